@@ -1,0 +1,199 @@
+//! The batch executor: many commands, one transaction, one answer each.
+//!
+//! *Lock what the batch names, in one order → decide in memory, in order of arrival, each seeing the effects of those
+//! before → save what changed → one commit → one answer each.*
+//!
+//! A refusal costs its own command. A failure of the store costs the batch: after a conflict or a lost connection the
+//! whole transaction is run again, a bounded number of times; after an unexpected error the batch is halved until the
+//! command that causes it stands alone; after a commit whose outcome is unknown the marker row is asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::command::{Command, Context, Outcome};
+use crate::id::{BatchId, IdSource};
+use crate::idempotency::{IdempotencyClaim, IdempotencyRecord, RequestKey};
+use crate::rules::ShopRules;
+use crate::store_error::StoreError;
+use crate::unit_of_work::{UnitOfWork, UnitOfWorkFactory};
+use crate::working_set::WorkingSet;
+
+/// How often a transaction is begun for the same commands. A conflict that lasts so long is not one that waiting
+/// solves within a request's time.
+pub const ATTEMPTS_MAX: u32 = 5;
+
+/// A command and, where its caller may send it again, what it says of that.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Request {
+    /// What to do.
+    pub command: Command,
+    /// Which request it is.
+    pub idempotency: Option<IdempotencyClaim>,
+}
+
+/// What became of a request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// It was decided now.
+    Decided(Outcome),
+    /// It was decided before, under the same key, and this is what came of it then; nothing happened now.
+    Replayed(Outcome),
+    /// Its key belongs to another request; nothing happened.
+    KeyReused,
+}
+
+/// Waits between attempts: the system's clock and randomness in production, nothing in tests.
+#[cfg_attr(any(test, feature = "mock"), mockall::automock)]
+#[async_trait]
+pub trait Backoff: Send + Sync {
+    /// Waits before the attempt after number `attempt` (from 1), which `cause` ended. With jitter, so that two
+    /// transactions that were in each other's way do not meet again.
+    async fn pause(&self, attempt: u32, cause: &StoreError);
+}
+
+/// Runs batches of requests against a store.
+#[derive(Clone)]
+pub struct BatchExecutor {
+    /// Begins the transactions.
+    pub factory: Arc<dyn UnitOfWorkFactory>,
+    /// What to decide by.
+    pub rules: Arc<ShopRules>,
+    /// Where new ids come from.
+    pub ids: Arc<dyn IdSource>,
+    /// How to wait between attempts.
+    pub backoff: Arc<dyn Backoff>,
+}
+
+impl BatchExecutor {
+    /// Runs the requests, in this order, and answers each at its own place.
+    pub async fn execute(&self, requests: &[Request]) -> Vec<Result<Answer, StoreError>> {
+        let mut answers = Vec::with_capacity(requests.len());
+        // A stack of ranges whose top is always the earliest, so that answers are pushed in order.
+        let mut ranges = Vec::from([0..requests.len()]);
+        while let Some(range) = ranges.pop().filter(|range| !range.is_empty()) {
+            match self.execute_together(&requests[range.clone()]).await {
+                Ok(done) => answers.extend(done.into_iter().map(Ok)),
+                Err(StoreError::Unexpected(_) | StoreError::Corrupt(_)) if range.len() > 1 => {
+                    let (first, second) = halves(range);
+                    ranges.extend([second, first]);
+                }
+                Err(error) => answers.extend(range.map(|_| Err(error.clone()))),
+            }
+        }
+        answers
+    }
+
+    /// Runs the requests in one transaction, as often as it takes within [`ATTEMPTS_MAX`].
+    async fn execute_together(&self, requests: &[Request]) -> Result<Vec<Answer>, StoreError> {
+        let mut attempt = 1;
+        loop {
+            // A database that cannot be reached is not waited for: the factory has waited, and callers have not long.
+            let unit_of_work = self.factory.begin().await?;
+            let error = match self.attempt(requests, unit_of_work).await {
+                Ok(answers) => return Ok(answers),
+                Err(error) => error,
+            };
+            let may_work_later = match &error {
+                StoreError::Conflict(_) | StoreError::Unavailable(_) => true,
+                StoreError::CommitUnknown(_) | StoreError::Corrupt(_) | StoreError::Unexpected(_) => false,
+            };
+            if !may_work_later || attempt == ATTEMPTS_MAX {
+                return Err(error);
+            }
+            self.backoff.pause(attempt, &error).await;
+            attempt += 1;
+        }
+    }
+
+    async fn attempt(
+        &self,
+        requests: &[Request],
+        mut unit_of_work: Box<dyn UnitOfWork>,
+    ) -> Result<Vec<Answer>, StoreError> {
+        let mut answered = find_answered(requests, &mut *unit_of_work).await?;
+        let is_new = |request: &&Request| request.idempotency.is_none_or(|claim| !answered.contains_key(&claim.key));
+        let new: Vec<&Command> = requests.iter().filter(is_new).map(|request| &request.command).collect();
+        let mut set = WorkingSet::load(&new, &mut *unit_of_work).await?;
+        let now = unit_of_work.now().await?;
+
+        let context = Context { rules: &self.rules, now, ids: &*self.ids };
+        let mut records = Vec::new();
+        let mut answers = Vec::with_capacity(requests.len());
+        for request in requests {
+            if let Some(record) = request.idempotency.and_then(|claim| answered.get(&claim.key)) {
+                answers.push(replay(request, record));
+                continue;
+            }
+            let outcome = request.command.decide(&mut set, &context);
+            if let Some(claim) = request.idempotency.filter(|_| is_kept(&outcome)) {
+                let record = IdempotencyRecord { claim, outcome: outcome.clone(), at: now };
+                answered.insert(claim.key, record.clone());
+                records.push(record);
+            }
+            answers.push(Answer::Decided(outcome));
+        }
+
+        if set.is_unchanged() && records.is_empty() {
+            return Ok(answers); // Dropping the unit of work lets the locks go; there is nothing to keep.
+        }
+        let id = BatchId::next(&*self.ids);
+        set.save(&mut *unit_of_work).await?;
+        if !records.is_empty() {
+            unit_of_work.idempotency().insert_many(&records).await?;
+        }
+        unit_of_work.mark(id).await?;
+        self.commit(id, unit_of_work).await?;
+        Ok(answers)
+    }
+
+    /// Commits; where the answer got lost, asks the marker row what became of it. A commit that did not take effect
+    /// is [`StoreError::Unavailable`]: nothing happened, and the transaction may be run again.
+    async fn commit(&self, id: BatchId, unit_of_work: Box<dyn UnitOfWork>) -> Result<(), StoreError> {
+        let unknown = match unit_of_work.commit().await {
+            Ok(()) => return Ok(()),
+            Err(StoreError::CommitUnknown(cause)) => cause,
+            Err(error) => return Err(error),
+        };
+        for attempt in 1..=ATTEMPTS_MAX {
+            match self.factory.committed(id).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => return Err(StoreError::Unavailable(unknown)),
+                Err(error) => self.backoff.pause(attempt, &error).await,
+            }
+        }
+        Err(StoreError::CommitUnknown(unknown))
+    }
+}
+
+async fn find_answered(
+    requests: &[Request],
+    unit_of_work: &mut dyn UnitOfWork,
+) -> Result<BTreeMap<RequestKey, IdempotencyRecord>, StoreError> {
+    let keys: BTreeSet<RequestKey> =
+        requests.iter().filter_map(|request| request.idempotency).map(|claim| claim.key).collect();
+    if keys.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let records = unit_of_work.idempotency().find_many(&keys).await?;
+    Ok(records.into_iter().map(|record| (record.claim.key, record)).collect())
+}
+
+fn replay(request: &Request, record: &IdempotencyRecord) -> Answer {
+    if request.idempotency == Some(record.claim) { Answer::Replayed(record.outcome.clone()) } else { Answer::KeyReused }
+}
+
+/// Whether the outcome is kept for the case that the request comes again.
+fn is_kept(outcome: &Outcome) -> bool {
+    match outcome {
+        Ok(_) => true,
+        Err(refusal) => !refusal.is_not_found(),
+    }
+}
+
+fn halves(range: Range<usize>) -> (Range<usize>, Range<usize>) {
+    let middle = range.start + range.len() / 2;
+    (range.start..middle, middle..range.end)
+}

@@ -1,0 +1,197 @@
+//! What callers can ask for. Each command says which rows it must hold locked, and decides purely.
+
+use crate::coupon::{Coupon, CouponCampaign, CouponEvent};
+use crate::id::{IdSource, OrderId, UserId};
+use crate::order::{Order, OrderEvent};
+use crate::outbox::OutboxEvent;
+use crate::payment::{Payment, Refund};
+use crate::point::PointEntry;
+use crate::product::{Product, ProductEvent};
+use crate::refusal::Refusal;
+use crate::rules::ShopRules;
+use crate::sales::SaleCounted;
+use crate::stock::StockMovement;
+use crate::time::Timestamp;
+use crate::working_set::{Locks, OrderOutline, WorkingSet};
+
+mod adjust_stock;
+mod cancel_order;
+mod change_campaign;
+mod change_product;
+mod charge_points;
+mod create_campaign;
+mod create_product;
+mod expire_order;
+mod issue_coupon;
+mod pay_order;
+mod place_order;
+mod revoke_coupon;
+
+pub use adjust_stock::AdjustStock;
+pub use cancel_order::CancelOrder;
+pub use change_campaign::ChangeCampaign;
+pub use change_product::{ChangeProduct, ProductChange};
+pub use charge_points::ChargePoints;
+pub use create_campaign::CreateCampaign;
+pub use create_product::CreateProduct;
+pub use expire_order::ExpireOrder;
+pub use issue_coupon::IssueCoupon;
+pub use pay_order::{CouponChoice, PayOrder};
+pub use place_order::PlaceOrder;
+pub use revoke_coupon::RevokeCoupon;
+
+/// Who asks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Actor {
+    /// The user.
+    pub user_id: UserId,
+    /// Whether the user works in the back office, and so sees everybody's orders.
+    pub is_admin: bool,
+}
+
+impl Actor {
+    /// Whether what belongs to `owner` exists for this caller.
+    pub fn may_see(&self, owner: &UserId) -> bool {
+        self.is_admin || self.user_id == *owner
+    }
+}
+
+/// What a command decides with, besides the rows.
+pub struct Context<'a> {
+    /// The shop's rules.
+    pub rules: &'a ShopRules,
+    /// The database's time, read once all locks were held.
+    pub now: Timestamp,
+    /// Where new ids come from.
+    pub ids: &'a dyn IdSource,
+}
+
+/// What a command came to: an answer, or a refusal that changed nothing.
+pub type Outcome = Result<Reply, Refusal>;
+
+/// The answer to a command and the events that bring its effect about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Decision {
+    /// What the caller is told.
+    pub reply: Reply,
+    /// What happens, in this order.
+    pub events: Vec<Event>,
+}
+
+/// Something that happens to an aggregate, or is written beside it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "each carries the event of the aggregate that it is named after")]
+pub enum Event {
+    Product(ProductEvent),
+    Stock(StockMovement),
+    Coupon(CouponEvent),
+    Order(OrderEvent),
+    Point(PointEntry),
+    Payment(Payment),
+    Refund(Refund),
+    Sale(SaleCounted),
+    Outbox(Box<OutboxEvent>),
+}
+
+/// A command. It names the id of the aggregate that it makes, so that a later command of the same batch can be about
+/// it; ids of what is written beside come from the [`Context`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "each carries the command that it is named after")]
+pub enum Command {
+    ChargePoints(ChargePoints),
+    CreateProduct(CreateProduct),
+    ChangeProduct(ChangeProduct),
+    AdjustStock(AdjustStock),
+    CreateCampaign(CreateCampaign),
+    ChangeCampaign(ChangeCampaign),
+    IssueCoupon(IssueCoupon),
+    RevokeCoupon(RevokeCoupon),
+    PlaceOrder(PlaceOrder),
+    PayOrder(PayOrder),
+    CancelOrder(CancelOrder),
+    ExpireOrder(ExpireOrder),
+}
+
+/// What the caller of a command is told: the aggregate right after it, and where the answer depends on the time of
+/// the decision that time too, so that a repeated answer is the same to the byte.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[expect(missing_docs, reason = "each carries what the command that it is named after is about")]
+pub enum Reply {
+    PointsCharged(PointEntry),
+    ProductCreated { product: Product, available: u32 },
+    ProductChanged { product: Product, available: u32 },
+    StockAdjusted(StockMovement),
+    CampaignCreated(CouponCampaign),
+    CampaignChanged(CouponCampaign),
+    CouponIssued { coupon: Coupon, now: Timestamp },
+    CouponRevoked { coupon: Coupon, now: Timestamp },
+    OrderPlaced { order: Order, now: Timestamp },
+    OrderPaid(Payment),
+    OrderCancelled { order: Order, now: Timestamp },
+    OrderExpired(OrderId),
+}
+
+/// How a command is decided.
+pub(crate) trait Decide {
+    /// Names the rows that the command needs and that it knows from the start.
+    fn name_locks(&self, locks: &mut Locks);
+
+    /// The order that the command is about, where it is about one that exists.
+    fn order_id(&self) -> Option<OrderId> {
+        None
+    }
+
+    /// Names the rows that the command needs and that it learns from its order, which is locked by now.
+    fn name_locks_of_order(&self, _order: &OrderOutline, _locks: &mut Locks) {}
+
+    /// Decides, on rows that do not change meanwhile; reads nothing that was not named.
+    fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Refusal>;
+}
+
+impl Command {
+    pub(crate) fn rule(&self) -> &dyn Decide {
+        match self {
+            Self::ChargePoints(command) => command,
+            Self::CreateProduct(command) => command,
+            Self::ChangeProduct(command) => command,
+            Self::AdjustStock(command) => command,
+            Self::CreateCampaign(command) => command,
+            Self::ChangeCampaign(command) => command,
+            Self::IssueCoupon(command) => command,
+            Self::RevokeCoupon(command) => command,
+            Self::PlaceOrder(command) => command,
+            Self::PayOrder(command) => command,
+            Self::CancelOrder(command) => command,
+            Self::ExpireOrder(command) => command,
+        }
+    }
+
+    /// Decides the command and, unless it is refused, brings its effect about in the working set. A refused command
+    /// leaves the set as it was.
+    pub fn decide(&self, set: &mut WorkingSet, context: &Context<'_>) -> Outcome {
+        let Decision { reply, events } = self.rule().decide(set, context)?;
+        for event in events {
+            set.apply(event);
+        }
+        Ok(reply)
+    }
+
+    /// A short name for logs and metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ChargePoints(_) => "charge_points",
+            Self::CreateProduct(_) => "create_product",
+            Self::ChangeProduct(_) => "change_product",
+            Self::AdjustStock(_) => "adjust_stock",
+            Self::CreateCampaign(_) => "create_campaign",
+            Self::ChangeCampaign(_) => "change_campaign",
+            Self::IssueCoupon(_) => "issue_coupon",
+            Self::RevokeCoupon(_) => "revoke_coupon",
+            Self::PlaceOrder(_) => "place_order",
+            Self::PayOrder(_) => "pay_order",
+            Self::CancelOrder(_) => "cancel_order",
+            Self::ExpireOrder(_) => "expire_order",
+        }
+    }
+}

@@ -1,0 +1,112 @@
+use crate::command::{Actor, Context, Decide, Decision, Event, Reply};
+use crate::coupon::{Coupon, CouponEvent, CouponRefusal};
+use crate::id::{CouponId, EntryId, EventId, OrderId, PaymentId};
+use crate::money::Money;
+use crate::order::{Order, OrderRefusal};
+use crate::outbox::OutboxEvent;
+use crate::payment::Payment;
+use crate::refusal::Refusal;
+use crate::sales::SaleCounted;
+use crate::working_set::{Locks, OrderOutline, WorkingSet};
+
+/// Pay an order out of its user's points.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PayOrder {
+    /// The order.
+    pub order_id: OrderId,
+    /// Who asks.
+    pub actor: Actor,
+    /// Which coupon to use.
+    pub coupon: CouponChoice,
+}
+
+/// Which coupon a payment uses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CouponChoice {
+    /// None: the full price.
+    None,
+    /// This one, or no payment.
+    Named(CouponId),
+    /// The one that takes most off, or none where none applies.
+    Best,
+}
+
+impl Decide for PayOrder {
+    fn name_locks(&self, locks: &mut Locks) {
+        locks.orders.insert(self.order_id);
+        if let CouponChoice::Named(coupon_id) = self.coupon {
+            locks.coupons.insert(coupon_id);
+        }
+    }
+
+    fn order_id(&self) -> Option<OrderId> {
+        Some(self.order_id)
+    }
+
+    fn name_locks_of_order(&self, order: &OrderOutline, locks: &mut Locks) {
+        locks.accounts.insert(order.user_id.clone());
+        if self.coupon == CouponChoice::Best {
+            locks.unused_coupons_of.insert(order.user_id.clone());
+        }
+    }
+
+    fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Refusal> {
+        let visible = |order: &&Order| self.actor.may_see(&order.user_id);
+        let order = set.order(self.order_id).filter(visible).ok_or(OrderRefusal::NotFound)?;
+        let Context { rules, now, ids } = *context;
+        order.check_payable(now)?;
+        let (coupon, discount) = self.choose_coupon(order, set, context)?;
+
+        let amount = order.total.checked_sub(discount).expect("a discount is at most the total");
+        let entry = set.account(&order.user_id).pay(amount, order.id, EntryId::next(ids), now)?;
+        let payment = Payment {
+            id: PaymentId::next(ids),
+            order_id: order.id,
+            user_id: order.user_id.clone(),
+            total: order.total,
+            discount,
+            amount,
+            coupon_id: coupon.map(|coupon| coupon.id),
+            balance_after: entry.balance_after,
+            paid_at: now,
+            sales_day: rules.calendar.day_of(now),
+        };
+        let paid = order.pay(&payment, rules.currency);
+        let mut order_after = order.clone();
+        order_after.apply(&paid);
+
+        let mut events = vec![Event::Order(paid), Event::Point(entry), Event::Payment(payment.clone())];
+        events.extend(coupon.map(|coupon| Event::Coupon(CouponEvent::Changed(coupon.use_for(order.id, now)))));
+        events.extend(SaleCounted::of_payment(&order_after, payment.sales_day).map(Event::Sale));
+        events.push(Event::Outbox(Box::new(OutboxEvent::order_paid(
+            EventId::next(ids),
+            &order_after,
+            &payment,
+            rules.currency,
+        ))));
+        Ok(Decision { reply: Reply::OrderPaid(payment), events })
+    }
+}
+
+impl PayOrder {
+    fn choose_coupon<'a>(
+        &self,
+        order: &Order,
+        set: &'a WorkingSet,
+        context: &Context<'_>,
+    ) -> Result<(Option<&'a Coupon>, Money), CouponRefusal> {
+        let (currency, now) = (context.rules.currency, context.now);
+        match self.coupon {
+            CouponChoice::None => Ok((None, Money::ZERO)),
+            CouponChoice::Named(coupon_id) => {
+                let own = |coupon: &&Coupon| coupon.user_id == order.user_id;
+                let coupon = set.coupon(coupon_id).filter(own).ok_or(CouponRefusal::NotFound)?;
+                Ok((Some(coupon), coupon.discount(order.total, currency, now)?))
+            }
+            CouponChoice::Best => {
+                let best = Coupon::best(set.coupons_of(&order.user_id), order.total, currency, now);
+                Ok(best.map_or((None, Money::ZERO), |(coupon, discount)| (Some(coupon), discount)))
+            }
+        }
+    }
+}

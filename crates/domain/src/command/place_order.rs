@@ -1,0 +1,74 @@
+use crate::command::{Context, Decide, Decision, Event, Reply};
+use crate::id::{MovementId, OrderId, UserId};
+use crate::money::Money;
+use crate::order::{Order, OrderEvent, OrderLine, OrderLines, RequestedLine};
+use crate::product::ProductRefusal;
+use crate::refusal::Refusal;
+use crate::stock::{StockMovement, StockRefusal};
+use crate::working_set::{Locks, WorkingSet};
+
+/// Order products; the stock is taken at once and held until the order is paid, cancelled or expired.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PlaceOrder {
+    /// The id that the order gets.
+    pub order_id: OrderId,
+    /// Who orders.
+    pub user_id: UserId,
+    /// What.
+    pub lines: OrderLines,
+    /// What the caller expects it to cost; refused where it costs something else.
+    pub expected_total: Option<Money>,
+}
+
+impl Decide for PlaceOrder {
+    fn name_locks(&self, locks: &mut Locks) {
+        locks.products.extend(self.lines.product_ids());
+        locks.stocks.extend(self.lines.product_ids());
+        locks.accounts.insert(self.user_id.clone());
+    }
+
+    fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Refusal> {
+        let lines = self.price_lines(set)?;
+        let movements = self.hold_stock(set, context)?;
+        let Context { rules, now, .. } = *context;
+        let open_orders = set.account(&self.user_id).open_orders;
+        let order = Order::place(self.order_id, &self.user_id, lines, self.expected_total, open_orders, rules, now)?;
+        let mut events = vec![Event::Order(OrderEvent::Placed(order.clone()))];
+        events.extend(movements.into_iter().map(Event::Stock));
+        Ok(Decision { reply: Reply::OrderPlaced { order, now }, events })
+    }
+}
+
+impl PlaceOrder {
+    /// The lines with today's names and prices: first every product must exist, then every one must be on sale.
+    fn price_lines(&self, set: &WorkingSet) -> Result<Vec<OrderLine>, ProductRefusal> {
+        let found = |RequestedLine { product_id, quantity }| {
+            set.product(product_id).map(|product| (product, quantity)).ok_or(ProductRefusal::NotFound { product_id })
+        };
+        let products = self.lines.iter().map(found).collect::<Result<Vec<_>, _>>()?;
+        let priced = products.into_iter().map(|(product, quantity)| {
+            Ok(OrderLine {
+                product_id: product.id,
+                name: product.details.name.as_str().to_owned(),
+                quantity,
+                unit_price: product.price_on_sale()?.get(),
+                discount_share: Money::ZERO,
+                refunded_quantity: 0,
+            })
+        });
+        priced.collect()
+    }
+
+    fn hold_stock(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Vec<StockMovement>, Refusal> {
+        let mut movements = Vec::new();
+        let mut shortages = Vec::new();
+        for RequestedLine { product_id, quantity } in self.lines.iter() {
+            let stock = set.stock(product_id).ok_or(ProductRefusal::NotFound { product_id })?;
+            match stock.hold(quantity, self.order_id, MovementId::next(context.ids), context.now) {
+                Ok(movement) => movements.push(movement),
+                Err(shortage) => shortages.push(shortage),
+            }
+        }
+        if shortages.is_empty() { Ok(movements) } else { Err(StockRefusal::OutOfStock { shortages }.into()) }
+    }
+}

@@ -1,0 +1,20 @@
+//! Coupons: campaigns that give a fixed number of them to the first who come, one each, and the coupons themselves,
+//! which keep the terms that they were issued with.
+
+mod event;
+mod queries;
+mod refusal;
+mod repository;
+mod state;
+
+pub use event::CouponEvent;
+pub use queries::{CouponFilter, CouponQueries};
+pub use refusal::{CouponRefusal, NotUsableReason};
+pub use repository::CouponRepository;
+pub use state::{
+    CampaignDetails, CampaignName, Coupon, CouponCampaign, CouponState, CouponStatus, CouponTerms, Discount,
+    InvalidCampaign, InvalidPercent, Percent, Validity,
+};
+
+#[cfg(any(test, feature = "mock"))]
+pub use {queries::MockCouponQueries, repository::MockCouponRepository};

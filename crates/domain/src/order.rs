@@ -1,0 +1,18 @@
+//! Orders: lines of products whose stock is held until the order is paid, cancelled or expired.
+
+mod event;
+mod lines;
+mod queries;
+mod refusal;
+mod repository;
+mod state;
+
+pub use event::{OrderEvent, RefundedLine};
+pub use lines::{OrderLines, OrderLinesError, RequestedLine};
+pub use queries::OrderQueries;
+pub use refusal::OrderRefusal;
+pub use repository::OrderRepository;
+pub use state::{Order, OrderLine, OrderStatus, PaidTerms};
+
+#[cfg(any(test, feature = "mock"))]
+pub use {queries::MockOrderQueries, repository::MockOrderRepository};

@@ -1,0 +1,84 @@
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use crate::id::ProductId;
+use crate::rules::ShopRules;
+
+/// What somebody wants to order: at least one line, each product once, each quantity within the shop's limits.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OrderLines(Vec<RequestedLine>);
+
+/// Pieces of one product.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RequestedLine {
+    /// The product.
+    pub product_id: ProductId,
+    /// Pieces, at least one.
+    pub quantity: u32,
+}
+
+impl OrderLines {
+    /// Takes the lines as a caller wrote them; lines of one product are added up, at the place of the first.
+    ///
+    /// # Errors
+    /// In this order: [`OrderLinesError::Empty`], [`OrderLinesError::TooManyLines`], and for the first line that is
+    /// wrong [`OrderLinesError::InvalidQuantity`].
+    pub fn new(lines: impl IntoIterator<Item = (ProductId, i64)>, rules: &ShopRules) -> Result<Self, OrderLinesError> {
+        let lines: Vec<_> = lines.into_iter().collect();
+        if lines.is_empty() {
+            return Err(OrderLinesError::Empty);
+        }
+        if lines.len() > usize::try_from(rules.order_lines_max).unwrap_or(usize::MAX) {
+            return Err(OrderLinesError::TooManyLines { lines_max: rules.order_lines_max });
+        }
+        let quantity_max = rules.order_quantity_max;
+        let mut merged: Vec<RequestedLine> = Vec::with_capacity(lines.len());
+        let mut place_of = BTreeMap::new();
+        for (index, (product_id, quantity)) in lines.into_iter().enumerate() {
+            let invalid = OrderLinesError::InvalidQuantity { index, quantity_max };
+            let within = |quantity: i64| u32::try_from(quantity).ok().filter(|q| (1..=quantity_max).contains(q));
+            let quantity = within(quantity).ok_or(invalid.clone())?;
+            let place = *place_of.entry(product_id).or_insert(merged.len());
+            match merged.get_mut(place) {
+                Some(line) => {
+                    line.quantity = within(i64::from(line.quantity) + i64::from(quantity)).ok_or(invalid)?;
+                }
+                None => merged.push(RequestedLine { product_id, quantity }),
+            }
+        }
+        Ok(Self(merged))
+    }
+
+    /// The lines, each product once, in the order of the request.
+    pub fn iter(&self) -> impl Iterator<Item = RequestedLine> {
+        self.0.iter().copied()
+    }
+
+    /// The products.
+    pub fn product_ids(&self) -> impl Iterator<Item = ProductId> {
+        self.iter().map(|line| line.product_id)
+    }
+}
+
+/// Why lines cannot be ordered by anybody.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum OrderLinesError {
+    /// No line.
+    #[error("an order has at least one line")]
+    Empty,
+    /// More lines than the shop takes.
+    #[error("an order has at most {lines_max} lines")]
+    TooManyLines {
+        /// The most lines.
+        lines_max: u32,
+    },
+    /// Zero pieces, fewer, or more than the shop takes, also when lines of one product are added up.
+    #[error("a quantity is between 1 and {quantity_max}")]
+    InvalidQuantity {
+        /// The line, from 0, as the caller wrote them.
+        index: usize,
+        /// The most pieces of one product.
+        quantity_max: u32,
+    },
+}

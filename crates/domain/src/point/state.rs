@@ -1,0 +1,129 @@
+use crate::id::{EntryId, OrderId, UserId};
+use crate::money::{Money, PositiveMoney};
+use crate::point::{EntryKind, PointEntry, PointRefusal};
+use crate::rules::ShopRules;
+use crate::time::Timestamp;
+
+/// SHA-256 over an entry and the hash of the entry before it; all zero before the first.
+pub type LedgerHash = [u8; 32];
+
+/// What the shop keeps of one user and locks as one row: the points, and how many orders wait to be paid with them.
+///
+/// Changed only by [`PointAccount::apply`] and the counting of open orders.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct PointAccount {
+    /// Whose account it is.
+    pub user_id: UserId,
+    /// The points, never below zero.
+    pub balance: Money,
+    /// How many entries the ledger has: the sequence number of the last one.
+    pub entries: u64,
+    /// The hash of the last entry.
+    pub hash: LedgerHash,
+    /// Orders in `pending_payment`; counted here so that the limit holds on any number of servers.
+    pub open_orders: u32,
+    /// When the last entry was written; `None` before the first.
+    pub updated_at: Option<Timestamp>,
+}
+
+impl PointAccount {
+    /// The account of somebody who has never charged.
+    pub fn empty(user_id: UserId) -> Self {
+        Self { user_id, balance: Money::ZERO, entries: 0, hash: [0; 32], open_orders: 0, updated_at: None }
+    }
+
+    /// Decides a charge.
+    ///
+    /// # Errors
+    /// In this order: [`PointRefusal::ChargeLimitExceeded`], [`PointRefusal::BalanceLimitExceeded`].
+    pub fn charge(
+        &self,
+        amount: PositiveMoney,
+        rules: &ShopRules,
+        id: EntryId,
+        now: Timestamp,
+    ) -> Result<PointEntry, PointRefusal> {
+        if amount.get() > rules.charge_max {
+            return Err(PointRefusal::ChargeLimitExceeded { charge_max: rules.charge_max });
+        }
+        let limit = PointRefusal::BalanceLimitExceeded { balance: self.balance, balance_max: rules.balance_max };
+        let balance =
+            self.balance.checked_add(amount.get()).filter(|after| *after <= rules.balance_max).ok_or(limit)?;
+        Ok(self.entry(id, EntryKind::Charge, amount.get(), balance, None, now))
+    }
+
+    /// Decides the debit of a payment; an amount of zero is an entry as well, so that each payment has one.
+    ///
+    /// # Errors
+    /// [`PointRefusal::InsufficientPoints`].
+    pub fn pay(
+        &self,
+        amount: Money,
+        order_id: OrderId,
+        id: EntryId,
+        now: Timestamp,
+    ) -> Result<PointEntry, PointRefusal> {
+        let balance = self
+            .balance
+            .checked_sub(amount)
+            .filter(|after| !after.is_negative())
+            .ok_or(PointRefusal::InsufficientPoints { balance: self.balance, required: amount })?;
+        Ok(self.entry(id, EntryKind::Payment, amount.negated(), balance, Some(order_id), now))
+    }
+
+    /// Decides the credit of a refund. It may lift the balance above the limit for charges: what was paid comes back.
+    ///
+    /// # Errors
+    /// [`PointRefusal::BalanceLimitExceeded`] only where the balance would leave the range of [`Money`].
+    pub fn refund(
+        &self,
+        amount: Money,
+        order_id: OrderId,
+        id: EntryId,
+        now: Timestamp,
+    ) -> Result<PointEntry, PointRefusal> {
+        let limit = PointRefusal::BalanceLimitExceeded { balance: self.balance, balance_max: Money::MAX };
+        let balance = self.balance.checked_add(amount).ok_or(limit)?;
+        Ok(self.entry(id, EntryKind::Refund, amount, balance, Some(order_id), now))
+    }
+
+    fn entry(
+        &self,
+        id: EntryId,
+        kind: EntryKind,
+        amount: Money,
+        balance_after: Money,
+        order_id: Option<OrderId>,
+        at: Timestamp,
+    ) -> PointEntry {
+        let mut entry = PointEntry {
+            id,
+            user_id: self.user_id.clone(),
+            sequence: self.entries + 1,
+            kind,
+            amount,
+            balance_after,
+            order_id,
+            at,
+            hash: [0; 32],
+        };
+        entry.hash = entry.hash_after(&self.hash);
+        entry
+    }
+
+    /// Takes an entry that was decided on this very state.
+    ///
+    /// # Panics
+    /// When the entry is not the next one of this account: a bug in the caller, which must not reach the books.
+    pub fn apply(&mut self, entry: &PointEntry) {
+        assert!(
+            entry.user_id == self.user_id && entry.sequence == self.entries + 1,
+            "an entry was decided on another state of the account"
+        );
+        self.balance = entry.balance_after;
+        self.entries = entry.sequence;
+        self.hash = entry.hash;
+        self.updated_at = Some(entry.at);
+    }
+}

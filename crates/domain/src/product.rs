@@ -1,0 +1,19 @@
+//! Products: what is sold and counted. Variants of one item are products that share an item group.
+
+mod event;
+mod queries;
+mod refusal;
+mod repository;
+mod state;
+
+pub use event::ProductEvent;
+pub use queries::{PriceRange, ProductFilter, ProductKey, ProductListing, ProductQueries, ProductSort};
+pub use refusal::ProductRefusal;
+pub use repository::ProductRepository;
+pub use state::{
+    Category, InvalidPrice, ItemGroupId, OptionName, OptionValue, Options, Price, Product, ProductDescription,
+    ProductDetails, ProductName, ProductStatus, TooManyOptions,
+};
+
+#[cfg(any(test, feature = "mock"))]
+pub use {queries::MockProductQueries, repository::MockProductRepository};

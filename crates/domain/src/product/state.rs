@@ -1,0 +1,168 @@
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use crate::id::ProductId;
+use crate::money::Money;
+use crate::product::ProductRefusal;
+use crate::text::Text;
+use crate::time::Timestamp;
+
+/// A product's name.
+pub type ProductName = Text<1, 200>;
+/// A product's description; may be empty.
+pub type ProductDescription = Text<0, 10_000>;
+/// The category that a product is listed in.
+pub type Category = Text<1, 64>;
+/// What groups the variants of one item.
+pub type ItemGroupId = Text<1, 64>;
+/// The name of an option: `color`.
+pub type OptionName = Text<1, 32>;
+/// The value of an option: `red`.
+pub type OptionValue = Text<1, 64>;
+
+/// A product's options by name, at most [`Options::COUNT_MAX`] of them.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "BTreeMap<OptionName, OptionValue>", into = "BTreeMap<OptionName, OptionValue>")
+)]
+pub struct Options(BTreeMap<OptionName, OptionValue>);
+
+impl Options {
+    /// The most options of a product, so that its rows stay few.
+    pub const COUNT_MAX: usize = 20;
+
+    /// The options in order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&OptionName, &OptionValue)> {
+        self.0.iter()
+    }
+}
+
+/// More than [`Options::COUNT_MAX`] options.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("more than {} options", Options::COUNT_MAX)]
+pub struct TooManyOptions;
+
+impl TryFrom<BTreeMap<OptionName, OptionValue>> for Options {
+    type Error = TooManyOptions;
+
+    fn try_from(options: BTreeMap<OptionName, OptionValue>) -> Result<Self, TooManyOptions> {
+        if options.len() > Self::COUNT_MAX { Err(TooManyOptions) } else { Ok(Self(options)) }
+    }
+}
+
+impl From<Options> for BTreeMap<OptionName, OptionValue> {
+    fn from(options: Options) -> Self {
+        options.0
+    }
+}
+
+/// What one piece costs: zero to [`Price::MAX`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(try_from = "Money", into = "Money"))]
+pub struct Price(Money);
+
+impl Price {
+    /// A billion of the currency's main unit, so that the dearest order's total stays within [`Money::MAX`].
+    pub const MAX: Money = match Money::from_units(1_000_000_000) {
+        Some(money) => money,
+        None => unreachable!(),
+    };
+
+    /// The amount.
+    pub fn get(self) -> Money {
+        self.0
+    }
+}
+
+/// Below zero or above [`Price::MAX`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a price is between 0 and 1,000,000,000")]
+pub struct InvalidPrice;
+
+impl TryFrom<Money> for Price {
+    type Error = InvalidPrice;
+
+    fn try_from(money: Money) -> Result<Self, InvalidPrice> {
+        if money.is_negative() || money > Self::MAX { Err(InvalidPrice) } else { Ok(Self(money)) }
+    }
+}
+
+impl From<Price> for Money {
+    fn from(price: Price) -> Self {
+        price.0
+    }
+}
+
+/// Whether a product can be seen and bought.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+pub enum ProductStatus {
+    /// Listed and sold.
+    OnSale,
+    /// Seen by the back office only.
+    Hidden,
+    /// No longer sold; still found by those who know it.
+    Discontinued,
+}
+
+/// What the back office says about a product.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct ProductDetails {
+    /// What it is called.
+    pub name: ProductName,
+    /// What it is.
+    pub description: ProductDescription,
+    /// Where it is listed.
+    pub category: Category,
+    /// What sets it apart from the other variants of its item.
+    pub options: Options,
+    /// The item that it is a variant of.
+    pub item_group_id: Option<ItemGroupId>,
+    /// What one piece costs.
+    pub price: Price,
+    /// Whether it can be seen and bought.
+    pub status: ProductStatus,
+}
+
+/// A product. Its stock is an aggregate of its own.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Product {
+    /// The product's id.
+    pub id: ProductId,
+    /// What the back office says about it.
+    pub details: ProductDetails,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was changed last.
+    pub updated_at: Timestamp,
+}
+
+impl Product {
+    /// A product as it is made.
+    pub fn create(id: ProductId, details: ProductDetails, now: Timestamp) -> Self {
+        Self { id, details, created_at: now, updated_at: now }
+    }
+
+    /// The product once it is described anew.
+    pub fn change(&self, details: ProductDetails, now: Timestamp) -> Self {
+        Self { details, updated_at: now, ..self.clone() }
+    }
+
+    /// What one piece costs somebody who orders now.
+    ///
+    /// # Errors
+    /// [`ProductRefusal::NotOnSale`].
+    pub fn price_on_sale(&self) -> Result<Price, ProductRefusal> {
+        match self.details.status {
+            ProductStatus::OnSale => Ok(self.details.price),
+            ProductStatus::Hidden | ProductStatus::Discontinued => {
+                Err(ProductRefusal::NotOnSale { product_id: self.id })
+            }
+        }
+    }
+}

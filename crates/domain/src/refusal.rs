@@ -1,0 +1,66 @@
+//! A refusal: the domain's "no", which changes nothing and which a caller may be told.
+
+use thiserror::Error;
+
+use crate::coupon::CouponRefusal;
+use crate::order::OrderRefusal;
+use crate::payment::PaymentRefusal;
+use crate::point::PointRefusal;
+use crate::product::ProductRefusal;
+use crate::stock::StockRefusal;
+
+/// Why a command was refused, by the aggregate that refused it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+pub enum Refusal {
+    /// By a point account.
+    #[error(transparent)]
+    Point(#[from] PointRefusal),
+    /// By a product.
+    #[error(transparent)]
+    Product(#[from] ProductRefusal),
+    /// By a stock.
+    #[error(transparent)]
+    Stock(#[from] StockRefusal),
+    /// By a campaign or a coupon.
+    #[error(transparent)]
+    Coupon(#[from] CouponRefusal),
+    /// By an order.
+    #[error(transparent)]
+    Order(#[from] OrderRefusal),
+    /// By an order that is to be paid.
+    #[error(transparent)]
+    Payment(#[from] PaymentRefusal),
+}
+
+impl Refusal {
+    /// Whether it says that something is not there, rather than that its state forbids the command. Such an answer is
+    /// not kept for a repeated request: what is missing now may be there later.
+    pub fn is_not_found(&self) -> bool {
+        match self {
+            Self::Product(ProductRefusal::NotFound { .. })
+            | Self::Coupon(CouponRefusal::CampaignNotFound | CouponRefusal::NotFound)
+            | Self::Order(OrderRefusal::NotFound) => true,
+            Self::Point(_)
+            | Self::Product(ProductRefusal::NotOnSale { .. })
+            | Self::Stock(_)
+            | Self::Coupon(
+                CouponRefusal::CampaignNotOpen { .. }
+                | CouponRefusal::CampaignClosed { .. }
+                | CouponRefusal::AlreadyIssued
+                | CouponRefusal::SoldOut
+                | CouponRefusal::QuantityLowered { .. }
+                | CouponRefusal::ClosingPostponed { .. }
+                | CouponRefusal::NotUsable { .. },
+            )
+            | Self::Order(
+                OrderRefusal::PriceChanged { .. }
+                | OrderRefusal::TooManyOpenOrders { .. }
+                | OrderRefusal::Expired
+                | OrderRefusal::AlreadyCancelled
+                | OrderRefusal::NotDue,
+            )
+            | Self::Payment(_) => false,
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The limits and terms of one shop, as its operator sets them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use thiserror::Error;
+use time::Duration;
+
+use crate::money::{Currency, Money};
+use crate::product::Price;
+use crate::time::{Date, Timestamp};
+
+/// The shop's calendar: which day a point in time belongs to, where the shop is.
+#[cfg_attr(any(test, feature = "mock"), mockall::automock)]
+pub trait ShopCalendar: Send + Sync {
+    /// The day of that time in the shop's time zone.
+    fn day_of(&self, at: Timestamp) -> Date;
+}
+
+/// The rules of one shop. Every limit has a reason; the defaults are those of the settings' documentation.
+#[derive(Clone)]
+pub struct ShopRules {
+    /// The currency of every amount.
+    pub currency: Currency,
+    /// The most that one charge may add, so that a slip of the finger stays small.
+    pub charge_max: Money,
+    /// The most that a balance may be after a charge. Refunds may exceed it: what was paid always comes back.
+    pub balance_max: Money,
+    /// How long an order holds its stock.
+    pub order_ttl: Duration,
+    /// The most lines that an order may have, so that a request names a bounded number of rows.
+    pub order_lines_max: u32,
+    /// The most pieces of one product in an order.
+    pub order_quantity_max: u32,
+    /// The most unpaid orders that a user may have, so that nobody holds the shop's stock for nothing.
+    pub open_orders_max: u32,
+    /// Which day a sale counts for.
+    pub calendar: Arc<dyn ShopCalendar>,
+}
+
+impl ShopRules {
+    /// Checks that the limits fit together.
+    ///
+    /// # Errors
+    /// The first limit that is zero or negative, or so large that an order's total could leave the range of
+    /// [`Money`].
+    pub fn check(&self) -> Result<(), InvalidRules> {
+        let positive = [
+            ("charge_max", self.charge_max.is_positive()),
+            ("balance_max", self.balance_max.is_positive()),
+            ("order_ttl", self.order_ttl.is_positive()),
+            ("order_lines_max", self.order_lines_max > 0),
+            ("order_quantity_max", self.order_quantity_max > 0),
+            ("open_orders_max", self.open_orders_max > 0),
+        ];
+        if let Some((name, _)) = positive.into_iter().find(|(_, positive)| !positive) {
+            return Err(InvalidRules::NotPositive { name });
+        }
+        Price::MAX
+            .checked_mul(self.order_quantity_max)
+            .and_then(|line| line.checked_mul(self.order_lines_max))
+            .map(|_| ())
+            .ok_or(InvalidRules::OrderTooLarge)
+    }
+}
+
+impl fmt::Debug for ShopRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShopRules")
+            .field("currency", &self.currency.code())
+            .field("charge_max", &self.charge_max)
+            .field("balance_max", &self.balance_max)
+            .field("order_ttl", &self.order_ttl)
+            .field("order_lines_max", &self.order_lines_max)
+            .field("order_quantity_max", &self.order_quantity_max)
+            .field("open_orders_max", &self.open_orders_max)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Rules that contradict themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum InvalidRules {
+    /// A limit that lets nothing through.
+    #[error("{name} must be above zero")]
+    NotPositive {
+        /// The limit's name.
+        name: &'static str,
+    },
+    /// The dearest order could not be added up.
+    #[error("order_lines_max times order_quantity_max is too large: an order's total would leave the range of money")]
+    OrderTooLarge,
+}

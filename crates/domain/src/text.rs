@@ -1,0 +1,69 @@
+//! Text with a length that the databases and the screens can take.
+
+use thiserror::Error;
+
+/// Text of `MIN` to `MAX` Unicode characters, with nothing but white space at neither end and no control
+/// characters besides line feed and tab.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "String", into = "String")
+)]
+pub struct Text<const MIN: usize, const MAX: usize>(String);
+
+/// Why a text is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum TextError {
+    /// Shorter than it may be.
+    #[error("shorter than {min} characters")]
+    TooShort {
+        /// The fewest characters.
+        min: usize,
+    },
+    /// Longer than it may be.
+    #[error("longer than {max} characters")]
+    TooLong {
+        /// The most characters.
+        max: usize,
+    },
+    /// A control character, which no screen shows.
+    #[error("a control character")]
+    ControlCharacter,
+    /// White space at the start or the end.
+    #[error("white space at the start or the end")]
+    SurroundingWhiteSpace,
+}
+
+impl<const MIN: usize, const MAX: usize> Text<MIN, MAX> {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<const MIN: usize, const MAX: usize> TryFrom<String> for Text<MIN, MAX> {
+    type Error = TextError;
+
+    fn try_from(text: String) -> Result<Self, TextError> {
+        // Counting stops one past the limit, so that a huge text costs no more than a long one.
+        let length = text.chars().take(MAX + 1).count();
+        if length < MIN {
+            Err(TextError::TooShort { min: MIN })
+        } else if length > MAX {
+            Err(TextError::TooLong { max: MAX })
+        } else if text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
+            Err(TextError::ControlCharacter)
+        } else if text.trim().len() != text.len() {
+            Err(TextError::SurroundingWhiteSpace)
+        } else {
+            Ok(Self(text))
+        }
+    }
+}
+
+impl<const MIN: usize, const MAX: usize> From<Text<MIN, MAX>> for String {
+    fn from(text: Text<MIN, MAX>) -> Self {
+        text.0
+    }
+}

@@ -1,0 +1,83 @@
+//! Points in time, to the microsecond, in UTC.
+
+use std::fmt;
+
+use time::{Duration, OffsetDateTime};
+
+/// A day of the calendar, without a time zone.
+pub use time::Date;
+
+/// A point in time in UTC, in whole microseconds, so that what is read back equals what was written.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(try_from = "i64", into = "i64"))]
+pub struct Timestamp {
+    unix_microseconds: i64,
+}
+
+impl Timestamp {
+    /// 1970-01-01T00:00:00Z, the earliest.
+    pub const MIN: Self = Self { unix_microseconds: 0 };
+    /// 9999-12-31T23:59:59.999999Z, the latest: what both databases and RFC 3339 can write.
+    pub const MAX: Self = Self { unix_microseconds: 253_402_300_799_999_999 };
+
+    /// The time so many microseconds after 1970-01-01T00:00:00Z; `None` outside [`Timestamp::MIN`]..=[`Timestamp::MAX`].
+    pub fn from_unix_microseconds(unix_microseconds: i64) -> Option<Self> {
+        let timestamp = Self { unix_microseconds };
+        (Self::MIN..=Self::MAX).contains(&timestamp).then_some(timestamp)
+    }
+
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    pub fn unix_microseconds(self) -> i64 {
+        self.unix_microseconds
+    }
+
+    /// The time later by `duration`, or [`Timestamp::MAX`] where that is beyond it.
+    pub fn saturating_add(self, duration: Duration) -> Self {
+        let microseconds = i128::from(self.unix_microseconds) + duration.whole_microseconds();
+        i64::try_from(microseconds).ok().and_then(Self::from_unix_microseconds).unwrap_or(if duration.is_negative() {
+            Self::MIN
+        } else {
+            Self::MAX
+        })
+    }
+
+    /// How long after `earlier` this is; negative when it is before.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::microseconds(self.unix_microseconds - earlier.unix_microseconds)
+    }
+
+    /// The same time in the `time` crate's form, offset zero.
+    pub fn to_offset_date_time(self) -> OffsetDateTime {
+        OffsetDateTime::UNIX_EPOCH + Duration::microseconds(self.unix_microseconds)
+    }
+
+    /// The time in whole microseconds, the rest cut off; `None` outside the range.
+    pub fn from_offset_date_time(time: OffsetDateTime) -> Option<Self> {
+        i64::try_from(time.unix_timestamp_nanos().div_euclid(1_000)).ok().and_then(Self::from_unix_microseconds)
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Timestamp({})", self.to_offset_date_time())
+    }
+}
+
+/// Outside [`Timestamp::MIN`]..=[`Timestamp::MAX`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a time outside the years 1970 to 9999")]
+pub struct TimestampOutOfRange;
+
+impl TryFrom<i64> for Timestamp {
+    type Error = TimestampOutOfRange;
+
+    fn try_from(unix_microseconds: i64) -> Result<Self, TimestampOutOfRange> {
+        Self::from_unix_microseconds(unix_microseconds).ok_or(TimestampOutOfRange)
+    }
+}
+
+impl From<Timestamp> for i64 {
+    fn from(timestamp: Timestamp) -> Self {
+        timestamp.unix_microseconds
+    }
+}
