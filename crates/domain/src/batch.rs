@@ -72,7 +72,7 @@ impl BatchExecutor {
     pub async fn execute(&self, requests: &[Request]) -> Vec<Result<Answer, StoreError>> {
         let mut answers = Vec::with_capacity(requests.len());
         // A stack of ranges whose top is always the earliest, so that answers are pushed in order.
-        let mut ranges = Vec::from([0..requests.len()]);
+        let mut ranges: Vec<_> = std::iter::once(0..requests.len()).collect();
         while let Some(range) = ranges.pop().filter(|range| !range.is_empty()) {
             match self.execute_together(&requests[range.clone()]).await {
                 Ok(done) => answers.extend(done.into_iter().map(Ok)),
