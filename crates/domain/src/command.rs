@@ -25,6 +25,7 @@ mod expire_order;
 mod issue_coupon;
 mod pay_order;
 mod place_order;
+mod refund_order;
 mod revoke_coupon;
 
 pub use adjust_stock::AdjustStock;
@@ -38,6 +39,7 @@ pub use expire_order::ExpireOrder;
 pub use issue_coupon::IssueCoupon;
 pub use pay_order::{CouponChoice, PayOrder};
 pub use place_order::PlaceOrder;
+pub use refund_order::RefundOrder;
 pub use revoke_coupon::RevokeCoupon;
 
 /// Who asks.
@@ -109,6 +111,7 @@ pub enum Command {
     PlaceOrder(PlaceOrder),
     PayOrder(PayOrder),
     CancelOrder(CancelOrder),
+    RefundOrder(RefundOrder),
     ExpireOrder(ExpireOrder),
 }
 
@@ -129,6 +132,7 @@ pub enum Reply {
     OrderPlaced { order: Order, now: Timestamp },
     OrderPaid(Payment),
     OrderCancelled { order: Order, now: Timestamp },
+    OrderRefunded { refund: Refund, order: Order, now: Timestamp },
     OrderExpired(OrderId),
 }
 
@@ -163,6 +167,7 @@ impl Command {
             Self::PlaceOrder(command) => command,
             Self::PayOrder(command) => command,
             Self::CancelOrder(command) => command,
+            Self::RefundOrder(command) => command,
             Self::ExpireOrder(command) => command,
         }
     }
@@ -191,6 +196,7 @@ impl Command {
             Self::PlaceOrder(_) => "place_order",
             Self::PayOrder(_) => "pay_order",
             Self::CancelOrder(_) => "cancel_order",
+            Self::RefundOrder(_) => "refund_order",
             Self::ExpireOrder(_) => "expire_order",
         }
     }

@@ -12,7 +12,7 @@ pub use lines::{OrderLines, OrderLinesError, RequestedLine};
 pub use queries::OrderQueries;
 pub use refusal::OrderRefusal;
 pub use repository::OrderRepository;
-pub use state::{Order, OrderLine, OrderStatus, PaidTerms};
+pub use state::{Cancellation, Order, OrderLine, OrderStatus, PaidTerms};
 
 #[cfg(any(test, feature = "mock"))]
 pub use {queries::MockOrderQueries, repository::MockOrderRepository};
