@@ -19,21 +19,8 @@ pub(crate) fn accept<Item, Answer>(
 ) -> (Ticket<Item, Answer>, Pending<Item, Answer>) {
     let slot = Arc::new(Slot(Mutex::new(Some(item))));
     let (reply, answer) = oneshot::channel();
-    let ticket = Ticket {
-        slot: Arc::clone(&slot),
-        deadline,
-        accepted_at: Instant::now(),
-        reply,
-        _place: place,
-    };
-    (
-        ticket,
-        Pending {
-            slot,
-            deadline,
-            answer,
-        },
-    )
+    let ticket = Ticket { slot: Arc::clone(&slot), deadline, accepted_at: Instant::now(), reply, _place: place };
+    (ticket, Pending { slot, deadline, answer })
 }
 
 /// The half that waits in the queue. It keeps its place there until the lane takes it out.
@@ -73,11 +60,7 @@ impl<Item, Answer> Pending<Item, Answer> {
         }
         // Taken back before any lane had it: too late, or the lane has ended and left its queue
         // behind.
-        if self.deadline <= Instant::now() {
-            Err(SubmitError::DeadlinePassed)
-        } else {
-            Err(SubmitError::ShuttingDown)
-        }
+        if self.deadline <= Instant::now() { Err(SubmitError::DeadlinePassed) } else { Err(SubmitError::ShuttingDown) }
     }
 }
 

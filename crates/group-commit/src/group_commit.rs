@@ -30,10 +30,7 @@ pub struct Settings {
 ///
 /// # Panics
 /// Without a runner, or outside of a tokio runtime.
-pub fn start<R: BatchRunner>(
-    runners: Vec<R>,
-    settings: Settings,
-) -> (GroupCommit<R::Item, R::Answer>, Drain) {
+pub fn start<R: BatchRunner>(runners: Vec<R>, settings: Settings) -> (GroupCommit<R::Item, R::Answer>, Drain) {
     start_observed(runners, settings, ())
 }
 
@@ -46,10 +43,7 @@ pub fn start_observed<R: BatchRunner>(
     settings: Settings,
     observer: impl Observer,
 ) -> (GroupCommit<R::Item, R::Answer>, Drain) {
-    assert!(
-        !runners.is_empty(),
-        "group commit needs at least one runner"
-    );
+    assert!(!runners.is_empty(), "group commit needs at least one runner");
     let observer: Arc<dyn Observer> = Arc::new(observer);
     let places_max = settings.queue_max.get().min(Semaphore::MAX_PERMITS);
     let places = Arc::new(Semaphore::new(places_max));
@@ -61,31 +55,14 @@ pub fn start_observed<R: BatchRunner>(
         // Unbounded only in name: every ticket in it holds one of the places.
         let (sender, queue) = mpsc::unbounded_channel();
         let batch_max = settings.batch_max.get();
-        let lane = Lane {
-            index,
-            runner,
-            queue,
-            draining: draining.clone(),
-            batch_max,
-            observer: Arc::clone(&observer),
-        };
+        let lane =
+            Lane { index, runner, queue, draining: draining.clone(), batch_max, observer: Arc::clone(&observer) };
         queues.push(sender);
         lanes.push(tokio::spawn(lane.run()));
     }
 
-    let group_commit = GroupCommit {
-        queues: queues.into(),
-        places: Arc::clone(&places),
-        places_max,
-    };
-    (
-        group_commit,
-        Drain {
-            places,
-            draining: draining_sender,
-            lanes,
-        },
-    )
+    let group_commit = GroupCommit { queues: queues.into(), places: Arc::clone(&places), places_max };
+    (group_commit, Drain { places, draining: draining_sender, lanes })
 }
 
 /// Submits items to the lanes. Cheap to clone; all clones share the lanes and the bounds.
@@ -130,12 +107,7 @@ impl<Item, Answer> GroupCommit<Item, Answer> {
     ///
     /// # Panics
     /// When polled on a runtime without a time driver.
-    pub async fn submit(
-        &self,
-        item: Item,
-        affinity: u64,
-        deadline: Instant,
-    ) -> Result<Answer, SubmitError> {
+    pub async fn submit(&self, item: Item, affinity: u64, deadline: Instant) -> Result<Answer, SubmitError> {
         self.enqueue(item, affinity, deadline)?.answer().await
     }
 
@@ -158,18 +130,13 @@ impl<Item, Answer> GroupCommit<Item, Answer> {
         affinity: u64,
         deadline: Instant,
     ) -> Result<Pending<Item, Answer>, SubmitError> {
-        let place =
-            Arc::clone(&self.places)
-                .try_acquire_owned()
-                .map_err(|refusal| match refusal {
-                    TryAcquireError::Closed => SubmitError::ShuttingDown,
-                    TryAcquireError::NoPermits => SubmitError::QueueFull,
-                })?;
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|refusal| match refusal {
+            TryAcquireError::Closed => SubmitError::ShuttingDown,
+            TryAcquireError::NoPermits => SubmitError::QueueFull,
+        })?;
         let (ticket, pending) = accept(item, deadline, place);
         // A queue without a receiver belongs to a lane that has ended since the place was taken.
-        self.queue(affinity)
-            .send(ticket)
-            .map_err(|_| SubmitError::ShuttingDown)?;
+        self.queue(affinity).send(ticket).map_err(|_| SubmitError::ShuttingDown)?;
         Ok(pending)
     }
 
@@ -182,20 +149,12 @@ impl<Item, Answer> GroupCommit<Item, Answer> {
 // Derived, these would ask for `Item: Clone` and `Item: Debug`.
 impl<Item, Answer> Clone for GroupCommit<Item, Answer> {
     fn clone(&self) -> Self {
-        Self {
-            queues: Arc::clone(&self.queues),
-            places: Arc::clone(&self.places),
-            places_max: self.places_max,
-        }
+        Self { queues: Arc::clone(&self.queues), places: Arc::clone(&self.places), places_max: self.places_max }
     }
 }
 
 impl<Item, Answer> fmt::Debug for GroupCommit<Item, Answer> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("GroupCommit")
-            .field("lanes", &self.lanes())
-            .field("depth", &self.depth())
-            .finish()
+        formatter.debug_struct("GroupCommit").field("lanes", &self.lanes()).field("depth", &self.depth()).finish()
     }
 }

@@ -76,34 +76,19 @@ impl<R: BatchRunner> Lane<R> {
     async fn run_batch(&mut self, tickets: Vec<Ticket<R::Item, R::Answer>>) {
         let began_at = Instant::now();
         // The first in the queue has waited longest.
-        let waited_max = tickets
-            .first()
-            .map(|ticket| began_at - ticket.accepted_at)
-            .unwrap_or_default();
-        let (items, replies): (Vec<_>, Vec<_>) = tickets
-            .into_iter()
-            .filter_map(|ticket| ticket.claim(began_at))
-            .unzip();
+        let waited_max = tickets.first().map(|ticket| began_at - ticket.accepted_at).unwrap_or_default();
+        let (items, replies): (Vec<_>, Vec<_>) =
+            tickets.into_iter().filter_map(|ticket| ticket.claim(began_at)).unzip();
         if items.is_empty() {
             return;
         }
 
         let size = items.len();
         let answers = answers_of(&mut self.runner, items).await;
-        let outcome = if answers.is_some() {
-            BatchOutcome::Answered
-        } else {
-            BatchOutcome::Lost
-        };
+        let outcome = if answers.is_some() { BatchOutcome::Answered } else { BatchOutcome::Lost };
         // Observed first: whoever has an answer can rely on its batch having been counted.
         let ran_for = began_at.elapsed();
-        self.observer.batch_finished(&BatchReport {
-            lane: self.index,
-            size,
-            waited_max,
-            ran_for,
-            outcome,
-        });
+        self.observer.batch_finished(&BatchReport { lane: self.index, size, waited_max, ran_for, outcome });
         for (reply, answer) in replies.into_iter().zip(answers.into_iter().flatten()) {
             // The caller may have gone away; the item has been run all the same, and nobody waits
             // for its answer.
@@ -124,11 +109,7 @@ async fn answers_of<R: BatchRunner>(runner: &mut R, items: Vec<R::Item>) -> Opti
     let expected = items.len();
     let running = async {
         let answers = runner.run(items).await;
-        assert_eq!(
-            answers.len(),
-            expected,
-            "a batch runner gives exactly one answer an item"
-        );
+        assert_eq!(answers.len(), expected, "a batch runner gives exactly one answer an item");
         answers
     };
     // Unwind safe by contract: a runner is fit for use after its panic, and nothing else is shared

@@ -14,8 +14,7 @@ use tokio::time::Instant;
 
 use crate::accepted::Pending;
 use crate::{
-    BatchOutcome, BatchReport, BatchRunner, Drain, GroupCommit, Observer, Settings, SubmitError,
-    start, start_observed,
+    BatchOutcome, BatchReport, BatchRunner, Drain, GroupCommit, Observer, Settings, SubmitError, start, start_observed,
 };
 
 #[tokio::test]
@@ -28,9 +27,7 @@ async fn answers_an_item() {
 #[test]
 fn runs_a_single_item_at_once_and_needs_no_timer() {
     // A lane that waited for company would panic on this runtime, which has no time driver.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {
         let mut lanes = gated(1, 256, 1000);
         let _pending = lanes.enqueue(1);
@@ -45,10 +42,7 @@ fn runs_a_single_item_at_once_and_needs_no_timer() {
 async fn runs_what_arrives_during_a_batch_as_the_next_batch_in_order_of_arrival() {
     let mut lanes = gated(1, 256, 1000);
     let first = lanes.enqueue_and_wait_until_it_runs(1).await;
-    let rest: Vec<_> = [5, 3, 4, 2]
-        .into_iter()
-        .map(|item| lanes.enqueue(item))
-        .collect();
+    let rest: Vec<_> = [5, 3, 4, 2].into_iter().map(|item| lanes.enqueue(item)).collect();
 
     lanes.gate.open();
 
@@ -92,10 +86,7 @@ async fn refuses_at_once_when_the_queue_is_full_and_takes_again_when_it_is_not()
     assert_eq!(lanes.group.depth(), 2);
 
     // `now_or_never`: the refusal waits for nothing.
-    assert_eq!(
-        lanes.group.submit(4, 0, far()).now_or_never(),
-        Some(Err(SubmitError::QueueFull))
-    );
+    assert_eq!(lanes.group.submit(4, 0, far()).now_or_never(), Some(Err(SubmitError::QueueFull)));
 
     lanes.gate.open();
     assert_eq!(lanes.batch().await, (0, vec![2, 3]));
@@ -108,10 +99,7 @@ async fn bounds_the_queue_over_all_lanes_together() {
     let lanes = gated(2, 256, 2);
     let _waiting = [lanes.enqueue_to(0, 1), lanes.enqueue_to(0, 2)];
 
-    assert_eq!(
-        lanes.group.submit(3, 1, far()).await,
-        Err(SubmitError::QueueFull)
-    );
+    assert_eq!(lanes.group.submit(3, 1, far()).await, Err(SubmitError::QueueFull));
 }
 
 #[tokio::test]
@@ -119,10 +107,7 @@ async fn tells_a_caller_whose_deadline_passes_in_the_queue_that_nothing_happened
     let mut lanes = gated(1, 256, 1000);
     let _running = lanes.enqueue_and_wait_until_it_runs(1).await;
 
-    assert_eq!(
-        lanes.group.submit(2, 0, Instant::now()).await,
-        Err(SubmitError::DeadlinePassed)
-    );
+    assert_eq!(lanes.group.submit(2, 0, Instant::now()).await, Err(SubmitError::DeadlinePassed));
 
     let _later = lanes.enqueue(3);
     lanes.gate.open();
@@ -206,14 +191,8 @@ async fn drains_by_answering_all_that_was_accepted_and_refusing_the_rest() {
     accepted.extend((2..=6).map(|item| lanes.enqueue(item)));
 
     let mut drained = Box::pin(lanes.drain.drain());
-    assert!(
-        (&mut drained).now_or_never().is_none(),
-        "a batch is still running"
-    );
-    assert_eq!(
-        lanes.group.submit(7, 0, far()).await,
-        Err(SubmitError::ShuttingDown)
-    );
+    assert!((&mut drained).now_or_never().is_none(), "a batch is still running");
+    assert_eq!(lanes.group.submit(7, 0, far()).await, Err(SubmitError::ShuttingDown));
     lanes.gate.open();
     drained.await;
 
@@ -228,10 +207,7 @@ async fn drains_idle_lanes() {
 
     lanes.drain.drain().await;
 
-    assert_eq!(
-        lanes.group.submit(1, 0, far()).await,
-        Err(SubmitError::ShuttingDown)
-    );
+    assert_eq!(lanes.group.submit(1, 0, far()).await, Err(SubmitError::ShuttingDown));
 }
 
 #[tokio::test]
@@ -246,11 +222,7 @@ async fn drains_also_when_nobody_waits_for_the_end() {
     assert_eq!(running.answer().await, Ok(answer(1)));
     assert_eq!(waiting.answer().await, Ok(answer(2)));
     assert_eq!(lanes.batches.recv().await, Some((0, vec![2])));
-    assert_eq!(
-        lanes.batches.recv().await,
-        None,
-        "the lane has dropped its runner"
-    );
+    assert_eq!(lanes.batches.recv().await, None, "the lane has dropped its runner");
 }
 
 #[tokio::test]
@@ -265,11 +237,7 @@ async fn ends_the_lanes_when_the_last_handle_is_dropped_and_all_accepted_items_h
     assert_eq!(running.answer().await, Ok(answer(1)));
     assert_eq!(waiting.answer().await, Ok(answer(2)));
     assert_eq!(lanes.batches.recv().await, Some((0, vec![2])));
-    assert_eq!(
-        lanes.batches.recv().await,
-        None,
-        "the lane has dropped its runner"
-    );
+    assert_eq!(lanes.batches.recv().await, None, "the lane has dropped its runner");
 }
 
 #[tokio::test]
@@ -322,18 +290,10 @@ async fn keeps_equal_affinities_in_one_lane_and_lets_other_lanes_run_meanwhile()
     let _busy = lanes.enqueue_to(0, 1);
     assert_eq!(lanes.batch().await, (0, vec![1]));
 
-    let _same_lane = [
-        lanes.enqueue_to(2, 2),
-        lanes.enqueue_to(0, 3),
-        lanes.enqueue_to(u64::MAX - 1, 4),
-    ];
+    let _same_lane = [lanes.enqueue_to(2, 2), lanes.enqueue_to(0, 3), lanes.enqueue_to(u64::MAX - 1, 4)];
     let _other_lane = lanes.enqueue_to(u64::MAX, 5);
 
-    assert_eq!(
-        lanes.batch().await,
-        (1, vec![5]),
-        "lane 0 is busy, lane 1 is not"
-    );
+    assert_eq!(lanes.batch().await, (1, vec![5]), "lane 0 is busy, lane 1 is not");
     lanes.gate.open();
     assert_eq!(lanes.batch().await, (0, vec![2, 3, 4]));
 }
@@ -346,22 +306,12 @@ async fn reports_every_batch_before_its_callers_are_answered() {
         answers(batch)
     });
     let (group, _drain) = start_observed(vec![runner], settings(2, 1000), seen.clone());
-    let pending: Vec<_> = [1, 2, 13]
-        .into_iter()
-        .map(|item| group.enqueue(item, 0, far()).expect("a place"))
-        .collect();
+    let pending: Vec<_> = [1, 2, 13].into_iter().map(|item| group.enqueue(item, 0, far()).expect("a place")).collect();
 
     join_all(pending.into_iter().map(Pending::answer)).await;
 
-    let outcomes: Vec<_> = seen
-        .reports()
-        .iter()
-        .map(|batch| (batch.lane, batch.size, batch.outcome))
-        .collect();
-    assert_eq!(
-        outcomes,
-        [(0, 2, BatchOutcome::Answered), (0, 1, BatchOutcome::Lost)]
-    );
+    let outcomes: Vec<_> = seen.reports().iter().map(|batch| (batch.lane, batch.size, batch.outcome)).collect();
+    assert_eq!(outcomes, [(0, 2, BatchOutcome::Answered), (0, 1, BatchOutcome::Lost)]);
 }
 
 #[tokio::test]
@@ -373,25 +323,13 @@ async fn reports_no_item_that_came_too_late() {
 
     drain.drain().await;
 
-    assert_eq!(
-        seen.reports()
-            .iter()
-            .map(|batch| batch.size)
-            .collect::<Vec<_>>(),
-        [1]
-    );
+    assert_eq!(seen.reports().iter().map(|batch| batch.size).collect::<Vec<_>>(), [1]);
 }
 
 #[test]
 fn the_end_of_the_runtime_leaves_no_caller_waiting_and_misleads_none() {
-    let callers = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .expect("a runtime");
-    let lanes_runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .build()
-        .expect("a runtime");
+    let callers = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let lanes_runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
     let mut lanes = lanes_runtime.block_on(async { gated(1, 256, 1000) });
     callers.block_on(async {
         let running = lanes.enqueue_and_wait_until_it_runs(1).await;
@@ -401,10 +339,7 @@ fn the_end_of_the_runtime_leaves_no_caller_waiting_and_misleads_none() {
 
         assert_eq!(running.answer().await, Err(SubmitError::AnswerUnknown));
         assert_eq!(waiting.answer().await, Err(SubmitError::ShuttingDown));
-        assert_eq!(
-            lanes.group.submit(3, 0, far()).await,
-            Err(SubmitError::ShuttingDown)
-        );
+        assert_eq!(lanes.group.submit(3, 0, far()).await, Err(SubmitError::ShuttingDown));
     });
 }
 
@@ -474,21 +409,14 @@ async fn never_misleads_a_caller_whose_deadline_and_lane_race() {
                 panic!("{other} for {item}")
             }
         };
-        assert_eq!(
-            times_run.get(&item).copied().unwrap_or_default(),
-            expected,
-            "{item}: {outcome:?}"
-        );
+        assert_eq!(times_run.get(&item).copied().unwrap_or_default(), expected, "{item}: {outcome:?}");
     }
 }
 
 #[tokio::test]
 #[should_panic(expected = "at least one runner")]
 async fn refuses_to_start_without_a_runner() {
-    drop(start(
-        Vec::<Scripted<fn(Vec<u32>) -> Vec<u32>>>::new(),
-        settings(1, 1),
-    ));
+    drop(start(Vec::<Scripted<fn(Vec<u32>) -> Vec<u32>>>::new(), settings(1, 1)));
 }
 
 /// Lanes whose runners tell which batch they have been given and stop at a gate.
@@ -504,23 +432,9 @@ fn gated(lanes: usize, batch_max: usize, queue_max: usize) -> Gated {
     let gate = Gate(Arc::new(Semaphore::new(0)));
     let (given, batches) = mpsc::unbounded_channel();
     let (done, finished) = mpsc::unbounded_channel();
-    let runner = |lane| GatedRunner {
-        lane,
-        given: given.clone(),
-        done: done.clone(),
-        gate: gate.clone(),
-    };
-    let (group, drain) = start(
-        (0..lanes).map(runner).collect(),
-        settings(batch_max, queue_max),
-    );
-    Gated {
-        group,
-        drain,
-        batches,
-        finished,
-        gate,
-    }
+    let runner = |lane| GatedRunner { lane, given: given.clone(), done: done.clone(), gate: gate.clone() };
+    let (group, drain) = start((0..lanes).map(runner).collect(), settings(batch_max, queue_max));
+    Gated { group, drain, batches, finished, gate }
 }
 
 impl Gated {
@@ -599,10 +513,7 @@ struct Counted(Arc<Mutex<Vec<u32>>>);
 
 impl Counted {
     fn in_order(&self) -> Vec<u32> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -613,10 +524,7 @@ impl BatchRunner for Counted {
 
     async fn run(&mut self, batch: Vec<u32>) -> Vec<u32> {
         for item in &batch {
-            self.0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(*item);
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(*item);
             tokio::task::yield_now().await;
         }
         answers(batch)
@@ -629,11 +537,7 @@ fn counted(lanes: usize, settings: Settings) -> (GroupCommit<u32, u32>, Drain, C
     (group, drain, runs)
 }
 
-async fn enqueue_when_there_is_room(
-    group: &GroupCommit<u32, u32>,
-    item: u32,
-    affinity: u64,
-) -> Pending<u32, u32> {
+async fn enqueue_when_there_is_room(group: &GroupCommit<u32, u32>, item: u32, affinity: u64) -> Pending<u32, u32> {
     loop {
         match group.enqueue(item, affinity, far()) {
             Ok(pending) => return pending,
@@ -648,19 +552,13 @@ struct Recorder(Arc<Mutex<Vec<BatchReport>>>);
 
 impl Recorder {
     fn reports(&self) -> Vec<BatchReport> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl Observer for Recorder {
     fn batch_finished(&self, batch: &BatchReport) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(*batch);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(*batch);
     }
 }
 
@@ -678,8 +576,5 @@ fn far() -> Instant {
 
 fn settings(batch_max: usize, queue_max: usize) -> Settings {
     let at_least_one = |bound| NonZeroUsize::new(bound).expect("a bound of at least one");
-    Settings {
-        batch_max: at_least_one(batch_max),
-        queue_max: at_least_one(queue_max),
-    }
+    Settings { batch_max: at_least_one(batch_max), queue_max: at_least_one(queue_max) }
 }
