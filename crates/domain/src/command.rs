@@ -132,7 +132,7 @@ pub enum Reply {
     OrderPlaced { order: Order, now: Timestamp },
     OrderPaid(Payment),
     OrderCancelled { order: Order, now: Timestamp },
-    OrderRefunded { refund: Refund, order: Order, now: Timestamp },
+    OrderRefunded { refund: Refund, order: Order },
     OrderExpired(OrderId),
 }
 

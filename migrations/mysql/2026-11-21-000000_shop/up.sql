@@ -229,7 +229,7 @@ CREATE TABLE IF NOT EXISTS refunds (
   sequence BIGINT NOT NULL COMMENT 'place among the order''s refunds: 1, 2, 3',
   amount DECIMAL(19,4) NOT NULL,
   restocked BIGINT NOT NULL COMMENT '1: the pieces went back into the stock',
-  reason TEXT NOT NULL,
+  reason VARCHAR(200) NOT NULL,
   created_at DATETIME(6) NOT NULL,
   CONSTRAINT pk_refunds PRIMARY KEY (id),
   CONSTRAINT uq_refunds_order_sequence UNIQUE (order_id, sequence),

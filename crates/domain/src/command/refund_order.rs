@@ -46,7 +46,7 @@ impl Decide for RefundOrder {
         let lines = order.refund(&self.lines, context.rules.currency)?;
         let terms = RefundTerms { restock: self.restock, reason: self.reason.clone() };
         let (refund, order, events) = terms.bring_about(order, lines, set, context)?;
-        Ok(Decision { reply: Reply::OrderRefunded { refund, order, now: context.now }, events })
+        Ok(Decision { reply: Reply::OrderRefunded { refund, order }, events })
     }
 }
 

@@ -1,9 +1,9 @@
 use jangteo_domain::UserId;
 use jangteo_domain::id::{CouponId, OrderId, PaymentId, ProductId, RefundId};
-use jangteo_domain::payment::{Payment, Refund};
+use jangteo_domain::payment::{Payment, Refund, RefundReason};
 
 use crate::rows::rows;
-use crate::types::{Amount, At, Body, Count, Day, Id, Words};
+use crate::types::{Amount, At, Count, Day, Id, Words};
 
 rows! {
     /// A payment.
@@ -29,7 +29,7 @@ rows! {
         sequence: Count<u32>,
         amount: Amount,
         restocked: Count<u8>,
-        reason: Body,
+        reason: Words<RefundReason>,
         created_at: At,
     }
 
@@ -68,7 +68,7 @@ impl From<&Refund> for RefundRow {
             sequence: Count(refund.sequence),
             amount: Amount(refund.amount),
             restocked: Count(u8::from(refund.restocked)),
-            reason: Body(refund.reason.clone()),
+            reason: Words(refund.reason.clone()),
             created_at: At(refund.at),
         }
     }
