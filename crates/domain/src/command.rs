@@ -26,6 +26,8 @@ mod issue_coupon;
 mod pay_order;
 mod place_order;
 mod revoke_coupon;
+#[cfg(test)]
+pub(crate) mod scene;
 
 pub use crate::coupon::CouponChoice;
 pub use adjust_stock::AdjustStock;
