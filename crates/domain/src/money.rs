@@ -292,3 +292,6 @@ impl Currency {
         decimal
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -78,3 +78,6 @@ impl Decide for PayOrder {
         Ok(Decision { reply: Reply::OrderPaid(payment), events })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,3 +53,6 @@ impl PlaceOrder {
         if shortages.is_empty() { Ok(movements) } else { Err(StockRefusal::OutOfStock { shortages }.into()) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -372,3 +372,6 @@ impl Coupon {
             .min_by_key(|(coupon, discount)| (Reverse(*discount), coupon.valid_until, coupon.id))
     }
 }
+
+#[cfg(test)]
+mod tests;
