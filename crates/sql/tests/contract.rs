@@ -88,7 +88,7 @@ impl StoreHarness for Harness {
             sequence: count(&row["sequence"]),
             amount: money(&row["amount"]),
             restocked: row["restocked"] == 1,
-            reason: row["reason"].as_str().expect("a text").to_owned(),
+            reason: row["reason"].as_str().expect("a text").to_owned().try_into().expect("a reason"),
             lines: lines.iter().filter(|line| line["refund_id"] == row["id"]).map(line).collect(),
             at: time(&row["at"]),
         };
