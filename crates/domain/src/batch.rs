@@ -201,3 +201,6 @@ fn halves(range: Range<usize>) -> (Range<usize>, Range<usize>) {
     let middle = range.start + range.len() / 2;
     (range.start..middle, middle..range.end)
 }
+
+#[cfg(test)]
+mod tests;
