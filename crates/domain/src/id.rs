@@ -149,3 +149,39 @@ impl fmt::Debug for UserId {
         write!(f, "UserId({})", self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::SequentialIds;
+
+    #[test]
+    fn a_user_id_is_1_to_64_characters_of_a_small_set() {
+        let longest = "a".repeat(64);
+        for valid in ["a", "Z", "0", "auth0|5f7c", "kim@example.com", "a_b.c:d-e", &longest] {
+            assert_eq!(valid.parse::<UserId>().map(String::from), Ok(valid.to_owned()));
+        }
+        let too_long = "a".repeat(65);
+        for invalid in ["", " ", "a b", "a/b", "김", "a\n", "a+b", &too_long] {
+            assert_eq!(invalid.parse::<UserId>(), Err(InvalidUserId), "{invalid:?}");
+        }
+    }
+
+    #[test]
+    fn ids_are_written_and_read_as_uuids() {
+        let id = OrderId::next(&SequentialIds::new());
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!(OrderId::from(id.uuid()), id);
+        assert_eq!(id.uuid().get_version_num(), 7);
+        assert!("order".parse::<OrderId>().is_err());
+        assert_eq!(format!("{id:?}"), format!("OrderId({id})"));
+    }
+
+    #[test]
+    fn each_id_is_after_the_one_before() {
+        let ids = SequentialIds::new();
+        let made: Vec<_> = (0..1_000).map(|_| ids.next_id()).collect();
+        assert!(made.is_sorted_by(|a, b| a < b));
+        assert_eq!(made[0], SequentialIds::id(1));
+    }
+}

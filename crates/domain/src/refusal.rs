@@ -64,3 +64,24 @@ impl Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{SequentialIds, samples};
+
+    #[test]
+    fn only_what_is_not_there_is_not_found() {
+        let refusals = samples::refusals(&SequentialIds::new());
+        let not_found: Vec<_> = refusals.into_iter().filter(Refusal::is_not_found).collect();
+        assert!(matches!(
+            not_found[..],
+            [
+                Refusal::Product(ProductRefusal::NotFound { .. }),
+                Refusal::Coupon(CouponRefusal::CampaignNotFound),
+                Refusal::Coupon(CouponRefusal::NotFound),
+                Refusal::Order(OrderRefusal::NotFound),
+            ]
+        ));
+    }
+}

@@ -91,3 +91,40 @@ pub enum InvalidRules {
     #[error("order_lines_max times order_quantity_max is too large: an order's total would leave the range of money")]
     OrderTooLarge,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::fixtures::won;
+    use crate::testing::rules;
+
+    #[test]
+    fn the_defaults_fit_together() {
+        assert_eq!(rules().check(), Ok(()));
+    }
+
+    #[test]
+    fn refuses_a_limit_that_lets_nothing_through() {
+        let nothing = Money::ZERO;
+        for (rules, name) in [
+            (ShopRules { charge_max: nothing, ..rules() }, "charge_max"),
+            (ShopRules { balance_max: won(-1), ..rules() }, "balance_max"),
+            (ShopRules { order_ttl: Duration::ZERO, ..rules() }, "order_ttl"),
+            (ShopRules { order_lines_max: 0, ..rules() }, "order_lines_max"),
+            (ShopRules { order_quantity_max: 0, ..rules() }, "order_quantity_max"),
+            (ShopRules { open_orders_max: 0, ..rules() }, "open_orders_max"),
+        ] {
+            assert_eq!(rules.check(), Err(InvalidRules::NotPositive { name }));
+        }
+    }
+
+    #[test]
+    fn refuses_limits_under_which_an_order_could_not_be_added_up() {
+        let largest = ShopRules { order_lines_max: 900, order_quantity_max: 1_000, ..rules() };
+        assert_eq!(largest.check(), Ok(()));
+        for (order_lines_max, order_quantity_max) in [(901, 1_000), (1, 900_001), (u32::MAX, u32::MAX)] {
+            let rules = ShopRules { order_lines_max, order_quantity_max, ..rules() };
+            assert_eq!(rules.check(), Err(InvalidRules::OrderTooLarge));
+        }
+    }
+}

@@ -55,3 +55,23 @@ impl StoreError {
 #[derive(Debug, Error)]
 #[error("{0}")]
 struct Described(String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_it_is_and_keeps_its_cause() {
+        let cause: Cause = Arc::new(Described("gone".to_owned()));
+        for (error, kind) in [
+            (StoreError::Conflict(cause.clone()), "conflict"),
+            (StoreError::Unavailable(cause.clone()), "unavailable"),
+            (StoreError::CommitUnknown(cause.clone()), "commit_unknown"),
+            (StoreError::corrupt("gone"), "corrupt"),
+            (StoreError::unexpected("gone"), "unexpected"),
+        ] {
+            assert_eq!(error.kind(), kind);
+            assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("gone"));
+        }
+    }
+}

@@ -67,3 +67,42 @@ impl<const MIN: usize, const MAX: usize> From<Text<MIN, MAX>> for String {
         text.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Result<Text<2, 4>, TextError> {
+        text.to_owned().try_into()
+    }
+
+    #[test]
+    fn characters_are_counted_not_bytes() {
+        assert_eq!(text("🎈🎈🎈🎈").map(String::from), Ok("🎈🎈🎈🎈".to_owned()));
+        assert_eq!(text("🎈🎈🎈🎈🎈"), Err(TextError::TooLong { max: 4 }));
+        assert_eq!(text("가"), Err(TextError::TooShort { min: 2 }));
+    }
+
+    #[test]
+    fn control_characters_are_refused_but_for_line_feed_and_tab() {
+        assert!(text("a\tb").is_ok() && text("a\nb").is_ok());
+        for control in ["a\rb", "a\0b", "a\u{7f}b", "a\u{85}b"] {
+            assert_eq!(text(control), Err(TextError::ControlCharacter), "{control:?}");
+        }
+    }
+
+    #[test]
+    fn white_space_is_refused_at_either_end() {
+        assert!(text("a b").is_ok());
+        for surrounded in [" ab", "ab ", "\nab", "ab\u{3000}"] {
+            assert_eq!(text(surrounded), Err(TextError::SurroundingWhiteSpace), "{surrounded:?}");
+        }
+    }
+
+    #[test]
+    fn checks_the_length_before_the_characters() {
+        assert_eq!(text("\0"), Err(TextError::TooShort { min: 2 }));
+        assert_eq!(text("\0aaaa"), Err(TextError::TooLong { max: 4 }));
+        assert_eq!(text(" a\0"), Err(TextError::ControlCharacter));
+    }
+}

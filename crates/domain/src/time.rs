@@ -84,3 +84,40 @@ impl From<Timestamp> for i64 {
         timestamp.unix_microseconds
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::testing::fixtures::NOON;
+
+    #[test]
+    fn times_lie_between_1970_and_9999() {
+        assert_eq!(Timestamp::from_unix_microseconds(-1), None);
+        assert_eq!(Timestamp::from_unix_microseconds(0), Some(Timestamp::MIN));
+        let last = Timestamp::MAX.unix_microseconds();
+        assert_eq!(Timestamp::from_unix_microseconds(last), Some(Timestamp::MAX));
+        assert_eq!(Timestamp::try_from(last + 1), Err(TimestampOutOfRange));
+        assert_eq!(Timestamp::MAX.to_offset_date_time(), datetime!(9999-12-31 23:59:59.999999 UTC));
+        assert_eq!(NOON.to_offset_date_time(), datetime!(2030-01-01 12:00 UTC));
+    }
+
+    #[test]
+    fn adding_stops_at_the_ends() {
+        assert_eq!(NOON.saturating_add(Duration::microseconds(1)).since(NOON), Duration::microseconds(1));
+        assert_eq!(NOON.since(Timestamp::MAX).is_negative(), true);
+        assert_eq!(Timestamp::MAX.saturating_add(Duration::microseconds(1)), Timestamp::MAX);
+        assert_eq!(NOON.saturating_add(Duration::MAX), Timestamp::MAX);
+        assert_eq!(NOON.saturating_add(Duration::MIN), Timestamp::MIN);
+        assert_eq!(Timestamp::MIN.saturating_add(Duration::microseconds(-1)), Timestamp::MIN);
+    }
+
+    #[test]
+    fn what_is_finer_than_a_microsecond_is_cut_off() {
+        let fine = datetime!(2030-01-01 12:00:00.000001999 UTC);
+        assert_eq!(Timestamp::from_offset_date_time(fine), Some(NOON.saturating_add(Duration::microseconds(1))));
+        assert_eq!(Timestamp::from_offset_date_time(datetime!(2030-01-01 21:00 +9)), Some(NOON));
+        assert_eq!(Timestamp::from_offset_date_time(datetime!(1969-12-31 23:59:59.9999999 UTC)), None);
+    }
+}

@@ -42,7 +42,7 @@ pub(crate) struct OrderOutline {
 }
 
 impl OrderOutline {
-    fn of(order: &Order) -> Self {
+    pub fn of(order: &Order) -> Self {
         Self {
             user_id: order.user_id.clone(),
             product_ids: order.lines.iter().map(|line| line.product_id).collect(),
@@ -122,19 +122,18 @@ impl WorkingSet {
     }
 
     async fn load_coupons(&mut self, locks: &mut Locks, unit_of_work: &mut dyn UnitOfWork) -> Result<(), StoreError> {
-        let coupons = unit_of_work.coupons();
         if !locks.campaigns.is_empty() {
-            let campaigns = coupons.lock_campaigns(&locks.campaigns).await?;
+            let campaigns = unit_of_work.coupons().lock_campaigns(&locks.campaigns).await?;
             self.campaigns.load(campaigns.into_iter().map(|campaign| (campaign.id, campaign)));
         }
         if !locks.holders.is_empty() {
-            self.holders = coupons.holders(&locks.holders).await?;
+            self.holders = unit_of_work.coupons().holders(&locks.holders).await?;
         }
         if !locks.unused_coupons_of.is_empty() {
-            locks.coupons.append(&mut coupons.unused_of(&locks.unused_coupons_of).await?);
+            locks.coupons.append(&mut unit_of_work.coupons().unused_of(&locks.unused_coupons_of).await?);
         }
         if !locks.coupons.is_empty() {
-            let rows = coupons.lock_many(&locks.coupons).await?;
+            let rows = unit_of_work.coupons().lock_many(&locks.coupons).await?;
             self.coupons.load(rows.into_iter().map(|coupon| (coupon.id, coupon)));
         }
         Ok(())
@@ -199,6 +198,27 @@ impl WorkingSet {
     /// When no command named it: a bug in the command, which would otherwise decide on a row that it does not hold.
     pub fn account(&self, user_id: &UserId) -> &PointAccount {
         self.accounts.get(user_id).expect("a command names the accounts that it reads")
+    }
+
+    /// Makes an empty account where the user has none, as if it had been loaded.
+    #[cfg(test)]
+    pub(crate) fn ensure_account(&mut self, user_id: &UserId) {
+        if self.accounts.get(user_id).is_none() {
+            self.accounts.load([(user_id.clone(), PointAccount::empty(user_id.clone()))]);
+        }
+    }
+
+    /// What is to be written beside the rows.
+    #[cfg(test)]
+    pub(crate) fn written(&self) -> Written<'_> {
+        Written {
+            point_entries: &self.point_entries,
+            stock_movements: &self.stock_movements,
+            payments: &self.payments,
+            refunds: &self.refunds,
+            sales: self.sales.iter().collect(),
+            outbox: &self.outbox,
+        }
     }
 
     /// Takes an event that was decided on this very state.
@@ -315,37 +335,35 @@ impl WorkingSet {
     }
 
     async fn save_orders(&self, unit_of_work: &mut dyn UnitOfWork) -> Result<(), StoreError> {
-        let repository = unit_of_work.orders();
         let (new, changed) = (self.orders.new_rows(), self.orders.changed_rows());
         if !new.is_empty() {
-            repository.insert_many(&new).await?;
+            unit_of_work.orders().insert_many(&new).await?;
         }
         if !changed.is_empty() {
-            repository.save_many(&changed).await?;
+            unit_of_work.orders().save_many(&changed).await?;
         }
         let with_changed_lines: Vec<Order> =
             changed.into_iter().filter(|order| self.orders_with_changed_lines.contains(&order.id)).collect();
         if !with_changed_lines.is_empty() {
-            repository.save_lines(&with_changed_lines).await?;
+            unit_of_work.orders().save_lines(&with_changed_lines).await?;
         }
         Ok(())
     }
 
     async fn save_coupons(&self, unit_of_work: &mut dyn UnitOfWork) -> Result<(), StoreError> {
-        let repository = unit_of_work.coupons();
         let (new, changed) = (self.campaigns.new_rows(), self.campaigns.changed_rows());
         if !new.is_empty() {
-            repository.insert_campaigns(&new).await?;
+            unit_of_work.coupons().insert_campaigns(&new).await?;
         }
         if !changed.is_empty() {
-            repository.save_campaigns(&changed).await?;
+            unit_of_work.coupons().save_campaigns(&changed).await?;
         }
         let (new, changed) = (self.coupons.new_rows(), self.coupons.changed_rows());
         if !new.is_empty() {
-            repository.insert_many(&new).await?;
+            unit_of_work.coupons().insert_many(&new).await?;
         }
         if !changed.is_empty() {
-            repository.save_many(&changed).await?;
+            unit_of_work.coupons().save_many(&changed).await?;
         }
         Ok(())
     }
@@ -358,31 +376,41 @@ impl WorkingSet {
         if !changed.is_empty() {
             unit_of_work.products().save_many(&changed).await?;
         }
-        let repository = unit_of_work.stocks();
         let (new, changed) = (self.stocks.new_rows(), self.stocks.changed_rows());
         if !new.is_empty() {
-            repository.insert_many(&new).await?;
+            unit_of_work.stocks().insert_many(&new).await?;
         }
         if !changed.is_empty() {
-            repository.save_many(&changed).await?;
+            unit_of_work.stocks().save_many(&changed).await?;
         }
         if !self.stock_movements.is_empty() {
-            repository.append_movements(&self.stock_movements).await?;
+            unit_of_work.stocks().append_movements(&self.stock_movements).await?;
         }
         Ok(())
     }
 
     async fn save_points(&self, unit_of_work: &mut dyn UnitOfWork) -> Result<(), StoreError> {
-        let repository = unit_of_work.points();
         let changed = self.accounts.changed_rows();
         if !changed.is_empty() {
-            repository.save_many(&changed).await?;
+            unit_of_work.points().save_many(&changed).await?;
         }
         if !self.point_entries.is_empty() {
-            repository.append_entries(&self.point_entries).await?;
+            unit_of_work.points().append_entries(&self.point_entries).await?;
         }
         Ok(())
     }
+}
+
+/// What a batch writes beside its rows.
+#[cfg(test)]
+#[derive(Debug)]
+pub(crate) struct Written<'a> {
+    pub point_entries: &'a [PointEntry],
+    pub stock_movements: &'a [StockMovement],
+    pub payments: &'a [Payment],
+    pub refunds: &'a [Refund],
+    pub sales: Vec<SaleCounted>,
+    pub outbox: &'a [OutboxEvent],
 }
 
 /// How many open orders an order is: one while it waits to be paid.

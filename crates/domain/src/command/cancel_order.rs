@@ -104,3 +104,6 @@ pub(super) fn restore_stock(
     };
     pieces.map(|line| movement(line).map(Event::Stock)).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,3 +35,58 @@ impl Decide for ExpireOrder {
         Ok(Decision { reply: Reply::OrderExpired(order.id), events })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use time::Duration;
+
+    use super::*;
+    use crate::command::scene::Scene;
+    use crate::command::{Command, CouponChoice};
+    use crate::order::OrderStatus;
+    use crate::testing::fixtures::noon_plus;
+
+    fn refused(scene: &mut Scene, order_id: OrderId) -> Refusal {
+        scene.refusal(Command::ExpireOrder(ExpireOrder { order_id }))
+    }
+
+    #[test]
+    fn an_order_that_was_not_paid_in_time_gives_its_stock_back_once() {
+        let mut scene = Scene::new();
+        let kim = scene.user("kim", 1_000);
+        let lamp = scene.lamp(1_000, 2);
+        let id = scene.order(&kim, &[(lamp, 2)]);
+        scene.now = noon_plus(600).saturating_add(Duration::microseconds(-1));
+        assert_eq!(refused(&mut scene, id), OrderRefusal::NotDue.into(), "it still may be paid");
+
+        scene.now = noon_plus(600);
+        assert_eq!(scene.expire(id), Ok(Reply::OrderExpired(id)));
+        assert_eq!(scene.stored_order(id).status, OrderStatus::Expired);
+        assert_eq!((scene.available(lamp), scene.open_orders(&kim)), (2, 0));
+        let movement = scene.set.written().stock_movements.last().cloned().expect("a movement");
+        assert_eq!((movement.quantity, movement.kind, movement.order_id), (2, MovementKind::Expiry, Some(id)));
+        assert_eq!(refused(&mut scene, id), OrderRefusal::NotDue.into());
+        assert_eq!(scene.available(lamp), 2);
+    }
+
+    #[test]
+    fn refuses_to_expire_what_was_paid_or_cancelled() {
+        let mut scene = Scene::new();
+        let kim = scene.user("kim", 1_000);
+        let lamp = scene.lamp(1_000, 2);
+        let [paid, cancelled] = [scene.order(&kim, &[(lamp, 1)]), scene.order(&kim, &[(lamp, 1)])];
+        scene.pay(paid, &kim, CouponChoice::None).expect("it can be paid");
+        scene.cancel(cancelled, &kim).expect("it can be cancelled");
+        scene.now = noon_plus(600);
+        for id in [paid, cancelled] {
+            assert_eq!(refused(&mut scene, id), OrderRefusal::NotDue.into());
+        }
+    }
+
+    #[test]
+    fn refuses_to_expire_an_order_that_is_not_there() {
+        let mut scene = Scene::new();
+        let absent = scene.id();
+        assert_eq!(refused(&mut scene, absent), OrderRefusal::NotFound.into());
+    }
+}

@@ -82,3 +82,42 @@ pub enum OrderLinesError {
         quantity_max: u32,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{SequentialIds, rules};
+
+    fn id(n: u64) -> ProductId {
+        SequentialIds::id(n).into()
+    }
+
+    fn lines(quantities: &[(u64, i64)]) -> Result<Vec<(ProductId, u32)>, OrderLinesError> {
+        let rules = ShopRules { order_lines_max: 3, order_quantity_max: 10, ..rules() };
+        let lines = OrderLines::new(quantities.iter().map(|(n, quantity)| (id(*n), *quantity)), &rules)?;
+        Ok(lines.iter().map(|line| (line.product_id, line.quantity)).collect())
+    }
+
+    #[test]
+    fn lines_of_one_product_are_added_up_at_the_place_of_the_first() {
+        assert_eq!(lines(&[(2, 3), (1, 1), (2, 7)]), Ok(vec![(id(2), 10), (id(1), 1)]));
+    }
+
+    #[test]
+    fn refuses_no_line_and_too_many_lines() {
+        assert_eq!(lines(&[]), Err(OrderLinesError::Empty));
+        let too_many = OrderLinesError::TooManyLines { lines_max: 3 };
+        assert_eq!(lines(&[(1, 1), (1, 1), (1, 1), (1, 0)]), Err(too_many), "before the quantities");
+        assert!(lines(&[(1, 1), (2, 1), (3, 1)]).is_ok());
+    }
+
+    #[test]
+    fn refuses_quantities_outside_the_limits_also_when_added_up() {
+        let invalid = |index| Err(OrderLinesError::InvalidQuantity { index, quantity_max: 10 });
+        for quantity in [0, -1, 11, i64::MIN, i64::MAX, 1 << 32] {
+            assert_eq!(lines(&[(1, 1), (2, quantity)]), invalid(1), "{quantity}");
+        }
+        assert_eq!(lines(&[(1, 5), (2, 10), (1, 6)]), invalid(2));
+        assert_eq!(lines(&[(1, 0), (2, 0)]), invalid(0), "the first that is wrong");
+    }
+}

@@ -25,7 +25,8 @@ pub struct PointEntry {
     pub order_id: Option<OrderId>,
     /// When it was written.
     pub at: Timestamp,
-    /// [`PointEntry::hash_after`] of the entry before it, so that a later change of any line shows.
+    /// What [`PointEntry::hash_after`] gives for the hash of the entry before, so that a later change of any line
+    /// shows.
     pub hash: LedgerHash,
 }
 
@@ -74,5 +75,65 @@ impl EntryKind {
             Self::Refund => 3,
             Self::Adjustment => 4,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::SequentialIds;
+    use crate::testing::fixtures::{NOON, noon_plus, user, won};
+
+    fn entry() -> PointEntry {
+        PointEntry {
+            id: SequentialIds::id(1).into(),
+            user_id: user("kim"),
+            sequence: 1,
+            kind: EntryKind::Charge,
+            amount: won(5),
+            balance_after: won(5),
+            order_id: None,
+            at: NOON,
+            hash: [0; 32],
+        }
+    }
+
+    /// Books that were written once must verify for ever: this hash may never change.
+    #[test]
+    fn the_hash_of_an_entry_is_what_it_always_was() {
+        let hex = |hash: LedgerHash| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        assert_eq!(
+            hex(entry().hash_after(&[0; 32])),
+            "344b26e0e0fca432868ee224cef945d1128fc11df81ac806a06e971b7a220939"
+        );
+    }
+
+    #[test]
+    fn every_field_changes_the_hash() {
+        let other: OrderId = SequentialIds::id(9).into();
+        let changed = [
+            entry(),
+            PointEntry { id: SequentialIds::id(2).into(), ..entry() },
+            PointEntry { user_id: user("lee"), ..entry() },
+            PointEntry { sequence: 2, ..entry() },
+            PointEntry { kind: EntryKind::Payment, ..entry() },
+            PointEntry { kind: EntryKind::Refund, ..entry() },
+            PointEntry { kind: EntryKind::Adjustment, ..entry() },
+            PointEntry { amount: won(6), ..entry() },
+            PointEntry { balance_after: won(6), ..entry() },
+            PointEntry { order_id: Some(other), ..entry() },
+            PointEntry { at: noon_plus(1), ..entry() },
+        ];
+        let mut hashes: Vec<_> = changed.iter().map(|entry| entry.hash_after(&[0; 32])).collect();
+        hashes.push(entry().hash_after(&[1; 32]));
+        hashes.sort_unstable();
+        hashes.dedup();
+        assert_eq!(hashes.len(), changed.len() + 1);
+    }
+
+    #[test]
+    fn the_hash_of_an_entry_is_not_a_part_of_what_it_is_made_of() {
+        let hashed = PointEntry { hash: [7; 32], ..entry() };
+        assert_eq!(hashed.hash_after(&[0; 32]), entry().hash_after(&[0; 32]));
     }
 }

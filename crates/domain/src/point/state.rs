@@ -127,3 +127,48 @@ impl PointAccount {
         self.updated_at = Some(entry.at);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::SequentialIds;
+    use crate::testing::fixtures::{NOON, user, won};
+
+    fn account(balance: Money) -> PointAccount {
+        PointAccount { balance, entries: 3, ..PointAccount::empty(user("kim")) }
+    }
+
+    fn ids() -> (OrderId, EntryId) {
+        (SequentialIds::id(1).into(), SequentialIds::id(2).into())
+    }
+
+    #[test]
+    fn a_payment_takes_up_to_the_last_point() {
+        let (order_id, id) = ids();
+        let entry = account(won(5)).pay(won(5), order_id, id, NOON).expect("it is covered");
+        assert_eq!((entry.amount, entry.balance_after, entry.sequence), (won(-5), Money::ZERO, 4));
+        let refusal = PointRefusal::InsufficientPoints { balance: won(5), required: won(6) };
+        assert_eq!(account(won(5)).pay(won(6), order_id, id, NOON), Err(refusal));
+        let refusal = PointRefusal::InsufficientPoints { balance: Money::ZERO, required: Money::MAX };
+        assert_eq!(account(Money::ZERO).pay(Money::MAX, order_id, id, NOON), Err(refusal));
+    }
+
+    #[test]
+    fn refuses_a_refund_only_where_money_ends() {
+        let (order_id, id) = ids();
+        let limit = PointRefusal::BalanceLimitExceeded { balance: Money::MAX, balance_max: Money::MAX };
+        assert_eq!(account(Money::MAX).refund(won(1), order_id, id, NOON), Err(limit));
+        let entry = account(Money::MAX).refund(Money::ZERO, order_id, id, NOON).expect("nothing fits");
+        assert_eq!((entry.kind, entry.order_id), (EntryKind::Refund, Some(order_id)));
+    }
+
+    #[test]
+    #[should_panic(expected = "another state of the account")]
+    fn an_entry_is_applied_once() {
+        let (order_id, id) = ids();
+        let mut account = account(won(5));
+        let entry = account.pay(won(1), order_id, id, NOON).expect("it is covered");
+        account.apply(&entry);
+        account.apply(&entry);
+    }
+}

@@ -166,3 +166,45 @@ impl Product {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::SequentialIds;
+    use crate::testing::fixtures::{NOON, product_details, won};
+
+    #[test]
+    fn a_price_is_between_nothing_and_a_billion() {
+        for valid in [Money::ZERO, won(1), won(1_000_000_000)] {
+            assert_eq!(Price::try_from(valid).map(Price::get), Ok(valid));
+        }
+        let just_above = won(1_000_000_000).checked_add(Money::from_ten_thousandths(1).expect("in range"));
+        for invalid in [won(-1), just_above.expect("in range"), Money::MAX] {
+            assert_eq!(Price::try_from(invalid), Err(InvalidPrice));
+        }
+    }
+
+    #[test]
+    fn a_product_has_at_most_20_options() {
+        let options = |count: usize| {
+            let name = |n: usize| format!("option {n}").try_into().expect("a name");
+            let value = || "value".to_owned().try_into().expect("a value");
+            Options::try_from((0..count).map(|n| (name(n), value())).collect::<BTreeMap<OptionName, OptionValue>>())
+        };
+        assert_eq!(options(20).map(|options| options.iter().count()), Ok(20));
+        assert_eq!(options(21), Err(TooManyOptions));
+    }
+
+    #[test]
+    fn only_what_is_on_sale_has_a_price_for_buyers() {
+        let product = |status| {
+            let details = ProductDetails { status, ..product_details("lamp", 5) };
+            Product::create(SequentialIds::id(1).into(), details, NOON)
+        };
+        assert_eq!(product(ProductStatus::OnSale).price_on_sale().map(Price::get), Ok(won(5)));
+        for status in [ProductStatus::Hidden, ProductStatus::Discontinued] {
+            let product_id = SequentialIds::id(1).into();
+            assert_eq!(product(status).price_on_sale(), Err(ProductRefusal::NotOnSale { product_id }));
+        }
+    }
+}

@@ -36,3 +36,33 @@ impl DailySales {
         self.0.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use time::macros::date;
+
+    use super::*;
+    use crate::testing::SequentialIds;
+    use crate::testing::fixtures::won;
+
+    #[test]
+    fn each_day_and_product_is_one_row_in_order() {
+        let [older, newer] = [1, 2].map(|n| ProductId::from(SequentialIds::id(n)));
+        let [first, second] = [date!(2030 - 01 - 01), date!(2030 - 01 - 02)];
+        let sale =
+            |day, product_id, quantity, revenue| SaleCounted { day, product_id, quantity, revenue: won(revenue) };
+        let mut sales = DailySales::default();
+        assert!(sales.is_empty());
+        for sale in [
+            sale(second, older, 1, 10),
+            sale(first, newer, 2, 20),
+            sale(first, older, 3, 30),
+            sale(first, newer, -5, -50),
+        ] {
+            sales.apply(&sale);
+        }
+        let expected = [sale(first, older, 3, 30), sale(first, newer, -3, -30), sale(second, older, 1, 10)];
+        assert_eq!(sales.iter().collect::<Vec<_>>(), expected);
+        assert!(!sales.is_empty());
+    }
+}

@@ -102,3 +102,36 @@ impl Stock {
         self.movements = movement.sequence;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::SequentialIds;
+    use crate::testing::fixtures::NOON;
+
+    fn stock(available: u32) -> Stock {
+        Stock { product_id: SequentialIds::id(1).into(), available, movements: 4 }
+    }
+
+    #[test]
+    fn pieces_cannot_come_back_beyond_what_can_be_counted() {
+        let order_id = SequentialIds::id(2).into();
+        let restore = |available| {
+            let id = SequentialIds::id(3).into();
+            stock(available).restore(2, MovementKind::Refund, order_id, id, NOON)
+        };
+        let product_id = SequentialIds::id(1).into();
+        assert_eq!(restore(u32::MAX - 1), Err(StockRefusal::TooMany { product_id }));
+        let movement = restore(u32::MAX - 2).expect("there is room");
+        assert_eq!((movement.available_after, movement.sequence), (u32::MAX, 5));
+    }
+
+    #[test]
+    #[should_panic(expected = "another state of the stock")]
+    fn a_movement_is_applied_once() {
+        let mut stock = stock(5);
+        let movement = stock.hold(1, SequentialIds::id(2).into(), SequentialIds::id(3).into(), NOON).expect("in stock");
+        stock.apply(&movement);
+        stock.apply(&movement);
+    }
+}

@@ -1,0 +1,174 @@
+use time::Duration;
+
+use super::*;
+use crate::command::scene::Scene;
+use crate::command::{ChangeProduct, Command, CouponChoice, ProductChange};
+use crate::id::ProductId;
+use crate::order::{OrderRefusal, OrderStatus};
+use crate::product::{Price, ProductDetails, ProductStatus};
+use crate::stock::{MovementKind, Shortage};
+use crate::testing::fixtures::{NOON, noon_plus, order_line, product_details, user, won};
+
+fn in_status(status: ProductStatus) -> ProductDetails {
+    ProductDetails { status, ..product_details("lamp", 1_000) }
+}
+
+fn shortages(shortages: &[(ProductId, u32, u32)]) -> Refusal {
+    let shortage = |&(product_id, requested, available)| Shortage { product_id, requested, available };
+    StockRefusal::OutOfStock { shortages: shortages.iter().map(shortage).collect() }.into()
+}
+
+#[test]
+fn an_order_holds_its_stock_at_the_prices_of_now() {
+    let mut scene = Scene::new();
+    let [lamp, chair] = [scene.lamp(12_000, 5), scene.lamp(500, 3)];
+    let kim = user("kim");
+    scene.now = noon_plus(7);
+    let place = scene.place(&kim, &[(chair, 3), (lamp, 2)]);
+    let expected = Order {
+        id: place.order_id,
+        user_id: kim.clone(),
+        status: OrderStatus::PendingPayment,
+        lines: vec![order_line(chair, 3, 500), order_line(lamp, 2, 12_000)],
+        total: won(25_500),
+        created_at: noon_plus(7),
+        expires_at: noon_plus(607),
+        paid: None,
+        refunded: Money::ZERO,
+        refunds: 0,
+    };
+    let reply = scene.decide(Command::PlaceOrder(place));
+    assert_eq!(reply, Ok(Reply::OrderPlaced { order: expected.clone(), now: noon_plus(7) }));
+    assert_eq!(*scene.stored_order(expected.id), expected);
+    assert_eq!((scene.available(chair), scene.available(lamp)), (0, 3));
+    assert_eq!(scene.open_orders(&kim), 1);
+
+    let holds = &scene.set.written().stock_movements[2..];
+    let held: Vec<_> = holds.iter().map(|hold| (hold.product_id, hold.quantity, hold.available_after)).collect();
+    assert_eq!(held, [(chair, -3, 0), (lamp, -2, 3)]);
+    assert!(holds.iter().all(|hold| hold.kind == MovementKind::Hold && hold.order_id == Some(expected.id)));
+}
+
+#[test]
+fn a_later_change_of_a_product_does_not_change_the_order() {
+    let mut scene = Scene::new();
+    let lamp = scene.lamp(1_000, 5);
+    let id = scene.order(&user("kim"), &[(lamp, 1)]);
+    let change = ProductChange { price: Some(product_details("dearer", 2_000).price), ..ProductChange::default() };
+    let change = Command::ChangeProduct(ChangeProduct { product_id: lamp, change });
+    scene.decide(change).expect("a product can change");
+    assert_eq!(scene.stored_order(id).total, won(1_000));
+}
+
+#[test]
+fn refuses_an_order_when_stock_is_short_and_names_every_short_line() {
+    let mut scene = Scene::new();
+    let [lamp, chair, table] = [scene.lamp(1, 5), scene.lamp(1, 3), scene.lamp(1, 1)];
+    let place = scene.place(&user("kim"), &[(chair, 4), (lamp, 5), (table, 2)]);
+    let refusal = scene.refusal(Command::PlaceOrder(place));
+    assert_eq!(refusal, shortages(&[(chair, 4, 3), (table, 2, 1)]));
+}
+
+#[test]
+fn the_last_pieces_are_sold_once() {
+    let mut scene = Scene::new();
+    let lamp = scene.lamp(1, 2);
+    scene.order(&user("kim"), &[(lamp, 2)]);
+    let place = scene.place(&user("lee"), &[(lamp, 1)]);
+    assert_eq!(scene.refusal(Command::PlaceOrder(place)), shortages(&[(lamp, 1, 0)]));
+}
+
+#[test]
+fn refuses_products_that_are_not_on_sale() {
+    for status in [ProductStatus::Hidden, ProductStatus::Discontinued] {
+        let mut scene = Scene::new();
+        let product_id = scene.product(in_status(status), 5);
+        let place = scene.place(&user("kim"), &[(product_id, 1)]);
+        let refusal = scene.refusal(Command::PlaceOrder(place));
+        assert_eq!(refusal, ProductRefusal::NotOnSale { product_id }.into(), "{status:?}");
+    }
+}
+
+#[test]
+fn refuses_a_total_other_than_the_expected_one() {
+    let mut scene = Scene::new();
+    let lamp = scene.lamp(1_000, 5);
+    for wrong in [1_999, 2_001] {
+        let place = PlaceOrder { expected_total: Some(won(wrong)), ..scene.place(&user("kim"), &[(lamp, 2)]) };
+        let refusal = OrderRefusal::PriceChanged { expected_total: won(wrong), total: won(2_000) };
+        assert_eq!(scene.refusal(Command::PlaceOrder(place)), refusal.into());
+    }
+    let place = PlaceOrder { expected_total: Some(won(2_000)), ..scene.place(&user("kim"), &[(lamp, 2)]) };
+    assert!(scene.decide(Command::PlaceOrder(place)).is_ok());
+}
+
+#[test]
+fn refuses_more_open_orders_than_a_user_may_have() {
+    let mut scene = Scene::new();
+    scene.rules.open_orders_max = 2;
+    let lamp = scene.lamp(1_000, 9);
+    let [kim, lee] = [scene.user("kim", 1_000), user("lee")];
+    let first = scene.order(&kim, &[(lamp, 1)]);
+    scene.order(&kim, &[(lamp, 1)]);
+    let third = scene.place(&kim, &[(lamp, 1)]);
+    let refusal = OrderRefusal::TooManyOpenOrders { open_orders_max: 2 };
+    assert_eq!(scene.refusal(Command::PlaceOrder(third.clone())), refusal.into());
+    scene.order(&lee, &[(lamp, 1)]);
+
+    scene.cancel(first, &kim).expect("an unpaid order can be cancelled");
+    scene.decide(Command::PlaceOrder(third)).expect("an order that has ended is not open");
+}
+
+#[test]
+fn orders_that_are_paid_or_expired_are_not_open() {
+    let mut scene = Scene::new();
+    let lamp = scene.lamp(1_000, 9);
+    let kim = scene.user("kim", 1_000);
+    let [paid, expired] = [scene.order(&kim, &[(lamp, 1)]), scene.order(&kim, &[(lamp, 1)])];
+    assert_eq!(scene.open_orders(&kim), 2);
+    scene.pay(paid, &kim, CouponChoice::None).expect("it can be paid");
+    assert_eq!(scene.open_orders(&kim), 1);
+    scene.advance(Duration::minutes(10));
+    scene.expire(expired).expect("its time is over");
+    assert_eq!(scene.open_orders(&kim), 0);
+}
+
+/// Each order has one fault less than the one before, so that each refusal shows which check comes first.
+#[test]
+fn checks_existence_then_sale_then_stock_then_price_then_open_orders() {
+    let mut scene = Scene::new();
+    scene.rules.open_orders_max = 1;
+    let kim = user("kim");
+    let lamp = scene.lamp(1_000, 1);
+    scene.order(&kim, &[(lamp, 1)]);
+    let hidden = scene.product(in_status(ProductStatus::Hidden), 9);
+    let chair = scene.lamp(10, 9);
+    let absent: ProductId = scene.id();
+    let mut refusal = |lines: &[_], expected_total| {
+        let place = PlaceOrder { expected_total: Some(won(expected_total)), ..scene.place(&kim, lines) };
+        scene.refusal(Command::PlaceOrder(place))
+    };
+    let [lamp_line, hidden_line, absent_line, chair_line] = [(lamp, 1), (hidden, 1), (absent, 1), (chair, 1)];
+    let all = [lamp_line, hidden_line, chair_line, absent_line];
+    assert_eq!(refusal(&all, 1), ProductRefusal::NotFound { product_id: absent }.into());
+    assert_eq!(refusal(&all[..3], 1), ProductRefusal::NotOnSale { product_id: hidden }.into());
+    assert_eq!(refusal(&[lamp_line, chair_line], 1), shortages(&[(lamp, 1, 0)]));
+    let changed = OrderRefusal::PriceChanged { expected_total: won(1), total: won(10) };
+    assert_eq!(refusal(&[chair_line], 1), changed.into());
+    assert_eq!(refusal(&[chair_line], 10), OrderRefusal::TooManyOpenOrders { open_orders_max: 1 }.into());
+}
+
+#[test]
+fn the_dearest_order_that_the_rules_allow_can_be_placed() {
+    let mut scene = Scene::new();
+    scene.rules.check().expect("the defaults fit together");
+    let details = ProductDetails {
+        price: Price::try_from(Price::MAX).expect("the highest price"),
+        ..product_details("yacht", 1)
+    };
+    let products: Vec<_> = (0..100).map(|_| scene.product(details.clone(), 1_000)).collect();
+    let lines: Vec<_> = products.into_iter().map(|product_id| (product_id, 1_000)).collect();
+    let id = scene.order(&user("kim"), &lines);
+    assert_eq!(scene.stored_order(id).total, won(100_000_000_000_000));
+    assert_eq!(scene.stored_order(id).created_at, NOON);
+}

@@ -1,0 +1,237 @@
+use crate::coupon::{Coupon, CouponChoice, NotUsableReason};
+use crate::id::{CouponId, ProductId};
+use crate::money::Money;
+use crate::order::{OrderLine, OrderLines, pricing};
+use crate::product::ProductListing;
+use crate::refusal::Refusal;
+use crate::rules::ShopRules;
+use crate::time::Timestamp;
+
+/// What an order would cost now. It promises nothing: prices, stock and coupons may change before the order is placed
+/// and paid.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Quote {
+    /// The lines, each product once, in the order of the request.
+    pub lines: Vec<QuotedLine>,
+    /// The sum of the lines.
+    pub total: Money,
+    /// What the chosen coupon takes off.
+    pub discount: Money,
+    /// What would be debited: the total less the discount.
+    pub amount: Money,
+    /// The chosen coupon; `None` for the full price.
+    pub coupon_id: Option<CouponId>,
+    /// Each coupon that was looked at, in the order given, and what it would do.
+    pub coupons: Vec<QuotedCoupon>,
+}
+
+/// A line of a quote.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct QuotedLine {
+    /// The product.
+    pub product_id: ProductId,
+    /// What it is called.
+    pub name: String,
+    /// Pieces asked for.
+    pub quantity: u32,
+    /// What one piece costs.
+    pub unit_price: Money,
+    /// What the line costs before the discount.
+    pub line_total: Money,
+    /// The part of the discount that would fall on this line.
+    pub discount_share: Money,
+    /// Pieces that can be ordered; where they are fewer than asked for, the order would be refused.
+    pub available: u32,
+}
+
+/// What a coupon would do for an order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct QuotedCoupon {
+    /// The coupon.
+    pub coupon: Coupon,
+    /// What it would take off, or why it does not apply.
+    pub discount: Result<Money, NotUsableReason>,
+    /// Whether it is the chosen one.
+    pub is_applied: bool,
+}
+
+impl Quote {
+    /// Works out what these lines would cost a user now. `coupons` are the user's own: all that are unused, and the
+    /// named one whatever its state, so that the reason why it does not apply can be told.
+    ///
+    /// # Errors
+    /// Those of placing and of paying the order, as far as they lie in products and coupons, and in the same order:
+    /// a product that is not there, one that is not on sale, a named coupon that is not there, one that does not
+    /// apply.
+    pub fn new(
+        lines: &OrderLines,
+        listings: &[ProductListing],
+        coupons: &[Coupon],
+        choice: CouponChoice,
+        rules: &ShopRules,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
+        let listing = |id: ProductId| listings.iter().find(|listing| listing.product.id == id);
+        let lines = lines.price(|id| listing(id).map(|listing| &listing.product))?;
+        let total = pricing::total(&lines);
+        let chosen = choice.choose(coupons, total, rules.currency, now)?;
+
+        let discount = chosen.map_or(Money::ZERO, |(_, discount)| discount);
+        let coupon_id = chosen.map(|(coupon, _)| coupon.id);
+        let shares = pricing::discount_shares(&lines, discount, rules.currency);
+        let available = |id| listing(id).map_or(0, |listing| listing.available);
+        let quoted = |coupon: &Coupon| QuotedCoupon {
+            coupon: coupon.clone(),
+            discount: coupon.discount(total, rules.currency, now),
+            is_applied: coupon_id == Some(coupon.id),
+        };
+        Ok(Self {
+            lines: lines
+                .iter()
+                .zip(shares)
+                .map(|(line, discount_share)| QuotedLine::new(line, discount_share, available(line.product_id)))
+                .collect(),
+            total,
+            discount,
+            amount: total.checked_sub(discount).expect("a discount is at most the total"),
+            coupon_id,
+            coupons: coupons.iter().map(quoted).collect(),
+        })
+    }
+}
+
+impl QuotedLine {
+    fn new(line: &OrderLine, discount_share: Money, available: u32) -> Self {
+        Self {
+            product_id: line.product_id,
+            name: line.name.clone(),
+            quantity: line.quantity,
+            unit_price: line.unit_price,
+            line_total: line.line_total(),
+            discount_share,
+            available,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::Duration;
+
+    use super::*;
+    use crate::command::CouponChoice;
+    use crate::command::scene::Scene;
+    use crate::coupon::{CampaignDetails, CouponRefusal, CouponTerms};
+    use crate::id::UserId;
+    use crate::order::Order;
+    use crate::product::{ProductDetails, ProductRefusal, ProductStatus};
+    use crate::testing::fixtures::{
+        campaign_details, fixed, order_lines, percent, positive, product_details, user, won,
+    };
+
+    /// A quote in a scene, for a user's coupons, the used ones too.
+    fn quote(
+        scene: &Scene,
+        user_id: &UserId,
+        lines: &[(ProductId, u32)],
+        choice: CouponChoice,
+    ) -> Result<Quote, Refusal> {
+        let listing = |(id, _): &(ProductId, u32)| {
+            let product = scene.set.product(*id)?.clone();
+            Some(ProductListing { product, available: scene.available(*id) })
+        };
+        let listings: Vec<_> = lines.iter().rev().filter_map(listing).collect();
+        let coupons: Vec<_> = scene.set.coupons_of(user_id).into_iter().cloned().collect();
+        Quote::new(&order_lines(lines), &listings, &coupons, choice, &scene.rules, scene.now)
+    }
+
+    #[test]
+    fn a_quote_says_what_the_order_would_cost_and_what_each_coupon_would_do() {
+        let mut scene = Scene::new();
+        let kim = user("kim");
+        let [lamp, chair] = [scene.lamp(12_000, 1), scene.lamp(500, 30)];
+        let small = scene.coupon(campaign_details(fixed(100), 1), &kim);
+        let large = scene.coupon(campaign_details(fixed(500), 1), &kim);
+        let terms = CouponTerms { min_order_amount: Some(positive(25_501)), ..campaign_details(fixed(9_999), 1).terms };
+        let dear = scene.coupon(CampaignDetails { terms, ..campaign_details(fixed(1), 1) }, &kim);
+        let before = scene.set.clone();
+
+        let quote = quote(&scene, &kim, &[(chair, 3), (lamp, 2)], CouponChoice::Best).expect("it can be quoted");
+        assert_eq!((quote.total, quote.discount, quote.amount), (won(25_500), won(500), won(25_000)));
+        assert_eq!(quote.coupon_id, Some(large));
+        let coupons: Vec<_> =
+            quote.coupons.iter().map(|quoted| (quoted.coupon.id, quoted.discount, quoted.is_applied)).collect();
+        let expected = [
+            (small, Ok(won(100)), false),
+            (large, Ok(won(500)), true),
+            (dear, Err(NotUsableReason::MinOrderNotMet), false),
+        ];
+        assert_eq!(coupons, expected);
+        let line = |product_id, quantity, unit_price, line_total, discount_share, available| QuotedLine {
+            product_id,
+            name: "lamp".to_owned(),
+            quantity,
+            unit_price: won(unit_price),
+            line_total: won(line_total),
+            discount_share: won(discount_share),
+            available,
+        };
+        assert_eq!(quote.lines, [line(chair, 3, 500, 1_500, 29, 30), line(lamp, 2, 12_000, 24_000, 471, 1)]);
+        assert_eq!(scene.set, before);
+    }
+
+    #[test]
+    fn without_a_choice_the_quote_is_the_full_price_and_still_tells_of_the_coupons() {
+        let mut scene = Scene::new();
+        let kim = user("kim");
+        let lamp = scene.lamp(1_000, 1);
+        let coupon = scene.coupon(campaign_details(percent(10), 1), &kim);
+        let quote = quote(&scene, &kim, &[(lamp, 1)], CouponChoice::None).expect("it can be quoted");
+        assert_eq!((quote.discount, quote.amount, quote.coupon_id), (Money::ZERO, won(1_000), None));
+        let [told] = &quote.coupons[..] else { panic!("one coupon, not {:?}", quote.coupons) };
+        assert_eq!((told.coupon.id, told.discount, told.is_applied), (coupon, Ok(won(100)), false));
+    }
+
+    #[test]
+    fn a_quote_is_what_is_paid() {
+        for choice in [CouponChoice::None, CouponChoice::Best] {
+            let mut scene = Scene::new();
+            let kim = scene.user("kim", 100_000);
+            let lines = [(scene.lamp(3_333, 9), 2), (scene.lamp(777, 9), 5)];
+            scene.coupon(campaign_details(percent(13), 1), &kim);
+            scene.coupon(campaign_details(fixed(1_000), 1), &kim);
+            let quote = quote(&scene, &kim, &lines, choice).expect("it can be quoted");
+            let id = scene.order(&kim, &lines);
+            scene.pay(id, &kim, choice).expect("it can be paid");
+            let order: &Order = scene.stored_order(id);
+            let paid = order.paid.clone().expect("it is paid");
+            assert_eq!((order.total, paid.discount, paid.amount), (quote.total, quote.discount, quote.amount));
+            assert_eq!(paid.coupon_id, quote.coupon_id);
+            let shares = |line: &OrderLine| (line.product_id, line.line_total(), line.discount_share);
+            let quoted = quote.lines.iter().map(|line| (line.product_id, line.line_total, line.discount_share));
+            assert!(order.lines.iter().map(shares).eq(quoted));
+        }
+    }
+
+    /// Each call has one fault less than the one before, so that each refusal shows which check comes first.
+    #[test]
+    fn checks_existence_then_sale_then_the_named_coupon() {
+        let mut scene = Scene::new();
+        let kim = scene.user("kim", 1_000);
+        let lamp = scene.lamp(1_000, 1);
+        let hidden = ProductDetails { status: ProductStatus::Hidden, ..product_details("lamp", 1) };
+        let hidden = scene.product(hidden, 1);
+        let absent: ProductId = scene.id();
+        let lines = [(lamp, 1), (hidden, 1), (absent, 1)];
+        let named = CouponChoice::Named(scene.id());
+        let refusal = |scene: &Scene, lines: &[_], choice| quote(scene, &kim, lines, choice).expect_err("a refusal");
+        assert_eq!(refusal(&scene, &lines, named), ProductRefusal::NotFound { product_id: absent }.into());
+        assert_eq!(refusal(&scene, &lines[..2], named), ProductRefusal::NotOnSale { product_id: hidden }.into());
+        assert_eq!(refusal(&scene, &lines[..1], named), CouponRefusal::NotFound.into());
+
+        let coupon_id = scene.coupon(campaign_details(fixed(1), 1), &kim);
+        scene.advance(Duration::days(30));
+        let expired = CouponRefusal::NotUsable { coupon_id, reason: NotUsableReason::Expired };
+        assert_eq!(refusal(&scene, &lines[..1], CouponChoice::Named(coupon_id)), expired.into());
+    }
+}
