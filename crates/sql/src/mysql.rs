@@ -255,7 +255,7 @@ impl Store {
 /// Waits until no other server migrates this database.
 async fn lock_migrations(connection: &mut Conn) -> Result<(), StoreError> {
     // The names of locks belong to the whole server and are at most 64 characters; a database's may be 64 itself.
-    let lock = sql::<Nullable<BigInt>>("SELECT GET_LOCK(CONCAT('jangteo.migrate.', MD5(DATABASE())), 60)");
+    let lock = sql::<Nullable<BigInt>>("SELECT GET_LOCK(CONCAT('jangteo.', LEFT(SHA2(DATABASE(), 256), 32)), 60)");
     match lock.get_result::<Option<i64>>(connection).await.map_err(classify)? {
         Some(1) => Ok(()),
         _ => Err(StoreError::unexpected("another server has been migrating for 60 s")),

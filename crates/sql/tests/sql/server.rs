@@ -28,8 +28,7 @@ impl TestDatabase {
     /// A file in a directory of its own.
     pub async fn sqlite() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("jangteo.db");
-        let url = format!("sqlite:{}", path.display());
+        let url = format!("sqlite:{}", file_in(&directory));
         Self::migrated(url, Place::Directory(directory)).await
     }
 
@@ -57,7 +56,7 @@ impl TestDatabase {
     /// Rows of a query whose one column is a JSON object.
     pub async fn objects(&self, query: &str) -> Vec<Value> {
         let rows = match &self.place {
-            Place::Directory(_) => sqlite_texts(self.settings.url.trim_start_matches("sqlite:"), query),
+            Place::Directory(directory) => sqlite_texts(&file_in(directory), query),
             Place::Schema(schema) => schema.connect().await.query(query).await.expect("a query"),
         };
         rows.iter().map(|row: &String| serde_json::from_str(row).expect("a JSON object")).collect()
@@ -72,7 +71,7 @@ impl TestDatabase {
     /// Runs statements outside of the database under test.
     pub async fn execute(&self, statements: &str) {
         match &self.place {
-            Place::Directory(_) => sqlite_execute(self.settings.url.trim_start_matches("sqlite:"), statements),
+            Place::Directory(directory) => sqlite_execute(&file_in(directory), statements),
             Place::Schema(schema) => schema.connect().await.query_drop(statements).await.expect("statements"),
         }
     }
@@ -103,6 +102,10 @@ impl TestDatabase {
             Dialect::Sqlite => column.to_owned(),
         }
     }
+}
+
+fn file_in(directory: &TempDir) -> String {
+    directory.path().join("jangteo.db").display().to_string()
 }
 
 fn sqlite_connection(path: &str) -> diesel::SqliteConnection {

@@ -13,10 +13,7 @@ use jangteo_sql::Dialect;
 use serde_json::Value;
 use uuid::Uuid;
 
-#[path = "support/server.rs"]
-mod server;
-
-use server::TestDatabase;
+use crate::server::TestDatabase;
 
 struct Harness(TestDatabase);
 
