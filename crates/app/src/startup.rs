@@ -51,7 +51,7 @@ pub struct Server {
     lanes: Drain,
     executor: BatchExecutor,
     queries: Queries,
-    database: Arc<Database>,
+    database: Database,
 }
 
 impl Server {
@@ -61,7 +61,7 @@ impl Server {
     /// When the database does not come up, lacks migrations that may not be made, or an address cannot be bound.
     pub async fn start(settings: &Settings, authenticator: Authenticator) -> anyhow::Result<Self> {
         let figures = telemetry::figures();
-        let database = Arc::new(open_started(settings).await?);
+        let database = open_started(settings).await?;
         if settings.auto_migrate {
             migrate_opened(&database).await?;
         }
@@ -75,7 +75,7 @@ impl Server {
             lanes: lanes.clone(),
             ids: Arc::new(UuidSource),
             authenticator,
-            health: Arc::new(Health(Arc::clone(&database))),
+            health: Arc::new(Health(database.clone())),
             readiness: readiness.clone(),
         };
         let shop = web::Data::new(Shop::new(parts, options(settings)));
@@ -273,7 +273,7 @@ async fn until(mut stop: watch::Receiver<bool>, work: impl Future<Output = ()>) 
     }
 }
 
-struct Health(Arc<Database>);
+struct Health(Database);
 
 #[async_trait]
 impl DatabaseHealth for Health {

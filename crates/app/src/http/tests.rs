@@ -82,6 +82,34 @@ async fn an_order_is_placed_paid_and_cancelled() {
     assert_eq!((again.status, again.code()), (StatusCode::CONFLICT, "ORDER_ALREADY_CANCELLED".to_owned()));
 }
 
+#[actix_web::test]
+async fn a_quote_tells_what_every_coupon_would_do() {
+    let client = Client::new().await;
+    let product = client.product(json!({"name": "Lamp", "category": "home", "price": "10000"}), 1).await;
+    let mut coupons = Vec::new();
+    for discount in [json!({"kind": "percent", "percent": 10}), json!({"kind": "fixed", "amount": "3000"})] {
+        let campaign = client.campaign(discount).await;
+        let issued = client.call(kim(send(Method::POST, &format!("/v1/coupon-campaigns/{campaign}/coupons")))).await;
+        coupons.push(issued.json()["coupon_id"].as_str().expect("an id").to_owned());
+    }
+    let quote = |coupon: Value| {
+        let lines = json!([{"product_id": product, "quantity": 2}]);
+        client.call(kim(post("/v1/orders/quote", json!({"lines": lines, "coupon_id": coupon}))))
+    };
+    let best = quote(json!("best")).await.json();
+    assert_eq!((&best["total"], &best["discount"], &best["amount"]), (&json!("20000"), &json!("3000"), &json!("17000")));
+    assert_eq!(best["coupon_id"], json!(coupons[1]));
+    assert_eq!((&best["coupons"][0]["discount"], &best["coupons"][1]["applied"]), (&json!("2000"), &json!(true)));
+    assert_eq!(best["lines"][0]["available"], 1);
+    assert_eq!(quote(Value::Null).await.json()["discount"], "0");
+
+    let revoke = send(Method::POST, &format!("/v1/admin/coupons/{}/revocation", coupons[0]));
+    client.call(admin(revoke)).await;
+    let revoked = quote(json!(coupons[0])).await;
+    assert_eq!((revoked.code(), &revoked.json()["reason"]), ("COUPON_NOT_USABLE".to_owned(), &json!("REVOKED")));
+    assert_eq!(quote(json!(UNKNOWN)).await.code(), "COUPON_NOT_FOUND");
+}
+
 #[rstest]
 #[case(json!({"lines": []}), "EMPTY_ORDER", "/lines")]
 #[case(json!({"lines": [{"product_id": UNKNOWN, "quantity": 0}]}), "INVALID_QUANTITY", "/lines/0/quantity")]
