@@ -14,8 +14,8 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 mod code;
-mod fault;
 mod failure;
+mod fault;
 mod refusal;
 
 pub use code::{Language, ProblemCode, ProblemKind, Wording};

@@ -83,8 +83,10 @@ impl Server {
         let listener = bind("BIND", settings.bind)?;
         let address = listener.local_addr()?;
         let (http, http_handle) = serve(shop.clone().into_inner(), listener, settings.request_timeout)?;
-        let metrics_handle =
-            settings.metrics_bind.map(|address| serve_metrics(shop.clone(), bind("METRICS_BIND", address)?)).transpose()?;
+        let metrics_handle = settings
+            .metrics_bind
+            .map(|address| serve_metrics(shop.clone(), bind("METRICS_BIND", address)?))
+            .transpose()?;
 
         let (stop_workers, stop) = watch::channel(false);
         let sweeper = Sweeper::new(Arc::clone(&queries.orders), lanes, settings.order_sweep_interval);

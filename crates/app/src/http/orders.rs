@@ -113,11 +113,7 @@ async fn list_orders(
     ),
 )]
 #[post("/orders/{order_id}/cancellation")]
-async fn cancel_order(
-    write: Write,
-    order_id: InPath<OrderId>,
-    body: Body<Nothing>,
-) -> Result<HttpResponse, Problem> {
+async fn cancel_order(write: Write, order_id: InPath<OrderId>, body: Body<Nothing>) -> Result<HttpResponse, Problem> {
     let command = CancelOrder { order_id: order_id.0, actor: write.caller.clone() };
     write.run(&body, Command::CancelOrder(command)).await
 }

@@ -82,11 +82,7 @@ async fn list_point_entries(
     let last = entries.last().map(|entry| entry.sequence);
     let data = entries.iter().map(|entry| PointEntryResponse::of(entry, currency)).collect();
     let answer = list.answer(&page, data, last);
-    Ok(Json(PointEntriesResponse {
-        data: answer.data,
-        next_cursor: answer.next_cursor,
-        currency: currency.code(),
-    }))
+    Ok(Json(PointEntriesResponse { data: answer.data, next_cursor: answer.next_cursor, currency: currency.code() }))
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -71,9 +71,9 @@ async fn show_product(
         ProductStatus::OnSale | ProductStatus::Discontinued => true,
         ProductStatus::Hidden => caller.is_admin(),
     };
-    let listing = listing.filter(is_visible).ok_or_else(|| {
-        Problem::new(ProblemCode::ProductNotFound).with("product_id", product_id.to_string())
-    })?;
+    let listing = listing
+        .filter(is_visible)
+        .ok_or_else(|| Problem::new(ProblemCode::ProductNotFound).with("product_id", product_id.to_string()))?;
     Ok(Json(ProductResponse::of_listing(&listing, shop.rules.currency)))
 }
 
