@@ -36,7 +36,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     request_body = PlaceOrderRequest,
     responses(
         (status = 201, body = OrderResponse),
-        (status = 400, description = "`EMPTY_ORDER`, `INVALID_QUANTITY`, and those of every write"),
+        (status = 400, description = "`EMPTY_ORDER`, `INVALID_QUANTITY`"),
         (status = 404, description = "`PRODUCT_NOT_FOUND`"),
         (
             status = 409,

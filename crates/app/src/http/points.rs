@@ -48,7 +48,7 @@ async fn show_points(shop: Data<Shop>, owner: Owner, deadline: Deadline) -> Resu
     request_body = ChargePointsRequest,
     responses(
         (status = 201, body = PointChargeResponse),
-        (status = 400, description = "`AMOUNT_NOT_POSITIVE`, `AMOUNT_TOO_PRECISE`, and those of every write"),
+        (status = 400, description = "`AMOUNT_NOT_POSITIVE`, `AMOUNT_TOO_PRECISE`"),
         (status = 404, description = "`USER_NOT_FOUND`"),
         (status = 409, description = "`CHARGE_LIMIT_EXCEEDED` for one charge, `BALANCE_LIMIT_EXCEEDED` after it"),
     ),

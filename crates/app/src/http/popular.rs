@@ -38,7 +38,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     tag = "products",
     params(PopularQuery),
     security((), ("bearer" = [])),
-    responses((status = 200, body = PopularResponse), (status = 400, description = "`INVALID_QUERY`")),
+    responses((status = 200, body = PopularResponse)),
 )]
 #[get("/products/popular")]
 async fn list_popular_products(

@@ -40,7 +40,6 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     security((), ("bearer" = [])),
     responses(
         (status = 200, body = ListResponse<ProductResponse>),
-        (status = 400, description = "`INVALID_QUERY`, `INVALID_CURSOR`"),
     ),
 )]
 #[get("/products")]
