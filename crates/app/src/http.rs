@@ -2,11 +2,11 @@
 //!
 //! | file | what lives there |
 //! |---|---|
-//! | [`edge`], [`admission`] | what happens to every request: ids, errors, panics; tokens and limits |
-//! | [`caller`], [`path`], [`query`], [`body`], [`page`], [`amount`], [`write`] | parts of requests, parsed |
-//! | [`reply`] | the answer to each command |
-//! | [`points`], [`products`], [`popular`], [`coupons`], [`orders`], [`quotes`], [`payments`], [`admin`] | one resource each |
-//! | [`health`], [`document`] | for operators and for readers |
+//! | `edge`, `admission` | what happens to every request: ids, errors, panics; tokens and limits |
+//! | `caller`, `path`, `query`, `body`, `page`, `amount`, `write` | parts of requests, parsed |
+//! | `reply` | the answer to each command |
+//! | `points`, `products`, `popular`, `coupons`, `orders`, `quotes`, `payments`, `admin` | one resource each |
+//! | `health`, `document` | for operators and for readers |
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -52,7 +52,12 @@ impl Sweeper {
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut failures = 0;
         loop {
-            failures = match self.sweep().await {
+            // A sweep that is left half-way has lost nothing: what it submitted is run all the same.
+            let swept = tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                swept = self.sweep() => swept,
+            };
+            failures = match swept {
                 Swept::All | Swept::FullPage if failures > 0 => {
                     tracing::info!(failures, "overdue orders are swept again");
                     0
@@ -117,5 +122,74 @@ impl Sweeper {
             Answer::Decided(Err(refusal)) => Err(refusal.to_string()),
             Answer::Replayed(_) | Answer::KeyReused => Err("a request without a key was taken for another".to_owned()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::{NonZeroU32, NonZeroUsize};
+
+    use jangteo_domain::order::MockOrderQueries;
+    use jangteo_domain::testing::fixtures::{product_details, user};
+    use jangteo_domain::testing::{MemoryStore, TestShop, rules};
+    use jangteo_domain::{ShopRules, StoreError};
+
+    use super::*;
+    use crate::settings::LaneSettings;
+
+    const ORDERS: u32 = PAGE + 50;
+
+    fn lanes(shop: &TestShop) -> Lanes {
+        let batch_max = NonZeroUsize::new(64).expect("above zero");
+        let queue_max = NonZeroUsize::new(1_000).expect("above zero");
+        // Dropped, the drain leaves the lanes to live as long as the test.
+        Lanes::start(&shop.executor, LaneSettings { batch_max, write_lanes: NonZeroU32::MIN, queue_max }).0
+    }
+
+    #[tokio::test]
+    async fn more_than_a_page_of_overdue_orders_gives_its_stock_back_at_once() {
+        let store = MemoryStore::new();
+        let shop = TestShop::with_rules(store.factory(), ShopRules { open_orders_max: ORDERS, ..rules() });
+        let product = shop.product(product_details("Lamp", 100), 1_000).await.expect("a product");
+        for _ in 0..ORDERS {
+            let order = shop.place(&user("kim"), &[(product, 1)]);
+            shop.run(Command::PlaceOrder(order)).await.expect("a store").expect("an order");
+        }
+        let sweeper = Sweeper::new(store.queries().orders, lanes(&shop), Duration::from_secs(1));
+        assert!(matches!(sweeper.sweep().await, Swept::All));
+        let available = async || {
+            let listing = store.queries().products.find(product).await.expect("a read");
+            listing.map(|listing| listing.available)
+        };
+        assert_eq!(available().await, Some(1_000 - ORDERS), "an order that can still be paid keeps its stock");
+
+        store.advance(time::Duration::minutes(10));
+        assert!(matches!(sweeper.sweep().await, Swept::All));
+        assert_eq!(available().await, Some(1_000));
+    }
+
+    #[tokio::test]
+    async fn a_store_that_fails_is_asked_again_until_the_end() {
+        let shop = TestShop::new(MemoryStore::new().factory());
+        let (stop, stopped) = watch::channel(false);
+        let mut asked = 0;
+        let mut orders = MockOrderQueries::new();
+        orders.expect_due().times(3).returning(move |_| {
+            asked += 1;
+            stop.send_replace(asked == 3);
+            Err(StoreError::unexpected("away"))
+        });
+        Sweeper::new(Arc::new(orders), lanes(&shop), Duration::from_millis(1)).run(stopped).await;
+    }
+
+    #[tokio::test]
+    async fn pauses_double_with_each_failure_up_to_a_bound() {
+        let shop = TestShop::new(MemoryStore::new().factory());
+        let pauses = |interval| {
+            let sweeper = Sweeper::new(Arc::new(MockOrderQueries::new()), lanes(&shop), Duration::from_secs(interval));
+            [0, 1, 2, 100].map(|failures| sweeper.pause_after(failures).as_secs())
+        };
+        assert_eq!(pauses(1), [1, 2, 4, 30]);
+        assert_eq!(pauses(60), [60, 60, 60, 60]);
     }
 }

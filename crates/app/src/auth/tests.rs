@@ -125,3 +125,58 @@ async fn a_missing_file_is_told() {
         assert!(matches!(Authenticator::new(&settings, &parties()).await, Err(KeyError::Unreadable { .. })));
     }
 }
+
+/// Key pairs that were made for these tests and are used nowhere else.
+const KEY_PAIRS: [(Algorithm, &[u8], &[u8]); 3] = [
+    (Algorithm::RS256, include_bytes!("tests/rsa-private.pem"), include_bytes!("tests/rsa-public.pem")),
+    (Algorithm::ES256, include_bytes!("tests/ec-private.pem"), include_bytes!("tests/ec-public.pem")),
+    (Algorithm::EdDSA, include_bytes!("tests/ed-private.pem"), include_bytes!("tests/ed-public.pem")),
+];
+
+fn signing_key(algorithm: Algorithm, private: &[u8]) -> EncodingKey {
+    let key = match algorithm {
+        Algorithm::RS256 => EncodingKey::from_rsa_pem(private),
+        Algorithm::ES256 => EncodingKey::from_ec_pem(private),
+        _ => EncodingKey::from_ed_pem(private),
+    };
+    key.expect("a private key")
+}
+
+#[tokio::test]
+async fn public_keys_check_the_tokens_of_their_algorithm_alone() {
+    for (algorithm, private, public) in KEY_PAIRS {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), public).expect("written");
+        let settings = TokenSettings { algorithm, key: TokenKey::PublicKeyFile(file.path().into()) };
+        let authenticator = Authenticator::new(&settings, &parties()).await.expect("a public key");
+        let token =
+            encode(&Header::new(algorithm), &claims(json!({})), &signing_key(algorithm, private)).expect("a token");
+        assert!(authenticator.authenticate(&token).await.is_ok(), "{algorithm:?}");
+
+        // The public key, which everybody knows, taken for a shared secret.
+        let confused = encode(&Header::default(), &claims(json!({})), &EncodingKey::from_secret(public));
+        assert!(authenticator.authenticate(&confused.expect("a token")).await.is_err(), "{algorithm:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_set_is_searched_by_key_id() {
+    let keys = KEY_PAIRS.map(|(algorithm, private, _)| {
+        let mut jwk = Jwk::from_encoding_key(&signing_key(algorithm, private), algorithm).expect("a key");
+        jwk.common.key_id = Some(format!("{algorithm:?}"));
+        jwk
+    });
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), serde_json::to_vec(&json!({"keys": keys})).expect("JSON")).expect("written");
+    for (algorithm, private, _) in KEY_PAIRS {
+        let settings = TokenSettings { algorithm, key: TokenKey::KeySetFile(file.path().into()) };
+        let authenticator = Authenticator::new(&settings, &parties()).await.expect("a key set");
+        let token = |key_id: Option<String>| {
+            let header = Header { kid: key_id, ..Header::new(algorithm) };
+            encode(&header, &claims(json!({})), &signing_key(algorithm, private)).expect("a token")
+        };
+        assert!(authenticator.authenticate(&token(Some(format!("{algorithm:?}")))).await.is_ok(), "{algorithm:?}");
+        assert!(authenticator.authenticate(&token(None)).await.is_ok(), "the only key of {algorithm:?}");
+        assert!(authenticator.authenticate(&token(Some("unknown".to_owned()))).await.is_err(), "{algorithm:?}");
+    }
+}

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
-use actix_web::web::Data;
+use actix_web::web::{Data, Json};
 use actix_web::{App, Error, HttpResponse, get};
 use async_trait::async_trait;
+use serde::Serialize;
 use tokio::time::timeout;
+use utoipa::ToSchema;
 use utoipa_actix_web::AppExt;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -84,30 +86,36 @@ pub fn metrics_app(
 }
 
 /// Whether the process lives; touches nothing
-#[utoipa::path(tag = "operation", security(()), responses((status = 204, description = "It does")))]
+#[utoipa::path(tag = "operation", security(()), responses((status = 200, description = "It does", body = HealthResponse)))]
 #[get("/livez")]
-async fn live() -> HttpResponse {
-    HttpResponse::NoContent().finish()
+async fn live() -> Json<HealthResponse> {
+    Json(HealthResponse { status: "live" })
 }
 
 /// Whether requests should come here
 #[utoipa::path(
     tag = "operation",
     security(()),
-    responses((status = 204, description = "They should"), (status = 503, description = "`NOT_READY`")),
+    responses((status = 200, description = "They should", body = HealthResponse), (status = 503, description = "`NOT_READY`")),
 )]
 #[get("/readyz")]
-async fn ready(shop: Data<Shop>) -> Result<HttpResponse, Problem> {
+async fn ready(shop: Data<Shop>) -> Result<Json<HealthResponse>, Problem> {
     if shop.readiness.is_draining() {
         return Err(ProblemCode::NotReady.into());
     }
     match timeout(DATABASE_TIMEOUT, shop.health.is_usable()).await {
-        Ok(Ok(true)) => return Ok(HttpResponse::NoContent().finish()),
+        Ok(Ok(true)) => return Ok(Json(HealthResponse { status: "ready" })),
         Ok(Ok(false)) => tracing::warn!("not ready: the database lacks migrations"),
         Ok(Err(error)) => tracing::warn!(kind = error.kind(), cause = chain(&error), "not ready"),
         Err(_elapsed) => tracing::warn!("not ready: the database does not answer in time"),
     }
     Err(ProblemCode::NotReady.into())
+}
+
+#[derive(Serialize, ToSchema)]
+struct HealthResponse {
+    /// `live` or `ready`; anything else is a problem.
+    status: &'static str,
 }
 
 /// The figures of this server, in the text format of Prometheus

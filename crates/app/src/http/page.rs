@@ -34,6 +34,7 @@ pub struct ListResponse<T> {
     /// The rows, in the list's order.
     pub data: Vec<T>,
     /// What to ask for the next page with; `null` at the end.
+    #[schema(required = true)]
     pub next_cursor: Option<String>,
 }
 

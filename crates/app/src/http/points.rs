@@ -107,6 +107,7 @@ struct PointsResponse {
     balance: AmountText,
     currency: &'static str,
     /// When the balance moved last; `null` for somebody who never charged.
+    #[schema(required = true)]
     updated_at: Option<Time>,
 }
 
@@ -148,6 +149,7 @@ impl PointChargeResponse {
 struct PointEntriesResponse {
     data: Vec<PointEntryResponse>,
     /// What to ask for the next page with; `null` at the end.
+    #[schema(required = true)]
     next_cursor: Option<String>,
     currency: &'static str,
 }
