@@ -1,0 +1,21 @@
+//! The suite: one file for each subject. See the crate `jangteo_tests` for how a test is run.
+
+mod points;
+
+use serde_json::Value;
+
+/// That it is the text of a UUIDv7.
+#[track_caller]
+fn assert_uuid_v7(value: &Value) {
+    let id = value.as_str().and_then(|text| uuid::Uuid::try_parse(text).ok());
+    assert_eq!(id.map(|id| id.get_version_num()), Some(7), "no UUIDv7: {value}");
+}
+
+/// That it is a time of RFC 3339 in UTC, written with a Z.
+#[track_caller]
+fn assert_utc(value: &Value) -> time::OffsetDateTime {
+    let text = value.as_str().unwrap_or_else(|| panic!("no time: {value}"));
+    assert!(text.ends_with('Z'), "not written with a Z: {text}");
+    time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339)
+        .unwrap_or_else(|error| panic!("{text}: {error}"))
+}
