@@ -30,7 +30,7 @@ async fn answers_zero_to_somebody_who_never_charged(shop: Shop) {
     assert_eq!((&points["user_id"], &points["balance"], &points["currency"]), (&json!("kim"), &json!("0"), &json!("KRW")));
     assert_fields(&points, &["user_id", "balance", "currency", "updated_at"], &[]);
     let entries = server.user("kim").get(ENTRIES).await.json(200);
-    assert_eq!(entries, json!({ "data": [], "next_cursor": null, "currency": "KRW" }));
+    assert_eq!((&entries["data"], &entries["next_cursor"]), (&json!([]), &Value::Null));
 }
 
 async fn adds_a_charge_to_the_balance(shop: Shop) {
