@@ -21,9 +21,12 @@ impl Timestamp {
     pub const MAX: Self = Self { unix_microseconds: 253_402_300_799_999_999 };
 
     /// The time so many microseconds after 1970-01-01T00:00:00Z; `None` outside [`Timestamp::MIN`]..=[`Timestamp::MAX`].
-    pub fn from_unix_microseconds(unix_microseconds: i64) -> Option<Self> {
-        let timestamp = Self { unix_microseconds };
-        (Self::MIN..=Self::MAX).contains(&timestamp).then_some(timestamp)
+    pub const fn from_unix_microseconds(unix_microseconds: i64) -> Option<Self> {
+        if Self::MIN.unix_microseconds <= unix_microseconds && unix_microseconds <= Self::MAX.unix_microseconds {
+            Some(Self { unix_microseconds })
+        } else {
+            None
+        }
     }
 
     /// Microseconds since 1970-01-01T00:00:00Z.

@@ -1,0 +1,156 @@
+//! Lists, a page at a time.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use jangteo_domain::page::{LIMIT_MAX, Page};
+
+use crate::idempotency::digest;
+use crate::problem::{Fault, Problem, ProblemCode, Reason};
+
+/// The rows of a page when nothing else is asked for.
+const LIMIT_DEFAULT: u32 = 20;
+/// The most characters of a cursor; a product's name of 200 four-byte characters fits.
+const CURSOR_LENGTH_MAX: usize = 2_048;
+
+/// The query of a list that has no filters.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PageQuery {
+    /// The most rows to answer; above 100 is taken as 100.
+    #[param(minimum = 1, default = 20)]
+    pub limit: Option<i64>,
+    /// `next_cursor` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// A page of a list.
+#[derive(Serialize, ToSchema)]
+pub struct ListResponse<T> {
+    /// The rows, in the list's order.
+    pub data: Vec<T>,
+    /// What to ask for the next page with; `null` at the end.
+    pub next_cursor: Option<String>,
+}
+
+/// A list with its filters: cursors of one are of no use for another.
+pub struct List(String);
+
+impl List {
+    /// The list of that name, with everything that tells which rows it has and in which order.
+    pub fn new(name_and_filters: impl Into<String>) -> Self {
+        Self(name_and_filters.into())
+    }
+
+    /// The page that a caller asks for.
+    ///
+    /// # Errors
+    /// `INVALID_QUERY` for a limit below 1, `INVALID_CURSOR` for a cursor that this list did not give out.
+    pub fn page<Key: DeserializeOwned>(&self, limit: Option<i64>, cursor: Option<&str>) -> Result<Page<Key>, Problem> {
+        let limit = match limit.map(u32::try_from) {
+            None => LIMIT_DEFAULT,
+            Some(Ok(0)) => return Err(invalid_limit()),
+            Some(Ok(limit)) => limit.min(LIMIT_MAX),
+            Some(Err(_)) if limit.is_some_and(|limit| limit > 0) => LIMIT_MAX,
+            Some(Err(_)) => return Err(invalid_limit()),
+        };
+        let after = cursor.map(|cursor| self.key(cursor).ok_or(ProblemCode::InvalidCursor)).transpose()?;
+        Ok(Page { after, limit })
+    }
+
+    /// The answer with these rows; `key` is that of the last one.
+    pub fn answer<Key: Serialize, T>(&self, page: &Page<Key>, data: Vec<T>, key: Option<Key>) -> ListResponse<T> {
+        let is_full = data.len() >= usize::try_from(page.limit).unwrap_or(usize::MAX);
+        ListResponse { next_cursor: key.filter(|_| is_full).map(|key| self.cursor(&key)), data }
+    }
+
+    /// The checksum, over the list and its filters as well, and then the key.
+    fn cursor<Key: Serialize>(&self, key: &Key) -> String {
+        let key = serde_json::to_vec(key).expect("keys are numbers, ids and text");
+        URL_SAFE_NO_PAD.encode([&self.checksum(&key)[..], &key].concat())
+    }
+
+    fn key<Key: DeserializeOwned>(&self, cursor: &str) -> Option<Key> {
+        let bytes = (cursor.len() <= CURSOR_LENGTH_MAX).then(|| URL_SAFE_NO_PAD.decode(cursor).ok()).flatten()?;
+        let (checksum, key) = bytes.split_at_checked(16)?;
+        if checksum == self.checksum(key) { serde_json::from_slice(key).ok() } else { None }
+    }
+
+    fn checksum(&self, key: &[u8]) -> [u8; 16] {
+        digest(&[self.0.as_bytes(), key])
+    }
+}
+
+fn invalid_limit() -> Problem {
+    Problem::of_query(vec![Fault { pointer: "?limit".to_owned(), reason: Reason::OutOfRange }])
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[test]
+    fn a_cursor_leads_back_to_its_key() {
+        let list = List::new("orders of kim");
+        let cursor = list.cursor(&("이름", 7_u64));
+        let page: Page<(String, u64)> = list.page(None, Some(&cursor)).expect("its own cursor");
+        assert_eq!(page, Page { after: Some(("이름".to_owned(), 7)), limit: 20 });
+    }
+
+    #[test]
+    fn a_cursor_that_was_changed_is_refused() {
+        let list = List::new("orders of kim");
+        let cursor = list.cursor(&12_345_u64);
+        for index in 0..cursor.len() {
+            let replacement = if cursor.as_bytes()[index] == b'A' { "B" } else { "A" };
+            let mut changed = cursor.clone();
+            changed.replace_range(index..=index, replacement);
+            let page: Result<Page<u64>, Problem> = list.page(None, Some(&changed));
+            assert_eq!(page.expect_err("a changed cursor").code(), ProblemCode::InvalidCursor);
+        }
+    }
+
+    #[rstest]
+    #[case("")]
+    #[case("!!!")]
+    #[case("AAAA")]
+    fn what_is_no_cursor_is_refused(#[case] cursor: &str) {
+        let page: Result<Page<u64>, Problem> = List::new("orders").page(None, Some(cursor));
+        assert_eq!(page.expect_err("no cursor").code(), ProblemCode::InvalidCursor);
+    }
+
+    #[test]
+    fn a_cursor_of_another_list_is_refused() {
+        let cursor = List::new("orders of kim").cursor(&1_u64);
+        let page: Result<Page<u64>, Problem> = List::new("orders of lee").page(None, Some(&cursor));
+        assert_eq!(page.expect_err("another list").code(), ProblemCode::InvalidCursor);
+    }
+
+    #[rstest]
+    #[case(None, Some(20))]
+    #[case(Some(1), Some(1))]
+    #[case(Some(100), Some(100))]
+    #[case(Some(101), Some(100))]
+    #[case(Some(i64::MAX), Some(100))]
+    #[case(Some(0), None)]
+    #[case(Some(-1), None)]
+    #[case(Some(i64::MIN), None)]
+    fn limits_are_one_to_a_hundred(#[case] limit: Option<i64>, #[case] expected: Option<u32>) {
+        let page: Result<Page<u64>, Problem> = List::new("orders").page(limit, None);
+        assert_eq!(page.map(|page| page.limit).ok(), expected);
+    }
+
+    #[test]
+    fn the_last_page_has_no_cursor() {
+        let list = List::new("orders");
+        let page = Page { after: None, limit: 2 };
+        assert!(list.answer(&page, vec!["a", "b"], Some(2_u64)).next_cursor.is_some());
+        assert!(list.answer(&page, vec!["a"], Some(1_u64)).next_cursor.is_none());
+    }
+}

@@ -1,0 +1,214 @@
+use futures_util::future::join_all;
+use time::Duration;
+
+use crate::batch::{Answer, Request};
+use crate::command::{
+    AdjustStock, CancelOrder, ChangeCampaign, ChangeProduct, ChargePoints, Command, CouponChoice, CreateCampaign,
+    CreateProduct, ExpireOrder, IssueCoupon, Outcome, PayOrder, PlaceOrder, ProductChange, Reply, RevokeCoupon,
+};
+use crate::coupon::{CouponRefusal, CouponState};
+use crate::id::{CampaignId, CouponId, OrderId, ProductId};
+use crate::order::OrderStatus;
+use crate::refusal::Refusal;
+use crate::rules::ShopRules;
+use crate::stock::StockRefusal;
+use crate::store_error::StoreError;
+use crate::testing::TestShop;
+use crate::testing::contract::books::{Participants, assert_books_agree};
+use crate::testing::contract::harness::{StoreHarness, account, locked_coupons, order};
+use crate::testing::fixtures::{
+    admin, campaign_details, customer, fixed, order_lines, percent, positive, product_details, text, user, won,
+};
+use crate::testing::rules;
+
+/// From the charge to the refund: what is paid with a coupon and cancelled is as if it had never been, but for the
+/// books, which tell of all of it.
+pub async fn a_paid_and_cancelled_order_leaves_rows_that_agree(harness: &dyn StoreHarness) -> Result<(), StoreError> {
+    let shop = TestShop::new(harness.factory());
+    let lamp = shop.lamp(12_000, 5).await?;
+    let chair = shop.lamp(3_333, 7).await?;
+    let kim = shop.user("kim", 100_000).await?;
+    let campaign = shop.campaign(campaign_details(percent(15), 2)).await?;
+    let coupon = shop.coupon(campaign, &kim).await?;
+    let everybody = Participants { users: vec![kim.clone()], products: vec![lamp, chair], campaigns: vec![campaign] };
+    let id = shop.order(&kim, &[(chair, 2), (lamp, 1)]).await?;
+    assert_books_agree(harness, &everybody).await?;
+
+    // 18,666 less 15 %: 2,799.9, half up 2,800.
+    let paid = shop.pay(id, &kim, CouponChoice::Best).await?.expect("an order that can be paid");
+    let Reply::OrderPaid(payment) = paid else { panic!("a payment is answered, not {paid:?}") };
+    assert_eq!((payment.discount, payment.amount), (won(2_800), won(15_866)));
+    assert_eq!((payment.coupon_id, payment.balance_after), (Some(coupon), won(84_134)));
+    let stored = order(harness, id).await?;
+    assert_eq!((stored.status, stored.lines[0].discount_share), (OrderStatus::Paid, won(1_000)));
+    assert_books_agree(harness, &everybody).await?;
+
+    shop.cancel(id, &kim).await?.expect("a paid order can be cancelled");
+    assert_eq!(order(harness, id).await?.status, OrderStatus::Refunded);
+    assert_eq!(account(harness, &kim).await?.balance, won(100_000));
+    assert_eq!(locked_coupons(harness, [coupon]).await?[0].state, CouponState::Unused);
+    assert_books_agree(harness, &everybody).await
+}
+
+/// Rules by which an order is due as soon as it is placed: a test must not wait for the database's clock.
+fn rules_without_patience() -> ShopRules {
+    ShopRules { order_ttl: Duration::ZERO, ..rules() }
+}
+
+/// An order that is not paid in time gives its pieces back, once.
+pub async fn an_expired_order_leaves_rows_that_agree(harness: &dyn StoreHarness) -> Result<(), StoreError> {
+    let shop = TestShop::with_rules(harness.factory(), rules_without_patience());
+    let lamp = shop.lamp(12_000, 5).await?;
+    let kim = shop.user("kim", 100_000).await?;
+    let everybody = Participants { users: vec![kim.clone()], products: vec![lamp], campaigns: vec![] };
+    let id = shop.order(&kim, &[(lamp, 5)]).await?;
+    assert!(shop.pay(id, &kim, CouponChoice::None).await?.is_err(), "its time is over");
+    assert_books_agree(harness, &everybody).await?;
+
+    assert_eq!(harness.queries().orders.due(10).await?, [id]);
+    assert_eq!(shop.expire(id).await?, Ok(Reply::OrderExpired(id)));
+    assert!(shop.expire(id).await?.is_err(), "it has expired already");
+    assert_eq!(harness.queries().orders.due(10).await?, []);
+    let available = harness.queries().products.find(lamp).await?.map(|listing| listing.available);
+    assert_eq!((available, order(harness, id).await?.status), (Some(5), OrderStatus::Expired));
+    assert_books_agree(harness, &everybody).await
+}
+
+async fn execute(shop: &TestShop, commands: Vec<Command>) -> Result<Vec<Outcome>, StoreError> {
+    let request = |command| Request { command, idempotency: None };
+    let requests: Vec<_> = commands.into_iter().map(request).collect();
+    let answers = shop.executor.execute(&requests).await;
+    let outcome = |answer| match answer {
+        Answer::Decided(outcome) => outcome,
+        Answer::Replayed(_) | Answer::KeyReused => panic!("no key was sent"),
+    };
+    answers.into_iter().map(|answer| answer.map(outcome)).collect()
+}
+
+/// Those before and after it in the batch have their effect.
+pub async fn a_refused_command_costs_only_itself(harness: &dyn StoreHarness) -> Result<(), StoreError> {
+    let shop = TestShop::new(harness.factory());
+    let lamp = shop.lamp(1_000, 1).await?;
+    let [kim, lee] = [shop.user("kim", 5_000).await?, shop.user("lee", 5_000).await?];
+    let place = |user| Command::PlaceOrder(shop.place(user, &[(lamp, 1)]));
+    let charge = |user_id, amount| Command::ChargePoints(ChargePoints { user_id, amount: positive(amount) });
+    let commands =
+        vec![charge(kim.clone(), 1), place(&kim), charge(lee.clone(), 2_000_000), place(&lee), charge(lee.clone(), 2)];
+    let outcomes = execute(&shop, commands).await?;
+    assert_eq!(outcomes.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, true, false, false, true]);
+    assert!(matches!(outcomes[3], Err(Refusal::Stock(StockRefusal::OutOfStock { .. }))));
+
+    assert_eq!(account(harness, &kim).await?.balance, won(5_001));
+    assert_eq!(account(harness, &lee).await?.balance, won(5_002));
+    let everybody = Participants { users: vec![kim, lee], products: vec![lamp], campaigns: vec![] };
+    assert_books_agree(harness, &everybody).await
+}
+
+/// All kinds of commands in one transaction, each about what those before it made.
+pub async fn a_batch_of_every_command_leaves_rows_that_agree(harness: &dyn StoreHarness) -> Result<(), StoreError> {
+    let shop = TestShop::with_rules(harness.factory(), rules());
+    let [kim, lee] = ["kim", "lee"].map(user);
+    let product_id = ProductId::next(&*shop.ids);
+    let campaign_id = CampaignId::next(&*shop.ids);
+    let [kims, lees] = [(); 2].map(|()| CouponId::next(&*shop.ids));
+    let [paid, cancelled, refunded, open] = [(); 4].map(|()| OrderId::next(&*shop.ids));
+    let place = |order_id| {
+        let lines = order_lines(&[(product_id, 1)]);
+        Command::PlaceOrder(PlaceOrder { order_id, user_id: kim.clone(), lines, expected_total: Some(won(900)) })
+    };
+    let pay = |order_id, coupon| Command::PayOrder(PayOrder { order_id, actor: customer(&kim), coupon });
+    let cancel = |order_id| Command::CancelOrder(CancelOrder { order_id, actor: admin() });
+    let issue = |coupon_id, user: &_| {
+        Command::IssueCoupon(IssueCoupon { coupon_id, campaign_id, user_id: crate::UserId::clone(user) })
+    };
+    let cheaper = product_details("lamp", 900).price;
+    let change = ProductChange { price: Some(cheaper), ..ProductChange::default() };
+    let outcomes = execute(
+        &shop,
+        vec![
+            Command::ChargePoints(ChargePoints { user_id: kim.clone(), amount: positive(5_000) }),
+            Command::CreateProduct(CreateProduct { product_id, details: product_details("lamp", 1_000) }),
+            Command::AdjustStock(AdjustStock { product_id, quantity: 10, reason: text("delivery") }),
+            Command::ChangeProduct(ChangeProduct { product_id, change }),
+            Command::CreateCampaign(CreateCampaign { campaign_id, details: campaign_details(fixed(100), 1) }),
+            issue(kims, &kim),
+            Command::ChangeCampaign(ChangeCampaign { campaign_id, quantity: Some(2), issue_closes_at: None }),
+            issue(lees, &lee),
+            Command::RevokeCoupon(RevokeCoupon { coupon_id: lees }),
+            place(paid),
+            place(cancelled),
+            place(refunded),
+            place(open),
+            pay(refunded, CouponChoice::Named(kims)),
+            cancel(refunded),
+            cancel(cancelled),
+            pay(paid, CouponChoice::Best),
+            Command::ExpireOrder(ExpireOrder { order_id: open }),
+        ],
+    )
+    .await?;
+    let refused: Vec<_> = (0..).zip(&outcomes).filter(|(_, outcome)| outcome.is_err()).collect();
+    let not_due = Err(Refusal::Order(crate::order::OrderRefusal::NotDue));
+    assert_eq!(refused, [(17, &not_due)]);
+
+    let balance = account(harness, &kim).await?.balance;
+    assert_eq!(balance, won(5_000 - 800), "one order was paid for good, with the coupon that came back");
+    let status = async |id| Ok::<_, StoreError>(order(harness, id).await?.status);
+    assert_eq!(status(paid).await?, OrderStatus::Paid);
+    assert_eq!(status(cancelled).await?, OrderStatus::Cancelled);
+    assert_eq!(status(refunded).await?, OrderStatus::Refunded);
+    assert_eq!(status(open).await?, OrderStatus::PendingPayment);
+    let everybody = Participants { users: vec![kim, lee], products: vec![product_id], campaigns: vec![campaign_id] };
+    assert_books_agree(harness, &everybody).await
+}
+
+/// Many buyers, few pieces, several executors at the same time: not one piece too many, not one too few.
+pub async fn buyers_at_once_get_exactly_what_there_is(harness: &dyn StoreHarness) -> Result<(), StoreError> {
+    let shop = TestShop::new(harness.factory());
+    let lamp = shop.lamp(1_000, 5).await?;
+    let users: Vec<_> = (0..12).map(|n| user(&format!("user-{n}"))).collect();
+    let buy = async |buyers: &[crate::UserId]| {
+        let place = |buyer| Command::PlaceOrder(shop.place(buyer, &[(lamp, 1)]));
+        execute(&shop, buyers.iter().map(place).collect()).await
+    };
+    let batches = join_all(users.chunks(3).map(buy)).await;
+    let outcomes: Vec<_> = batches.into_iter().collect::<Result<Vec<_>, StoreError>>()?.concat();
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 5);
+    assert!(
+        outcomes
+            .iter()
+            .flat_map(|outcome| outcome.as_ref().err())
+            .all(|refusal| { matches!(refusal, Refusal::Stock(StockRefusal::OutOfStock { .. })) })
+    );
+    let available = harness.queries().products.find(lamp).await?.map(|listing| listing.available);
+    assert_eq!(available, Some(0));
+    assert_books_agree(harness, &Participants { users, products: vec![lamp], campaigns: vec![] }).await
+}
+
+/// Many takers, each twice, few coupons, several executors at the same time: each coupon once, one each.
+pub async fn takers_at_once_get_exactly_the_coupons_that_there_are(
+    harness: &dyn StoreHarness,
+) -> Result<(), StoreError> {
+    let shop = TestShop::new(harness.factory());
+    let campaign_id = shop.campaign(campaign_details(fixed(1), 5)).await?;
+    let users: Vec<_> = (0..8).map(|n| user(&format!("user-{n}"))).collect();
+    let take = async |takers: &[crate::UserId]| {
+        let issue = |user_id: &crate::UserId| {
+            let coupon_id = CouponId::next(&*shop.ids);
+            Command::IssueCoupon(IssueCoupon { coupon_id, campaign_id, user_id: user_id.clone() })
+        };
+        execute(&shop, takers.iter().map(issue).collect()).await
+    };
+    let rounds = users.chunks(4).chain(users.chunks(4));
+    let batches = join_all(rounds.map(take)).await;
+    let outcomes: Vec<_> = batches.into_iter().collect::<Result<Vec<_>, StoreError>>()?.concat();
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 5);
+    assert!(
+        outcomes.iter().flat_map(|outcome| outcome.as_ref().err()).all(|refusal| {
+            matches!(refusal, Refusal::Coupon(CouponRefusal::AlreadyIssued | CouponRefusal::SoldOut))
+        })
+    );
+    let campaign = harness.queries().coupons.campaign(campaign_id).await?.expect("the campaign");
+    assert_eq!(campaign.issued, 5);
+    assert_books_agree(harness, &Participants { users, products: vec![], campaigns: vec![campaign_id] }).await
+}

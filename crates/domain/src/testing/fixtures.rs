@@ -1,0 +1,139 @@
+//! Ready-made values. All fields are public, so what matters to a test is said with `..`:
+//! `ProductDetails { status: ProductStatus::Hidden, ..product_details("lamp", 12_000) }`.
+//!
+//! Every function panics on a value that cannot be.
+
+use std::collections::BTreeMap;
+
+use time::Duration;
+
+use crate::command::Actor;
+use crate::coupon::{CampaignDetails, CouponTerms, Discount, Percent, Validity};
+use crate::id::{OrderId, ProductId, UserId};
+use crate::money::{Currency, Money, PositiveMoney};
+use crate::order::{Order, OrderLine, OrderLines, OrderStatus};
+use crate::product::{Options, Price, ProductDetails, ProductStatus};
+use crate::testing::support::rules;
+use crate::text::Text;
+use crate::time::Timestamp;
+
+/// 2030-01-01T12:00:00Z, the time at which a [`MemoryStore`](crate::testing::MemoryStore) starts.
+pub const NOON: Timestamp = match Timestamp::from_unix_microseconds(1_893_499_200_000_000) {
+    Some(noon) => noon,
+    None => unreachable!(),
+};
+
+/// So many seconds after [`NOON`], or before it.
+pub fn noon_plus(seconds: i64) -> Timestamp {
+    NOON.saturating_add(Duration::seconds(seconds))
+}
+
+/// The currency without decimals in which the fixtures count.
+pub fn won_currency() -> Currency {
+    Currency::from_code("KRW").expect("KRW is a currency")
+}
+
+/// An amount of whole main units.
+pub fn won(units: i64) -> Money {
+    Money::from_units(units).expect("an amount in range")
+}
+
+/// An amount of whole main units above zero.
+pub fn positive(units: i64) -> PositiveMoney {
+    won(units).try_into().expect("an amount above zero")
+}
+
+/// Text that fits.
+pub fn text<const MIN: usize, const MAX: usize>(text: &str) -> Text<MIN, MAX> {
+    text.to_owned().try_into().expect("text that fits")
+}
+
+/// The user of that id.
+pub fn user(id: &str) -> UserId {
+    id.parse().expect("a user id")
+}
+
+/// The user of that id as the one who asks, without the rights of the back office.
+pub fn customer(id: &UserId) -> Actor {
+    Actor { user_id: id.clone(), is_admin: false }
+}
+
+/// Somebody of the back office as the one who asks.
+pub fn admin() -> Actor {
+    Actor { user_id: user("admin"), is_admin: true }
+}
+
+/// A product on sale.
+pub fn product_details(name: &str, price: i64) -> ProductDetails {
+    ProductDetails {
+        name: text(name),
+        description: text(""),
+        category: text("misc"),
+        options: Options::default(),
+        item_group_id: None,
+        price: Price::try_from(won(price)).expect("a price"),
+        status: ProductStatus::OnSale,
+    }
+}
+
+/// Options of these names and values.
+pub fn options(pairs: &[(&str, &str)]) -> Options {
+    let options = pairs.iter().map(|(name, value)| (text(name), text(value)));
+    Options::try_from(options.collect::<BTreeMap<_, _>>()).expect("few options")
+}
+
+/// A discount of a fixed amount.
+pub fn fixed(amount: i64) -> Discount {
+    Discount::Fixed { amount: positive(amount) }
+}
+
+/// A discount of a share without a cap.
+pub fn percent(percent: u8) -> Discount {
+    Discount::Percent { percent: Percent::try_from(percent).expect("a percentage"), cap: None }
+}
+
+/// A campaign that is always open and whose coupons are valid for 30 days and for every order.
+pub fn campaign_details(discount: Discount, quantity: u32) -> CampaignDetails {
+    CampaignDetails {
+        terms: CouponTerms { name: text("welcome"), discount, min_order_amount: None },
+        quantity,
+        issue_opens_at: Timestamp::MIN,
+        issue_closes_at: Timestamp::MAX,
+        validity: Validity::Days(30),
+    }
+}
+
+/// What somebody wants to order, under the default [`rules`].
+pub fn order_lines(lines: &[(ProductId, u32)]) -> OrderLines {
+    let lines = lines.iter().map(|(product_id, quantity)| (*product_id, i64::from(*quantity)));
+    OrderLines::new(lines, &rules()).expect("lines within the rules")
+}
+
+/// A line of an order, nothing of it refunded.
+pub fn order_line(product_id: ProductId, quantity: u32, unit_price: i64) -> OrderLine {
+    OrderLine {
+        product_id,
+        name: "lamp".to_owned(),
+        quantity,
+        unit_price: won(unit_price),
+        discount_share: Money::ZERO,
+        refunded_quantity: 0,
+    }
+}
+
+/// An order that waits to be paid for ten minutes from `now` on.
+pub fn pending_order(id: OrderId, user_id: &UserId, lines: Vec<OrderLine>, now: Timestamp) -> Order {
+    let total = Money::checked_sum(lines.iter().map(OrderLine::line_total)).expect("a total in range");
+    Order {
+        id,
+        user_id: user_id.clone(),
+        status: OrderStatus::PendingPayment,
+        lines,
+        total,
+        created_at: now,
+        expires_at: now.saturating_add(Duration::minutes(10)),
+        paid: None,
+        refunded: Money::ZERO,
+        refunds: 0,
+    }
+}

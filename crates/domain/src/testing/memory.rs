@@ -1,0 +1,168 @@
+//! A store in memory, for tests: the same promises as a database, no waiting, and a clock that tests set.
+//!
+//! It has one writer: [`begin`](UnitOfWorkFactory::begin) waits until the unit of work before it has ended. A unit of
+//! work changes copies of the tables, which are published whole at commit and forgotten when it is dropped. It is
+//! stricter than a database: a row that is written must be locked, and an error ends the unit of work.
+
+mod queries;
+mod repositories;
+mod tables;
+mod unit_of_work;
+
+use std::error::Error;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use time::Duration;
+
+use crate::id::BatchId;
+use crate::idempotency::IdempotencyRecord;
+use crate::outbox::OutboxEvent;
+use crate::payment::{Payment, Refund};
+use crate::queries::Queries;
+use crate::store_error::StoreError;
+use crate::testing::fixtures::NOON;
+use crate::time::Timestamp;
+use crate::unit_of_work::{UnitOfWork, UnitOfWorkFactory};
+
+use tables::Tables;
+use unit_of_work::MemoryUnitOfWork;
+
+/// A store in memory. Clones share their content.
+#[derive(Clone, Default)]
+pub struct MemoryStore(Arc<Shared>);
+
+struct Shared {
+    /// Held by the one unit of work that is open.
+    writer: Arc<futures_util::lock::Mutex<()>>,
+    committed: Mutex<Tables>,
+    clock: Mutex<Timestamp>,
+    /// How often the connections were broken; a unit of work that began before the last time is broken.
+    breaks: AtomicU64,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            writer: Arc::default(),
+            committed: Mutex::default(),
+            clock: Mutex::new(NOON),
+            breaks: AtomicU64::default(),
+        }
+    }
+}
+
+impl MemoryStore {
+    /// An empty store, at [`NOON`].
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The store as the port that begins units of work.
+    pub fn factory(&self) -> Arc<dyn UnitOfWorkFactory> {
+        Arc::new(self.clone())
+    }
+
+    /// The store as the read ports.
+    pub fn queries(&self) -> Queries {
+        let store = Arc::new(self.clone());
+        Queries {
+            points: store.clone(),
+            products: store.clone(),
+            stocks: store.clone(),
+            coupons: store.clone(),
+            orders: store.clone(),
+            sales: store.clone(),
+            clock: store,
+        }
+    }
+
+    /// The time that the store's clock shows until it is set again.
+    pub fn time(&self) -> Timestamp {
+        *locked(&self.0.clock)
+    }
+
+    /// Sets the store's clock.
+    pub fn set_time(&self, now: Timestamp) {
+        *locked(&self.0.clock) = now;
+    }
+
+    /// Puts the store's clock forward.
+    pub fn advance(&self, by: Duration) {
+        let mut clock = locked(&self.0.clock);
+        *clock = clock.saturating_add(by);
+    }
+
+    /// Breaks the connection of the unit of work that is open: whatever it does next is [`StoreError::Unavailable`],
+    /// and nothing of it is kept.
+    pub fn break_connections(&self) {
+        self.0.breaks.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// All payments, in order of their orders' ids.
+    pub fn payments(&self) -> Vec<Payment> {
+        self.committed().payments.values().cloned().collect()
+    }
+
+    /// All refunds, in order of their orders' ids and their sequence.
+    pub fn refunds(&self) -> Vec<Refund> {
+        self.committed().refunds.values().cloned().collect()
+    }
+
+    /// All events for the data platform, in order of their orders' ids and their sequence.
+    pub fn outbox_events(&self) -> Vec<OutboxEvent> {
+        self.committed().outbox.values().cloned().collect()
+    }
+
+    /// All answered requests, in order of their keys.
+    pub fn answered(&self) -> Vec<IdempotencyRecord> {
+        self.committed().answered.values().cloned().collect()
+    }
+
+    /// What was committed so far; later commits do not show in it.
+    fn committed(&self) -> Tables {
+        locked(&self.0.committed).clone()
+    }
+}
+
+#[async_trait]
+impl UnitOfWorkFactory for MemoryStore {
+    async fn begin(&self) -> Result<Box<dyn UnitOfWork>, StoreError> {
+        let turn = Arc::clone(&self.0.writer).lock_owned().await;
+        Ok(Box::new(MemoryUnitOfWork::new(self.clone(), turn)))
+    }
+
+    async fn committed(&self, id: BatchId) -> Result<bool, StoreError> {
+        let _turn = self.0.writer.lock().await;
+        Ok(self.committed().markers.contains(&id))
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").field("time", &self.time()).finish_non_exhaustive()
+    }
+}
+
+/// The content of a mutex; a test that panicked meanwhile has failed already, and its store is its own.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why the store in memory failed.
+#[derive(Debug)]
+struct Complaint(String);
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Complaint {}
+
+fn conflict(what: impl Into<String>) -> StoreError {
+    StoreError::Conflict(Arc::new(Complaint(what.into())))
+}

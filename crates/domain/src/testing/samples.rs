@@ -1,0 +1,198 @@
+//! One value of every kind, for whoever must write values down and read them back.
+
+use crate::command::{Outcome, Reply};
+use crate::coupon::{
+    CampaignDetails, Coupon, CouponCampaign, CouponRefusal, CouponState, CouponTerms, Discount, NotUsableReason,
+    Percent, Validity,
+};
+use crate::id::{IdSource, OrderId};
+use crate::money::Money;
+use crate::order::{Order, OrderRefusal, OrderStatus, PaidTerms};
+use crate::payment::{Payment, PaymentRefusal};
+use crate::point::{EntryKind, PointEntry, PointRefusal};
+use crate::product::{Product, ProductDetails, ProductRefusal, ProductStatus};
+use crate::refusal::Refusal;
+use crate::stock::{MovementKind, Shortage, StockMovement, StockRefusal};
+use crate::testing::fixtures::{
+    NOON, campaign_details, fixed, noon_plus, options, order_line, pending_order, percent, positive, product_details,
+    text, user, won,
+};
+use crate::time::{Date, Timestamp};
+
+/// Every reply and every refusal that there is, with fields that are there and fields that are not.
+pub fn outcomes(ids: &dyn IdSource) -> Vec<Outcome> {
+    let replies = replies(ids).into_iter().map(Ok);
+    replies.chain(refusals(ids).into_iter().map(Err)).collect()
+}
+
+/// Every reply.
+pub fn replies(ids: &dyn IdSource) -> Vec<Reply> {
+    let mut replies = vec![];
+    replies.extend(entries(ids).map(Reply::PointsCharged));
+    for product in products(ids) {
+        replies.push(Reply::ProductCreated { product: product.clone(), available: 0 });
+        replies.push(Reply::ProductChanged { product, available: u32::MAX });
+    }
+    replies.extend(movements(ids).map(Reply::StockAdjusted));
+    for campaign in campaigns(ids) {
+        replies.push(Reply::CampaignCreated(campaign.clone()));
+        replies.push(Reply::CampaignChanged(CouponCampaign { issued: 1, updated_at: Timestamp::MAX, ..campaign }));
+    }
+    for coupon in coupons(ids) {
+        replies.push(Reply::CouponIssued { coupon: coupon.clone(), now: NOON });
+        replies.push(Reply::CouponRevoked { coupon, now: Timestamp::MAX });
+    }
+    for order in orders(ids) {
+        replies.push(Reply::OrderPlaced { order: order.clone(), now: NOON });
+        replies.push(Reply::OrderExpired(order.id));
+        replies.push(Reply::OrderCancelled { order, now: Timestamp::MIN });
+    }
+    replies.extend(payments(ids).map(Reply::OrderPaid));
+    replies
+}
+
+fn entries(ids: &dyn IdSource) -> [PointEntry; 2] {
+    [(EntryKind::Charge, None), (EntryKind::Payment, Some(OrderId::next(ids)))].map(|(kind, order_id)| PointEntry {
+        id: ids.next_id().into(),
+        user_id: user("kim|a:b.c_d@e-f"),
+        sequence: u64::MAX,
+        kind,
+        amount: Money::MAX.negated(),
+        balance_after: Money::from_ten_thousandths(1).expect("in range"),
+        order_id,
+        at: NOON,
+        hash: [0xab; 32],
+    })
+}
+
+fn products(ids: &dyn IdSource) -> [Product; 2] {
+    let described = ProductDetails {
+        description: text("\"밝은\" \\\n🎈"),
+        options: options(&[("color", "red"), ("크기", "🎈")]),
+        item_group_id: Some(text("lamps")),
+        status: ProductStatus::Discontinued,
+        ..product_details("램프 🎈", 1_000)
+    };
+    [described, product_details("lamp", 0)].map(|details| Product::create(ids.next_id().into(), details, NOON))
+}
+
+fn movements(ids: &dyn IdSource) -> [StockMovement; 2] {
+    [(MovementKind::Adjustment, None), (MovementKind::Hold, Some(OrderId::next(ids)))].map(|(kind, order_id)| {
+        StockMovement {
+            id: ids.next_id().into(),
+            product_id: ids.next_id().into(),
+            sequence: 1,
+            quantity: -i64::from(u32::MAX),
+            available_after: u32::MAX,
+            kind,
+            order_id,
+            reason: order_id.is_none().then(|| text("🎈")),
+            at: NOON,
+        }
+    })
+}
+
+fn campaigns(ids: &dyn IdSource) -> [CouponCampaign; 3] {
+    let half = Percent::try_from(50).expect("a percentage");
+    let capped = Discount::Percent { percent: half, cap: Some(positive(500)) };
+    let terms = |discount| CouponTerms { name: text("🎈"), discount, min_order_amount: Some(positive(1)) };
+    let until = Validity::Until(Timestamp::MAX);
+    [
+        campaign_details(fixed(1), u32::MAX),
+        campaign_details(percent(100), 1),
+        CampaignDetails { terms: terms(capped), validity: until, ..campaign_details(fixed(1), 1) },
+    ]
+    .map(|details| CouponCampaign::create(ids.next_id().into(), details, NOON))
+}
+
+fn coupons(ids: &dyn IdSource) -> [Coupon; 3] {
+    let [campaign, ..] = campaigns(ids);
+    let used = CouponState::Used { order_id: ids.next_id().into(), at: noon_plus(1) };
+    [CouponState::Unused, used, CouponState::Revoked].map(|state| Coupon {
+        id: ids.next_id().into(),
+        campaign_id: campaign.id,
+        user_id: user("kim"),
+        terms: campaign.details.terms.clone(),
+        state,
+        valid_until: Timestamp::MAX,
+        issued_at: NOON,
+    })
+}
+
+fn orders(ids: &dyn IdSource) -> [Order; 3] {
+    let line = order_line(ids.next_id().into(), 3, 1_000);
+    let order = || pending_order(ids.next_id().into(), &user("kim"), vec![line.clone()], NOON);
+    let paid = |coupon_id| PaidTerms {
+        payment_id: ids.next_id().into(),
+        discount: won(1),
+        amount: won(2_999),
+        coupon_id,
+        at: NOON,
+        sales_day: Date::MAX,
+    };
+    let with_coupon = paid(Some(ids.next_id().into()));
+    [
+        order(),
+        Order {
+            status: OrderStatus::PartiallyRefunded,
+            paid: Some(paid(None)),
+            refunded: won(1),
+            refunds: 1,
+            ..order()
+        },
+        Order { status: OrderStatus::Refunded, paid: Some(with_coupon), refunded: won(2_999), refunds: 2, ..order() },
+    ]
+}
+
+fn payments(ids: &dyn IdSource) -> [Payment; 2] {
+    [None, Some(ids.next_id().into())].map(|coupon_id| Payment {
+        id: ids.next_id().into(),
+        order_id: ids.next_id().into(),
+        user_id: user("kim"),
+        total: won(3),
+        discount: won(1),
+        amount: won(2),
+        coupon_id,
+        balance_after: Money::ZERO,
+        paid_at: NOON,
+        sales_day: Date::MIN,
+    })
+}
+
+/// Every refusal.
+pub fn refusals(ids: &dyn IdSource) -> Vec<Refusal> {
+    let product_id = ids.next_id().into();
+    let coupon_id = ids.next_id().into();
+    let not_usable = |reason| CouponRefusal::NotUsable { coupon_id, reason }.into();
+    let shortage = |requested| Shortage { product_id, requested, available: 0 };
+    vec![
+        PointRefusal::ChargeLimitExceeded { charge_max: won(1) }.into(),
+        PointRefusal::BalanceLimitExceeded { balance: won(1), balance_max: won(2) }.into(),
+        PointRefusal::InsufficientPoints { balance: Money::ZERO, required: won(1) }.into(),
+        ProductRefusal::NotFound { product_id }.into(),
+        ProductRefusal::NotOnSale { product_id }.into(),
+        StockRefusal::OutOfStock { shortages: vec![shortage(1), shortage(u32::MAX)] }.into(),
+        StockRefusal::TooMany { product_id }.into(),
+        CouponRefusal::CampaignNotFound.into(),
+        CouponRefusal::CampaignNotOpen { issue_opens_at: NOON }.into(),
+        CouponRefusal::CampaignClosed { issue_closes_at: NOON }.into(),
+        CouponRefusal::AlreadyIssued.into(),
+        CouponRefusal::SoldOut.into(),
+        CouponRefusal::QuantityLowered { quantity: 1 }.into(),
+        CouponRefusal::ClosingPostponed { issue_closes_at: NOON }.into(),
+        CouponRefusal::NotFound.into(),
+        not_usable(NotUsableReason::Used),
+        not_usable(NotUsableReason::Revoked),
+        not_usable(NotUsableReason::Expired),
+        not_usable(NotUsableReason::MinOrderNotMet),
+        OrderRefusal::NotFound.into(),
+        OrderRefusal::PriceChanged { expected_total: won(1), total: won(2) }.into(),
+        OrderRefusal::TooManyOpenOrders { open_orders_max: 1 }.into(),
+        OrderRefusal::Expired.into(),
+        OrderRefusal::AlreadyCancelled.into(),
+        OrderRefusal::NotDue.into(),
+        PaymentRefusal::OrderAlreadyPaid.into(),
+        PaymentRefusal::OrderCancelled.into(),
+        PaymentRefusal::OrderExpired.into(),
+    ]
+}

@@ -1,0 +1,93 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use time::{Duration, UtcOffset};
+use uuid::Uuid;
+
+use crate::batch::Backoff;
+use crate::id::IdSource;
+use crate::rules::{ShopCalendar, ShopRules};
+use crate::store_error::StoreError;
+use crate::testing::fixtures::{won, won_currency};
+use crate::time::{Date, Timestamp};
+
+/// Ids that count up from 1; each has the form of a UUIDv7, and each sorts after those before it.
+#[derive(Debug)]
+pub struct SequentialIds(AtomicU64);
+
+impl SequentialIds {
+    /// Version 7 and the variant of RFC 9562, and nothing else.
+    const FORM: u128 = 0x7000_8000_0000_0000_0000;
+
+    /// Ids from number 1 on.
+    pub fn new() -> Self {
+        Self(AtomicU64::new(1))
+    }
+
+    /// The id of that number.
+    pub fn id(number: u64) -> Uuid {
+        Uuid::from_u128(Self::FORM | u128::from(number))
+    }
+}
+
+impl Default for SequentialIds {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl IdSource for SequentialIds {
+    fn next_id(&self) -> Uuid {
+        Self::id(self.0.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// A calendar in which every time is on the same day.
+#[derive(Clone, Copy, Debug)]
+pub struct FixedCalendar(pub Date);
+
+impl ShopCalendar for FixedCalendar {
+    fn day_of(&self, _at: Timestamp) -> Date {
+        self.0
+    }
+}
+
+/// The calendar of a place whose clocks are always so far from UTC.
+#[derive(Clone, Copy, Debug)]
+pub struct OffsetCalendar(pub UtcOffset);
+
+impl OffsetCalendar {
+    /// The calendar of UTC.
+    pub const UTC: Self = Self(UtcOffset::UTC);
+}
+
+impl ShopCalendar for OffsetCalendar {
+    fn day_of(&self, at: Timestamp) -> Date {
+        let time = at.to_offset_date_time();
+        time.checked_to_offset(self.0).unwrap_or(time).date()
+    }
+}
+
+/// Does not wait: between attempts nothing happens.
+#[derive(Clone, Copy, Debug)]
+pub struct NoBackoff;
+
+#[async_trait]
+impl Backoff for NoBackoff {
+    async fn pause(&self, _attempt: u32, _cause: &StoreError) {}
+}
+
+/// The rules of a shop in won with the documented defaults, on UTC's calendar.
+pub fn rules() -> ShopRules {
+    ShopRules {
+        currency: won_currency(),
+        charge_max: won(1_000_000),
+        balance_max: won(10_000_000),
+        order_ttl: Duration::minutes(10),
+        order_lines_max: 100,
+        order_quantity_max: 1_000,
+        open_orders_max: 20,
+        calendar: Arc::new(OffsetCalendar::UTC),
+    }
+}
