@@ -127,7 +127,7 @@ struct Coupon {
     id: String,
     campaign_id: String,
     user_id: String,
-    status: String,
+    state: String,
     order_id: Option<String>,
 }
 
@@ -213,8 +213,8 @@ impl Books {
                 Plain("user_id"),
                 Plain("status"),
                 Money("total"),
-                Money("discount"),
-                Money("paid_amount"),
+                Money("COALESCE(discount, 0)"),
+                Money("COALESCE(paid_amount, 0)"),
                 Money("refunded"),
             ],
             |row| {
@@ -304,12 +304,12 @@ impl Books {
         let campaigns = campaigns.await.into_iter().collect();
         let coupons = connection.rows(
             "coupons",
-            &[Id("id"), Id("campaign_id"), Plain("user_id"), Plain("status"), Id("order_id")],
+            &[Id("id"), Id("campaign_id"), Plain("user_id"), Plain("state"), Id("order_id")],
             |row| Coupon {
                 id: row.text(),
                 campaign_id: row.text(),
                 user_id: row.text(),
-                status: row.text(),
+                state: row.text(),
                 order_id: row.optional_text(),
             },
         );
@@ -557,7 +557,7 @@ impl Books {
         for coupon in &self.coupons {
             let first = issued.entry(&coupon.campaign_id).or_default().insert(&coupon.user_id);
             findings.check(first, || format!("{} has two coupons of campaign {}", coupon.user_id, coupon.campaign_id));
-            let is_used = coupon.status == "used";
+            let is_used = coupon.state == "used";
             findings.equal(coupon.order_id.is_some(), is_used, || format!("that coupon {} names an order", coupon.id));
             if let Some(order_id) = &coupon.order_id {
                 let payment = self.payments.iter().find(|payment| payment.order_id == *order_id);

@@ -1,6 +1,5 @@
 //! Waiting for what takes time: asked again and again within a bound, never a sleep for luck.
 
-use std::future::Future;
 use std::time::{Duration, Instant};
 
 /// How long [`eventually`] waits: far beyond what anything here takes, and still finite.
@@ -12,7 +11,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 ///
 /// # Panics
 /// When there is none within half a minute.
-pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, look: impl FnMut() -> F) -> T {
+pub async fn eventually<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
     eventually_within(PATIENCE, what, look).await
 }
 
@@ -21,11 +20,7 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, look: impl
 ///
 /// # Panics
 /// When there is none.
-pub async fn eventually_within<T, F: Future<Output = Option<T>>>(
-    bound: Duration,
-    what: &str,
-    mut look: impl FnMut() -> F,
-) -> T {
+pub async fn eventually_within<T>(bound: Duration, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         let is_last = started.elapsed() >= bound;

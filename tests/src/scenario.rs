@@ -2,10 +2,12 @@
 
 use std::future::Future;
 use std::ops::Deref;
-use std::panic::resume_unwind;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
+
+use futures_util::FutureExt;
 
 use crate::books::findings;
 use crate::database::{Backend, Database};
@@ -126,7 +128,7 @@ impl Inner {
 pub fn run<F, Test>(backend: Backend, test: Test)
 where
     Test: FnOnce(Shop) -> F,
-    F: Future<Output = ()> + Send + 'static,
+    F: Future<Output = ()>,
 {
     install_crypto();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
@@ -138,18 +140,19 @@ where
             watch: Arc::default(),
             books_expected: AtomicBool::new(true),
         });
-        let outcome = tokio::spawn(bounded(test(Shop(inner.clone())))).await;
-        let outcome = match outcome {
-            Ok(()) => tokio::spawn(audited(inner.clone())).await,
-            failed => failed,
+        let whole = async {
+            bounded(test(Shop(inner.clone()))).await;
+            let faults = inner.faults().await;
+            assert!(faults.is_empty(), "after the test:\n{}", faults.join("\n"));
         };
+        let outcome = AssertUnwindSafe(whole).catch_unwind().await;
         let logs = inner.stop_servers().await;
         if outcome.is_err() {
             eprintln!("--- what the servers said ---\n{logs}--- end ---");
         }
         let removed = inner.database.remove().await;
         if let Err(failed) = outcome {
-            resume_unwind(failed.into_panic());
+            resume_unwind(failed);
         }
         removed.expect("the database can be removed");
     });
@@ -157,11 +160,6 @@ where
 
 async fn bounded(test: impl Future<Output = ()>) {
     tokio::time::timeout(SCENARIO_MAX, test).await.unwrap_or_else(|_| panic!("the test hangs: {SCENARIO_MAX:?} passed"));
-}
-
-async fn audited(inner: Arc<Inner>) {
-    let faults = inner.faults().await;
-    assert!(faults.is_empty(), "after the test:\n{}", faults.join("\n"));
 }
 
 /// The client is built without a cryptography of its own and wants to be told one, though nothing here is encrypted.

@@ -37,7 +37,6 @@ async fn agrees_after_everything_happened(shop: Shop) {
         ("refund_lines", 2),
         ("coupons", 2),
         ("outbox_events", 3),
-        ("daily_sales", 2),
     ] {
         assert_eq!(connection.number("COUNT(*)", table).await, rows, "{table}");
     }
@@ -49,12 +48,13 @@ async fn finds_every_way_to_cook_the_books(shop: Shop) {
     busy_shop(&server).await;
     server.kill().await;
     let mut connection = shop.database().connect().await;
-    if shop.backend() == Backend::Sqlite {
-        connection.execute("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON").await;
-    } else {
-        connection.execute("SET SESSION foreign_key_checks = 0").await;
-        connection.execute("SET SESSION check_constraint_checks = 0").await;
-    }
+    // The tables have constraints of their own, which only a bug in the schema would let through.
+    connection
+        .execute(match shop.backend() {
+            Backend::Sqlite => "PRAGMA ignore_check_constraints = ON",
+            Backend::Mysql => "SET SESSION check_constraint_checks = 0",
+        })
+        .await;
     let forgeries = [
         "UPDATE point_accounts SET balance = balance + 1 WHERE user_id = 'kim'",
         "UPDATE point_accounts SET open_orders = open_orders + 1 WHERE user_id = 'kim'",

@@ -181,7 +181,7 @@ async fn ends_each_order_once_at_its_deadline_on_two_servers(shop: Shop) {
     let mut attempts = Vec::new();
     for number in 0..500_u64 {
         let user = users[number as usize % users.len()].clone();
-        let server = if number % 2 == 0 { one.clone() } else { other.clone() };
+        let server = if number.is_multiple_of(2) { one.clone() } else { other.clone() };
         let order = one.order(&user, &tea, 1).await;
         // From 50 ms before the deadline to 50 ms after it.
         let aim = assert_utc(&order.document["expires_at"]) + time::Duration::milliseconds((number * 7 % 101) as i64 - 50);
