@@ -32,7 +32,8 @@ impl TimeZoneCalendar {
 
 impl ShopCalendar for TimeZoneCalendar {
     fn day_of(&self, at: Timestamp) -> Date {
-        let instant = jiff::Timestamp::from_microsecond(at.unix_microseconds()).expect("both end with the year 9999");
+        // The last day that this calendar can tell in every zone stands for the two days after it.
+        let instant = jiff::Timestamp::from_microsecond(at.unix_microseconds()).unwrap_or(jiff::Timestamp::MAX);
         let date = instant.to_zoned(self.0.clone()).date();
         let month = u8::try_from(date.month()).ok().and_then(|month| time::Month::try_from(month).ok());
         let day = u8::try_from(date.day()).expect("a day of a month");
@@ -76,11 +77,16 @@ mod tests {
     #[case("2026-11-20T14:59:59.999999Z", "2026-11-20")]
     #[case("2026-11-20T15:00:00Z", "2026-11-21")]
     #[case("1970-01-01T00:00:00Z", "1970-01-01")]
-    #[case("9999-12-31T00:00:00Z", "9999-12-31")]
     fn a_day_of_the_shop_begins_at_its_own_midnight(#[case] at: jiff::Timestamp, #[case] day: &str) {
         let at = Timestamp::from_unix_microseconds(at.as_microsecond()).expect("in range");
         let calendar = TimeZoneCalendar::of("Asia/Seoul").expect("the zone is built in");
         assert_eq!(calendar.day_of(at).to_string(), day);
+    }
+
+    #[test]
+    fn the_end_of_time_is_a_day() {
+        let calendar = TimeZoneCalendar::of("Asia/Seoul").expect("the zone is built in");
+        assert_eq!(calendar.day_of(Timestamp::MAX).to_string(), "9999-12-31");
     }
 
     #[test]

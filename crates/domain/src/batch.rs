@@ -142,6 +142,8 @@ impl BatchExecutor {
         let id = BatchId::next(&*self.ids);
         set.save(&mut *unit_of_work).await?;
         if !records.is_empty() {
+            // In order of their keys, as everything that another transaction may wait for.
+            records.sort_by_key(|record| record.claim.key);
             unit_of_work.idempotency().insert_many(&records).await?;
         }
         unit_of_work.mark(id).await?;
@@ -157,14 +159,16 @@ impl BatchExecutor {
             Err(StoreError::CommitUnknown(cause)) => cause,
             Err(error) => return Err(error),
         };
-        for attempt in 1..=ATTEMPTS_MAX {
+        let mut attempt = 1;
+        loop {
             match self.factory.committed(id).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => return Err(StoreError::Unavailable(unknown)),
+                Err(_) if attempt == ATTEMPTS_MAX => return Err(StoreError::CommitUnknown(unknown)),
                 Err(error) => self.backoff.pause(attempt, &error).await,
             }
+            attempt += 1;
         }
-        Err(StoreError::CommitUnknown(unknown))
     }
 }
 

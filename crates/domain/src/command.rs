@@ -26,7 +26,10 @@ mod issue_coupon;
 mod pay_order;
 mod place_order;
 mod revoke_coupon;
+#[cfg(test)]
+pub(crate) mod scene;
 
+pub use crate::coupon::CouponChoice;
 pub use adjust_stock::AdjustStock;
 pub use cancel_order::CancelOrder;
 pub use change_campaign::ChangeCampaign;
@@ -36,7 +39,7 @@ pub use create_campaign::CreateCampaign;
 pub use create_product::CreateProduct;
 pub use expire_order::ExpireOrder;
 pub use issue_coupon::IssueCoupon;
-pub use pay_order::{CouponChoice, PayOrder};
+pub use pay_order::PayOrder;
 pub use place_order::PlaceOrder;
 pub use revoke_coupon::RevokeCoupon;
 

@@ -1,12 +1,14 @@
 //! Coupons: campaigns that give a fixed number of them to the first who come, one each, and the coupons themselves,
 //! which keep the terms that they were issued with.
 
+mod choice;
 mod event;
 mod queries;
 mod refusal;
 mod repository;
 mod state;
 
+pub use choice::CouponChoice;
 pub use event::CouponEvent;
 pub use queries::{CouponFilter, CouponQueries};
 pub use refusal::{CouponRefusal, NotUsableReason};

@@ -44,7 +44,7 @@ pub trait IdempotencyRepository: Send {
     /// The records of these keys that exist, in no order.
     async fn find_many(&mut self, keys: &BTreeSet<RequestKey>) -> Result<Vec<IdempotencyRecord>, StoreError>;
 
-    /// Adds records. A key that was written meanwhile is a [`StoreError::Conflict`]: the transaction, tried again,
+    /// Adds records, in order of their keys. A key that was written meanwhile is a [`StoreError::Conflict`]: the transaction, tried again,
     /// finds it.
     async fn insert_many(&mut self, records: &[IdempotencyRecord]) -> Result<(), StoreError>;
 }

@@ -127,8 +127,8 @@ impl Money {
 
     /// Divides the amount among `weights` in whole units, by the largest remainder (Hamilton's method): each part is
     /// first rounded down, then the units left over go one each to the parts that lost most, the earlier first where
-    /// they lost the same. The parts add up to the amount; where the amount is at most the sum of the weights, no
-    /// part is above its weight.
+    /// they lost the same. The parts add up to the amount, unless all weights are zero; where the weights are whole
+    /// units too and the amount is at most their sum, no part is above its weight.
     ///
     /// # Panics
     /// When the amount or a weight is negative, or the amount is no multiple of the unit: a bug in the caller.

@@ -2,7 +2,9 @@
 
 mod event;
 mod lines;
+mod pricing;
 mod queries;
+mod quote;
 mod refusal;
 mod repository;
 mod state;
@@ -10,6 +12,7 @@ mod state;
 pub use event::{OrderEvent, RefundedLine};
 pub use lines::{OrderLines, OrderLinesError, RequestedLine};
 pub use queries::OrderQueries;
+pub use quote::{Quote, QuotedCoupon, QuotedLine};
 pub use refusal::OrderRefusal;
 pub use repository::OrderRepository;
 pub use state::{Order, OrderLine, OrderStatus, PaidTerms};

@@ -42,7 +42,7 @@ pub(crate) struct OrderOutline {
 }
 
 impl OrderOutline {
-    fn of(order: &Order) -> Self {
+    pub fn of(order: &Order) -> Self {
         Self {
             user_id: order.user_id.clone(),
             product_ids: order.lines.iter().map(|line| line.product_id).collect(),
@@ -199,6 +199,27 @@ impl WorkingSet {
     /// When no command named it: a bug in the command, which would otherwise decide on a row that it does not hold.
     pub fn account(&self, user_id: &UserId) -> &PointAccount {
         self.accounts.get(user_id).expect("a command names the accounts that it reads")
+    }
+
+    /// Makes an empty account where the user has none, as if it had been loaded.
+    #[cfg(test)]
+    pub(crate) fn ensure_account(&mut self, user_id: &UserId) {
+        if self.accounts.get(user_id).is_none() {
+            self.accounts.load([(user_id.clone(), PointAccount::empty(user_id.clone()))]);
+        }
+    }
+
+    /// What is to be written beside the rows.
+    #[cfg(test)]
+    pub(crate) fn written(&self) -> Written<'_> {
+        Written {
+            point_entries: &self.point_entries,
+            stock_movements: &self.stock_movements,
+            payments: &self.payments,
+            refunds: &self.refunds,
+            sales: self.sales.iter().collect(),
+            outbox: &self.outbox,
+        }
     }
 
     /// Takes an event that was decided on this very state.
@@ -383,6 +404,18 @@ impl WorkingSet {
         }
         Ok(())
     }
+}
+
+/// What a batch writes beside its rows.
+#[cfg(test)]
+#[derive(Debug)]
+pub(crate) struct Written<'a> {
+    pub point_entries: &'a [PointEntry],
+    pub stock_movements: &'a [StockMovement],
+    pub payments: &'a [Payment],
+    pub refunds: &'a [Refund],
+    pub sales: Vec<SaleCounted>,
+    pub outbox: &'a [OutboxEvent],
 }
 
 /// How many open orders an order is: one while it waits to be paid.

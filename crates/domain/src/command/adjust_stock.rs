@@ -29,3 +29,61 @@ impl Decide for AdjustStock {
         Ok(Decision { reply: Reply::StockAdjusted(movement.clone()), events: vec![Event::Stock(movement)] })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Command;
+    use crate::command::scene::Scene;
+    use crate::stock::{MovementKind, Shortage, StockRefusal};
+    use crate::testing::fixtures::{NOON, text};
+
+    fn adjust(product_id: ProductId, quantity: i32) -> Command {
+        Command::AdjustStock(AdjustStock { product_id, quantity, reason: text("counted") })
+    }
+
+    #[test]
+    fn pieces_come_and_go_with_a_movement_each() {
+        let mut scene = Scene::new();
+        let lamp = scene.lamp(1, 10);
+        let Ok(Reply::StockAdjusted(movement)) = scene.decide(adjust(lamp, -10)) else {
+            panic!("the movement is answered");
+        };
+        assert_eq!((movement.product_id, movement.sequence), (lamp, 2));
+        assert_eq!((movement.quantity, movement.available_after), (-10, 0));
+        assert_eq!((movement.kind, movement.order_id, movement.at), (MovementKind::Adjustment, None, NOON));
+        assert_eq!(movement.reason, Some(text("counted")));
+        assert_eq!(scene.available(lamp), 0);
+        assert_eq!(scene.set.written().stock_movements.last(), Some(&movement));
+        assert_eq!(scene.set.written().stock_movements.len(), 2);
+    }
+
+    #[test]
+    fn refuses_to_take_more_than_there_is() {
+        let mut scene = Scene::new();
+        let lamp = scene.lamp(1, 10);
+        let shortage = Shortage { product_id: lamp, requested: 11, available: 10 };
+        let refusal = StockRefusal::OutOfStock { shortages: vec![shortage] };
+        assert_eq!(scene.refusal(adjust(lamp, -11)), refusal.into());
+        let shortage = Shortage { product_id: lamp, requested: i32::MIN.unsigned_abs(), available: 10 };
+        let refusal = StockRefusal::OutOfStock { shortages: vec![shortage] };
+        assert_eq!(scene.refusal(adjust(lamp, i32::MIN)), refusal.into());
+    }
+
+    #[test]
+    fn refuses_more_pieces_than_can_be_counted() {
+        let mut scene = Scene::new();
+        let lamp = scene.lamp(1, i32::MAX);
+        scene.decide(adjust(lamp, i32::MAX)).expect("there is room");
+        scene.decide(adjust(lamp, 1)).expect("there is room for one");
+        assert_eq!(scene.available(lamp), u32::MAX);
+        assert_eq!(scene.refusal(adjust(lamp, 1)), StockRefusal::TooMany { product_id: lamp }.into());
+    }
+
+    #[test]
+    fn refuses_to_move_the_stock_of_a_product_that_is_not_there() {
+        let mut scene = Scene::new();
+        let product_id: ProductId = scene.id();
+        assert_eq!(scene.refusal(adjust(product_id, 1)), ProductRefusal::NotFound { product_id }.into());
+    }
+}

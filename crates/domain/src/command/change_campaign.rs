@@ -30,3 +30,59 @@ impl Decide for ChangeCampaign {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::scene::Scene;
+    use crate::command::{Command, IssueCoupon};
+    use crate::coupon::CampaignDetails;
+    use crate::testing::fixtures::{NOON, campaign_details, fixed, noon_plus, user};
+
+    fn change(campaign_id: CampaignId, quantity: Option<u32>, issue_closes_at: Option<Timestamp>) -> Command {
+        Command::ChangeCampaign(ChangeCampaign { campaign_id, quantity, issue_closes_at })
+    }
+
+    fn closing_at(seconds: i64) -> CampaignDetails {
+        CampaignDetails { issue_closes_at: noon_plus(seconds), ..campaign_details(fixed(1_000), 3) }
+    }
+
+    #[test]
+    fn a_campaign_gets_more_coupons_and_closes_earlier() {
+        let mut scene = Scene::new();
+        let id = scene.campaign(closing_at(600));
+        let coupon_id = scene.id();
+        scene
+            .decide(Command::IssueCoupon(IssueCoupon { coupon_id, campaign_id: id, user_id: user("kim") }))
+            .expect("open");
+        scene.now = noon_plus(5);
+        let Ok(Reply::CampaignChanged(campaign)) = scene.decide(change(id, Some(4), Some(noon_plus(60)))) else {
+            panic!("the campaign is answered");
+        };
+        let details = CampaignDetails { quantity: 4, ..closing_at(60) };
+        assert_eq!((&campaign.details, campaign.issued, campaign.remaining()), (&details, 1, 3));
+        assert_eq!((campaign.created_at, campaign.updated_at), (NOON, noon_plus(5)));
+        assert_eq!(scene.set.campaign(id), Some(&campaign));
+
+        let same = scene.decide(change(id, Some(4), Some(noon_plus(60))));
+        assert_eq!(same, Ok(Reply::CampaignChanged(campaign.clone())), "as it is, is neither lower nor later");
+        assert_eq!(scene.decide(change(id, None, None)), Ok(Reply::CampaignChanged(campaign)));
+    }
+
+    #[test]
+    fn refuses_fewer_coupons_and_a_later_end_in_this_order() {
+        let mut scene = Scene::new();
+        let id = scene.campaign(closing_at(600));
+        let lowered = CouponRefusal::QuantityLowered { quantity: 3 };
+        let postponed = CouponRefusal::ClosingPostponed { issue_closes_at: noon_plus(600) };
+        assert_eq!(scene.refusal(change(id, Some(2), Some(noon_plus(601)))), lowered.into());
+        assert_eq!(scene.refusal(change(id, Some(9), Some(noon_plus(601)))), postponed.into());
+    }
+
+    #[test]
+    fn refuses_to_change_a_campaign_that_is_not_there() {
+        let mut scene = Scene::new();
+        let id = scene.id();
+        assert_eq!(scene.refusal(change(id, Some(2), None)), CouponRefusal::CampaignNotFound.into());
+    }
+}

@@ -63,3 +63,72 @@ impl Decide for ChangeProduct {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Command;
+    use crate::command::scene::Scene;
+    use crate::testing::fixtures::{NOON, noon_plus, options, product_details, text};
+
+    fn change(scene: &mut Scene, product_id: ProductId, change: ProductChange) -> ProductDetails {
+        match scene.decide(Command::ChangeProduct(ChangeProduct { product_id, change })) {
+            Ok(Reply::ProductChanged { product, available }) => {
+                assert_eq!(scene.set.product(product_id), Some(&product));
+                assert_eq!(scene.available(product_id), available);
+                assert_eq!((product.created_at, product.updated_at), (NOON, scene.now));
+                product.details
+            }
+            other => panic!("the product is answered, not {other:?}"),
+        }
+    }
+
+    #[test]
+    fn only_what_is_said_changes() {
+        let mut scene = Scene::new();
+        let before = ProductDetails { item_group_id: Some(text("lamps")), ..product_details("lamp", 12_000) };
+        let id = scene.product(before.clone(), 3);
+        scene.now = noon_plus(60);
+        assert_eq!(change(&mut scene, id, ProductChange::default()), before);
+
+        let cheaper = product_details("cheaper", 1).price;
+        let price = ProductChange { price: Some(cheaper), ..ProductChange::default() };
+        assert_eq!(change(&mut scene, id, price), ProductDetails { price: cheaper, ..before });
+    }
+
+    #[test]
+    fn everything_can_change() {
+        let mut scene = Scene::new();
+        let id = scene.product(product_details("lamp", 12_000), 3);
+        let after = ProductDetails {
+            name: text("chair"),
+            description: text("to sit on"),
+            category: text("seats"),
+            options: options(&[("color", "red")]),
+            item_group_id: Some(text("seats")),
+            price: product_details("chair", 5).price,
+            status: ProductStatus::Discontinued,
+        };
+        let details = after.clone();
+        let all = ProductChange {
+            name: Some(details.name),
+            description: Some(details.description),
+            category: Some(details.category),
+            options: Some(details.options),
+            item_group_id: Some(details.item_group_id),
+            price: Some(details.price),
+            status: Some(details.status),
+        };
+        assert_eq!(change(&mut scene, id, all), after);
+        let out_of_group = ProductChange { item_group_id: Some(None), ..ProductChange::default() };
+        assert_eq!(change(&mut scene, id, out_of_group), ProductDetails { item_group_id: None, ..after });
+    }
+
+    #[test]
+    fn refuses_to_change_a_product_that_is_not_there() {
+        let mut scene = Scene::new();
+        let product_id: ProductId = scene.id();
+        let change = Command::ChangeProduct(ChangeProduct { product_id, change: ProductChange::default() });
+        assert_eq!(scene.refusal(change), ProductRefusal::NotFound { product_id }.into());
+    }
+}

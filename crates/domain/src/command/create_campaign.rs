@@ -24,3 +24,23 @@ impl Decide for CreateCampaign {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Command;
+    use crate::command::scene::Scene;
+    use crate::testing::fixtures::{NOON, campaign_details, fixed};
+
+    #[test]
+    fn a_campaign_is_made_with_nothing_issued() {
+        let mut scene = Scene::new();
+        let campaign_id: CampaignId = scene.id();
+        let details = campaign_details(fixed(1_000), 3);
+        let reply = scene.decide(Command::CreateCampaign(CreateCampaign { campaign_id, details: details.clone() }));
+        let campaign = CouponCampaign { id: campaign_id, details, issued: 0, created_at: NOON, updated_at: NOON };
+        assert_eq!(reply, Ok(Reply::CampaignCreated(campaign.clone())));
+        assert_eq!(scene.set.campaign(campaign_id), Some(&campaign));
+        assert_eq!(campaign.remaining(), 3);
+    }
+}

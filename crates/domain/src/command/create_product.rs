@@ -24,3 +24,24 @@ impl Decide for CreateProduct {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Command;
+    use crate::command::scene::Scene;
+    use crate::testing::fixtures::{NOON, product_details};
+
+    #[test]
+    fn a_product_is_made_with_an_empty_stock() {
+        let mut scene = Scene::new();
+        let product_id: ProductId = scene.id();
+        let details = product_details("lamp", 12_000);
+        let reply = scene.decide(Command::CreateProduct(CreateProduct { product_id, details: details.clone() }));
+        let product = Product { id: product_id, details, created_at: NOON, updated_at: NOON };
+        assert_eq!(reply, Ok(Reply::ProductCreated { product: product.clone(), available: 0 }));
+        assert_eq!(scene.set.product(product_id), Some(&product));
+        assert_eq!(scene.available(product_id), 0);
+        assert!(scene.set.written().stock_movements.is_empty());
+    }
+}

@@ -31,3 +31,109 @@ impl Decide for IssueCoupon {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use time::Duration;
+
+    use super::*;
+    use crate::command::Command;
+    use crate::command::scene::Scene;
+    use crate::coupon::{CampaignDetails, Coupon, CouponState, Validity};
+    use crate::testing::fixtures::{NOON, campaign_details, noon_plus, percent, user};
+
+    fn issue(scene: &Scene, campaign_id: CampaignId, user_id: &str) -> Command {
+        Command::IssueCoupon(IssueCoupon { coupon_id: scene.id(), campaign_id, user_id: user(user_id) })
+    }
+
+    #[track_caller]
+    fn issued(scene: &mut Scene, campaign_id: CampaignId, user_id: &str) -> Coupon {
+        match scene.decide(issue(scene, campaign_id, user_id)) {
+            Ok(Reply::CouponIssued { coupon, now }) => {
+                assert_eq!(now, scene.now);
+                coupon
+            }
+            other => panic!("the coupon is answered, not {other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn refused(scene: &mut Scene, campaign_id: CampaignId, user_id: &str) -> Refusal {
+        scene.refusal(issue(scene, campaign_id, user_id))
+    }
+
+    fn open_for_a_minute(quantity: u32) -> CampaignDetails {
+        CampaignDetails {
+            issue_opens_at: NOON,
+            issue_closes_at: noon_plus(60),
+            ..campaign_details(percent(10), quantity)
+        }
+    }
+
+    #[test]
+    fn a_coupon_keeps_the_terms_that_it_is_issued_with() {
+        let mut scene = Scene::new();
+        let details = open_for_a_minute(2);
+        let id = scene.campaign(details.clone());
+        let coupon = issued(&mut scene, id, "kim");
+        let expected = Coupon {
+            id: coupon.id,
+            campaign_id: id,
+            user_id: user("kim"),
+            terms: details.terms,
+            state: CouponState::Unused,
+            valid_until: NOON.saturating_add(Duration::days(30)),
+            issued_at: NOON,
+        };
+        assert_eq!(coupon, expected);
+        assert_eq!(scene.set.coupon(coupon.id), Some(&expected));
+        assert_eq!(scene.set.campaign(id).map(|campaign| campaign.issued), Some(1));
+    }
+
+    #[test]
+    fn a_coupon_can_be_valid_until_a_day_that_the_campaign_names() {
+        let mut scene = Scene::new();
+        let id = scene.campaign(CampaignDetails { validity: Validity::Until(noon_plus(9)), ..open_for_a_minute(1) });
+        assert_eq!(issued(&mut scene, id, "kim").valid_until, noon_plus(9));
+    }
+
+    #[test]
+    fn coupons_are_issued_from_opening_until_right_before_closing() {
+        let mut scene = Scene::new();
+        let id = scene.campaign(open_for_a_minute(9));
+        scene.now = NOON.saturating_add(Duration::microseconds(-1));
+        assert_eq!(refused(&mut scene, id, "a"), CouponRefusal::CampaignNotOpen { issue_opens_at: NOON }.into());
+        scene.now = NOON;
+        issued(&mut scene, id, "a");
+        scene.now = noon_plus(60).saturating_add(Duration::microseconds(-1));
+        issued(&mut scene, id, "b");
+        scene.now = noon_plus(60);
+        let closed = CouponRefusal::CampaignClosed { issue_closes_at: noon_plus(60) };
+        assert_eq!(refused(&mut scene, id, "c"), closed.into());
+    }
+
+    #[test]
+    fn exactly_the_quantity_is_issued_one_each() {
+        let mut scene = Scene::new();
+        let id = scene.campaign(open_for_a_minute(2));
+        issued(&mut scene, id, "a");
+        assert_eq!(refused(&mut scene, id, "a"), CouponRefusal::AlreadyIssued.into());
+        issued(&mut scene, id, "b");
+        assert_eq!(refused(&mut scene, id, "c"), CouponRefusal::SoldOut.into());
+        assert_eq!(scene.set.campaign(id).map(|campaign| campaign.remaining()), Some(0));
+    }
+
+    #[test]
+    fn checks_the_campaign_then_its_times_then_the_user_then_the_quantity() {
+        let mut scene = Scene::new();
+        let absent = scene.id();
+        assert_eq!(refused(&mut scene, absent, "a"), CouponRefusal::CampaignNotFound.into());
+        let id = scene.campaign(open_for_a_minute(1));
+        issued(&mut scene, id, "a");
+        assert_eq!(refused(&mut scene, id, "a"), CouponRefusal::AlreadyIssued.into(), "not SoldOut");
+        scene.now = noon_plus(60);
+        assert!(matches!(refused(&mut scene, id, "a"), Refusal::Coupon(CouponRefusal::CampaignClosed { .. })));
+        scene.now = noon_plus(-1);
+        assert!(matches!(refused(&mut scene, id, "a"), Refusal::Coupon(CouponRefusal::CampaignNotOpen { .. })));
+    }
+}

@@ -1,6 +1,6 @@
 use crate::command::{Actor, Context, Decide, Decision, Event, Reply};
-use crate::coupon::{Coupon, CouponEvent, CouponRefusal};
-use crate::id::{CouponId, EntryId, EventId, OrderId, PaymentId};
+use crate::coupon::{CouponChoice, CouponEvent};
+use crate::id::{EntryId, EventId, OrderId, PaymentId};
 use crate::money::Money;
 use crate::order::{Order, OrderRefusal};
 use crate::outbox::OutboxEvent;
@@ -18,17 +18,6 @@ pub struct PayOrder {
     pub actor: Actor,
     /// Which coupon to use.
     pub coupon: CouponChoice,
-}
-
-/// Which coupon a payment uses.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum CouponChoice {
-    /// None: the full price.
-    None,
-    /// This one, or no payment.
-    Named(CouponId),
-    /// The one that takes most off, or none where none applies.
-    Best,
 }
 
 impl Decide for PayOrder {
@@ -55,7 +44,9 @@ impl Decide for PayOrder {
         let order = set.order(self.order_id).filter(visible).ok_or(OrderRefusal::NotFound)?;
         let Context { rules, now, ids } = *context;
         order.check_payable(now)?;
-        let (coupon, discount) = self.choose_coupon(order, set, context)?;
+        let coupons = set.coupons_of(&order.user_id);
+        let chosen = self.coupon.choose(coupons, order.total, rules.currency, now)?;
+        let (coupon, discount) = chosen.map_or((None, Money::ZERO), |(coupon, discount)| (Some(coupon), discount));
 
         let amount = order.total.checked_sub(discount).expect("a discount is at most the total");
         let entry = set.account(&order.user_id).pay(amount, order.id, EntryId::next(ids), now)?;
@@ -85,28 +76,5 @@ impl Decide for PayOrder {
             rules.currency,
         ))));
         Ok(Decision { reply: Reply::OrderPaid(payment), events })
-    }
-}
-
-impl PayOrder {
-    fn choose_coupon<'a>(
-        &self,
-        order: &Order,
-        set: &'a WorkingSet,
-        context: &Context<'_>,
-    ) -> Result<(Option<&'a Coupon>, Money), CouponRefusal> {
-        let (currency, now) = (context.rules.currency, context.now);
-        match self.coupon {
-            CouponChoice::None => Ok((None, Money::ZERO)),
-            CouponChoice::Named(coupon_id) => {
-                let own = |coupon: &&Coupon| coupon.user_id == order.user_id;
-                let coupon = set.coupon(coupon_id).filter(own).ok_or(CouponRefusal::NotFound)?;
-                Ok((Some(coupon), coupon.discount(order.total, currency, now)?))
-            }
-            CouponChoice::Best => {
-                let best = Coupon::best(set.coupons_of(&order.user_id), order.total, currency, now);
-                Ok(best.map_or((None, Money::ZERO), |(coupon, discount)| (Some(coupon), discount)))
-            }
-        }
     }
 }

@@ -1,7 +1,7 @@
 use crate::command::{Context, Decide, Decision, Event, Reply};
 use crate::id::{MovementId, OrderId, UserId};
 use crate::money::Money;
-use crate::order::{Order, OrderEvent, OrderLine, OrderLines, RequestedLine};
+use crate::order::{Order, OrderEvent, OrderLines, RequestedLine};
 use crate::product::ProductRefusal;
 use crate::refusal::Refusal;
 use crate::stock::{StockMovement, StockRefusal};
@@ -28,7 +28,7 @@ impl Decide for PlaceOrder {
     }
 
     fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Refusal> {
-        let lines = self.price_lines(set)?;
+        let lines = self.lines.price(|product_id| set.product(product_id))?;
         let movements = self.hold_stock(set, context)?;
         let Context { rules, now, .. } = *context;
         let open_orders = set.account(&self.user_id).open_orders;
@@ -40,25 +40,6 @@ impl Decide for PlaceOrder {
 }
 
 impl PlaceOrder {
-    /// The lines with today's names and prices: first every product must exist, then every one must be on sale.
-    fn price_lines(&self, set: &WorkingSet) -> Result<Vec<OrderLine>, ProductRefusal> {
-        let found = |RequestedLine { product_id, quantity }| {
-            set.product(product_id).map(|product| (product, quantity)).ok_or(ProductRefusal::NotFound { product_id })
-        };
-        let products = self.lines.iter().map(found).collect::<Result<Vec<_>, _>>()?;
-        let priced = products.into_iter().map(|(product, quantity)| {
-            Ok(OrderLine {
-                product_id: product.id,
-                name: product.details.name.as_str().to_owned(),
-                quantity,
-                unit_price: product.price_on_sale()?.get(),
-                discount_share: Money::ZERO,
-                refunded_quantity: 0,
-            })
-        });
-        priced.collect()
-    }
-
     fn hold_stock(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Vec<StockMovement>, Refusal> {
         let mut movements = Vec::new();
         let mut shortages = Vec::new();

@@ -24,3 +24,58 @@ impl Decide for RevokeCoupon {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::scene::Scene;
+    use crate::command::{Command, CouponChoice};
+    use crate::coupon::{Coupon, CouponState, NotUsableReason};
+    use crate::testing::fixtures::{campaign_details, fixed, user};
+    use time::Duration;
+
+    fn revoke(coupon_id: CouponId) -> Command {
+        Command::RevokeCoupon(RevokeCoupon { coupon_id })
+    }
+
+    #[test]
+    fn a_coupon_that_nobody_used_is_taken_back_once() {
+        let mut scene = Scene::new();
+        let id = scene.coupon(campaign_details(fixed(1), 1), &user("kim"));
+        let before = scene.stored_coupon(id).clone();
+        let coupon = Coupon { state: CouponState::Revoked, ..before };
+        let reply = scene.decide(revoke(id));
+        assert_eq!(reply, Ok(Reply::CouponRevoked { coupon: coupon.clone(), now: scene.now }));
+        assert_eq!(*scene.stored_coupon(id), coupon);
+
+        let again = CouponRefusal::NotUsable { coupon_id: id, reason: NotUsableReason::Revoked };
+        assert_eq!(scene.refusal(revoke(id)), again.into());
+    }
+
+    #[test]
+    fn a_coupon_that_has_expired_may_be_taken_back() {
+        let mut scene = Scene::new();
+        let id = scene.coupon(campaign_details(fixed(1), 1), &user("kim"));
+        scene.advance(Duration::days(31));
+        assert!(scene.decide(revoke(id)).is_ok());
+    }
+
+    #[test]
+    fn refuses_to_take_a_used_coupon_back() {
+        let mut scene = Scene::new();
+        let kim = scene.user("kim", 1_000);
+        let lamp = scene.lamp(1_000, 1);
+        let id = scene.coupon(campaign_details(fixed(1), 1), &kim);
+        let order_id = scene.order(&kim, &[(lamp, 1)]);
+        scene.pay(order_id, &kim, CouponChoice::Named(id)).expect("it can be paid");
+        let refusal = CouponRefusal::NotUsable { coupon_id: id, reason: NotUsableReason::Used };
+        assert_eq!(scene.refusal(revoke(id)), refusal.into());
+    }
+
+    #[test]
+    fn refuses_to_take_back_a_coupon_that_is_not_there() {
+        let mut scene = Scene::new();
+        let id = scene.id();
+        assert_eq!(scene.refusal(revoke(id)), CouponRefusal::NotFound.into());
+    }
+}

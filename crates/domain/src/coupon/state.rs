@@ -314,15 +314,14 @@ impl Coupon {
     /// What it takes off a total now.
     ///
     /// # Errors
-    /// [`CouponRefusal::NotUsable`] with the reason.
-    pub fn discount(&self, total: Money, currency: Currency, now: Timestamp) -> Result<Money, CouponRefusal> {
-        let not_usable = |reason| Err(CouponRefusal::NotUsable { coupon_id: self.id, reason });
+    /// Why it does not apply.
+    pub fn discount(&self, total: Money, currency: Currency, now: Timestamp) -> Result<Money, NotUsableReason> {
         match self.status(now) {
-            CouponStatus::Used => not_usable(NotUsableReason::Used),
-            CouponStatus::Expired => not_usable(NotUsableReason::Expired),
-            CouponStatus::Revoked => not_usable(NotUsableReason::Revoked),
+            CouponStatus::Used => Err(NotUsableReason::Used),
+            CouponStatus::Revoked => Err(NotUsableReason::Revoked),
+            CouponStatus::Expired => Err(NotUsableReason::Expired),
             CouponStatus::Usable if self.terms.min_order_amount.is_some_and(|min| total < min.get()) => {
-                not_usable(NotUsableReason::MinOrderNotMet)
+                Err(NotUsableReason::MinOrderNotMet)
             }
             CouponStatus::Usable => Ok(self.terms.discount.of(total, currency)),
         }
@@ -345,16 +344,21 @@ impl Coupon {
     /// # Errors
     /// [`CouponRefusal::NotUsable`] when it was used or revoked already; one that has expired may be revoked.
     pub fn revoke(&self) -> Result<Self, CouponRefusal> {
-        let not_usable = |reason| Err(CouponRefusal::NotUsable { coupon_id: self.id, reason });
         match self.state {
-            CouponState::Used { .. } => not_usable(NotUsableReason::Used),
-            CouponState::Revoked => not_usable(NotUsableReason::Revoked),
+            CouponState::Used { .. } => Err(self.not_usable(NotUsableReason::Used)),
+            CouponState::Revoked => Err(self.not_usable(NotUsableReason::Revoked)),
             CouponState::Unused => Ok(Self { state: CouponState::Revoked, ..self.clone() }),
         }
     }
 
+    /// The refusal to use it.
+    pub(crate) fn not_usable(&self, reason: NotUsableReason) -> CouponRefusal {
+        CouponRefusal::NotUsable { coupon_id: self.id, reason }
+    }
+
     /// Of these coupons the one to use for a total, with what it takes off: the largest discount, then the one that
-    /// expires first, then the one issued first. `None` where none applies.
+    /// expires first, then the one issued first. `None` where none takes anything off: a coupon is not spent for
+    /// nothing.
     pub fn best<'a>(
         coupons: impl IntoIterator<Item = &'a Self>,
         total: Money,
@@ -364,6 +368,7 @@ impl Coupon {
         coupons
             .into_iter()
             .filter_map(|coupon| Some((coupon, coupon.discount(total, currency, now).ok()?)))
+            .filter(|(_, discount)| discount.is_positive())
             .min_by_key(|(coupon, discount)| (Reverse(*discount), coupon.valid_until, coupon.id))
     }
 }

@@ -1,6 +1,6 @@
 use crate::id::{CouponId, OrderId, PaymentId, ProductId, UserId};
 use crate::money::{Currency, Money};
-use crate::order::{OrderEvent, OrderRefusal, RefundedLine};
+use crate::order::{OrderEvent, OrderRefusal, RefundedLine, pricing};
 use crate::payment::{Payment, PaymentRefusal};
 use crate::rules::ShopRules;
 use crate::time::{Date, Timestamp};
@@ -70,7 +70,7 @@ pub struct OrderLine {
 impl OrderLine {
     /// What the line cost before the discount.
     pub fn line_total(&self) -> Money {
-        self.unit_price.checked_mul(self.quantity).expect("Order::place added the line up within range")
+        self.unit_price.checked_mul(self.quantity).expect("ShopRules::check bounds the dearest line")
     }
 
     /// What was paid for the line.
@@ -124,8 +124,7 @@ impl Order {
         rules: &ShopRules,
         now: Timestamp,
     ) -> Result<Self, OrderRefusal> {
-        let line_totals = lines.iter().map(|line| line.unit_price.checked_mul(line.quantity).unwrap_or(Money::MAX));
-        let total = Money::checked_sum(line_totals).expect("ShopRules::check bounds the dearest order");
+        let total = pricing::total(&lines);
         if let Some(expected_total) = expected_total.filter(|expected| *expected != total) {
             return Err(OrderRefusal::PriceChanged { expected_total, total });
         }
@@ -170,7 +169,6 @@ impl Order {
 
     /// Decides that it was paid: fixes each line's share of the discount by the largest remainder.
     pub fn pay(&self, payment: &Payment, currency: Currency) -> OrderEvent {
-        let line_totals: Vec<_> = self.lines.iter().map(OrderLine::line_total).collect();
         OrderEvent::Paid {
             order_id: self.id,
             terms: PaidTerms {
@@ -181,7 +179,7 @@ impl Order {
                 at: payment.paid_at,
                 sales_day: payment.sales_day,
             },
-            discount_shares: payment.discount.allocate(&line_totals, currency.unit()),
+            discount_shares: pricing::discount_shares(&self.lines, payment.discount, currency),
         }
     }
 

@@ -1,0 +1,160 @@
+//! A shop on a bare working set, for the tests of single rules.
+
+use time::Duration;
+
+use crate::command::{
+    Actor, AdjustStock, CancelOrder, ChargePoints, Command, Context, CouponChoice, CreateCampaign, CreateProduct,
+    ExpireOrder, IssueCoupon, Outcome, PayOrder, PlaceOrder,
+};
+use crate::coupon::{CampaignDetails, Coupon};
+use crate::id::{CampaignId, CouponId, IdSource, OrderId, ProductId, UserId};
+use crate::money::Money;
+use crate::order::Order;
+use crate::product::ProductDetails;
+use crate::refusal::Refusal;
+use crate::rules::ShopRules;
+use crate::testing::fixtures::{NOON, customer, order_lines, positive, product_details, text, user};
+use crate::testing::{SequentialIds, rules};
+use crate::time::Timestamp;
+use crate::working_set::{Locks, OrderOutline, WorkingSet};
+
+/// The rows, and what commands decide with besides. Every refusal is checked to leave the rows as they were.
+pub(crate) struct Scene {
+    pub set: WorkingSet,
+    pub rules: ShopRules,
+    pub ids: SequentialIds,
+    pub now: Timestamp,
+}
+
+impl Scene {
+    pub fn new() -> Self {
+        Self { set: WorkingSet::default(), rules: rules(), ids: SequentialIds::new(), now: NOON }
+    }
+
+    pub fn id<Id: From<uuid::Uuid>>(&self) -> Id {
+        self.ids.next_id().into()
+    }
+
+    pub fn advance(&mut self, by: Duration) {
+        self.now = self.now.saturating_add(by);
+    }
+
+    /// Decides a command on the rows, with exactly the accounts loaded that it names.
+    pub fn decide(&mut self, command: Command) -> Outcome {
+        let mut locks = Locks::default();
+        let rule = command.rule();
+        rule.name_locks(&mut locks);
+        if let Some(order) = rule.order_id().and_then(|id| self.set.order(id)) {
+            rule.name_locks_of_order(&OrderOutline::of(order), &mut locks);
+        }
+        for user_id in &locks.accounts {
+            self.set.ensure_account(user_id);
+        }
+        let before = self.set.clone();
+        let context = Context { rules: &self.rules, now: self.now, ids: &self.ids };
+        let outcome = command.decide(&mut self.set, &context);
+        if outcome.is_err() {
+            assert_eq!(self.set, before, "a refused command changes nothing");
+        }
+        outcome
+    }
+
+    #[track_caller]
+    pub fn refusal(&mut self, command: Command) -> Refusal {
+        match self.decide(command) {
+            Ok(reply) => panic!("a refusal is expected, not {reply:?}"),
+            Err(refusal) => refusal,
+        }
+    }
+
+    #[track_caller]
+    fn prepare(&mut self, command: Command) {
+        self.decide(command).expect("a command that prepares the scene");
+    }
+
+    pub fn product(&mut self, details: ProductDetails, available: i32) -> ProductId {
+        let product_id = self.id();
+        self.prepare(Command::CreateProduct(CreateProduct { product_id, details }));
+        let reason = text("delivery");
+        self.prepare(Command::AdjustStock(AdjustStock { product_id, quantity: available, reason }));
+        product_id
+    }
+
+    pub fn lamp(&mut self, price: i64, available: i32) -> ProductId {
+        self.product(product_details("lamp", price), available)
+    }
+
+    pub fn user(&mut self, id: &str, points: i64) -> UserId {
+        let user_id = user(id);
+        self.prepare(Command::ChargePoints(ChargePoints { user_id: user_id.clone(), amount: positive(points) }));
+        user_id
+    }
+
+    pub fn campaign(&mut self, details: CampaignDetails) -> CampaignId {
+        let campaign_id = self.id();
+        self.prepare(Command::CreateCampaign(CreateCampaign { campaign_id, details }));
+        campaign_id
+    }
+
+    pub fn coupon(&mut self, details: CampaignDetails, user_id: &UserId) -> CouponId {
+        let campaign_id = self.campaign(details);
+        let coupon_id = self.id();
+        self.prepare(Command::IssueCoupon(IssueCoupon { coupon_id, campaign_id, user_id: user_id.clone() }));
+        coupon_id
+    }
+
+    pub fn place(&self, user_id: &UserId, lines: &[(ProductId, u32)]) -> PlaceOrder {
+        let lines = order_lines(lines);
+        PlaceOrder { order_id: self.id(), user_id: user_id.clone(), lines, expected_total: None }
+    }
+
+    pub fn order(&mut self, user_id: &UserId, lines: &[(ProductId, u32)]) -> OrderId {
+        let command = self.place(user_id, lines);
+        let order_id = command.order_id;
+        self.prepare(Command::PlaceOrder(command));
+        order_id
+    }
+
+    pub fn pay(&mut self, order_id: OrderId, user_id: &UserId, coupon: CouponChoice) -> Outcome {
+        self.decide(pay(order_id, customer(user_id), coupon))
+    }
+
+    pub fn cancel(&mut self, order_id: OrderId, user_id: &UserId) -> Outcome {
+        self.decide(cancel(order_id, customer(user_id)))
+    }
+
+    pub fn expire(&mut self, order_id: OrderId) -> Outcome {
+        self.decide(Command::ExpireOrder(ExpireOrder { order_id }))
+    }
+
+    pub fn balance(&self, user_id: &UserId) -> Money {
+        self.set.account(user_id).balance
+    }
+
+    pub fn open_orders(&self, user_id: &UserId) -> u32 {
+        self.set.account(user_id).open_orders
+    }
+
+    #[track_caller]
+    pub fn available(&self, product_id: ProductId) -> u32 {
+        self.set.stock(product_id).expect("a product of the scene").available
+    }
+
+    #[track_caller]
+    pub fn stored_order(&self, order_id: OrderId) -> &Order {
+        self.set.order(order_id).expect("an order of the scene")
+    }
+
+    #[track_caller]
+    pub fn stored_coupon(&self, coupon_id: CouponId) -> &Coupon {
+        self.set.coupon(coupon_id).expect("a coupon of the scene")
+    }
+}
+
+pub(crate) fn pay(order_id: OrderId, actor: Actor, coupon: CouponChoice) -> Command {
+    Command::PayOrder(PayOrder { order_id, actor, coupon })
+}
+
+pub(crate) fn cancel(order_id: OrderId, actor: Actor) -> Command {
+    Command::CancelOrder(CancelOrder { order_id, actor })
+}

@@ -1,0 +1,45 @@
+//! What lines cost: the same for an order and for a quote.
+
+use crate::id::ProductId;
+use crate::money::{Currency, Money};
+use crate::order::{OrderLine, OrderLines, RequestedLine};
+use crate::product::{Product, ProductRefusal};
+
+impl OrderLines {
+    /// The lines with today's names and prices.
+    ///
+    /// # Errors
+    /// In this order: [`ProductRefusal::NotFound`] for the first product that is not there,
+    /// [`ProductRefusal::NotOnSale`] for the first that cannot be bought.
+    pub fn price<'a>(&self, find: impl Fn(ProductId) -> Option<&'a Product>) -> Result<Vec<OrderLine>, ProductRefusal> {
+        let found = |RequestedLine { product_id, quantity }| {
+            find(product_id).map(|product| (product, quantity)).ok_or(ProductRefusal::NotFound { product_id })
+        };
+        let products = self.iter().map(found).collect::<Result<Vec<_>, _>>()?;
+        let priced = products.into_iter().map(|(product, quantity)| {
+            Ok(OrderLine {
+                product_id: product.id,
+                name: product.details.name.as_str().to_owned(),
+                quantity,
+                unit_price: product.price_on_sale()?.get(),
+                discount_share: Money::ZERO,
+                refunded_quantity: 0,
+            })
+        });
+        priced.collect()
+    }
+}
+
+/// What the lines cost together, before any discount.
+///
+/// # Panics
+/// When that leaves the range of money, which [`ShopRules::check`](crate::ShopRules::check) rules out.
+pub(super) fn total(lines: &[OrderLine]) -> Money {
+    Money::checked_sum(lines.iter().map(OrderLine::line_total)).expect("ShopRules::check bounds the dearest order")
+}
+
+/// Each line's share of a discount, in the order of the lines, by the largest remainder.
+pub(super) fn discount_shares(lines: &[OrderLine], discount: Money, currency: Currency) -> Vec<Money> {
+    let line_totals: Vec<_> = lines.iter().map(OrderLine::line_total).collect();
+    discount.allocate(&line_totals, currency.unit())
+}
