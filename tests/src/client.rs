@@ -18,7 +18,7 @@ const LEAKS: [&str; 20] = [
     "mysql",
     "mariadb",
     "diesel",
-    "bb8",
+    "bb8:",
     "serde",
     "actix",
     "tokio",

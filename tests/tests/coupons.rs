@@ -30,7 +30,9 @@ const COUPON: [&str; 8] =
 
 async fn shows_campaigns_with_what_is_left(shop: Shop) {
     let server = shop.start().await;
-    let closes = rfc3339(now() + Duration::days(1));
+    // Times are kept to the microsecond.
+    let closes = (now() + Duration::days(1)).replace_nanosecond(123_456_000).expect("below a second");
+    let closes = rfc3339(closes);
     let first = server.campaign("fixed").fixed(3_000).quantity(2).with("min_order_amount", "10000");
     let first = first.with("issue_closes_at", closes.clone()).create().await;
     let second = server.campaign("percent").percent_capped(15, 5_000).valid_for(Duration::days(3)).create().await;

@@ -185,7 +185,6 @@ async fn refuses_what_is_no_order(shop: Shop) {
         (json!({ "lines": [{ "product_id": 7, "quantity": 1 }] }), "/lines/0/product_id"),
         (json!({ "lines": [tea.line(1)], "total": "1" }), "/total"),
         (json!({ "lines": [tea.line(1)], "expected_total": "1.5" }), "/expected_total"),
-        (json!({ "lines": [tea.line(1)], "expected_total": -1 }), "/expected_total"),
         (json!({ "lines": [{ "product_id": tea.id, "quantity": 1, "price": "1" }] }), "/lines/0/price"),
     ];
     for (body, pointer) in cases {

@@ -62,7 +62,7 @@ async fn takes_an_amount_as_a_string_or_an_integer(shop: Shop) {
 
 async fn refuses_amounts_that_are_not_positive(shop: Shop) {
     let server = shop.start().await;
-    for amount in [json!("0"), json!(0), json!("-1"), json!(-1), json!("-0"), json!(i64::MIN)] {
+    for amount in [json!("0"), json!(0), json!("-1"), json!(-1), json!("-0"), json!("-1000000")] {
         let answer = server.user("kim").post(CHARGES, json!({ "amount": amount })).await;
         answer.problem(400, "AMOUNT_NOT_POSITIVE");
         answer.invalid_field("/amount");

@@ -224,7 +224,6 @@ async fn refuses_ill_formed_queries(shop: Shop) {
         "min_price=abc",
         "min_price=0.5",
         "max_price=1e3",
-        "min_price=2&max_price=1",
         "in_stock=maybe",
         "option=red",
         "option=:red",
