@@ -67,11 +67,7 @@ fn make_key(path: &Path) -> anyhow::Result<SecretString> {
 }
 
 /// What `serve --dev` prints: tokens, and calls that go through the shop once.
-pub fn welcome(
-    address: SocketAddr,
-    secret: Option<&SecretString>,
-    parties: &TokenParties,
-) -> anyhow::Result<String> {
+pub fn welcome(address: SocketAddr, secret: Option<&SecretString>, parties: &TokenParties) -> anyhow::Result<String> {
     let token = |user: &str, scope: &str| match secret {
         Some(secret) => auth::sign(secret, parties, &user.parse::<UserId>()?, scope, TOKEN_TTL),
         None => Ok("<a token of your identity provider>".to_owned()),

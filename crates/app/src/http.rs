@@ -5,7 +5,7 @@
 //! | [`edge`], [`admission`] | what happens to every request: ids, errors, panics; tokens and limits |
 //! | [`caller`], [`path`], [`query`], [`body`], [`page`], [`amount`], [`write`] | parts of requests, parsed |
 //! | [`reply`] | the answer to each command |
-//! | [`points`], [`products`], [`popular`], [`coupons`], [`orders`], [`payments`], [`admin`] | one resource each |
+//! | [`points`], [`products`], [`popular`], [`coupons`], [`orders`], [`quotes`], [`payments`], [`admin`] | one resource each |
 //! | [`health`], [`document`] | for operators and for readers |
 
 use std::sync::Arc;
@@ -43,6 +43,7 @@ mod points;
 mod popular;
 mod products;
 mod query;
+mod quotes;
 mod reply;
 mod write;
 
@@ -144,10 +145,12 @@ pub fn app(
             scope("/v1").wrap(from_fn(admission::admit)).configure(resources).default_service(web::to(edge::unmatched)),
         )
         .configure(|config| health::routes(config, serve_metrics))
+        .configure(document::routes)
         .split_for_parts();
     let api = document::complete(api);
     app.app_data(web::Data::new(edge::Routes::of(&api)))
-        .configure(|config| document::routes(config, api))
+        .app_data(web::Data::new(document::Document::of(&api)))
+        .configure(document::page)
         .default_service(web::to(edge::unmatched))
         .wrap(TracingLogger::<edge::RequestSpan>::new())
         .wrap(from_fn(edge::answer_every_request))
@@ -159,6 +162,7 @@ fn resources(config: &mut ServiceConfig<'_>) {
     popular::routes(config);
     products::routes(config);
     coupons::routes(config);
+    quotes::routes(config);
     orders::routes(config);
     payments::routes(config);
     admin::routes(config);

@@ -59,14 +59,7 @@ fn unquote(written: &str) -> Result<String, InvalidClientKey> {
 }
 
 /// What a caller says of a request: who sends what where, under which key.
-pub fn claim(
-    caller: &UserId,
-    method: &str,
-    path: &str,
-    query: &str,
-    body: &[u8],
-    key: &ClientKey,
-) -> IdempotencyClaim {
+pub fn claim(caller: &UserId, method: &str, path: &str, query: &str, body: &[u8], key: &ClientKey) -> IdempotencyClaim {
     IdempotencyClaim {
         key: RequestKey(digest(&[caller.as_str().as_bytes(), method.as_bytes(), path.as_bytes(), key.0.as_bytes()])),
         fingerprint: Fingerprint(digest(&[query.as_bytes(), body])),

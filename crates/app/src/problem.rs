@@ -14,14 +14,14 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 mod code;
-mod fault;
 mod failure;
+mod fault;
 mod refusal;
 
 pub use code::{Language, ProblemCode, ProblemKind, Wording};
 pub use failure::chain;
 pub use fault::{Fault, Faults, Reason};
-pub use refusal::problem_of_refusal;
+pub use refusal::{not_usable_reason, problem_of_refusal};
 
 /// The media type of every error.
 pub const CONTENT_TYPE: &str = "application/problem+json";

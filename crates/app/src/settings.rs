@@ -344,9 +344,9 @@ fn check_tokens(raw: &Raw) -> Result<Option<TokenSettings>, SettingsError> {
 
 fn key_set(place: &str) -> Result<TokenKey, SettingsError> {
     if let Some(rest) = place.strip_prefix("http://") {
-        let is_local = ["localhost", "127.0.0.1", "[::1]"].iter().any(|host| {
-            rest.strip_prefix(host).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']))
-        });
+        let is_local = ["localhost", "127.0.0.1", "[::1]"]
+            .iter()
+            .any(|host| rest.strip_prefix(host).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/'])));
         if !is_local {
             return Err(invalid("JWT_JWKS", "keys are fetched by https only, but from this machine"));
         }

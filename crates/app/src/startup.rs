@@ -51,7 +51,7 @@ pub struct Server {
     lanes: Drain,
     executor: BatchExecutor,
     queries: Queries,
-    database: Arc<Database>,
+    database: Database,
 }
 
 impl Server {
@@ -61,7 +61,7 @@ impl Server {
     /// When the database does not come up, lacks migrations that may not be made, or an address cannot be bound.
     pub async fn start(settings: &Settings, authenticator: Authenticator) -> anyhow::Result<Self> {
         let figures = telemetry::figures();
-        let database = Arc::new(open_started(settings).await?);
+        let database = open_started(settings).await?;
         if settings.auto_migrate {
             migrate_opened(&database).await?;
         }
@@ -75,7 +75,7 @@ impl Server {
             lanes: lanes.clone(),
             ids: Arc::new(UuidSource),
             authenticator,
-            health: Arc::new(Health(Arc::clone(&database))),
+            health: Arc::new(Health(database.clone())),
             readiness: readiness.clone(),
         };
         let shop = web::Data::new(Shop::new(parts, options(settings)));
@@ -83,8 +83,10 @@ impl Server {
         let listener = bind("BIND", settings.bind)?;
         let address = listener.local_addr()?;
         let (http, http_handle) = serve(shop.clone().into_inner(), listener, settings.request_timeout)?;
-        let metrics_handle =
-            settings.metrics_bind.map(|address| serve_metrics(shop.clone(), bind("METRICS_BIND", address)?)).transpose()?;
+        let metrics_handle = settings
+            .metrics_bind
+            .map(|address| serve_metrics(shop.clone(), bind("METRICS_BIND", address)?))
+            .transpose()?;
 
         let (stop_workers, stop) = watch::channel(false);
         let sweeper = Sweeper::new(Arc::clone(&queries.orders), lanes, settings.order_sweep_interval);
@@ -273,7 +275,7 @@ async fn until(mut stop: watch::Receiver<bool>, work: impl Future<Output = ()>) 
     }
 }
 
-struct Health(Arc<Database>);
+struct Health(Database);
 
 #[async_trait]
 impl DatabaseHealth for Health {

@@ -21,8 +21,7 @@ fn now() -> i64 {
 
 /// Claims that are valid but for those given here; `null` leaves one out.
 fn claims(changed: Value) -> Value {
-    let mut claims =
-        json!({"sub": "kim", "iss": "issuer", "aud": "shop", "exp": now() + 60, "scope": "openid admin"});
+    let mut claims = json!({"sub": "kim", "iss": "issuer", "aud": "shop", "exp": now() + 60, "scope": "openid admin"});
     for (name, value) in changed.as_object().expect("an object") {
         match value {
             Value::Null => drop(claims.as_object_mut().expect("an object").remove(name)),

@@ -46,7 +46,8 @@ fn the_welcome_can_be_pasted() {
     let address = "127.0.0.1:8080".parse().expect("an address");
     let text = welcome(address, Some(&"k".repeat(32).into()), &parties).expect("a welcome");
     let is_shell = |line: &str| {
-        line.is_empty() || ["#", "curl ", "SHOP=", "ADMIN=", "KIM=", "JSON="].iter().any(|start| line.starts_with(start))
+        line.is_empty()
+            || ["#", "curl ", "SHOP=", "ADMIN=", "KIM=", "JSON="].iter().any(|start| line.starts_with(start))
     };
     assert!(text.lines().all(is_shell), "{text}");
 }

@@ -84,9 +84,8 @@ fn parse_digits(text: &str) -> Result<Decimal, Reason> {
 impl PartialSchema for WrittenAmount {
     fn schema() -> RefOr<Schema> {
         let string = ObjectBuilder::new().schema_type(Type::String).pattern(Some(PATTERN));
-        let integer = ObjectBuilder::new()
-            .schema_type(Type::Integer)
-            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)));
+        let integer =
+            ObjectBuilder::new().schema_type(Type::Integer).format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)));
         OneOfBuilder::new()
             .item(string)
             .item(integer)

@@ -37,8 +37,7 @@ impl SignedIn {
     /// The caller of a request.
     pub fn of(request: &HttpRequest) -> Result<Self, Problem> {
         let challenge = HeaderValue::from_static(r#"Bearer realm="jangteo""#);
-        let missing =
-            || Problem::new(ProblemCode::Unauthenticated).with_header(header::WWW_AUTHENTICATE, challenge);
+        let missing = || Problem::new(ProblemCode::Unauthenticated).with_header(header::WWW_AUTHENTICATE, challenge);
         request.extensions().get::<Actor>().cloned().map(Self).ok_or_else(missing)
     }
 }
@@ -60,9 +59,8 @@ impl FromRequest for Admin {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let admin = SignedIn::of(request).and_then(|SignedIn(actor)| {
-            if actor.is_admin { Ok(Self) } else { Err(ProblemCode::Forbidden.into()) }
-        });
+        let admin = SignedIn::of(request)
+            .and_then(|SignedIn(actor)| if actor.is_admin { Ok(Self) } else { Err(ProblemCode::Forbidden.into()) });
         ready(admin)
     }
 }

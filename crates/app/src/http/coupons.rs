@@ -8,9 +8,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
 use jangteo_domain::command::IssueCoupon;
-use jangteo_domain::coupon::{
-    Coupon, CouponCampaign, CouponFilter, CouponState, CouponStatus, Discount, Validity,
-};
+use jangteo_domain::coupon::{Coupon, CouponCampaign, CouponFilter, CouponState, CouponStatus, Discount, Validity};
 use jangteo_domain::id::{CampaignId, CouponId};
 use jangteo_domain::page::Page;
 use jangteo_domain::{Command, Currency, Timestamp};

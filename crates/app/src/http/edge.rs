@@ -142,10 +142,7 @@ fn tell_problem(response: ServiceResponse<BoxBody>, occurrence: &Occurrence) -> 
 }
 
 fn problem_of_error(error: &Error) -> Problem {
-    error
-        .as_error::<Problem>()
-        .cloned()
-        .unwrap_or_else(|| problem_of_status(error.as_response_error().status_code()))
+    error.as_error::<Problem>().cloned().unwrap_or_else(|| problem_of_status(error.as_response_error().status_code()))
 }
 
 /// The problem of an error that the web framework answered by itself.
@@ -270,8 +267,7 @@ impl Routes {
 
     fn methods_of(&self, path: &str) -> Vec<&str> {
         let matching = self.0.iter().filter(|(pattern, _)| pattern.is_match(path));
-        let mut methods: Vec<&str> =
-            matching.flat_map(|(_, methods)| methods.iter().map(Method::as_str)).collect();
+        let mut methods: Vec<&str> = matching.flat_map(|(_, methods)| methods.iter().map(Method::as_str)).collect();
         methods.sort_unstable();
         methods.dedup();
         methods

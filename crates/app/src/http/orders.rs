@@ -36,7 +36,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     request_body = PlaceOrderRequest,
     responses(
         (status = 201, body = OrderResponse),
-        (status = 400, description = "`EMPTY_ORDER`, `INVALID_QUANTITY`, and those of every write"),
+        (status = 400, description = "`EMPTY_ORDER`, `INVALID_QUANTITY`"),
         (status = 404, description = "`PRODUCT_NOT_FOUND`"),
         (
             status = 409,
@@ -113,11 +113,7 @@ async fn list_orders(
     ),
 )]
 #[post("/orders/{order_id}/cancellation")]
-async fn cancel_order(
-    write: Write,
-    order_id: InPath<OrderId>,
-    body: Body<Nothing>,
-) -> Result<HttpResponse, Problem> {
+async fn cancel_order(write: Write, order_id: InPath<OrderId>, body: Body<Nothing>) -> Result<HttpResponse, Problem> {
     let command = CancelOrder { order_id: order_id.0, actor: write.caller.clone() };
     write.run(&body, Command::CancelOrder(command)).await
 }

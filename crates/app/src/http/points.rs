@@ -48,7 +48,7 @@ async fn show_points(shop: Data<Shop>, owner: Owner, deadline: Deadline) -> Resu
     request_body = ChargePointsRequest,
     responses(
         (status = 201, body = PointChargeResponse),
-        (status = 400, description = "`AMOUNT_NOT_POSITIVE`, `AMOUNT_TOO_PRECISE`, and those of every write"),
+        (status = 400, description = "`AMOUNT_NOT_POSITIVE`, `AMOUNT_TOO_PRECISE`"),
         (status = 404, description = "`USER_NOT_FOUND`"),
         (status = 409, description = "`CHARGE_LIMIT_EXCEEDED` for one charge, `BALANCE_LIMIT_EXCEEDED` after it"),
     ),
@@ -82,11 +82,7 @@ async fn list_point_entries(
     let last = entries.last().map(|entry| entry.sequence);
     let data = entries.iter().map(|entry| PointEntryResponse::of(entry, currency)).collect();
     let answer = list.answer(&page, data, last);
-    Ok(Json(PointEntriesResponse {
-        data: answer.data,
-        next_cursor: answer.next_cursor,
-        currency: currency.code(),
-    }))
+    Ok(Json(PointEntriesResponse { data: answer.data, next_cursor: answer.next_cursor, currency: currency.code() }))
 }
 
 #[derive(Deserialize, ToSchema)]

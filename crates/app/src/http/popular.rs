@@ -38,7 +38,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     tag = "products",
     params(PopularQuery),
     security((), ("bearer" = [])),
-    responses((status = 200, body = PopularResponse), (status = 400, description = "`INVALID_QUERY`")),
+    responses((status = 200, body = PopularResponse)),
 )]
 #[get("/products/popular")]
 async fn list_popular_products(
@@ -49,11 +49,12 @@ async fn list_popular_products(
     let (days, limit) = query.0.check()?;
     let ranking = deadline.read(shop.popular.ranking(&shop.queries, &*shop.rules.calendar, days)).await?;
     let currency = shop.rules.currency;
-    let data = (1_u32..).zip(&ranking.rows).take(limit).map(|(rank, (listing, quantity_sold))| PopularProductResponse {
-        rank,
-        product: ProductResponse::of_listing(listing, currency),
-        quantity_sold: *quantity_sold,
-    });
+    let data =
+        (1_u32..).zip(&ranking.rows).take(limit).map(|(rank, (listing, quantity_sold))| PopularProductResponse {
+            rank,
+            product: ProductResponse::of_listing(listing, currency),
+            quantity_sold: *quantity_sold,
+        });
     Ok(Json(PopularResponse { from: ranking.from.to_string(), to: ranking.to.to_string(), data: data.collect() }))
 }
 
@@ -115,11 +116,10 @@ impl PopularQuery {
         let limit = self.limit.unwrap_or(LIMIT_DEFAULT);
         let within = |value: i64, max: i64| (1..=max).contains(&value);
         let checks = [("?days", within(days, DAYS_MAX)), ("?limit", within(limit, i64::from(LIMIT_MAX)))];
-        let out_of_range =
-            checks.iter().filter(|(_, valid)| !valid).map(|(parameter, _)| Fault {
-                pointer: (*parameter).to_owned(),
-                reason: Reason::OutOfRange,
-            });
+        let out_of_range = checks
+            .iter()
+            .filter(|(_, valid)| !valid)
+            .map(|(parameter, _)| Fault { pointer: (*parameter).to_owned(), reason: Reason::OutOfRange });
         let faults: Vec<Fault> = out_of_range.collect();
         match (u32::try_from(days), usize::try_from(limit)) {
             (Ok(days), Ok(limit)) if faults.is_empty() => Ok((days, limit)),

@@ -40,7 +40,6 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     security((), ("bearer" = [])),
     responses(
         (status = 200, body = ListResponse<ProductResponse>),
-        (status = 400, description = "`INVALID_QUERY`, `INVALID_CURSOR`"),
     ),
 )]
 #[get("/products")]
@@ -72,9 +71,9 @@ async fn show_product(
         ProductStatus::OnSale | ProductStatus::Discontinued => true,
         ProductStatus::Hidden => caller.is_admin(),
     };
-    let listing = listing.filter(is_visible).ok_or_else(|| {
-        Problem::new(ProblemCode::ProductNotFound).with("product_id", product_id.to_string())
-    })?;
+    let listing = listing
+        .filter(is_visible)
+        .ok_or_else(|| Problem::new(ProblemCode::ProductNotFound).with("product_id", product_id.to_string()))?;
     Ok(Json(ProductResponse::of_listing(&listing, shop.rules.currency)))
 }
 

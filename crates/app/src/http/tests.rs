@@ -3,8 +3,8 @@
 mod client;
 
 use actix_web::http::{Method, StatusCode, header};
-use jangteo_domain::testing::fixtures::product_details;
 use jangteo_domain::testing::TestShop;
+use jangteo_domain::testing::fixtures::product_details;
 use rstest::rstest;
 use serde_json::{Value, json};
 use time::Duration;
@@ -23,7 +23,10 @@ async fn points_are_charged_and_listed() {
     assert_eq!(charged.status, StatusCode::CREATED);
     assert_eq!(charged.header("location"), "/v1/users/kim/points/entries");
     let charge = charged.json();
-    assert_eq!((&charge["amount"], &charge["balance"], &charge["currency"]), (&json!("12000"), &json!("12000"), &json!("KRW")));
+    assert_eq!(
+        (&charge["amount"], &charge["balance"], &charge["currency"]),
+        (&json!("12000"), &json!("12000"), &json!("KRW"))
+    );
 
     let entries = client.call(kim(get("/v1/users/kim/points/entries"))).await.json();
     assert_eq!(entries["data"][0]["entry_id"], charge["entry_id"]);
@@ -67,7 +70,10 @@ async fn an_order_is_placed_paid_and_cancelled() {
 
     let paid = client.call(kim(post(&format!("{path}/payment"), json!({"coupon_id": "best"})))).await;
     assert_eq!(paid.status, StatusCode::CREATED);
-    assert_eq!((&paid.json()["discount"], &paid.json()["amount"], &paid.json()["balance"]), (&json!("2000"), &json!("34000"), &json!("66000")));
+    assert_eq!(
+        (&paid.json()["discount"], &paid.json()["amount"], &paid.json()["balance"]),
+        (&json!("2000"), &json!("34000"), &json!("66000"))
+    );
     let used = client.call(kim(get("/v1/users/kim/coupons?status=used"))).await.json();
     assert_eq!(used["data"][0]["order_id"], order["order_id"]);
     let popular = client.call(get("/v1/products/popular")).await.json();
@@ -80,6 +86,37 @@ async fn an_order_is_placed_paid_and_cancelled() {
     assert_eq!(orders["data"].as_array().map(Vec::len), Some(1));
     let again = client.call(kim(post(&format!("{path}/cancellation"), json!({})))).await;
     assert_eq!((again.status, again.code()), (StatusCode::CONFLICT, "ORDER_ALREADY_CANCELLED".to_owned()));
+}
+
+#[actix_web::test]
+async fn a_quote_tells_what_every_coupon_would_do() {
+    let client = Client::new().await;
+    let product = client.product(json!({"name": "Lamp", "category": "home", "price": "10000"}), 1).await;
+    let mut coupons = Vec::new();
+    for discount in [json!({"kind": "percent", "percent": 10}), json!({"kind": "fixed", "amount": "3000"})] {
+        let campaign = client.campaign(discount).await;
+        let issued = client.call(kim(send(Method::POST, &format!("/v1/coupon-campaigns/{campaign}/coupons")))).await;
+        coupons.push(issued.json()["coupon_id"].as_str().expect("an id").to_owned());
+    }
+    let quote = |coupon: Value| {
+        let lines = json!([{"product_id": product, "quantity": 2}]);
+        client.call(kim(post("/v1/orders/quote", json!({"lines": lines, "coupon_id": coupon}))))
+    };
+    let best = quote(json!("best")).await.json();
+    assert_eq!(
+        (&best["total"], &best["discount"], &best["amount"]),
+        (&json!("20000"), &json!("3000"), &json!("17000"))
+    );
+    assert_eq!(best["coupon_id"], json!(coupons[1]));
+    assert_eq!((&best["coupons"][0]["discount"], &best["coupons"][1]["applied"]), (&json!("2000"), &json!(true)));
+    assert_eq!(best["lines"][0]["available"], 1);
+    assert_eq!(quote(Value::Null).await.json()["discount"], "0");
+
+    let revoke = send(Method::POST, &format!("/v1/admin/coupons/{}/revocation", coupons[0]));
+    client.call(admin(revoke)).await;
+    let revoked = quote(json!(coupons[0])).await;
+    assert_eq!((revoked.code(), &revoked.json()["reason"]), ("COUPON_NOT_USABLE".to_owned(), &json!("REVOKED")));
+    assert_eq!(quote(json!(UNKNOWN)).await.code(), "COUPON_NOT_FOUND");
 }
 
 #[rstest]
@@ -175,9 +212,8 @@ async fn a_refusal_is_replayed_too() {
 #[actix_web::test]
 async fn a_request_that_still_runs_is_told_so() {
     let client = Client::new().await;
-    let charge = || {
-        kim(post("/v1/users/kim/points/charges", json!({"amount": "5"}))).insert_header(("Idempotency-Key", "slow"))
-    };
+    let charge =
+        || kim(post("/v1/users/kim/points/charges", json!({"amount": "5"}))).insert_header(("Idempotency-Key", "slow"));
     let writer = client.store.factory().begin().await.expect("the only writer");
     let first = client.call(charge());
     let second = async {
@@ -195,9 +231,8 @@ async fn a_request_that_still_runs_is_told_so() {
 #[actix_web::test]
 async fn a_write_that_gets_no_answer_in_time_keeps_its_key() {
     let client = Client::with(|options| options.request_timeout = std::time::Duration::from_millis(50)).await;
-    let charge = || {
-        kim(post("/v1/users/kim/points/charges", json!({"amount": "5"}))).insert_header(("Idempotency-Key", "late"))
-    };
+    let charge =
+        || kim(post("/v1/users/kim/points/charges", json!({"amount": "5"}))).insert_header(("Idempotency-Key", "late"));
     let writer = client.store.factory().begin().await.expect("the only writer");
     let late = client.call(charge()).await;
     assert_eq!((late.status, late.code()), (StatusCode::SERVICE_UNAVAILABLE, "OUTCOME_UNKNOWN".to_owned()));
@@ -269,15 +304,18 @@ async fn what_is_public_needs_no_token_but_takes_no_wrong_one() {
 async fn what_is_somebody_elses_does_not_exist() {
     let client = Client::new().await;
     let product = client.product(json!({"name": "Lamp", "category": "home", "price": "1"}), 9).await;
-    let placed =
-        client.call(kim(post("/v1/orders", json!({"lines": [{"product_id": product, "quantity": 1}]})))).await;
+    let placed = client.call(kim(post("/v1/orders", json!({"lines": [{"product_id": product, "quantity": 1}]})))).await;
     let order = placed.header("location").to_owned();
-    for path in ["/v1/users/kim/points", "/v1/users/kim/points/entries", "/v1/users/kim/coupons", "/v1/users/kim/orders"] {
+    for path in
+        ["/v1/users/kim/points", "/v1/users/kim/points/entries", "/v1/users/kim/coupons", "/v1/users/kim/orders"]
+    {
         let answer = client.call(lee(get(path))).await;
         assert_eq!((answer.status, answer.code()), (StatusCode::NOT_FOUND, "USER_NOT_FOUND".to_owned()), "{path}");
         assert_eq!(client.call(admin(get(path))).await.status, StatusCode::OK, "{path}");
     }
-    for request in [get(&order), post(&format!("{order}/payment"), json!({})), post(&format!("{order}/cancellation"), json!({}))] {
+    for request in
+        [get(&order), post(&format!("{order}/payment"), json!({})), post(&format!("{order}/cancellation"), json!({}))]
+    {
         let answer = client.call(lee(request)).await;
         assert_eq!((answer.status, answer.code()), (StatusCode::NOT_FOUND, "ORDER_NOT_FOUND".to_owned()));
     }
@@ -287,7 +325,11 @@ async fn what_is_somebody_elses_does_not_exist() {
 #[actix_web::test]
 async fn the_back_office_needs_its_scope() {
     let client = Client::new().await;
-    for request in [get("/v1/admin/products"), post("/v1/admin/products", json!({})), post("/v1/admin/coupon-campaigns", json!({}))] {
+    for request in [
+        get("/v1/admin/products"),
+        post("/v1/admin/products", json!({})),
+        post("/v1/admin/coupon-campaigns", json!({})),
+    ] {
         let answer = client.call(kim(request)).await;
         assert_eq!((answer.status, answer.code()), (StatusCode::FORBIDDEN, "FORBIDDEN".to_owned()));
     }
@@ -457,13 +499,15 @@ async fn a_campaign_that_makes_no_sense_is_refused(#[case] changed: Value, #[cas
 async fn a_campaign_changes_and_its_coupons_are_revoked() {
     let client = Client::new().await;
     let campaign = client.campaign(json!({"kind": "fixed", "amount": "1000"})).await;
-    let change = |json: Value| admin(send(Method::PATCH, &format!("/v1/admin/coupon-campaigns/{campaign}")).set_json(json));
+    let change =
+        |json: Value| admin(send(Method::PATCH, &format!("/v1/admin/coupon-campaigns/{campaign}")).set_json(json));
     assert_eq!(client.call(change(json!({"quantity": 20}))).await.json()["remaining"], 20);
     assert_eq!(client.call(change(json!({"quantity": 5}))).await.code(), "CAMPAIGN_QUANTITY_LOWERED");
     let issue = || kim(send(Method::POST, &format!("/v1/coupon-campaigns/{campaign}/coupons")));
     let coupon = client.call(issue()).await.json()["coupon_id"].clone();
     assert_eq!(client.call(issue()).await.code(), "COUPON_ALREADY_ISSUED");
-    let revoke = admin(send(Method::POST, &format!("/v1/admin/coupons/{}/revocation", coupon.as_str().expect("an id"))));
+    let revoke =
+        admin(send(Method::POST, &format!("/v1/admin/coupons/{}/revocation", coupon.as_str().expect("an id"))));
     assert_eq!(client.call(revoke).await.json()["status"], "revoked");
     let all = client.call(kim(get("/v1/users/kim/coupons?status=all"))).await.json();
     assert_eq!(all["data"][0]["status"], "revoked");

@@ -179,8 +179,7 @@ impl DiscountRequest {
             }
             DiscountKindName::Percent => {
                 refuse_unwanted([("amount", self.amount.is_some())], faults);
-                let percent =
-                    self.percent.ok_or(Reason::Missing).and_then(|percent| Ok(Percent::try_from(percent)?));
+                let percent = self.percent.ok_or(Reason::Missing).and_then(|percent| Ok(Percent::try_from(percent)?));
                 let percent = faults.take("/discount/percent", percent);
                 let cap = faults.take_optional("/discount/cap", self.cap.map(|cap| positive(cap, currency)));
                 percent.zip(cap).map(|(percent, cap)| Discount::Percent { percent, cap })

@@ -55,7 +55,6 @@ async fn create_product(
     params(ProductsQuery),
     responses(
         (status = 200, body = ListResponse<ProductResponse>),
-        (status = 400, description = "`INVALID_QUERY`, `INVALID_CURSOR`"),
     ),
 )]
 #[get("/products")]

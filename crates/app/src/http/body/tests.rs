@@ -40,7 +40,11 @@ fn problem(json: impl AsRef<[u8]>) -> Problem {
 #[case(r#"{"name":"a","lines":[{"quantity":1,"x":1}]}"#, "/lines/0/x", Reason::UnknownField)]
 #[case(r#"{"name":"a","name":"b"}"#, "/name", Reason::DuplicateKey)]
 #[case(r#"{"name":"a","options":{"x":"1","x":"2"}}"#, "/options/x", Reason::DuplicateKey)]
-#[case(r#"{"name":"a","lines":[{"quantity":1},{"quantity":1,"quantity":2}]}"#, "/lines/1/quantity", Reason::DuplicateKey)]
+#[case(
+    r#"{"name":"a","lines":[{"quantity":1},{"quantity":1,"quantity":2}]}"#,
+    "/lines/1/quantity",
+    Reason::DuplicateKey
+)]
 #[case(r#"{"name":"a","\u006eame":"b"}"#, "/name", Reason::DuplicateKey)]
 #[case(r#"{"name":1}"#, "/name", Reason::WrongType)]
 #[case(r#"{"name":null}"#, "/name", Reason::WrongType)]

@@ -80,7 +80,8 @@ impl Client {
             points.expect_account().returning(|_| panic!("the store broke"));
             queries.points = Arc::new(points);
         }
-        let token_settings = TokenSettings { algorithm: jsonwebtoken::Algorithm::HS256, key: TokenKey::Secret(secret()) };
+        let token_settings =
+            TokenSettings { algorithm: jsonwebtoken::Algorithm::HS256, key: TokenKey::Secret(secret()) };
         let readiness = Readiness::default();
         let parts = Parts {
             rules,
