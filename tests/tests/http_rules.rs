@@ -231,7 +231,7 @@ async fn raw_get(server: &Server, target: &[u8]) -> RawAnswer {
 async fn refuses_bad_percent_encoding(shop: Shop) {
     let server = shop.start().await;
     for target in [
-        "/v1/products?sort=%", "/v1/products?sort=%zz", "/v1/products?sort=%ff", "/v1/products?q=%ff", "/v1/products?%ff=1",
+        "/v1/products?sort=%", "/v1/products?sort=%zz", "/v1/products?sort=%ff", "/v1/products?%ff=1",
     ] {
         let answer = raw_get(&server, target.as_bytes()).await;
         assert_eq!(answer.status, 400, "{target}: {answer:?}");
