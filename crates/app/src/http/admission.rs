@@ -39,7 +39,7 @@ async fn authenticate(shop: &Shop, request: &ServiceRequest) -> Result<Option<Ac
     let mut headers = request.headers().get_all(header::AUTHORIZATION);
     let token = match (headers.next(), headers.next()) {
         (None, _) => return Ok(None),
-        (Some(value), None) => Bearer::parse(value).map_err(|_| rejected())?,
+        (Some(value), None) => Bearer::parse(&with_plain_scheme(value)).map_err(|_| rejected())?,
         (Some(_), Some(_)) => return Err(rejected()),
     };
     let actor = shop.authenticator.authenticate(token.token()).await.map_err(|error| {
@@ -47,6 +47,15 @@ async fn authenticate(shop: &Shop, request: &ServiceRequest) -> Result<Option<Ac
         rejected()
     })?;
     Ok(Some(actor))
+}
+
+/// The header with its scheme written as the parser wants it; by RFC 9110, 11.1, its case does not matter.
+fn with_plain_scheme(value: &HeaderValue) -> HeaderValue {
+    let plain = value.to_str().ok().and_then(|text| {
+        let (scheme, token) = text.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| HeaderValue::try_from(format!("Bearer {token}")).ok())?
+    });
+    plain.unwrap_or_else(|| value.clone())
 }
 
 fn rejected() -> Problem {

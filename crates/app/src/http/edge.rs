@@ -70,7 +70,7 @@ impl FromRequest for Deadline {
 /// Wraps everything else.
 pub async fn answer_every_request(
     shop: web::Data<Shop>,
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let began_at = Instant::now();
@@ -80,6 +80,10 @@ pub async fn answer_every_request(
         language: language(&request),
     };
     let method = request.method().clone();
+    if method == Method::HEAD {
+        // What answers GET answers HEAD (RFC 9110, 9.3.2); the protocol's layer below leaves the body out.
+        request.head_mut().method = Method::GET;
+    }
     request.extensions_mut().insert(RequestId(occurrence.request_id.clone()));
     request.extensions_mut().insert(Deadline(began_at + shop.options.request_timeout));
 
@@ -117,7 +121,8 @@ fn request_id(headers: &HeaderMap) -> String {
 
 /// The language to tell errors in: the first that the caller would rather have.
 fn language(request: &ServiceRequest) -> Language {
-    let Ok(accepted) = AcceptLanguage::parse(request) else { return Language::English };
+    let Ok(mut accepted) = AcceptLanguage::parse(request) else { return Language::English };
+    accepted.retain(|preference| preference.quality > header::Quality::ZERO);
     let ranked = accepted.ranked();
     let known = ranked.iter().find_map(|preference| {
         let tag = preference.item().map_or("en", |tag| tag.as_str()).to_ascii_lowercase();
@@ -268,6 +273,9 @@ impl Routes {
     fn methods_of(&self, path: &str) -> Vec<&str> {
         let matching = self.0.iter().filter(|(pattern, _)| pattern.is_match(path));
         let mut methods: Vec<&str> = matching.flat_map(|(_, methods)| methods.iter().map(Method::as_str)).collect();
+        if methods.contains(&Method::GET.as_str()) {
+            methods.push(Method::HEAD.as_str());
+        }
         methods.sort_unstable();
         methods.dedup();
         methods
@@ -297,6 +305,7 @@ mod tests {
     #[case("en;q=0.5, ko;q=0.9", Language::Korean)]
     #[case("en, ko", Language::English)]
     #[case("fr, ko;q=0.1", Language::Korean)]
+    #[case("ko;q=0", Language::English)]
     #[case("fr", Language::English)]
     #[case("*", Language::English)]
     #[case(";;;", Language::English)]

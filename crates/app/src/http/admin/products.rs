@@ -138,18 +138,24 @@ impl CreateProductRequest {
 #[serde(deny_unknown_fields)]
 struct ChangeProductRequest {
     #[schema(min_length = 1, max_length = 200)]
+    #[serde(default, deserialize_with = "named")]
     name: Option<String>,
     #[schema(max_length = 10_000)]
+    #[serde(default, deserialize_with = "named")]
     description: Option<String>,
     #[schema(min_length = 1, max_length = 64)]
+    #[serde(default, deserialize_with = "named")]
     category: Option<String>,
     /// All options, in place of those before.
+    #[serde(default, deserialize_with = "named")]
     options: Option<BTreeMap<String, String>>,
     /// `null` takes the product out of its group.
     #[serde(default, deserialize_with = "named")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 64)]
     item_group_id: Option<Option<String>>,
+    #[serde(default, deserialize_with = "named")]
     price: Option<WrittenAmount>,
+    #[serde(default, deserialize_with = "named")]
     status: Option<ProductStatusName>,
 }
 
@@ -185,9 +191,9 @@ impl ChangeProductRequest {
     }
 }
 
-/// Tells a field that is `null` from one that is not there.
-fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
+/// Tells a field that is `null` from one that is not there; `null` is a value only where the field's type has it.
+fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 fn take_options(written: &BTreeMap<String, String>, faults: &mut Faults) -> Option<Options> {
