@@ -169,7 +169,14 @@ impl Books {
         let accounts = accounts.await;
         let entries = connection.rows(
             "point_entries ORDER BY user_id, sequence",
-            &[Plain("user_id"), Plain("sequence"), Plain("kind"), Money("amount"), Money("balance_after"), Id("order_id")],
+            &[
+                Plain("user_id"),
+                Plain("sequence"),
+                Plain("kind"),
+                Money("amount"),
+                Money("balance_after"),
+                Id("order_id"),
+            ],
             |row| Entry {
                 user_id: row.text(),
                 sequence: row.number(),
@@ -180,10 +187,8 @@ impl Books {
             },
         );
         let entries = entries.await;
-        let stocks = connection.rows("stocks", &[Id("product_id"), Plain("available"), Plain("movements")], |row| Stock {
-            product_id: row.text(),
-            available: row.number(),
-            movements: row.number(),
+        let stocks = connection.rows("stocks", &[Id("product_id"), Plain("available"), Plain("movements")], |row| {
+            Stock { product_id: row.text(), available: row.number(), movements: row.number() }
         });
         let stocks = stocks.await;
         let movements = connection.rows(
@@ -362,7 +367,8 @@ impl Books {
             for (entry, sequence) in ledger.iter().zip(1..) {
                 findings.equal(entry.sequence, sequence, || format!("the place of an entry of {user}"));
                 balance += entry.amount;
-                findings.equal(entry.balance_after, balance, || format!("the balance of {user} after entry {sequence}"));
+                findings
+                    .equal(entry.balance_after, balance, || format!("the balance of {user} after entry {sequence}"));
                 findings.check(entry.balance_after >= 0, || format!("{user} was below zero after entry {sequence}"));
                 let sign_fits = match entry.kind.as_str() {
                     "charge" => entry.amount > 0,
@@ -371,9 +377,11 @@ impl Books {
                     "adjustment" => true,
                     _ => false,
                 };
-                findings.check(sign_fits, || format!("entry {sequence} of {user}: a {} of {}", entry.kind, entry.amount));
+                findings
+                    .check(sign_fits, || format!("entry {sequence} of {user}: a {} of {}", entry.kind, entry.amount));
                 let has_order = matches!(entry.kind.as_str(), "payment" | "refund");
-                findings.equal(entry.order_id.is_some(), has_order, || format!("an order of entry {sequence} of {user}"));
+                findings
+                    .equal(entry.order_id.is_some(), has_order, || format!("an order of entry {sequence} of {user}"));
             }
             findings.equal(account.balance, balance, || format!("the balance of {user} by its ledger"));
         }
@@ -430,7 +438,8 @@ impl Books {
             }
             for line in lines {
                 let product = &line.product_id;
-                let pieces = |kind: &'static str, quantity: i64| (kind, Vec::from_iter((quantity != 0).then_some(quantity)));
+                let pieces =
+                    |kind: &'static str, quantity: i64| (kind, Vec::from_iter((quantity != 0).then_some(quantity)));
                 let refunded = restocked.get(&(id.as_str(), product.as_str())).cloned().unwrap_or_default();
                 let expected = [
                     pieces("hold", -line.quantity),
@@ -440,10 +449,15 @@ impl Books {
                 ];
                 for (kind, expected) in expected {
                     let found = moved.remove(&(id, product, kind)).unwrap_or_default();
-                    findings.equal(found, expected, || format!("the {kind} of {product} for the {} order {id}", order.status));
+                    findings.equal(found, expected, || {
+                        format!("the {kind} of {product} for the {} order {id}", order.status)
+                    });
                 }
                 findings.check((0..=line.quantity).contains(&line.refunded_quantity), || {
-                    format!("{} of {} pieces of {product} in order {id} are refunded", line.refunded_quantity, line.quantity)
+                    format!(
+                        "{} of {} pieces of {product} in order {id} are refunded",
+                        line.refunded_quantity, line.quantity
+                    )
                 });
             }
         }
@@ -478,25 +492,33 @@ impl Books {
             let payments: Vec<&Payment> = self.payments.iter().filter(|payment| payment.order_id == *id).collect();
             let debits: Vec<&Entry> = self.entries_of(id, "payment");
             let paid = is_paid(&order.status);
-            findings.equal(payments.len(), paid.into(), || format!("the count of payments of the {} order {id}", order.status));
-            findings.equal(debits.len(), paid.into(), || format!("the count of debits of the {} order {id}", order.status));
-            findings.equal((order.discount, order.paid_amount), payments.first().map_or((0, 0), |payment| {
-                (payment.discount, payment.amount)
-            }), || format!("discount and amount of order {id} by its payment"));
+            findings.equal(payments.len(), paid.into(), || {
+                format!("the count of payments of the {} order {id}", order.status)
+            });
+            findings
+                .equal(debits.len(), paid.into(), || format!("the count of debits of the {} order {id}", order.status));
+            findings.equal(
+                (order.discount, order.paid_amount),
+                payments.first().map_or((0, 0), |payment| (payment.discount, payment.amount)),
+                || format!("discount and amount of order {id} by its payment"),
+            );
             let shares: i64 = self.lines_of(id).map(|line| line.discount_share).sum();
             findings.equal(shares, order.discount, || format!("the sum of the shares of the discount of order {id}"));
             for line in self.lines_of(id) {
                 let line_total = line.unit_price * line.quantity;
-                findings.check((0..=line_total).contains(&line.discount_share), || format!("a share in order {id} is off"));
+                findings
+                    .check((0..=line_total).contains(&line.discount_share), || format!("a share in order {id} is off"));
             }
             for payment in payments {
                 findings.equal(&payment.user_id, &order.user_id, || format!("who paid order {id}"));
                 findings.equal(payment.total, order.total, || format!("the total of the payment of order {id}"));
-                findings.equal(payment.amount, payment.total - payment.discount, || format!("the amount of order {id}"));
+                findings
+                    .equal(payment.amount, payment.total - payment.discount, || format!("the amount of order {id}"));
                 for debit in &debits {
                     findings.equal(debit.amount, -payment.amount, || format!("the debit of order {id}"));
                     findings.equal(&debit.user_id, &payment.user_id, || format!("whose points paid order {id}"));
-                    findings.equal(debit.balance_after, payment.balance_after, || format!("the balance after order {id}"));
+                    findings
+                        .equal(debit.balance_after, payment.balance_after, || format!("the balance after order {id}"));
                 }
             }
         }
@@ -522,9 +544,12 @@ impl Books {
             let mut refunds: Vec<&Refund> = self.refunds.iter().filter(|refund| refund.order_id == *id).collect();
             refunds.sort_by_key(|refund| refund.sequence);
             let sequences: Vec<i64> = refunds.iter().map(|refund| refund.sequence).collect();
-            findings.equal(sequences, (1..).take(refunds.len()).collect(), || format!("the places of the refunds of {id}"));
+            findings
+                .equal(sequences, (1..).take(refunds.len()).collect(), || format!("the places of the refunds of {id}"));
             let refunded: i64 = refunds.iter().map(|refund| refund.amount).sum();
-            findings.check(refunded <= order.paid_amount, || format!("order {id}: {refunded} of {} is refunded", order.paid_amount));
+            findings.check(refunded <= order.paid_amount, || {
+                format!("order {id}: {refunded} of {} is refunded", order.paid_amount)
+            });
             findings.equal(order.refunded, refunded, || format!("what is refunded of order {id}"));
             let mut credits: Vec<i64> = self.entries_of(id, "refund").iter().map(|entry| entry.amount).collect();
             let mut amounts: Vec<i64> = refunds.iter().map(|refund| refund.amount).collect();
@@ -543,11 +568,15 @@ impl Books {
                 findings.equal(line.refunded_quantity, refunded, || format!("refunded pieces in order {id}"));
                 whole &= refunded == line.quantity;
             }
-            findings.check(pieces.is_empty(), || format!("order {id}: pieces are refunded that it never had: {pieces:?}"));
+            findings
+                .check(pieces.is_empty(), || format!("order {id}: pieces are refunded that it never had: {pieces:?}"));
             findings.equal(order.status == "refunded", whole, || format!("that order {id} is wholly refunded"));
             let partly = !whole && !refunds.is_empty();
-            findings.equal(order.status == "partially_refunded", partly, || format!("that order {id} is partly refunded"));
-            findings.check(!whole || refunded == order.paid_amount, || format!("order {id} came back whole, its money did not"));
+            findings
+                .equal(order.status == "partially_refunded", partly, || format!("that order {id} is partly refunded"));
+            findings.check(!whole || refunded == order.paid_amount, || {
+                format!("order {id} came back whole, its money did not")
+            });
         }
     }
 
@@ -569,7 +598,9 @@ impl Books {
         }
         for payment in &self.payments {
             let Some(coupon_id) = &payment.coupon_id else {
-                findings.equal(payment.discount, 0, || format!("the discount of order {} without a coupon", payment.order_id));
+                findings.equal(payment.discount, 0, || {
+                    format!("the discount of order {} without a coupon", payment.order_id)
+                });
                 continue;
             };
             // The coupon of an order that was refunded whole may be usable again, and used for another one.
@@ -582,7 +613,8 @@ impl Books {
         for (id, campaign) in &self.campaigns {
             let users = issued.remove(id.as_str()).unwrap_or_default();
             findings.equal(campaign.issued, count(&users), || format!("the coupons issued of campaign {id}"));
-            findings.check(campaign.issued <= campaign.quantity, || format!("campaign {id} issued more than there were"));
+            findings
+                .check(campaign.issued <= campaign.quantity, || format!("campaign {id} issued more than there were"));
         }
         for campaign in issued.keys() {
             findings.0.push(format!("there are coupons of campaign {campaign}, which is not there"));

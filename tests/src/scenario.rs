@@ -159,7 +159,9 @@ where
 }
 
 async fn bounded(test: impl Future<Output = ()>) {
-    tokio::time::timeout(SCENARIO_MAX, test).await.unwrap_or_else(|_| panic!("the test hangs: {SCENARIO_MAX:?} passed"));
+    tokio::time::timeout(SCENARIO_MAX, test)
+        .await
+        .unwrap_or_else(|_| panic!("the test hangs: {SCENARIO_MAX:?} passed"));
 }
 
 /// The client is built without a cryptography of its own and wants to be told one, though nothing here is encrypted.

@@ -349,7 +349,9 @@ async fn raises_the_quantity_and_closes_early(shop: Shop) {
     let earlier = rfc3339(now() + Duration::hours(1));
     let changed = admin.patch(campaign.admin_path(), json!({ "issue_closes_at": earlier })).await.json(200);
     assert_eq!(assert_utc(&changed["issue_closes_at"]).unix_timestamp(), assert_utc(&json!(earlier)).unix_timestamp());
-    admin.patch(campaign.admin_path(), json!({ "discount": { "kind": "fixed", "amount": "1" } })).await
+    admin
+        .patch(campaign.admin_path(), json!({ "discount": { "kind": "fixed", "amount": "1" } }))
+        .await
         .invalid_field("/discount");
     let unknown = format!("/v1/admin/coupon-campaigns/{UNKNOWN}");
     admin.patch(unknown, json!({ "quantity": 9 })).await.problem(404, "CAMPAIGN_NOT_FOUND");

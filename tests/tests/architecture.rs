@@ -84,9 +84,10 @@ fn domain_depends_on_nothing_that_does_io() {
     });
     let mut reached = BTreeSet::new();
     for dependency in plain {
-        let found = metadata.packages.iter().find(|package| {
-            package.name == dependency.name && dependency.req.matches(&package.version)
-        });
+        let found = metadata
+            .packages
+            .iter()
+            .find(|package| package.name == dependency.name && dependency.req.matches(&package.version));
         let found = found.unwrap_or_else(|| panic!("{} is not resolved", dependency.name));
         reached.insert(found.name.to_string());
         reached.extend(transitive_of(&metadata, found));
@@ -105,9 +106,10 @@ fn transitive_of(metadata: &Metadata, package: &Package) -> BTreeSet<String> {
             dependency.kind == DependencyKind::Normal && !dependency.optional && dependency.target.is_none()
         });
         for dependency in needed {
-            let found = metadata.packages.iter().find(|package| {
-                package.name == dependency.name && dependency.req.matches(&package.version)
-            });
+            let found = metadata
+                .packages
+                .iter()
+                .find(|package| package.name == dependency.name && dependency.req.matches(&package.version));
             open.extend(found.filter(|found| seen.insert(found.name.to_string())));
         }
     }
@@ -189,10 +191,13 @@ fn tracked_files() -> Vec<String> {
 
 #[test]
 fn the_top_level_is_what_a_reader_expects() {
-    let found: BTreeSet<String> =
-        tracked_files().iter().filter_map(|file| file.split('/').next()).filter(|name| !name.starts_with('.')).map(str::to_owned).collect();
-    let expected =
-        set(["Cargo.lock", "Cargo.toml", "Makefile", "README.md", "crates", "docs", "migrations", "tests"]);
+    let found: BTreeSet<String> = tracked_files()
+        .iter()
+        .filter_map(|file| file.split('/').next())
+        .filter(|name| !name.starts_with('.'))
+        .map(str::to_owned)
+        .collect();
+    let expected = set(["Cargo.lock", "Cargo.toml", "Makefile", "README.md", "crates", "docs", "migrations", "tests"]);
     assert_eq!(found, expected);
 }
 

@@ -50,7 +50,8 @@ async fn needs_a_token(shop: Shop) {
     let tea = server.product("tea").stock(1).create().await;
     let order = server.order("kim", &tea, 1).await;
     let nobody = server.anonymous();
-    for path in [POINTS, "/v1/users/kim/points/entries", "/v1/users/kim/coupons", "/v1/users/kim/orders", &order.path()] {
+    for path in [POINTS, "/v1/users/kim/points/entries", "/v1/users/kim/coupons", "/v1/users/kim/orders", &order.path()]
+    {
         nobody.get(path).await.problem(401, "UNAUTHENTICATED");
     }
     let calls = [
@@ -70,8 +71,13 @@ async fn needs_a_token(shop: Shop) {
 async fn takes_no_other_scheme(shop: Shop) {
     let server = shop.start().await;
     let token = Claims::of("kim").sign();
-    for value in [format!("Basic {token}"), token.clone(), "Bearer".to_owned(), "Bearer ".to_owned(), format!("Bearer  {token} x")]
-    {
+    for value in [
+        format!("Basic {token}"),
+        token.clone(),
+        "Bearer".to_owned(),
+        "Bearer ".to_owned(),
+        format!("Bearer  {token} x"),
+    ] {
         let answer = server.anonymous().get(POINTS).header("authorization", value).await;
         answer.problem(401, "UNAUTHENTICATED");
     }

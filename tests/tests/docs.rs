@@ -26,7 +26,8 @@ fn every_problem_code_is_told_with_its_status() {
     let text = std::fs::read_to_string(ERRORS).unwrap_or_else(|error| panic!("docs/errors.md: {error}"));
     for code in ProblemCode::ALL {
         let kind = code.kind();
-        let row = text.lines().find(|line| line.trim_start_matches(['|', ' ']).starts_with(&format!("`{}`", kind.code)));
+        let row =
+            text.lines().find(|line| line.trim_start_matches(['|', ' ']).starts_with(&format!("`{}`", kind.code)));
         let row = row.unwrap_or_else(|| panic!("docs/errors.md has no row for {}", kind.code));
         let status = kind.status.as_u16().to_string();
         assert!(row.split(|c: char| !c.is_ascii_digit()).any(|number| number == status), "not {status}: {row}");

@@ -23,7 +23,8 @@ scenarios![
 const SLACK: Duration = Duration::from_secs(3);
 
 async fn expired(server: &Server, order: &Order) {
-    eventually("the order expires", async || (server.read_order(order).await["status"] == "expired").then_some(())).await;
+    eventually("the order expires", async || (server.read_order(order).await["status"] == "expired").then_some(()))
+        .await;
 }
 
 async fn gives_the_stock_back_once_and_in_time(shop: Shop) {

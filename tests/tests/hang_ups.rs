@@ -43,10 +43,8 @@ async fn gives_nobody_anothers_answer_and_leaves_nothing_open(shop: Shop) {
     });
     join_all(callers).await;
 
-    eventually("no transaction is left open", async || {
-        (shop.database().open_transactions().await == 0).then_some(())
-    })
-    .await;
+    eventually("no transaction is left open", async || (shop.database().open_transactions().await == 0).then_some(()))
+        .await;
     // No lock was left either: everybody can be served at once.
     server.charge("reckless", 1).await;
     server.order("somebody", &tea, 1).await;

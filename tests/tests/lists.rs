@@ -17,7 +17,7 @@ scenarios![
     refuses_a_cursor_that_was_tampered_with,
     refuses_a_cursor_with_other_filters,
     keeps_a_cursor_good_on_another_server,
-    ends_where_nothing_is_left,
+    ends_exactly_at_the_end,
 ];
 
 /// A list, and what tells its documents apart.
@@ -44,9 +44,7 @@ impl List {
         let (mut all, mut cursor) = self.page(limit, None).await;
         while let Some(next) = cursor {
             let (page, after) = self.page(limit, Some(&next)).await;
-            // Where the last page is full, an empty one may follow it; nowhere else.
-            assert!(!page.is_empty() || after.is_none(), "{} answers an empty page in between", self.path);
-            assert!(page.len() <= limit as usize, "{} answers {page:?}", self.path);
+            assert!(!page.is_empty() && page.len() <= limit as usize, "{} answers {page:?}", self.path);
             all.extend(page);
             cursor = after;
         }
@@ -186,10 +184,10 @@ async fn bounds_the_limit(shop: Shop) {
     };
     assert_eq!(length("1").await, Some(1));
     assert_eq!(length("100").await, Some(100));
-    for above in ["101", "1000", "4294967295", "9223372036854775807"] {
+    for above in ["101", "1000", "4294967295", "18446744073709551615"] {
         assert_eq!(length(above).await, Some(100), "{above} is taken as 100");
     }
-    for wrong in ["0", "-1", "-100", "ten", "1.5", "1e1", "0x1"] {
+    for wrong in ["0", "-1", "-100", "", "ten", "1.5", "1e1", "0x1"] {
         server.anonymous().get(format!("/v1/products?limit={wrong}")).await.problem(400, "INVALID_QUERY");
     }
 }
@@ -275,13 +273,13 @@ async fn keeps_a_cursor_good_on_another_server(shop: Shop) {
     assert_eq!([first, rest].concat(), list(&one).walk(100).await);
 }
 
-async fn ends_where_nothing_is_left(shop: Shop) {
+async fn ends_exactly_at_the_end(shop: Shop) {
     let server = shop.start().await;
     for _ in 0..4 {
         server.charge("kim", 1).await;
     }
     let kim = server.user("kim");
-    let page = kim.get("/v1/users/kim/points/entries?limit=5").await.json(200);
+    let page = kim.get("/v1/users/kim/points/entries?limit=4").await.json(200);
     assert_eq!((page["data"].as_array().map(Vec::len), &page["next_cursor"]), (Some(4), &Value::Null));
     let page = kim.get("/v1/users/kim/points/entries?limit=3").await.json(200);
     let next = page["next_cursor"].as_str().expect("there is one more");

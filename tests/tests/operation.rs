@@ -33,7 +33,8 @@ scenarios![
 async fn says_that_it_lives_and_is_ready(shop: Shop) {
     let server = shop.start().await;
     server.anonymous().get("/livez").await.expect(204);
-    eventually("the server is ready", async || (server.anonymous().get("/readyz").await.status == 204).then_some(())).await;
+    eventually("the server is ready", async || (server.anonymous().get("/readyz").await.status == 204).then_some(()))
+        .await;
 }
 
 async fn counts_what_it_does(shop: Shop) {
@@ -138,7 +139,11 @@ async fn shows_its_description_without_the_network(shop: Shop) {
     for source in sources {
         assert!(!source.contains("//"), "{source} is fetched from elsewhere");
         let base = path.rsplit_once('/').map_or("", |(base, _)| base);
-        let source = if source.starts_with('/') { source.to_owned() } else { format!("{base}/{}", source.trim_start_matches("./")) };
+        let source = if source.starts_with('/') {
+            source.to_owned()
+        } else {
+            format!("{base}/{}", source.trim_start_matches("./"))
+        };
         let answer = server.anonymous().get(&source).await.expect(200);
         assert!(!answer.body.is_empty(), "{source}");
         count += 1;
@@ -208,7 +213,8 @@ async fn takes_settings_from_a_file_and_refuses_unknown_ones(shop: Shop) {
     };
     let good = check("order_ttl = \"5m\"\nopen_orders_max = \"3\"\n").await;
     assert_eq!(good.code, Some(0), "{good:?}");
-    for (text, word) in [("order_tll = \"5m\"", "order_tll"), ("order_ttl = \"soon\"", "ORDER_TTL"), ("= nonsense", "")] {
+    for (text, word) in [("order_tll = \"5m\"", "order_tll"), ("order_ttl = \"soon\"", "ORDER_TTL"), ("= nonsense", "")]
+    {
         let refused = check(text).await;
         assert!(refused.code.is_some_and(|code| code != 0), "{text}: {refused:?}");
         assert_eq!(refused.stderr.lines().count(), 1, "{text}: {refused:?}");
@@ -307,9 +313,11 @@ async fn runs_a_shop_for_developers_at_once(shop: Shop) {
         (log.contains("curl") && log.contains("Bearer ")).then_some(log)
     })
     .await;
-    let token = |text: &str| text.split("Bearer ").nth(1).map(|rest| {
-        rest.chars().take_while(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).collect::<String>()
-    });
+    let token = |text: &str| {
+        text.split("Bearer ").nth(1).map(|rest| {
+            rest.chars().take_while(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).collect::<String>()
+        })
+    };
     let token = token(&calls).expect("a call with a token");
     let list = server.anonymous().get("/v1/products").await.json(200);
     assert!(list["data"].as_array().is_some_and(|products| !products.is_empty()), "no demo catalogue");

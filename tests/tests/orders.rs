@@ -61,10 +61,15 @@ async fn places_an_order_and_holds_its_stock(shop: Shop) {
     let line = |product: &str, name: &str, quantity: u32, price: &str, total: &str| {
         json!([product, name, quantity, price, total])
     };
-    let lines: Vec<Value> = order["lines"].as_array().expect("a list").iter().map(|line| {
-        assert_fields(line, &LINE, &["discount_share", "refunded_quantity"]);
-        json!(LINE.map(|member| line[member].clone()))
-    }).collect();
+    let lines: Vec<Value> = order["lines"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|line| {
+            assert_fields(line, &LINE, &["discount_share", "refunded_quantity"]);
+            json!(LINE.map(|member| line[member].clone()))
+        })
+        .collect();
     assert_eq!(lines, [line(&tea.id, "녹차", 3, "1500", "4500"), line(&mug.id, "mug", 1, "700", "700")]);
     let shown = ["user_id", "status", "total", "discount", "paid_amount", "currency", "paid_at", "coupon_id"];
     let expected = json!(["kim", "pending_payment", "5200", "0", "0", "KRW", null, null]);
@@ -402,7 +407,11 @@ async fn quotes_without_changing_anything(shop: Shop) {
     assert_eq!(server.available(&tea).await, 5);
     let orders = server.user("kim").get("/v1/users/kim/orders").await.json(200);
     assert_eq!(orders["data"], json!([]));
-    server.anonymous().post("/v1/orders/quote", json!({ "lines": [tea.line(1)] })).await.problem(401, "UNAUTHENTICATED");
+    server
+        .anonymous()
+        .post("/v1/orders/quote", json!({ "lines": [tea.line(1)] }))
+        .await
+        .problem(401, "UNAUTHENTICATED");
 }
 
 async fn quotes_each_coupon_with_why_it_does_not_apply(shop: Shop) {
@@ -428,7 +437,10 @@ async fn quotes_each_coupon_with_why_it_does_not_apply(shop: Shop) {
     assert_eq!((&quoted["discount"], &quoted["coupon_id"]), (&json!("100"), &json!(small)));
     let quoted = quote(&server, json!({ "lines": lines })).await;
     assert_eq!(quoted["discount"], "0");
-    server.user("kim").post("/v1/orders/quote", json!({ "lines": lines, "coupon_id": UNKNOWN })).await
+    server
+        .user("kim")
+        .post("/v1/orders/quote", json!({ "lines": lines, "coupon_id": UNKNOWN }))
+        .await
         .problem(404, "COUPON_NOT_FOUND");
     let usable = server.user("kim").get("/v1/users/kim/coupons").await.json(200);
     assert_eq!(usable["data"].as_array().map(Vec::len), Some(3), "a quote uses none");

@@ -113,7 +113,9 @@ async fn discount_of(server: &Server, discount: Value, total: i64) -> Value {
 async fn takes_a_fixed_amount_off_but_never_more_than_the_total(shop: Shop) {
     let server = shop.start().await;
     let fixed = json!({ "kind": "fixed", "amount": "1000" });
-    for (total, discount, amount) in [(1_001, "1000", "1"), (1_000, "1000", "0"), (999, "999", "0"), (5_000, "1000", "4000")] {
+    for (total, discount, amount) in
+        [(1_001, "1000", "1"), (1_000, "1000", "0"), (999, "999", "0"), (5_000, "1000", "4000")]
+    {
         assert_eq!(discount_of(&server, fixed.clone(), total).await, json!([discount, amount]), "of {total}");
     }
 }

@@ -27,7 +27,10 @@ const ENTRIES: &str = "/v1/users/kim/points/entries";
 async fn answers_zero_to_somebody_who_never_charged(shop: Shop) {
     let server = shop.start().await;
     let points = server.user("kim").get(POINTS).await.json(200);
-    assert_eq!((&points["user_id"], &points["balance"], &points["currency"]), (&json!("kim"), &json!("0"), &json!("KRW")));
+    assert_eq!(
+        (&points["user_id"], &points["balance"], &points["currency"]),
+        (&json!("kim"), &json!("0"), &json!("KRW"))
+    );
     assert_fields(&points, &["user_id", "balance", "currency", "updated_at"], &[]);
     let entries = server.user("kim").get(ENTRIES).await.json(200);
     assert_eq!((&entries["data"], &entries["next_cursor"]), (&json!([]), &Value::Null));
@@ -143,7 +146,10 @@ async fn shows_amounts_with_the_decimals_of_the_currency(shop: Shop) {
     let server = shop.server().setting("CURRENCY", "USD").start().await;
     let kim = server.user("kim");
     let charged = kim.post(CHARGES, json!({ "amount": "19.99" })).await.json(201);
-    assert_eq!((&charged["amount"], &charged["balance"], &charged["currency"]), (&json!("19.99"), &json!("19.99"), &json!("USD")));
+    assert_eq!(
+        (&charged["amount"], &charged["balance"], &charged["currency"]),
+        (&json!("19.99"), &json!("19.99"), &json!("USD"))
+    );
     let charged = kim.post(CHARGES, json!({ "amount": "0.01" })).await.json(201);
     assert_eq!(charged["balance"], "20.00");
     let charged = kim.post(CHARGES, json!({ "amount": 5 })).await.json(201);

@@ -187,7 +187,8 @@ async fn filters_by_price_with_both_bounds_included(shop: Shop) {
 
 async fn combines_filters(shop: Shop) {
     let server = shop.start().await;
-    let shirt = |name: &str| server.product(name).with("category", "clothes").with("options", json!({ "color": "red" }));
+    let shirt =
+        |name: &str| server.product(name).with("category", "clothes").with("options", json!({ "color": "red" }));
     shirt("cheap shirt").price(500).stock(1).create().await;
     shirt("dear shirt").price(5_000).stock(1).create().await;
     shirt("sold out shirt").price(500).create().await;
@@ -228,6 +229,7 @@ async fn refuses_ill_formed_queries(shop: Shop) {
         "option=red",
         "option=:red",
         "category=a&category=b",
+        "category=",
         "limit=0",
         "limit=-1",
         "limit=ten",

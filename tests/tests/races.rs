@@ -76,7 +76,8 @@ async fn issues_exactly_as_many_coupons_as_there_are(shop: Shop) {
     let ended = tally(&answers);
     assert_eq!(ended.get("201"), Some(&100), "{ended:?}");
     assert_eq!(ended.values().sum::<usize>(), 1_100);
-    let refused = ["COUPON_SOLD_OUT", "COUPON_ALREADY_ISSUED"].iter().filter_map(|code| ended.get(*code)).sum::<usize>();
+    let refused =
+        ["COUPON_SOLD_OUT", "COUPON_ALREADY_ISSUED"].iter().filter_map(|code| ended.get(*code)).sum::<usize>();
     assert_eq!(refused, 1_000, "{ended:?}");
     let mut winners: Vec<String> = answers
         .into_iter()
@@ -184,7 +185,8 @@ async fn ends_each_order_once_at_its_deadline_on_two_servers(shop: Shop) {
         let server = if number.is_multiple_of(2) { one.clone() } else { other.clone() };
         let order = one.order(&user, &tea, 1).await;
         // From 50 ms before the deadline to 50 ms after it.
-        let aim = assert_utc(&order.document["expires_at"]) + time::Duration::milliseconds((number * 7 % 101) as i64 - 50);
+        let aim =
+            assert_utc(&order.document["expires_at"]) + time::Duration::milliseconds((number * 7 % 101) as i64 - 50);
         attempts.push(tokio::spawn(async move {
             let wait = Duration::try_from(aim - now()).unwrap_or_default();
             tokio::time::sleep(wait).await;
@@ -218,7 +220,8 @@ async fn ends_each_order_once_when_it_is_cancelled_and_paid_at_once(shop: Shop) 
     one.charge("kim", 100_000).await;
     let orders = orders(&one, "kim", 60, 10).await;
     // A third is fought over at once, a third at the deadline, and a third is only left to expire.
-    let deadline = orders.iter().map(|order| assert_utc(&order.document["expires_at"])).max().expect("there are orders");
+    let deadline =
+        orders.iter().map(|order| assert_utc(&order.document["expires_at"])).max().expect("there are orders");
     let fight = |orders: Vec<Order>| {
         let calls = orders.into_iter().flat_map(|order| {
             let cancel = |server: &Server| server.user("kim").post(order.cancellation(), json!({}));
@@ -272,7 +275,8 @@ async fn sells_baskets_that_cross_without_a_deadlock(shop: Shop) {
     // Everybody wants the same four in another order.
     let calls = (0..240).map(|number| {
         let server = if number % 2 == 0 { &one } else { &other };
-        let mut lines: Vec<Value> = (0..4).map(|step| products[(number + step * (1 + number % 3 * 2)) % 8].line(1)).collect();
+        let mut lines: Vec<Value> =
+            (0..4).map(|step| products[(number + step * (1 + number % 3 * 2)) % 8].line(1)).collect();
         if number % 2 == 0 {
             lines.reverse();
         }

@@ -18,7 +18,7 @@ use crate::http::amount::{AmountText, Time};
 use crate::http::body::{Body, Nothing};
 use crate::http::caller::Owner;
 use crate::http::edge::Deadline;
-use crate::http::page::{List, ListResponse, PageQuery};
+use crate::http::page::{self, List, ListResponse, PageQuery};
 use crate::http::path::InPath;
 use crate::http::query::InQuery;
 use crate::http::write::Write;
@@ -45,9 +45,8 @@ async fn list_campaigns(
     let list = List::new("coupon campaigns");
     let page: Page<CampaignId> = list.page(limit, cursor.as_deref())?;
     let campaigns = deadline.read(shop.queries.coupons.campaigns(&page)).await?;
-    let last = campaigns.last().map(|campaign| campaign.id);
-    let data = campaigns.iter().map(|campaign| CampaignResponse::of(campaign, shop.rules.currency)).collect();
-    Ok(Json(list.answer(&page, data, last)))
+    let show = |campaign: &CouponCampaign| CampaignResponse::of(campaign, shop.rules.currency);
+    Ok(Json(list.answer(page.limit, &campaigns, |campaign| campaign.id, show)))
 }
 
 /// One coupon campaign
@@ -117,10 +116,8 @@ async fn list_coupons(
     let list = List::new(format!("coupons of {user_id} {filter:?}"));
     let page: Page<CouponId> = list.page(limit, cursor.as_deref())?;
     let coupons = deadline.read(shop.queries.coupons.coupons(&user_id, filter, &page)).await?;
-    let last = coupons.value.last().map(|coupon| coupon.id);
-    let response = |coupon| CouponResponse::of(coupon, coupons.now, shop.rules.currency);
-    let data = coupons.value.iter().map(response).collect();
-    Ok(Json(list.answer(&page, data, last)))
+    let show = |coupon: &Coupon| CouponResponse::of(coupon, coupons.now, shop.rules.currency);
+    Ok(Json(list.answer(page.limit, &coupons.value, |coupon| coupon.id, show)))
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -133,6 +130,7 @@ struct CouponsQuery {
     status: CouponFilterName,
     /// The most rows to answer; above 100 is taken as 100.
     #[param(minimum = 1, default = 20)]
+    #[serde(default, deserialize_with = "page::limit")]
     limit: Option<i64>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,

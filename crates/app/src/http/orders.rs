@@ -18,7 +18,7 @@ use crate::http::amount::{AmountText, Time, WrittenAmount};
 use crate::http::body::{Body, Nothing, Strict};
 use crate::http::caller::{Owner, SignedIn};
 use crate::http::edge::Deadline;
-use crate::http::page::{List, ListResponse};
+use crate::http::page::{self, List, ListResponse};
 use crate::http::path::{InPath, parse_uuid};
 use crate::http::query::InQuery;
 use crate::http::write::Write;
@@ -95,9 +95,8 @@ async fn list_orders(
     let list = List::new(format!("orders of {user_id} {status:?}"));
     let page: Page<OrderId> = list.page(limit, cursor.as_deref())?;
     let orders = deadline.read(shop.queries.orders.of_user(&user_id, status, &page)).await?;
-    let last = orders.value.last().map(|order| order.id);
-    let data = orders.value.iter().map(|order| OrderResponse::of(order, orders.now, shop.rules.currency)).collect();
-    Ok(Json(list.answer(&page, data, last)))
+    let show = |order: &Order| OrderResponse::of(order, orders.now, shop.rules.currency);
+    Ok(Json(list.answer(page.limit, &orders.value, |order| order.id, show)))
 }
 
 /// Cancel an order
@@ -192,6 +191,7 @@ struct OrdersQuery {
     status: Option<OrderStatusName>,
     /// The most rows to answer; above 100 is taken as 100.
     #[param(minimum = 1, default = 20)]
+    #[serde(default, deserialize_with = "page::limit")]
     limit: Option<i64>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,

@@ -1,18 +1,23 @@
 //! Lists, a page at a time.
 
+use std::borrow::Cow;
+use std::num::IntErrorKind;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, Error};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use jangteo_domain::page::{LIMIT_MAX, Page};
+use jangteo_domain::page::Page;
 
 use crate::idempotency::digest;
 use crate::problem::{Fault, Problem, ProblemCode, Reason};
 
 /// The rows of a page when nothing else is asked for.
 const LIMIT_DEFAULT: u32 = 20;
+/// The most rows of a page, so that an answer stays small.
+pub const LIMIT_MAX: u32 = 100;
 /// The most characters of a cursor; a product's name of 200 four-byte characters fits.
 const CURSOR_LENGTH_MAX: usize = 2_048;
 
@@ -23,6 +28,7 @@ const CURSOR_LENGTH_MAX: usize = 2_048;
 pub struct PageQuery {
     /// The most rows to answer; above 100 is taken as 100.
     #[param(minimum = 1, default = 20)]
+    #[serde(default, deserialize_with = "limit")]
     pub limit: Option<i64>,
     /// `next_cursor` of the page before.
     pub cursor: Option<String>,
@@ -47,7 +53,7 @@ impl List {
         Self(name_and_filters.into())
     }
 
-    /// The page that a caller asks for.
+    /// The page to read for what a caller asks for: one row more, which tells whether there is another page.
     ///
     /// # Errors
     /// `INVALID_QUERY` for a limit below 1, `INVALID_CURSOR` for a cursor that this list did not give out.
@@ -60,13 +66,22 @@ impl List {
             Some(Err(_)) => return Err(invalid_limit()),
         };
         let after = cursor.map(|cursor| self.key(cursor).ok_or(ProblemCode::InvalidCursor)).transpose()?;
-        Ok(Page { after, limit })
+        Ok(Page { after, limit: limit + 1 })
     }
 
-    /// The answer with these rows; `key` is that of the last one.
-    pub fn answer<Key: Serialize, T>(&self, page: &Page<Key>, data: Vec<T>, key: Option<Key>) -> ListResponse<T> {
-        let is_full = data.len() >= usize::try_from(page.limit).unwrap_or(usize::MAX);
-        ListResponse { next_cursor: key.filter(|_| is_full).map(|key| self.cursor(&key)), data }
+    /// The answer with the rows that were read of that page. The last row that a page may have is the one too many:
+    /// it is not told, but where it is there the list goes on.
+    pub fn answer<Row, Key: Serialize, T>(
+        &self,
+        limit: u32,
+        rows: &[Row],
+        key: impl Fn(&Row) -> Key,
+        show: impl Fn(&Row) -> T,
+    ) -> ListResponse<T> {
+        let told = usize::try_from(limit - 1).unwrap_or(usize::MAX).min(rows.len());
+        let (rows, rest) = rows.split_at(told);
+        let next_cursor = rows.last().filter(|_| !rest.is_empty()).map(|last| self.cursor(&key(last)));
+        ListResponse { data: rows.iter().map(show).collect(), next_cursor }
     }
 
     /// The checksum, over the list and its filters as well, and then the key.
@@ -86,6 +101,19 @@ impl List {
     }
 }
 
+/// A limit as it stands in a query; one that is too large to count is taken as the largest that can be.
+///
+/// # Errors
+/// When it is no whole number.
+pub fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let written = <Cow<'de, str>>::deserialize(deserializer)?;
+    match written.parse::<i64>() {
+        Ok(limit) => Ok(Some(limit)),
+        Err(error) if *error.kind() == IntErrorKind::PosOverflow => Ok(Some(i64::MAX)),
+        Err(_) => Err(D::Error::custom("invalid value: no whole number")),
+    }
+}
+
 fn invalid_limit() -> Problem {
     Problem::of_query(vec![Fault { pointer: "?limit".to_owned(), reason: Reason::OutOfRange }])
 }
@@ -101,7 +129,7 @@ mod tests {
         let list = List::new("orders of kim");
         let cursor = list.cursor(&("이름", 7_u64));
         let page: Page<(String, u64)> = list.page(None, Some(&cursor)).expect("its own cursor");
-        assert_eq!(page, Page { after: Some(("이름".to_owned(), 7)), limit: 20 });
+        assert_eq!(page, Page { after: Some(("이름".to_owned(), 7)), limit: 21 });
     }
 
     #[test]
@@ -144,14 +172,18 @@ mod tests {
     #[case(Some(i64::MIN), None)]
     fn limits_are_one_to_a_hundred(#[case] limit: Option<i64>, #[case] expected: Option<u32>) {
         let page: Result<Page<u64>, Problem> = List::new("orders").page(limit, None);
-        assert_eq!(page.map(|page| page.limit).ok(), expected);
+        assert_eq!(page.map(|page| page.limit - 1).ok(), expected);
     }
 
     #[test]
     fn the_last_page_has_no_cursor() {
         let list = List::new("orders");
-        let page = Page { after: None, limit: 2 };
-        assert!(list.answer(&page, vec!["a", "b"], Some(2_u64)).next_cursor.is_some());
-        assert!(list.answer(&page, vec!["a"], Some(1_u64)).next_cursor.is_none());
+        let page: Page<u64> = list.page(Some(2), None).expect("a page");
+        let answer = |rows: &[u64]| list.answer(page.limit, rows, |row| *row, |row| *row);
+        assert_eq!(answer(&[1, 2, 3]).data, [1, 2]);
+        assert_eq!(answer(&[1, 2, 3]).next_cursor, Some(list.cursor(&2_u64)));
+        assert_eq!(answer(&[1, 2]).data, [1, 2]);
+        assert_eq!(answer(&[1, 2]).next_cursor, None);
+        assert_eq!(answer(&[]).next_cursor, None);
     }
 }

@@ -79,9 +79,8 @@ async fn list_point_entries(
     let list = List::new(format!("point entries of {user_id}"));
     let page: Page<u64> = list.page(limit, cursor.as_deref())?;
     let entries = deadline.read(shop.queries.points.entries(&user_id, &page)).await?;
-    let last = entries.last().map(|entry| entry.sequence);
-    let data = entries.iter().map(|entry| PointEntryResponse::of(entry, currency)).collect();
-    let answer = list.answer(&page, data, last);
+    let show = |entry: &PointEntry| PointEntryResponse::of(entry, currency);
+    let answer = list.answer(page.limit, &entries, |entry| entry.sequence, show);
     Ok(Json(PointEntriesResponse { data: answer.data, next_cursor: answer.next_cursor, currency: currency.code() }))
 }
 

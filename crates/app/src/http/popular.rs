@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use jangteo_domain::page::LIMIT_MAX;
+use crate::http::page::LIMIT_MAX;
 use jangteo_domain::product::ProductListing;
 use jangteo_domain::time::Date;
 use jangteo_domain::{Queries, ShopCalendar, StoreError};

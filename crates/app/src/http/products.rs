@@ -23,7 +23,7 @@ use crate::http::Shop;
 use crate::http::amount::{AmountText, Time, WrittenAmount};
 use crate::http::caller::Anybody;
 use crate::http::edge::Deadline;
-use crate::http::page::{List, ListResponse};
+use crate::http::page::{self, List, ListResponse};
 use crate::http::path::InPath;
 use crate::http::popular::DAYS_DEFAULT;
 use crate::http::query::InQuery;
@@ -105,9 +105,8 @@ pub async fn list(
     };
     let domain_page = Page { after: after.map(|(key, _)| key), limit };
     let rows = deadline.read(shop.queries.products.list(&filter, &domain_page)).await?;
-    let last = rows.last().map(|(_, key)| (key.clone(), since));
-    let data = rows.iter().map(|(listing, _)| ProductResponse::of_listing(listing, currency)).collect();
-    Ok(Json(list.answer(&Page { after: None, limit }, data, last)))
+    let show = |(listing, _): &(ProductListing, ProductKey)| ProductResponse::of_listing(listing, currency);
+    Ok(Json(list.answer(limit, &rows, |(_, key)| (key.clone(), since), show)))
 }
 
 /// The first of the days that the popular products are counted over.
@@ -144,6 +143,7 @@ pub struct ProductsQuery {
     sort: SortName,
     /// The most rows to answer; above 100 is taken as 100.
     #[param(minimum = 1, default = 20)]
+    #[serde(default, deserialize_with = "page::limit")]
     limit: Option<i64>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,

@@ -76,8 +76,7 @@ async fn list_stock_movements(
     if movements.is_empty() && deadline.read(shop.queries.products.find(product_id)).await?.is_none() {
         return Err(Problem::new(ProblemCode::ProductNotFound).with("product_id", product_id.to_string()));
     }
-    let last = movements.last().map(|movement| movement.sequence);
-    Ok(Json(list.answer(&page, movements.iter().map(StockMovementResponse::of).collect(), last)))
+    Ok(Json(list.answer(page.limit, &movements, |movement| movement.sequence, StockMovementResponse::of)))
 }
 
 #[derive(Deserialize, ToSchema)]
