@@ -22,6 +22,8 @@ mod charge_points;
 mod create_campaign;
 mod create_product;
 mod expire_order;
+#[cfg(test)]
+mod histories;
 mod issue_coupon;
 mod pay_order;
 mod place_order;

@@ -309,15 +309,27 @@ impl WorkingSet {
             || self.accounts.is_changed())
     }
 
-    /// Writes what changed, each row once.
+    /// Writes what changed, each row once: first the rows that others refer to, then those that refer to them, so that
+    /// no foreign key points to a row that is still to come; last what is written once and never changed.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn save(&self, unit_of_work: &mut dyn UnitOfWork) -> Result<(), StoreError> {
+        self.save_products(unit_of_work).await?;
+        self.save_campaigns(unit_of_work).await?;
+        self.save_accounts(unit_of_work).await?;
         self.save_orders(unit_of_work).await?;
         self.save_coupons(unit_of_work).await?;
-        self.save_products(unit_of_work).await?;
-        self.save_points(unit_of_work).await?;
+        self.append(unit_of_work).await
+    }
+
+    async fn append(&self, unit_of_work: &mut dyn UnitOfWork) -> Result<(), StoreError> {
+        if !self.stock_movements.is_empty() {
+            unit_of_work.stocks().append_movements(&self.stock_movements).await?;
+        }
+        if !self.point_entries.is_empty() {
+            unit_of_work.points().append_entries(&self.point_entries).await?;
+        }
         if !self.payments.is_empty() {
             unit_of_work.payments().insert_many(&self.payments).await?;
         }
@@ -350,7 +362,7 @@ impl WorkingSet {
         Ok(())
     }
 
-    async fn save_coupons(&self, unit_of_work: &mut dyn UnitOfWork) -> Result<(), StoreError> {
+    async fn save_campaigns(&self, unit_of_work: &mut dyn UnitOfWork) -> Result<(), StoreError> {
         let (new, changed) = (self.campaigns.new_rows(), self.campaigns.changed_rows());
         if !new.is_empty() {
             unit_of_work.coupons().insert_campaigns(&new).await?;
@@ -358,6 +370,10 @@ impl WorkingSet {
         if !changed.is_empty() {
             unit_of_work.coupons().save_campaigns(&changed).await?;
         }
+        Ok(())
+    }
+
+    async fn save_coupons(&self, unit_of_work: &mut dyn UnitOfWork) -> Result<(), StoreError> {
         let (new, changed) = (self.coupons.new_rows(), self.coupons.changed_rows());
         if !new.is_empty() {
             unit_of_work.coupons().insert_many(&new).await?;
@@ -383,19 +399,13 @@ impl WorkingSet {
         if !changed.is_empty() {
             unit_of_work.stocks().save_many(&changed).await?;
         }
-        if !self.stock_movements.is_empty() {
-            unit_of_work.stocks().append_movements(&self.stock_movements).await?;
-        }
         Ok(())
     }
 
-    async fn save_points(&self, unit_of_work: &mut dyn UnitOfWork) -> Result<(), StoreError> {
+    async fn save_accounts(&self, unit_of_work: &mut dyn UnitOfWork) -> Result<(), StoreError> {
         let changed = self.accounts.changed_rows();
         if !changed.is_empty() {
             unit_of_work.points().save_many(&changed).await?;
-        }
-        if !self.point_entries.is_empty() {
-            unit_of_work.points().append_entries(&self.point_entries).await?;
         }
         Ok(())
     }

@@ -487,17 +487,17 @@ async fn rows_are_locked_and_written_in_one_order() {
     then!(point_rows.expect_lock_many(eq(BTreeSet::from([kim.clone(), lee.clone()]))) => vec![account(&kim, 0), account(&lee, 99)]);
     unit.expect_now().times(1).in_sequence(&mut steps).returning(|| Ok(NOON));
 
-    then!(orders.expect_insert_many(always()) => ());
-    then!(orders.expect_save_many(always()) => ());
-    then!(orders.expect_save_lines(always()) => ());
-    then!(coupons.expect_save_campaigns(always()) => ());
-    then!(coupons.expect_insert_many(always()) => ());
-    then!(coupons.expect_save_many(always()) => ());
     then!(products.expect_insert_many(always()) => ());
     then!(stocks.expect_insert_many(always()) => ());
     then!(stocks.expect_save_many(always()) => ());
-    then!(stocks.expect_append_movements(always()) => ());
+    then!(coupons.expect_save_campaigns(always()) => ());
     then!(point_rows.expect_save_many(always()) => ());
+    then!(orders.expect_insert_many(always()) => ());
+    then!(orders.expect_save_many(always()) => ());
+    then!(orders.expect_save_lines(always()) => ());
+    then!(coupons.expect_insert_many(always()) => ());
+    then!(coupons.expect_save_many(always()) => ());
+    then!(stocks.expect_append_movements(always()) => ());
     then!(point_rows.expect_append_entries(always()) => ());
     then!(payments.expect_insert_many(always()) => ());
     then!(sales.expect_add_many(always()) => ());

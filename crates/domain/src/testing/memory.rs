@@ -21,8 +21,10 @@ use crate::id::BatchId;
 use crate::idempotency::IdempotencyRecord;
 use crate::outbox::OutboxEvent;
 use crate::payment::{Payment, Refund};
+use crate::point::PointAccount;
 use crate::queries::Queries;
 use crate::store_error::StoreError;
+use crate::testing::contract::{Concurrency, StoreHarness, StoredEvent};
 use crate::testing::fixtures::NOON;
 use crate::time::Timestamp;
 use crate::unit_of_work::{UnitOfWork, UnitOfWorkFactory};
@@ -39,6 +41,7 @@ struct Shared {
     writer: Arc<futures_util::lock::Mutex<()>>,
     committed: Mutex<Tables>,
     clock: Mutex<Timestamp>,
+    commits: AtomicU64,
     /// How often the connections were broken; a unit of work that began before the last time is broken.
     breaks: AtomicU64,
 }
@@ -49,6 +52,7 @@ impl Default for Shared {
             writer: Arc::default(),
             committed: Mutex::default(),
             clock: Mutex::new(NOON),
+            commits: AtomicU64::default(),
             breaks: AtomicU64::default(),
         }
     }
@@ -121,9 +125,59 @@ impl MemoryStore {
         self.committed().answered.values().cloned().collect()
     }
 
+    /// How many units of work were committed.
+    pub fn commits(&self) -> u64 {
+        self.0.commits.load(Ordering::SeqCst)
+    }
+
+    /// All that is stored now, to be compared with what is stored at another time, or in another store.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut tables = self.committed();
+        tables.markers = Arc::default();
+        Arc::make_mut(&mut tables.accounts).retain(|id, account| *account != PointAccount::empty(id.clone()));
+        Snapshot(tables)
+    }
+
     /// What was committed so far; later commits do not show in it.
     fn committed(&self) -> Tables {
         locked(&self.0.committed).clone()
+    }
+}
+
+/// All that a [`MemoryStore`] stored at some time, but for what says nothing: the markers of transactions, and accounts
+/// that were made and never used.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Snapshot(Tables);
+
+#[async_trait]
+impl StoreHarness for MemoryStore {
+    fn factory(&self) -> Arc<dyn UnitOfWorkFactory> {
+        self.factory()
+    }
+
+    fn queries(&self) -> Queries {
+        self.queries()
+    }
+
+    fn concurrency(&self) -> Concurrency {
+        Concurrency::SingleWriter
+    }
+
+    async fn break_connections(&self) -> bool {
+        self.break_connections();
+        true
+    }
+
+    async fn payments(&self) -> Vec<Payment> {
+        self.payments()
+    }
+
+    async fn refunds(&self) -> Vec<Refund> {
+        self.refunds()
+    }
+
+    async fn outbox_events(&self) -> Vec<StoredEvent> {
+        self.outbox_events().iter().map(StoredEvent::from).collect()
     }
 }
 

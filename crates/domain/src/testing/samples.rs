@@ -21,8 +21,8 @@ use crate::time::{Date, Timestamp};
 
 /// Every reply and every refusal that there is, with fields that are there and fields that are not.
 pub fn outcomes(ids: &dyn IdSource) -> Vec<Outcome> {
-    let replies = replies(ids).into_iter().map(Ok);
-    replies.chain(refusals(ids).into_iter().map(Err)).collect()
+    let refusals = refusals(ids).into_iter().map(Err);
+    refusals.chain(replies(ids).into_iter().map(Ok)).collect()
 }
 
 /// Every reply.

@@ -121,7 +121,7 @@ pub async fn locking_answers_existing_rows_in_order(harness: &dyn StoreHarness) 
         look(harness, async |unit| {
             assert_eq!(rows.lock(unit, lockable, &[2, 1, 0]).await?, [0, 1], "{lockable:?}");
             assert_eq!(rows.lock(unit, lockable, &[1]).await?, [1], "{lockable:?}");
-            assert_eq!(rows.lock(unit, lockable, &[2]).await?, [0; 0], "{lockable:?}");
+            assert!(rows.lock(unit, lockable, &[2]).await?.is_empty(), "{lockable:?}");
             Ok(())
         })
         .await?;

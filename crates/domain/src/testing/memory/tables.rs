@@ -22,7 +22,7 @@ use crate::time::Date;
 pub(super) type Table<Key, Row> = Arc<BTreeMap<Key, Row>>;
 
 /// Everything that is stored.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub(super) struct Tables {
     pub accounts: Table<UserId, PointAccount>,
     pub entries: Table<(UserId, u64), PointEntry>,

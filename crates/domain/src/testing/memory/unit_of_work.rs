@@ -126,6 +126,7 @@ impl UnitOfWork for MemoryUnitOfWork {
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {
         self.check_usable()?;
         *locked(&self.store.0.committed) = self.tables.clone();
+        self.store.0.commits.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
 }

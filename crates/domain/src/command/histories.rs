@@ -1,0 +1,601 @@
+//! Properties that hold of whatever happens in a shop, in whatever order, in batches of whatever size.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+use time::Duration;
+use uuid::Uuid;
+
+use crate::batch::{Answer, BatchExecutor, Request};
+use crate::command::scene::Scene;
+use crate::command::{
+    Actor, AdjustStock, CancelOrder, ChangeCampaign, ChangeProduct, ChargePoints, Command, CouponChoice,
+    CreateCampaign, CreateProduct, ExpireOrder, IssueCoupon, Outcome, PayOrder, PlaceOrder, ProductChange,
+    RevokeCoupon,
+};
+use crate::coupon::{CampaignDetails, CouponTerms, Validity};
+use crate::id::{CampaignId, CouponId, OrderId, ProductId, UserId};
+use crate::idempotency::{Fingerprint, IdempotencyClaim, RequestKey};
+use crate::money::Money;
+use crate::order::{Order, OrderStatus};
+use crate::page::Page;
+use crate::point::EntryKind;
+use crate::product::ProductStatus;
+use crate::rules::ShopRules;
+use crate::stock::MovementKind;
+use crate::store_error::StoreError;
+use crate::testing::contract::{Participants, assert_books_agree};
+use crate::testing::fixtures::{
+    NOON, admin, campaign_details, customer, fixed, order_lines, percent, positive, product_details, text, user, won,
+};
+use crate::testing::{MemoryStore, NoBackoff, SequentialIds, rules};
+
+const USERS: usize = 3;
+const PRODUCTS: usize = 3;
+const CAMPAIGNS: usize = 3;
+
+/// What somebody tries. An order or a coupon is one of those that were asked for before, whether they were got or not.
+#[derive(Clone, Debug)]
+enum Attempt {
+    Charge { user: usize, amount: i64 },
+    AdjustStock { product: usize, quantity: i32 },
+    ChangeProduct { product: usize, price: i64, status: ProductStatus },
+    ChangeCampaign { campaign: usize, quantity: u32 },
+    Issue { campaign: usize, user: usize },
+    Revoke { coupon: Index },
+    Place { user: usize, lines: Vec<(usize, u32)>, expected_total: Option<i64> },
+    Pay { order: Index, who: Who, coupon: Choice },
+    Cancel { order: Index, who: Who },
+    Expire { order: Index },
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Who {
+    Owner,
+    BackOffice,
+    User(usize),
+}
+
+#[derive(Clone, Debug)]
+enum Choice {
+    None,
+    Best,
+    Named(Index),
+}
+
+/// Something that happens in a shop.
+#[derive(Clone, Debug)]
+enum Step {
+    Try(Attempt),
+    /// Time passes.
+    Wait(Duration),
+}
+
+fn any_attempt() -> impl Strategy<Value = Attempt> {
+    let any_choice = prop_oneof![
+        1 => Just(Choice::None),
+        3 => Just(Choice::Best),
+        3 => any::<Index>().prop_map(Choice::Named),
+    ];
+    let any_status = prop::sample::select(vec![ProductStatus::OnSale, ProductStatus::OnSale, ProductStatus::Hidden]);
+    let any_who =
+        || prop_oneof![8 => Just(Who::Owner), 1 => Just(Who::BackOffice), 1 => (0..USERS).prop_map(Who::User)];
+    let any_lines = prop::collection::vec((0..PRODUCTS, 1_u32..6), 1..4);
+    prop_oneof![
+        4 => (0..USERS, 1_i64..7_000).prop_map(|(user, amount)| Attempt::Charge { user, amount }),
+        3 => (0..PRODUCTS, -9_i32..20).prop_map(|(product, quantity)| Attempt::AdjustStock { product, quantity }),
+        1 => (0..PRODUCTS, 0_i64..900, any_status)
+            .prop_map(|(product, price, status)| Attempt::ChangeProduct { product, price, status }),
+        1 => (0..CAMPAIGNS, 0_u32..5).prop_map(|(campaign, quantity)| Attempt::ChangeCampaign { campaign, quantity }),
+        7 => (0..CAMPAIGNS, 0..USERS).prop_map(|(campaign, user)| Attempt::Issue { campaign, user }),
+        1 => any::<Index>().prop_map(|coupon| Attempt::Revoke { coupon }),
+        5 => (0..USERS, any_lines, prop::option::weighted(0.1, 0_i64..2_000))
+            .prop_map(|(user, lines, expected_total)| Attempt::Place { user, lines, expected_total }),
+        9 => (any::<Index>(), any_who(), any_choice)
+            .prop_map(|(order, who, coupon)| Attempt::Pay { order, who, coupon }),
+        3 => (any::<Index>(), any_who()).prop_map(|(order, who)| Attempt::Cancel { order, who }),
+        3 => any::<Index>().prop_map(|order| Attempt::Expire { order }),
+    ]
+}
+
+fn any_history() -> impl Strategy<Value = Vec<Step>> {
+    let any_wait = (2_i64..9).prop_map(|minutes| Step::Wait(Duration::minutes(minutes)));
+    let any_step = prop_oneof![14 => any_attempt().prop_map(Step::Try), 1 => any_wait];
+    prop::collection::vec(any_step, 0..80)
+}
+
+/// Ids of what the attempts make, far from those that the shop makes.
+fn made<Id: From<Uuid>>(kind: u64, number: usize) -> Id {
+    SequentialIds::id((kind << 40) + u64::try_from(number).expect("a small number")).into()
+}
+
+fn product_id(number: usize) -> ProductId {
+    made(1, number)
+}
+
+fn campaign_id(number: usize) -> CampaignId {
+    made(2, number)
+}
+
+fn coupon_id(attempt: usize) -> CouponId {
+    made(3, attempt)
+}
+
+fn order_id(attempt: usize) -> OrderId {
+    made(4, attempt)
+}
+
+fn user_id(number: usize) -> UserId {
+    user(&format!("user-{number}"))
+}
+
+fn participants() -> Participants {
+    Participants {
+        users: (0..USERS).map(user_id).collect(),
+        products: (0..PRODUCTS).map(product_id).collect(),
+        campaigns: (0..CAMPAIGNS).map(campaign_id).collect(),
+    }
+}
+
+/// Limits that are met often.
+fn tight_rules() -> ShopRules {
+    ShopRules { charge_max: won(6_000), balance_max: won(9_000), open_orders_max: 2, ..rules() }
+}
+
+fn campaigns() -> [CampaignDetails; CAMPAIGNS] {
+    let terms = |discount| CouponTerms { min_order_amount: Some(positive(700)), ..campaign_details(discount, 1).terms };
+    let short = CampaignDetails { validity: Validity::Days(1), ..campaign_details(percent(33), 3) };
+    [
+        campaign_details(fixed(450), 2),
+        short,
+        CampaignDetails {
+            terms: terms(percent(7)),
+            validity: Validity::Until(NOON.saturating_add(Duration::minutes(25))),
+            ..campaign_details(fixed(1), 2)
+        },
+    ]
+}
+
+/// The commands that open the shop.
+fn opening() -> Vec<Command> {
+    let product = |number: usize| {
+        let price = 222 * i64::try_from(number).expect("a small number");
+        let product_id = product_id(number);
+        let create = CreateProduct { product_id, details: product_details("lamp", price) };
+        let adjust = AdjustStock { product_id, quantity: 10, reason: text("delivery") };
+        [Command::CreateProduct(create), Command::AdjustStock(adjust)]
+    };
+    let campaign = |(number, details)| {
+        let campaign_id = campaign_id(number);
+        Command::CreateCampaign(CreateCampaign { campaign_id, details })
+    };
+    (0..PRODUCTS).flat_map(product).chain((0..).zip(campaigns()).map(campaign)).collect()
+}
+
+/// Who asked for an order, and who for a coupon, by the places in a history at which they did.
+struct Makers {
+    orders: BTreeMap<usize, UserId>,
+    coupons: BTreeMap<usize, UserId>,
+}
+
+impl Makers {
+    fn of(history: &[Step]) -> Self {
+        let mut makers = Self { orders: BTreeMap::new(), coupons: BTreeMap::new() };
+        for (place, step) in history.iter().enumerate() {
+            match step {
+                Step::Try(Attempt::Place { user, .. }) => makers.orders.insert(place, user_id(*user)),
+                Step::Try(Attempt::Issue { user, .. }) => makers.coupons.insert(place, user_id(*user)),
+                Step::Try(_) | Step::Wait(_) => None,
+            };
+        }
+        makers
+    }
+
+    /// One of the places before this one; this very place, at which nothing is made, where there is none.
+    fn earlier(makers: &BTreeMap<usize, UserId>, place: usize, index: &Index) -> usize {
+        let earlier: Vec<_> = makers.range(..place).map(|(place, _)| *place).collect();
+        if earlier.is_empty() { place } else { *index.get(&earlier) }
+    }
+
+    fn order(&self, place: usize, index: &Index) -> OrderId {
+        order_id(Self::earlier(&self.orders, place, index))
+    }
+
+    fn coupon(&self, place: usize, index: &Index) -> CouponId {
+        coupon_id(Self::earlier(&self.coupons, place, index))
+    }
+
+    fn actor(&self, place: usize, order: &Index, who: Who) -> Actor {
+        let owner = self.orders.get(&Self::earlier(&self.orders, place, order));
+        match who {
+            Who::Owner => customer(owner.unwrap_or(&user_id(0))),
+            Who::BackOffice => admin(),
+            Who::User(number) => customer(&user_id(number)),
+        }
+    }
+
+    fn command(&self, place: usize, attempt: &Attempt) -> Command {
+        match attempt {
+            Attempt::Charge { user, amount } => {
+                Command::ChargePoints(ChargePoints { user_id: user_id(*user), amount: positive(*amount) })
+            }
+            Attempt::AdjustStock { product, quantity } => Command::AdjustStock(AdjustStock {
+                product_id: product_id(*product),
+                quantity: *quantity,
+                reason: text("counted"),
+            }),
+            Attempt::ChangeProduct { product, price, status } => {
+                let price = Some(product_details("lamp", *price).price);
+                let change = ProductChange { price, status: Some(*status), ..ProductChange::default() };
+                Command::ChangeProduct(ChangeProduct { product_id: product_id(*product), change })
+            }
+            Attempt::ChangeCampaign { campaign, quantity } => Command::ChangeCampaign(ChangeCampaign {
+                campaign_id: campaign_id(*campaign),
+                quantity: Some(*quantity),
+                issue_closes_at: None,
+            }),
+            Attempt::Issue { campaign, user } => Command::IssueCoupon(IssueCoupon {
+                coupon_id: coupon_id(place),
+                campaign_id: campaign_id(*campaign),
+                user_id: user_id(*user),
+            }),
+            Attempt::Revoke { coupon } => Command::RevokeCoupon(RevokeCoupon { coupon_id: self.coupon(place, coupon) }),
+            Attempt::Place { user, lines, expected_total } => {
+                let lines: Vec<_> = lines.iter().map(|(product, quantity)| (product_id(*product), *quantity)).collect();
+                Command::PlaceOrder(PlaceOrder {
+                    order_id: order_id(place),
+                    user_id: user_id(*user),
+                    lines: order_lines(&lines),
+                    expected_total: expected_total.map(won),
+                })
+            }
+            Attempt::Pay { order, who, coupon } => Command::PayOrder(PayOrder {
+                order_id: self.order(place, order),
+                actor: self.actor(place, order, *who),
+                coupon: match coupon {
+                    Choice::None => CouponChoice::None,
+                    Choice::Best => CouponChoice::Best,
+                    Choice::Named(index) => CouponChoice::Named(self.coupon(place, index)),
+                },
+            }),
+            Attempt::Cancel { order, who } => Command::CancelOrder(CancelOrder {
+                order_id: self.order(place, order),
+                actor: self.actor(place, order, *who),
+            }),
+            Attempt::Expire { order } => Command::ExpireOrder(ExpireOrder { order_id: self.order(place, order) }),
+        }
+    }
+}
+
+/// Commands that come before the clock moves by so much.
+type Act = (Vec<Command>, Duration);
+
+/// The history as commands, cut where time passes.
+fn acts(history: &[Step]) -> Vec<Act> {
+    let makers = Makers::of(history);
+    let mut acts = vec![(opening(), Duration::ZERO)];
+    for (place, step) in history.iter().enumerate() {
+        let last = acts.last_mut().expect("there is always one");
+        match step {
+            Step::Try(attempt) => last.0.push(makers.command(place, attempt)),
+            Step::Wait(duration) => {
+                last.1 = *duration;
+                acts.push((vec![], Duration::ZERO));
+            }
+        }
+    }
+    acts
+}
+
+/// Whether an order may come from one status to the other.
+fn moves_forward(from: OrderStatus, to: OrderStatus) -> bool {
+    match from {
+        OrderStatus::PendingPayment => true,
+        OrderStatus::Paid | OrderStatus::PartiallyRefunded => matches!(to, OrderStatus::Paid | OrderStatus::Refunded),
+        OrderStatus::Expired | OrderStatus::Cancelled | OrderStatus::Refunded => from == to,
+    }
+}
+
+fn sum(amounts: impl IntoIterator<Item = Money>) -> Money {
+    Money::checked_sum(amounts).expect("in range")
+}
+
+/// Asserts what holds of the rows of a shop at any time.
+fn assert_conserved(scene: &Scene, orders: &[OrderId], users: &[UserId]) {
+    let written = scene.set.written();
+    let moved = |kind| sum(written.point_entries.iter().filter(|entry| entry.kind == kind).map(|entry| entry.amount));
+    let balances: Vec<_> = users.iter().map(|user| scene.balance(user)).collect();
+    assert!(balances.iter().all(|balance| !balance.is_negative()));
+    let trail = [EntryKind::Charge, EntryKind::Payment, EntryKind::Refund].map(moved);
+    assert_eq!(sum(balances), sum(trail), "charges less payments plus refunds are the balances");
+    assert_eq!(trail[1].negated(), sum(written.payments.iter().map(|payment| payment.amount)));
+    assert_eq!(trail[2], sum(written.refunds.iter().map(|refund| refund.amount)));
+
+    let orders: Vec<&Order> = orders.iter().filter_map(|id| scene.set.order(*id)).collect();
+    for product_id in (0..PRODUCTS).map(product_id) {
+        let of_product = written.stock_movements.iter().filter(|movement| movement.product_id == product_id);
+        let adjusted = of_product.filter(|movement| movement.kind == MovementKind::Adjustment);
+        let came: i64 = adjusted.map(|movement| movement.quantity).sum();
+        let held_or_sold =
+            orders.iter().filter(|order| matches!(order.status, OrderStatus::PendingPayment | OrderStatus::Paid));
+        let lines = held_or_sold.flat_map(|order| &order.lines).filter(|line| line.product_id == product_id);
+        let gone: i64 = lines.map(|line| i64::from(line.quantity)).sum();
+        assert_eq!(i64::from(scene.available(product_id)), came - gone);
+    }
+    for id in (0..CAMPAIGNS).map(campaign_id) {
+        let campaign = scene.set.campaign(id).expect("it was opened with");
+        assert!(campaign.issued <= campaign.details.quantity);
+        let coupons = users.iter().flat_map(|user| scene.set.coupons_of(user));
+        let issued = coupons.filter(|coupon| coupon.campaign_id == id).count();
+        assert_eq!(usize::try_from(campaign.issued), Ok(issued));
+    }
+    for user in users {
+        let open = orders.iter().filter(|order| order.user_id == *user && order.status == OrderStatus::PendingPayment);
+        let open = u32::try_from(open.count()).expect("few orders");
+        assert_eq!(scene.open_orders(user), open);
+        assert!(open <= scene.rules.open_orders_max);
+    }
+}
+
+/// What is stored and what was answered, written out, with all that may differ between two ways to the same end taken
+/// out: each id that the shop made is replaced by its rank, as a transaction draws one of its own from the same source,
+/// and the hashes of the ledger, which follow from the ids, are left away. That they chain is checked elsewhere.
+fn without_chance(store: &MemoryStore, answers: &[Answer]) -> String {
+    let text = format!("{:#?}\n{answers:#?}", store.snapshot());
+    let mut parts = text.split("hash: [");
+    let first = parts.next().unwrap_or_default().to_owned();
+    let text = parts.fold(first, |text, part| text + part.split_once(']').expect("a list ends").1);
+
+    let is_made_by_shop = |id: &Uuid| id.as_u128() & u128::from(u64::MAX >> 2) < 1 << 40;
+    let ids_in = |text: &str| -> BTreeSet<Uuid> {
+        let words = text.split(|c: char| !c.is_ascii_hexdigit() && c != '-').filter(|word| word.len() == 36);
+        words.filter_map(|word| Uuid::parse_str(word).ok()).filter(is_made_by_shop).collect()
+    };
+    let ranks = (0..).zip(ids_in(&text));
+    ranks.fold(text, |text, (rank, id): (u32, _)| text.replace(&id.to_string(), &format!("#{rank}")))
+}
+
+/// A shop on a store in memory.
+struct Shop {
+    store: MemoryStore,
+    executor: BatchExecutor,
+}
+
+impl Shop {
+    fn new() -> Self {
+        let store = MemoryStore::new();
+        let executor = BatchExecutor {
+            factory: store.factory(),
+            rules: Arc::new(tight_rules()),
+            ids: Arc::new(SequentialIds::new()),
+            backoff: Arc::new(NoBackoff),
+        };
+        Self { store, executor }
+    }
+
+    /// Runs requests as one batch.
+    async fn run(&self, requests: &[Request]) -> Vec<Answer> {
+        let commits = self.store.commits();
+        let answers = self.executor.execute(requests).await;
+        assert!(self.store.commits() - commits <= 1, "a batch is one transaction");
+        answers.into_iter().map(|answer| answer.expect("the store works")).collect()
+    }
+
+    /// Runs a history in batches of the sizes given, in turn; a batch ends where time passes.
+    async fn play(&self, acts: &[Act], sizes: &[usize]) -> Vec<Answer> {
+        let mut sizes = sizes.iter().copied().cycle();
+        let mut answers = vec![];
+        for (commands, duration) in acts {
+            let mut rest = &commands.iter().cloned().map(request).collect::<Vec<_>>()[..];
+            while !rest.is_empty() {
+                let (batch, later) = rest.split_at(sizes.next().expect("a cycle").clamp(1, rest.len()));
+                answers.extend(self.run(batch).await);
+                rest = later;
+            }
+            self.store.advance(*duration);
+        }
+        answers
+    }
+}
+
+fn request(command: Command) -> Request {
+    Request { command, idempotency: None }
+}
+
+fn wait<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(work)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    /// On the rows alone: after each command value is conserved, limits hold, orders have only moved forward, and
+    /// (asserted by the scene) a refused command has changed nothing.
+    #[test]
+    fn value_is_conserved_after_every_command(history in any_history()) {
+        let mut scene = Scene::new();
+        scene.rules = tight_rules();
+        let users: Vec<_> = (0..USERS).map(user_id).collect();
+        for user in &users {
+            scene.set.ensure_account(user);
+        }
+        let orders: Vec<_> = (0..history.len()).map(order_id).collect();
+        let mut statuses: BTreeMap<OrderId, OrderStatus> = BTreeMap::new();
+        let acts = acts(&history);
+        let mut opened = opening().len();
+        for (commands, duration) in acts {
+            for command in commands {
+                let _: Outcome = scene.decide(command);
+                if opened > 1 {
+                    opened -= 1; // The shop is not open before all of it is there.
+                    continue;
+                }
+                assert_conserved(&scene, &orders, &users);
+                for order in orders.iter().filter_map(|id| scene.set.order(*id)) {
+                    let before = statuses.insert(order.id, order.status).unwrap_or(OrderStatus::PendingPayment);
+                    prop_assert!(moves_forward(before, order.status), "{before:?} to {:?}", order.status);
+                }
+            }
+            scene.advance(duration);
+        }
+    }
+
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// However a history is cut into batches, every answer and every row is the same.
+    #[test]
+    fn batches_of_any_size_come_to_the_same(history in any_history(), sizes in prop::collection::vec(1_usize..20, 1..6)) {
+        wait(async {
+            let acts = acts(&history);
+            let [one_by_one, cut, whole] = [(); 3].map(|()| Shop::new());
+            let answers = one_by_one.play(&acts, &[1]).await;
+            let expected = without_chance(&one_by_one.store, &answers);
+            for (shop, sizes) in [(&cut, &sizes[..]), (&whole, &[usize::MAX])] {
+                let answers = shop.play(&acts, sizes).await;
+                prop_assert_eq!(without_chance(&shop.store, &answers), expected.as_str());
+            }
+            Ok(())
+        })?;
+    }
+
+    /// In the store a refused command changes nothing, and the books agree after every batch.
+    #[test]
+    fn the_books_agree_after_every_batch(history in any_history(), size in 1_usize..20) {
+        wait(async {
+            let shop = Shop::new();
+            let mut opened = false;
+            for (commands, duration) in acts(&history) {
+                let requests: Vec<_> = commands.into_iter().map(request).collect();
+                for batch in requests.chunks(if opened { size } else { usize::MAX }) {
+                    opened = true;
+                    let before = shop.store.snapshot();
+                    let answers = shop.run(batch).await;
+                    if answers.iter().all(|answer| matches!(answer, Answer::Decided(Err(_)))) {
+                        prop_assert_eq!(shop.store.snapshot(), before);
+                    }
+                    assert_books_of_shop_agree(&shop.store).await;
+                }
+                shop.store.advance(duration);
+            }
+            Ok(())
+        })?;
+    }
+
+    /// Every request is sent with a key, and then all of them again, in any cut: nothing happens, and every answer is
+    /// the one before, unless it was that something is not there.
+    #[test]
+    fn a_repeated_history_has_no_second_effect(history in any_history(), size in 1_usize..20, again in 1_usize..20) {
+        wait(async {
+            let shop = Shop::new();
+            let commands = acts(&history).into_iter().flat_map(|(commands, _)| commands);
+            let requests: Vec<_> = (0_u128..).zip(commands).map(|(key, command)| {
+                let claim = IdempotencyClaim { key: RequestKey(key.to_be_bytes()), fingerprint: Fingerprint([1; 16]) };
+                Request { command, idempotency: Some(claim) }
+            }).collect();
+            let mut first = vec![];
+            for batch in requests.chunks(size) {
+                first.extend(shop.run(batch).await);
+            }
+            let kept: Vec<_> = requests.iter().zip(first).filter_map(|(request, answer)| match answer {
+                Answer::Decided(Err(refusal)) if refusal.is_not_found() => None,
+                Answer::Decided(outcome) => Some((request.clone(), Answer::Replayed(outcome))),
+                Answer::Replayed(_) | Answer::KeyReused => panic!("each request has a key of its own"),
+            }).collect();
+            let before = shop.store.snapshot();
+            for batch in kept.chunks(again) {
+                let (requests, expected): (Vec<_>, Vec<_>) = batch.iter().cloned().unzip();
+                prop_assert_eq!(shop.run(&requests).await, expected);
+            }
+            prop_assert_eq!(shop.store.snapshot(), before);
+            Ok(())
+        })?;
+    }
+
+    /// Whatever is answered is read back as it was written.
+    #[test]
+    fn every_outcome_is_read_back_as_it_was_written(history in any_history()) {
+        wait(async {
+            let shop = Shop::new();
+            for answer in shop.play(&acts(&history), &[usize::MAX]).await {
+                let Answer::Decided(outcome) = answer else { panic!("no key was sent") };
+                let written = serde_json::to_string(&outcome).expect("an outcome can be written");
+                prop_assert_eq!(serde_json::from_str::<Outcome>(&written).expect("and read"), outcome);
+            }
+            Ok(())
+        })?;
+    }
+}
+
+async fn assert_books_of_shop_agree(store: &MemoryStore) {
+    let result: Result<(), StoreError> = assert_books_agree(store, &participants()).await;
+    result.expect("the store works");
+}
+
+/// The generator reaches what the properties are about; otherwise they would hold of nothing.
+#[test]
+fn histories_reach_every_ending() {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+
+    let mut runner = TestRunner::deterministic();
+    let mut seen: BTreeMap<String, u32> = BTreeMap::new();
+    let mut see = |what: String| *seen.entry(what).or_default() += 1;
+    for _ in 0..150 {
+        let history = any_history().new_tree(&mut runner).expect("a history").current();
+        let shop = Shop::new();
+        let answers = wait(shop.play(&acts(&history), &[usize::MAX]));
+        for answer in answers {
+            match answer {
+                Answer::Decided(Ok(_)) => see("success".to_owned()),
+                Answer::Decided(Err(refusal)) => {
+                    see(format!("{refusal:?}").split([' ', '{']).next().unwrap_or_default().to_owned())
+                }
+                Answer::Replayed(_) | Answer::KeyReused => panic!("no key was sent"),
+            }
+        }
+        let page = || Page { after: None, limit: 100 };
+        for user in (0..USERS).map(user_id) {
+            let orders = wait(shop.store.queries().orders.of_user(&user, None, &page())).expect("the store works");
+            for order in orders.value {
+                let coupon = order.paid.as_ref().is_some_and(|paid| paid.coupon_id.is_some());
+                see(format!("{:?} {}", order.status, if coupon { "with a coupon" } else { "without a coupon" }));
+            }
+        }
+    }
+    for wanted in [
+        "success",
+        "Order(NotFound)",
+        "Order(NotDue)",
+        "Order(Expired)",
+        "Order(AlreadyCancelled)",
+        "Order(PriceChanged",
+        "Order(TooManyOpenOrders",
+        "Stock(OutOfStock",
+        "Product(NotOnSale",
+        "Payment(OrderAlreadyPaid)",
+        "Payment(OrderCancelled)",
+        "Payment(OrderExpired)",
+        "Point(InsufficientPoints",
+        "Point(ChargeLimitExceeded",
+        "Point(BalanceLimitExceeded",
+        "Coupon(AlreadyIssued)",
+        "Coupon(SoldOut)",
+        "Coupon(NotFound)",
+        "Coupon(NotUsable",
+        "Coupon(QuantityLowered",
+        "Paid with a coupon",
+        "Paid without a coupon",
+        "Refunded with a coupon",
+        "Refunded without a coupon",
+        "Expired without a coupon",
+        "Cancelled without a coupon",
+        "PendingPayment without a coupon",
+    ] {
+        assert!(seen.get(wanted).is_some_and(|count| *count >= 3), "{wanted} is hardly reached: {seen:#?}");
+    }
+}
