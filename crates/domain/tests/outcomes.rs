@@ -63,8 +63,8 @@ fn every_kind_of_answer_has_a_sample() {
     replies.sort_unstable();
     replies.dedup();
     refusals.sort_unstable();
-    assert!(replies.iter().copied().eq(1..=12), "{replies:?}");
-    assert!(refusals.iter().copied().eq(1..=28), "{refusals:?}");
+    assert!(replies.iter().copied().eq(1..=13), "{replies:?}");
+    assert!(refusals.iter().copied().eq(1..=30), "{refusals:?}");
 }
 
 fn reply_kind(reply: &Reply) -> u32 {
@@ -81,6 +81,7 @@ fn reply_kind(reply: &Reply) -> u32 {
         Reply::OrderPaid(_) => 10,
         Reply::OrderCancelled { .. } => 11,
         Reply::OrderExpired(_) => 12,
+        Reply::OrderRefunded { .. } => 13,
     }
 }
 
@@ -114,5 +115,7 @@ fn refusal_kind(refusal: &Refusal) -> u32 {
         Refusal::Payment(PaymentRefusal::OrderAlreadyPaid) => 26,
         Refusal::Payment(PaymentRefusal::OrderCancelled) => 27,
         Refusal::Payment(PaymentRefusal::OrderExpired) => 28,
+        Refusal::Order(OrderRefusal::NotPaid) => 29,
+        Refusal::Order(OrderRefusal::RefundTooLarge { .. }) => 30,
     }
 }

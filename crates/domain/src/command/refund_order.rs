@@ -97,3 +97,6 @@ impl RefundTerms {
         Ok((refund, order_after, events))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,10 +5,10 @@ use crate::coupon::{
     CampaignDetails, Coupon, CouponCampaign, CouponRefusal, CouponState, CouponTerms, Discount, NotUsableReason,
     Percent, Validity,
 };
-use crate::id::{IdSource, OrderId};
+use crate::id::{IdSource, OrderId, ProductId, RefundId};
 use crate::money::Money;
-use crate::order::{Order, OrderRefusal, OrderStatus, PaidTerms};
-use crate::payment::{Payment, PaymentRefusal};
+use crate::order::{Order, OrderRefusal, OrderStatus, PaidTerms, RefundedLine};
+use crate::payment::{Payment, PaymentRefusal, Refund};
 use crate::point::{EntryKind, PointEntry, PointRefusal};
 use crate::product::{Product, ProductDetails, ProductRefusal, ProductStatus};
 use crate::refusal::Refusal;
@@ -48,6 +48,24 @@ pub fn replies(ids: &dyn IdSource) -> Vec<Reply> {
         replies.push(Reply::OrderCancelled { order, now: Timestamp::MIN });
     }
     replies.extend(payments(ids).map(Reply::OrderPaid));
+    for order in orders(ids) {
+        let lines = order.lines.iter().map(|line| RefundedLine {
+            product_id: line.product_id,
+            quantity: line.quantity,
+            amount: line.line_total(),
+        });
+        let refund = Refund {
+            id: RefundId::next(ids),
+            order_id: order.id,
+            sequence: 1,
+            amount: order.total,
+            restocked: true,
+            reason: text("파손"),
+            lines: lines.collect(),
+            at: NOON,
+        };
+        replies.push(Reply::OrderRefunded { refund, order });
+    }
     replies
 }
 
@@ -191,6 +209,8 @@ pub fn refusals(ids: &dyn IdSource) -> Vec<Refusal> {
         OrderRefusal::Expired.into(),
         OrderRefusal::AlreadyCancelled.into(),
         OrderRefusal::NotDue.into(),
+        OrderRefusal::NotPaid.into(),
+        OrderRefusal::RefundTooLarge { product_id: ProductId::next(ids), requested: 2, refundable: 1 }.into(),
         PaymentRefusal::OrderAlreadyPaid.into(),
         PaymentRefusal::OrderCancelled.into(),
         PaymentRefusal::OrderExpired.into(),
