@@ -1,1 +1,22 @@
-//! app
+//! The Jangteo server and its commands: settings, wiring, HTTP, workers. No rule of the shop lives here; rules are the
+//! domain's.
+//!
+//! ```text
+//! cli ── settings ── startup ──┬─ http ── lanes ── (domain) ── (sql)
+//!                              └─ sweeper ──┘
+//! ```
+//!
+//! Only [`startup`] knows which store there is. Only [`lanes`] writes.
+
+pub mod auth;
+pub mod cli;
+mod demo;
+pub mod http;
+mod idempotency;
+pub mod lanes;
+pub mod problem;
+pub mod settings;
+pub mod startup;
+mod sweeper;
+pub mod system;
+mod telemetry;

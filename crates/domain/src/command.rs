@@ -27,6 +27,7 @@ mod histories;
 mod issue_coupon;
 mod pay_order;
 mod place_order;
+mod refund_order;
 mod revoke_coupon;
 #[cfg(test)]
 pub(crate) mod scene;
@@ -43,6 +44,7 @@ pub use expire_order::ExpireOrder;
 pub use issue_coupon::IssueCoupon;
 pub use pay_order::PayOrder;
 pub use place_order::PlaceOrder;
+pub use refund_order::RefundOrder;
 pub use revoke_coupon::RevokeCoupon;
 
 /// Who asks.
@@ -114,6 +116,7 @@ pub enum Command {
     PlaceOrder(PlaceOrder),
     PayOrder(PayOrder),
     CancelOrder(CancelOrder),
+    RefundOrder(RefundOrder),
     ExpireOrder(ExpireOrder),
 }
 
@@ -134,6 +137,7 @@ pub enum Reply {
     OrderPlaced { order: Order, now: Timestamp },
     OrderPaid(Payment),
     OrderCancelled { order: Order, now: Timestamp },
+    OrderRefunded { refund: Refund, order: Order },
     OrderExpired(OrderId),
 }
 
@@ -168,6 +172,7 @@ impl Command {
             Self::PlaceOrder(command) => command,
             Self::PayOrder(command) => command,
             Self::CancelOrder(command) => command,
+            Self::RefundOrder(command) => command,
             Self::ExpireOrder(command) => command,
         }
     }
@@ -196,6 +201,7 @@ impl Command {
             Self::PlaceOrder(_) => "place_order",
             Self::PayOrder(_) => "pay_order",
             Self::CancelOrder(_) => "cancel_order",
+            Self::RefundOrder(_) => "refund_order",
             Self::ExpireOrder(_) => "expire_order",
         }
     }

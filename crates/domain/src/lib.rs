@@ -13,6 +13,7 @@
 //! | [`money`], [`time`], [`id`], [`text`] | values that cannot be wrong once they exist |
 //! | [`point`], [`product`], [`stock`], [`coupon`], [`order`], [`payment`], [`sales`] | one aggregate each: `state`, `event`, `refusal`, `repository` (write port), `queries` (read port) |
 //! | [`outbox`], [`idempotency`] | what a transaction writes beside its effect |
+//! | [`delivery`] | how events leave the outbox |
 //! | [`command`] | what callers can ask for, and how each is decided |
 //! | [`working_set`] | the rows that a batch has locked, and how events change them |
 //! | [`batch`] | the executor: attempts, retries, halving |
@@ -85,6 +86,7 @@
 pub mod batch;
 pub mod command;
 pub mod coupon;
+pub mod delivery;
 pub mod id;
 pub mod idempotency;
 pub mod money;

@@ -15,7 +15,7 @@ pub use queries::OrderQueries;
 pub use quote::{Quote, QuotedCoupon, QuotedLine};
 pub use refusal::OrderRefusal;
 pub use repository::OrderRepository;
-pub use state::{Order, OrderLine, OrderStatus, PaidTerms};
+pub use state::{Cancellation, Order, OrderLine, OrderStatus, PaidTerms};
 
 #[cfg(any(test, feature = "mock"))]
 pub use {queries::MockOrderQueries, repository::MockOrderRepository};

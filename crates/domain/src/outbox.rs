@@ -218,7 +218,7 @@ impl RefundDocument {
                 })
                 .collect(),
             restocked: refund.restocked,
-            reason: refund.reason.clone(),
+            reason: refund.reason.as_str().to_owned(),
             refunded_at: refund.at.to_offset_date_time(),
         }
     }

@@ -7,12 +7,9 @@ use crate::time::Timestamp;
 pub struct Page<Key> {
     /// The key of the last row already seen; `None` at the start.
     pub after: Option<Key>,
-    /// The most rows to answer, 1 to [`LIMIT_MAX`].
+    /// The most rows to answer, 1 or more.
     pub limit: u32,
 }
-
-/// The most rows of a page, so that an answer stays small.
-pub const LIMIT_MAX: u32 = 100;
 
 /// A value and the database's time when it was read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

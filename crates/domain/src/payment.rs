@@ -5,7 +5,7 @@ mod refusal;
 mod repository;
 mod state;
 
-pub use event::Refund;
+pub use event::{Refund, RefundReason};
 pub use refusal::PaymentRefusal;
 pub use repository::PaymentRepository;
 pub use state::Payment;

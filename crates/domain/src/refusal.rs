@@ -58,6 +58,8 @@ impl Refusal {
                 | OrderRefusal::TooManyOpenOrders { .. }
                 | OrderRefusal::Expired
                 | OrderRefusal::AlreadyCancelled
+                | OrderRefusal::NotPaid
+                | OrderRefusal::RefundTooLarge { .. }
                 | OrderRefusal::NotDue,
             )
             | Self::Payment(_) => false,

@@ -1,13 +1,10 @@
+use crate::command::refund_order::RefundTerms;
 use crate::command::{Actor, Context, Decide, Decision, Event, Reply};
-use crate::coupon::CouponEvent;
-use crate::id::{EntryId, EventId, MovementId, OrderId, RefundId};
-use crate::money::Money;
-use crate::order::{Order, OrderEvent, OrderRefusal, PaidTerms, RefundedLine};
-use crate::outbox::OutboxEvent;
-use crate::payment::Refund;
+use crate::id::{MovementId, OrderId, ProductId};
+use crate::order::{Cancellation, Order, OrderEvent, OrderRefusal};
+use crate::payment::RefundReason;
 use crate::product::ProductRefusal;
 use crate::refusal::Refusal;
-use crate::sales::SaleCounted;
 use crate::stock::{MovementKind, StockMovement};
 use crate::working_set::{Locks, OrderOutline, WorkingSet};
 
@@ -38,62 +35,35 @@ impl Decide for CancelOrder {
     fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Refusal> {
         let visible = |order: &&Order| self.actor.may_see(&order.user_id);
         let order = set.order(self.order_id).filter(visible).ok_or(OrderRefusal::NotFound)?;
-        let end = order.cancel(context.rules.currency, context.now)?;
-        let mut order_after = order.clone();
-        order_after.apply(&end);
-
-        let mut events = match (&end, &order.paid) {
-            (OrderEvent::Refunded { lines, .. }, Some(paid)) => refund(order, &order_after, paid, lines, set, context)?,
-            _ => restore_stock(order, held_pieces(order), MovementKind::Cancellation, set, context)?,
+        let (order_after, events) = match order.cancel(context.rules.currency, context.now)? {
+            Cancellation::Unpaid => {
+                let cancelled = OrderEvent::Cancelled { order_id: order.id };
+                let mut order_after = order.clone();
+                order_after.apply(&cancelled);
+                let mut events = vec![Event::Order(cancelled)];
+                events.extend(restore_stock(order, held_pieces(order), MovementKind::Cancellation, set, context)?);
+                (order_after, events)
+            }
+            Cancellation::Paid(lines) => {
+                let reason = RefundReason::try_from("cancellation".to_owned()).expect("a short text");
+                let terms = RefundTerms { restock: true, reason };
+                let (_, order_after, events) = terms.bring_about(order, lines, set, context)?;
+                (order_after, events)
+            }
         };
-        events.insert(0, Event::Order(end));
         Ok(Decision { reply: Reply::OrderCancelled { order: order_after, now: context.now }, events })
     }
 }
 
-/// What the refund of a whole order brings about, besides the change of the order itself.
-fn refund(
-    order: &Order,
-    order_after: &Order,
-    paid: &PaidTerms,
-    lines: &[RefundedLine],
-    set: &WorkingSet,
-    context: &Context<'_>,
-) -> Result<Vec<Event>, Refusal> {
-    let Context { rules, now, ids } = *context;
-    let amount = Money::checked_sum(lines.iter().map(|line| line.amount)).expect("at most what was paid");
-    let refund = Refund {
-        id: RefundId::next(ids),
-        order_id: order.id,
-        sequence: order_after.refunds,
-        amount,
-        restocked: true,
-        reason: "cancellation".to_owned(),
-        lines: lines.to_vec(),
-        at: now,
-    };
-    let entry = set.account(&order.user_id).refund(amount, order.id, EntryId::next(ids), now)?;
-    let coupon = paid.coupon_id.and_then(|id| set.coupon(id)).and_then(|coupon| coupon.restore(order.id, now));
-    let event = OutboxEvent::order_refunded(EventId::next(ids), order_after, &refund, rules.currency);
-
-    let pieces = lines.iter().map(|line| (line.product_id, line.quantity));
-    let mut events = restore_stock(order, pieces, MovementKind::Refund, set, context)?;
-    events.extend([Event::Point(entry), Event::Refund(refund)]);
-    events.extend(coupon.map(|coupon| Event::Coupon(CouponEvent::Changed(coupon))));
-    events.extend(SaleCounted::of_refund(lines, paid.sales_day).map(Event::Sale));
-    events.push(Event::Outbox(Box::new(event)));
-    Ok(events)
-}
-
 /// The pieces that an unpaid order holds.
-pub(super) fn held_pieces(order: &Order) -> impl Iterator<Item = (crate::id::ProductId, u32)> {
+pub(super) fn held_pieces(order: &Order) -> impl Iterator<Item = (ProductId, u32)> {
     order.lines.iter().map(|line| (line.product_id, line.quantity))
 }
 
 /// The movements that bring pieces of an order back into the stock.
 pub(super) fn restore_stock(
     order: &Order,
-    pieces: impl Iterator<Item = (crate::id::ProductId, u32)>,
+    pieces: impl Iterator<Item = (ProductId, u32)>,
     kind: MovementKind,
     set: &WorkingSet,
     context: &Context<'_>,

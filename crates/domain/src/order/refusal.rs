@@ -1,5 +1,6 @@
 use thiserror::Error;
 
+use crate::id::ProductId;
 use crate::money::Money;
 
 /// Why an order is not placed, found or ended.
@@ -29,6 +30,19 @@ pub enum OrderRefusal {
     /// It was cancelled, or wholly refunded, before.
     #[error("the order is cancelled already")]
     AlreadyCancelled,
+    /// It was not paid, so there is nothing to refund.
+    #[error("the order is not paid")]
+    NotPaid,
+    /// More pieces than are left of that line, or of a product that was not ordered.
+    #[error("{refundable} pieces of product {product_id} are left to refund, not {requested}")]
+    RefundTooLarge {
+        /// The product.
+        product_id: ProductId,
+        /// Pieces asked for.
+        requested: u32,
+        /// Pieces left.
+        refundable: u32,
+    },
     /// It is not waiting to be paid, or still may be paid: there is nothing to expire.
     #[error("the order is not due to expire")]
     NotDue,

@@ -1,6 +1,6 @@
 use crate::id::{CouponId, OrderId, PaymentId, ProductId, UserId};
 use crate::money::{Currency, Money};
-use crate::order::{OrderEvent, OrderRefusal, RefundedLine, pricing};
+use crate::order::{OrderEvent, OrderLines, OrderRefusal, RefundedLine, RequestedLine, pricing};
 use crate::payment::{Payment, PaymentRefusal};
 use crate::rules::ShopRules;
 use crate::time::{Date, Timestamp};
@@ -78,6 +78,19 @@ impl OrderLine {
         self.line_total().checked_sub(self.discount_share).expect("a share is at most its line")
     }
 
+    /// Pieces that were not refunded yet.
+    pub fn refundable(&self) -> u32 {
+        self.quantity - self.refunded_quantity
+    }
+
+    /// What comes back for the next `quantity` pieces, at most [`OrderLine::refundable`].
+    fn refund(&self, quantity: u32, currency: Currency) -> RefundedLine {
+        let before = self.refunded_by(self.refunded_quantity, currency);
+        let after = self.refunded_by(self.refunded_quantity + quantity, currency);
+        let amount = after.checked_sub(before).expect("what comes back grows with the pieces");
+        RefundedLine { product_id: self.product_id, quantity, amount }
+    }
+
     /// What comes back once `quantity` pieces of the line are refunded in all: rounded down to the currency's unit,
     /// and everything with the last piece, so that the steps add up to what was paid whatever their sizes.
     fn refunded_by(&self, quantity: u32, currency: Currency) -> Money {
@@ -107,6 +120,15 @@ pub enum OrderStatus {
     PartiallyRefunded,
     /// All of its pieces were refunded.
     Refunded,
+}
+
+/// What the cancellation of an order comes to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Cancellation {
+    /// It was not paid: it ends, and its stock comes back.
+    Unpaid,
+    /// It was paid: this comes back, all that is left of it.
+    Paid(Vec<RefundedLine>),
 }
 
 impl Order {
@@ -199,30 +221,42 @@ impl Order {
         }
     }
 
-    /// Decides that it is cancelled: before it was paid it just ends; afterwards all that is left is refunded.
+    /// Decides that it is cancelled: before it was paid it just ends; afterwards all that is left comes back.
     ///
     /// # Errors
     /// In this order: [`OrderRefusal::Expired`], [`OrderRefusal::AlreadyCancelled`].
-    pub fn cancel(&self, currency: Currency, now: Timestamp) -> Result<OrderEvent, OrderRefusal> {
+    pub fn cancel(&self, currency: Currency, now: Timestamp) -> Result<Cancellation, OrderRefusal> {
         match self.status {
             OrderStatus::Expired => Err(OrderRefusal::Expired),
             OrderStatus::PendingPayment if self.is_past_deadline(now) => Err(OrderRefusal::Expired),
             OrderStatus::Cancelled | OrderStatus::Refunded => Err(OrderRefusal::AlreadyCancelled),
-            OrderStatus::PendingPayment => Ok(OrderEvent::Cancelled { order_id: self.id }),
-            OrderStatus::Paid | OrderStatus::PartiallyRefunded => Ok(self.refund_rest(currency)),
+            OrderStatus::PendingPayment => Ok(Cancellation::Unpaid),
+            OrderStatus::Paid | OrderStatus::PartiallyRefunded => {
+                let left = self.lines.iter().filter(|line| line.refundable() > 0);
+                Ok(Cancellation::Paid(left.map(|line| line.refund(line.refundable(), currency)).collect()))
+            }
         }
     }
 
-    fn refund_rest(&self, currency: Currency) -> OrderEvent {
-        let lines = self.lines.iter().filter(|line| line.refunded_quantity < line.quantity).map(|line| {
-            let before = line.refunded_by(line.refunded_quantity, currency);
-            RefundedLine {
-                product_id: line.product_id,
-                quantity: line.quantity - line.refunded_quantity,
-                amount: line.paid_amount().checked_sub(before).expect("a part is at most the whole"),
+    /// Decides what comes back for pieces of it; of each line what is left at most.
+    ///
+    /// # Errors
+    /// In this order: [`OrderRefusal::NotPaid`], and for the first line that is wrong
+    /// [`OrderRefusal::RefundTooLarge`].
+    pub fn refund(&self, lines: &OrderLines, currency: Currency) -> Result<Vec<RefundedLine>, OrderRefusal> {
+        match self.status {
+            OrderStatus::PendingPayment | OrderStatus::Expired | OrderStatus::Cancelled => {
+                return Err(OrderRefusal::NotPaid);
             }
-        });
-        OrderEvent::Refunded { order_id: self.id, lines: lines.collect() }
+            OrderStatus::Paid | OrderStatus::PartiallyRefunded | OrderStatus::Refunded => {}
+        }
+        let refund_line = |RequestedLine { product_id, quantity }| {
+            let line = self.lines.iter().find(|line| line.product_id == product_id);
+            let refundable = line.map_or(0, OrderLine::refundable);
+            let too_large = OrderRefusal::RefundTooLarge { product_id, requested: quantity, refundable };
+            line.filter(|_| quantity <= refundable).map(|line| line.refund(quantity, currency)).ok_or(too_large)
+        };
+        lines.iter().map(refund_line).collect()
     }
 
     /// Takes an event that was decided on this very state.

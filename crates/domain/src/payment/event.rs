@@ -1,7 +1,11 @@
 use crate::id::{OrderId, RefundId};
 use crate::money::Money;
 use crate::order::RefundedLine;
+use crate::text::Text;
 use crate::time::Timestamp;
+
+/// Why a payment came back, in words.
+pub type RefundReason = Text<1, 200>;
 
 /// What came back of a payment at one time: written once, never changed.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -18,7 +22,7 @@ pub struct Refund {
     /// Whether the pieces went back into the stock.
     pub restocked: bool,
     /// Why, in words.
-    pub reason: String,
+    pub reason: RefundReason,
     /// What was refunded of which line.
     pub lines: Vec<RefundedLine>,
     /// When.

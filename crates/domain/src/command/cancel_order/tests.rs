@@ -5,7 +5,9 @@ use crate::command::CouponChoice;
 use crate::command::scene::{Scene, cancel};
 use crate::coupon::CouponState;
 use crate::id::{ProductId, UserId};
-use crate::order::OrderStatus;
+use crate::money::Money;
+use crate::order::{OrderStatus, RefundedLine};
+use crate::outbox::OutboxEvent;
 use crate::point::EntryKind;
 use crate::testing::fixtures::{NOON, admin, campaign_details, customer, fixed, noon_plus, user, won};
 

@@ -11,7 +11,7 @@ use crate::sales::{PopularProduct, SaleCounted};
 use crate::store_error::StoreError;
 use crate::testing::contract::harness::{Seeds, StoreHarness, StoredEvent, assert_conflict, date, wide, write};
 use crate::testing::fixtures::{
-    NOON, campaign_details, fixed, noon_plus, order_line, pending_order, product_details, won, won_currency,
+    NOON, campaign_details, fixed, noon_plus, order_line, pending_order, product_details, text, won, won_currency,
 };
 use crate::time::{Date, Timestamp};
 
@@ -94,9 +94,9 @@ pub async fn refunds_keep_every_field(harness: &dyn StoreHarness) -> Result<(), 
     };
     let smallest = Money::from_ten_thousandths(1).expect("in range");
     let refunds = [
-        refund(&order, 1, true, wide(200), lines(1, smallest), Timestamp::MIN),
-        refund(&order, 2, false, "cancellation".to_owned(), lines(1_000, won(1))[..1].to_vec(), Timestamp::MAX),
-        refund(&other, 1, true, "cancellation".to_owned(), lines(1, Money::ZERO), NOON),
+        refund(&order, 1, true, text(&wide(200)), lines(1, smallest), Timestamp::MIN),
+        refund(&order, 2, false, text("cancellation"), lines(1_000, won(1))[..1].to_vec(), Timestamp::MAX),
+        refund(&other, 1, true, text("cancellation"), lines(1, Money::ZERO), NOON),
     ];
     write(harness, async |unit| unit.payments().insert_refunds(&refunds).await).await?;
     let mut stored = harness.refunds().await;
@@ -132,7 +132,7 @@ pub async fn events_are_stored_once_and_in_order_of_each_order(harness: &dyn Sto
         sequence: 1,
         amount: Money::ZERO,
         restocked: true,
-        reason: wide(10),
+        reason: text(&wide(10)),
         lines: vec![],
         at: Timestamp::MAX,
     };

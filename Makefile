@@ -1,0 +1,26 @@
+# The everyday commands. Cargo always gets --workspace: with a package picked, features unify
+# differently and the dependencies are built once more.
+
+# A database for the tests: the one in TEST_MYSQL_URL, or a private one for as long as they run.
+WITH_DATABASE := $(if $(TEST_MYSQL_URL),,tests/scripts/with-mariadb)
+
+.PHONY: help run check test fmt
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: ## Serve on SQLite with demo data; needs nothing but Rust and a C compiler
+	cargo run --release --locked --bin jangteo -- serve --dev
+
+check: ## Formatting, lints, documentation and the architecture's rules
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+	cargo test --workspace --locked --test architecture
+
+test: ## Every test, on SQLite and on TEST_MYSQL_URL or else a private MariaDB
+	cargo build --workspace --locked
+	$(WITH_DATABASE) cargo test --workspace --locked
+
+fmt: ## Format all code
+	cargo fmt --all

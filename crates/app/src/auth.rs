@@ -1,0 +1,178 @@
+//! Who calls: bearer tokens, checked with one algorithm and keys that the operator chose. A token says nothing until
+//! its signature, its times, its issuer and its audience are checked.
+
+use std::time::{Duration, SystemTime};
+
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, TokenData, Validation, decode, decode_header, encode};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use jangteo_domain::UserId;
+use jangteo_domain::command::Actor;
+
+use crate::settings::{TokenKey, TokenParties, TokenSettings};
+
+mod key_set;
+
+use key_set::{KeySet, KeySource};
+
+/// How far the clocks of the issuer and of this server may be apart.
+const LEEWAY_SECONDS: u64 = 5;
+/// The scope of the back office.
+pub const ADMIN_SCOPE: &str = "admin";
+
+/// Checks tokens.
+pub struct Authenticator {
+    validation: Validation,
+    keys: Keys,
+}
+
+enum Keys {
+    Fixed(DecodingKey),
+    Set(KeySet),
+}
+
+/// A token that proves nothing. Why is for the log only.
+#[derive(Debug, Error)]
+pub enum RejectedToken {
+    /// Its form, signature or claims are wrong.
+    #[error("the token is not valid")]
+    Invalid(#[from] jsonwebtoken::errors::Error),
+    /// The key that signed it is not known.
+    #[error("no key is known by that id")]
+    UnknownKey,
+    /// It must be understood in a way that this server does not know (RFC 7515, 4.1.11).
+    #[error("the token has critical extensions")]
+    CriticalExtension,
+    /// Its subject is no user id.
+    #[error(transparent)]
+    Subject(#[from] jangteo_domain::id::InvalidUserId),
+}
+
+/// Keys that cannot be used.
+#[derive(Debug, Error)]
+pub enum KeyError {
+    /// A file cannot be read.
+    #[error("{name}: the file cannot be read: {source}")]
+    Unreadable {
+        /// The setting.
+        name: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file holds no key for the algorithm.
+    #[error("{name}: no public key for {algorithm:?}")]
+    NoKey {
+        /// The setting.
+        name: &'static str,
+        /// The algorithm.
+        algorithm: Algorithm,
+    },
+    /// The keys of an address cannot be fetched.
+    #[error("JWT_JWKS: the keys cannot be fetched: {0}")]
+    Unreachable(String),
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    sub: String,
+    #[serde(default)]
+    scope: String,
+}
+
+impl Authenticator {
+    /// Takes the keys from where the settings say, and keeps them fresh where they may change.
+    ///
+    /// # Errors
+    /// When a file holds no usable key. An address that does not answer yet is asked again later.
+    pub async fn new(settings: &TokenSettings, parties: &TokenParties) -> Result<Self, KeyError> {
+        let algorithm = settings.algorithm;
+        let keys = match &settings.key {
+            TokenKey::Secret(secret) => Keys::Fixed(DecodingKey::from_secret(secret.expose_secret().as_bytes())),
+            TokenKey::PublicKeyFile(path) => {
+                let name = "JWT_PUBLIC_KEY_FILE";
+                let pem = std::fs::read(path).map_err(|source| KeyError::Unreadable { name, source })?;
+                Keys::Fixed(public_key(algorithm, &pem).ok_or(KeyError::NoKey { name, algorithm })?)
+            }
+            TokenKey::KeySetFile(path) => Keys::Set(KeySet::load(KeySource::file(path), algorithm).await?),
+            TokenKey::KeySetUrl(url) => Keys::Set(KeySet::load(KeySource::url(url)?, algorithm).await?),
+        };
+        Ok(Self { validation: validation(algorithm, parties), keys })
+    }
+
+    /// Who a token speaks for.
+    ///
+    /// # Errors
+    /// When it proves nothing.
+    pub async fn authenticate(&self, token: &str) -> Result<Actor, RejectedToken> {
+        let claims: TokenData<Claims> = match &self.keys {
+            Keys::Fixed(key) => decode(token, key, &self.validation)?,
+            Keys::Set(keys) => {
+                let key_id = decode_header(token)?.kid;
+                let key = keys.find(key_id.as_deref()).await.ok_or(RejectedToken::UnknownKey)?;
+                decode(token, &key, &self.validation)?
+            }
+        };
+        if claims.header.crit.is_some() {
+            return Err(RejectedToken::CriticalExtension);
+        }
+        let Claims { sub, scope } = claims.claims;
+        let is_admin = scope.split(' ').any(|scope| scope == ADMIN_SCOPE);
+        Ok(Actor { user_id: UserId::try_from(sub)?, is_admin })
+    }
+}
+
+/// Everything that jsonwebtoken checks only when told.
+fn validation(algorithm: Algorithm, parties: &TokenParties) -> Validation {
+    let mut validation = Validation::new(algorithm);
+    validation.leeway = LEEWAY_SECONDS;
+    validation.validate_nbf = true;
+    validation.set_issuer(&[&parties.issuer]);
+    validation.set_audience(&[&parties.audience]);
+    validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+    validation
+}
+
+fn public_key(algorithm: Algorithm, pem: &[u8]) -> Option<DecodingKey> {
+    let key = match algorithm {
+        Algorithm::RS256 => DecodingKey::from_rsa_pem(pem),
+        Algorithm::ES256 => DecodingKey::from_ec_pem(pem),
+        Algorithm::EdDSA => DecodingKey::from_ed_pem(pem),
+        _ => return None, // The settings let no other algorithm through.
+    };
+    key.ok()
+}
+
+#[derive(Serialize)]
+struct NewClaims<'a> {
+    sub: &'a str,
+    iss: &'a str,
+    aud: &'a str,
+    iat: u64,
+    exp: u64,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    scope: &'a str,
+}
+
+/// Makes a token for a shared secret, as the command `token` does.
+///
+/// # Errors
+/// When the time of expiry is out of range.
+pub fn sign(
+    secret: &SecretString,
+    parties: &TokenParties,
+    user_id: &UserId,
+    scope: &str,
+    ttl: Duration,
+) -> anyhow::Result<String> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
+    let exp = now.checked_add(ttl.as_secs()).ok_or_else(|| anyhow::anyhow!("the token would live too long"))?;
+    let claims =
+        NewClaims { sub: user_id.as_str(), iss: &parties.issuer, aud: &parties.audience, iat: now, exp, scope };
+    let key = EncodingKey::from_secret(secret.expose_secret().as_bytes());
+    Ok(encode(&Header::new(Algorithm::HS256), &claims, &key)?)
+}
+
+#[cfg(test)]
+mod tests;

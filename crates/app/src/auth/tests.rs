@@ -1,0 +1,182 @@
+use jsonwebtoken::jwk::Jwk;
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use super::*;
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+fn parties() -> TokenParties {
+    TokenParties { issuer: "issuer".to_owned(), audience: "shop".to_owned() }
+}
+
+async fn authenticator() -> Authenticator {
+    let settings = TokenSettings { algorithm: Algorithm::HS256, key: TokenKey::Secret(SECRET.into()) };
+    Authenticator::new(&settings, &parties()).await.expect("a secret")
+}
+
+fn now() -> i64 {
+    time::OffsetDateTime::now_utc().unix_timestamp()
+}
+
+/// Claims that are valid but for those given here; `null` leaves one out.
+fn claims(changed: Value) -> Value {
+    let mut claims = json!({"sub": "kim", "iss": "issuer", "aud": "shop", "exp": now() + 60, "scope": "openid admin"});
+    for (name, value) in changed.as_object().expect("an object") {
+        match value {
+            Value::Null => drop(claims.as_object_mut().expect("an object").remove(name)),
+            value => claims[name] = value.clone(),
+        }
+    }
+    claims
+}
+
+fn token(header: &Header, claims: &Value) -> String {
+    encode(header, claims, &EncodingKey::from_secret(SECRET.as_bytes())).expect("a token")
+}
+
+#[rstest]
+#[case(json!({}), true)]
+#[case(json!({"scope": "openid administrator"}), false)]
+#[case(json!({"scope": null}), false)]
+#[case(json!({"aud": ["other", "shop"]}), true)]
+#[case(json!({"exp": now() - 2}), true)]
+#[case(json!({"nbf": now() + 2}), true)]
+#[tokio::test]
+async fn a_valid_token_speaks_for_its_subject(#[case] changed: Value, #[case] is_admin: bool) {
+    let token = token(&Header::default(), &claims(changed));
+    let actor = authenticator().await.authenticate(&token).await.expect("a valid token");
+    assert_eq!(actor, Actor { user_id: "kim".parse().expect("a user"), is_admin });
+}
+
+#[rstest]
+#[case(json!({"exp": now() - 10}))]
+#[case(json!({"nbf": now() + 10}))]
+#[case(json!({"iss": "other"}))]
+#[case(json!({"aud": "other"}))]
+#[case(json!({"sub": ""}))]
+#[case(json!({"sub": "two words"}))]
+#[case(json!({"sub": 7}))]
+#[case(json!({"scope": ["admin"]}))]
+#[case(json!({"exp": null}))]
+#[case(json!({"iss": null}))]
+#[case(json!({"aud": null}))]
+#[case(json!({"sub": null}))]
+#[tokio::test]
+async fn a_token_with_a_wrong_claim_proves_nothing(#[case] changed: Value) {
+    let token = token(&Header::default(), &claims(changed));
+    assert!(authenticator().await.authenticate(&token).await.is_err());
+}
+
+#[tokio::test]
+async fn another_algorithm_proves_nothing() {
+    let authenticator = authenticator().await;
+    let hs384 = token(&Header::new(Algorithm::HS384), &claims(json!({})));
+    assert!(authenticator.authenticate(&hs384).await.is_err());
+    let (_, rest) = token(&Header::default(), &claims(json!({}))).split_once('.').map(own).expect("three parts");
+    let (payload, _) = rest.split_once('.').expect("three parts");
+    // {"alg":"none"}
+    assert!(authenticator.authenticate(&format!("eyJhbGciOiJub25lIn0.{payload}.")).await.is_err());
+}
+
+fn own((first, rest): (&str, &str)) -> (String, String) {
+    (first.to_owned(), rest.to_owned())
+}
+
+#[tokio::test]
+async fn a_token_signed_otherwise_proves_nothing() {
+    let authenticator = authenticator().await;
+    let other = EncodingKey::from_secret(b"another secret of thirty-two bytes");
+    let forged = encode(&Header::default(), &claims(json!({})), &other).expect("a token");
+    assert!(authenticator.authenticate(&forged).await.is_err());
+    for nonsense in ["", ".", "..", "a.b.c", "Bearer"] {
+        assert!(authenticator.authenticate(nonsense).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn critical_extensions_that_are_not_known_are_refused() {
+    let header = Header { crit: Some(vec!["b64".to_owned()]), ..Header::default() };
+    assert!(authenticator().await.authenticate(&token(&header, &claims(json!({})))).await.is_err());
+}
+
+#[tokio::test]
+async fn the_tokens_of_the_command_are_valid() {
+    let user = "kim@example.com".parse().expect("a user");
+    let token = sign(&SECRET.into(), &parties(), &user, ADMIN_SCOPE, Duration::from_secs(60)).expect("a token");
+    let actor = authenticator().await.authenticate(&token).await.expect("a valid token");
+    assert_eq!(actor, Actor { user_id: user, is_admin: true });
+}
+
+#[tokio::test]
+async fn a_key_set_takes_no_shared_secret_for_a_public_key() {
+    let secret = EncodingKey::from_secret(SECRET.as_bytes());
+    let jwk = Jwk::from_encoding_key(&secret, Algorithm::HS256).expect("a key");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), serde_json::to_vec(&json!({"keys": [jwk]})).expect("JSON")).expect("written");
+    let settings = TokenSettings { algorithm: Algorithm::ES256, key: TokenKey::KeySetFile(file.path().into()) };
+    assert!(matches!(Authenticator::new(&settings, &parties()).await, Err(KeyError::NoKey { .. })));
+}
+
+#[tokio::test]
+async fn a_missing_file_is_told() {
+    for key in [TokenKey::KeySetFile("/nowhere".into()), TokenKey::PublicKeyFile("/nowhere".into())] {
+        let settings = TokenSettings { algorithm: Algorithm::RS256, key };
+        assert!(matches!(Authenticator::new(&settings, &parties()).await, Err(KeyError::Unreadable { .. })));
+    }
+}
+
+/// Key pairs that were made for these tests and are used nowhere else.
+const KEY_PAIRS: [(Algorithm, &[u8], &[u8]); 3] = [
+    (Algorithm::RS256, include_bytes!("tests/rsa-private.pem"), include_bytes!("tests/rsa-public.pem")),
+    (Algorithm::ES256, include_bytes!("tests/ec-private.pem"), include_bytes!("tests/ec-public.pem")),
+    (Algorithm::EdDSA, include_bytes!("tests/ed-private.pem"), include_bytes!("tests/ed-public.pem")),
+];
+
+fn signing_key(algorithm: Algorithm, private: &[u8]) -> EncodingKey {
+    let key = match algorithm {
+        Algorithm::RS256 => EncodingKey::from_rsa_pem(private),
+        Algorithm::ES256 => EncodingKey::from_ec_pem(private),
+        _ => EncodingKey::from_ed_pem(private),
+    };
+    key.expect("a private key")
+}
+
+#[tokio::test]
+async fn public_keys_check_the_tokens_of_their_algorithm_alone() {
+    for (algorithm, private, public) in KEY_PAIRS {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), public).expect("written");
+        let settings = TokenSettings { algorithm, key: TokenKey::PublicKeyFile(file.path().into()) };
+        let authenticator = Authenticator::new(&settings, &parties()).await.expect("a public key");
+        let token =
+            encode(&Header::new(algorithm), &claims(json!({})), &signing_key(algorithm, private)).expect("a token");
+        assert!(authenticator.authenticate(&token).await.is_ok(), "{algorithm:?}");
+
+        // The public key, which everybody knows, taken for a shared secret.
+        let confused = encode(&Header::default(), &claims(json!({})), &EncodingKey::from_secret(public));
+        assert!(authenticator.authenticate(&confused.expect("a token")).await.is_err(), "{algorithm:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_set_is_searched_by_key_id() {
+    let keys = KEY_PAIRS.map(|(algorithm, private, _)| {
+        let mut jwk = Jwk::from_encoding_key(&signing_key(algorithm, private), algorithm).expect("a key");
+        jwk.common.key_id = Some(format!("{algorithm:?}"));
+        jwk
+    });
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), serde_json::to_vec(&json!({"keys": keys})).expect("JSON")).expect("written");
+    for (algorithm, private, _) in KEY_PAIRS {
+        let settings = TokenSettings { algorithm, key: TokenKey::KeySetFile(file.path().into()) };
+        let authenticator = Authenticator::new(&settings, &parties()).await.expect("a key set");
+        let token = |key_id: Option<String>| {
+            let header = Header { kid: key_id, ..Header::new(algorithm) };
+            encode(&header, &claims(json!({})), &signing_key(algorithm, private)).expect("a token")
+        };
+        assert!(authenticator.authenticate(&token(Some(format!("{algorithm:?}")))).await.is_ok(), "{algorithm:?}");
+        assert!(authenticator.authenticate(&token(None)).await.is_ok(), "the only key of {algorithm:?}");
+        assert!(authenticator.authenticate(&token(Some("unknown".to_owned()))).await.is_err(), "{algorithm:?}");
+    }
+}

@@ -1,0 +1,147 @@
+//! The commands.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::{Parser, Subcommand};
+use secrecy::SecretString;
+use tokio::signal::unix::{SignalKind, signal};
+
+use jangteo_domain::UserId;
+
+use crate::auth::{self, Authenticator};
+use crate::settings::{Settings, TokenKey, TokenSettings};
+use crate::startup::Server;
+use crate::{demo, http, startup, telemetry};
+
+/// The transaction core of a shop, over HTTP.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    /// A TOML file with settings, by the names of the variables in lower case; variables beat it.
+    #[arg(long, global = true, env = "JANGTEO_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the API until SIGTERM or SIGINT
+    Serve {
+        /// Make a development key and a demo shop, and print calls to try
+        #[arg(long)]
+        dev: bool,
+        /// Check the settings and leave
+        #[arg(long)]
+        check_config: bool,
+    },
+    /// Bring the database's tables up to date
+    Migrate,
+    /// Make the demo products and campaigns that are not there yet
+    Seed,
+    /// Print a token for the configured secret, or for the key of `serve --dev`
+    Token {
+        /// The user that it speaks for
+        #[arg(long, value_name = "USER")]
+        user: UserId,
+        /// What it allows: `admin` for the back office
+        #[arg(long, default_value = "")]
+        scope: String,
+        /// How long it is valid
+        #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
+        ttl: Duration,
+    },
+    /// Print the OpenAPI document
+    Openapi,
+}
+
+/// Runs the command that the arguments name. Errors are one line on standard error.
+pub async fn run() -> ExitCode {
+    match execute(Cli::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let line = format!("{error:#}").replace(['\n', '\r'], " ");
+            eprintln!("jangteo: {line}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn execute(cli: Cli) -> anyhow::Result<()> {
+    if let Command::Openapi = cli.command {
+        println!("{}", http::openapi().to_pretty_json()?);
+        return Ok(());
+    }
+    let settings = Settings::load(cli.config.as_deref())?;
+    match cli.command {
+        Command::Serve { dev, check_config } => serve(settings, dev, check_config).await,
+        Command::Migrate => {
+            init_logs(&settings)?;
+            for name in startup::migrate(&settings).await? {
+                println!("{name}");
+            }
+            Ok(())
+        }
+        Command::Seed => {
+            init_logs(&settings)?;
+            let made = startup::seed(&settings).await?;
+            println!("{made} made");
+            Ok(())
+        }
+        Command::Token { user, scope, ttl } => {
+            println!("{}", auth::sign(&secret_for_tokens(&settings)?, &settings.token_parties, &user, &scope, ttl)?);
+            Ok(())
+        }
+        Command::Openapi => Ok(()),
+    }
+}
+
+fn init_logs(settings: &Settings) -> anyhow::Result<()> {
+    telemetry::init_logs(settings.log_format, &settings.log_filter).map_err(anyhow::Error::msg)
+}
+
+/// The secret that tokens are signed with.
+fn secret_for_tokens(settings: &Settings) -> anyhow::Result<SecretString> {
+    match &settings.tokens {
+        Some(TokenSettings { key: TokenKey::Secret(secret), .. }) => Ok(secret.clone()),
+        Some(_) => bail!("JWT_ALGORITHM: tokens can only be made with HS256; ask your identity provider for one"),
+        None => demo::key(settings)?.context("JWT_SECRET: not set, and there is no key of `serve --dev` here"),
+    }
+}
+
+async fn serve(mut settings: Settings, dev: bool, check_config: bool) -> anyhow::Result<()> {
+    if dev && settings.tokens.is_none() && !check_config {
+        settings.tokens = Some(demo::token_settings(&settings)?);
+    }
+    let tokens = match &settings.tokens {
+        Some(tokens) => tokens,
+        None if dev => return Ok(()),
+        None => bail!("JWT_SECRET: set it, JWT_PUBLIC_KEY_FILE or JWT_JWKS, or try the shop with `serve --dev`"),
+    };
+    let authenticator = Authenticator::new(tokens, &settings.token_parties).await?;
+    if check_config {
+        return Ok(());
+    }
+    init_logs(&settings)?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stopped = async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM: shutting down"),
+            _ = interrupt.recv() => tracing::info!("SIGINT: shutting down"),
+        }
+    };
+    let server = Server::start(&settings, authenticator).await?;
+    if dev {
+        server.seed().await?;
+    }
+    println!("listening on http://{}", server.address());
+    if dev {
+        let secret = secret_for_tokens(&settings).ok();
+        print!("{}", demo::welcome(server.address(), secret.as_ref(), &settings.token_parties)?);
+    }
+    server.run_until(stopped).await
+}

@@ -1,0 +1,110 @@
+//! A shop to try: a development key, some products and campaigns, and calls to paste. None of it is for production.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::Algorithm;
+use secrecy::SecretString;
+
+use jangteo_domain::UserId;
+
+use crate::auth::{self, ADMIN_SCOPE};
+use crate::settings::{SECRET_BYTES_MIN, Settings, TokenKey, TokenParties, TokenSettings};
+
+mod catalogue;
+
+pub use catalogue::seed;
+
+/// The name of the file with the development key, beside an SQLite database, or where the command is run.
+const KEY_FILE: &str = ".jangteo-dev-key";
+/// How long the tokens of the welcome are valid: a day of trying.
+const TOKEN_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The development key, where there is one.
+pub fn key(settings: &Settings) -> anyhow::Result<Option<SecretString>> {
+    let path = key_path(settings);
+    match fs::read_to_string(&path) {
+        Ok(key) if key.trim().len() >= SECRET_BYTES_MIN => Ok(Some(key.trim().into())),
+        Ok(_) => Err(anyhow::anyhow!("{}: not a development key; delete it for a new one", path.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| path.display().to_string()),
+    }
+}
+
+/// Tokens signed with the development key, which is made where there is none.
+pub fn token_settings(settings: &Settings) -> anyhow::Result<TokenSettings> {
+    let secret = match key(settings)? {
+        Some(key) => key,
+        None => make_key(&key_path(settings))?,
+    };
+    Ok(TokenSettings { algorithm: Algorithm::HS256, key: TokenKey::Secret(secret) })
+}
+
+fn key_path(settings: &Settings) -> PathBuf {
+    let directory = settings.database.sqlite_path().and_then(Path::parent).unwrap_or(Path::new(""));
+    directory.join(KEY_FILE)
+}
+
+/// A random key, in a file that only its owner can read.
+fn make_key(path: &Path) -> anyhow::Result<SecretString> {
+    let key = URL_SAFE_NO_PAD.encode(rand::random::<[u8; SECRET_BYTES_MIN]>());
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| path.display().to_string())?;
+    writeln!(file, "{key}")?;
+    Ok(key.into())
+}
+
+/// What `serve --dev` prints: tokens, and calls that go through the shop once.
+pub fn welcome(address: SocketAddr, secret: Option<&SecretString>, parties: &TokenParties) -> anyhow::Result<String> {
+    let token = |user: &str, scope: &str| match secret {
+        Some(secret) => auth::sign(secret, parties, &user.parse::<UserId>()?, scope, TOKEN_TTL),
+        None => Ok("<a token of your identity provider>".to_owned()),
+    };
+    let product = catalogue::FIRST_PRODUCT;
+    let campaign = catalogue::FIRST_CAMPAIGN;
+    let mut text = String::new();
+    writeln!(text, "\n# A shop to try, with a development key: not for production.")?;
+    writeln!(text, "# Read more at http://{address}/docs/\n")?;
+    writeln!(text, "SHOP=http://{address}/v1")?;
+    writeln!(text, "ADMIN='Authorization: Bearer {}'", token("admin", ADMIN_SCOPE)?)?;
+    writeln!(text, "KIM='Authorization: Bearer {}'", token("kim", "")?)?;
+    writeln!(text, "JSON='Content-Type: application/json'\n")?;
+    for call in [
+        "curl -s $SHOP/products".to_owned(),
+        "curl -s -H \"$KIM\" -H \"$JSON\" -H 'Idempotency-Key: charge-1' \
+         -d '{\"amount\":\"100000\"}' $SHOP/users/kim/points/charges"
+            .to_owned(),
+        format!("curl -s -H \"$KIM\" -X POST $SHOP/coupon-campaigns/{campaign}/coupons"),
+        format!(
+            "curl -s -H \"$KIM\" -H \"$JSON\" -H 'Idempotency-Key: order-1' \
+             -d '{{\"lines\":[{{\"product_id\":\"{product}\",\"quantity\":2}}]}}' $SHOP/orders | tee order.json"
+        ),
+        "curl -s -H \"$KIM\" -H \"$JSON\" -H 'Idempotency-Key: payment-1' -d '{\"coupon_id\":\"best\"}' \
+         $SHOP/orders/$(sed 's/.*\"order_id\":\"\\([^\"]*\\)\".*/\\1/' order.json)/payment"
+            .to_owned(),
+        "curl -s \"$SHOP/products/popular?days=3&limit=5\"".to_owned(),
+        format!(
+            "curl -s -H \"$ADMIN\" -H \"$JSON\" -d '{{\"quantity\":10,\"reason\":\"restock\"}}' \
+             $SHOP/admin/products/{product}/stock-movements"
+        ),
+    ] {
+        writeln!(text, "{call}")?;
+    }
+    writeln!(text)?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests;

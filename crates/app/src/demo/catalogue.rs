@@ -1,0 +1,205 @@
+//! The demo products and campaigns. Their ids are fixed, so that making them again makes nothing.
+
+use std::collections::BTreeMap;
+
+use time::Duration;
+use uuid::Uuid;
+
+use jangteo_domain::command::{AdjustStock, CreateCampaign, CreateProduct};
+use jangteo_domain::coupon::{CampaignDetails, CouponTerms, Discount, Percent, Validity};
+use jangteo_domain::id::{CampaignId, ProductId};
+use jangteo_domain::idempotency::{Fingerprint, IdempotencyClaim, RequestKey};
+use jangteo_domain::money::PositiveMoney;
+use jangteo_domain::product::{OptionName, OptionValue, Options, Price, ProductDetails, ProductStatus};
+use jangteo_domain::text::Text;
+use jangteo_domain::{BatchExecutor, Command, Money, Queries, Request, StoreError, Timestamp};
+
+use crate::idempotency::digest;
+
+/// The product that the welcome orders.
+pub const FIRST_PRODUCT: Uuid = id(1);
+/// The campaign that the welcome takes a coupon of.
+pub const FIRST_CAMPAIGN: Uuid = id(101);
+
+struct DemoProduct {
+    number: u8,
+    name: &'static str,
+    description: &'static str,
+    category: &'static str,
+    options: &'static [(&'static str, &'static str)],
+    item_group_id: Option<&'static str>,
+    /// In whole units of the shop's currency.
+    price: i64,
+    pieces: i32,
+}
+
+const PRODUCTS: &[DemoProduct] = &[
+    DemoProduct {
+        number: 1,
+        name: "제주 감귤 5kg / Jeju mandarins 5 kg",
+        description: "서귀포에서 온 노지 감귤. Grown in the open, from Seogwipo.",
+        category: "fruit",
+        options: &[],
+        item_group_id: None,
+        price: 19_000,
+        pieces: 500,
+    },
+    DemoProduct {
+        number: 2,
+        name: "놋그릇 밥공기 / Brass rice bowl",
+        description: "손으로 두드려 만든 방짜 유기. Hammered by hand.",
+        category: "kitchen",
+        options: &[],
+        item_group_id: None,
+        price: 78_000,
+        pieces: 30,
+    },
+    DemoProduct {
+        number: 3,
+        name: "누비 조끼 / Quilted vest",
+        description: "",
+        category: "clothing",
+        options: &[("color", "red"), ("size", "M")],
+        item_group_id: Some("quilted-vest"),
+        price: 54_000,
+        pieces: 40,
+    },
+    DemoProduct {
+        number: 4,
+        name: "누비 조끼 / Quilted vest",
+        description: "",
+        category: "clothing",
+        options: &[("color", "indigo"), ("size", "M")],
+        item_group_id: Some("quilted-vest"),
+        price: 54_000,
+        pieces: 40,
+    },
+    DemoProduct {
+        number: 5,
+        name: "한지 공책 / Hanji notebook",
+        description: "닥나무 종이 80장. 80 sheets of mulberry paper.",
+        category: "stationery",
+        options: &[],
+        item_group_id: None,
+        price: 12_000,
+        pieces: 1_000,
+    },
+    DemoProduct {
+        number: 6,
+        name: "한정판 달항아리 / Moon jar, limited",
+        description: "단 한 점. There is one.",
+        category: "art",
+        options: &[],
+        item_group_id: None,
+        price: 900_000,
+        pieces: 1,
+    },
+];
+
+/// Makes what is not there yet, and tells how many products and campaigns that were.
+///
+/// # Errors
+/// Those of the store.
+pub async fn seed(executor: &BatchExecutor, queries: &Queries) -> Result<usize, StoreError> {
+    let mut requests = Vec::new();
+    let mut made = 0;
+    for product in PRODUCTS {
+        let product_id = ProductId::from(id(product.number));
+        if queries.products.find(product_id).await?.is_none() {
+            made += 1;
+            requests.push(create(product, product_id));
+            requests.push(fill(product, product_id));
+        }
+    }
+    let now = queries.clock.now().await?;
+    for (number, details) in [(101, welcome_campaign(now)), (102, first_come_campaign(now))] {
+        let campaign_id = CampaignId::from(id(number));
+        if queries.coupons.campaign(campaign_id).await?.is_none() {
+            made += 1;
+            requests.push(Command::CreateCampaign(CreateCampaign { campaign_id, details }));
+        }
+    }
+    // The keys make it one effect also where two servers of a new shop do this at once.
+    let requests: Vec<Request> =
+        requests.into_iter().map(|command| Request { idempotency: Some(claim(&command)), command }).collect();
+    for answer in executor.execute(&requests).await {
+        answer?;
+    }
+    Ok(made)
+}
+
+fn create(product: &DemoProduct, product_id: ProductId) -> Command {
+    let options = product.options.iter().map(|(name, value)| (text(name), text(value)));
+    let options: BTreeMap<OptionName, OptionValue> = options.collect();
+    Command::CreateProduct(CreateProduct {
+        product_id,
+        details: ProductDetails {
+            name: text(product.name),
+            description: text(product.description),
+            category: text(product.category),
+            options: Options::try_from(options).expect("few options"),
+            item_group_id: product.item_group_id.map(text),
+            price: Price::try_from(money(product.price)).expect("a price"),
+            status: ProductStatus::OnSale,
+        },
+    })
+}
+
+fn fill(product: &DemoProduct, product_id: ProductId) -> Command {
+    Command::AdjustStock(AdjustStock { product_id, quantity: product.pieces, reason: text("demo") })
+}
+
+fn welcome_campaign(now: Timestamp) -> CampaignDetails {
+    let percent = Percent::try_from(10).expect("a percentage");
+    let discount = Discount::Percent { percent, cap: Some(positive(5_000)) };
+    campaign("첫 구매 10% / Welcome, 10% off", discount, None, 100_000, now)
+}
+
+fn first_come_campaign(now: Timestamp) -> CampaignDetails {
+    let discount = Discount::Fixed { amount: positive(10_000) };
+    campaign("선착순 100명 / For the first hundred", discount, Some(positive(30_000)), 100, now)
+}
+
+fn campaign(
+    name: &str,
+    discount: Discount,
+    min_order_amount: Option<PositiveMoney>,
+    quantity: u32,
+    now: Timestamp,
+) -> CampaignDetails {
+    CampaignDetails {
+        terms: CouponTerms { name: text(name), discount, min_order_amount },
+        quantity,
+        issue_opens_at: now,
+        issue_closes_at: now.saturating_add(Duration::days(365)),
+        validity: Validity::Days(30),
+    }
+}
+
+fn claim(command: &Command) -> IdempotencyClaim {
+    let (kind, id) = match command {
+        Command::CreateProduct(command) => ("create product", command.product_id.uuid()),
+        Command::AdjustStock(command) => ("fill stock", command.product_id.uuid()),
+        Command::CreateCampaign(command) => ("create campaign", command.campaign_id.uuid()),
+        other => unreachable!("the demo makes no {}", other.name()),
+    };
+    let key = digest(&[b"demo", kind.as_bytes(), id.as_bytes()]);
+    IdempotencyClaim { key: RequestKey(key), fingerprint: Fingerprint(key) }
+}
+
+/// A fixed id in the form of a UUIDv7, older than any that is made.
+const fn id(number: u8) -> Uuid {
+    Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 | number as u128)
+}
+
+fn text<const MIN: usize, const MAX: usize>(text: &str) -> Text<MIN, MAX> {
+    Text::try_from(text.to_owned()).expect("a text of the demo")
+}
+
+fn money(units: i64) -> Money {
+    Money::from_units(units).expect("an amount of the demo")
+}
+
+fn positive(units: i64) -> PositiveMoney {
+    PositiveMoney::try_from(money(units)).expect("an amount of the demo")
+}

@@ -1,0 +1,53 @@
+use std::collections::HashMap;
+use std::os::unix::fs::PermissionsExt;
+
+use jangteo_domain::testing::{MemoryStore, TestShop};
+
+use secrecy::ExposeSecret;
+
+use super::*;
+
+fn settings_in(directory: &Path) -> Settings {
+    let url = format!("sqlite:{}", directory.join("shop.db").display());
+    Settings::from_sources(None, HashMap::from([("DATABASE_URL".to_owned(), url)])).expect("settings")
+}
+
+#[test]
+fn the_key_is_made_once_and_read_by_its_owner_alone() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let settings = settings_in(directory.path());
+    assert!(key(&settings).expect("no file is no error").is_none());
+    let secret = |tokens: TokenSettings| match tokens.key {
+        TokenKey::Secret(secret) => secret.expose_secret().to_owned(),
+        _ => panic!("another kind of key"),
+    };
+    let made = secret(token_settings(&settings).expect("a new key"));
+    assert_eq!(secret(token_settings(&settings).expect("the same key")), made);
+    assert_eq!(key(&settings).expect("a key").map(|key| key.expose_secret().to_owned()), Some(made));
+    let mode = fs::metadata(directory.path().join(KEY_FILE)).expect("the file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn the_demo_shop_is_made_once() {
+    let store = MemoryStore::new();
+    let shop = TestShop::new(store.factory());
+    let made = seed(&shop.executor, &store.queries()).await.expect("the demo");
+    assert!(made > 0);
+    assert_eq!(seed(&shop.executor, &store.queries()).await.expect("nothing new"), 0);
+    let first = store.queries().products.find(catalogue::FIRST_PRODUCT.into()).await.expect("a read");
+    assert!(first.is_some_and(|listing| listing.available > 0));
+    assert!(store.queries().coupons.campaign(catalogue::FIRST_CAMPAIGN.into()).await.expect("a read").is_some());
+}
+
+#[test]
+fn the_welcome_can_be_pasted() {
+    let parties = TokenParties { issuer: "i".to_owned(), audience: "a".to_owned() };
+    let address = "127.0.0.1:8080".parse().expect("an address");
+    let text = welcome(address, Some(&"k".repeat(32).into()), &parties).expect("a welcome");
+    let is_shell = |line: &str| {
+        line.is_empty()
+            || ["#", "curl ", "SHOP=", "ADMIN=", "KIM=", "JSON="].iter().any(|start| line.starts_with(start))
+    };
+    assert!(text.lines().all(is_shell), "{text}");
+}

@@ -1,0 +1,172 @@
+//! The HTTP interface. Handlers parse, ask the domain and tell its answer; no rule lives here.
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | `edge`, `admission` | what happens to every request: ids, errors, panics; tokens and limits |
+//! | `caller`, `path`, `query`, `body`, `page`, `amount`, `write` | parts of requests, parsed |
+//! | `reply` | the answer to each command |
+//! | `points`, `products`, `popular`, `coupons`, `orders`, `quotes`, `payments`, `admin` | one resource each |
+//! | `health`, `document` | for operators and for readers |
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::middleware::from_fn;
+use actix_web::{App, Error, web};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use tracing_actix_web::TracingLogger;
+use utoipa_actix_web::service_config::ServiceConfig;
+use utoipa_actix_web::{AppExt, scope};
+
+use jangteo_domain::{IdSource, Queries, ShopRules};
+
+use crate::auth::Authenticator;
+use crate::idempotency::InFlight;
+use crate::lanes::Lanes;
+
+mod admin;
+mod admission;
+mod amount;
+mod body;
+mod caller;
+mod coupons;
+mod document;
+mod edge;
+mod health;
+mod orders;
+mod page;
+mod path;
+mod payments;
+mod points;
+mod popular;
+mod products;
+mod query;
+mod quotes;
+mod reply;
+mod write;
+
+pub use document::openapi;
+pub use health::{DatabaseHealth, PoolFigures, Readiness, metrics_app};
+
+use popular::PopularCache;
+
+/// What the handlers work with.
+pub struct Shop {
+    rules: Arc<ShopRules>,
+    queries: Queries,
+    lanes: Lanes,
+    ids: Arc<dyn IdSource>,
+    authenticator: Authenticator,
+    in_flight: InFlight,
+    rate_limiter: Option<DefaultKeyedRateLimiter<String>>,
+    popular: PopularCache,
+    health: Arc<dyn DatabaseHealth>,
+    readiness: Readiness,
+    options: Options,
+}
+
+/// What an operator chose about the interface.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// How long a request may take.
+    pub request_timeout: Duration,
+    /// Whether every write must carry an `Idempotency-Key`.
+    pub require_idempotency_key: bool,
+    /// How many requests a caller may send; `None` for no limit.
+    pub rate_limit: Option<Quota>,
+    /// Whether the metrics are served beside the API.
+    pub serve_metrics: bool,
+}
+
+/// What the interface needs from outside.
+pub struct Parts {
+    /// The shop's rules.
+    pub rules: Arc<ShopRules>,
+    /// The read ports.
+    pub queries: Queries,
+    /// The write path.
+    pub lanes: Lanes,
+    /// Where new ids come from.
+    pub ids: Arc<dyn IdSource>,
+    /// Who may call.
+    pub authenticator: Authenticator,
+    /// Whether the database can be used.
+    pub health: Arc<dyn DatabaseHealth>,
+    /// Whether this server takes requests.
+    pub readiness: Readiness,
+}
+
+impl Shop {
+    /// Puts the parts together.
+    pub fn new(parts: Parts, options: Options) -> Self {
+        Self {
+            rules: parts.rules,
+            queries: parts.queries,
+            lanes: parts.lanes,
+            ids: parts.ids,
+            authenticator: parts.authenticator,
+            in_flight: InFlight::default(),
+            rate_limiter: options.rate_limit.map(RateLimiter::keyed),
+            popular: PopularCache::new(),
+            health: parts.health,
+            readiness: parts.readiness,
+            options,
+        }
+    }
+
+    /// Forgets the callers whose allowance is whole again. To be called from time to time.
+    pub fn forget_idle_callers(&self) {
+        if let Some(limiter) = &self.rate_limiter {
+            limiter.retain_recent();
+            limiter.shrink_to_fit();
+        }
+    }
+}
+
+/// The application with all its routes.
+pub fn app(
+    shop: web::Data<Shop>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    let serve_metrics = shop.options.serve_metrics;
+    let (app, api) = App::new()
+        .app_data(shop)
+        .into_utoipa_app()
+        .service(
+            scope("/v1").wrap(from_fn(admission::admit)).configure(resources).default_service(web::to(edge::unmatched)),
+        )
+        .configure(|config| health::routes(config, serve_metrics))
+        .configure(document::routes)
+        .split_for_parts();
+    let api = document::complete(api);
+    app.app_data(web::Data::new(edge::Routes::of(&api)))
+        .app_data(web::Data::new(document::Document::of(&api)))
+        .configure(document::page)
+        .default_service(web::to(edge::unmatched))
+        .wrap(TracingLogger::<edge::RequestSpan>::new())
+        .wrap(from_fn(edge::answer_every_request))
+}
+
+/// Everything under `/v1`. What is named exactly comes before what an id could match.
+fn resources(config: &mut ServiceConfig<'_>) {
+    points::routes(config);
+    popular::routes(config);
+    products::routes(config);
+    coupons::routes(config);
+    quotes::routes(config);
+    orders::routes(config);
+    payments::routes(config);
+    admin::routes(config);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+//! Coupon campaigns, as the back office makes them, and coupons that it takes back.
+
+use actix_web::{HttpResponse, patch, post};
+use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use jangteo_domain::command::{ChangeCampaign, CreateCampaign, RevokeCoupon};
+use jangteo_domain::coupon::{
+    CampaignDetails, CampaignName, CouponTerms, Discount, InvalidCampaign, Percent, Validity,
+};
+use jangteo_domain::id::{CampaignId, CouponId};
+use jangteo_domain::money::PositiveMoney;
+use jangteo_domain::{Command, Currency, Timestamp};
+
+use crate::http::amount::{WrittenAmount, parse_time};
+use crate::http::body::{Body, Nothing, Strict};
+use crate::http::caller::Admin;
+use crate::http::coupons::{CampaignResponse, CouponResponse};
+use crate::http::path::InPath;
+use crate::http::write::Write;
+use crate::problem::{Faults, Problem, Reason};
+
+pub fn routes(config: &mut ServiceConfig<'_>) {
+    config.service(create_campaign).service(change_campaign).service(revoke_coupon);
+}
+
+/// Make a coupon campaign
+#[utoipa::path(
+    tag = "admin",
+    request_body = CreateCampaignRequest,
+    responses((status = 201, body = CampaignResponse)),
+)]
+#[post("/coupon-campaigns")]
+async fn create_campaign(
+    _admin: Admin,
+    write: Write,
+    body: Body<CreateCampaignRequest>,
+) -> Result<HttpResponse, Problem> {
+    let details = body.value.details(write.shop.rules.currency)?;
+    let command = CreateCampaign { campaign_id: CampaignId::next(&*write.shop.ids), details };
+    write.run(&body, Command::CreateCampaign(command)).await
+}
+
+/// Raise a campaign's quantity, or close it earlier
+#[utoipa::path(
+    tag = "admin",
+    params(("campaign_id" = Uuid, Path, description = "The campaign")),
+    request_body = ChangeCampaignRequest,
+    responses(
+        (status = 200, body = CampaignResponse),
+        (status = 404, description = "`CAMPAIGN_NOT_FOUND`"),
+        (status = 409, description = "`CAMPAIGN_QUANTITY_LOWERED`, `CAMPAIGN_CLOSING_POSTPONED`"),
+    ),
+)]
+#[patch("/coupon-campaigns/{campaign_id}")]
+async fn change_campaign(
+    _admin: Admin,
+    write: Write,
+    campaign_id: InPath<CampaignId>,
+    body: Body<ChangeCampaignRequest>,
+) -> Result<HttpResponse, Problem> {
+    let issue_closes_at = body.value.issue_closes_at()?;
+    let command = ChangeCampaign { campaign_id: campaign_id.0, quantity: body.value.quantity, issue_closes_at };
+    write.run(&body, Command::ChangeCampaign(command)).await
+}
+
+/// Take a coupon back
+#[utoipa::path(
+    tag = "admin",
+    params(("coupon_id" = Uuid, Path, description = "The coupon")),
+    responses(
+        (status = 200, body = CouponResponse),
+        (status = 404, description = "`COUPON_NOT_FOUND`"),
+        (status = 409, description = "`COUPON_NOT_USABLE` with `reason`"),
+    ),
+)]
+#[post("/coupons/{coupon_id}/revocation")]
+async fn revoke_coupon(
+    _admin: Admin,
+    write: Write,
+    coupon_id: InPath<CouponId>,
+    body: Body<Nothing>,
+) -> Result<HttpResponse, Problem> {
+    write.run(&body, Command::RevokeCoupon(RevokeCoupon { coupon_id: coupon_id.0 })).await
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct CreateCampaignRequest {
+    #[schema(min_length = 1, max_length = 200)]
+    name: String,
+    #[schema(value_type = DiscountRequest)]
+    discount: Strict<DiscountRequest>,
+    /// The least total that its coupons apply to.
+    min_order_amount: Option<WrittenAmount>,
+    /// How many coupons there are.
+    #[schema(minimum = 1)]
+    quantity: u32,
+    #[schema(format = DateTime)]
+    issue_opens_at: String,
+    #[schema(format = DateTime)]
+    issue_closes_at: String,
+    /// Until when its coupons can be used. Either this or `valid_days`.
+    #[schema(format = DateTime)]
+    valid_until: Option<String>,
+    /// How many times 24 hours from its issue a coupon can be used.
+    #[schema(minimum = 1, maximum = 3650)]
+    valid_days: Option<u16>,
+}
+
+impl CreateCampaignRequest {
+    fn details(&self, currency: Currency) -> Result<CampaignDetails, Problem> {
+        let mut faults = Faults::default();
+        let name = faults.take("/name", CampaignName::try_from(self.name.clone()));
+        let discount = self.discount.0.discount(currency, &mut faults);
+        let minimum = self.min_order_amount.map(|written| positive(written, currency));
+        let min_order_amount = faults.take_optional("/min_order_amount", minimum);
+        let issue_opens_at = faults.take("/issue_opens_at", parse_time(&self.issue_opens_at));
+        let issue_closes_at = faults.take("/issue_closes_at", parse_time(&self.issue_closes_at));
+        let validity = self.validity(&mut faults);
+        let details = (|| {
+            Some(CampaignDetails {
+                terms: CouponTerms { name: name?, discount: discount?, min_order_amount: min_order_amount? },
+                quantity: self.quantity,
+                issue_opens_at: issue_opens_at?,
+                issue_closes_at: issue_closes_at?,
+                validity: validity?,
+            })
+        })();
+        if let Some(Err(invalid)) = details.as_ref().map(CampaignDetails::check) {
+            let pointer = match invalid {
+                InvalidCampaign::NoCoupons => "/quantity",
+                InvalidCampaign::ClosesBeforeItOpens => "/issue_closes_at",
+                InvalidCampaign::ValidDays => "/valid_days",
+            };
+            faults.add(pointer, invalid.into());
+        }
+        faults.check(details)
+    }
+
+    fn validity(&self, faults: &mut Faults) -> Option<Validity> {
+        match (&self.valid_until, self.valid_days) {
+            (Some(time), None) => faults.take("/valid_until", parse_time(time)).map(Validity::Until),
+            (None, Some(days)) => Some(Validity::Days(days)),
+            (Some(_), Some(_)) => faults.take("/valid_days", Err(Reason::Contradictory)),
+            (None, None) => faults.take("/valid_until", Err(Reason::Missing)),
+        }
+    }
+}
+
+/// What its coupons take off: `amount` with the kind `fixed`, `percent` and perhaps `cap` with the kind `percent`.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct DiscountRequest {
+    #[schema(inline)]
+    kind: DiscountKindName,
+    amount: Option<WrittenAmount>,
+    #[schema(minimum = 1, maximum = 100)]
+    percent: Option<u8>,
+    cap: Option<WrittenAmount>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum DiscountKindName {
+    Fixed,
+    Percent,
+}
+
+impl DiscountRequest {
+    fn discount(&self, currency: Currency, faults: &mut Faults) -> Option<Discount> {
+        match self.kind {
+            DiscountKindName::Fixed => {
+                let unwanted = [("percent", self.percent.is_some()), ("cap", self.cap.is_some())];
+                refuse_unwanted(unwanted, faults);
+                let amount = self.amount.ok_or(Reason::Missing).and_then(|amount| positive(amount, currency));
+                faults.take("/discount/amount", amount).map(|amount| Discount::Fixed { amount })
+            }
+            DiscountKindName::Percent => {
+                refuse_unwanted([("amount", self.amount.is_some())], faults);
+                let percent = self.percent.ok_or(Reason::Missing).and_then(|percent| Ok(Percent::try_from(percent)?));
+                let percent = faults.take("/discount/percent", percent);
+                let cap = faults.take_optional("/discount/cap", self.cap.map(|cap| positive(cap, currency)));
+                percent.zip(cap).map(|(percent, cap)| Discount::Percent { percent, cap })
+            }
+        }
+    }
+}
+
+fn refuse_unwanted<const N: usize>(fields: [(&str, bool); N], faults: &mut Faults) {
+    for (name, _) in fields.iter().filter(|(_, present)| *present) {
+        faults.add(format!("/discount/{name}"), Reason::Contradictory);
+    }
+}
+
+fn positive(written: WrittenAmount, currency: Currency) -> Result<PositiveMoney, Reason> {
+    Ok(PositiveMoney::try_from(written.in_currency(currency)?)?)
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ChangeCampaignRequest {
+    /// How many coupons there shall be; at least as many as now.
+    quantity: Option<u32>,
+    /// When issuing shall close; not later than now planned.
+    #[schema(format = DateTime)]
+    issue_closes_at: Option<String>,
+}
+
+impl ChangeCampaignRequest {
+    fn issue_closes_at(&self) -> Result<Option<Timestamp>, Problem> {
+        let mut faults = Faults::default();
+        let time = faults.take_optional("/issue_closes_at", self.issue_closes_at.as_deref().map(parse_time));
+        faults.check(time)
+    }
+}

@@ -1,0 +1,214 @@
+//! Products, as the back office describes them.
+
+use std::collections::BTreeMap;
+
+use actix_web::web::{Data, Json};
+use actix_web::{HttpResponse, get, patch, post};
+use serde::{Deserialize, Deserializer};
+use utoipa::ToSchema;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use jangteo_domain::command::{ChangeProduct, CreateProduct, ProductChange};
+use jangteo_domain::id::ProductId;
+use jangteo_domain::product::{
+    Category, ItemGroupId, OptionName, OptionValue, Options, Price, ProductDescription, ProductDetails, ProductName,
+    ProductStatus,
+};
+use jangteo_domain::{Command, Currency};
+
+use crate::http::Shop;
+use crate::http::amount::WrittenAmount;
+use crate::http::body::{Body, push_key};
+use crate::http::caller::Admin;
+use crate::http::edge::Deadline;
+use crate::http::page::ListResponse;
+use crate::http::path::InPath;
+use crate::http::products::{ProductResponse, ProductStatusName, ProductsQuery, list};
+use crate::http::query::InQuery;
+use crate::http::write::Write;
+use crate::problem::{Faults, Problem, Reason};
+
+pub fn routes(config: &mut ServiceConfig<'_>) {
+    config.service(create_product).service(list_all_products).service(change_product);
+}
+
+/// Make a product; its stock is empty
+#[utoipa::path(
+    tag = "admin",
+    request_body = CreateProductRequest,
+    responses((status = 201, body = ProductResponse)),
+)]
+#[post("/products")]
+async fn create_product(
+    _admin: Admin,
+    write: Write,
+    body: Body<CreateProductRequest>,
+) -> Result<HttpResponse, Problem> {
+    let details = body.value.details(write.shop.rules.currency)?;
+    let command = CreateProduct { product_id: ProductId::next(&*write.shop.ids), details };
+    write.run(&body, Command::CreateProduct(command)).await
+}
+
+/// Products in all states
+#[utoipa::path(
+    tag = "admin",
+    params(ProductsQuery),
+    responses(
+        (status = 200, body = ListResponse<ProductResponse>),
+    ),
+)]
+#[get("/products")]
+async fn list_all_products(
+    _admin: Admin,
+    shop: Data<Shop>,
+    deadline: Deadline,
+    query: InQuery<ProductsQuery>,
+) -> Result<Json<ListResponse<ProductResponse>>, Problem> {
+    list(&shop, deadline, query.0, true).await
+}
+
+/// Describe a product anew
+#[utoipa::path(
+    tag = "admin",
+    params(("product_id" = uuid::Uuid, Path, description = "The product")),
+    request_body = ChangeProductRequest,
+    responses((status = 200, body = ProductResponse), (status = 404, description = "`PRODUCT_NOT_FOUND`")),
+)]
+#[patch("/products/{product_id}")]
+async fn change_product(
+    _admin: Admin,
+    write: Write,
+    product_id: InPath<ProductId>,
+    body: Body<ChangeProductRequest>,
+) -> Result<HttpResponse, Problem> {
+    let change = body.value.change(write.shop.rules.currency)?;
+    let command = ChangeProduct { product_id: product_id.0, change };
+    write.run(&body, Command::ChangeProduct(command)).await
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct CreateProductRequest {
+    #[schema(min_length = 1, max_length = 200)]
+    name: String,
+    #[schema(max_length = 10_000)]
+    #[serde(default)]
+    description: String,
+    #[schema(min_length = 1, max_length = 64)]
+    category: String,
+    /// What sets it apart from the other variants of its item.
+    #[serde(default)]
+    options: BTreeMap<String, String>,
+    /// What groups the variants of one item.
+    #[schema(min_length = 1, max_length = 64)]
+    item_group_id: Option<String>,
+    price: WrittenAmount,
+    /// `on_sale` when nothing is said.
+    status: Option<ProductStatusName>,
+}
+
+impl CreateProductRequest {
+    fn details(&self, currency: Currency) -> Result<ProductDetails, Problem> {
+        let mut faults = Faults::default();
+        let name = faults.take("/name", ProductName::try_from(self.name.clone()));
+        let description = faults.take("/description", ProductDescription::try_from(self.description.clone()));
+        let category = faults.take("/category", Category::try_from(self.category.clone()));
+        let options = take_options(&self.options, &mut faults);
+        let group = self.item_group_id.clone().map(ItemGroupId::try_from);
+        let item_group_id = faults.take_optional("/item_group_id", group);
+        let price = faults.take("/price", price(self.price, currency));
+        let status = self.status.map_or(ProductStatus::OnSale, ProductStatus::from);
+        let details = (|| {
+            Some(ProductDetails {
+                name: name?,
+                description: description?,
+                category: category?,
+                options: options?,
+                item_group_id: item_group_id?,
+                price: price?,
+                status,
+            })
+        })();
+        faults.check(details)
+    }
+}
+
+/// What changes; what is not named stays as it is.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ChangeProductRequest {
+    #[schema(min_length = 1, max_length = 200)]
+    #[serde(default, deserialize_with = "named")]
+    name: Option<String>,
+    #[schema(max_length = 10_000)]
+    #[serde(default, deserialize_with = "named")]
+    description: Option<String>,
+    #[schema(min_length = 1, max_length = 64)]
+    #[serde(default, deserialize_with = "named")]
+    category: Option<String>,
+    /// All options, in place of those before.
+    #[serde(default, deserialize_with = "named")]
+    options: Option<BTreeMap<String, String>>,
+    /// `null` takes the product out of its group.
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 64)]
+    item_group_id: Option<Option<String>>,
+    #[serde(default, deserialize_with = "named")]
+    price: Option<WrittenAmount>,
+    #[serde(default, deserialize_with = "named")]
+    status: Option<ProductStatusName>,
+}
+
+impl ChangeProductRequest {
+    fn change(&self, currency: Currency) -> Result<ProductChange, Problem> {
+        let mut faults = Faults::default();
+        let name = faults.take_optional("/name", self.name.clone().map(ProductName::try_from));
+        let description =
+            faults.take_optional("/description", self.description.clone().map(ProductDescription::try_from));
+        let category = faults.take_optional("/category", self.category.clone().map(Category::try_from));
+        let options = match &self.options {
+            None => Some(None),
+            Some(options) => take_options(options, &mut faults).map(Some),
+        };
+        let item_group_id = match self.item_group_id.clone() {
+            None => Some(None),
+            Some(group) => faults.take_optional("/item_group_id", group.map(ItemGroupId::try_from)).map(Some),
+        };
+        let price = faults.take_optional("/price", self.price.map(|written| price(written, currency)));
+        let status = self.status.map(ProductStatus::from);
+        let change = (|| {
+            Some(ProductChange {
+                name: name?,
+                description: description?,
+                category: category?,
+                options: options?,
+                item_group_id: item_group_id?,
+                price: price?,
+                status,
+            })
+        })();
+        faults.check(change)
+    }
+}
+
+/// Tells a field that is `null` from one that is not there; `null` is a value only where the field's type has it.
+fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+fn take_options(written: &BTreeMap<String, String>, faults: &mut Faults) -> Option<Options> {
+    let mut options = BTreeMap::new();
+    for (name, value) in written {
+        let mut pointer = "/options".to_owned();
+        push_key(&mut pointer, name);
+        let name = faults.take(pointer.clone(), OptionName::try_from(name.clone()));
+        let value = faults.take(pointer, OptionValue::try_from(value.clone()));
+        options.extend(name.zip(value));
+    }
+    let is_whole = options.len() == written.len();
+    faults.take("/options", Options::try_from(options)).filter(|_| is_whole)
+}
+
+fn price(written: WrittenAmount, currency: Currency) -> Result<Price, Reason> {
+    Ok(Price::try_from(written.in_currency(currency)?)?)
+}

@@ -1,0 +1,124 @@
+//! Refunds of paid orders, as the back office makes them.
+
+use actix_web::{HttpResponse, post};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_actix_web::service_config::ServiceConfig;
+use uuid::Uuid;
+
+use jangteo_domain::command::RefundOrder;
+use jangteo_domain::id::OrderId;
+use jangteo_domain::order::{Order, OrderLines};
+use jangteo_domain::payment::{Refund, RefundReason};
+use jangteo_domain::{Command, Currency, ShopRules};
+
+use crate::http::amount::{AmountText, Time};
+use crate::http::body::{Body, Strict};
+use crate::http::caller::Admin;
+use crate::http::orders::{OrderLineRequest, OrderStatusName, check_lines};
+use crate::http::path::InPath;
+use crate::http::write::Write;
+use crate::problem::{Faults, Problem};
+
+pub fn routes(config: &mut ServiceConfig<'_>) {
+    config.service(refund_order);
+}
+
+/// Refund pieces of a paid order
+///
+/// What was paid for them goes back to the points; all refunds of an order add up to at most what was paid.
+#[utoipa::path(
+    tag = "admin",
+    params(("order_id" = Uuid, Path, description = "The order")),
+    request_body = RefundOrderRequest,
+    responses(
+        (status = 201, body = RefundResponse),
+        (status = 400, description = "`EMPTY_ORDER`, `INVALID_QUANTITY`, and those of every write"),
+        (status = 404, description = "`ORDER_NOT_FOUND`"),
+        (
+            status = 409,
+            description = "`ORDER_NOT_PAID`, `REFUND_TOO_LARGE` with `product_id`, `requested`, `refundable`",
+        ),
+    ),
+)]
+#[post("/orders/{order_id}/refunds")]
+async fn refund_order(
+    _admin: Admin,
+    write: Write,
+    order_id: InPath<OrderId>,
+    body: Body<RefundOrderRequest>,
+) -> Result<HttpResponse, Problem> {
+    let (lines, reason) = body.value.check(&write.shop.rules)?;
+    let command = RefundOrder { order_id: order_id.0, lines, restock: body.value.restock, reason };
+    write.run(&body, Command::RefundOrder(command)).await
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct RefundOrderRequest {
+    /// Which pieces; lines of one product are added up.
+    #[schema(value_type = Vec<OrderLineRequest>)]
+    lines: Vec<Strict<OrderLineRequest>>,
+    /// Whether the pieces go back into the stock.
+    restock: bool,
+    /// Why.
+    #[schema(min_length = 1, max_length = 200)]
+    reason: String,
+}
+
+impl RefundOrderRequest {
+    fn check(&self, rules: &ShopRules) -> Result<(OrderLines, RefundReason), Problem> {
+        let mut faults = Faults::default();
+        let reason = faults.take("/reason", RefundReason::try_from(self.reason.clone()));
+        let lines = check_lines(&self.lines, rules, &mut faults)?;
+        faults.check(lines.zip(reason))
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct RefundResponse {
+    refund_id: Uuid,
+    order_id: Uuid,
+    /// The order's status after it.
+    order_status: OrderStatusName,
+    lines: Vec<RefundLineResponse>,
+    /// What came back.
+    amount: AmountText,
+    /// What came back of the order so far, with this.
+    refunded_amount: AmountText,
+    currency: &'static str,
+    /// Whether the pieces went back into the stock.
+    restock: bool,
+    /// Why, in the words of the back office.
+    reason: String,
+    refunded_at: Time,
+}
+
+#[derive(Serialize, ToSchema)]
+struct RefundLineResponse {
+    product_id: Uuid,
+    quantity: u32,
+    amount: AmountText,
+}
+
+impl RefundResponse {
+    pub fn of(refund: &Refund, order: &Order, currency: Currency) -> Self {
+        let lines = refund.lines.iter().map(|line| RefundLineResponse {
+            product_id: line.product_id.uuid(),
+            quantity: line.quantity,
+            amount: AmountText::of(line.amount, currency),
+        });
+        Self {
+            refund_id: refund.id.uuid(),
+            order_id: refund.order_id.uuid(),
+            order_status: order.status.into(),
+            lines: lines.collect(),
+            amount: AmountText::of(refund.amount, currency),
+            refunded_amount: AmountText::of(order.refunded, currency),
+            currency: currency.code(),
+            restock: refund.restocked,
+            reason: refund.reason.as_str().to_owned(),
+            refunded_at: refund.at.into(),
+        }
+    }
+}

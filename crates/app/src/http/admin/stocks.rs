@@ -1,0 +1,156 @@
+//! Stock movements, as the back office makes and sees them.
+
+use actix_web::web::{Data, Json};
+use actix_web::{HttpResponse, get, post};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_actix_web::service_config::ServiceConfig;
+use uuid::Uuid;
+
+use jangteo_domain::Command;
+use jangteo_domain::command::AdjustStock;
+use jangteo_domain::id::ProductId;
+use jangteo_domain::page::Page;
+use jangteo_domain::stock::{MovementKind, MovementReason, StockMovement};
+
+use crate::http::Shop;
+use crate::http::amount::Time;
+use crate::http::body::Body;
+use crate::http::caller::Admin;
+use crate::http::edge::Deadline;
+use crate::http::page::{List, ListResponse, PageQuery};
+use crate::http::path::InPath;
+use crate::http::query::InQuery;
+use crate::http::write::Write;
+use crate::problem::{Faults, Problem, ProblemCode, Reason};
+
+pub fn routes(config: &mut ServiceConfig<'_>) {
+    config.service(adjust_stock).service(list_stock_movements);
+}
+
+/// Add pieces to a stock, or take some out
+#[utoipa::path(
+    tag = "admin",
+    params(("product_id" = Uuid, Path, description = "The product")),
+    request_body = AdjustStockRequest,
+    responses(
+        (status = 201, body = StockMovementResponse),
+        (status = 404, description = "`PRODUCT_NOT_FOUND`"),
+        (status = 409, description = "`OUT_OF_STOCK` with `shortages`, `STOCK_LIMIT_EXCEEDED`"),
+    ),
+)]
+#[post("/products/{product_id}/stock-movements")]
+async fn adjust_stock(
+    _admin: Admin,
+    write: Write,
+    product_id: InPath<ProductId>,
+    body: Body<AdjustStockRequest>,
+) -> Result<HttpResponse, Problem> {
+    let (quantity, reason) = body.value.check()?;
+    let command = AdjustStock { product_id: product_id.0, quantity, reason };
+    write.run(&body, Command::AdjustStock(command)).await
+}
+
+/// The movements of a stock, newest first
+#[utoipa::path(
+    tag = "admin",
+    params(("product_id" = Uuid, Path, description = "The product"), PageQuery),
+    responses(
+        (status = 200, body = ListResponse<StockMovementResponse>),
+        (status = 404, description = "`PRODUCT_NOT_FOUND`"),
+    ),
+)]
+#[get("/products/{product_id}/stock-movements")]
+async fn list_stock_movements(
+    _admin: Admin,
+    shop: Data<Shop>,
+    product_id: InPath<ProductId>,
+    deadline: Deadline,
+    query: InQuery<PageQuery>,
+) -> Result<Json<ListResponse<StockMovementResponse>>, Problem> {
+    let InPath(product_id) = product_id;
+    let InQuery(PageQuery { limit, cursor }) = query;
+    let list = List::new(format!("stock movements of {product_id}"));
+    let page: Page<u64> = list.page(limit, cursor.as_deref())?;
+    let movements = deadline.read(shop.queries.stocks.movements(product_id, &page)).await?;
+    if movements.is_empty() && deadline.read(shop.queries.products.find(product_id)).await?.is_none() {
+        return Err(Problem::new(ProblemCode::ProductNotFound).with("product_id", product_id.to_string()));
+    }
+    Ok(Json(list.answer(page.limit, &movements, |movement| movement.sequence, StockMovementResponse::of)))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct AdjustStockRequest {
+    /// Pieces: above zero into the stock, below zero out of it.
+    #[schema(minimum = -2_147_483_648_i64, maximum = 2_147_483_647_i64)]
+    quantity: i64,
+    /// Why.
+    #[schema(min_length = 1, max_length = 200)]
+    reason: String,
+}
+
+impl AdjustStockRequest {
+    fn check(&self) -> Result<(i32, MovementReason), Problem> {
+        let mut faults = Faults::default();
+        let quantity = i32::try_from(self.quantity).ok().filter(|quantity| *quantity != 0);
+        let quantity = faults.take("/quantity", quantity.ok_or(Reason::OutOfRange));
+        let reason = faults.take("/reason", MovementReason::try_from(self.reason.clone()));
+        faults.check(quantity.zip(reason))
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct StockMovementResponse {
+    movement_id: Uuid,
+    product_id: Uuid,
+    /// Pieces: above zero into the stock, below zero out of it.
+    quantity: i64,
+    /// What could be ordered after it.
+    available_after: u32,
+    kind: MovementKindName,
+    /// The order that held or returned the pieces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_id: Option<Uuid>,
+    /// Why, in the words of the back office.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    created_at: Time,
+}
+
+impl StockMovementResponse {
+    pub fn of(movement: &StockMovement) -> Self {
+        Self {
+            movement_id: movement.id.uuid(),
+            product_id: movement.product_id.uuid(),
+            quantity: movement.quantity,
+            available_after: movement.available_after,
+            kind: movement.kind.into(),
+            order_id: movement.order_id.map(|id| id.uuid()),
+            reason: movement.reason.as_ref().map(|reason| reason.as_str().to_owned()),
+            created_at: movement.at.into(),
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum MovementKindName {
+    Adjustment,
+    Hold,
+    Expiry,
+    Cancellation,
+    Refund,
+}
+
+impl From<MovementKind> for MovementKindName {
+    fn from(kind: MovementKind) -> Self {
+        match kind {
+            MovementKind::Adjustment => Self::Adjustment,
+            MovementKind::Hold => Self::Hold,
+            MovementKind::Expiry => Self::Expiry,
+            MovementKind::Cancellation => Self::Cancellation,
+            MovementKind::Refund => Self::Refund,
+        }
+    }
+}

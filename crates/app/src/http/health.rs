@@ -1,0 +1,140 @@
+//! For those who run the server: whether it lives, whether it should get requests, and its figures.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::web::{Data, Json};
+use actix_web::{App, Error, HttpResponse, get};
+use async_trait::async_trait;
+use serde::Serialize;
+use tokio::time::timeout;
+use utoipa::ToSchema;
+use utoipa_actix_web::AppExt;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use jangteo_domain::StoreError;
+
+use crate::http::Shop;
+use crate::problem::{Problem, ProblemCode, chain};
+use crate::telemetry;
+
+/// How long the database may take to answer before requests should go elsewhere.
+const DATABASE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Whether this server takes requests. All clones say the same.
+#[derive(Clone, Default)]
+pub struct Readiness {
+    draining: Arc<AtomicBool>,
+}
+
+impl Readiness {
+    /// From now on requests should go elsewhere.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether requests should go elsewhere.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+}
+
+/// How the database does.
+#[async_trait]
+pub trait DatabaseHealth: Send + Sync {
+    /// Whether it answers and has the tables that this version needs.
+    async fn is_usable(&self) -> Result<bool, StoreError>;
+
+    /// Its connections.
+    fn pools(&self) -> Vec<PoolFigures>;
+}
+
+/// The connections of a pool.
+#[derive(Debug, Clone, Copy)]
+pub struct PoolFigures {
+    /// Its name.
+    pub name: &'static str,
+    /// All of them.
+    pub connections: u32,
+    /// Those that nobody uses.
+    pub idle: u32,
+}
+
+pub fn routes(config: &mut ServiceConfig<'_>, serve_metrics: bool) {
+    config.service(live).service(ready);
+    if serve_metrics {
+        config.service(show_metrics);
+    }
+}
+
+/// The application that serves the figures alone, at an address of their own.
+pub fn metrics_app(
+    shop: Data<Shop>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    App::new().app_data(shop).into_utoipa_app().service(show_metrics).into_app()
+}
+
+/// Whether the process lives; touches nothing
+#[utoipa::path(tag = "operation", security(()), responses((status = 200, description = "It does", body = HealthResponse)))]
+#[get("/livez")]
+async fn live() -> Json<HealthResponse> {
+    Json(HealthResponse { status: "live" })
+}
+
+/// Whether requests should come here
+#[utoipa::path(
+    tag = "operation",
+    security(()),
+    responses((status = 200, description = "They should", body = HealthResponse), (status = 503, description = "`NOT_READY`")),
+)]
+#[get("/readyz")]
+async fn ready(shop: Data<Shop>) -> Result<Json<HealthResponse>, Problem> {
+    if shop.readiness.is_draining() {
+        return Err(ProblemCode::NotReady.into());
+    }
+    match timeout(DATABASE_TIMEOUT, shop.health.is_usable()).await {
+        Ok(Ok(true)) => return Ok(Json(HealthResponse { status: "ready" })),
+        Ok(Ok(false)) => tracing::warn!("not ready: the database lacks migrations"),
+        Ok(Err(error)) => tracing::warn!(kind = error.kind(), cause = chain(&error), "not ready"),
+        Err(_elapsed) => tracing::warn!("not ready: the database does not answer in time"),
+    }
+    Err(ProblemCode::NotReady.into())
+}
+
+#[derive(Serialize, ToSchema)]
+struct HealthResponse {
+    /// `live` or `ready`; anything else is a problem.
+    status: &'static str,
+}
+
+/// The figures of this server, in the text format of Prometheus
+#[utoipa::path(
+    tag = "operation",
+    security(()),
+    responses((status = 200, body = String, content_type = "text/plain; version=0.0.4")),
+)]
+#[get("/metrics")]
+async fn show_metrics(shop: Data<Shop>) -> HttpResponse {
+    let figures = telemetry::figures();
+    // A queue is far from the 2^52 up to which an f64 is exact.
+    metrics::gauge!(telemetry::QUEUE_DEPTH).set(shop.lanes.depth() as f64);
+    for pool in shop.health.pools() {
+        let set = |state: &'static str, count: u32| {
+            metrics::gauge!(telemetry::POOL_CONNECTIONS, "pool" => pool.name, "state" => state).set(count);
+        };
+        set("idle", pool.idle);
+        set("in_use", pool.connections.saturating_sub(pool.idle));
+    }
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(figures.render())
+}

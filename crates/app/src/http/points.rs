@@ -1,0 +1,199 @@
+//! Points: a user's balance, charges and ledger.
+
+use actix_web::web::{Data, Json};
+use actix_web::{HttpResponse, get, post};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_actix_web::service_config::ServiceConfig;
+use uuid::Uuid;
+
+use jangteo_domain::command::ChargePoints;
+use jangteo_domain::money::PositiveMoney;
+use jangteo_domain::page::Page;
+use jangteo_domain::point::{EntryKind, PointAccount, PointEntry};
+use jangteo_domain::{Command, Currency};
+
+use crate::http::Shop;
+use crate::http::amount::{AmountText, Time, WrittenAmount};
+use crate::http::body::Body;
+use crate::http::caller::Owner;
+use crate::http::edge::Deadline;
+use crate::http::page::{List, PageQuery};
+use crate::http::query::InQuery;
+use crate::http::write::Write;
+use crate::problem::{Faults, Problem, Reason};
+
+pub fn routes(config: &mut ServiceConfig<'_>) {
+    config.service(show_points).service(charge_points).service(list_point_entries);
+}
+
+/// A user's balance
+#[utoipa::path(
+    tag = "points",
+    params(("user_id" = String, Path, description = "The user")),
+    responses((status = 200, body = PointsResponse), (status = 404, description = "`USER_NOT_FOUND`")),
+)]
+#[get("/users/{user_id}/points")]
+async fn show_points(shop: Data<Shop>, owner: Owner, deadline: Deadline) -> Result<Json<PointsResponse>, Problem> {
+    let Owner(user_id) = owner;
+    let account = deadline.read(shop.queries.points.account(&user_id)).await?;
+    let account = account.unwrap_or_else(|| PointAccount::empty(user_id));
+    Ok(Json(PointsResponse::of(&account, shop.rules.currency)))
+}
+
+/// Charge points
+#[utoipa::path(
+    tag = "points",
+    params(("user_id" = String, Path, description = "The user")),
+    request_body = ChargePointsRequest,
+    responses(
+        (status = 201, body = PointChargeResponse),
+        (status = 400, description = "`AMOUNT_NOT_POSITIVE`, `AMOUNT_TOO_PRECISE`"),
+        (status = 404, description = "`USER_NOT_FOUND`"),
+        (status = 409, description = "`CHARGE_LIMIT_EXCEEDED` for one charge, `BALANCE_LIMIT_EXCEEDED` after it"),
+    ),
+)]
+#[post("/users/{user_id}/points/charges")]
+async fn charge_points(owner: Owner, write: Write, body: Body<ChargePointsRequest>) -> Result<HttpResponse, Problem> {
+    let Owner(user_id) = owner;
+    let amount = body.value.amount(write.shop.rules.currency)?;
+    write.run(&body, Command::ChargePoints(ChargePoints { user_id, amount })).await
+}
+
+/// A user's ledger, newest first
+#[utoipa::path(
+    tag = "points",
+    params(("user_id" = String, Path, description = "The user"), PageQuery),
+    responses((status = 200, body = PointEntriesResponse), (status = 404, description = "`USER_NOT_FOUND`")),
+)]
+#[get("/users/{user_id}/points/entries")]
+async fn list_point_entries(
+    shop: Data<Shop>,
+    owner: Owner,
+    deadline: Deadline,
+    query: InQuery<PageQuery>,
+) -> Result<Json<PointEntriesResponse>, Problem> {
+    let Owner(user_id) = owner;
+    let InQuery(PageQuery { limit, cursor }) = query;
+    let currency = shop.rules.currency;
+    let list = List::new(format!("point entries of {user_id}"));
+    let page: Page<u64> = list.page(limit, cursor.as_deref())?;
+    let entries = deadline.read(shop.queries.points.entries(&user_id, &page)).await?;
+    let show = |entry: &PointEntry| PointEntryResponse::of(entry, currency);
+    let answer = list.answer(page.limit, &entries, |entry| entry.sequence, show);
+    Ok(Json(PointEntriesResponse { data: answer.data, next_cursor: answer.next_cursor, currency: currency.code() }))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ChargePointsRequest {
+    /// How much to add.
+    amount: WrittenAmount,
+}
+
+impl ChargePointsRequest {
+    fn amount(&self, currency: Currency) -> Result<PositiveMoney, Problem> {
+        let mut faults = Faults::default();
+        let money = self.amount.in_currency(currency);
+        let amount = faults.take("/amount", money.and_then(|money| money.try_into().map_err(Reason::from)));
+        faults.check(amount)
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+struct PointsResponse {
+    user_id: String,
+    balance: AmountText,
+    currency: &'static str,
+    /// When the balance moved last; `null` for somebody who never charged.
+    #[schema(required = true)]
+    updated_at: Option<Time>,
+}
+
+impl PointsResponse {
+    fn of(account: &PointAccount, currency: Currency) -> Self {
+        Self {
+            user_id: account.user_id.to_string(),
+            balance: AmountText::of(account.balance, currency),
+            currency: currency.code(),
+            updated_at: account.updated_at.map(Time),
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct PointChargeResponse {
+    entry_id: Uuid,
+    user_id: String,
+    amount: AmountText,
+    balance: AmountText,
+    currency: &'static str,
+    created_at: Time,
+}
+
+impl PointChargeResponse {
+    pub fn of(entry: &PointEntry, currency: Currency) -> Self {
+        Self {
+            entry_id: entry.id.uuid(),
+            user_id: entry.user_id.to_string(),
+            amount: AmountText::of(entry.amount, currency),
+            balance: AmountText::of(entry.balance_after, currency),
+            currency: currency.code(),
+            created_at: entry.at.into(),
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+struct PointEntriesResponse {
+    data: Vec<PointEntryResponse>,
+    /// What to ask for the next page with; `null` at the end.
+    #[schema(required = true)]
+    next_cursor: Option<String>,
+    currency: &'static str,
+}
+
+#[derive(Serialize, ToSchema)]
+struct PointEntryResponse {
+    entry_id: Uuid,
+    kind: EntryKindName,
+    /// Above zero into the account, below zero out of it.
+    amount: AmountText,
+    balance_after: AmountText,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_id: Option<Uuid>,
+    created_at: Time,
+}
+
+impl PointEntryResponse {
+    fn of(entry: &PointEntry, currency: Currency) -> Self {
+        Self {
+            entry_id: entry.id.uuid(),
+            kind: entry.kind.into(),
+            amount: AmountText::of(entry.amount, currency),
+            balance_after: AmountText::of(entry.balance_after, currency),
+            order_id: entry.order_id.map(|id| id.uuid()),
+            created_at: entry.at.into(),
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum EntryKindName {
+    Charge,
+    Payment,
+    Refund,
+    Adjustment,
+}
+
+impl From<EntryKind> for EntryKindName {
+    fn from(kind: EntryKind) -> Self {
+        match kind {
+            EntryKind::Charge => Self::Charge,
+            EntryKind::Payment => Self::Payment,
+            EntryKind::Refund => Self::Refund,
+            EntryKind::Adjustment => Self::Adjustment,
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Products, as everybody sees them.
+
+use std::collections::BTreeMap;
+
+use actix_web::get;
+use actix_web::web::{Data, Json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_actix_web::service_config::ServiceConfig;
+use uuid::Uuid;
+
+use jangteo_domain::id::ProductId;
+use jangteo_domain::money::Money;
+use jangteo_domain::page::Page;
+use jangteo_domain::product::{
+    Category, OptionName, OptionValue, PriceRange, Product, ProductFilter, ProductKey, ProductListing, ProductName,
+    ProductSort, ProductStatus,
+};
+use jangteo_domain::time::Date;
+use jangteo_domain::{Currency, StoreError};
+
+use crate::http::Shop;
+use crate::http::amount::{AmountText, Time, WrittenAmount};
+use crate::http::caller::Anybody;
+use crate::http::edge::Deadline;
+use crate::http::page::{self, List, ListResponse};
+use crate::http::path::InPath;
+use crate::http::popular::DAYS_DEFAULT;
+use crate::http::query::InQuery;
+use crate::problem::{Fault, Problem, ProblemCode, Reason};
+
+pub fn routes(config: &mut ServiceConfig<'_>) {
+    config.service(list_products).service(show_product);
+}
+
+/// Products that can be bought
+#[utoipa::path(
+    tag = "products",
+    params(ProductsQuery),
+    security((), ("bearer" = [])),
+    responses(
+        (status = 200, body = ListResponse<ProductResponse>),
+    ),
+)]
+#[get("/products")]
+async fn list_products(
+    shop: Data<Shop>,
+    deadline: Deadline,
+    query: InQuery<ProductsQuery>,
+) -> Result<Json<ListResponse<ProductResponse>>, Problem> {
+    list(&shop, deadline, query.0, false).await
+}
+
+/// One product
+#[utoipa::path(
+    tag = "products",
+    params(("product_id" = Uuid, Path, description = "The product")),
+    security((), ("bearer" = [])),
+    responses((status = 200, body = ProductResponse), (status = 404, description = "`PRODUCT_NOT_FOUND`")),
+)]
+#[get("/products/{product_id}")]
+async fn show_product(
+    shop: Data<Shop>,
+    caller: Anybody,
+    product_id: InPath<ProductId>,
+    deadline: Deadline,
+) -> Result<Json<ProductResponse>, Problem> {
+    let InPath(product_id) = product_id;
+    let listing = deadline.read(shop.queries.products.find(product_id)).await?;
+    let is_visible = |listing: &ProductListing| match listing.product.details.status {
+        ProductStatus::OnSale | ProductStatus::Discontinued => true,
+        ProductStatus::Hidden => caller.is_admin(),
+    };
+    let listing = listing
+        .filter(is_visible)
+        .ok_or_else(|| Problem::new(ProblemCode::ProductNotFound).with("product_id", product_id.to_string()))?;
+    Ok(Json(ProductResponse::of_listing(&listing, shop.rules.currency)))
+}
+
+/// A page of the products that the query asks for; in all states for the back office.
+pub async fn list(
+    shop: &Shop,
+    deadline: Deadline,
+    query: ProductsQuery,
+    all_states: bool,
+) -> Result<Json<ListResponse<ProductResponse>>, Problem> {
+    let currency = shop.rules.currency;
+    let (limit, cursor, sort) = (query.limit, query.cursor.clone(), query.sort);
+    let mut filter = query.filter(currency, all_states)?;
+    // The day from which sales count stays what it was on the first page, so it is no part of the filters.
+    let list = List::new(format!("products {filter:?} {sort:?}"));
+    let Page { after, limit } = list.page::<(ProductKey, Option<Date>)>(limit, cursor.as_deref())?;
+    let since = match (&after, sort) {
+        (Some((_, since)), _) => *since,
+        (None, SortName::Popular) => Some(popular_since(shop, deadline).await?),
+        (None, SortName::Newest | SortName::Price | SortName::PriceDescending | SortName::Name) => None,
+    };
+    filter.sort = match (sort, since) {
+        (SortName::Newest, _) => ProductSort::Newest,
+        (SortName::Price, _) => ProductSort::PriceAscending,
+        (SortName::PriceDescending, _) => ProductSort::PriceDescending,
+        (SortName::Name, _) => ProductSort::Name,
+        (SortName::Popular, Some(since)) => ProductSort::Popular { since },
+        (SortName::Popular, None) => return Err(ProblemCode::InvalidCursor.into()),
+    };
+    let domain_page = Page { after: after.map(|(key, _)| key), limit };
+    let rows = deadline.read(shop.queries.products.list(&filter, &domain_page)).await?;
+    let show = |(listing, _): &(ProductListing, ProductKey)| ProductResponse::of_listing(listing, currency);
+    Ok(Json(list.answer(limit, &rows, |(_, key)| (key.clone(), since), show)))
+}
+
+/// The first of the days that the popular products are counted over.
+async fn popular_since(shop: &Shop, deadline: Deadline) -> Result<Date, Problem> {
+    let now = deadline.read(shop.queries.clock.now()).await?;
+    let today = shop.rules.calendar.day_of(now);
+    let days = time::Duration::days(i64::from(DAYS_DEFAULT) - 1);
+    Ok(today.checked_sub(days).ok_or_else(|| StoreError::unexpected("a clock at the beginning of time"))?)
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ProductsQuery {
+    /// Only those of this category.
+    category: Option<String>,
+    /// `name:value`; may be repeated: all names must match, and one of the values of each.
+    #[serde(default)]
+    #[param(example = json!(["color:red"]))]
+    option: Vec<String>,
+    /// Text that the name or the description holds, in any case.
+    q: Option<String>,
+    /// The lowest price.
+    #[param(value_type = Option<String>)]
+    min_price: Option<WrittenAmount>,
+    /// The highest price.
+    #[param(value_type = Option<String>)]
+    max_price: Option<WrittenAmount>,
+    /// Only those that can be ordered now.
+    in_stock: Option<bool>,
+    /// The order of the list.
+    #[serde(default)]
+    #[param(inline)]
+    sort: SortName,
+    /// The most rows to answer; above 100 is taken as 100.
+    #[param(minimum = 1, default = 20)]
+    #[serde(default, deserialize_with = "page::limit")]
+    limit: Option<i64>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+#[derive(Clone, Copy, Default, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum SortName {
+    #[default]
+    Newest,
+    Price,
+    #[serde(rename = "-price")]
+    PriceDescending,
+    Name,
+    Popular,
+}
+
+impl ProductsQuery {
+    fn filter(self, currency: Currency, all_states: bool) -> Result<ProductFilter, Problem> {
+        let mut faults = Vec::new();
+        let mut take = |parameter: &str, valid: bool| {
+            if !valid {
+                faults.push(Fault { pointer: format!("?{parameter}"), reason: Reason::Invalid });
+            }
+        };
+        let category = self.category.map(Category::try_from).transpose();
+        take("category", category.is_ok());
+        let text = self.q.map(ProductName::try_from).transpose();
+        take("q", text.is_ok());
+        let options = parse_options(&self.option);
+        take("option", options.is_some());
+        let price = |written: Option<WrittenAmount>| match written.map(|amount| amount.in_currency(currency)) {
+            None => Ok(None),
+            Some(Ok(amount)) if !amount.is_negative() => Ok(Some(amount)),
+            Some(_) => Err(()),
+        };
+        let (min, max): (Result<Option<Money>, ()>, _) = (price(self.min_price), price(self.max_price));
+        take("min_price", min.is_ok());
+        take("max_price", max.is_ok());
+        match (category, text, options, min, max) {
+            (Ok(category), Ok(text), Some(options), Ok(min), Ok(max)) => Ok(ProductFilter {
+                all_states,
+                category,
+                options,
+                text,
+                price: PriceRange { min, max },
+                in_stock: self.in_stock.unwrap_or(false),
+                sort: ProductSort::Newest,
+            }),
+            _ => Err(Problem::of_query(faults)),
+        }
+    }
+}
+
+/// `name:value` pairs, gathered by name in the order of names.
+fn parse_options(pairs: &[String]) -> Option<Vec<(OptionName, Vec<OptionValue>)>> {
+    let mut options: BTreeMap<OptionName, Vec<OptionValue>> = BTreeMap::new();
+    if pairs.len() > OPTIONS_MAX {
+        return None;
+    }
+    for pair in pairs {
+        let (name, value) = pair.split_once(':')?;
+        let name = OptionName::try_from(name.to_owned()).ok()?;
+        options.entry(name).or_default().push(OptionValue::try_from(value.to_owned()).ok()?);
+    }
+    Some(options.into_iter().collect())
+}
+
+/// The most options of a query, so that its statement stays small.
+const OPTIONS_MAX: usize = 50;
+
+#[derive(Clone, Serialize, ToSchema)]
+pub struct ProductResponse {
+    product_id: Uuid,
+    name: String,
+    description: String,
+    category: String,
+    options: BTreeMap<String, String>,
+    /// What groups the variants of one item.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    item_group_id: Option<String>,
+    price: AmountText,
+    currency: &'static str,
+    /// Pieces that can be ordered.
+    available: u32,
+    status: ProductStatusName,
+    created_at: Time,
+    updated_at: Time,
+}
+
+impl ProductResponse {
+    pub fn of_listing(listing: &ProductListing, currency: Currency) -> Self {
+        Self::of(&listing.product, listing.available, currency)
+    }
+
+    pub fn of(product: &Product, available: u32, currency: Currency) -> Self {
+        let details = &product.details;
+        let options = details.options.iter();
+        Self {
+            product_id: product.id.uuid(),
+            name: details.name.as_str().to_owned(),
+            description: details.description.as_str().to_owned(),
+            category: details.category.as_str().to_owned(),
+            options: options.map(|(name, value)| (name.as_str().to_owned(), value.as_str().to_owned())).collect(),
+            item_group_id: details.item_group_id.as_ref().map(|id| id.as_str().to_owned()),
+            price: AmountText::of(details.price.get(), currency),
+            currency: currency.code(),
+            available,
+            status: details.status.into(),
+            created_at: product.created_at.into(),
+            updated_at: product.updated_at.into(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProductStatusName {
+    OnSale,
+    Hidden,
+    Discontinued,
+}
+
+impl From<ProductStatus> for ProductStatusName {
+    fn from(status: ProductStatus) -> Self {
+        match status {
+            ProductStatus::OnSale => Self::OnSale,
+            ProductStatus::Hidden => Self::Hidden,
+            ProductStatus::Discontinued => Self::Discontinued,
+        }
+    }
+}
+
+impl From<ProductStatusName> for ProductStatus {
+    fn from(name: ProductStatusName) -> Self {
+        match name {
+            ProductStatusName::OnSale => Self::OnSale,
+            ProductStatusName::Hidden => Self::Hidden,
+            ProductStatusName::Discontinued => Self::Discontinued,
+        }
+    }
+}

@@ -1,0 +1,602 @@
+//! The interface as a caller sees it, on the store in memory.
+
+mod client;
+
+use actix_web::http::{Method, StatusCode, header};
+use jangteo_domain::testing::TestShop;
+use jangteo_domain::testing::fixtures::product_details;
+use rstest::rstest;
+use serde_json::{Value, json};
+use time::Duration;
+
+use client::{Client, admin, get, kim, lee, post, send};
+
+const UNKNOWN: &str = "01900000-0000-7000-8000-00000000ffff";
+
+#[actix_web::test]
+async fn points_are_charged_and_listed() {
+    let client = Client::new().await;
+    let empty = client.call(kim(get("/v1/users/kim/points"))).await;
+    assert_eq!(empty.json(), json!({"user_id": "kim", "balance": "0", "currency": "KRW", "updated_at": null}));
+
+    let charged = client.call(kim(post("/v1/users/kim/points/charges", json!({"amount": 12000})))).await;
+    assert_eq!(charged.status, StatusCode::CREATED);
+    assert_eq!(charged.header("location"), "/v1/users/kim/points/entries");
+    let charge = charged.json();
+    assert_eq!(
+        (&charge["amount"], &charge["balance"], &charge["currency"]),
+        (&json!("12000"), &json!("12000"), &json!("KRW"))
+    );
+
+    let entries = client.call(kim(get("/v1/users/kim/points/entries"))).await.json();
+    assert_eq!(entries["data"][0]["entry_id"], charge["entry_id"]);
+    assert_eq!(entries["data"][0]["kind"], "charge");
+    assert_eq!((&entries["currency"], &entries["next_cursor"]), (&json!("KRW"), &Value::Null));
+}
+
+#[rstest]
+#[case(json!({"amount": "0"}), "AMOUNT_NOT_POSITIVE")]
+#[case(json!({"amount": "-1"}), "AMOUNT_NOT_POSITIVE")]
+#[case(json!({"amount": "1.0"}), "AMOUNT_TOO_PRECISE")]
+#[case(json!({"amount": 1.0}), "INVALID_BODY")]
+#[case(json!({"amount": "1e3"}), "INVALID_BODY")]
+#[case(json!({}), "INVALID_BODY")]
+#[actix_web::test]
+async fn an_amount_that_cannot_be_charged_is_refused(#[case] json: Value, #[case] code: &str) {
+    let client = Client::new().await;
+    let answer = client.call(kim(post("/v1/users/kim/points/charges", json))).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, code.to_owned()));
+    assert_eq!(answer.json()["errors"][0]["pointer"], "/amount");
+}
+
+#[actix_web::test]
+async fn an_order_is_placed_paid_and_cancelled() {
+    let client = Client::new().await;
+    let product = client.product(json!({"name": "책 / Book", "category": "books", "price": "12000"}), 5).await;
+    client.call(kim(post("/v1/users/kim/points/charges", json!({"amount": "100000"})))).await;
+    let campaign = client.campaign(json!({"kind": "percent", "percent": 10, "cap": "2000"})).await;
+    let issued = client.call(kim(post(&format!("/v1/coupon-campaigns/{campaign}/coupons"), json!({})))).await;
+    assert_eq!((issued.status, &issued.json()["status"]), (StatusCode::CREATED, &json!("usable")));
+
+    let lines = json!({"lines": [{"product_id": product, "quantity": 2}, {"product_id": product, "quantity": 1}]});
+    let placed = client.call(kim(post("/v1/orders", lines))).await;
+    assert_eq!(placed.status, StatusCode::CREATED);
+    let order = placed.json();
+    let path = format!("/v1/orders/{}", order["order_id"].as_str().expect("an id"));
+    assert_eq!(placed.header("location"), path);
+    assert_eq!(order["lines"].as_array().map(Vec::len), Some(1));
+    assert_eq!((&order["total"], &order["expires_in_seconds"]), (&json!("36000"), &json!(600)));
+    assert_eq!(client.call(get(&format!("/v1/products/{product}"))).await.json()["available"], 2);
+
+    let paid = client.call(kim(post(&format!("{path}/payment"), json!({"coupon_id": "best"})))).await;
+    assert_eq!(paid.status, StatusCode::CREATED);
+    assert_eq!(
+        (&paid.json()["discount"], &paid.json()["amount"], &paid.json()["balance"]),
+        (&json!("2000"), &json!("34000"), &json!("66000"))
+    );
+    let used = client.call(kim(get("/v1/users/kim/coupons?status=used"))).await.json();
+    assert_eq!(used["data"][0]["order_id"], order["order_id"]);
+    let popular = client.call(get("/v1/products/popular")).await.json();
+    assert_eq!((&popular["data"][0]["rank"], &popular["data"][0]["quantity_sold"]), (&json!(1), &json!(3)));
+
+    let cancelled = client.call(kim(post(&format!("{path}/cancellation"), json!({})))).await;
+    assert_eq!((cancelled.status, &cancelled.json()["status"]), (StatusCode::OK, &json!("refunded")));
+    assert_eq!(client.call(kim(get("/v1/users/kim/points"))).await.json()["balance"], "100000");
+    let orders = client.call(kim(get("/v1/users/kim/orders?status=refunded"))).await.json();
+    assert_eq!(orders["data"].as_array().map(Vec::len), Some(1));
+    let again = client.call(kim(post(&format!("{path}/cancellation"), json!({})))).await;
+    assert_eq!((again.status, again.code()), (StatusCode::CONFLICT, "ORDER_ALREADY_CANCELLED".to_owned()));
+}
+
+#[actix_web::test]
+async fn a_quote_tells_what_every_coupon_would_do() {
+    let client = Client::new().await;
+    let product = client.product(json!({"name": "Lamp", "category": "home", "price": "10000"}), 1).await;
+    let mut coupons = Vec::new();
+    for discount in [json!({"kind": "percent", "percent": 10}), json!({"kind": "fixed", "amount": "3000"})] {
+        let campaign = client.campaign(discount).await;
+        let issued = client.call(kim(send(Method::POST, &format!("/v1/coupon-campaigns/{campaign}/coupons")))).await;
+        coupons.push(issued.json()["coupon_id"].as_str().expect("an id").to_owned());
+    }
+    let quote = |coupon: Value| {
+        let lines = json!([{"product_id": product, "quantity": 2}]);
+        client.call(kim(post("/v1/orders/quote", json!({"lines": lines, "coupon_id": coupon}))))
+    };
+    let best = quote(json!("best")).await.json();
+    assert_eq!(
+        (&best["total"], &best["discount"], &best["amount"]),
+        (&json!("20000"), &json!("3000"), &json!("17000"))
+    );
+    assert_eq!(best["coupon_id"], json!(coupons[1]));
+    assert_eq!((&best["coupons"][0]["discount"], &best["coupons"][1]["applied"]), (&json!("2000"), &json!(true)));
+    assert_eq!(best["lines"][0]["available"], 1);
+    assert_eq!(quote(Value::Null).await.json()["discount"], "0");
+
+    let revoke = send(Method::POST, &format!("/v1/admin/coupons/{}/revocation", coupons[0]));
+    client.call(admin(revoke)).await;
+    let revoked = quote(json!(coupons[0])).await;
+    assert_eq!((revoked.code(), &revoked.json()["reason"]), ("COUPON_NOT_USABLE".to_owned(), &json!("REVOKED")));
+    assert_eq!(quote(json!(UNKNOWN)).await.code(), "COUPON_NOT_FOUND");
+}
+
+#[rstest]
+#[case(json!({"lines": []}), "EMPTY_ORDER", "/lines")]
+#[case(json!({"lines": [{"product_id": UNKNOWN, "quantity": 0}]}), "INVALID_QUANTITY", "/lines/0/quantity")]
+#[case(json!({"lines": [{"product_id": UNKNOWN, "quantity": 1001}]}), "INVALID_QUANTITY", "/lines/0/quantity")]
+#[case(json!({"lines": [{"product_id": "7", "quantity": 1}]}), "INVALID_BODY", "/lines/0/product_id")]
+#[case(json!({"lines": [{"product_id": UNKNOWN, "quantity": "1"}]}), "INVALID_BODY", "/lines/0/quantity")]
+#[case(json!({"lines": [{"product_id": UNKNOWN}]}), "INVALID_BODY", "/lines/0/quantity")]
+#[actix_web::test]
+async fn an_order_that_nobody_can_place_is_400(#[case] json: Value, #[case] code: &str, #[case] pointer: &str) {
+    let answer = Client::new().await.call(kim(post("/v1/orders", json))).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, code.to_owned()));
+    assert_eq!(answer.json()["errors"][0]["pointer"], pointer);
+}
+
+#[actix_web::test]
+async fn every_faulty_field_is_told_at_once() {
+    let client = Client::new().await;
+    let wrong = json!({"name": "", "category": " x", "price": "1.5", "options": {"": "red"}});
+    let answer = client.call(admin(post("/v1/admin/products", wrong))).await;
+    let faults = answer.json()["errors"].clone();
+    assert_eq!(
+        faults,
+        json!([
+            {"pointer": "/name", "reason": "TOO_SHORT"},
+            {"pointer": "/category", "reason": "SURROUNDING_WHITE_SPACE"},
+            {"pointer": "/options/", "reason": "TOO_SHORT"},
+            {"pointer": "/price", "reason": "TOO_PRECISE"},
+        ])
+    );
+}
+
+#[actix_web::test]
+async fn a_short_stock_names_each_line() {
+    let client = Client::new().await;
+    let product = client.product(json!({"name": "Lamp", "category": "home", "price": "1"}), 1).await;
+    let lines = json!({"lines": [{"product_id": product, "quantity": 2}]});
+    let answer = client.call(kim(post("/v1/orders", lines))).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::CONFLICT, "OUT_OF_STOCK".to_owned()));
+    assert_eq!(answer.json()["shortages"], json!([{"product_id": product, "requested": 2, "available": 1}]));
+}
+
+#[actix_web::test]
+async fn a_repeated_request_has_one_effect_and_the_same_answer() {
+    let client = Client::new().await;
+    let charge = |key: &str, json: &str| {
+        kim(send(Method::POST, "/v1/users/kim/points/charges"))
+            .insert_header(("Idempotency-Key", key))
+            .insert_header(header::ContentType::json())
+            .set_payload(json.to_owned())
+    };
+    let first = client.call(charge("a", r#"{"amount":"5"}"#)).await;
+    let second = client.call(charge("\"a\"", r#"{ "amount" : "5" }"#)).await;
+    assert_eq!((first.status, second.status), (StatusCode::CREATED, StatusCode::CREATED));
+    assert_eq!(first.body, second.body);
+    assert_eq!((first.header("idempotent-replayed"), second.header("idempotent-replayed")), ("", "true"));
+    assert_eq!(first.header("location"), second.header("location"));
+    let other = client.call(charge("a", r#"{"amount":"6"}"#)).await;
+    assert_eq!((other.status, other.code()), (StatusCode::UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED".to_owned()));
+    assert_eq!(client.call(kim(get("/v1/users/kim/points"))).await.json()["balance"], "5");
+}
+
+#[actix_web::test]
+async fn a_replay_tells_the_time_left_as_it_was() {
+    let client = Client::new().await;
+    let product = client.product(json!({"name": "Lamp", "category": "home", "price": "1"}), 9).await;
+    let order = || {
+        kim(post("/v1/orders", json!({"lines": [{"product_id": product, "quantity": 1}]})))
+            .insert_header(("Idempotency-Key", "o"))
+    };
+    let first = client.call(order()).await;
+    client.store.advance(Duration::minutes(5));
+    assert_eq!(client.call(order()).await.body, first.body);
+    let path = first.header("location").to_owned();
+    assert_eq!(client.call(kim(get(&path))).await.json()["expires_in_seconds"], 300);
+    client.store.advance(Duration::minutes(50));
+    assert_eq!(client.call(kim(get(&path))).await.json()["expires_in_seconds"], 0);
+}
+
+#[actix_web::test]
+async fn a_refusal_is_replayed_too() {
+    let client = Client::new().await;
+    let charge = || {
+        kim(post("/v1/users/kim/points/charges", json!({"amount": "1000001"}))).insert_header(("Idempotency-Key", "c"))
+    };
+    let (first, second) = (client.call(charge()).await, client.call(charge()).await);
+    assert_eq!((first.status, first.code()), (StatusCode::CONFLICT, "CHARGE_LIMIT_EXCEEDED".to_owned()));
+    assert_eq!((second.status, second.code()), (first.status, first.code()));
+    assert_eq!(second.header("idempotent-replayed"), "true");
+}
+
+#[actix_web::test]
+async fn a_request_that_still_runs_is_told_so() {
+    let client = Client::new().await;
+    let charge =
+        || kim(post("/v1/users/kim/points/charges", json!({"amount": "5"}))).insert_header(("Idempotency-Key", "slow"));
+    let writer = client.store.factory().begin().await.expect("the only writer");
+    let first = client.call(charge());
+    let second = async {
+        let answer = client.call(charge()).await;
+        drop(writer);
+        answer
+    };
+    let (first, second) = futures_util::future::join(first, second).await;
+    assert_eq!((second.status, second.code()), (StatusCode::CONFLICT, "REQUEST_IN_PROGRESS".to_owned()));
+    assert_eq!(second.header("retry-after"), "1");
+    assert_eq!(first.status, StatusCode::CREATED);
+    assert_eq!(client.call(charge()).await.header("idempotent-replayed"), "true");
+}
+
+#[actix_web::test]
+async fn a_write_that_gets_no_answer_in_time_keeps_its_key() {
+    let client = Client::with(|options| options.request_timeout = std::time::Duration::from_millis(50)).await;
+    let charge =
+        || kim(post("/v1/users/kim/points/charges", json!({"amount": "5"}))).insert_header(("Idempotency-Key", "late"));
+    let writer = client.store.factory().begin().await.expect("the only writer");
+    let late = client.call(charge()).await;
+    assert_eq!((late.status, late.code()), (StatusCode::SERVICE_UNAVAILABLE, "OUTCOME_UNKNOWN".to_owned()));
+    assert_eq!((&late.json()["retryable"], late.header("retry-after")), (&json!(true), "1"));
+    assert_eq!(client.call(charge()).await.code(), "REQUEST_IN_PROGRESS");
+    drop(writer);
+    let mut answer = client.call(charge()).await;
+    while answer.code() == "REQUEST_IN_PROGRESS" {
+        tokio::task::yield_now().await;
+        answer = client.call(charge()).await;
+    }
+    assert_eq!((answer.status, answer.header("idempotent-replayed")), (StatusCode::CREATED, "true"));
+}
+
+#[rstest]
+#[case("\"open", "INVALID_IDEMPOTENCY_KEY")]
+#[case("", "INVALID_IDEMPOTENCY_KEY")]
+#[actix_web::test]
+async fn a_key_that_is_none_is_refused(#[case] key: &str, #[case] code: &str) {
+    let request = kim(post("/v1/users/kim/points/charges", json!({"amount": "5"})));
+    let answer = Client::new().await.call(request.insert_header(("Idempotency-Key", key))).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, code.to_owned()));
+}
+
+#[actix_web::test]
+async fn a_shop_may_require_keys() {
+    let client = Client::with(|options| options.require_idempotency_key = true).await;
+    let charge = || kim(post("/v1/users/kim/points/charges", json!({"amount": "5"})));
+    assert_eq!(client.call(charge()).await.code(), "IDEMPOTENCY_KEY_REQUIRED");
+    let with_key = client.call(charge().insert_header(("Idempotency-Key", "k"))).await;
+    assert_eq!(with_key.status, StatusCode::CREATED);
+}
+
+#[rstest]
+#[case(Method::GET, "/v1/users/kim/points")]
+#[case(Method::POST, "/v1/users/kim/points/charges")]
+#[case(Method::GET, "/v1/users/kim/points/entries")]
+#[case(Method::GET, "/v1/users/kim/coupons")]
+#[case(Method::GET, "/v1/users/kim/orders")]
+#[case(Method::POST, "/v1/orders")]
+#[case(Method::GET, "/v1/orders/01900000-0000-7000-8000-00000000ffff")]
+#[case(Method::POST, "/v1/orders/01900000-0000-7000-8000-00000000ffff/payment")]
+#[case(Method::POST, "/v1/orders/01900000-0000-7000-8000-00000000ffff/cancellation")]
+#[case(Method::POST, "/v1/coupon-campaigns/01900000-0000-7000-8000-00000000ffff/coupons")]
+#[case(Method::POST, "/v1/admin/products")]
+#[actix_web::test]
+async fn what_is_somebodys_needs_a_token(#[case] method: Method, #[case] path: &str) {
+    let client = Client::new().await;
+    let anonymous = client.call(send(method.clone(), path)).await;
+    assert_eq!((anonymous.status, anonymous.code()), (StatusCode::UNAUTHORIZED, "UNAUTHENTICATED".to_owned()));
+    assert!(anonymous.header("www-authenticate").starts_with("Bearer"));
+    let forged = client.call(send(method, path).insert_header(("Authorization", "Bearer x.y.z"))).await;
+    assert_eq!(forged.status, StatusCode::UNAUTHORIZED);
+}
+
+#[actix_web::test]
+async fn what_is_public_needs_no_token_but_takes_no_wrong_one() {
+    let client = Client::new().await;
+    for path in ["/v1/products", "/v1/products/popular", "/v1/coupon-campaigns"] {
+        assert_eq!(client.call(get(path)).await.status, StatusCode::OK, "{path}");
+        for wrong in ["Bearer x.y.z", "Basic a2ltOg==", "Bearer", ""] {
+            let answer = client.call(get(path).insert_header(("Authorization", wrong))).await;
+            assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path} {wrong}");
+        }
+    }
+}
+
+#[actix_web::test]
+async fn what_is_somebody_elses_does_not_exist() {
+    let client = Client::new().await;
+    let product = client.product(json!({"name": "Lamp", "category": "home", "price": "1"}), 9).await;
+    let placed = client.call(kim(post("/v1/orders", json!({"lines": [{"product_id": product, "quantity": 1}]})))).await;
+    let order = placed.header("location").to_owned();
+    for path in
+        ["/v1/users/kim/points", "/v1/users/kim/points/entries", "/v1/users/kim/coupons", "/v1/users/kim/orders"]
+    {
+        let answer = client.call(lee(get(path))).await;
+        assert_eq!((answer.status, answer.code()), (StatusCode::NOT_FOUND, "USER_NOT_FOUND".to_owned()), "{path}");
+        assert_eq!(client.call(admin(get(path))).await.status, StatusCode::OK, "{path}");
+    }
+    for request in
+        [get(&order), post(&format!("{order}/payment"), json!({})), post(&format!("{order}/cancellation"), json!({}))]
+    {
+        let answer = client.call(lee(request)).await;
+        assert_eq!((answer.status, answer.code()), (StatusCode::NOT_FOUND, "ORDER_NOT_FOUND".to_owned()));
+    }
+    assert_eq!(client.call(admin(get(&order))).await.status, StatusCode::OK);
+}
+
+#[actix_web::test]
+async fn the_back_office_needs_its_scope() {
+    let client = Client::new().await;
+    for request in [
+        get("/v1/admin/products"),
+        post("/v1/admin/products", json!({})),
+        post("/v1/admin/coupon-campaigns", json!({})),
+    ] {
+        let answer = client.call(kim(request)).await;
+        assert_eq!((answer.status, answer.code()), (StatusCode::FORBIDDEN, "FORBIDDEN".to_owned()));
+    }
+}
+
+#[rstest]
+#[case("/v1/products/nothing", "PRODUCT_NOT_FOUND")]
+#[case("/v1/products/01900000-0000-7000-8000-00000000ffff", "PRODUCT_NOT_FOUND")]
+#[case("/v1/coupon-campaigns/01900000-0000-7000-8000-00000000ffff", "CAMPAIGN_NOT_FOUND")]
+#[case("/v1/orders/01900000-0000-7000-8000-00000000ffff", "ORDER_NOT_FOUND")]
+#[case("/v1/orders/quote", "ORDER_NOT_FOUND")]
+#[case("/v1/nothing", "NOT_FOUND")]
+#[case("/", "NOT_FOUND")]
+#[case("/v1/products/%ff", "PRODUCT_NOT_FOUND")]
+#[actix_web::test]
+async fn what_is_absent_is_404(#[case] path: &str, #[case] code: &str) {
+    let answer = Client::new().await.call(kim(get(path))).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::NOT_FOUND, code.to_owned()));
+    assert_eq!(answer.json()["instance"], path);
+}
+
+#[rstest]
+#[case(Method::DELETE, "/v1/products", "GET")]
+#[case(Method::PUT, "/v1/orders", "POST")]
+#[case(Method::POST, "/v1/products/popular", "GET")]
+#[case(Method::GET, "/v1/users/kim/points/charges", "POST")]
+#[case(Method::DELETE, "/v1/admin/products", "GET, POST")]
+#[case(Method::POST, "/livez", "GET")]
+#[actix_web::test]
+async fn a_wrong_method_is_told_the_right_ones(#[case] method: Method, #[case] path: &str, #[case] allow: &str) {
+    let answer = Client::new().await.call(send(method, path)).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED".to_owned()));
+    assert_eq!(answer.header("allow"), allow);
+}
+
+#[rstest]
+#[case("*/*", StatusCode::OK)]
+#[case("application/json", StatusCode::OK)]
+#[case("text/html, application/*;q=0.1", StatusCode::OK)]
+#[case("text/html", StatusCode::NOT_ACCEPTABLE)]
+#[case("application/json;q=0", StatusCode::NOT_ACCEPTABLE)]
+#[actix_web::test]
+async fn answers_are_json_or_none(#[case] accept: &str, #[case] status: StatusCode) {
+    let answer = Client::new().await.call(get("/v1/products").insert_header(("Accept", accept))).await;
+    assert_eq!(answer.status, status);
+}
+
+#[actix_web::test]
+async fn bodies_are_json_of_bounded_size() {
+    let client = Client::new().await;
+    let charge = || kim(send(Method::POST, "/v1/users/kim/points/charges"));
+    let plain = charge().insert_header(("Content-Type", "text/plain")).set_payload("{}");
+    assert_eq!(client.call(plain).await.code(), "UNSUPPORTED_MEDIA_TYPE");
+    let zipped = charge().insert_header(header::ContentType::json()).insert_header(("Content-Encoding", "gzip"));
+    assert_eq!(client.call(zipped.set_payload("{}")).await.code(), "UNSUPPORTED_MEDIA_TYPE");
+    let large = charge().insert_header(header::ContentType::json()).set_payload(" ".repeat(256 * 1024 + 1));
+    let answer = client.call(large).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE".to_owned()));
+    let broken = charge().insert_header(header::ContentType::json()).set_payload("{");
+    assert_eq!(client.call(broken).await.code(), "MALFORMED_JSON");
+}
+
+#[rstest]
+#[case("?limit=0", "INVALID_QUERY", "?limit")]
+#[case("?limit=x", "INVALID_QUERY", "?limit")]
+#[case("?limit=1&limit=2", "INVALID_QUERY", "?limit")]
+#[case("?colour=red", "INVALID_QUERY", "?colour")]
+#[case("?sort=best", "INVALID_QUERY", "?sort")]
+#[case("?option=red", "INVALID_QUERY", "?option")]
+#[case("?min_price=-1", "INVALID_QUERY", "?min_price")]
+#[case("?max_price=1.5", "INVALID_QUERY", "?max_price")]
+#[case("?in_stock=yes", "INVALID_QUERY", "?in_stock")]
+#[case("?q=%20", "INVALID_QUERY", "?q")]
+#[case("/popular?days=31", "INVALID_QUERY", "?days")]
+#[case("/popular?limit=101", "INVALID_QUERY", "?limit")]
+#[actix_web::test]
+async fn a_query_that_means_nothing_is_refused(#[case] rest: &str, #[case] code: &str, #[case] pointer: &str) {
+    let answer = Client::new().await.call(get(&format!("/v1/products{rest}"))).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, code.to_owned()));
+    assert_eq!(answer.json()["errors"][0]["pointer"], pointer);
+}
+
+#[actix_web::test]
+async fn a_walk_sees_every_product_once() {
+    let client = Client::new().await;
+    let shop = TestShop::new(client.store.factory());
+    for number in 0..7 {
+        shop.product(product_details(&format!("Lamp {number}"), 100 - number), 1).await.expect("a product");
+    }
+    for sort in ["newest", "price", "-price", "name", "popular"] {
+        let (mut seen, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = client.call(get(&format!("/v1/products?limit=3&sort={sort}{cursor}"))).await.json();
+            let rows = page["data"].as_array().expect("rows").iter();
+            seen.extend(rows.map(|row| row["product_id"].as_str().expect("an id").to_owned()));
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        assert_eq!(seen.len(), 7, "{sort}");
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), 7, "{sort}");
+    }
+    let page = client.call(get("/v1/products?limit=3")).await.json();
+    let cursor = page["next_cursor"].as_str().expect("more");
+    let other = client.call(get(&format!("/v1/products?limit=3&in_stock=true&cursor={cursor}"))).await;
+    assert_eq!((other.status, other.code()), (StatusCode::BAD_REQUEST, "INVALID_CURSOR".to_owned()));
+}
+
+#[actix_web::test]
+async fn a_hidden_product_is_seen_by_the_back_office_alone() {
+    let client = Client::new().await;
+    let details = json!({"name": "Secret", "category": "home", "price": "1", "status": "hidden"});
+    let product = client.product(details, 1).await;
+    let path = format!("/v1/products/{product}");
+    assert_eq!(client.call(get(&path)).await.code(), "PRODUCT_NOT_FOUND");
+    assert_eq!(client.call(admin(get(&path))).await.status, StatusCode::OK);
+    assert_eq!(client.call(get("/v1/products")).await.json()["data"], json!([]));
+    assert_eq!(client.call(admin(get("/v1/admin/products"))).await.json()["data"][0]["status"], "hidden");
+    let change = send(Method::PATCH, &format!("/v1/admin/products/{product}")).set_json(json!({"status": "on_sale"}));
+    assert_eq!(client.call(admin(change)).await.json()["status"], "on_sale");
+    assert_eq!(client.call(get(&path)).await.status, StatusCode::OK);
+}
+
+#[actix_web::test]
+async fn a_stock_moves_and_never_below_zero() {
+    let client = Client::new().await;
+    let product = client.product(json!({"name": "Lamp", "category": "home", "price": "1"}), 3).await;
+    let path = format!("/v1/admin/products/{product}/stock-movements");
+    let taken = client.call(admin(post(&path, json!({"quantity": -2, "reason": "broken"})))).await;
+    assert_eq!((taken.status, &taken.json()["available_after"]), (StatusCode::CREATED, &json!(1)));
+    let too_much = client.call(admin(post(&path, json!({"quantity": -2, "reason": "broken"})))).await;
+    assert_eq!(too_much.code(), "OUT_OF_STOCK");
+    let listed = client.call(admin(get(&path))).await.json();
+    assert_eq!((&listed["data"][0]["quantity"], &listed["data"][1]["quantity"]), (&json!(-2), &json!(3)));
+    let unknown = client.call(admin(get(&format!("/v1/admin/products/{UNKNOWN}/stock-movements")))).await;
+    assert_eq!(unknown.code(), "PRODUCT_NOT_FOUND");
+}
+
+#[rstest]
+#[case(json!({"valid_days": 3, "valid_until": "2027-01-01T00:00:00Z"}), "/valid_days")]
+#[case(json!({"valid_days": null}), "/valid_until")]
+#[case(json!({"valid_days": 0}), "/valid_days")]
+#[case(json!({"quantity": 0}), "/quantity")]
+#[case(json!({"issue_closes_at": "2025-01-01T00:00:00Z"}), "/issue_closes_at")]
+#[case(json!({"issue_opens_at": "tomorrow"}), "/issue_opens_at")]
+#[case(json!({"discount": {"kind": "fixed"}}), "/discount/amount")]
+#[case(json!({"discount": {"kind": "fixed", "amount": "0"}}), "/discount/amount")]
+#[case(json!({"discount": {"kind": "fixed", "amount": "1", "percent": 3}}), "/discount/percent")]
+#[case(json!({"discount": {"kind": "percent", "percent": 101}}), "/discount/percent")]
+#[case(json!({"discount": {"kind": "gift"}}), "/discount/kind")]
+#[case(json!({"discount": ["fixed", "1"]}), "/discount")]
+#[actix_web::test]
+async fn a_campaign_that_makes_no_sense_is_refused(#[case] changed: Value, #[case] pointer: &str) {
+    let mut campaign = client::campaign(json!({"kind": "fixed", "amount": "1"}));
+    for (name, value) in changed.as_object().expect("fields") {
+        campaign[name] = value.clone();
+    }
+    let answer = Client::new().await.call(admin(post("/v1/admin/coupon-campaigns", campaign))).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert_eq!(answer.json()["errors"][0]["pointer"], pointer);
+}
+
+#[actix_web::test]
+async fn a_campaign_changes_and_its_coupons_are_revoked() {
+    let client = Client::new().await;
+    let campaign = client.campaign(json!({"kind": "fixed", "amount": "1000"})).await;
+    let change =
+        |json: Value| admin(send(Method::PATCH, &format!("/v1/admin/coupon-campaigns/{campaign}")).set_json(json));
+    assert_eq!(client.call(change(json!({"quantity": 20}))).await.json()["remaining"], 20);
+    assert_eq!(client.call(change(json!({"quantity": 5}))).await.code(), "CAMPAIGN_QUANTITY_LOWERED");
+    let issue = || kim(send(Method::POST, &format!("/v1/coupon-campaigns/{campaign}/coupons")));
+    let coupon = client.call(issue()).await.json()["coupon_id"].clone();
+    assert_eq!(client.call(issue()).await.code(), "COUPON_ALREADY_ISSUED");
+    let revoke =
+        admin(send(Method::POST, &format!("/v1/admin/coupons/{}/revocation", coupon.as_str().expect("an id"))));
+    assert_eq!(client.call(revoke).await.json()["status"], "revoked");
+    let all = client.call(kim(get("/v1/users/kim/coupons?status=all"))).await.json();
+    assert_eq!(all["data"][0]["status"], "revoked");
+    assert_eq!(client.call(kim(get("/v1/users/kim/coupons"))).await.json()["data"], json!([]));
+}
+
+#[actix_web::test]
+async fn whoever_calls_too_often_waits() {
+    let one_an_hour = governor::Quota::per_hour(std::num::NonZeroU32::MIN);
+    let client = Client::with(|options| options.rate_limit = Some(one_an_hour)).await;
+    assert_eq!(client.call(kim(get("/v1/products"))).await.status, StatusCode::OK);
+    let limited = client.call(kim(get("/v1/products"))).await;
+    assert_eq!((limited.status, limited.code()), (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED".to_owned()));
+    let seconds: u64 = limited.header("retry-after").parse().expect("seconds");
+    assert!((3_000..=3_600).contains(&seconds), "{seconds}");
+    assert_eq!(client.call(lee(get("/v1/products"))).await.status, StatusCode::OK);
+    assert_eq!(client.call(get("/livez")).await.status, StatusCode::OK);
+}
+
+#[actix_web::test]
+async fn a_panic_is_a_problem_too() {
+    let client = Client::panicking().await;
+    let answer = client.call(kim(get("/v1/users/kim/points"))).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR".to_owned()));
+    assert!(!answer.header("x-request-id").is_empty());
+    assert!(!String::from_utf8_lossy(&answer.body).contains("the store broke"));
+}
+
+#[actix_web::test]
+async fn each_answer_carries_its_request_id() {
+    let client = Client::new().await;
+    let given = client.call(get("/v1/nothing").insert_header(("X-Request-Id", "trace-7"))).await;
+    assert_eq!((given.header("x-request-id"), &given.json()["request_id"]), ("trace-7", &json!("trace-7")));
+    let made = client.call(get("/v1/products").insert_header(("X-Request-Id", "no good"))).await;
+    assert_eq!(made.header("x-request-id").len(), 36);
+}
+
+#[actix_web::test]
+async fn errors_are_told_in_korean_to_those_who_prefer_it() {
+    let client = Client::new().await;
+    let answer = client.call(get("/v1/nothing").insert_header(("Accept-Language", "ko-KR, en;q=0.5"))).await;
+    assert_eq!((&answer.json()["title"], answer.code()), (&json!("찾을 수 없음"), "NOT_FOUND".to_owned()));
+    assert_eq!(answer.header("content-language"), "ko");
+    assert_eq!(answer.header("content-type"), "application/problem+json");
+}
+
+#[actix_web::test]
+async fn a_server_that_drains_is_not_ready() {
+    let client = Client::new().await;
+    assert_eq!(client.call(get("/readyz")).await.status, StatusCode::OK);
+    client.readiness.drain();
+    let answer = client.call(get("/readyz")).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::SERVICE_UNAVAILABLE, "NOT_READY".to_owned()));
+    assert_eq!(client.call(get("/livez")).await.status, StatusCode::OK);
+}
+
+#[actix_web::test]
+async fn figures_are_given() {
+    let client = Client::new().await;
+    client.call(kim(post("/v1/users/kim/points/charges", json!({"amount": "5"})))).await;
+    let figures = client.call(get("/metrics")).await;
+    let text = String::from_utf8(figures.body).expect("text");
+    for name in ["jangteo_http_request_duration_seconds_bucket", "jangteo_batch_size_bucket", "jangteo_queue_depth"] {
+        assert!(text.contains(name), "{name}");
+    }
+    assert!(text.contains(r#"route="/v1/users/{user_id}/points/charges""#), "{text}");
+}
+
+#[actix_web::test]
+async fn answers_are_safe_to_show() {
+    let answer = Client::new().await.call(get("/v1/products")).await;
+    assert_eq!(answer.header("x-content-type-options"), "nosniff");
+    assert_eq!(answer.header("cache-control"), "no-store");
+    assert_eq!(answer.header("access-control-allow-origin"), "");
+}
+
+#[actix_web::test]
+async fn the_page_of_the_document_is_served_from_here() {
+    let client = Client::new().await;
+    assert_eq!(client.call(get("/docs")).await.header("location"), "/docs/");
+    let page = client.call(get("/docs/")).await;
+    let html = String::from_utf8(page.body.clone()).expect("text");
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(!html.contains("http://") && !html.contains("https://"), "{html}");
+    let document = client.call(get("/openapi.json")).await.json();
+    assert_eq!(document, serde_json::to_value(super::openapi()).expect("JSON"));
+}
+
+#[test]
+fn the_document_is_the_one_agreed_on() {
+    insta::assert_json_snapshot!(super::openapi());
+}

@@ -1,0 +1,218 @@
+//! A server on the store in memory, and short ways to call it.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::body::{MessageBody, to_bytes};
+use actix_web::dev::Service;
+use actix_web::http::header::HeaderMap;
+use actix_web::http::{Method, StatusCode};
+use actix_web::test::{TestRequest, init_service};
+use actix_web::web::Data;
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
+use jangteo_domain::point::MockPointQueries;
+use jangteo_domain::testing::{MemoryStore, NoBackoff, rules};
+use jangteo_domain::{BatchExecutor, StoreError};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+use crate::auth::{ADMIN_SCOPE, Authenticator, sign};
+use crate::http::{DatabaseHealth, Parts, PoolFigures, Readiness, Shop, app};
+use crate::lanes::Lanes;
+use crate::settings::{Settings, TokenKey, TokenParties, TokenSettings};
+use crate::system::UuidSource;
+use crate::telemetry;
+
+use crate::http::Options;
+
+const SECRET: &str = "a secret of the tests, 32 bytes or more";
+
+/// A server and what is behind it.
+pub struct Client {
+    pub store: MemoryStore,
+    pub readiness: Readiness,
+    call: Box<dyn Fn(TestRequest) -> LocalBoxFuture<'static, Answer>>,
+}
+
+/// What came back.
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Client {
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// A server with options of its own.
+    pub async fn with(change: impl FnOnce(&mut Options)) -> Self {
+        Self::start(change, false).await
+    }
+
+    /// A server whose reads of points panic.
+    pub async fn panicking() -> Self {
+        Self::start(|_| {}, true).await
+    }
+
+    async fn start(change: impl FnOnce(&mut Options), panicking: bool) -> Self {
+        telemetry::figures();
+        let store = MemoryStore::new();
+        let rules = Arc::new(rules());
+        let executor = BatchExecutor {
+            factory: store.factory(),
+            rules: Arc::clone(&rules),
+            ids: Arc::new(UuidSource),
+            backoff: Arc::new(NoBackoff),
+        };
+        let lane_settings = Settings::from_sources(None, HashMap::new()).expect("the defaults").lanes;
+        // Dropped, the lanes live as long as the server.
+        let (lanes, _) = Lanes::start(&executor, lane_settings);
+        let mut queries = store.queries();
+        if panicking {
+            let mut points = MockPointQueries::new();
+            points.expect_account().returning(|_| panic!("the store broke"));
+            queries.points = Arc::new(points);
+        }
+        let token_settings =
+            TokenSettings { algorithm: jsonwebtoken::Algorithm::HS256, key: TokenKey::Secret(secret()) };
+        let readiness = Readiness::default();
+        let parts = Parts {
+            rules,
+            queries,
+            lanes,
+            ids: Arc::new(UuidSource),
+            authenticator: Authenticator::new(&token_settings, &parties()).await.expect("a secret"),
+            health: Arc::new(Healthy),
+            readiness: readiness.clone(),
+        };
+        let mut options = Options {
+            request_timeout: Duration::from_secs(10),
+            require_idempotency_key: false,
+            rate_limit: None,
+            serve_metrics: true,
+        };
+        change(&mut options);
+        let service = Rc::new(init_service(app(Data::new(Shop::new(parts, options)))).await);
+        let call = move |request: TestRequest| {
+            let service = Rc::clone(&service);
+            async move {
+                match service.call(request.to_request()).await {
+                    Ok(response) => read(response.into_parts().1).await,
+                    Err(error) => read(error.error_response()).await,
+                }
+            }
+            .boxed_local()
+        };
+        Self { store, readiness, call: Box::new(call) }
+    }
+
+    pub async fn call(&self, request: TestRequest) -> Answer {
+        (self.call)(request).await
+    }
+
+    /// Makes a product with so many pieces, and tells its id.
+    pub async fn product(&self, details: Value, pieces: i32) -> String {
+        let made = self.call(admin(post("/v1/admin/products", details))).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{}", made.json());
+        let id = made.json()["product_id"].as_str().expect("an id").to_owned();
+        let path = format!("/v1/admin/products/{id}/stock-movements");
+        let filled = self.call(admin(post(&path, json!({"quantity": pieces, "reason": "new"})))).await;
+        assert_eq!(filled.status, StatusCode::CREATED);
+        id
+    }
+
+    /// Makes a campaign of ten coupons that is open, and tells its id.
+    pub async fn campaign(&self, discount: Value) -> String {
+        let made = self.call(admin(post("/v1/admin/coupon-campaigns", campaign(discount)))).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{}", made.json());
+        made.json()["campaign_id"].as_str().expect("an id").to_owned()
+    }
+}
+
+/// What the back office says of a campaign of ten coupons that is open at the store's noon.
+pub fn campaign(discount: Value) -> Value {
+    json!({
+        "name": "선착순", "discount": discount, "quantity": 10, "valid_days": 7,
+        "issue_opens_at": "2026-01-01T00:00:00+09:00", "issue_closes_at": "2036-01-01T00:00:00Z",
+    })
+}
+
+async fn read(response: HttpResponse<impl MessageBody>) -> Answer {
+    let (status, headers) = (response.status(), response.headers().clone());
+    let body = to_bytes(response.into_body()).await.ok().expect("a body in memory").to_vec();
+    Answer { status, headers, body }
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("a JSON body")
+    }
+
+    /// The problem's code; empty where there is none.
+    pub fn code(&self) -> String {
+        self.json()["code"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The header's value; empty where there is none.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
+    }
+}
+
+pub fn send(method: Method, path: &str) -> TestRequest {
+    TestRequest::with_uri(path).method(method)
+}
+
+pub fn get(path: &str) -> TestRequest {
+    send(Method::GET, path)
+}
+
+pub fn post(path: &str, json: Value) -> TestRequest {
+    send(Method::POST, path).set_json(json)
+}
+
+pub fn kim(request: TestRequest) -> TestRequest {
+    by("kim", "", request)
+}
+
+pub fn lee(request: TestRequest) -> TestRequest {
+    by("lee", "", request)
+}
+
+pub fn admin(request: TestRequest) -> TestRequest {
+    by("boss", ADMIN_SCOPE, request)
+}
+
+fn by(user: &str, scope: &str, request: TestRequest) -> TestRequest {
+    let user = user.parse().expect("a user");
+    let token = sign(&secret(), &parties(), &user, scope, Duration::from_secs(60)).expect("a token");
+    request.insert_header(("Authorization", format!("Bearer {token}")))
+}
+
+fn secret() -> SecretString {
+    SECRET.into()
+}
+
+fn parties() -> TokenParties {
+    TokenParties { issuer: "issuer".to_owned(), audience: "shop".to_owned() }
+}
+
+struct Healthy;
+
+#[async_trait]
+impl DatabaseHealth for Healthy {
+    async fn is_usable(&self) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    fn pools(&self) -> Vec<PoolFigures> {
+        vec![PoolFigures { name: "read", connections: 1, idle: 1 }]
+    }
+}

@@ -1,0 +1,165 @@
+//! Requests that may be sent again: the client's key, what makes it unique, and which keys are being worked on.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use actix_web::http::header::HeaderMap;
+use sha2::{Digest, Sha256};
+
+use jangteo_domain::UserId;
+use jangteo_domain::idempotency::{Fingerprint, IdempotencyClaim, RequestKey};
+
+/// The header that carries the client's key.
+const HEADER: &str = "Idempotency-Key";
+/// The most characters of a key.
+const LENGTH_MAX: usize = 255;
+
+/// A client's key: 1–255 printable ASCII characters.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClientKey(String);
+
+/// Not 1–255 printable ASCII characters, bare or quoted, or more than one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct InvalidClientKey;
+
+impl ClientKey {
+    /// The key of a request, where it has one.
+    ///
+    /// # Errors
+    /// When the header is there and is no key, or is there twice.
+    pub fn of(headers: &HeaderMap) -> Result<Option<Self>, InvalidClientKey> {
+        let mut values = headers.get_all(HEADER);
+        let Some(value) = values.next() else { return Ok(None) };
+        if values.next().is_some() {
+            return Err(InvalidClientKey);
+        }
+        value.to_str().map_err(|_| InvalidClientKey).and_then(Self::parse).map(Some)
+    }
+
+    /// A key as written: bare, or as a quoted string of structured fields (RFC 9651), which is what the IETF draft
+    /// asks for. Both forms of the same characters are the same key.
+    fn parse(written: &str) -> Result<Self, InvalidClientKey> {
+        let key = if written.starts_with('"') { unquote(written)? } else { written.to_owned() };
+        let is_printable = key.bytes().all(|byte| (0x20..=0x7e).contains(&byte));
+        if (1..=LENGTH_MAX).contains(&key.len()) && is_printable { Ok(Self(key)) } else { Err(InvalidClientKey) }
+    }
+}
+
+fn unquote(written: &str) -> Result<String, InvalidClientKey> {
+    let mut inner = written.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).ok_or(InvalidClientKey)?.chars();
+    let mut key = String::new();
+    while let Some(character) = inner.next() {
+        key.push(match character {
+            '\\' => inner.next().filter(|escaped| matches!(escaped, '"' | '\\')).ok_or(InvalidClientKey)?,
+            '"' => return Err(InvalidClientKey),
+            other => other,
+        });
+    }
+    Ok(key)
+}
+
+/// What a caller says of a request: who sends what where, under which key.
+pub fn claim(caller: &UserId, method: &str, path: &str, query: &str, body: &[u8], key: &ClientKey) -> IdempotencyClaim {
+    IdempotencyClaim {
+        key: RequestKey(digest(&[caller.as_str().as_bytes(), method.as_bytes(), path.as_bytes(), key.0.as_bytes()])),
+        fingerprint: Fingerprint(digest(&[query.as_bytes(), body])),
+    }
+}
+
+/// The first 128 bits of the SHA-256 of all parts, each with its length before it, so that no two lists of parts are
+/// the same bytes.
+pub fn digest(parts: &[&[u8]]) -> [u8; 16] {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part);
+    }
+    let mut first_half = [0; 16];
+    first_half.copy_from_slice(&hasher.finalize()[..16]);
+    first_half
+}
+
+/// The keys whose requests this server is carrying out.
+#[derive(Clone, Default, Debug)]
+pub struct InFlight(Arc<Mutex<HashSet<RequestKey>>>);
+
+impl InFlight {
+    /// Takes the key until the guard is dropped; `None` while it is taken.
+    pub fn take(&self, key: RequestKey) -> Option<InFlightGuard> {
+        let is_new = self.keys().insert(key);
+        is_new.then(|| InFlightGuard { keys: self.clone(), key })
+    }
+
+    fn keys(&self) -> std::sync::MutexGuard<'_, HashSet<RequestKey>> {
+        // Nothing panics while the lock is held, so the set is sound even where somebody did.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A key that is taken; it goes with the request into its lane.
+#[derive(Debug)]
+pub struct InFlightGuard {
+    keys: InFlight,
+    key: RequestKey,
+}
+
+impl Drop for InFlightGuard {
+    fn drop(&mut self) {
+        self.keys.keys().remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("a", "a")]
+    #[case("with space", "with space")]
+    #[case(r#""quoted""#, "quoted")]
+    #[case(r#""a\"b\\c""#, r#"a"b\c"#)]
+    #[case(r#"in"side"#, r#"in"side"#)]
+    fn takes_a_key_bare_or_quoted(#[case] written: &str, #[case] key: &str) {
+        assert_eq!(ClientKey::parse(written), Ok(ClientKey(key.to_owned())));
+    }
+
+    #[rstest]
+    #[case("")]
+    #[case("\"\"")]
+    #[case("\"open")]
+    #[case("\"")]
+    #[case(r#""a"b""#)]
+    #[case(r#""a\n""#)]
+    #[case("tab\there")]
+    #[case("é")]
+    fn refuses_what_is_no_key(#[case] written: &str) {
+        assert_eq!(ClientKey::parse(written), Err(InvalidClientKey));
+    }
+
+    #[test]
+    fn a_key_has_at_most_255_characters() {
+        assert!(ClientKey::parse(&"k".repeat(255)).is_ok());
+        assert!(ClientKey::parse(&"k".repeat(256)).is_err());
+        assert!(ClientKey::parse(&format!("\"{}\"", "k".repeat(255))).is_ok());
+    }
+
+    #[test]
+    fn parts_do_not_run_together() {
+        assert_ne!(digest(&[b"ab", b"c"]), digest(&[b"a", b"bc"]));
+        assert_ne!(digest(&[b"ab"]), digest(&[b"ab", b""]));
+    }
+
+    #[test]
+    fn a_key_is_taken_once_until_its_guard_is_dropped() {
+        let in_flight = InFlight::default();
+        let key = RequestKey([7; 16]);
+        let guard = in_flight.take(key);
+        assert!(guard.is_some());
+        assert!(in_flight.take(key).is_none());
+        assert!(in_flight.take(RequestKey([8; 16])).is_some());
+        drop(guard);
+        assert!(in_flight.take(key).is_some());
+    }
+}

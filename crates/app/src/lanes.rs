@@ -1,0 +1,114 @@
+//! The write path: every command goes through a lane, together with those that arrive while another transaction is
+//! under way, and each is answered by itself. Nothing else in this crate may write.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use async_trait::async_trait;
+use jangteo_group_commit::{
+    BatchOutcome, BatchReport, BatchRunner, Drain, GroupCommit, Observer, Settings, SubmitError, start_observed,
+};
+use tokio::time::Instant;
+
+use jangteo_domain::{Answer, BatchExecutor, Command, Request, StoreError};
+
+use crate::idempotency::InFlightGuard;
+use crate::settings::LaneSettings;
+use crate::telemetry;
+
+/// A request, and what keeps its key taken for as long as it may still take effect.
+struct Job {
+    request: Request,
+    /// Dropped once the lane has answered, or has let go of the request without running it; whether or not the
+    /// caller is still there.
+    in_flight: Option<InFlightGuard>,
+}
+
+struct Runner(BatchExecutor);
+
+#[async_trait]
+impl BatchRunner for Runner {
+    type Item = Job;
+    type Answer = Result<Answer, StoreError>;
+
+    async fn run(&mut self, batch: Vec<Job>) -> Vec<Self::Answer> {
+        let (requests, in_flight): (Vec<Request>, Vec<Option<InFlightGuard>>) =
+            batch.into_iter().map(|job| (job.request, job.in_flight)).unzip();
+        let answers = self.0.execute(&requests).await;
+        drop(in_flight);
+        answers
+    }
+}
+
+/// Submits requests to the lanes. Cheap to clone.
+#[derive(Clone)]
+pub struct Lanes(GroupCommit<Job, Result<Answer, StoreError>>);
+
+impl Lanes {
+    /// Starts the lanes on the current runtime, which must be the main one.
+    pub fn start(executor: &BatchExecutor, settings: LaneSettings) -> (Self, Drain) {
+        let runners = (0..settings.write_lanes.get()).map(|_| Runner(executor.clone())).collect();
+        let bounds = Settings { batch_max: settings.batch_max, queue_max: settings.queue_max };
+        let (group_commit, drain) = start_observed(runners, bounds, BatchFigures);
+        (Self(group_commit), drain)
+    }
+
+    /// Has the request decided and stored, and waits for the answer until the deadline at the latest.
+    ///
+    /// # Errors
+    /// Those of the queue: what is known of a request that was not answered.
+    pub async fn submit(
+        &self,
+        request: Request,
+        in_flight: Option<InFlightGuard>,
+        deadline: Instant,
+    ) -> Result<Result<Answer, StoreError>, SubmitError> {
+        let affinity = affinity(&request.command);
+        self.0.submit(Job { request, in_flight }, affinity, deadline).await
+    }
+
+    /// How many requests wait.
+    pub fn depth(&self) -> usize {
+        self.0.depth()
+    }
+}
+
+/// Commands that would wait for one row go to one lane. Of the rows that a command locks, that is the one which most
+/// callers want at once: a campaign, then a product, then what belongs to one user.
+fn affinity(command: &Command) -> u64 {
+    match command {
+        Command::IssueCoupon(command) => hash(command.campaign_id),
+        Command::CreateCampaign(command) => hash(command.campaign_id),
+        Command::ChangeCampaign(command) => hash(command.campaign_id),
+        Command::PlaceOrder(command) => hash(command.lines.product_ids().next()),
+        Command::CreateProduct(command) => hash(Some(command.product_id)),
+        Command::ChangeProduct(command) => hash(Some(command.product_id)),
+        Command::AdjustStock(command) => hash(Some(command.product_id)),
+        Command::ChargePoints(command) => hash(&command.user_id),
+        Command::RevokeCoupon(command) => hash(command.coupon_id),
+        Command::PayOrder(command) => hash(command.order_id),
+        Command::CancelOrder(command) => hash(command.order_id),
+        Command::RefundOrder(command) => hash(command.order_id),
+        Command::ExpireOrder(command) => hash(command.order_id),
+    }
+}
+
+fn hash(key: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
+}
+
+struct BatchFigures;
+
+impl Observer for BatchFigures {
+    fn batch_finished(&self, batch: &BatchReport) {
+        let outcome = match batch.outcome {
+            BatchOutcome::Answered => "answered",
+            BatchOutcome::Lost => "lost",
+        };
+        // A batch is far from the 2^52 up to which an f64 is exact.
+        metrics::histogram!(telemetry::BATCH_SIZE, "outcome" => outcome).record(batch.size as f64);
+        metrics::histogram!(telemetry::BATCH_SECONDS, "outcome" => outcome).record(batch.ran_for);
+        metrics::histogram!(telemetry::QUEUE_SECONDS).record(batch.waited_max);
+    }
+}

@@ -1,0 +1,49 @@
+//! Failures of the store and of the lanes, as clients are told of them.
+
+use std::error::Error;
+
+use jangteo_domain::StoreError;
+use jangteo_group_commit::SubmitError;
+
+use crate::problem::{Problem, ProblemCode};
+
+/// Logs the failure once, with the whole chain of its causes, and tells the caller only what it means.
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        let code = match &error {
+            StoreError::Conflict(_) | StoreError::Unavailable(_) => ProblemCode::DatabaseUnavailable,
+            StoreError::CommitUnknown(_) => ProblemCode::OutcomeUnknown,
+            StoreError::Corrupt(_) | StoreError::Unexpected(_) => ProblemCode::InternalError,
+        };
+        if code == ProblemCode::InternalError {
+            tracing::error!(kind = error.kind(), cause = chain(&error), "a request failed");
+        } else {
+            tracing::warn!(kind = error.kind(), cause = chain(&error), "a request failed");
+        }
+        code.into()
+    }
+}
+
+impl From<SubmitError> for Problem {
+    fn from(error: SubmitError) -> Self {
+        let code = match error {
+            SubmitError::ShuttingDown => ProblemCode::ShuttingDown,
+            SubmitError::QueueFull | SubmitError::DeadlinePassed => ProblemCode::Overloaded,
+            SubmitError::AnswerUnknown => ProblemCode::OutcomeUnknown,
+        };
+        tracing::warn!(%error, "a request was not answered");
+        code.into()
+    }
+}
+
+/// An error and all its causes in one line.
+pub fn chain(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        cause = error.source();
+    }
+    line.replace(['\n', '\r'], " ")
+}

@@ -1,0 +1,87 @@
+use std::collections::BTreeSet;
+
+use jangteo_domain::Currency;
+use jangteo_domain::testing::{SequentialIds, samples};
+use serde_json::json;
+
+use super::*;
+
+fn occurrence(language: Language) -> Occurrence {
+    Occurrence { request_id: "r-1".to_owned(), instance: "/v1/orders".to_owned(), language }
+}
+
+async fn body(problem: &Problem, language: Language) -> Value {
+    let response = problem.render(&occurrence(language));
+    assert_eq!(response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes), Some(CONTENT_TYPE.as_bytes()));
+    let bytes = actix_web::body::to_bytes(response.into_body()).await.expect("a body in memory");
+    serde_json::from_slice(&bytes).expect("a JSON body")
+}
+
+#[actix_web::test]
+async fn a_problem_has_every_standard_field() {
+    let problem = Problem::new(ProblemCode::InvalidQuantity)
+        .with_fault("/lines/0/quantity", Reason::OutOfRange)
+        .with("quantity_max", 1_000);
+    assert_eq!(
+        body(&problem, Language::English).await,
+        json!({
+            "type": "urn:jangteo:problem:INVALID_QUANTITY",
+            "title": "Invalid quantity",
+            "status": 400,
+            "detail": "A quantity is below 1 or above the shop's limit, or there are too many lines.",
+            "instance": "/v1/orders",
+            "code": "INVALID_QUANTITY",
+            "request_id": "r-1",
+            "retryable": false,
+            "errors": [{"pointer": "/lines/0/quantity", "reason": "OUT_OF_RANGE"}],
+            "quantity_max": 1000,
+        })
+    );
+}
+
+#[actix_web::test]
+async fn the_code_is_the_same_in_every_language() {
+    let problem = Problem::new(ProblemCode::OutOfStock);
+    let (english, korean) = (body(&problem, Language::English).await, body(&problem, Language::Korean).await);
+    assert_eq!(english["code"], korean["code"]);
+    assert_eq!(korean["title"], "재고 부족");
+}
+
+#[test]
+fn every_code_has_one_row_of_its_own() {
+    let codes: BTreeSet<_> = ProblemCode::ALL.iter().map(|code| code.kind().code).collect();
+    assert_eq!(codes.len(), ProblemCode::ALL.len());
+    for kind in ProblemCode::ALL.iter().map(|code| code.kind()) {
+        let is_upper_snake = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
+        assert!(kind.code.bytes().all(is_upper_snake), "{}", kind.code);
+        assert!(kind.status.is_client_error() || kind.status.is_server_error(), "{}", kind.code);
+        for language in [Language::English, Language::Korean] {
+            assert!(!kind.title.in_language(language).is_empty() && !kind.detail.in_language(language).is_empty());
+        }
+    }
+}
+
+#[test]
+fn refusals_are_told_by_404_or_409_as_the_domain_keeps_them() {
+    let won = Currency::from_code("KRW").expect("a currency");
+    for refusal in samples::refusals(&SequentialIds::new()) {
+        let status = problem_of_refusal(&refusal, won).status_code();
+        let expected = if refusal.is_not_found() { StatusCode::NOT_FOUND } else { StatusCode::CONFLICT };
+        assert_eq!(status, expected, "{refusal:?}");
+    }
+}
+
+#[actix_web::test]
+async fn refusals_carry_what_a_caller_needs() {
+    let won = Currency::from_code("KRW").expect("a currency");
+    let mut told = Vec::new();
+    for refusal in samples::refusals(&SequentialIds::new()) {
+        let mut body = body(&problem_of_refusal(&refusal, won), Language::English).await;
+        let fields = body.as_object_mut().expect("an object");
+        for standard in ["type", "title", "status", "detail", "instance", "request_id", "retryable"] {
+            fields.remove(standard);
+        }
+        told.push(body);
+    }
+    insta::assert_json_snapshot!(told);
+}

@@ -1,0 +1,294 @@
+//! Puts everything together, and takes it apart again in order. The only place that knows which store there is.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::{HttpServer, web};
+use anyhow::{Context, anyhow};
+use async_trait::async_trait;
+use jangteo_group_commit::Drain;
+use jangteo_sql::Database;
+use secrecy::ExposeSecret;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, interval, sleep};
+
+use jangteo_domain::{BatchExecutor, Queries, StoreError};
+
+use crate::auth::Authenticator;
+use crate::demo;
+use crate::http::{self, DatabaseHealth, Options, Parts, PoolFigures, Readiness, Shop};
+use crate::lanes::Lanes;
+use crate::problem::chain;
+use crate::settings::Settings;
+use crate::sweeper::Sweeper;
+use crate::system::{JitteredBackoff, UuidSource};
+use crate::telemetry;
+
+/// How long a database that is still starting is waited for.
+const DATABASE_START_MAX: Duration = Duration::from_secs(30);
+const DATABASE_START_POLL: Duration = Duration::from_millis(500);
+/// How long a client may take to send the head of a request, or a connection to be closed.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an idle connection is kept; longer than the usual proxies do, so that it is they who close it.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// The most connections of a worker.
+const CONNECTIONS_MAX: usize = 10_000;
+/// How often figures and rate limits are tidied up.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(30);
+
+/// A server that listens.
+pub struct Server {
+    address: SocketAddr,
+    readiness: Readiness,
+    http: JoinHandle<std::io::Result<()>>,
+    http_handle: ServerHandle,
+    metrics_handle: Option<ServerHandle>,
+    stop_workers: watch::Sender<bool>,
+    workers: Vec<JoinHandle<()>>,
+    lanes: Drain,
+    executor: BatchExecutor,
+    queries: Queries,
+    database: Database,
+}
+
+impl Server {
+    /// Starts everything. When it returns, connections are taken.
+    ///
+    /// # Errors
+    /// When the database does not come up, lacks migrations that may not be made, or an address cannot be bound.
+    pub async fn start(settings: &Settings, authenticator: Authenticator) -> anyhow::Result<Self> {
+        let figures = telemetry::figures();
+        let database = open_started(settings).await?;
+        if settings.auto_migrate {
+            migrate_opened(&database).await?;
+        }
+        let executor = executor(settings, &database);
+        let queries = database.queries();
+        let (lanes, drain) = Lanes::start(&executor, settings.lanes);
+        let readiness = Readiness::default();
+        let parts = Parts {
+            rules: Arc::clone(&settings.rules),
+            queries: queries.clone(),
+            lanes: lanes.clone(),
+            ids: Arc::new(UuidSource),
+            authenticator,
+            health: Arc::new(Health(database.clone())),
+            readiness: readiness.clone(),
+        };
+        let shop = web::Data::new(Shop::new(parts, options(settings)));
+
+        let listener = bind("BIND", settings.bind)?;
+        let address = listener.local_addr()?;
+        let (http, http_handle) = serve(shop.clone().into_inner(), listener, settings.request_timeout)?;
+        let metrics_handle = settings
+            .metrics_bind
+            .map(|address| serve_metrics(shop.clone(), bind("METRICS_BIND", address)?))
+            .transpose()?;
+
+        let (stop_workers, stop) = watch::channel(false);
+        let sweeper = Sweeper::new(Arc::clone(&queries.orders), lanes, settings.order_sweep_interval);
+        let upkeep = async move {
+            let mut ticks = interval(UPKEEP_INTERVAL);
+            loop {
+                ticks.tick().await;
+                shop.forget_idle_callers();
+                figures.run_upkeep();
+            }
+        };
+        let workers = vec![tokio::spawn(sweeper.run(stop.clone())), tokio::spawn(until(stop, upkeep))];
+        Ok(Self {
+            address,
+            readiness,
+            http,
+            http_handle,
+            metrics_handle,
+            stop_workers,
+            workers,
+            lanes: drain,
+            executor,
+            queries,
+            database,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Makes the demo shop.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn seed(&self) -> anyhow::Result<()> {
+        demo::seed(&self.executor, &self.queries).await?;
+        Ok(())
+    }
+
+    /// Serves until `stopped` is over, then lets everything end in order: no new connections, requests answered,
+    /// commands stored, connections closed.
+    ///
+    /// # Errors
+    /// When the server ends by itself.
+    pub async fn run_until(mut self, stopped: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let ended_early = tokio::select! {
+            () = stopped => None,
+            ended = &mut self.http => Some(ended),
+        };
+        self.readiness.drain();
+        self.http_handle.stop(true).await;
+        self.stop_workers.send_replace(true);
+        for worker in self.workers {
+            worker.await.context("a worker failed")?;
+        }
+        self.lanes.drain().await;
+        if let Some(metrics) = self.metrics_handle {
+            metrics.stop(true).await;
+        }
+        self.database.close().await;
+        match ended_early {
+            None => Ok(()),
+            Some(ended) => Err(anyhow!("the HTTP server ended by itself: {ended:?}")),
+        }
+    }
+}
+
+/// Brings the tables up to date and tells what was done.
+///
+/// # Errors
+/// When the database does not come up or a migration fails.
+pub async fn migrate(settings: &Settings) -> anyhow::Result<Vec<String>> {
+    let database = open_started(settings).await?;
+    let done = migrate_opened(&database).await;
+    database.close().await;
+    done
+}
+
+/// Makes the demo shop and tells how much of it was not there yet.
+///
+/// # Errors
+/// When the database does not come up or fails.
+pub async fn seed(settings: &Settings) -> anyhow::Result<usize> {
+    let database = open_started(settings).await?;
+    if settings.auto_migrate {
+        migrate_opened(&database).await?;
+    }
+    let made = demo::seed(&executor(settings, &database), &database.queries()).await;
+    database.close().await;
+    Ok(made?)
+}
+
+/// Opens the database and waits until it answers.
+async fn open_started(settings: &Settings) -> anyhow::Result<Database> {
+    let database = Database::open(jangteo_sql::DatabaseSettings {
+        url: settings.database.url.expose_secret().to_owned(),
+        read_url: settings.database.read_url.as_ref().map(|url| url.expose_secret().to_owned()),
+        pool_max: settings.database.pool_max,
+        write_connections: settings.lanes.write_lanes.get(),
+    })
+    .await
+    .context("DATABASE_URL")?;
+    let began_at = Instant::now();
+    loop {
+        match database.ping().await {
+            Ok(()) => return Ok(database),
+            Err(StoreError::Unavailable(_)) if began_at.elapsed() < DATABASE_START_MAX => {
+                sleep(DATABASE_START_POLL).await;
+            }
+            Err(error) => {
+                let waited = began_at.elapsed().as_secs();
+                return Err(anyhow!("the database cannot be used after {waited} s: {}", chain(&error)));
+            }
+        }
+    }
+}
+
+async fn migrate_opened(database: &Database) -> anyhow::Result<Vec<String>> {
+    let done = database.migrate().await.map_err(|error| anyhow!("the migration failed: {}", chain(&error)))?;
+    for name in &done {
+        tracing::info!(name, "migrated");
+    }
+    Ok(done)
+}
+
+fn executor(settings: &Settings, database: &Database) -> BatchExecutor {
+    BatchExecutor {
+        factory: database.unit_of_work_factory(),
+        rules: Arc::clone(&settings.rules),
+        ids: Arc::new(UuidSource),
+        backoff: Arc::new(JitteredBackoff),
+    }
+}
+
+fn options(settings: &Settings) -> Options {
+    Options {
+        request_timeout: settings.request_timeout,
+        require_idempotency_key: settings.require_idempotency_key,
+        rate_limit: settings.rate_limit,
+        serve_metrics: settings.metrics_bind.is_none(),
+    }
+}
+
+fn bind(name: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).with_context(|| format!("{name}: cannot listen on {address}"))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+type RunningServer = (JoinHandle<std::io::Result<()>>, ServerHandle);
+
+fn serve(shop: Arc<Shop>, listener: TcpListener, request_timeout: Duration) -> anyhow::Result<RunningServer> {
+    let server = HttpServer::new(move || http::app(web::Data::from(Arc::clone(&shop))))
+        .client_request_timeout(HEAD_TIMEOUT)
+        .client_disconnect_timeout(HEAD_TIMEOUT)
+        .keep_alive(KEEP_ALIVE)
+        .max_connections(CONNECTIONS_MAX)
+        // A request that has been let in is answered; one second more is for the answer's way back.
+        .shutdown_timeout(request_timeout.as_secs() + 1)
+        .disable_signals()
+        .listen(listener)?
+        .run();
+    let handle = server.handle();
+    Ok((tokio::spawn(server), handle))
+}
+
+fn serve_metrics(shop: web::Data<Shop>, listener: TcpListener) -> anyhow::Result<ServerHandle> {
+    let server = HttpServer::new(move || http::metrics_app(shop.clone()))
+        .workers(1)
+        .client_request_timeout(HEAD_TIMEOUT)
+        .disable_signals()
+        .listen(listener)?
+        .run();
+    let handle = server.handle();
+    tokio::spawn(server);
+    Ok(handle)
+}
+
+/// Does the work until it is over or `stop` becomes true.
+async fn until(mut stop: watch::Receiver<bool>, work: impl Future<Output = ()>) {
+    tokio::select! {
+        _ = stop.wait_for(|stop| *stop) => {}
+        () = work => {}
+    }
+}
+
+struct Health(Database);
+
+#[async_trait]
+impl DatabaseHealth for Health {
+    async fn is_usable(&self) -> Result<bool, StoreError> {
+        self.0.ping().await?;
+        Ok(!self.0.migrations_pending().await?)
+    }
+
+    fn pools(&self) -> Vec<PoolFigures> {
+        let figures = self.0.pool_figures();
+        vec![
+            PoolFigures { name: "read", connections: figures.read_connections, idle: figures.read_idle },
+            PoolFigures { name: "write", connections: figures.write_connections, idle: figures.write_idle },
+        ]
+    }
+}

@@ -1,0 +1,77 @@
+//! Logs and figures. Log lines go to standard error; standard output belongs to what a command answers.
+
+use std::io::IsTerminal;
+use std::sync::OnceLock;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+use crate::settings::LogFormat;
+
+/// Requests by route, method and status: how long they took, in seconds.
+pub const REQUEST_SECONDS: &str = "jangteo_http_request_duration_seconds";
+/// How many commands a transaction carried.
+pub const BATCH_SIZE: &str = "jangteo_batch_size";
+/// How long a transaction took, retries included, in seconds.
+pub const BATCH_SECONDS: &str = "jangteo_batch_duration_seconds";
+/// How long the longest-waiting command of a batch stood in the queue, in seconds.
+pub const QUEUE_SECONDS: &str = "jangteo_queue_wait_seconds";
+/// How many commands wait now.
+pub const QUEUE_DEPTH: &str = "jangteo_queue_depth";
+/// Transactions that were run again, by cause.
+pub const TRANSACTION_RETRIES: &str = "jangteo_transaction_retries_total";
+/// Commands by name and outcome.
+pub const COMMANDS: &str = "jangteo_commands_total";
+/// Orders that the sweeper expired.
+pub const ORDERS_EXPIRED: &str = "jangteo_orders_expired_total";
+/// Connections of a pool, by pool and state.
+pub const POOL_CONNECTIONS: &str = "jangteo_pool_connections";
+
+const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+
+/// Begins to write logs. A second call, as tests make it, changes nothing.
+///
+/// # Errors
+/// When the filter cannot be understood.
+pub fn init_logs(format: LogFormat, filter: &str) -> Result<(), String> {
+    let filter = EnvFilter::try_new(filter).map_err(|_| "RUST_LOG: not a filter, such as info,jangteo=debug")?;
+    let colours = std::io::stderr().is_terminal();
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
+    let begun = match format {
+        LogFormat::Text => subscriber.try_init(),
+        LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
+    };
+    if begun.is_err() {
+        tracing::debug!("logs are written already");
+    }
+    Ok(())
+}
+
+/// The figures of this process; the first call begins to gather them.
+pub fn figures() -> PrometheusHandle {
+    static FIGURES: OnceLock<PrometheusHandle> = OnceLock::new();
+    FIGURES
+        .get_or_init(|| {
+            let builder = PrometheusBuilder::new()
+                .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)
+                .and_then(|builder| builder.set_buckets_for_metric(Matcher::Full(BATCH_SIZE.to_owned()), SIZES))
+                .expect("the buckets are not empty");
+            let handle = builder.install_recorder().expect("figures are gathered once in a process");
+            describe();
+            handle
+        })
+        .clone()
+}
+
+fn describe() {
+    metrics::describe_histogram!(REQUEST_SECONDS, metrics::Unit::Seconds, "HTTP requests by route, method and status");
+    metrics::describe_histogram!(BATCH_SIZE, "Commands of a transaction");
+    metrics::describe_histogram!(BATCH_SECONDS, metrics::Unit::Seconds, "Transactions, retries included");
+    metrics::describe_histogram!(QUEUE_SECONDS, metrics::Unit::Seconds, "The longest wait in the queue of each batch");
+    metrics::describe_gauge!(QUEUE_DEPTH, "Commands that wait");
+    metrics::describe_counter!(TRANSACTION_RETRIES, "Transactions that were run again, by cause");
+    metrics::describe_counter!(COMMANDS, "Commands by name and outcome");
+    metrics::describe_counter!(ORDERS_EXPIRED, "Orders that were not paid in time");
+    metrics::describe_gauge!(POOL_CONNECTIONS, "Database connections, by pool and state");
+}

@@ -1,0 +1,166 @@
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use jangteo_domain::delivery::{DataPlatform, DeliveryFailure, StoredEvent};
+use reqwest::header::{CONTENT_TYPE as CONTENT_TYPE_HEADER, HeaderMap, RETRY_AFTER};
+use reqwest::{Client, StatusCode, Url, redirect};
+use secrecy::{ExposeSecret, SecretString};
+use thiserror::Error;
+
+use crate::cloud_event::{CONTENT_TYPE, CloudEvent};
+use crate::signature::{SIGNATURE_HEADER, Signature};
+
+/// Where and how to reach the data platform.
+#[derive(Debug, Clone)]
+pub struct GatewaySettings {
+    /// Where events are POSTed, `http` or `https`.
+    pub url: Url,
+    /// What they are signed with; unsigned without.
+    pub secret: Option<SecretString>,
+    /// The longest that one attempt may take, from connecting to the end of the answer's head.
+    pub timeout: Duration,
+}
+
+/// The data platform over HTTP. Redirects are not followed; of an answer nothing but its head is read, so that an
+/// endless body costs nothing.
+#[derive(Debug, Clone)]
+pub struct HttpDataPlatform {
+    client: Client,
+    url: Url,
+    secret: Option<SecretString>,
+}
+
+/// Why there can be no client for these settings.
+#[derive(Debug, Error)]
+pub enum InvalidGateway {
+    /// Neither `http` nor `https`.
+    #[error("the data platform's URL must begin with http:// or https://")]
+    Scheme,
+    /// The HTTP client cannot be built.
+    #[error("the client of the data platform cannot be built")]
+    Client(#[source] reqwest::Error),
+}
+
+impl HttpDataPlatform {
+    /// A client for the data platform; touches no network.
+    ///
+    /// # Errors
+    /// [`InvalidGateway`].
+    pub fn new(settings: GatewaySettings) -> Result<Self, InvalidGateway> {
+        let GatewaySettings { url, secret, timeout } = settings;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(InvalidGateway::Scheme);
+        }
+        let client = Client::builder()
+            .redirect(redirect::Policy::none())
+            .timeout(timeout)
+            .connect_timeout(timeout.min(CONNECT_TIMEOUT))
+            .user_agent(concat!("jangteo/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(InvalidGateway::Client)?;
+        Ok(Self { client, url, secret })
+    }
+}
+
+/// A host that does not answer at all is given up sooner than one that thinks.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+#[async_trait]
+impl DataPlatform for HttpDataPlatform {
+    async fn deliver(&self, event: &StoredEvent) -> Result<(), DeliveryFailure> {
+        let body = CloudEvent::of(event)
+            .and_then(|event| serde_json::to_vec(&event))
+            .map_err(|error| DeliveryFailure::Rejected { reason: format!("the stored event is no JSON: {error}") })?;
+        let mut request = self.client.post(self.url.clone()).header(CONTENT_TYPE_HEADER, CONTENT_TYPE);
+        if let Some(secret) = &self.secret {
+            let signature = Signature::sign(secret.expose_secret().as_bytes(), unix_seconds(), &body);
+            request = request.header(SIGNATURE_HEADER, signature.to_string());
+        }
+        let answer = request
+            .body(body)
+            .send()
+            .await
+            .map_err(|error| DeliveryFailure::Retryable { reason: in_words(&error), retry_after: None })?;
+        judge(answer.status(), answer.headers())
+    }
+}
+
+/// What an answer means: 2xx is receipt; 410 and every 4xx other than 408, 425 and 429 is for good; all else may work
+/// later.
+fn judge(status: StatusCode, headers: &HeaderMap) -> Result<(), DeliveryFailure> {
+    let reason = format!("HTTP {}", status.as_u16());
+    let for_now = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS);
+    if status.is_success() {
+        Ok(())
+    } else if status.is_client_error() && !for_now {
+        Err(DeliveryFailure::Rejected { reason })
+    } else {
+        Err(DeliveryFailure::Retryable { reason, retry_after: retry_after(headers, SystemTime::now()) })
+    }
+}
+
+/// `Retry-After` in either of its forms (RFC 9110, §10.2.3): seconds, or a date.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    match value.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => httpdate::parse_http_date(value).ok()?.duration_since(now).ok(),
+    }
+}
+
+/// What went wrong, without the URL, which may hold a credential.
+fn in_words(error: &reqwest::Error) -> String {
+    let what = if error.is_timeout() {
+        "no answer in time"
+    } else if error.is_connect() {
+        "no connection"
+    } else {
+        "the connection failed"
+    };
+    what.to_owned()
+}
+
+fn unix_seconds() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(retry_after: &str) -> HeaderMap {
+        HeaderMap::from_iter([(RETRY_AFTER, retry_after.parse().expect("a header"))])
+    }
+
+    fn is_rejected(status: u16) -> bool {
+        let status = StatusCode::from_u16(status).expect("a status");
+        matches!(judge(status, &HeaderMap::new()), Err(DeliveryFailure::Rejected { .. }))
+    }
+
+    #[test]
+    fn takes_only_2xx_as_receipt() {
+        for status in 100..600 {
+            let received = judge(StatusCode::from_u16(status).expect("a status"), &HeaderMap::new()).is_ok();
+            assert_eq!(received, (200..300).contains(&status), "{status}");
+        }
+    }
+
+    #[test]
+    fn rejects_for_good_only_what_a_4xx_says_is_for_good() {
+        for status in 300..600 {
+            let for_good = (400..500).contains(&status) && ![408, 425, 429].contains(&status);
+            assert_eq!(is_rejected(status), for_good, "{status}");
+        }
+    }
+
+    #[test]
+    fn reads_retry_after_as_seconds_and_as_a_date() {
+        let now = httpdate::parse_http_date("Sat, 21 Nov 2026 00:00:00 GMT").expect("a date");
+        assert_eq!(retry_after(&headers("7"), now), Some(Duration::from_secs(7)));
+        let date = headers("Sat, 21 Nov 2026 00:01:00 GMT");
+        assert_eq!(retry_after(&date, now), Some(Duration::from_secs(60)));
+        assert_eq!(retry_after(&headers("soon"), now), None);
+        assert_eq!(retry_after(&headers("Sat, 21 Nov 2020 00:00:00 GMT"), now), None);
+    }
+}

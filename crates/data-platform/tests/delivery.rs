@@ -1,0 +1,205 @@
+//! The adapter against the mock platform and against servers that misbehave.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use jangteo_data_platform::mock::{self, Behaviour, Counters, MockSettings};
+use jangteo_data_platform::{GatewaySettings, HttpDataPlatform};
+use jangteo_domain::delivery::{DataPlatform, DeliveryFailure, DeliveryState, StoredEvent};
+use jangteo_domain::time::Timestamp;
+use uuid::Uuid;
+
+const SECRET: &str = "a secret that both sides know";
+
+struct Mock {
+    url: String,
+    server: actix_web::dev::ServerHandle,
+}
+
+impl Mock {
+    fn start(behaviour: Behaviour) -> Self {
+        Self::start_with(MockSettings { secret: Some(SECRET.into()), file: None, behaviour, seed: 7 })
+    }
+
+    fn start_with(settings: MockSettings) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("its address"));
+        let server = mock::serve(listener, settings).expect("the receiver starts");
+        let handle = server.handle();
+        tokio::spawn(server);
+        Self { url, server: handle }
+    }
+
+    async fn get(&self, path: &str) -> serde_json::Value {
+        let answer = reqwest::get(format!("{}{path}", self.url)).await.expect("an answer");
+        answer.json().await.expect("JSON")
+    }
+
+    async fn counters(&self) -> Counters {
+        serde_json::from_value(self.get("/counters").await).expect("counters")
+    }
+}
+
+fn platform(url: &str, secret: &str) -> HttpDataPlatform {
+    install_crypto();
+    let settings = GatewaySettings {
+        url: url.parse().expect("a URL"),
+        secret: Some(secret.into()),
+        timeout: Duration::from_millis(500),
+    };
+    HttpDataPlatform::new(settings).expect("a client")
+}
+
+fn install_crypto() {
+    // The second test of a process finds it installed, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+fn event(order: u128, sequence: u32) -> StoredEvent {
+    StoredEvent {
+        id: Uuid::from_u128(order * 1_000 + u128::from(sequence)).into(),
+        order_id: Uuid::from_u128(order).into(),
+        sequence,
+        event_type: "jangteo.order.paid.v1".to_owned(),
+        at: Timestamp::from_unix_microseconds(1_790_000_000_123_456).expect("a time"),
+        data: r#"{"order":{"total":"12000","name":"떡볶이"}}"#.to_owned(),
+        state: DeliveryState::Pending,
+        attempts: 0,
+        last_error: None,
+    }
+}
+
+fn events_url(mock: &Mock) -> String {
+    format!("{}/events", mock.url)
+}
+
+#[tokio::test]
+async fn delivers_a_signed_event_that_the_receiver_keeps_as_it_was_stored() {
+    let mock = Mock::start(Behaviour::default());
+    platform(&events_url(&mock), SECRET).deliver(&event(1, 1)).await.expect("received");
+
+    let kept = mock.get("/events").await;
+    let kept = &kept["data"][0]["event"];
+    assert_eq!(kept["specversion"], "1.0");
+    assert_eq!(kept["id"], Uuid::from_u128(1_001).to_string());
+    assert_eq!(kept["type"], "jangteo.order.paid.v1");
+    assert_eq!(kept["subject"], Uuid::from_u128(1).to_string());
+    assert_eq!(kept["time"], "2026-09-21T14:13:20.123456Z");
+    assert_eq!(kept["sequence"], 1);
+    assert_eq!(kept["data"]["order"]["name"], "떡볶이");
+    mock.server.stop(true).await;
+}
+
+#[tokio::test]
+async fn a_duplicate_is_received_once_and_counted() {
+    let mock = Mock::start(Behaviour { lose_answer_next: 1, ..Behaviour::default() });
+    let platform = platform(&events_url(&mock), SECRET);
+    let lost = platform.deliver(&event(1, 1)).await;
+    assert!(matches!(lost, Err(DeliveryFailure::Retryable { .. })), "{lost:?}");
+    platform.deliver(&event(1, 1)).await.expect("received");
+    let expected = Counters { received: 1, duplicates: 1, answers_lost: 1, ..Counters::default() };
+    assert_eq!(mock.counters().await, expected);
+    mock.server.stop(true).await;
+}
+
+#[tokio::test]
+async fn the_receiver_sees_another_body_and_another_order() {
+    let mock = Mock::start(Behaviour::default());
+    let platform = platform(&events_url(&mock), SECRET);
+    platform.deliver(&event(1, 2)).await.expect("received");
+    platform.deliver(&StoredEvent { data: "{}".to_owned(), ..event(1, 2) }).await.expect("received");
+    let expected = Counters { received: 1, duplicates: 1, altered: 1, out_of_order: 1, ..Counters::default() };
+    assert_eq!(mock.counters().await, expected);
+    mock.server.stop(true).await;
+}
+
+#[tokio::test]
+async fn a_wrong_signature_is_rejected_for_good() {
+    let mock = Mock::start(Behaviour::default());
+    let rejected = platform(&events_url(&mock), "another secret").deliver(&event(1, 1)).await;
+    assert_eq!(rejected, Err(DeliveryFailure::Rejected { reason: "HTTP 401".to_owned() }));
+    assert_eq!(mock.counters().await, Counters { unsigned: 1, ..Counters::default() });
+    mock.server.stop(true).await;
+}
+
+#[tokio::test]
+async fn every_fault_of_the_platform_is_told_apart() {
+    let behaviour = Behaviour {
+        fail_next: 1,
+        hang_next: 1,
+        throttle_next: 1,
+        redirect_next: 1,
+        retry_after_seconds: 9,
+        hang_seconds: 5,
+        ..Behaviour::default()
+    };
+    let mock = Mock::start(behaviour);
+    let platform = platform(&events_url(&mock), SECRET);
+    let mut failures = Vec::new();
+    for _ in 0..4 {
+        failures.push(platform.deliver(&event(1, 1)).await.expect_err("a failure"));
+    }
+    let retryable = |reason: &str, retry_after: Option<u64>| DeliveryFailure::Retryable {
+        reason: reason.to_owned(),
+        retry_after: retry_after.map(Duration::from_secs),
+    };
+    let expected = [
+        retryable("HTTP 503", None),
+        retryable("no answer in time", None),
+        retryable("HTTP 429", Some(9)),
+        retryable("HTTP 307", None),
+    ];
+    assert_eq!(failures, expected);
+    platform.deliver(&event(1, 1)).await.expect("received");
+    assert_eq!(mock.counters().await.received, 1);
+    mock.server.stop(false).await;
+}
+
+#[tokio::test]
+async fn a_platform_that_is_not_there_is_tried_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}/events", listener.local_addr().expect("its address"));
+    drop(listener);
+    let failure = platform(&url, SECRET).deliver(&event(1, 1)).await;
+    let expected = DeliveryFailure::Retryable { reason: "no connection".to_owned(), retry_after: None };
+    assert_eq!(failure, Err(expected));
+}
+
+#[tokio::test]
+async fn an_endless_answer_costs_no_more_than_its_head() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}/events", listener.local_addr().expect("its address"));
+    let endless = tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.expect("a call");
+        let mut head = [0; 4_096];
+        let _ = socket.read(&mut head).await.expect("a request");
+        socket.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await.expect("the head is sent");
+        // Ends when the client closes the connection, which it does without reading on.
+        while socket.write_all(b"400\r\n").await.is_ok() && socket.write_all(&[b'x'; 1_026]).await.is_ok() {}
+    });
+    platform(&url, SECRET).deliver(&event(1, 1)).await.expect("2xx is receipt");
+    tokio::time::timeout(Duration::from_secs(10), endless).await.expect("the client hung up").expect("no panic");
+}
+
+#[tokio::test]
+async fn what_was_received_is_known_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = MockSettings {
+        secret: Some(SECRET.into()),
+        file: Some(folder.path().join("received.jsonl")),
+        behaviour: Behaviour::default(),
+        seed: 7,
+    };
+    let before = Mock::start_with(settings.clone());
+    platform(&events_url(&before), SECRET).deliver(&event(1, 1)).await.expect("received");
+    before.server.stop(true).await;
+
+    let after = Mock::start_with(settings);
+    let platform = platform(&events_url(&after), SECRET);
+    platform.deliver(&event(1, 1)).await.expect("received");
+    platform.deliver(&event(1, 2)).await.expect("received");
+    let counters = after.counters().await;
+    assert_eq!((counters.received, counters.duplicates, counters.out_of_order), (2, 1, 0));
+    after.server.stop(true).await;
+}

@@ -1,0 +1,212 @@
+//! How events leave the outbox: claimed under a lease, delivered at least once and in order per order, tried again
+//! with growing pauses, and put aside where the data platform says that it will never take them.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::id::{EventId, OrderId};
+use crate::page::Page;
+use crate::store_error::StoreError;
+use crate::time::Timestamp;
+
+/// An event as the outbox keeps it; what is sent of it never changes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredEvent {
+    /// The event's id, the same on every attempt.
+    pub id: EventId,
+    /// The order that it tells of.
+    pub order_id: OrderId,
+    /// Its place among the events of that order.
+    pub sequence: u32,
+    /// The CloudEvents type.
+    pub event_type: String,
+    /// When it happened.
+    pub at: Timestamp,
+    /// The JSON text of its data.
+    pub data: String,
+    /// How far its delivery has come.
+    pub state: DeliveryState,
+    /// How often it was sent.
+    pub attempts: u32,
+    /// Why the last attempt failed, in words.
+    pub last_error: Option<String>,
+}
+
+/// How far an event's delivery has come.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum DeliveryState {
+    /// To be sent when it is due.
+    Pending,
+    /// The data platform received it.
+    Delivered,
+    /// The data platform will never take it; it waits for somebody to look at it.
+    Dead,
+}
+
+/// Sends events to the data platform.
+#[cfg_attr(any(test, feature = "mock"), mockall::automock)]
+#[async_trait]
+pub trait DataPlatform: Send + Sync {
+    /// Sends the event and waits, for a bounded time, until the data platform says that it has it.
+    ///
+    /// # Errors
+    /// [`DeliveryFailure`]; the event may have been received all the same.
+    async fn deliver(&self, event: &StoredEvent) -> Result<(), DeliveryFailure>;
+}
+
+/// Why the data platform did not say that it has an event.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum DeliveryFailure {
+    /// It will never take it.
+    #[error("rejected: {reason}")]
+    Rejected {
+        /// What it said, in words.
+        reason: String,
+    },
+    /// It may take it later.
+    #[error("{reason}")]
+    Retryable {
+        /// What went wrong, in words.
+        reason: String,
+        /// How long it asked to be left alone.
+        retry_after: Option<Duration>,
+    },
+}
+
+/// The outbox as a queue of events to deliver.
+#[cfg_attr(any(test, feature = "mock"), mockall::automock)]
+#[async_trait]
+pub trait EventQueue: Send + Sync {
+    /// Takes at most `limit` pending events that are due, in order of time, and hides them from other claims for
+    /// `lease_for`. Of each order only the earliest event that is still pending is taken, so that an order's events
+    /// are delivered one after the other. Events of other claims that are under way are passed over, not waited for.
+    async fn claim(&self, lease: Uuid, lease_for: Duration, limit: u32) -> Result<Vec<StoredEvent>, StoreError>;
+
+    /// Writes what became of events that were claimed with this lease. An event whose lease was lost meanwhile is
+    /// left as it is: somebody else delivers it again.
+    async fn settle(&self, lease: Uuid, settlements: &[(EventId, Settlement)]) -> Result<(), StoreError>;
+
+    /// How many events wait, how many are put aside, and since when the oldest waits.
+    async fn backlog(&self) -> Result<Backlog, StoreError>;
+
+    /// The events in a state, or all, newest first; the page's key is an event's id.
+    async fn list(&self, state: Option<DeliveryState>, page: &Page<EventId>) -> Result<Vec<StoredEvent>, StoreError>;
+
+    /// Makes an event pending again, due now, whatever its state; `None` where there is no such event.
+    async fn replay(&self, id: EventId) -> Result<Option<StoredEvent>, StoreError>;
+}
+
+/// What became of a claimed event.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Settlement {
+    /// It was received.
+    Delivered,
+    /// It is to be sent again after this pause.
+    Retry {
+        /// How long to wait.
+        after: Duration,
+        /// Why, in words.
+        reason: String,
+    },
+    /// It will never be taken.
+    Dead {
+        /// Why, in words.
+        reason: String,
+    },
+}
+
+/// What waits in the outbox.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Backlog {
+    /// Events that are pending.
+    pub pending: u64,
+    /// Events that were put aside.
+    pub dead: u64,
+    /// How long the oldest pending event has waited; `None` where none does.
+    pub oldest: Option<Duration>,
+}
+
+/// How long to wait before an event is sent again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RetryPolicy {
+    /// The pause after the first attempt, at most; it doubles with each.
+    pub first: Duration,
+    /// The longest pause.
+    pub longest: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self { first: Duration::from_secs(1), longest: Duration::from_secs(300) }
+    }
+}
+
+impl RetryPolicy {
+    /// What becomes of an event after its attempt number `attempts` (from 1). `jitter`, from 0 to 1, is drawn anew each
+    /// time: a pause is between half of what the policy says and all of it, so that events that failed together do not
+    /// come again together. What the data platform asked for is kept, but never beyond an hour.
+    pub fn settlement(&self, attempts: u32, failure: &DeliveryFailure, jitter: f64) -> Settlement {
+        match failure {
+            DeliveryFailure::Rejected { reason } => Settlement::Dead { reason: reason.clone() },
+            DeliveryFailure::Retryable { reason, retry_after } => {
+                let doubled = self.first.saturating_mul(1 << attempts.saturating_sub(1).min(30));
+                let pause = doubled.min(self.longest).mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0);
+                let asked = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
+                Settlement::Retry { after: pause.max(asked), reason: reason.clone() }
+            }
+        }
+    }
+}
+
+/// The longest that a data platform can ask to be left alone; a slip there must not hold events for days.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn retryable(retry_after: Option<u64>) -> DeliveryFailure {
+        DeliveryFailure::Retryable { reason: "503".to_owned(), retry_after: retry_after.map(Duration::from_secs) }
+    }
+
+    fn pause(attempts: u32, retry_after: Option<u64>, jitter: f64) -> Duration {
+        match RetryPolicy::default().settlement(attempts, &retryable(retry_after), jitter) {
+            Settlement::Retry { after, .. } => after,
+            other @ (Settlement::Delivered | Settlement::Dead { .. }) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn puts_a_rejected_event_aside() {
+        let rejected = DeliveryFailure::Rejected { reason: "410".to_owned() };
+        let settlement = RetryPolicy::default().settlement(1, &rejected, 0.5);
+        assert_eq!(settlement, Settlement::Dead { reason: "410".to_owned() });
+    }
+
+    #[test]
+    fn doubles_the_pause_up_to_the_longest() {
+        let seconds: Vec<u64> = (1..=10).map(|attempts| pause(attempts, None, 1.0).as_secs()).collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300]);
+    }
+
+    #[test]
+    fn waits_at_least_as_long_as_asked_but_not_for_days() {
+        assert_eq!(pause(1, Some(90), 0.0), Duration::from_secs(90));
+        assert_eq!(pause(1, Some(1_000_000), 0.0), Duration::from_secs(3_600));
+        assert_eq!(pause(9, Some(1), 1.0), Duration::from_secs(256));
+    }
+
+    proptest! {
+        #[test]
+        fn a_pause_is_between_half_and_all_of_what_the_policy_says(attempts in 1_u32.., jitter in 0.0..=1.0) {
+            let full = pause(attempts, None, 1.0);
+            let drawn = pause(attempts, None, jitter);
+            prop_assert!(drawn <= full && drawn * 2 >= full);
+        }
+    }
+}

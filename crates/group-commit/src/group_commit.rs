@@ -1,0 +1,160 @@
+//! The callers' side: a place in the queue, the right lane, and the wait for the answer.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, TryAcquireError, mpsc, watch};
+use tokio::time::Instant;
+
+use crate::accepted::{Pending, Ticket, accept};
+use crate::drain::Drain;
+use crate::lane::{BatchRunner, Lane};
+use crate::observer::Observer;
+
+/// The bounds of a set of lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// The most items that one batch holds. What a batch does in one go is locked for as long as it
+    /// runs, so this bounds how long the next batch waits; 1 turns batching off.
+    pub batch_max: NonZeroUsize,
+    /// The most items that wait, over all lanes together; those that are being run are not counted.
+    /// Beyond it a caller is better off with a refusal now than with a timeout later.
+    pub queue_max: NonZeroUsize,
+}
+
+/// Starts one lane for each runner, as a task on the current tokio runtime.
+///
+/// Lanes live as long as that runtime: start them on the main one, not on one that ends with a
+/// request or a worker.
+///
+/// # Panics
+/// Without a runner, or outside of a tokio runtime.
+pub fn start<R: BatchRunner>(runners: Vec<R>, settings: Settings) -> (GroupCommit<R::Item, R::Answer>, Drain) {
+    start_observed(runners, settings, ())
+}
+
+/// As [`start`], and tells the observer about every batch.
+///
+/// # Panics
+/// Without a runner, or outside of a tokio runtime.
+pub fn start_observed<R: BatchRunner>(
+    runners: Vec<R>,
+    settings: Settings,
+    observer: impl Observer,
+) -> (GroupCommit<R::Item, R::Answer>, Drain) {
+    assert!(!runners.is_empty(), "group commit needs at least one runner");
+    let observer: Arc<dyn Observer> = Arc::new(observer);
+    let places_max = settings.queue_max.get().min(Semaphore::MAX_PERMITS);
+    let places = Arc::new(Semaphore::new(places_max));
+    let (draining_sender, draining) = watch::channel(false);
+
+    let mut queues = Vec::with_capacity(runners.len());
+    let mut lanes = Vec::with_capacity(runners.len());
+    for (index, runner) in runners.into_iter().enumerate() {
+        // Unbounded only in name: every ticket in it holds one of the places.
+        let (sender, queue) = mpsc::unbounded_channel();
+        let batch_max = settings.batch_max.get();
+        let lane =
+            Lane { index, runner, queue, draining: draining.clone(), batch_max, observer: Arc::clone(&observer) };
+        queues.push(sender);
+        lanes.push(tokio::spawn(lane.run()));
+    }
+
+    let group_commit = GroupCommit { queues: queues.into(), places: Arc::clone(&places), places_max };
+    (group_commit, Drain { places, draining: draining_sender, lanes })
+}
+
+/// Submits items to the lanes. Cheap to clone; all clones share the lanes and the bounds.
+pub struct GroupCommit<Item, Answer> {
+    queues: Arc<[mpsc::UnboundedSender<Ticket<Item, Answer>>]>,
+    places: Arc<Semaphore>,
+    places_max: usize,
+}
+
+/// Why there is no answer. In every case but the last, the item was not run and never will be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// The lanes take nothing new. Nothing happened.
+    #[error("the lanes are shutting down; nothing happened")]
+    ShuttingDown,
+    /// As many items wait as may. Nothing happened.
+    #[error("the queue is full; nothing happened")]
+    QueueFull,
+    /// The item waited in the queue until its deadline. Nothing happened.
+    #[error("the deadline passed in the queue; nothing happened")]
+    DeadlinePassed,
+    /// The item was still being run at its deadline, or its batch was lost while it ran: the effect
+    /// may or may not take place.
+    #[error("no answer came in time; the effect may or may not take place")]
+    AnswerUnknown,
+}
+
+impl<Item, Answer> GroupCommit<Item, Answer> {
+    /// Waits for the answer to an item, in the queue and while it is run, until the deadline at the
+    /// latest.
+    ///
+    /// Items of equal `affinity` go to the same lane and are run in the order in which they were
+    /// accepted; those that would wait for each other in the database are better off there. The
+    /// item is accepted at the first poll. From then on it is run whether or not this future is
+    /// still there, unless its deadline passes in the queue.
+    ///
+    /// # Errors
+    /// [`ShuttingDown`](SubmitError::ShuttingDown) and [`QueueFull`](SubmitError::QueueFull) at
+    /// once, [`DeadlinePassed`](SubmitError::DeadlinePassed) at the deadline or when the lane gets
+    /// to the item too late, and [`AnswerUnknown`](SubmitError::AnswerUnknown) at the deadline of
+    /// an item that is being run, or when its batch is lost.
+    ///
+    /// # Panics
+    /// When polled on a runtime without a time driver.
+    pub async fn submit(&self, item: Item, affinity: u64, deadline: Instant) -> Result<Answer, SubmitError> {
+        self.enqueue(item, affinity, deadline)?.answer().await
+    }
+
+    /// How many items wait in the queue now, over all lanes; those that are being run are not
+    /// counted.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.places_max - self.places.available_permits()
+    }
+
+    /// How many lanes there are.
+    #[must_use]
+    pub fn lanes(&self) -> usize {
+        self.queues.len()
+    }
+
+    pub(crate) fn enqueue(
+        &self,
+        item: Item,
+        affinity: u64,
+        deadline: Instant,
+    ) -> Result<Pending<Item, Answer>, SubmitError> {
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|refusal| match refusal {
+            TryAcquireError::Closed => SubmitError::ShuttingDown,
+            TryAcquireError::NoPermits => SubmitError::QueueFull,
+        })?;
+        let (ticket, pending) = accept(item, deadline, place);
+        // A queue without a receiver belongs to a lane that has ended since the place was taken.
+        self.queue(affinity).send(ticket).map_err(|_| SubmitError::ShuttingDown)?;
+        Ok(pending)
+    }
+
+    fn queue(&self, affinity: u64) -> &mpsc::UnboundedSender<Ticket<Item, Answer>> {
+        // The remainder is less than a length, so it is a `usize` on every machine.
+        &self.queues[(affinity % self.queues.len() as u64) as usize]
+    }
+}
+
+// Derived, these would ask for `Item: Clone` and `Item: Debug`.
+impl<Item, Answer> Clone for GroupCommit<Item, Answer> {
+    fn clone(&self) -> Self {
+        Self { queues: Arc::clone(&self.queues), places: Arc::clone(&self.places), places_max: self.places_max }
+    }
+}
+
+impl<Item, Answer> fmt::Debug for GroupCommit<Item, Answer> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("GroupCommit").field("lanes", &self.lanes()).field("depth", &self.depth()).finish()
+    }
+}

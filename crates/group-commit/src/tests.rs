@@ -1,0 +1,580 @@
+//! No test here waits for time to pass: runners stop at a gate until the test opens it, and
+//! deadlines lie either far ahead or already behind.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
+
+use crate::accepted::Pending;
+use crate::{
+    BatchOutcome, BatchReport, BatchRunner, Drain, GroupCommit, Observer, Settings, SubmitError, start, start_observed,
+};
+
+#[tokio::test]
+async fn answers_an_item() {
+    let (group, _drain) = start(vec![Scripted(answers)], settings(256, 1000));
+
+    assert_eq!(group.submit(1, 0, far()).await, Ok(answer(1)));
+}
+
+#[test]
+fn runs_a_single_item_at_once_and_needs_no_timer() {
+    // A lane that waited for company would panic on this runtime, which has no time driver.
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut lanes = gated(1, 256, 1000);
+        let _pending = lanes.enqueue(1);
+
+        assert_eq!(lanes.batch().await, (0, vec![1]));
+        lanes.gate.open();
+        lanes.drain.drain().await;
+    });
+}
+
+#[tokio::test]
+async fn runs_what_arrives_during_a_batch_as_the_next_batch_in_order_of_arrival() {
+    let mut lanes = gated(1, 256, 1000);
+    let first = lanes.enqueue_and_wait_until_it_runs(1).await;
+    let rest: Vec<_> = [5, 3, 4, 2].into_iter().map(|item| lanes.enqueue(item)).collect();
+
+    lanes.gate.open();
+
+    assert_eq!(lanes.batch().await, (0, vec![5, 3, 4, 2]));
+    assert_eq!(first.answer().await, Ok(answer(1)));
+    let replies = join_all(rest.into_iter().map(Pending::answer)).await;
+    assert_eq!(replies, [5, 3, 4, 2].map(|item| Ok(answer(item))));
+}
+
+#[tokio::test]
+async fn never_runs_more_than_batch_max_together() {
+    let mut lanes = gated(1, 3, 1000);
+    let _first = lanes.enqueue_and_wait_until_it_runs(1).await;
+    let _rest: Vec<_> = (2..=8).map(|item| lanes.enqueue(item)).collect();
+
+    lanes.gate.open();
+
+    assert_eq!(lanes.batch().await, (0, vec![2, 3, 4]));
+    assert_eq!(lanes.batch().await, (0, vec![5, 6, 7]));
+    assert_eq!(lanes.batch().await, (0, vec![8]));
+}
+
+#[tokio::test]
+async fn runs_items_one_by_one_when_batch_max_is_one() {
+    let mut lanes = gated(1, 1, 1000);
+    let _pending: Vec<_> = (1..=3).map(|item| lanes.enqueue(item)).collect();
+
+    lanes.gate.open();
+
+    for item in 1..=3 {
+        assert_eq!(lanes.batch().await, (0, vec![item]));
+    }
+}
+
+#[tokio::test]
+async fn refuses_at_once_when_the_queue_is_full_and_takes_again_when_it_is_not() {
+    let mut lanes = gated(1, 256, 2);
+    let _running = lanes.enqueue_and_wait_until_it_runs(1).await;
+    assert_eq!(lanes.group.depth(), 0, "what runs does not wait");
+    let _waiting = [lanes.enqueue(2), lanes.enqueue(3)];
+    assert_eq!(lanes.group.depth(), 2);
+
+    // `now_or_never`: the refusal waits for nothing.
+    assert_eq!(lanes.group.submit(4, 0, far()).now_or_never(), Some(Err(SubmitError::QueueFull)));
+
+    lanes.gate.open();
+    assert_eq!(lanes.batch().await, (0, vec![2, 3]));
+    assert_eq!(lanes.group.depth(), 0);
+    assert_eq!(lanes.group.submit(4, 0, far()).await, Ok(answer(4)));
+}
+
+#[tokio::test]
+async fn bounds_the_queue_over_all_lanes_together() {
+    let lanes = gated(2, 256, 2);
+    let _waiting = [lanes.enqueue_to(0, 1), lanes.enqueue_to(0, 2)];
+
+    assert_eq!(lanes.group.submit(3, 1, far()).await, Err(SubmitError::QueueFull));
+}
+
+#[tokio::test]
+async fn tells_a_caller_whose_deadline_passes_in_the_queue_that_nothing_happened_and_keeps_to_it() {
+    let mut lanes = gated(1, 256, 1000);
+    let _running = lanes.enqueue_and_wait_until_it_runs(1).await;
+
+    assert_eq!(lanes.group.submit(2, 0, Instant::now()).await, Err(SubmitError::DeadlinePassed));
+
+    let _later = lanes.enqueue(3);
+    lanes.gate.open();
+    assert_eq!(lanes.batch().await, (0, vec![3]));
+}
+
+#[tokio::test]
+async fn does_not_run_an_item_that_it_gets_to_after_the_deadline() {
+    let mut lanes = gated(1, 256, 1000);
+    let _running = lanes.enqueue_and_wait_until_it_runs(1).await;
+    // Its caller never gets to look at the clock, so that it is the lane that must.
+    let late = lanes.group.enqueue(2, 0, Instant::now()).expect("a place");
+    let _later = lanes.enqueue(3);
+
+    lanes.gate.open();
+
+    assert_eq!(lanes.batch().await, (0, vec![3]));
+    assert_eq!(late.answer().await.err(), Some(SubmitError::DeadlinePassed));
+}
+
+#[tokio::test]
+async fn skips_a_batch_of_which_every_item_came_too_late() {
+    let mut lanes = gated(1, 256, 1000);
+    let running = lanes.enqueue_and_wait_until_it_runs(1).await;
+    drop(lanes.group.enqueue(2, 0, Instant::now()));
+
+    lanes.gate.open();
+    assert_eq!(running.answer().await, Ok(answer(1)));
+    let after = lanes.enqueue(3);
+
+    assert_eq!(lanes.batch().await, (0, vec![3]));
+    assert_eq!(after.answer().await, Ok(answer(3)));
+}
+
+#[tokio::test]
+async fn tells_a_caller_whose_item_still_runs_at_the_deadline_that_nobody_knows_and_finishes_it() {
+    let mut lanes = gated(1, 256, 1000);
+    let mut running = lanes.enqueue_and_wait_until_it_runs(1).await;
+
+    running.deadline = Instant::now();
+    assert_eq!(running.answer().await, Err(SubmitError::AnswerUnknown));
+
+    lanes.gate.open();
+    lanes.drain.drain().await;
+    assert_eq!(lanes.finished.recv().await, Some(vec![1]));
+}
+
+#[tokio::test]
+async fn runs_an_accepted_item_whose_caller_has_gone_away() {
+    let mut lanes = gated(1, 256, 1000);
+    drop(lanes.enqueue_and_wait_until_it_runs(1).await);
+    drop(lanes.enqueue(2));
+    let stays = lanes.enqueue(3);
+
+    lanes.gate.open();
+
+    assert_eq!(lanes.batch().await, (0, vec![2, 3]));
+    assert_eq!(stays.answer().await, Ok(answer(3)));
+    assert_eq!(lanes.finished.recv().await, Some(vec![1]));
+    assert_eq!(lanes.finished.recv().await, Some(vec![2, 3]));
+}
+
+#[tokio::test]
+async fn accepts_an_item_at_the_first_poll_of_submit() {
+    let mut lanes = gated(1, 256, 1000);
+    let group = lanes.group.clone();
+    let never_polled = group.submit(1, 0, far());
+    let mut polled_once = Box::pin(group.submit(2, 0, far()));
+    assert!((&mut polled_once).now_or_never().is_none());
+    drop((never_polled, polled_once));
+
+    lanes.gate.open();
+
+    assert_eq!(lanes.batch().await, (0, vec![2]));
+}
+
+#[tokio::test]
+async fn drains_by_answering_all_that_was_accepted_and_refusing_the_rest() {
+    let mut lanes = gated(1, 2, 1000);
+    let mut accepted = vec![lanes.enqueue_and_wait_until_it_runs(1).await];
+    accepted.extend((2..=6).map(|item| lanes.enqueue(item)));
+
+    let mut drained = Box::pin(lanes.drain.drain());
+    assert!((&mut drained).now_or_never().is_none(), "a batch is still running");
+    assert_eq!(lanes.group.submit(7, 0, far()).await, Err(SubmitError::ShuttingDown));
+    lanes.gate.open();
+    drained.await;
+
+    let replies = join_all(accepted.into_iter().map(Pending::answer)).await;
+    assert_eq!(replies, [1, 2, 3, 4, 5, 6].map(|item| Ok(answer(item))));
+    assert_eq!(lanes.group.depth(), 0);
+}
+
+#[tokio::test]
+async fn drains_idle_lanes() {
+    let lanes = gated(3, 256, 1000);
+
+    lanes.drain.drain().await;
+
+    assert_eq!(lanes.group.submit(1, 0, far()).await, Err(SubmitError::ShuttingDown));
+}
+
+#[tokio::test]
+async fn drains_also_when_nobody_waits_for_the_end() {
+    let mut lanes = gated(1, 256, 1000);
+    let running = lanes.enqueue_and_wait_until_it_runs(1).await;
+    let waiting = lanes.enqueue(2);
+    assert!(lanes.drain.drain().now_or_never().is_none());
+
+    lanes.gate.open();
+
+    assert_eq!(running.answer().await, Ok(answer(1)));
+    assert_eq!(waiting.answer().await, Ok(answer(2)));
+    assert_eq!(lanes.batches.recv().await, Some((0, vec![2])));
+    assert_eq!(lanes.batches.recv().await, None, "the lane has dropped its runner");
+}
+
+#[tokio::test]
+async fn ends_the_lanes_when_the_last_handle_is_dropped_and_all_accepted_items_have_been_run() {
+    let mut lanes = gated(1, 256, 1000);
+    let running = lanes.enqueue_and_wait_until_it_runs(1).await;
+    let waiting = lanes.enqueue(2);
+
+    drop((lanes.group, lanes.drain));
+    lanes.gate.open();
+
+    assert_eq!(running.answer().await, Ok(answer(1)));
+    assert_eq!(waiting.answer().await, Ok(answer(2)));
+    assert_eq!(lanes.batches.recv().await, Some((0, vec![2])));
+    assert_eq!(lanes.batches.recv().await, None, "the lane has dropped its runner");
+}
+
+#[tokio::test]
+async fn goes_on_without_a_drain_as_long_as_a_handle_lives() {
+    let (group, drain) = start(vec![Scripted(answers)], settings(256, 1000));
+
+    drop(drain);
+
+    assert_eq!(group.submit(1, 0, far()).await, Ok(answer(1)));
+}
+
+#[tokio::test]
+async fn a_panic_costs_its_batch_and_not_the_lane() {
+    let runner = Scripted(|batch: Vec<u32>| {
+        assert!(!batch.contains(&13), "the runner's bug");
+        answers(batch)
+    });
+    let (group, drain) = start(vec![runner], settings(256, 1000));
+
+    let lost = [12, 13].map(|item| group.enqueue(item, 0, far()).expect("a place"));
+    for pending in lost {
+        assert_eq!(pending.answer().await, Err(SubmitError::AnswerUnknown));
+    }
+
+    assert_eq!(group.submit(14, 0, far()).await, Ok(answer(14)));
+    drain.drain().await;
+}
+
+#[tokio::test]
+async fn trusts_no_answer_when_there_are_not_as_many_as_items() {
+    let too_few = |batch: Vec<u32>| answers(batch[1..].to_vec());
+    let too_many = |batch: Vec<u32>| answers([batch, vec![9]].concat());
+    for wrong in [too_few, too_many] {
+        let (group, drain) = start(vec![Scripted(wrong)], settings(256, 1000));
+
+        // Twice: the lane lives on.
+        for _ in 0..2 {
+            let batch = [1, 2].map(|item| group.enqueue(item, 0, far()).expect("a place"));
+            for pending in batch {
+                assert_eq!(pending.answer().await, Err(SubmitError::AnswerUnknown));
+            }
+        }
+        drain.drain().await;
+    }
+}
+
+#[tokio::test]
+async fn keeps_equal_affinities_in_one_lane_and_lets_other_lanes_run_meanwhile() {
+    let mut lanes = gated(2, 256, 1000);
+    let _busy = lanes.enqueue_to(0, 1);
+    assert_eq!(lanes.batch().await, (0, vec![1]));
+
+    let _same_lane = [lanes.enqueue_to(2, 2), lanes.enqueue_to(0, 3), lanes.enqueue_to(u64::MAX - 1, 4)];
+    let _other_lane = lanes.enqueue_to(u64::MAX, 5);
+
+    assert_eq!(lanes.batch().await, (1, vec![5]), "lane 0 is busy, lane 1 is not");
+    lanes.gate.open();
+    assert_eq!(lanes.batch().await, (0, vec![2, 3, 4]));
+}
+
+#[tokio::test]
+async fn reports_every_batch_before_its_callers_are_answered() {
+    let seen = Recorder::default();
+    let runner = Scripted(|batch: Vec<u32>| {
+        assert!(!batch.contains(&13), "the runner's bug");
+        answers(batch)
+    });
+    let (group, _drain) = start_observed(vec![runner], settings(2, 1000), seen.clone());
+    let pending: Vec<_> = [1, 2, 13].into_iter().map(|item| group.enqueue(item, 0, far()).expect("a place")).collect();
+
+    join_all(pending.into_iter().map(Pending::answer)).await;
+
+    let outcomes: Vec<_> = seen.reports().iter().map(|batch| (batch.lane, batch.size, batch.outcome)).collect();
+    assert_eq!(outcomes, [(0, 2, BatchOutcome::Answered), (0, 1, BatchOutcome::Lost)]);
+}
+
+#[tokio::test]
+async fn reports_no_item_that_came_too_late() {
+    let seen = Recorder::default();
+    let (group, drain) = start_observed(vec![Scripted(answers)], settings(256, 1000), seen.clone());
+    drop(group.enqueue(1, 0, Instant::now()));
+    drop(group.enqueue(2, 0, far()));
+
+    drain.drain().await;
+
+    assert_eq!(seen.reports().iter().map(|batch| batch.size).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn the_end_of_the_runtime_leaves_no_caller_waiting_and_misleads_none() {
+    let callers = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let lanes_runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
+    let mut lanes = lanes_runtime.block_on(async { gated(1, 256, 1000) });
+    callers.block_on(async {
+        let running = lanes.enqueue_and_wait_until_it_runs(1).await;
+        let waiting = lanes.enqueue(2);
+
+        lanes_runtime.shutdown_background();
+
+        assert_eq!(running.answer().await, Err(SubmitError::AnswerUnknown));
+        assert_eq!(waiting.answer().await, Err(SubmitError::ShuttingDown));
+        assert_eq!(lanes.group.submit(3, 0, far()).await, Err(SubmitError::ShuttingDown));
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn gives_each_of_many_callers_its_own_answer_and_runs_each_item_once_in_its_callers_order() {
+    const CALLERS: u32 = 64;
+    const ITEMS_EACH: u32 = 200;
+    let (group, drain, runs) = counted(4, settings(16, 128));
+
+    let callers = (0..CALLERS).map(|caller| {
+        let group = group.clone();
+        tokio::spawn(async move {
+            for item in (0..ITEMS_EACH).map(|step| caller * ITEMS_EACH + step) {
+                let pending = enqueue_when_there_is_room(&group, item, u64::from(caller)).await;
+                // Every third caller is gone before its answer comes.
+                if item % 3 != 0 {
+                    assert_eq!(pending.answer().await, Ok(answer(item)));
+                }
+            }
+        })
+    });
+    for caller in join_all(callers).await {
+        caller.expect("every caller has its own answer");
+    }
+    drain.drain().await;
+
+    let runs = runs.in_order();
+    assert_eq!(runs.len(), (CALLERS * ITEMS_EACH) as usize);
+    let mut by_caller: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for item in runs {
+        by_caller.entry(item / ITEMS_EACH).or_default().push(item);
+    }
+    for (caller, items) in by_caller {
+        let sent: Vec<_> = (caller * ITEMS_EACH..(caller + 1) * ITEMS_EACH).collect();
+        assert_eq!(items, sent);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn never_misleads_a_caller_whose_deadline_and_lane_race() {
+    let (group, drain, runs) = counted(2, settings(8, 100_000));
+
+    let callers = (0..5_000_u32).map(|item| {
+        let group = group.clone();
+        tokio::spawn(async move {
+            let deadline = Instant::now() + Duration::from_micros(u64::from(item % 5_000));
+            (item, group.submit(item, u64::from(item), deadline).await)
+        })
+    });
+    let outcomes = join_all(callers).await;
+    drain.drain().await;
+
+    let mut times_run: BTreeMap<u32, usize> = BTreeMap::new();
+    for item in runs.in_order() {
+        *times_run.entry(item).or_default() += 1;
+    }
+    for outcome in outcomes {
+        let (item, outcome) = outcome.expect("no caller panics");
+        let expected = match outcome {
+            Ok(own) => {
+                assert_eq!(own, answer(item));
+                1
+            }
+            Err(SubmitError::DeadlinePassed) => 0,
+            Err(SubmitError::AnswerUnknown) => 1,
+            Err(other @ (SubmitError::QueueFull | SubmitError::ShuttingDown)) => {
+                panic!("{other} for {item}")
+            }
+        };
+        assert_eq!(times_run.get(&item).copied().unwrap_or_default(), expected, "{item}: {outcome:?}");
+    }
+}
+
+#[tokio::test]
+#[should_panic(expected = "at least one runner")]
+async fn refuses_to_start_without_a_runner() {
+    drop(start(Vec::<Scripted<fn(Vec<u32>) -> Vec<u32>>>::new(), settings(1, 1)));
+}
+
+/// Lanes whose runners tell which batch they have been given and stop at a gate.
+struct Gated {
+    group: GroupCommit<u32, u32>,
+    drain: Drain,
+    batches: mpsc::UnboundedReceiver<(usize, Vec<u32>)>,
+    finished: mpsc::UnboundedReceiver<Vec<u32>>,
+    gate: Gate,
+}
+
+fn gated(lanes: usize, batch_max: usize, queue_max: usize) -> Gated {
+    let gate = Gate(Arc::new(Semaphore::new(0)));
+    let (given, batches) = mpsc::unbounded_channel();
+    let (done, finished) = mpsc::unbounded_channel();
+    let runner = |lane| GatedRunner { lane, given: given.clone(), done: done.clone(), gate: gate.clone() };
+    let (group, drain) = start((0..lanes).map(runner).collect(), settings(batch_max, queue_max));
+    Gated { group, drain, batches, finished, gate }
+}
+
+impl Gated {
+    fn enqueue(&self, item: u32) -> Pending<u32, u32> {
+        self.enqueue_to(0, item)
+    }
+
+    fn enqueue_to(&self, affinity: u64, item: u32) -> Pending<u32, u32> {
+        self.group.enqueue(item, affinity, far()).expect("a place")
+    }
+
+    async fn enqueue_and_wait_until_it_runs(&mut self, item: u32) -> Pending<u32, u32> {
+        let pending = self.enqueue(item);
+        assert_eq!(self.batch().await, (0, vec![item]));
+        pending
+    }
+
+    /// The next batch that any lane is given, and which lane.
+    async fn batch(&mut self) -> (usize, Vec<u32>) {
+        self.batches.recv().await.expect("a batch")
+    }
+}
+
+struct GatedRunner {
+    lane: usize,
+    given: mpsc::UnboundedSender<(usize, Vec<u32>)>,
+    done: mpsc::UnboundedSender<Vec<u32>>,
+    gate: Gate,
+}
+
+#[async_trait]
+impl BatchRunner for GatedRunner {
+    type Item = u32;
+    type Answer = u32;
+
+    async fn run(&mut self, batch: Vec<u32>) -> Vec<u32> {
+        // A test may have stopped listening.
+        let _ = self.given.send((self.lane, batch.clone()));
+        self.gate.pass().await;
+        let _ = self.done.send(batch.clone());
+        answers(batch)
+    }
+}
+
+/// Shut until it is opened, and then open for good.
+#[derive(Clone)]
+struct Gate(Arc<Semaphore>);
+
+impl Gate {
+    fn open(&self) {
+        self.0.close();
+    }
+
+    async fn pass(&self) {
+        // There is never a permit, only the end of the waiting.
+        assert!(self.0.acquire().await.is_err());
+    }
+}
+
+/// A runner that answers what a function says.
+struct Scripted<F>(F);
+
+#[async_trait]
+impl<F: FnMut(Vec<u32>) -> Vec<u32> + Send + 'static> BatchRunner for Scripted<F> {
+    type Item = u32;
+    type Answer = u32;
+
+    async fn run(&mut self, batch: Vec<u32>) -> Vec<u32> {
+        (self.0)(batch)
+    }
+}
+
+/// A runner that notes every item and is interrupted in the middle of each batch.
+#[derive(Clone, Default)]
+struct Counted(Arc<Mutex<Vec<u32>>>);
+
+impl Counted {
+    fn in_order(&self) -> Vec<u32> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[async_trait]
+impl BatchRunner for Counted {
+    type Item = u32;
+    type Answer = u32;
+
+    async fn run(&mut self, batch: Vec<u32>) -> Vec<u32> {
+        for item in &batch {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(*item);
+            tokio::task::yield_now().await;
+        }
+        answers(batch)
+    }
+}
+
+fn counted(lanes: usize, settings: Settings) -> (GroupCommit<u32, u32>, Drain, Counted) {
+    let runs = Counted::default();
+    let (group, drain) = start(vec![runs.clone(); lanes], settings);
+    (group, drain, runs)
+}
+
+async fn enqueue_when_there_is_room(group: &GroupCommit<u32, u32>, item: u32, affinity: u64) -> Pending<u32, u32> {
+    loop {
+        match group.enqueue(item, affinity, far()) {
+            Ok(pending) => return pending,
+            Err(refusal) => assert_eq!(refusal, SubmitError::QueueFull),
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[derive(Clone, Default)]
+struct Recorder(Arc<Mutex<Vec<BatchReport>>>);
+
+impl Recorder {
+    fn reports(&self) -> Vec<BatchReport> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Observer for Recorder {
+    fn batch_finished(&self, batch: &BatchReport) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(*batch);
+    }
+}
+
+fn answers(batch: Vec<u32>) -> Vec<u32> {
+    batch.into_iter().map(answer).collect()
+}
+
+fn answer(item: u32) -> u32 {
+    item + 1_000_000
+}
+
+fn far() -> Instant {
+    Instant::now() + Duration::from_secs(3600)
+}
+
+fn settings(batch_max: usize, queue_max: usize) -> Settings {
+    let at_least_one = |bound| NonZeroUsize::new(bound).expect("a bound of at least one");
+    Settings { batch_max: at_least_one(batch_max), queue_max: at_least_one(queue_max) }
+}

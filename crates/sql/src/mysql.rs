@@ -1,0 +1,267 @@
+//! The MySQL dialect: MySQL 8.0.19 or later, MariaDB 10.6 or later.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use diesel::dsl::sql;
+use diesel::mysql::Mysql;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::result::{ConnectionError, ConnectionResult, DatabaseErrorInformation, DatabaseErrorKind, Error};
+use diesel::sql_types::{BigInt, Nullable};
+use diesel::{IntoSql as _, QueryResult};
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use diesel_async::{
+    AnsiTransactionManager, AsyncMigrationHarness, AsyncMysqlConnection, RunQueryDsl as _, TransactionManager,
+};
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use futures_util::FutureExt as _;
+use jangteo_domain::StoreError;
+use mysql_async::{Opts, OptsBuilder};
+use tokio::time::timeout;
+
+use crate::error::OpenError;
+use crate::types::TimeSql;
+use crate::{DatabaseSettings, migrations};
+
+#[path = "shared/coupon.rs"]
+mod coupon;
+#[path = "shared/idempotency.rs"]
+mod idempotency;
+#[path = "shared/order.rs"]
+mod order;
+#[path = "shared/outbox.rs"]
+mod outbox;
+#[path = "shared/payment.rs"]
+mod payment;
+#[path = "shared/point.rs"]
+mod point;
+#[path = "shared/product.rs"]
+mod product;
+#[path = "shared/sales.rs"]
+mod sales;
+#[path = "shared/stock.rs"]
+mod stock;
+#[path = "shared/store.rs"]
+mod store;
+#[path = "shared/unit_of_work.rs"]
+mod unit_of_work;
+
+pub(crate) use store::Store;
+
+type Conn = AsyncMysqlConnection;
+type Db = Mysql;
+type Manager = AsyncDieselConnectionManager<Conn>;
+
+/// How long a connection may take to be made, login included; a pool tries more than once within its own wait.
+const CONNECT_MAX: Duration = Duration::from_millis(900);
+/// How long a statement of a write transaction may take, waits for locks included, before its connection is given up:
+/// more than a lock wait, which the server ends itself, and less than a caller's patience.
+const STATEMENT_MAX: Duration = Duration::from_secs(5);
+/// After this long without a word the kernel asks whether the server is still there.
+const KEEPALIVE_MS: u32 = 10_000;
+
+/// What every session begins with. The mode makes the server refuse what it would otherwise clip.
+const SESSION: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,\
+                       ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,ONLY_FULL_GROUP_BY'";
+const WRITE_SESSION: [&str; 2] = [
+    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    // A transaction that waits longer is in a jam: it lets its own locks go and tries again.
+    "SET SESSION innodb_lock_wait_timeout = 3",
+];
+const READ_SESSION: [&str; 2] = [
+    // One snapshot for the reads of one answer, where they are put into a transaction.
+    "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+    // No read takes longer than its caller waits. The two servers call it differently and count it differently; each
+    // reads its own comment only.
+    "SET SESSION autocommit = 1 /*M!100100 , max_statement_time = 2 */ /*!50708 , max_execution_time = 2000 */",
+];
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/mysql");
+
+/// Checks the URLs and builds the pools; connects to nothing.
+pub(crate) fn open(settings: &DatabaseSettings) -> Result<Store, OpenError> {
+    let write_options = options(&settings.url)?;
+    let read_options = settings.read_url.as_deref().map_or(Ok(write_options.clone()), options)?;
+    // One connection more than there are lanes: for the question what became of a commit, and whether all is well.
+    let writers = (manager(&settings.url, &write_options, &WRITE_SESSION), settings.write_connections + 1);
+    let read_url = settings.read_url.as_deref().unwrap_or(&settings.url);
+    let readers = (manager(read_url, &read_options, &READ_SESSION), settings.pool_max);
+    Ok(Store::new(&settings.url, writers, readers))
+}
+
+fn options(url: &str) -> Result<Opts, OpenError> {
+    let options = Opts::from_url(url).map_err(|error| OpenError::InvalidUrl { reason: error.to_string() })?;
+    if options.db_name().is_none_or(str::is_empty) {
+        return Err(OpenError::InvalidUrl { reason: "it names no database".to_owned() });
+    }
+    Ok(options)
+}
+
+fn manager(url: &str, options: &Opts, session: &[&'static str]) -> Manager {
+    let options = session_options(options, session);
+    let mut config = ManagerConfig::<Conn>::default();
+    config.custom_setup = Box::new(move |_| connect(options.clone()).boxed());
+    config.recycling_method = RecyclingMethod::CustomFunction(Box::new(|connection| check(connection).boxed()));
+    AsyncDieselConnectionManager::new_with_config(url, config)
+}
+
+fn session_options(options: &Opts, session: &[&'static str]) -> Opts {
+    OptsBuilder::from_opts(options.clone())
+        .stmt_cache_size(0) // Diesel has a cache of its own.
+        .client_found_rows(true) // An update that changes nothing has still found its row.
+        .prefer_socket(false) // Otherwise `localhost` would silently move to a socket file.
+        .tcp_keepalive(Some(KEEPALIVE_MS))
+        .tcp_nodelay(true)
+        .init([&["SET NAMES utf8mb4", "SET time_zone = '+00:00'", SESSION], session].concat())
+        .into()
+}
+
+async fn connect(options: Opts) -> ConnectionResult<Conn> {
+    let connecting = async {
+        let connection = mysql_async::Conn::new(options).await;
+        Conn::try_from(connection.map_err(|error| ConnectionError::BadConnection(error.to_string()))?).await
+    };
+    let too_slow = || ConnectionError::BadConnection(format!("no answer within {} ms", CONNECT_MAX.as_millis()));
+    timeout(CONNECT_MAX, connecting).await.unwrap_or_else(|_| Err(too_slow()))
+}
+
+/// Asks for a number that nobody asked for before. A connection whose last user was cut off still has that one's
+/// answer in its socket; it answers something else and is thrown away.
+async fn check(connection: &mut Conn) -> QueryResult<()> {
+    static NONCE: AtomicI64 = AtomicI64::new(0x5eed_0000_0000_0000);
+
+    let asked = NONCE.fetch_add(1, Ordering::Relaxed);
+    let answered: i64 = diesel::select(asked.into_sql::<BigInt>()).get_result(connection).await?;
+    if answered == asked { Ok(()) } else { Err(Error::BrokenTransactionManager) }
+}
+
+async fn begin(connection: &mut Conn) -> QueryResult<()> {
+    AnsiTransactionManager::begin_transaction(connection).await
+}
+
+/// Gives a statement up that takes too long. Its connection must not be used any more.
+async fn bounded<T>(statement: impl Future<Output = QueryResult<T>> + Send) -> QueryResult<T> {
+    timeout(STATEMENT_MAX, statement).await.unwrap_or_else(|_| {
+        let words = format!("no answer within {} ms", STATEMENT_MAX.as_millis());
+        Err(Error::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(words)))
+    })
+}
+
+/// `SELECT` the database's time.
+#[derive(Debug, Clone, Copy, QueryId)]
+struct Now;
+
+impl Query for Now {
+    type SqlType = TimeSql;
+}
+
+impl QueryFragment<Mysql> for Now {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        out.push_sql("SELECT UTC_TIMESTAMP(6)");
+        Ok(())
+    }
+}
+
+/// Says what a failed statement means. The driver's errors come with a text and without their number, so the text is
+/// read; the tests provoke each on each server.
+fn classify(error: Error) -> StoreError {
+    let cause = |error| Arc::new(error);
+    match &error {
+        Error::DatabaseError(kind, information) => match kind {
+            DatabaseErrorKind::UniqueViolation | DatabaseErrorKind::SerializationFailure => {
+                StoreError::Conflict(cause(error))
+            }
+            DatabaseErrorKind::ReadOnlyTransaction
+            | DatabaseErrorKind::ClosedConnection
+            | DatabaseErrorKind::UnableToSendCommand => StoreError::Unavailable(cause(error)),
+            _ if contains(&**information, &CONFLICTS) => StoreError::Conflict(cause(error)),
+            _ if contains(&**information, &LOST_CONNECTIONS) || contains(&**information, &OUTAGES) => {
+                StoreError::Unavailable(cause(error))
+            }
+            _ => StoreError::Unexpected(cause(error)),
+        },
+        Error::DeserializationError(_) => StoreError::Corrupt(cause(error)),
+        Error::BrokenTransactionManager => StoreError::Unavailable(cause(error)),
+        _ => StoreError::Unexpected(cause(error)),
+    }
+}
+
+/// Whether the connection is of no more use, and the statement never had an effect that lasts.
+fn is_connection_lost(error: &Error) -> bool {
+    match error {
+        Error::DatabaseError(DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand, _) => true,
+        Error::DatabaseError(_, information) => contains(&**information, &LOST_CONNECTIONS),
+        Error::BrokenTransactionManager => true,
+        _ => false,
+    }
+}
+
+fn contains(information: &(dyn DatabaseErrorInformation + Send + Sync), texts: &[&str]) -> bool {
+    texts.iter().any(|text| information.message().contains(text))
+}
+
+/// Another transaction was in the way.
+const CONFLICTS: [&str; 5] = [
+    "Deadlock found when trying to get lock",   // 1213
+    "Lock wait timeout exceeded",               // 1205
+    "Record has changed since last read",       // 1020, MariaDB
+    "Plugin instructed the server to rollback", // 3101, Group Replication
+    "Write conflict",                           // 9007, TiDB
+];
+
+/// The connection is gone.
+const LOST_CONNECTIONS: [&str; 7] = [
+    "Input/output error",
+    "Connection to the server is closed",
+    "Server disconnected",
+    "Packet out of order",
+    "Connection was killed",       // 1927, MariaDB
+    "MySQL server has gone away",  // 2006
+    "Server shutdown in progress", // 1053
+];
+
+/// The server cannot be reached or takes no writes now.
+const OUTAGES: [&str; 12] = [
+    "Too many connections",             // 1040
+    "max_user_connections",             // 1203
+    "has exceeded the",                 // 1226
+    "Access denied",                    // 1045
+    "Query execution was interrupted",  // 1317, 1969, 3024
+    "maximum statement execution time", // 3024
+    "read-only",                        // 1290, 1836
+    "Disk full",                        // 1021
+    "is full",                          // 1114
+    "No space left on device",          // 1026
+    "WSREP has not yet prepared node",  // 1047, Galera
+    "Out of memory",                    // 1037, 1041
+];
+
+impl Store {
+    /// Runs the migrations that have not run yet, one server at a time, and says which they were.
+    pub(crate) async fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        let unavailable = |error: OpenError| StoreError::Unavailable(Arc::new(error));
+        let options = session_options(&options(self.url()).map_err(unavailable)?, &[]);
+        let connection = connect(options).await;
+        let mut connection = connection.map_err(|error| StoreError::Unavailable(Arc::new(error)))?;
+        lock_migrations(&mut connection).await?;
+        // The lock is the session's: it ends with the connection, however this ends.
+        let run = move || migrations::run_pending(&mut AsyncMigrationHarness::new(connection), MIGRATIONS);
+        self.spawn_blocking(run).await?
+    }
+}
+
+/// Waits until no other server migrates this database.
+async fn lock_migrations(connection: &mut Conn) -> Result<(), StoreError> {
+    // The names of locks belong to the whole server and are at most 64 characters; a database's may be 64 itself.
+    let lock = sql::<Nullable<BigInt>>("SELECT GET_LOCK(CONCAT('jangteo.', LEFT(SHA2(DATABASE(), 256), 32)), 60)");
+    match lock.get_result::<Option<i64>>(connection).await.map_err(classify)? {
+        Some(1) => Ok(()),
+        _ => Err(StoreError::unexpected("another server has been migrating for 60 s")),
+    }
+}
+
+/// How many tables there are in which the migrations that have run are kept: one, or none before the first.
+const COUNT_MIGRATIONS_TABLES: &str = "SELECT COUNT(*) FROM information_schema.tables \
+                                       WHERE table_schema = DATABASE() AND table_name = '__diesel_schema_migrations'";

@@ -1,0 +1,76 @@
+//! The rows of the tables, and how each becomes what the domain knows. The same in both dialects.
+//!
+//! A row names its key apart from its other columns: inserts write both, updates find by the one and write the other.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+
+use jangteo_domain::StoreError;
+
+pub(crate) mod coupon;
+pub(crate) mod idempotency;
+pub(crate) mod order;
+pub(crate) mod outbox;
+pub(crate) mod payment;
+pub(crate) mod point;
+pub(crate) mod product;
+pub(crate) mod sales;
+pub(crate) mod stock;
+
+/// A stored value that the domain does not accept.
+pub(crate) fn corrupt(error: impl StdError + Send + Sync + 'static) -> StoreError {
+    StoreError::Corrupt(Arc::new(error))
+}
+
+/// Defines rows: `Row of table { key columns } { other columns }`.
+macro_rules! rows {
+    ($(
+        $(#[$meta:meta])*
+        $name:ident of $table:ident
+        { $($key:ident: $key_type:ty,)* }
+        { $($value:ident: $value_type:ty,)* }
+    )*) => {$(
+        $(#[$meta])*
+        #[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, serde::Serialize)]
+        #[diesel(table_name = $crate::schema::$table)]
+        pub(crate) struct $name {
+            $(pub $key: $key_type,)*
+            $(pub $value: $value_type,)*
+        }
+
+        impl $crate::bulk::Row for $name {
+            type SqlType = (
+                $(diesel::dsl::SqlTypeOf<$crate::schema::$table::$key>,)*
+                $(diesel::dsl::SqlTypeOf<$crate::schema::$table::$value>,)*
+            );
+            const TABLE: &'static str = stringify!($table);
+            const KEYS: &'static [$crate::bulk::Column] = $crate::bulk::columns!($($key: $key_type,)*);
+            const VALUES: &'static [$crate::bulk::Column] = $crate::bulk::columns!($($value: $value_type,)*);
+        }
+    )*};
+}
+pub(crate) use rows;
+
+/// Defines lookups: `Lookup finds Row by "index" { columns }`; the rows are locked where it says `locks`.
+macro_rules! lookups {
+    ($(
+        $(#[$meta:meta])*
+        $name:ident $verb:ident $row:ident by $index:literal { $($key:ident: $key_type:ty,)* }
+    )*) => {$(
+        $(#[$meta])*
+        #[derive(Debug, Clone, serde::Serialize)]
+        pub(crate) struct $name {
+            $(pub $key: $key_type,)*
+        }
+
+        impl $crate::bulk::Lookup for $name {
+            type Row = $row;
+            const COLUMNS: &'static [$crate::bulk::Column] = $crate::bulk::columns!($($key: $key_type,)*);
+            const INDEX: &'static str = $index;
+            const LOCKS: bool = $crate::rows::lookups!(@ $verb);
+        }
+    )*};
+    (@ finds) => { false };
+    (@ locks) => { true };
+}
+pub(crate) use lookups;

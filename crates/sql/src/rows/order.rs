@@ -1,0 +1,212 @@
+use std::collections::BTreeMap;
+
+use jangteo_domain::id::{CouponId, OrderId, PaymentId, ProductId};
+use jangteo_domain::order::{Order, OrderLine, OrderStatus, PaidTerms};
+use jangteo_domain::{StoreError, UserId};
+
+use crate::rows::{lookups, rows};
+use crate::types::{Amount, At, Code, Count, Day, Id, Name, Words, codes};
+
+rows! {
+    /// An order without its lines.
+    OrderRow of orders {
+        id: Id<OrderId>,
+    } {
+        user_id: Words<UserId>,
+        status: Code<OrderStatus>,
+        total: Amount,
+        created_at: At,
+        expires_at: At,
+        payment_id: Option<Id<PaymentId>>,
+        discount: Option<Amount>,
+        paid_amount: Option<Amount>,
+        coupon_id: Option<Id<CouponId>>,
+        paid_at: Option<At>,
+        sales_day: Option<Day>,
+        refunded: Amount,
+        refunds: Count<u32>,
+    }
+
+    /// How far an order has come.
+    OrderProgressRow of orders {
+        id: Id<OrderId>,
+    } {
+        status: Code<OrderStatus>,
+        payment_id: Option<Id<PaymentId>>,
+        discount: Option<Amount>,
+        paid_amount: Option<Amount>,
+        coupon_id: Option<Id<CouponId>>,
+        paid_at: Option<At>,
+        sales_day: Option<Day>,
+        refunded: Amount,
+        refunds: Count<u32>,
+    }
+
+    /// A line of an order.
+    OrderLineRow of order_lines {
+        order_id: Id<OrderId>,
+        product_id: Id<ProductId>,
+    } {
+        position: Count<u32>,
+        name: Name<200>,
+        quantity: Count<u32>,
+        unit_price: Amount,
+        discount_share: Amount,
+        refunded_quantity: Count<u32>,
+    }
+
+    /// What changes of a line.
+    OrderLineChangeRow of order_lines {
+        order_id: Id<OrderId>,
+        product_id: Id<ProductId>,
+    } {
+        discount_share: Amount,
+        refunded_quantity: Count<u32>,
+    }
+}
+
+lookups! {
+    /// An order by its id.
+    OrderById locks OrderRow by "PRIMARY" { id: Id<OrderId>, }
+    /// The lines of an order, which the order's own lock covers.
+    LinesOf finds OrderLineRow by "PRIMARY" { order_id: Id<OrderId>, }
+}
+
+codes! {
+    OrderStatus {
+        PendingPayment = "pending_payment",
+        Paid = "paid",
+        Expired = "expired",
+        Cancelled = "cancelled",
+        PartiallyRefunded = "partially_refunded",
+        Refunded = "refunded",
+    }
+}
+
+/// Puts orders together with their lines; the orders keep their order, the lines take that of their positions.
+pub(crate) fn assemble(orders: Vec<OrderRow>, lines: Vec<OrderLineRow>) -> Result<Vec<Order>, StoreError> {
+    let mut lines_of: BTreeMap<OrderId, Vec<OrderLineRow>> = BTreeMap::new();
+    for line in lines {
+        lines_of.entry(line.order_id.0).or_default().push(line);
+    }
+    let with_lines = |order: OrderRow| {
+        let lines = lines_of.remove(&order.id.0).unwrap_or_default();
+        order.with_lines(lines)
+    };
+    orders.into_iter().map(with_lines).collect()
+}
+
+impl OrderRow {
+    fn with_lines(self, mut lines: Vec<OrderLineRow>) -> Result<Order, StoreError> {
+        lines.sort_by_key(|line| line.position.0);
+        let paid = self.paid_terms()?;
+        Ok(Order {
+            id: self.id.0,
+            user_id: self.user_id.0,
+            status: self.status.0,
+            lines: lines.into_iter().map(Into::into).collect(),
+            total: self.total.0,
+            created_at: self.created_at.0,
+            expires_at: self.expires_at.0,
+            paid,
+            refunded: self.refunded.0,
+            refunds: self.refunds.0,
+        })
+    }
+
+    fn paid_terms(&self) -> Result<Option<PaidTerms>, StoreError> {
+        match (self.payment_id, self.discount, self.paid_amount, self.paid_at, self.sales_day) {
+            (None, None, None, None, None) => Ok(None),
+            (Some(payment_id), Some(discount), Some(amount), Some(at), Some(sales_day)) => Ok(Some(PaidTerms {
+                payment_id: payment_id.0,
+                discount: discount.0,
+                amount: amount.0,
+                coupon_id: self.coupon_id.map(|id| id.0),
+                at: at.0,
+                sales_day: sales_day.0,
+            })),
+            (..) => Err(StoreError::corrupt("an order that is paid by half")),
+        }
+    }
+}
+
+impl From<&Order> for OrderRow {
+    fn from(order: &Order) -> Self {
+        let progress = OrderProgressRow::from(order);
+        Self {
+            id: progress.id,
+            user_id: Words(order.user_id.clone()),
+            status: progress.status,
+            total: Amount(order.total),
+            created_at: At(order.created_at),
+            expires_at: At(order.expires_at),
+            payment_id: progress.payment_id,
+            discount: progress.discount,
+            paid_amount: progress.paid_amount,
+            coupon_id: progress.coupon_id,
+            paid_at: progress.paid_at,
+            sales_day: progress.sales_day,
+            refunded: progress.refunded,
+            refunds: progress.refunds,
+        }
+    }
+}
+
+impl From<&Order> for OrderProgressRow {
+    fn from(order: &Order) -> Self {
+        let paid = order.paid.as_ref();
+        Self {
+            id: Id(order.id),
+            status: Code(order.status),
+            payment_id: paid.map(|paid| Id(paid.payment_id)),
+            discount: paid.map(|paid| Amount(paid.discount)),
+            paid_amount: paid.map(|paid| Amount(paid.amount)),
+            coupon_id: paid.and_then(|paid| paid.coupon_id).map(Id),
+            paid_at: paid.map(|paid| At(paid.at)),
+            sales_day: paid.map(|paid| Day(paid.sales_day)),
+            refunded: Amount(order.refunded),
+            refunds: Count(order.refunds),
+        }
+    }
+}
+
+impl OrderLineRow {
+    /// The lines of an order.
+    pub(crate) fn of(order: &Order) -> impl Iterator<Item = Self> {
+        (0..).zip(&order.lines).map(|(position, line)| Self {
+            order_id: Id(order.id),
+            product_id: Id(line.product_id),
+            position: Count(position),
+            name: Name(line.name.clone()),
+            quantity: Count(line.quantity),
+            unit_price: Amount(line.unit_price),
+            discount_share: Amount(line.discount_share),
+            refunded_quantity: Count(line.refunded_quantity),
+        })
+    }
+}
+
+impl OrderLineChangeRow {
+    /// What may have changed of an order's lines.
+    pub(crate) fn of(order: &Order) -> impl Iterator<Item = Self> {
+        order.lines.iter().map(|line| Self {
+            order_id: Id(order.id),
+            product_id: Id(line.product_id),
+            discount_share: Amount(line.discount_share),
+            refunded_quantity: Count(line.refunded_quantity),
+        })
+    }
+}
+
+impl From<OrderLineRow> for OrderLine {
+    fn from(row: OrderLineRow) -> Self {
+        Self {
+            product_id: row.product_id.0,
+            name: row.name.0,
+            quantity: row.quantity.0,
+            unit_price: row.unit_price.0,
+            discount_share: row.discount_share.0,
+            refunded_quantity: row.refunded_quantity.0,
+        }
+    }
+}

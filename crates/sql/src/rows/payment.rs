@@ -1,0 +1,87 @@
+use jangteo_domain::UserId;
+use jangteo_domain::id::{CouponId, OrderId, PaymentId, ProductId, RefundId};
+use jangteo_domain::payment::{Payment, Refund, RefundReason};
+
+use crate::rows::rows;
+use crate::types::{Amount, At, Count, Day, Id, Words};
+
+rows! {
+    /// A payment.
+    PaymentRow of payments {
+        id: Id<PaymentId>,
+    } {
+        order_id: Id<OrderId>,
+        user_id: Words<UserId>,
+        total: Amount,
+        discount: Amount,
+        amount: Amount,
+        coupon_id: Option<Id<CouponId>>,
+        balance_after: Amount,
+        paid_at: At,
+        sales_day: Day,
+    }
+
+    /// A refund without its lines.
+    RefundRow of refunds {
+        id: Id<RefundId>,
+    } {
+        order_id: Id<OrderId>,
+        sequence: Count<u32>,
+        amount: Amount,
+        restocked: Count<u8>,
+        reason: Words<RefundReason>,
+        created_at: At,
+    }
+
+    /// A line of a refund.
+    RefundLineRow of refund_lines {
+        refund_id: Id<RefundId>,
+        product_id: Id<ProductId>,
+    } {
+        quantity: Count<u32>,
+        amount: Amount,
+    }
+}
+
+impl From<&Payment> for PaymentRow {
+    fn from(payment: &Payment) -> Self {
+        Self {
+            id: Id(payment.id),
+            order_id: Id(payment.order_id),
+            user_id: Words(payment.user_id.clone()),
+            total: Amount(payment.total),
+            discount: Amount(payment.discount),
+            amount: Amount(payment.amount),
+            coupon_id: payment.coupon_id.map(Id),
+            balance_after: Amount(payment.balance_after),
+            paid_at: At(payment.paid_at),
+            sales_day: Day(payment.sales_day),
+        }
+    }
+}
+
+impl From<&Refund> for RefundRow {
+    fn from(refund: &Refund) -> Self {
+        Self {
+            id: Id(refund.id),
+            order_id: Id(refund.order_id),
+            sequence: Count(refund.sequence),
+            amount: Amount(refund.amount),
+            restocked: Count(u8::from(refund.restocked)),
+            reason: Words(refund.reason.clone()),
+            created_at: At(refund.at),
+        }
+    }
+}
+
+impl RefundLineRow {
+    /// The lines of a refund.
+    pub(crate) fn of(refund: &Refund) -> impl Iterator<Item = Self> {
+        refund.lines.iter().map(|line| Self {
+            refund_id: Id(refund.id),
+            product_id: Id(line.product_id),
+            quantity: Count(line.quantity),
+            amount: Amount(line.amount),
+        })
+    }
+}

@@ -1,0 +1,126 @@
+use jangteo_domain::StoreError;
+use jangteo_domain::id::ProductId;
+use jangteo_domain::product::{
+    Category, ItemGroupId, OptionName, OptionValue, Options, Product, ProductDescription, ProductDetails, ProductName,
+    ProductStatus,
+};
+
+use crate::rows::{corrupt, lookups, rows};
+use crate::types::{Amount, At, Body, Code, Id, Words, codes};
+
+rows! {
+    /// A product.
+    ProductRow of products {
+        id: Id<ProductId>,
+    } {
+        name: Words<ProductName>,
+        description: Words<ProductDescription>,
+        category: Words<Category>,
+        options: Body,
+        item_group_id: Option<Words<ItemGroupId>>,
+        price: Amount,
+        status: Code<ProductStatus>,
+        created_at: At,
+        updated_at: At,
+    }
+
+    /// An option of a product, by which lists are filtered.
+    ProductOptionRow of product_options {
+        product_id: Id<ProductId>,
+        name: Words<OptionName>,
+    } {
+        value: Words<OptionValue>,
+    }
+
+    /// What a product is found by.
+    ProductSearchTextRow of product_search_texts {
+        product_id: Id<ProductId>,
+    } {
+        search_text: Body,
+    }
+}
+
+lookups! {
+    /// A product by its id.
+    ProductById locks ProductRow by "PRIMARY" { id: Id<ProductId>, }
+    /// The options of a product.
+    OptionsOf finds ProductOptionRow by "PRIMARY" { product_id: Id<ProductId>, }
+}
+
+codes! {
+    ProductStatus {
+        OnSale = "on_sale",
+        Hidden = "hidden",
+        Discontinued = "discontinued",
+    }
+}
+
+/// Stands between a name and its description in the text that is searched; no searched text can hold it, as the
+/// domain takes no control characters.
+const SEARCH_SEPARATOR: char = '\u{1f}';
+
+/// Text as it is searched for and found: without regard to case, in every script.
+pub(crate) fn search_form(text: &str) -> String {
+    text.to_lowercase()
+}
+
+impl TryFrom<&Product> for ProductRow {
+    type Error = StoreError;
+
+    fn try_from(product: &Product) -> Result<Self, StoreError> {
+        let ProductDetails { name, description, category, options, item_group_id, price, status } = &product.details;
+        let options = serde_json::to_string(options).map_err(|error| StoreError::unexpected(error.to_string()))?;
+        Ok(Self {
+            id: Id(product.id),
+            name: Words(name.clone()),
+            description: Words(description.clone()),
+            category: Words(category.clone()),
+            options: Body(options),
+            item_group_id: item_group_id.clone().map(Words),
+            price: Amount(price.get()),
+            status: Code(*status),
+            created_at: At(product.created_at),
+            updated_at: At(product.updated_at),
+        })
+    }
+}
+
+impl TryFrom<ProductRow> for Product {
+    type Error = StoreError;
+
+    fn try_from(row: ProductRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.id.0,
+            details: ProductDetails {
+                name: row.name.0,
+                description: row.description.0,
+                category: row.category.0,
+                options: serde_json::from_str::<Options>(&row.options.0).map_err(corrupt)?,
+                item_group_id: row.item_group_id.map(|id| id.0),
+                price: row.price.0.try_into().map_err(corrupt)?,
+                status: row.status.0,
+            },
+            created_at: row.created_at.0,
+            updated_at: row.updated_at.0,
+        })
+    }
+}
+
+impl From<&Product> for ProductSearchTextRow {
+    fn from(product: &Product) -> Self {
+        let ProductDetails { name, description, .. } = &product.details;
+        let searched = format!("{}{SEARCH_SEPARATOR}{}", name.as_str(), description.as_str());
+        Self { product_id: Id(product.id), search_text: Body(search_form(&searched)) }
+    }
+}
+
+impl ProductOptionRow {
+    /// The options of a product.
+    pub(crate) fn of(product: &Product) -> impl Iterator<Item = Self> {
+        product.details.options.iter().map(|(name, value)| Self {
+            product_id: Id(product.id),
+            name: Words(name.clone()),
+            value: Words(value.clone()),
+        })
+    }
+}

@@ -1,0 +1,27 @@
+use jangteo_domain::id::ProductId;
+use jangteo_domain::sales::SaleCounted;
+
+use crate::rows::rows;
+use crate::types::{Amount, Count, Day, Id};
+
+rows! {
+    /// What was sold of a product on a day.
+    DailySaleRow of daily_sales {
+        day: Day,
+        product_id: Id<ProductId>,
+    } {
+        quantity: Count<i64>,
+        revenue: Amount,
+    }
+}
+
+impl From<&SaleCounted> for DailySaleRow {
+    fn from(sale: &SaleCounted) -> Self {
+        Self {
+            day: Day(sale.day),
+            product_id: Id(sale.product_id),
+            quantity: Count(sale.quantity),
+            revenue: Amount(sale.revenue),
+        }
+    }
+}

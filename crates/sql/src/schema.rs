@@ -1,0 +1,253 @@
+//! The tables, as both dialects see them. The migrations under `migrations/` say the same in each dialect's DDL.
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::types::{MoneySql, TimeSql};
+    point_accounts (user_id) {
+        user_id -> Text,
+        balance -> MoneySql,
+        entries -> BigInt,
+        hash -> Binary,
+        open_orders -> BigInt,
+        updated_at -> Nullable<TimeSql>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::types::{MoneySql, TimeSql};
+    point_entries (id) {
+        id -> Binary,
+        user_id -> Text,
+        sequence -> BigInt,
+        kind -> Text,
+        amount -> MoneySql,
+        balance_after -> MoneySql,
+        order_id -> Nullable<Binary>,
+        created_at -> TimeSql,
+        hash -> Binary,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::types::{MoneySql, TimeSql};
+    products (id) {
+        id -> Binary,
+        name -> Text,
+        description -> Text,
+        category -> Text,
+        options -> Text,
+        item_group_id -> Nullable<Text>,
+        price -> MoneySql,
+        status -> Text,
+        created_at -> TimeSql,
+        updated_at -> TimeSql,
+    }
+}
+
+diesel::table! {
+    product_options (product_id, name) {
+        product_id -> Binary,
+        name -> Text,
+        value -> Text,
+    }
+}
+
+diesel::table! {
+    product_search_texts (product_id) {
+        product_id -> Binary,
+        search_text -> Text,
+    }
+}
+
+diesel::table! {
+    stocks (product_id) {
+        product_id -> Binary,
+        available -> BigInt,
+        movements -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::types::TimeSql;
+    stock_movements (id) {
+        id -> Binary,
+        product_id -> Binary,
+        sequence -> BigInt,
+        quantity -> BigInt,
+        available_after -> BigInt,
+        kind -> Text,
+        order_id -> Nullable<Binary>,
+        reason -> Nullable<Text>,
+        created_at -> TimeSql,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::types::{MoneySql, TimeSql};
+    coupon_campaigns (id) {
+        id -> Binary,
+        name -> Text,
+        discount_kind -> Text,
+        discount_amount -> Nullable<MoneySql>,
+        discount_percent -> Nullable<BigInt>,
+        discount_cap -> Nullable<MoneySql>,
+        min_order_amount -> Nullable<MoneySql>,
+        quantity -> BigInt,
+        issued -> BigInt,
+        issue_opens_at -> TimeSql,
+        issue_closes_at -> TimeSql,
+        valid_until -> Nullable<TimeSql>,
+        valid_days -> Nullable<BigInt>,
+        created_at -> TimeSql,
+        updated_at -> TimeSql,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::types::{MoneySql, TimeSql};
+    coupons (id) {
+        id -> Binary,
+        campaign_id -> Binary,
+        user_id -> Text,
+        name -> Text,
+        discount_kind -> Text,
+        discount_amount -> Nullable<MoneySql>,
+        discount_percent -> Nullable<BigInt>,
+        discount_cap -> Nullable<MoneySql>,
+        min_order_amount -> Nullable<MoneySql>,
+        state -> Text,
+        order_id -> Nullable<Binary>,
+        used_at -> Nullable<TimeSql>,
+        valid_until -> TimeSql,
+        issued_at -> TimeSql,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::types::{MoneySql, TimeSql};
+    orders (id) {
+        id -> Binary,
+        user_id -> Text,
+        status -> Text,
+        total -> MoneySql,
+        created_at -> TimeSql,
+        expires_at -> TimeSql,
+        payment_id -> Nullable<Binary>,
+        discount -> Nullable<MoneySql>,
+        paid_amount -> Nullable<MoneySql>,
+        coupon_id -> Nullable<Binary>,
+        paid_at -> Nullable<TimeSql>,
+        sales_day -> Nullable<Date>,
+        refunded -> MoneySql,
+        refunds -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::types::MoneySql;
+    order_lines (order_id, product_id) {
+        order_id -> Binary,
+        product_id -> Binary,
+        position -> BigInt,
+        name -> Text,
+        quantity -> BigInt,
+        unit_price -> MoneySql,
+        discount_share -> MoneySql,
+        refunded_quantity -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::types::{MoneySql, TimeSql};
+    payments (id) {
+        id -> Binary,
+        order_id -> Binary,
+        user_id -> Text,
+        total -> MoneySql,
+        discount -> MoneySql,
+        amount -> MoneySql,
+        coupon_id -> Nullable<Binary>,
+        balance_after -> MoneySql,
+        paid_at -> TimeSql,
+        sales_day -> Date,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::types::{MoneySql, TimeSql};
+    refunds (id) {
+        id -> Binary,
+        order_id -> Binary,
+        sequence -> BigInt,
+        amount -> MoneySql,
+        restocked -> BigInt,
+        reason -> Text,
+        created_at -> TimeSql,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::types::MoneySql;
+    refund_lines (refund_id, product_id) {
+        refund_id -> Binary,
+        product_id -> Binary,
+        quantity -> BigInt,
+        amount -> MoneySql,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::types::MoneySql;
+    daily_sales (day, product_id) {
+        day -> Date,
+        product_id -> Binary,
+        quantity -> BigInt,
+        revenue -> MoneySql,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::types::TimeSql;
+    outbox_events (id) {
+        id -> Binary,
+        order_id -> Binary,
+        sequence -> BigInt,
+        event_type -> Text,
+        body -> Text,
+        created_at -> TimeSql,
+        state -> Text,
+        due_at -> TimeSql,
+        attempts -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::types::TimeSql;
+    idempotency_keys (created_at, request_key) {
+        created_at -> TimeSql,
+        request_key -> Binary,
+        fingerprint -> Binary,
+        outcome -> Text,
+    }
+}
+
+diesel::table! {
+    commit_markers (id) {
+        id -> Binary,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(products, stocks);

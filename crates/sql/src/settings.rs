@@ -1,0 +1,52 @@
+use std::fmt;
+
+/// Where the database is and how many connections to hold.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseSettings {
+    /// `sqlite:PATH` or `mysql://user:password@host:port/database`.
+    pub url: String,
+    /// A replica to read from; `None` reads where it writes.
+    pub read_url: Option<String>,
+    /// The most connections that read at the same time.
+    pub pool_max: u32,
+    /// The most transactions that write at the same time. SQLite has one writer, whatever this says.
+    pub write_connections: u32,
+}
+
+impl fmt::Debug for DatabaseSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DatabaseSettings")
+            .field("url", &without_password(&self.url))
+            .field("read_url", &self.read_url.as_deref().map(without_password))
+            .field("pool_max", &self.pool_max)
+            .field("write_connections", &self.write_connections)
+            .finish()
+    }
+}
+
+/// The URL with three stars for the password, and without its parameters, which may hold secrets as well.
+fn without_password(url: &str) -> String {
+    let url = url.split_once('?').map_or(url, |(before, _)| before);
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let Some((login, host)) = rest.rsplit_once('@') else { return url.to_owned() };
+    let user = login.split_once(':').map_or(login, |(user, _)| user);
+    format!("{scheme}://{user}:***@{host}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_password() {
+        let settings = DatabaseSettings {
+            url: "mysql://shop:p@ss:w/rd@db.example:3306/shop?x=hush".to_owned(),
+            read_url: Some("mysql://shop:hush@replica/shop".to_owned()),
+            pool_max: 1,
+            write_connections: 1,
+        };
+        let shown = format!("{settings:?}");
+        assert!(shown.contains("mysql://shop:***@db.example:3306/shop"), "{shown}");
+        assert!(!shown.contains("hush") && !shown.contains("p@ss") && !shown.contains("w/rd"), "{shown}");
+    }
+}

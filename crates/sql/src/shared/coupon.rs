@@ -1,0 +1,158 @@
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use futures_util::FutureExt as _;
+use jangteo_domain::coupon::{Coupon, CouponCampaign, CouponFilter, CouponQueries, CouponRepository, CouponStatus};
+use jangteo_domain::id::{CampaignId, CouponId};
+use jangteo_domain::page::{AsOf, Page};
+use jangteo_domain::{StoreError, UserId};
+
+use super::Db;
+use super::store::{Store, now};
+use super::unit_of_work::Transaction;
+use crate::rows::coupon::{
+    CampaignById, CampaignChangeRow, CampaignRow, CouponById, CouponRow, CouponStateRow, CouponStatesOf, HolderOf,
+    StateCode,
+};
+use crate::schema::{coupon_campaigns, coupons};
+use crate::types::{At, Coded as _, Id, Words, before_id};
+
+#[async_trait]
+impl CouponRepository for Transaction {
+    async fn lock_campaigns(&mut self, ids: &BTreeSet<CampaignId>) -> Result<Vec<CouponCampaign>, StoreError> {
+        let mut rows = self.find(ids.iter().map(|id| CampaignById { id: Id(*id) })).await?;
+        rows.sort_by_key(|row| row.id.0);
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    async fn holders(
+        &mut self,
+        pairs: &BTreeSet<(CampaignId, UserId)>,
+    ) -> Result<BTreeSet<(CampaignId, UserId)>, StoreError> {
+        let holder_of = |(campaign_id, user_id): &(CampaignId, UserId)| HolderOf {
+            campaign_id: Id(*campaign_id),
+            user_id: Words(user_id.clone()),
+        };
+        let rows = self.find(pairs.iter().map(holder_of)).await?;
+        Ok(rows.into_iter().map(|row| (row.campaign_id.0, row.user_id.0)).collect())
+    }
+
+    async fn unused_of(&mut self, users: &BTreeSet<UserId>) -> Result<BTreeSet<CouponId>, StoreError> {
+        let rows = self.find(users.iter().map(|user_id| CouponStatesOf { user_id: Words(user_id.clone()) })).await?;
+        Ok(rows.into_iter().filter(|row| row.state.0 == StateCode::Unused).map(|row| row.id.0).collect())
+    }
+
+    async fn lock_many(&mut self, ids: &BTreeSet<CouponId>) -> Result<Vec<Coupon>, StoreError> {
+        let mut rows = self.find(ids.iter().map(|id| CouponById { id: Id(*id) })).await?;
+        rows.sort_by_key(|row| row.id.0);
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    async fn insert_campaigns(&mut self, campaigns: &[CouponCampaign]) -> Result<(), StoreError> {
+        self.insert(campaigns.iter().map(CampaignRow::from)).await
+    }
+
+    async fn save_campaigns(&mut self, campaigns: &[CouponCampaign]) -> Result<(), StoreError> {
+        self.update(campaigns.iter().map(CampaignChangeRow::from)).await
+    }
+
+    async fn insert_many(&mut self, coupons: &[Coupon]) -> Result<(), StoreError> {
+        self.insert(coupons.iter().map(CouponRow::from)).await
+    }
+
+    async fn save_many(&mut self, coupons: &[Coupon]) -> Result<(), StoreError> {
+        self.update(coupons.iter().map(CouponStateRow::from)).await
+    }
+}
+
+#[async_trait]
+impl CouponQueries for Store {
+    async fn campaigns(&self, page: &Page<CampaignId>) -> Result<Vec<CouponCampaign>, StoreError> {
+        let page = page.clone();
+        let campaigns = self.read(move |connection| {
+            async move {
+                let campaigns = coupon_campaigns::table
+                    .filter(coupon_campaigns::id.lt(before_id(page.after)))
+                    .order(coupon_campaigns::id.desc())
+                    .limit(page.limit.into())
+                    .select(CampaignRow::as_select());
+                Ok(campaigns.load(connection).await?)
+            }
+            .boxed()
+        });
+        campaigns.await?.into_iter().map(TryInto::try_into).collect()
+    }
+
+    async fn campaign(&self, id: CampaignId) -> Result<Option<CouponCampaign>, StoreError> {
+        let campaign = self.read(move |connection| {
+            async move {
+                let campaign = coupon_campaigns::table.find(Id(id)).select(CampaignRow::as_select());
+                Ok(campaign.first(connection).await.optional()?)
+            }
+            .boxed()
+        });
+        campaign.await?.map(TryInto::try_into).transpose()
+    }
+
+    async fn coupons(
+        &self,
+        user_id: &UserId,
+        filter: CouponFilter,
+        page: &Page<CouponId>,
+    ) -> Result<AsOf<Vec<Coupon>>, StoreError> {
+        let (user_id, page) = (user_id.clone(), page.clone());
+        let coupons = self.read(move |connection| {
+            async move {
+                let now = now(connection).await?;
+                let mut coupons = coupons::table
+                    .filter(coupons::user_id.eq(String::from(user_id)))
+                    .filter(coupons::id.lt(before_id(page.after)))
+                    .order(coupons::id.desc())
+                    .limit(page.limit.into())
+                    .select(CouponRow::as_select())
+                    .into_boxed::<Db>();
+                if let CouponFilter::Only(status) = filter {
+                    coupons = coupons.filter(coupons::state.eq(state_of(status).code()));
+                    coupons = match status {
+                        CouponStatus::Usable => coupons.filter(coupons::valid_until.gt(At(now))),
+                        CouponStatus::Expired => coupons.filter(coupons::valid_until.le(At(now))),
+                        CouponStatus::Used | CouponStatus::Revoked => coupons,
+                    };
+                }
+                Ok((now, coupons.load(connection).await?))
+            }
+            .boxed()
+        });
+        let (now, rows) = coupons.await?;
+        Ok(AsOf { now, value: rows.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()? })
+    }
+
+    async fn unused(&self, user_id: &UserId) -> Result<AsOf<Vec<Coupon>>, StoreError> {
+        let user_id = user_id.clone();
+        let coupons = self.read(move |connection| {
+            async move {
+                let now = now(connection).await?;
+                let coupons = coupons::table
+                    .filter(coupons::user_id.eq(user_id.as_str()))
+                    .filter(coupons::state.eq(StateCode::Unused.code()))
+                    .order(coupons::id.asc())
+                    .select(CouponRow::as_select());
+                Ok((now, coupons.load(connection).await?))
+            }
+            .boxed()
+        });
+        let (now, rows) = coupons.await?;
+        Ok(AsOf { now, value: rows.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()? })
+    }
+}
+
+/// What is stored of a status, of which expiry is no part.
+fn state_of(status: CouponStatus) -> StateCode {
+    match status {
+        CouponStatus::Usable | CouponStatus::Expired => StateCode::Unused,
+        CouponStatus::Used => StateCode::Used,
+        CouponStatus::Revoked => StateCode::Revoked,
+    }
+}

@@ -1,0 +1,121 @@
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use diesel::prelude::*;
+use diesel_async::{AsyncConnection as _, RunQueryDsl};
+use futures_util::FutureExt as _;
+use jangteo_domain::id::OrderId;
+use jangteo_domain::order::{Order, OrderQueries, OrderRepository, OrderStatus};
+use jangteo_domain::page::{AsOf, Page};
+use jangteo_domain::{StoreError, UserId};
+
+use super::store::{Failure, Store, now};
+use super::unit_of_work::Transaction;
+use super::{Conn, Db};
+use crate::bulk::{Find, chunks};
+use crate::rows::order::{LinesOf, OrderById, OrderLineChangeRow, OrderLineRow, OrderProgressRow, OrderRow, assemble};
+use crate::schema::orders;
+use crate::types::{At, Coded as _, Id, before_id};
+
+#[async_trait]
+impl OrderRepository for Transaction {
+    async fn lock_many(&mut self, ids: &BTreeSet<OrderId>) -> Result<Vec<Order>, StoreError> {
+        let mut orders = self.find(ids.iter().map(|id| OrderById { id: Id(*id) })).await?;
+        orders.sort_by_key(|order| order.id.0);
+        // Read after the orders are locked, and changed only by those who hold them.
+        let lines = self.find(lines_of(&orders)).await?;
+        assemble(orders, lines)
+    }
+
+    async fn insert_many(&mut self, orders: &[Order]) -> Result<(), StoreError> {
+        self.insert(orders.iter().map(OrderRow::from)).await?;
+        self.insert(orders.iter().flat_map(OrderLineRow::of)).await
+    }
+
+    async fn save_many(&mut self, orders: &[Order]) -> Result<(), StoreError> {
+        self.update(orders.iter().map(OrderProgressRow::from)).await
+    }
+
+    async fn save_lines(&mut self, orders: &[Order]) -> Result<(), StoreError> {
+        self.update(orders.iter().flat_map(OrderLineChangeRow::of)).await
+    }
+}
+
+fn lines_of(orders: &[OrderRow]) -> Vec<LinesOf> {
+    orders.iter().map(|order| LinesOf { order_id: order.id }).collect()
+}
+
+#[async_trait]
+impl OrderQueries for Store {
+    async fn find(&self, id: OrderId) -> Result<AsOf<Option<Order>>, StoreError> {
+        let orders = self.read(move |connection| {
+            async move {
+                let order = orders::table.find(Id(id)).select(OrderRow::as_select()).into_boxed::<Db>();
+                load(connection, order).await
+            }
+            .boxed()
+        });
+        let AsOf { now, value } = orders.await?;
+        Ok(AsOf { now, value: value.into_iter().next() })
+    }
+
+    async fn of_user(
+        &self,
+        user_id: &UserId,
+        status: Option<OrderStatus>,
+        page: &Page<OrderId>,
+    ) -> Result<AsOf<Vec<Order>>, StoreError> {
+        let (user_id, page) = (String::from(user_id.clone()), page.clone());
+        self.read(move |connection| {
+            async move {
+                let mut orders = orders::table
+                    .filter(orders::user_id.eq(user_id))
+                    .filter(orders::id.lt(before_id(page.after)))
+                    .order(orders::id.desc())
+                    .limit(page.limit.into())
+                    .select(OrderRow::as_select())
+                    .into_boxed::<Db>();
+                if let Some(status) = status {
+                    orders = orders.filter(orders::status.eq(status.code()));
+                }
+                load(connection, orders).await
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    async fn due(&self, limit: u32) -> Result<Vec<OrderId>, StoreError> {
+        let due = self.read(move |connection| {
+            async move {
+                let now = now(connection).await?;
+                let due = orders::table
+                    .filter(orders::status.eq(OrderStatus::PendingPayment.code()))
+                    .filter(orders::expires_at.le(At(now)))
+                    .order((orders::expires_at.asc(), orders::id.asc()))
+                    .limit(limit.into())
+                    .select(orders::id);
+                Ok(due.load::<Id<OrderId>>(connection).await?)
+            }
+            .boxed()
+        });
+        Ok(due.await?.into_iter().map(|id| id.0).collect())
+    }
+}
+
+type BoxedOrders = orders::BoxedQuery<'static, Db, diesel::dsl::SqlTypeOf<diesel::dsl::AsSelect<OrderRow, Db>>>;
+
+/// Reads orders and then their lines, in one snapshot, so that an answer shows no order with the lines of another time.
+async fn load(connection: &mut Conn, orders: BoxedOrders) -> Result<AsOf<Vec<Order>>, Failure> {
+    connection
+        .transaction(async |connection| {
+            let now = now(connection).await?;
+            let orders: Vec<OrderRow> = orders.load(connection).await?;
+            let mut lines = Vec::new();
+            for chunk in chunks(lines_of(&orders))? {
+                lines.append(&mut Find::<LinesOf>::new(chunk).load(connection).await?);
+            }
+            Ok(AsOf { now, value: assemble(orders, lines)? })
+        })
+        .await
+}

@@ -1,0 +1,344 @@
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{BigInt, Binary, Date as DateSql, Text};
+use diesel_async::RunQueryDsl;
+use futures_util::FutureExt as _;
+use jangteo_domain::StoreError;
+use jangteo_domain::id::ProductId;
+use jangteo_domain::page::Page;
+use jangteo_domain::product::{
+    OptionValue, Product, ProductFilter, ProductKey, ProductListing, ProductQueries, ProductRepository, ProductSort,
+};
+use jangteo_domain::time::Date;
+
+use super::Db;
+use super::store::Store;
+use super::unit_of_work::Transaction;
+use crate::bulk::Row;
+use crate::rows::product::{OptionsOf, ProductById, ProductOptionRow, ProductRow, ProductSearchTextRow, search_form};
+use crate::schema::{products, stocks};
+use crate::types::{Amount, Count, Id, MoneySql};
+
+#[async_trait]
+impl ProductRepository for Transaction {
+    async fn lock_many(&mut self, ids: &BTreeSet<ProductId>) -> Result<Vec<Product>, StoreError> {
+        let mut rows = self.find(ids.iter().map(|id| ProductById { id: Id(*id) })).await?;
+        rows.sort_by_key(|row| row.id.0);
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    async fn insert_many(&mut self, products: &[Product]) -> Result<(), StoreError> {
+        let rows: Vec<ProductRow> = products.iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
+        self.insert(rows).await?;
+        self.insert(products.iter().map(ProductSearchTextRow::from)).await?;
+        self.insert(products.iter().flat_map(ProductOptionRow::of)).await
+    }
+
+    async fn save_many(&mut self, products: &[Product]) -> Result<(), StoreError> {
+        let rows: Vec<ProductRow> = products.iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
+        self.update(rows).await?;
+        self.update(products.iter().map(ProductSearchTextRow::from)).await?;
+        self.delete(products.iter().map(|product| OptionsOf { product_id: Id(product.id) })).await?;
+        self.insert(products.iter().flat_map(ProductOptionRow::of)).await
+    }
+}
+
+#[async_trait]
+impl ProductQueries for Store {
+    async fn list(
+        &self,
+        filter: &ProductFilter,
+        page: &Page<ProductKey>,
+    ) -> Result<Vec<(ProductListing, ProductKey)>, StoreError> {
+        let sort = filter.sort;
+        let query = ProductList::new(filter, page)?;
+        let rows = self.read(move |connection| async move { Ok(query.load::<ListRow>(connection).await?) }.boxed());
+        let rows = rows.await?;
+        rows.into_iter()
+            .map(|(row, available, sold)| {
+                let listing = listing(row, available)?;
+                let key = key_of(&listing.product, sort, sold.0);
+                Ok((listing, key))
+            })
+            .collect()
+    }
+
+    async fn find(&self, id: ProductId) -> Result<Option<ProductListing>, StoreError> {
+        let found = self.read(move |connection| {
+            async move {
+                let product = products::table
+                    .inner_join(stocks::table.on(stocks::product_id.eq(products::id)))
+                    .filter(products::id.eq(Id(id)))
+                    .select((ProductRow::as_select(), stocks::available));
+                Ok(product.first::<(ProductRow, Count<u32>)>(connection).await.optional()?)
+            }
+            .boxed()
+        });
+        found.await?.map(|(row, available)| listing(row, available)).transpose()
+    }
+
+    async fn find_many(&self, ids: &[ProductId]) -> Result<Vec<ProductListing>, StoreError> {
+        let ids: Vec<Id<ProductId>> = ids.iter().copied().map(Id).collect();
+        let found = self.read(move |connection| {
+            async move {
+                let mut found: Vec<(ProductRow, Count<u32>)> = Vec::with_capacity(ids.len());
+                for ids in ids.chunks(IDS_MAX) {
+                    let products = products::table
+                        .inner_join(stocks::table.on(stocks::product_id.eq(products::id)))
+                        .filter(products::id.eq_any(ids))
+                        .select((ProductRow::as_select(), stocks::available));
+                    found.append(&mut products.load(connection).await?);
+                }
+                Ok(found)
+            }
+            .boxed()
+        });
+        found.await?.into_iter().map(|(row, available)| listing(row, available)).collect()
+    }
+}
+
+/// The most ids in one list, well below what either database takes.
+const IDS_MAX: usize = 1_000;
+
+fn listing(row: ProductRow, available: Count<u32>) -> Result<ProductListing, StoreError> {
+    Ok(ProductListing { product: row.try_into()?, available: available.0 })
+}
+
+/// The place of a product in a list.
+fn key_of(product: &Product, sort: ProductSort, sold: i64) -> ProductKey {
+    let Product { id, details, .. } = product;
+    match sort {
+        ProductSort::Newest => ProductKey::Newest(*id),
+        ProductSort::PriceAscending | ProductSort::PriceDescending => ProductKey::Price(details.price.get(), *id),
+        ProductSort::Name => ProductKey::Name(details.name.as_str().to_owned(), *id),
+        ProductSort::Popular { .. } => ProductKey::Popular(sold, *id),
+    }
+}
+
+type ListRow = (ProductRow, Count<u32>, Count<i64>);
+
+/// A page of a product list. Written out, as its joins and conditions depend on what is asked for; each order ends in
+/// the id and is that of an index, and its key bounds the first column by itself so that the index is entered there.
+#[derive(Debug)]
+struct ProductList {
+    all_states: bool,
+    category: Option<String>,
+    options: Vec<(String, Vec<String>)>,
+    text: Option<String>,
+    price_min: Option<Amount>,
+    price_max: Option<Amount>,
+    in_stock: bool,
+    sold_since: Option<Date>,
+    order: Order,
+    limit: i64,
+}
+
+/// In which order, and after which place.
+#[derive(Debug)]
+enum Order {
+    NewestFirst(Option<Id<ProductId>>),
+    CheapestFirst(Option<(Amount, Id<ProductId>)>),
+    DearestFirst(Option<(Amount, Id<ProductId>)>),
+    ByName(Option<(String, Id<ProductId>)>),
+    MostSoldFirst(Option<(i64, Id<ProductId>)>),
+}
+
+impl Order {
+    fn new(sort: ProductSort, after: Option<ProductKey>) -> Result<Self, StoreError> {
+        match (sort, after) {
+            (ProductSort::Newest, None) => Ok(Self::NewestFirst(None)),
+            (ProductSort::Newest, Some(ProductKey::Newest(id))) => Ok(Self::NewestFirst(Some(Id(id)))),
+            (ProductSort::PriceAscending, None) => Ok(Self::CheapestFirst(None)),
+            (ProductSort::PriceAscending, Some(ProductKey::Price(price, id))) => {
+                Ok(Self::CheapestFirst(Some((Amount(price), Id(id)))))
+            }
+            (ProductSort::PriceDescending, None) => Ok(Self::DearestFirst(None)),
+            (ProductSort::PriceDescending, Some(ProductKey::Price(price, id))) => {
+                Ok(Self::DearestFirst(Some((Amount(price), Id(id)))))
+            }
+            (ProductSort::Name, None) => Ok(Self::ByName(None)),
+            (ProductSort::Name, Some(ProductKey::Name(name, id))) => Ok(Self::ByName(Some((name, Id(id))))),
+            (ProductSort::Popular { .. }, None) => Ok(Self::MostSoldFirst(None)),
+            (ProductSort::Popular { .. }, Some(ProductKey::Popular(sold, id))) => {
+                Ok(Self::MostSoldFirst(Some((sold, Id(id)))))
+            }
+            (_, Some(_)) => Err(StoreError::unexpected("a page after a key of another order")),
+        }
+    }
+}
+
+impl ProductList {
+    fn new(filter: &ProductFilter, page: &Page<ProductKey>) -> Result<Self, StoreError> {
+        let words = |values: &[OptionValue]| values.iter().map(|value| value.as_str().to_owned()).collect();
+        Ok(Self {
+            all_states: filter.all_states,
+            category: filter.category.as_ref().map(|category| category.as_str().to_owned()),
+            options: filter.options.iter().map(|(name, values)| (name.as_str().to_owned(), words(values))).collect(),
+            text: filter.text.as_ref().map(|text| search_form(text.as_str())),
+            price_min: filter.price.min.map(Amount),
+            price_max: filter.price.max.map(Amount),
+            in_stock: filter.in_stock,
+            sold_since: match filter.sort {
+                ProductSort::Popular { since } => Some(since),
+                ProductSort::Newest
+                | ProductSort::PriceAscending
+                | ProductSort::PriceDescending
+                | ProductSort::Name => None,
+            },
+            order: Order::new(filter.sort, page.after.clone())?,
+            limit: page.limit.into(),
+        })
+    }
+
+    fn push_tables<'b>(&'b self, out: &mut AstPass<'_, 'b, Db>) -> QueryResult<()> {
+        out.push_sql(" FROM products JOIN stocks ON stocks.product_id = products.id");
+        if self.text.is_some() {
+            out.push_sql(" JOIN product_search_texts ON product_search_texts.product_id = products.id");
+        }
+        if let Some(since) = &self.sold_since {
+            out.push_sql(
+                " LEFT JOIN (SELECT product_id, CAST(SUM(quantity) AS SIGNED) AS sold FROM daily_sales WHERE day >= ",
+            );
+            out.push_bind_param::<DateSql, _>(since)?;
+            out.push_sql(" GROUP BY product_id) AS sales ON sales.product_id = products.id");
+        }
+        Ok(())
+    }
+
+    fn push_filter<'b>(&'b self, out: &mut AstPass<'_, 'b, Db>) -> QueryResult<()> {
+        out.push_sql(if self.all_states { " WHERE TRUE" } else { " WHERE products.status = 'on_sale'" });
+        if let Some(category) = &self.category {
+            out.push_sql(" AND products.category = ");
+            out.push_bind_param::<Text, _>(category)?;
+        }
+        if let Some(price) = &self.price_min {
+            out.push_sql(" AND products.price >= ");
+            push_money(out, price)?;
+        }
+        if let Some(price) = &self.price_max {
+            out.push_sql(" AND products.price <= ");
+            push_money(out, price)?;
+        }
+        if self.in_stock {
+            out.push_sql(" AND stocks.available > 0");
+        }
+        if let Some(text) = &self.text {
+            out.push_sql(" AND INSTR(product_search_texts.search_text, ");
+            out.push_bind_param::<Text, _>(text)?;
+            out.push_sql(") > 0");
+        }
+        self.options.iter().try_for_each(|(name, values)| push_option(out, name, values))
+    }
+
+    fn push_order<'b>(&'b self, out: &mut AstPass<'_, 'b, Db>) -> QueryResult<()> {
+        match &self.order {
+            Order::NewestFirst(after) => {
+                if let Some(id) = after {
+                    out.push_sql(" AND products.id < ");
+                    out.push_bind_param::<Binary, _>(id)?;
+                }
+                out.push_sql(" ORDER BY products.id DESC");
+            }
+            Order::CheapestFirst(after) => {
+                let after = after.as_ref().map(|(price, id)| (price, id));
+                push_after(out, ("products.price", ">"), ">", after, push_money)?;
+                out.push_sql(" ORDER BY products.price, products.id");
+            }
+            Order::DearestFirst(after) => {
+                let after = after.as_ref().map(|(price, id)| (price, id));
+                push_after(out, ("products.price", "<"), "<", after, push_money)?;
+                out.push_sql(" ORDER BY products.price DESC, products.id DESC");
+            }
+            Order::ByName(after) => {
+                let after = after.as_ref().map(|(name, id)| (name, id));
+                push_after(out, ("products.name", ">"), ">", after, |out, name| out.push_bind_param::<Text, _>(name))?;
+                out.push_sql(" ORDER BY products.name, products.id");
+            }
+            Order::MostSoldFirst(after) => {
+                let after = after.as_ref().map(|(sold, id)| (sold, id));
+                push_after(out, (SOLD, "<"), ">", after, |out, sold| out.push_bind_param::<BigInt, _>(sold))?;
+                out.push_sql(" ORDER BY sold DESC, products.id");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What was sold of a product, in a list that asks for it.
+const SOLD: &str = "COALESCE(sales.sold, 0)";
+
+/// A product that has one of these values of the option.
+fn push_option<'b>(out: &mut AstPass<'_, 'b, Db>, name: &'b String, values: &'b [String]) -> QueryResult<()> {
+    out.push_sql(" AND EXISTS (SELECT 1 FROM product_options WHERE product_options.product_id = products.id");
+    out.push_sql(" AND product_options.name = ");
+    out.push_bind_param::<Text, _>(name)?;
+    out.push_sql(" AND product_options.value IN (NULL");
+    for value in values {
+        out.push_sql(", ");
+        out.push_bind_param::<Text, _>(value)?;
+    }
+    out.push_sql("))");
+    Ok(())
+}
+
+/// Rows whose value is beyond the last one seen, or the same with an id beyond the last one seen.
+fn push_after<'b, T>(
+    out: &mut AstPass<'_, 'b, Db>,
+    (value, beyond): (&str, &str),
+    id_beyond: &str,
+    after: Option<(&'b T, &'b Id<ProductId>)>,
+    push: impl Fn(&mut AstPass<'_, 'b, Db>, &'b T) -> QueryResult<()>,
+) -> QueryResult<()> {
+    let Some((last, last_id)) = after else { return Ok(()) };
+    out.push_sql(&format!(" AND {value} {beyond}= "));
+    push(out, last)?;
+    out.push_sql(&format!(" AND ({value} {beyond} "));
+    push(out, last)?;
+    out.push_sql(&format!(" OR products.id {id_beyond} "));
+    out.push_bind_param::<Binary, _>(last_id)?;
+    out.push_sql(")");
+    Ok(())
+}
+
+/// MySQL is sent a decimal as text, which without the cast it would compare in floating point; to SQLite the cast of an
+/// integer says nothing.
+fn push_money<'b>(out: &mut AstPass<'_, 'b, Db>, amount: &'b Amount) -> QueryResult<()> {
+    out.push_sql("CAST(");
+    out.push_bind_param::<MoneySql, _>(amount)?;
+    out.push_sql(" AS DECIMAL(19,4))");
+    Ok(())
+}
+
+impl Query for ProductList {
+    type SqlType = (<ProductRow as Row>::SqlType, BigInt, BigInt);
+}
+
+impl QueryId for ProductList {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl QueryFragment<Db> for ProductList {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Db>) -> QueryResult<()> {
+        if !self.options.is_empty() {
+            out.unsafe_to_cache_prepared(); // As many texts as there are numbers of values.
+        }
+        out.push_sql("SELECT ");
+        for column in ProductRow::KEYS.iter().chain(ProductRow::VALUES) {
+            out.push_sql("products.");
+            out.push_identifier(column.name)?;
+            out.push_sql(", ");
+        }
+        out.push_sql("stocks.available, ");
+        out.push_sql(if self.sold_since.is_some() { SOLD } else { "0" });
+        out.push_sql(" AS sold");
+        self.push_tables(&mut out)?;
+        self.push_filter(&mut out)?;
+        self.push_order(&mut out)?;
+        out.push_sql(" LIMIT ");
+        out.push_bind_param::<BigInt, _>(&self.limit)
+    }
+}

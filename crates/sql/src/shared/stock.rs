@@ -1,0 +1,58 @@
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use futures_util::FutureExt as _;
+use jangteo_domain::StoreError;
+use jangteo_domain::id::ProductId;
+use jangteo_domain::page::Page;
+use jangteo_domain::stock::{Stock, StockMovement, StockQueries, StockRepository};
+
+use super::store::Store;
+use super::unit_of_work::Transaction;
+use crate::rows::stock::{StockMovementRow, StockOf, StockRow};
+use crate::schema::stock_movements;
+use crate::types::{Id, before};
+
+#[async_trait]
+impl StockRepository for Transaction {
+    async fn lock_many(&mut self, ids: &BTreeSet<ProductId>) -> Result<Vec<Stock>, StoreError> {
+        let rows = self.find(ids.iter().map(|id| StockOf { product_id: Id(*id) })).await?;
+        let mut stocks: Vec<Stock> = rows.into_iter().map(Into::into).collect();
+        stocks.sort_by_key(|stock| stock.product_id);
+        Ok(stocks)
+    }
+
+    async fn insert_many(&mut self, stocks: &[Stock]) -> Result<(), StoreError> {
+        self.insert(stocks.iter().map(StockRow::from)).await
+    }
+
+    async fn save_many(&mut self, stocks: &[Stock]) -> Result<(), StoreError> {
+        self.update(stocks.iter().map(StockRow::from)).await
+    }
+
+    async fn append_movements(&mut self, movements: &[StockMovement]) -> Result<(), StoreError> {
+        self.insert(movements.iter().map(StockMovementRow::from)).await
+    }
+}
+
+#[async_trait]
+impl StockQueries for Store {
+    async fn movements(&self, product_id: ProductId, page: &Page<u64>) -> Result<Vec<StockMovement>, StoreError> {
+        let page = page.clone();
+        let movements = self.read(move |connection| {
+            async move {
+                let movements = stock_movements::table
+                    .filter(stock_movements::product_id.eq(Id(product_id)))
+                    .filter(stock_movements::sequence.lt(before(page.after)))
+                    .order(stock_movements::sequence.desc())
+                    .limit(page.limit.into())
+                    .select(StockMovementRow::as_select());
+                Ok(movements.load(connection).await?)
+            }
+            .boxed()
+        });
+        Ok(movements.await?.into_iter().map(Into::into).collect())
+    }
+}

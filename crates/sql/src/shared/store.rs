@@ -1,0 +1,217 @@
+//! The pools of one database: connections that write, in transactions, and connections that read.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bb8::RunError;
+use diesel::dsl::sql;
+use diesel::sql_types::{BigInt, Text};
+use diesel_async::RunQueryDsl as _;
+use diesel_async::pooled_connection::bb8::PooledConnection;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use jangteo_domain::queries::DatabaseClock;
+use jangteo_domain::{Queries, StoreError, Timestamp};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+use tracing::Instrument as _;
+
+use super::{COUNT_MIGRATIONS_TABLES, Conn, Db, MIGRATIONS, Manager, Now, classify};
+use crate::error::{LastConnectError, NoConnection, TookTooLong};
+use crate::types::At;
+use crate::{PoolFigures, migrations};
+
+/// How long to wait for a connection, one that has to be made included. Beyond that callers are better told to come
+/// back.
+const CONNECTION_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How long a caller waits for a read, the wait for a connection included. The server ends most slow reads itself, a
+/// little earlier; this is for one that says nothing any more.
+const READ_WAIT_MAX: Duration = Duration::from_millis(2_500);
+/// Connections that nobody needs are closed after so long …
+const IDLE_MAX: Duration = Duration::from_secs(10 * 60);
+/// … and every connection after so long, so that none outlives a failover or a change of the server's settings.
+const LIFETIME_MAX: Duration = Duration::from_secs(30 * 60);
+
+/// The connections to one database.
+#[derive(Clone)]
+pub(crate) struct Store {
+    url: Arc<str>,
+    pub(super) writers: Pool,
+    readers: Pool,
+    /// The runtime on which connections live and reads run, so that a caller whose own runtime ends or who goes away
+    /// never drops a call in the middle.
+    pub(super) runtime: Handle,
+}
+
+impl Store {
+    /// Builds the pools on the current runtime; connects to nothing.
+    pub(super) fn new(url: &str, writers: (Manager, u32), readers: (Manager, u32)) -> Self {
+        Self {
+            url: url.into(),
+            // A writer is never cut off in the middle of a statement and put back, so it needs no check.
+            writers: Pool::new(writers, false),
+            readers: Pool::new(readers, true),
+            runtime: Handle::current(),
+        }
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Runs what blocks, where it may.
+    pub(super) async fn spawn_blocking<T: Send + 'static>(
+        &self,
+        run: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.runtime.spawn_blocking(run).await.map_err(|error| StoreError::Unexpected(Arc::new(error)))
+    }
+
+    /// Reads in a task of its own: whoever goes away or has waited long enough leaves the task behind, which ends the
+    /// call properly before the connection goes back.
+    pub(super) async fn read<T, F>(&self, query: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, Failure>> + Send + 'static,
+    {
+        let readers = self.readers.clone();
+        let reading = async move {
+            let mut connection = readers.get().await?;
+            query(&mut connection).await.map_err(StoreError::from)
+        };
+        let reading = self.runtime.spawn(reading.in_current_span());
+        match timeout(READ_WAIT_MAX, reading).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(panicked)) => Err(StoreError::Unexpected(Arc::new(panicked))),
+            Err(_) => Err(TookTooLong { what: "a read", limit: READ_WAIT_MAX }.into()),
+        }
+    }
+
+    /// Whether the database answers: where it reads and, where that is elsewhere, where it writes.
+    pub(crate) async fn ping(&self) -> Result<(), StoreError> {
+        self.now().await.map(|_| ())
+    }
+
+    /// Whether there are migrations that have not run yet. Looks only.
+    pub(crate) async fn migrations_pending(&self) -> Result<bool, StoreError> {
+        let wanted = migrations::versions::<Db>(MIGRATIONS)?;
+        let applied = self.read(|connection| {
+            async move {
+                let tables: i64 = sql::<BigInt>(COUNT_MIGRATIONS_TABLES).get_result(connection).await?;
+                if tables == 0 {
+                    return Ok(Vec::new());
+                }
+                let versions = sql::<Text>("SELECT version FROM __diesel_schema_migrations");
+                Ok(versions.load::<String>(connection).await?)
+            }
+            .boxed()
+        });
+        let applied: BTreeSet<String> = applied.await?.into_iter().collect();
+        Ok(wanted.iter().any(|version| !applied.contains(version)))
+    }
+
+    pub(crate) fn figures(&self) -> PoolFigures {
+        let (readers, writers) = (self.readers.pool.state(), self.writers.pool.state());
+        PoolFigures {
+            read_connections: readers.connections,
+            read_idle: readers.idle_connections,
+            write_connections: writers.connections,
+            write_idle: writers.idle_connections,
+        }
+    }
+
+    /// The read ports.
+    pub(crate) fn queries(&self) -> Queries {
+        let store = Arc::new(self.clone());
+        Queries {
+            points: store.clone(),
+            products: store.clone(),
+            stocks: store.clone(),
+            coupons: store.clone(),
+            orders: store.clone(),
+            sales: store.clone(),
+            clock: store,
+        }
+    }
+}
+
+#[async_trait]
+impl DatabaseClock for Store {
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.read(|connection| now(connection).boxed()).await
+    }
+}
+
+/// The database's time.
+pub(super) async fn now(connection: &mut Conn) -> Result<Timestamp, Failure> {
+    let At(now) = Now.get_result(connection).await?;
+    Ok(now)
+}
+
+/// What a read fails with: the database's error, or a row that makes no sense.
+pub(super) enum Failure {
+    Database(diesel::result::Error),
+    Store(StoreError),
+}
+
+impl From<diesel::result::Error> for Failure {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Database(error) => classify(error),
+            Failure::Store(error) => error,
+        }
+    }
+}
+
+/// Connections of one kind.
+#[derive(Clone)]
+pub(super) struct Pool {
+    pool: bb8::Pool<Manager>,
+    last_error: LastConnectError,
+}
+
+impl Pool {
+    fn new((manager, connections_max): (Manager, u32), check: bool) -> Self {
+        let last_error = LastConnectError::default();
+        let pool = bb8::Pool::builder()
+            .max_size(connections_max)
+            .test_on_check_out(check)
+            .connection_timeout(CONNECTION_WAIT_MAX)
+            .idle_timeout(Some(IDLE_MAX))
+            .max_lifetime(Some(LIFETIME_MAX))
+            .error_sink(Box::new(last_error.clone()))
+            .build_unchecked(manager);
+        Self { pool, last_error }
+    }
+
+    /// The most connections that there can be.
+    pub(super) fn connections_max(&self) -> u32 {
+        self.pool.config().max_size
+    }
+
+    /// A connection, within [`CONNECTION_WAIT_MAX`].
+    pub(super) async fn get(&self) -> Result<PooledConnection<'static, Conn>, StoreError> {
+        let begun = Instant::now();
+        self.pool.get_owned().await.map_err(|error| {
+            let cause = match error {
+                RunError::User(error) => Some(error.to_string()),
+                RunError::TimedOut => self.last_error.since(begun),
+            };
+            StoreError::Unavailable(Arc::new(NoConnection { waited: begun.elapsed(), cause }))
+        })
+    }
+}

@@ -1,0 +1,255 @@
+//! The transaction: one connection, from its `BEGIN` to its `COMMIT` or its end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use diesel::QueryResult;
+use diesel_async::methods::LoadQuery;
+use diesel_async::pooled_connection::bb8::PooledConnection;
+use diesel_async::{AsyncConnection, RunQueryDsl as _, TransactionManager as _};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use jangteo_domain::coupon::CouponRepository;
+use jangteo_domain::id::BatchId;
+use jangteo_domain::idempotency::IdempotencyRepository;
+use jangteo_domain::order::OrderRepository;
+use jangteo_domain::outbox::OutboxRepository;
+use jangteo_domain::payment::PaymentRepository;
+use jangteo_domain::point::{PointAccount, PointRepository};
+use jangteo_domain::product::ProductRepository;
+use jangteo_domain::sales::SalesRepository;
+use jangteo_domain::stock::StockRepository;
+use jangteo_domain::{StoreError, Timestamp, UnitOfWork, UnitOfWorkFactory, UserId};
+use tokio::time::timeout;
+use tracing::Instrument as _;
+
+use super::store::Store;
+use super::{Conn, Now, begin, bounded, classify, is_connection_lost};
+use crate::bulk::{Accumulate, Delete, Ensure, Find, Insert, Lookup, Row, Update, chunks};
+use crate::error::TookTooLong;
+use crate::rows::idempotency::{CommitMarkerRow, MarkerOf};
+use crate::types::{At, Id};
+
+type ConnectionTransactions = <Conn as AsyncConnection>::TransactionManager;
+
+/// How long the beginning of a transaction may take, the wait for a connection and new attempts included.
+const BEGIN_MAX: Duration = Duration::from_millis(2_500);
+
+/// An open transaction. Dropped, it leaves its connection to the pool, which closes it as it finds it in a
+/// transaction; the server rolls back and lets go of the locks.
+pub(super) struct Transaction {
+    connection: PooledConnection<'static, Conn>,
+    /// Whether a statement has failed, or was left in the middle. Nothing is sent after that: after a deadlock the next
+    /// statement would stand outside of the transaction, after a lock wait the transaction would be kept by half.
+    failed: bool,
+    /// The accounts that [`PointRepository::ensure_many`] has locked on its way.
+    pub(super) accounts: BTreeMap<UserId, PointAccount>,
+}
+
+impl Transaction {
+    /// Runs one statement.
+    pub(super) async fn run<T: Send>(
+        &mut self,
+        statement: impl for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, QueryResult<T>> + Send,
+    ) -> Result<T, StoreError> {
+        if self.failed {
+            return Err(StoreError::unexpected("a statement after one that failed"));
+        }
+        self.failed = true;
+        let answer = bounded(statement(&mut self.connection)).await.map_err(classify)?;
+        self.failed = false;
+        Ok(answer)
+    }
+
+    /// Adds new rows.
+    pub(super) async fn insert<R: Row + 'static>(
+        &mut self,
+        rows: impl IntoIterator<Item = R> + Send,
+    ) -> Result<(), StoreError> {
+        for chunk in chunks(rows)? {
+            self.run(|connection| Insert::<R>::new(chunk).execute(connection).boxed()).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds the rows whose keys are not there yet.
+    pub(super) async fn ensure<R: Row + 'static>(
+        &mut self,
+        rows: impl IntoIterator<Item = R> + Send,
+    ) -> Result<(), StoreError> {
+        for chunk in chunks(rows)? {
+            self.run(|connection| Ensure::<R>::new(chunk).execute(connection).boxed()).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds the values to the rows with these keys, which are made where they are not there yet.
+    pub(super) async fn accumulate<R: Row + 'static>(
+        &mut self,
+        rows: impl IntoIterator<Item = R> + Send,
+    ) -> Result<(), StoreError> {
+        for chunk in chunks(rows)? {
+            self.run(|connection| Accumulate::<R>::new(chunk).execute(connection).boxed()).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the values of the rows with these keys, each of which must be there.
+    pub(super) async fn update<R: Row + 'static>(
+        &mut self,
+        rows: impl IntoIterator<Item = R> + Send,
+    ) -> Result<(), StoreError> {
+        for chunk in chunks(rows)? {
+            let wanted = chunk.rows;
+            let found = self.run(|connection| Update::<R>::new(chunk).execute(connection).boxed()).await?;
+            if found != wanted {
+                self.failed = true;
+                let table = R::TABLE;
+                return Err(StoreError::unexpected(format!("{found} rows of {table} were found to write {wanted}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the rows away that are found.
+    pub(super) async fn delete<L: Lookup + 'static>(
+        &mut self,
+        keys: impl IntoIterator<Item = L> + Send,
+    ) -> Result<(), StoreError> {
+        for chunk in chunks(keys)? {
+            self.run(|connection| Delete::<L>::new(chunk).execute(connection).boxed()).await?;
+        }
+        Ok(())
+    }
+
+    /// The rows that are found, in no order; locked in the order given where the lookup says so.
+    pub(super) async fn find<L: Lookup + 'static>(
+        &mut self,
+        keys: impl IntoIterator<Item = L> + Send,
+    ) -> Result<Vec<L::Row>, StoreError>
+    where
+        L::Row: Send + 'static,
+        Find<L>: for<'q> LoadQuery<'q, Conn, L::Row>,
+    {
+        let mut found = Vec::new();
+        for chunk in chunks(keys)? {
+            found.append(&mut self.run(|connection| Find::<L>::new(chunk).load(connection).boxed()).await?);
+        }
+        Ok(found)
+    }
+
+    /// Makes the pool close the connection instead of lending it again.
+    fn abandon(mut connection: PooledConnection<'static, Conn>) {
+        ConnectionTransactions::transaction_manager_status_mut(&mut *connection).set_in_error();
+    }
+}
+
+#[async_trait]
+impl UnitOfWork for Transaction {
+    fn points(&mut self) -> &mut dyn PointRepository {
+        self
+    }
+
+    fn products(&mut self) -> &mut dyn ProductRepository {
+        self
+    }
+
+    fn stocks(&mut self) -> &mut dyn StockRepository {
+        self
+    }
+
+    fn coupons(&mut self) -> &mut dyn CouponRepository {
+        self
+    }
+
+    fn orders(&mut self) -> &mut dyn OrderRepository {
+        self
+    }
+
+    fn payments(&mut self) -> &mut dyn PaymentRepository {
+        self
+    }
+
+    fn sales(&mut self) -> &mut dyn SalesRepository {
+        self
+    }
+
+    fn outbox(&mut self) -> &mut dyn OutboxRepository {
+        self
+    }
+
+    fn idempotency(&mut self) -> &mut dyn IdempotencyRepository {
+        self
+    }
+
+    async fn now(&mut self) -> Result<Timestamp, StoreError> {
+        let At(now) = self.run(|connection| Now.get_result(connection).boxed()).await?;
+        Ok(now)
+    }
+
+    async fn mark(&mut self, id: BatchId) -> Result<(), StoreError> {
+        self.insert([CommitMarkerRow { id: Id(id) }]).await
+    }
+
+    async fn commit(mut self: Box<Self>) -> Result<(), StoreError> {
+        if self.failed {
+            return Err(StoreError::unexpected("a commit after a statement that failed"));
+        }
+        let committed = bounded(ConnectionTransactions::commit_transaction(&mut *self.connection)).await;
+        committed.map_err(|error| {
+            Transaction::abandon(self.connection);
+            // Whatever is not known to have rolled back may have been kept.
+            match classify(error) {
+                StoreError::Conflict(cause) => StoreError::Conflict(cause),
+                StoreError::Unavailable(cause)
+                | StoreError::CommitUnknown(cause)
+                | StoreError::Corrupt(cause)
+                | StoreError::Unexpected(cause) => StoreError::CommitUnknown(cause),
+            }
+        })
+    }
+}
+
+impl Store {
+    /// Begins a transaction, in a task of its own so that nobody can leave it half begun.
+    async fn begin_transaction(&self) -> Result<Transaction, StoreError> {
+        let store = self.clone();
+        let beginning = self.runtime.spawn(async move { store.try_begin().await }.in_current_span());
+        match timeout(BEGIN_MAX, beginning).await {
+            Ok(Ok(begun)) => begun,
+            Ok(Err(panicked)) => Err(StoreError::Unexpected(Arc::new(panicked))),
+            Err(_) => Err(TookTooLong { what: "the beginning of a transaction", limit: BEGIN_MAX }.into()),
+        }
+    }
+
+    /// Begins a transaction. A connection that died in the pool, as all do when the server restarts, is thrown away
+    /// and the next one taken: after as many as the pool can hold there is a fresh one.
+    async fn try_begin(&self) -> Result<Transaction, StoreError> {
+        let mut dead = 0;
+        loop {
+            let mut connection = self.writers.get().await?;
+            let Err(error) = bounded(begin(&mut connection)).await else {
+                return Ok(Transaction { connection, failed: false, accounts: BTreeMap::new() });
+            };
+            Transaction::abandon(connection);
+            if dead == self.writers.connections_max() || !is_connection_lost(&error) {
+                return Err(classify(error));
+            }
+            dead += 1;
+        }
+    }
+}
+
+#[async_trait]
+impl UnitOfWorkFactory for Store {
+    async fn begin(&self) -> Result<Box<dyn UnitOfWork>, StoreError> {
+        Ok(Box::new(self.begin_transaction().await?))
+    }
+
+    async fn committed(&self, id: BatchId) -> Result<bool, StoreError> {
+        let mut transaction = self.begin_transaction().await?;
+        Ok(!transaction.find([MarkerOf { id: Id(id) }]).await?.is_empty())
+    }
+}

@@ -1,0 +1,186 @@
+//! The SQLite dialect: one file, one writer, several readers.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use diesel::QueryResult;
+use diesel::connection::SimpleConnection as _;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::result::{ConnectionError, ConnectionResult, DatabaseErrorKind, Error};
+use diesel::sqlite::{Sqlite, SqliteConnection};
+use diesel_async::AsyncConnection as _;
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use futures_util::FutureExt as _;
+use jangteo_domain::StoreError;
+
+use crate::error::OpenError;
+use crate::types::TimeSql;
+use crate::{DatabaseSettings, migrations};
+
+#[path = "shared/coupon.rs"]
+mod coupon;
+#[path = "shared/idempotency.rs"]
+mod idempotency;
+#[path = "shared/order.rs"]
+mod order;
+#[path = "shared/outbox.rs"]
+mod outbox;
+#[path = "shared/payment.rs"]
+mod payment;
+#[path = "shared/point.rs"]
+mod point;
+#[path = "shared/product.rs"]
+mod product;
+#[path = "shared/sales.rs"]
+mod sales;
+#[path = "shared/stock.rs"]
+mod stock;
+#[path = "shared/store.rs"]
+mod store;
+#[path = "shared/unit_of_work.rs"]
+mod unit_of_work;
+
+pub(crate) use store::Store;
+
+type Conn = SyncConnectionWrapper<SqliteConnection>;
+type Db = Sqlite;
+type Manager = AsyncDieselConnectionManager<Conn>;
+
+/// What every connection begins with. The busy timeout comes first, as the others may have to wait; it is how long
+/// another process may hold the file's lock. A commit is on the disk before it is answered.
+const SETUP: &str = "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+                     PRAGMA foreign_keys = ON;";
+const READ_SETUP: &str = "PRAGMA query_only = ON;";
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/sqlite");
+
+/// Checks the paths and builds the pools; opens no file.
+pub(crate) fn open(settings: &DatabaseSettings) -> Result<Store, OpenError> {
+    let path = file(&settings.url)?;
+    let read_path = settings.read_url.as_deref().map_or(Ok(path), file)?;
+    let writers = (manager(path, SETUP.to_owned()), 1);
+    let readers = (manager(read_path, format!("{SETUP} {READ_SETUP}")), settings.pool_max);
+    Ok(Store::new(path, writers, readers))
+}
+
+/// The path in a URL. A database in memory would be another one for each connection.
+fn file(url: &str) -> Result<&str, OpenError> {
+    let path = url.strip_prefix("sqlite:").ok_or(OpenError::UnknownScheme)?;
+    if path.is_empty() || path.contains(":memory:") || path.contains("mode=memory") {
+        return Err(OpenError::InvalidUrl { reason: "it names no file".to_owned() });
+    }
+    Ok(path)
+}
+
+fn manager(path: &str, setup: String) -> Manager {
+    let mut config = ManagerConfig::<Conn>::default();
+    config.custom_setup = Box::new(move |path| connect(path.to_owned(), setup.clone()).boxed());
+    // There is no line that could break, and a statement that was dropped has ended before its connection is back.
+    config.recycling_method = RecyclingMethod::Fast;
+    AsyncDieselConnectionManager::new_with_config(path, config)
+}
+
+async fn connect(path: String, setup: String) -> ConnectionResult<Conn> {
+    let mut connection = Conn::establish(&path).await?;
+    let set_up = connection.spawn_blocking(move |connection| connection.batch_execute(&setup)).await;
+    set_up.map_err(ConnectionError::CouldntSetupConfiguration)?;
+    Ok(connection)
+}
+
+async fn begin(connection: &mut Conn) -> QueryResult<()> {
+    let begin = |connection: &mut SqliteConnection| {
+        diesel::connection::AnsiTransactionManager::begin_transaction_sql(connection, "BEGIN IMMEDIATE")
+    };
+    connection.spawn_blocking(begin).await
+}
+
+/// A statement waits for nobody but the busy timeout, so it needs no bound of its own.
+async fn bounded<T>(statement: impl Future<Output = QueryResult<T>> + Send) -> QueryResult<T> {
+    statement.await
+}
+
+/// `SELECT` the database's time, which SQLite knows to the millisecond.
+#[derive(Debug, Clone, Copy, QueryId)]
+struct Now;
+
+impl Query for Now {
+    type SqlType = TimeSql;
+}
+
+impl QueryFragment<Sqlite> for Now {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        out.push_sql("SELECT CAST(round(unixepoch('subsec') * 1000000) AS INTEGER)");
+        Ok(())
+    }
+}
+
+/// Says what a failed statement means. Diesel tells broken constraints apart, but not the codes that SQLite gives for
+/// everything else; their texts are fixed.
+fn classify(error: Error) -> StoreError {
+    let cause = |error| Arc::new(error);
+    match &error {
+        Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => StoreError::Conflict(cause(error)),
+        Error::DatabaseError(_, information) => {
+            let is = |texts: &[&str]| texts.iter().any(|text| information.message().starts_with(text));
+            if is(&BUSY) {
+                StoreError::Conflict(cause(error))
+            } else if is(&OUTAGES) {
+                StoreError::Unavailable(cause(error))
+            } else if is(&CORRUPTIONS) {
+                StoreError::Corrupt(cause(error))
+            } else {
+                StoreError::Unexpected(cause(error))
+            }
+        }
+        Error::DeserializationError(_) => StoreError::Corrupt(cause(error)),
+        Error::BrokenTransactionManager => StoreError::Unavailable(cause(error)),
+        _ => StoreError::Unexpected(cause(error)),
+    }
+}
+
+const BUSY: [&str; 2] = ["database is locked", "database table is locked"];
+const OUTAGES: [&str; 5] = [
+    "database or disk is full",
+    "disk I/O error",
+    "attempt to write a readonly database",
+    "unable to open database file",
+    "interrupted",
+];
+const CORRUPTIONS: [&str; 2] = ["database disk image is malformed", "file is not a database"];
+
+/// A file has no line that could be cut.
+fn is_connection_lost(_error: &Error) -> bool {
+    false
+}
+
+impl Store {
+    /// Runs the migrations that have not run yet, in one transaction that no other process can come between, and says
+    /// which they were.
+    pub(crate) async fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        let path = self.url().to_owned();
+        let run = move || {
+            let unavailable = |error: ConnectionError| StoreError::Unavailable(Arc::new(error));
+            let mut connection = <SqliteConnection as diesel::Connection>::establish(&path).map_err(unavailable)?;
+            connection.batch_execute(SETUP).map_err(classify)?;
+            connection
+                .immediate_transaction(|connection| migrations::run_pending(connection, MIGRATIONS).map_err(Failed))
+                .map_err(|Failed(error)| error)
+        };
+        self.spawn_blocking(run).await?
+    }
+}
+
+/// A [`StoreError`] that Diesel can make as well, when the transaction itself fails.
+struct Failed(StoreError);
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self(classify(error))
+    }
+}
+
+/// How many tables there are in which the migrations that have run are kept: one, or none before the first.
+const COUNT_MIGRATIONS_TABLES: &str =
+    "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '__diesel_schema_migrations'";

@@ -1,0 +1,388 @@
+//! How the domain's values are stored. One Rust face for both dialects; each wrapper knows its column type in each,
+//! how it is read back, and how it is written into the JSON of a bulk statement (see [`crate::bulk`]).
+//!
+//! | wrapper | MySQL | SQLite | in JSON |
+//! |---|---|---|---|
+//! | [`Id`], [`Bytes`] | `BINARY(n)` | `BLOB` | hexadecimal |
+//! | [`Amount`] | `DECIMAL(19,4)` | `INTEGER` of 1/10,000 | 1/10,000 |
+//! | [`At`] | `DATETIME(6)` in UTC | `INTEGER` of microseconds | microseconds since 1970 |
+//! | [`Day`] | `DATE` | `TEXT` | ISO 8601 |
+//! | [`Count`] | `BIGINT` | `INTEGER` | number |
+//! | [`Words`], [`Name`], [`Body`], [`Code`] | `VARCHAR`, `TEXT` | `TEXT` | string |
+//!
+//! What was read and makes no sense is an error here, never a wrong value.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use diesel::backend::Backend;
+use diesel::deserialize::{self, FromSql, FromSqlRow};
+use diesel::expression::AsExpression;
+use diesel::mysql::{Mysql, MysqlValue};
+use diesel::query_builder::QueryId;
+use diesel::serialize::{self, IsNull, Output, ToSql};
+use diesel::sql_types::{BigInt, Binary, Date, Datetime, SqlType, Text};
+use diesel::sqlite::Sqlite;
+use jangteo_domain::UserId;
+use jangteo_domain::money::Money;
+use jangteo_domain::text::Text as BoundedText;
+use jangteo_domain::time::{Date as CalendarDate, Timestamp};
+use rust_decimal::Decimal;
+use serde::{Serialize, Serializer};
+use time::{OffsetDateTime, PrimitiveDateTime};
+use uuid::Uuid;
+
+/// The column type of money.
+#[derive(Debug, Clone, Copy, Default, SqlType, QueryId)]
+#[diesel(mysql_type(name = "Numeric"), sqlite_type(name = "Long"))]
+pub struct MoneySql;
+
+/// The column type of points in time.
+#[derive(Debug, Clone, Copy, Default, SqlType, QueryId)]
+#[diesel(mysql_type(name = "DateTime"), sqlite_type(name = "Long"))]
+pub struct TimeSql;
+
+/// What a value looks like in a bulk statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Bytes { length: usize },
+    Varchar { length_max: usize },
+    LongText,
+    Integer,
+    Money,
+    Time,
+    Day,
+}
+
+/// A value that a bulk statement can carry.
+pub(crate) trait Cell {
+    const KIND: Kind;
+}
+
+impl<T: Cell> Cell for Option<T> {
+    const KIND: Kind = T::KIND;
+}
+
+/// A UUID, or what wraps one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Binary)]
+pub struct Id<T: std::fmt::Debug>(pub T);
+
+impl<T: std::fmt::Debug> Cell for Id<T> {
+    const KIND: Kind = Kind::Bytes { length: 16 };
+}
+
+impl<T: std::fmt::Debug + Copy + Into<Uuid>> Serialize for Id<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let uuid: Uuid = self.0.into();
+        serializer.serialize_str(uuid.as_simple().encode_lower(&mut Uuid::encode_buffer()))
+    }
+}
+
+impl<T: std::fmt::Debug + Copy + Into<Uuid>> ToSql<Binary, Mysql> for Id<T> {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Mysql>) -> serialize::Result {
+        let uuid: Uuid = self.0.into();
+        out.write_all(uuid.as_bytes())?;
+        Ok(IsNull::No)
+    }
+}
+
+impl<T: std::fmt::Debug + Copy + Into<Uuid>> ToSql<Binary, Sqlite> for Id<T> {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
+        let uuid: Uuid = self.0.into();
+        out.set_value(uuid.into_bytes().to_vec());
+        Ok(IsNull::No)
+    }
+}
+
+impl<T: std::fmt::Debug + From<Uuid>, DB: Backend> FromSql<Binary, DB> for Id<T>
+where
+    Vec<u8>: FromSql<Binary, DB>,
+{
+    fn from_sql(bytes: DB::RawValue<'_>) -> deserialize::Result<Self> {
+        Ok(Self(Uuid::from_slice(&Vec::from_sql(bytes)?)?.into()))
+    }
+}
+
+/// A hash or a key of a fixed length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromSqlRow)]
+pub struct Bytes<const LENGTH: usize>(pub [u8; LENGTH]);
+
+impl<const LENGTH: usize> Cell for Bytes<LENGTH> {
+    const KIND: Kind = Kind::Bytes { length: LENGTH };
+}
+
+impl<const LENGTH: usize> Serialize for Bytes<LENGTH> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut hexadecimal = String::with_capacity(2 * LENGTH);
+        for byte in self.0 {
+            write!(hexadecimal, "{byte:02x}").map_err(serde::ser::Error::custom)?;
+        }
+        serializer.serialize_str(&hexadecimal)
+    }
+}
+
+impl<const LENGTH: usize, DB: Backend> FromSql<Binary, DB> for Bytes<LENGTH>
+where
+    Vec<u8>: FromSql<Binary, DB>,
+{
+    fn from_sql(bytes: DB::RawValue<'_>) -> deserialize::Result<Self> {
+        let bytes = Vec::from_sql(bytes)?;
+        let length = bytes.len();
+        Ok(Self(bytes.try_into().map_err(|_| format!("{length} bytes instead of {LENGTH}"))?))
+    }
+}
+
+/// An amount of money.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
+#[diesel(sql_type = MoneySql)]
+pub struct Amount(pub Money);
+
+impl Cell for Amount {
+    const KIND: Kind = Kind::Money;
+}
+
+impl Serialize for Amount {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i64(self.0.ten_thousandths())
+    }
+}
+
+impl ToSql<MoneySql, Mysql> for Amount {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Mysql>) -> serialize::Result {
+        write!(out, "{}", self.0.to_decimal())?;
+        Ok(IsNull::No)
+    }
+}
+
+impl FromSql<MoneySql, Mysql> for Amount {
+    fn from_sql(value: MysqlValue<'_>) -> deserialize::Result<Self> {
+        let decimal = Decimal::from_str_exact(str::from_utf8(value.as_bytes())?)?;
+        Ok(Self(Money::from_decimal(decimal)?))
+    }
+}
+
+impl ToSql<MoneySql, Sqlite> for Amount {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
+        out.set_value(self.0.ten_thousandths());
+        Ok(IsNull::No)
+    }
+}
+
+impl FromSql<MoneySql, Sqlite> for Amount {
+    fn from_sql(value: <Sqlite as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
+        Ok(Self(<i64 as FromSql<BigInt, Sqlite>>::from_sql(value)?.try_into()?))
+    }
+}
+
+/// A point in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
+#[diesel(sql_type = TimeSql)]
+pub struct At(pub Timestamp);
+
+impl Cell for At {
+    const KIND: Kind = Kind::Time;
+}
+
+impl Serialize for At {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i64(self.0.unix_microseconds())
+    }
+}
+
+impl ToSql<TimeSql, Mysql> for At {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Mysql>) -> serialize::Result {
+        let time = self.0.to_offset_date_time();
+        ToSql::<Datetime, Mysql>::to_sql(&PrimitiveDateTime::new(time.date(), time.time()), &mut out.reborrow())
+    }
+}
+
+impl FromSql<TimeSql, Mysql> for At {
+    fn from_sql(value: MysqlValue<'_>) -> deserialize::Result<Self> {
+        let time: OffsetDateTime = <PrimitiveDateTime as FromSql<Datetime, Mysql>>::from_sql(value)?.assume_utc();
+        Ok(Self(Timestamp::from_offset_date_time(time).ok_or("a time outside the years 1970 to 9999")?))
+    }
+}
+
+impl ToSql<TimeSql, Sqlite> for At {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
+        out.set_value(self.0.unix_microseconds());
+        Ok(IsNull::No)
+    }
+}
+
+impl FromSql<TimeSql, Sqlite> for At {
+    fn from_sql(value: <Sqlite as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
+        Ok(Self(<i64 as FromSql<BigInt, Sqlite>>::from_sql(value)?.try_into()?))
+    }
+}
+
+/// A day of the calendar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromSqlRow)]
+pub struct Day(pub CalendarDate);
+
+impl Cell for Day {
+    const KIND: Kind = Kind::Day;
+}
+
+impl Serialize for Day {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (year, month, day) = self.0.to_calendar_date();
+        serializer.collect_str(&format_args!("{year:04}-{:02}-{day:02}", u8::from(month)))
+    }
+}
+
+impl<DB: Backend> FromSql<Date, DB> for Day
+where
+    CalendarDate: FromSql<Date, DB>,
+{
+    fn from_sql(value: DB::RawValue<'_>) -> deserialize::Result<Self> {
+        CalendarDate::from_sql(value).map(Self)
+    }
+}
+
+/// A number of things, in whatever integer type the domain counts them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromSqlRow, Serialize)]
+#[serde(transparent)]
+pub struct Count<T>(pub T);
+
+impl<T> Cell for Count<T> {
+    const KIND: Kind = Kind::Integer;
+}
+
+impl<T: TryFrom<i64>, DB: Backend> FromSql<BigInt, DB> for Count<T>
+where
+    i64: FromSql<BigInt, DB>,
+{
+    fn from_sql(value: DB::RawValue<'_>) -> deserialize::Result<Self> {
+        let number = i64::from_sql(value)?;
+        T::try_from(number).map(Self).map_err(|_| format!("{number} is out of range").into())
+    }
+}
+
+/// Text that the domain has checked, and checks again when it is read.
+#[derive(Debug, Clone, PartialEq, Eq, FromSqlRow, Serialize)]
+#[serde(transparent)]
+pub struct Words<T>(pub T);
+
+impl Cell for Words<UserId> {
+    const KIND: Kind = Kind::Varchar { length_max: UserId::LENGTH_MAX };
+}
+
+impl<const MIN: usize, const MAX: usize> Cell for Words<BoundedText<MIN, MAX>> {
+    const KIND: Kind = varchar(MAX);
+}
+
+impl<T, DB: Backend> FromSql<Text, DB> for Words<T>
+where
+    T: TryFrom<String, Error: std::error::Error + Send + Sync + 'static>,
+    String: FromSql<Text, DB>,
+{
+    fn from_sql(value: DB::RawValue<'_>) -> deserialize::Result<Self> {
+        Ok(Self(T::try_from(String::from_sql(value)?)?))
+    }
+}
+
+/// Text as it was copied from somewhere that bounds it.
+#[derive(Debug, Clone, PartialEq, Eq, FromSqlRow, Serialize)]
+#[serde(transparent)]
+pub struct Name<const MAX: usize>(pub String);
+
+impl<const MAX: usize> Cell for Name<MAX> {
+    const KIND: Kind = varchar(MAX);
+}
+
+impl<const MAX: usize, DB: Backend> FromSql<Text, DB> for Name<MAX>
+where
+    String: FromSql<Text, DB>,
+{
+    fn from_sql(value: DB::RawValue<'_>) -> deserialize::Result<Self> {
+        String::from_sql(value).map(Self)
+    }
+}
+
+/// Text of any length.
+#[derive(Debug, Clone, PartialEq, Eq, FromSqlRow, Serialize)]
+#[serde(transparent)]
+pub struct Body(pub String);
+
+impl Cell for Body {
+    const KIND: Kind = Kind::LongText;
+}
+
+impl<DB: Backend> FromSql<Text, DB> for Body
+where
+    String: FromSql<Text, DB>,
+{
+    fn from_sql(value: DB::RawValue<'_>) -> deserialize::Result<Self> {
+        String::from_sql(value).map(Self)
+    }
+}
+
+/// One of a few words, each of which stands for a variant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromSqlRow)]
+pub struct Code<T>(pub T);
+
+/// A type whose variants are stored as words.
+pub(crate) trait Coded: Sized {
+    /// The word that stands for it.
+    fn code(&self) -> &'static str;
+    /// The variant that the word stands for.
+    fn from_code(code: &str) -> Option<Self>;
+}
+
+/// Says which word stands for which variant; the compiler sees that none is missing.
+macro_rules! codes {
+    ($($type:ident { $($variant:ident = $code:literal,)* })*) => {$(
+        impl $crate::types::Coded for $type {
+            fn code(&self) -> &'static str {
+                match self {
+                    $(Self::$variant => $code,)*
+                }
+            }
+
+            fn from_code(code: &str) -> Option<Self> {
+                match code {
+                    $($code => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+        }
+    )*};
+}
+pub(crate) use codes;
+
+impl<T> Cell for Code<T> {
+    const KIND: Kind = Kind::Varchar { length_max: 20 };
+}
+
+impl<T: Coded> Serialize for Code<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.code())
+    }
+}
+
+impl<T: Coded, DB: Backend> FromSql<Text, DB> for Code<T>
+where
+    String: FromSql<Text, DB>,
+{
+    fn from_sql(value: DB::RawValue<'_>) -> deserialize::Result<Self> {
+        let code = String::from_sql(value)?;
+        T::from_code(&code).map(Self).ok_or_else(|| format!("no variant is called {code:?}").into())
+    }
+}
+
+/// Short text is compared by indexes and kept in memory tables; both need its length.
+const fn varchar(length_max: usize) -> Kind {
+    if length_max <= 255 { Kind::Varchar { length_max } } else { Kind::LongText }
+}
+
+/// The sequence number below which a descending page begins; numbers that no row has are as good as the end.
+pub(crate) fn before(after: Option<u64>) -> i64 {
+    after.and_then(|sequence| i64::try_from(sequence).ok()).unwrap_or(i64::MAX)
+}
+
+/// The id below which a descending page begins.
+pub(crate) fn before_id<T: std::fmt::Debug + From<Uuid>>(after: Option<T>) -> Id<T> {
+    Id(after.unwrap_or_else(|| Uuid::max().into()))
+}

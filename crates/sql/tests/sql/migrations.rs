@@ -1,0 +1,76 @@
+//! Migrations: once each, whoever runs them and whatever happens on the way.
+
+use futures_util::future::join_all;
+use jangteo_domain::StoreError;
+use jangteo_sql::{Database, DatabaseSettings, Dialect};
+
+use crate::server::{Schema, TestDatabase};
+
+/// Opens the same database once more, as another server would.
+async fn another(settings: &DatabaseSettings) -> Database {
+    Database::open(settings.clone()).await.expect("valid settings")
+}
+
+async fn migrate_at_once(settings: DatabaseSettings) -> Result<(), StoreError> {
+    let servers = join_all((0..4).map(|_| another(&settings))).await;
+    assert!(servers[0].migrations_pending().await?);
+    let tasks = servers.iter().cloned().map(|server| tokio::spawn(async move { server.migrate().await }));
+    let mut applied = Vec::new();
+    for names in join_all(tasks).await {
+        applied.extend(names.expect("no panic")?);
+    }
+    assert_eq!(applied, ["2026-11-21-000000_shop"], "each migration is run by one of them");
+    assert!(!servers[0].migrations_pending().await?);
+    assert!(servers[0].migrate().await?.is_empty());
+    Ok(())
+}
+
+fn settings(url: String) -> DatabaseSettings {
+    DatabaseSettings { url, read_url: None, pool_max: 2, write_connections: 1 }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_migrate_mysql_at_once_do_not_collide() -> Result<(), StoreError> {
+    let schema = Schema::create().await;
+    migrate_at_once(settings(schema.url())).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_migrate_sqlite_at_once_do_not_collide() -> Result<(), StoreError> {
+    let directory = tempfile::tempdir().expect("a directory");
+    migrate_at_once(settings(format!("sqlite:{}", directory.path().join("jangteo.db").display()))).await
+}
+
+/// A server died after some of the tables were made and before the migration was noted down.
+async fn migrate_again(database: TestDatabase) -> Result<(), StoreError> {
+    database.execute("DELETE FROM __diesel_schema_migrations").await;
+    database.execute("DROP TABLE commit_markers").await;
+    database.execute("DROP TABLE daily_sales").await;
+    assert!(database.database.migrations_pending().await?);
+    assert_eq!(database.database.migrate().await?.len(), 1);
+    assert!(!database.database.migrations_pending().await?);
+    assert_eq!(database.number("SELECT COUNT(*) FROM daily_sales").await, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_of_mysql_that_was_cut_off_is_run_again() -> Result<(), StoreError> {
+    migrate_again(TestDatabase::mysql().await).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_of_sqlite_that_was_cut_off_is_run_again() -> Result<(), StoreError> {
+    migrate_again(TestDatabase::sqlite().await).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_mysql_table_says_its_own_charset_and_names_its_constraints() {
+    let database = TestDatabase::of(Dialect::Mysql).await;
+    let foreign = "SELECT COUNT(*) FROM information_schema.columns WHERE table_schema = DATABASE() \
+                   AND table_name <> '__diesel_schema_migrations' AND collation_name <> 'utf8mb4_bin'";
+    assert_eq!(database.number(foreign).await, 0);
+    let unnamed = "SELECT COUNT(*) FROM information_schema.table_constraints WHERE table_schema = DATABASE() \
+                   AND table_name <> '__diesel_schema_migrations' AND constraint_name <> 'PRIMARY' \
+                   AND constraint_name NOT LIKE 'uq\\_%' AND constraint_name NOT LIKE 'ck\\_%'";
+    assert_eq!(database.number(unnamed).await, 0);
+}

@@ -1,0 +1,105 @@
+//! Readers who hang up.
+
+use std::time::Duration;
+
+use jangteo_domain::StoreError;
+use jangteo_domain::id::ProductId;
+use jangteo_domain::stock::Stock;
+use jangteo_domain::testing::SequentialIds;
+use jangteo_domain::testing::fixtures::{product_details, user};
+use jangteo_domain::{page::Page, product::Product, testing::fixtures::NOON};
+use jangteo_sql::Dialect;
+
+use crate::server::TestDatabase;
+
+/// Readers, and how many of them hang up: nearly all, at moments from before the first byte to after the answer.
+const READS: u64 = 4_000;
+
+/// Reads one of many rows that tell of themselves; an answer that belongs to another question would show.
+async fn reads_hung_up_at_random_answer_nobody_else(dialect: Dialect) -> Result<(), StoreError> {
+    let database = TestDatabase::of(dialect).await;
+    let ids: Vec<ProductId> = (1..=50).map(|number| SequentialIds::id(number).into()).collect();
+    let product =
+        |(n, id): (usize, &ProductId)| Product::create(*id, product_details(&format!("lamp {n}"), 1_000), NOON);
+    let products: Vec<Product> = ids.iter().enumerate().map(product).collect();
+    let stocks: Vec<Stock> = (0..).zip(&ids).map(|(n, id)| Stock { available: n, ..Stock::empty(*id) }).collect();
+    let mut unit = database.database.unit_of_work_factory().begin().await?;
+    unit.products().insert_many(&products).await?;
+    unit.stocks().insert_many(&stocks).await?;
+    unit.commit().await?;
+
+    let queries = database.database.queries();
+    let (mut answered, mut hung_up) = (0, 0);
+    for read in 0..READS {
+        // A multiplicative hash spreads the moments evenly and is the same in each run.
+        let spread = read.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+        let (index, patience) = ((spread % 50) as usize, Duration::from_micros(spread % 4_000));
+        let answer = async {
+            match read % 3 {
+                0 => Ok(queries.products.find(ids[index]).await?.map(|listing| listing.available)),
+                1 => Ok(queries.products.find_many(&ids[index..=index]).await?.pop().map(|listing| listing.available)),
+                _ => {
+                    let page = Page { after: None, limit: 20 };
+                    let orders = queries.orders.of_user(&user("nobody"), None, &page).await?;
+                    assert!(orders.value.is_empty());
+                    Ok::<_, StoreError>(Some(index as u32))
+                }
+            }
+        };
+        match tokio::time::timeout(patience, answer).await {
+            Ok(available) => {
+                assert_eq!(available?, Some(index as u32), "read {read} got the answer to another question");
+                answered += 1;
+            }
+            Err(_) => hung_up += 1,
+        }
+    }
+    assert!(answered > READS / 20 && hung_up > READS / 20, "{answered} answered, {hung_up} hung up");
+    for (index, id) in ids.iter().enumerate() {
+        assert_eq!(queries.products.find(*id).await?.map(|listing| listing.available), Some(index as u32));
+    }
+    assert_no_transaction_is_open(&database).await;
+    Ok(())
+}
+
+/// Reads that were left behind end by themselves; then nothing is open.
+async fn assert_no_transaction_is_open(database: &TestDatabase) {
+    if database.database.dialect() == Dialect::Sqlite {
+        return;
+    }
+    let open = "SELECT COUNT(*) FROM information_schema.innodb_trx JOIN information_schema.processlist \
+                ON processlist.id = innodb_trx.trx_mysql_thread_id WHERE processlist.db = DATABASE()";
+    let ended = async {
+        while database.number(open).await > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), ended).await.expect("no transaction stays open");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_of_mysql_hung_up_at_random_answer_nobody_else() -> Result<(), StoreError> {
+    reads_hung_up_at_random_answer_nobody_else(Dialect::Mysql).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_of_sqlite_hung_up_at_random_answer_nobody_else() -> Result<(), StoreError> {
+    reads_hung_up_at_random_answer_nobody_else(Dialect::Sqlite).await
+}
+
+#[test]
+fn callers_on_a_runtime_of_one_thread_may_hang_up_too() {
+    // As an actix worker is: dropping a database call itself would panic there.
+    let main = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let database = main.block_on(TestDatabase::sqlite());
+    let queries = database.database.queries();
+    let worker = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    worker.block_on(async {
+        for patience in 0..200 {
+            let read = queries.orders.due(10);
+            let _hung_up = tokio::time::timeout(Duration::from_micros(patience * 20), read).await;
+        }
+        queries.orders.due(10).await.expect("a read that is waited for");
+    });
+    main.block_on(async move { drop(database) });
+}

@@ -1,0 +1,198 @@
+//! Databases of their own for tests: a file that is deleted, or a schema on a real server that is dropped, also when
+//! the test fails.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
+
+use jangteo_sql::{Database, DatabaseSettings, Dialect};
+use mysql_async::prelude::Queryable as _;
+use mysql_async::{Conn, Opts, Row};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A database with the tables of the shop, empty.
+pub struct TestDatabase {
+    /// The database under test.
+    pub database: Database,
+    /// What it was opened with.
+    pub settings: DatabaseSettings,
+    place: Place,
+}
+
+enum Place {
+    Directory(TempDir),
+    Schema(Schema),
+}
+
+impl TestDatabase {
+    /// A file in a directory of its own.
+    pub async fn sqlite() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let url = format!("sqlite:{}", file_in(&directory));
+        Self::migrated(url, Place::Directory(directory)).await
+    }
+
+    /// A schema of its own on the server of `TEST_MYSQL_URL`.
+    pub async fn mysql() -> Self {
+        let schema = Schema::create().await;
+        Self::migrated(schema.url(), Place::Schema(schema)).await
+    }
+
+    /// One of that kind.
+    pub async fn of(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::Mysql => Self::mysql().await,
+            Dialect::Sqlite => Self::sqlite().await,
+        }
+    }
+
+    async fn migrated(url: String, place: Place) -> Self {
+        let settings = DatabaseSettings { url, read_url: None, pool_max: 4, write_connections: 6 };
+        let database = Database::open(settings.clone()).await.expect("valid settings");
+        database.migrate().await.expect("migrations that run");
+        Self { database, settings, place }
+    }
+
+    /// Rows of a query whose one column is a JSON object.
+    pub async fn objects(&self, query: &str) -> Vec<Value> {
+        let rows = match &self.place {
+            Place::Directory(directory) => sqlite_texts(&file_in(directory), query),
+            Place::Schema(schema) => schema.connect().await.query(query).await.expect("a query"),
+        };
+        rows.iter().map(|row: &String| serde_json::from_str(row).expect("a JSON object")).collect()
+    }
+
+    /// The number that a query answers.
+    pub async fn number(&self, query: &str) -> i64 {
+        let object = format!("SELECT CAST(JSON_OBJECT('n', ({query})) AS CHAR)");
+        self.objects(&object).await[0]["n"].as_i64().expect("a number")
+    }
+
+    /// Runs statements outside of the database under test.
+    pub async fn execute(&self, statements: &str) {
+        match &self.place {
+            Place::Directory(directory) => sqlite_execute(&file_in(directory), statements),
+            Place::Schema(schema) => schema.connect().await.query_drop(statements).await.expect("statements"),
+        }
+    }
+
+    /// Kills every connection to the schema; `false` where there is none to kill.
+    pub async fn kill_connections(&self) -> bool {
+        match &self.place {
+            Place::Directory(_) => false,
+            Place::Schema(schema) => {
+                schema.kill_connections().await;
+                true
+            }
+        }
+    }
+
+    /// An amount column as a number of 1/10,000.
+    pub fn money(&self, column: &str) -> String {
+        match self.database.dialect() {
+            Dialect::Mysql => format!("CAST({column} * 10000 AS SIGNED)"),
+            Dialect::Sqlite => column.to_owned(),
+        }
+    }
+
+    /// A time column as a number of microseconds.
+    pub fn time(&self, column: &str) -> String {
+        match self.database.dialect() {
+            Dialect::Mysql => format!("TIMESTAMPDIFF(MICROSECOND, '1970-01-01', {column})"),
+            Dialect::Sqlite => column.to_owned(),
+        }
+    }
+}
+
+fn file_in(directory: &TempDir) -> String {
+    directory.path().join("jangteo.db").display().to_string()
+}
+
+fn sqlite_connection(path: &str) -> diesel::SqliteConnection {
+    use diesel::connection::SimpleConnection as _;
+    let mut connection = <diesel::SqliteConnection as diesel::Connection>::establish(path).expect("a file");
+    connection.batch_execute("PRAGMA busy_timeout = 5000").expect("a pragma");
+    connection
+}
+
+fn sqlite_texts(path: &str, query: &str) -> Vec<String> {
+    use diesel::RunQueryDsl as _;
+    let rows = diesel::dsl::sql::<diesel::sql_types::Text>(query);
+    rows.load(&mut sqlite_connection(path)).expect("a query")
+}
+
+fn sqlite_execute(path: &str, statements: &str) {
+    use diesel::connection::SimpleConnection as _;
+    sqlite_connection(path).batch_execute(statements).expect("statements");
+}
+
+/// A schema on a real server.
+pub struct Schema {
+    server: String,
+    name: String,
+}
+
+impl Schema {
+    /// Makes one of a name that nobody else has.
+    pub async fn create() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let server = std::env::var("TEST_MYSQL_URL").expect(
+            "TEST_MYSQL_URL names the MySQL server to test on, as mysql://user:password@127.0.0.1:port with the right \
+             to create databases called jangteo_test_…; `make test` starts one and sets it",
+        );
+        let now = SystemTime::UNIX_EPOCH.elapsed().expect("a clock after 1970").as_micros();
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("jangteo_test_{:x}_{now:x}_{number}", std::process::id());
+        let schema = Self { server: server.trim_end_matches('/').to_owned(), name };
+        // A server's default character set is anything; the migrations must not depend on it.
+        let create = format!("CREATE DATABASE {} CHARACTER SET latin1", schema.name);
+        connect(&schema.server).await.query_drop(create).await.expect("the right to create databases");
+        schema
+    }
+
+    /// The URL of the schema.
+    pub fn url(&self) -> String {
+        format!("{}/{}", self.server, self.name)
+    }
+
+    /// A connection of the test's own.
+    pub async fn connect(&self) -> Conn {
+        connect(&self.url()).await
+    }
+
+    /// Kills every connection to the schema.
+    pub async fn kill_connections(&self) {
+        let mut connection = connect(&self.server).await;
+        let find = format!("SELECT id FROM information_schema.processlist WHERE db = '{}'", self.name);
+        let ids: Vec<u64> = connection.query(find).await.expect("the process list");
+        for id in ids {
+            // It may have ended by itself meanwhile.
+            let _ended: Result<Vec<Row>, _> = connection.query(format!("KILL {id}")).await;
+        }
+    }
+}
+
+impl Drop for Schema {
+    fn drop(&mut self) {
+        let (server, name) = (self.server.clone(), self.name.clone());
+        let drop = async move {
+            let schema = std::mem::ManuallyDrop::new(Self { server, name });
+            schema.kill_connections().await;
+            let drop = format!("DROP DATABASE IF EXISTS {}", schema.name);
+            connect(&schema.server).await.query_drop(drop).await.expect("a database to drop");
+        };
+        // A runtime of its own, as the test's may be gone; a thread of its own, as none may block in it.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let bounded = async { tokio::time::timeout(Duration::from_secs(20), drop).await };
+        let dropped = std::thread::spawn(move || runtime.block_on(bounded));
+        if !matches!(dropped.join(), Ok(Ok(()))) && !std::thread::panicking() {
+            panic!("the database of the test could not be dropped");
+        }
+    }
+}
+
+async fn connect(url: &str) -> Conn {
+    let options = Opts::from_url(url).expect("TEST_MYSQL_URL is a URL");
+    let options = mysql_async::OptsBuilder::from_opts(options).prefer_socket(false);
+    Conn::new(options).await.expect("the server of TEST_MYSQL_URL answers")
+}

@@ -1,0 +1,107 @@
+//! What can be said of settings before anything is connected to.
+
+use std::time::{Duration, Instant};
+
+use jangteo_domain::StoreError;
+use jangteo_sql::{Database, DatabaseSettings, Dialect, OpenError};
+
+use crate::server::{Schema, TestDatabase};
+
+fn settings(url: &str) -> DatabaseSettings {
+    DatabaseSettings { url: url.to_owned(), read_url: None, pool_max: 2, write_connections: 2 }
+}
+
+async fn refused(settings: DatabaseSettings) -> OpenError {
+    Database::open(settings).await.map(|_| ()).expect_err("settings that are wrong")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn urls_that_are_none_are_refused_in_one_line_without_their_password() {
+    assert_eq!(refused(settings("postgres://u:hush@h/d")).await, OpenError::UnknownScheme);
+    assert_eq!(refused(settings("")).await, OpenError::UnknownScheme);
+    for url in ["mysql://u:hush@h:port/d", "mysql://u:hush@h/", "mysql://u:hush@h", "mysql://u:hush@h/d?what=hush"] {
+        let error = refused(settings(url)).await;
+        assert!(matches!(error, OpenError::InvalidUrl { .. }), "{url}: {error}");
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains("hush") && !shown.contains('\n'), "{shown}");
+    }
+    for url in ["sqlite:", "sqlite::memory:", "sqlite:file:x?mode=memory"] {
+        assert!(matches!(refused(settings(url)).await, OpenError::InvalidUrl { .. }), "{url}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_that_contradict_themselves_are_refused() {
+    let none = DatabaseSettings { pool_max: 0, ..settings("sqlite:x") };
+    assert_eq!(refused(none).await, OpenError::NoConnections { name: "pool_max" });
+    let none = DatabaseSettings { write_connections: 0, ..settings("sqlite:x") };
+    assert_eq!(refused(none).await, OpenError::NoConnections { name: "write_connections" });
+    let mixed = DatabaseSettings { read_url: Some("sqlite:x".to_owned()), ..settings("mysql://h/d") };
+    assert_eq!(refused(mixed).await, OpenError::MixedDialects);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn opening_connects_to_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("jangteo.db");
+    let sqlite = Database::open(settings(&format!("sqlite:{}", path.display()))).await.expect("valid settings");
+    assert!(!path.exists());
+    assert_eq!(sqlite.dialect(), Dialect::Sqlite);
+    // Port 9 of this machine is nobody's.
+    let mysql = Database::open(settings("mysql://u:p@127.0.0.1:9/d")).await.expect("valid settings");
+    assert_eq!(mysql.dialect(), Dialect::Mysql);
+    assert_eq!(mysql.pool_figures().read_connections, 0);
+}
+
+/// Everything that waits for a connection fails as unavailable, and within 3 s.
+async fn unavailable(url: &str) -> String {
+    let database = Database::open(settings(url)).await.expect("valid settings");
+    let begun = Instant::now();
+    let read = database.ping().await.expect_err("nobody to answer");
+    assert!(begun.elapsed() < Duration::from_secs(3), "a read waited {:?}", begun.elapsed());
+    let begun = Instant::now();
+    let write = database.unit_of_work_factory().begin().await.map(|_| ()).expect_err("nobody to answer");
+    assert!(begun.elapsed() < Duration::from_secs(3), "a write waited {:?}", begun.elapsed());
+    for error in [&read, &write] {
+        assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    }
+    assert!(matches!(database.migrate().await, Err(StoreError::Unavailable(_))));
+    std::error::Error::source(&read).expect("a cause").to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_refuses_is_unavailable_within_3_s() {
+    let cause = unavailable("mysql://u:p@127.0.0.1:9/d").await;
+    assert!(cause.contains("refused"), "{cause}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_is_unavailable_within_3_s_and_said() {
+    let schema = Schema::create().await;
+    let url = schema.url();
+    let (before, host) = url.split_once('@').expect("a login");
+    let user = before.rsplit_once(':').expect("a password").0;
+    let cause = unavailable(&format!("{user}:wrong@{host}")).await;
+    assert!(cause.contains("Access denied") && !cause.contains("wrong"), "{cause}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_says_nothing_is_unavailable_within_3_s() {
+    // It takes connections into its queue and never greets.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = silent.local_addr().expect("an address").port();
+    unavailable(&format!("mysql://u:p@127.0.0.1:{port}/d")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn figures_count_connections() -> Result<(), StoreError> {
+    let TestDatabase { database, .. } = &TestDatabase::sqlite().await;
+    let unit = database.unit_of_work_factory().begin().await?;
+    let figures = database.pool_figures();
+    assert_eq!((figures.write_connections, figures.write_idle), (1, 0));
+    unit.commit().await?;
+    assert_eq!(database.pool_figures().write_idle, 1);
+    database.ping().await?;
+    assert!(database.pool_figures().read_connections >= 1);
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! The number of statements does not depend on the number of commands.
+//!
+//! Statements are noted down by an instrumentation that every connection of this process gets from then on; as every
+//! test has a runtime of its own, the runtime tells whose they are.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
+use jangteo_domain::command::{CouponChoice, PayOrder};
+use jangteo_domain::id::{OrderId, ProductId};
+use jangteo_domain::idempotency::{Fingerprint, IdempotencyClaim, RequestKey};
+use jangteo_domain::testing::TestShop;
+use jangteo_domain::testing::fixtures::{campaign_details, customer, fixed};
+use jangteo_domain::{Answer, Command, Request, StoreError, UserId};
+use jangteo_sql::Dialect;
+use tokio::runtime;
+
+use crate::server::TestDatabase;
+
+static TEXTS: Mutex<Option<HashMap<runtime::Id, Vec<String>>>> = Mutex::new(None);
+static KEYS: AtomicUsize = AtomicUsize::new(0);
+
+/// Notes every statement down.
+struct Notes;
+
+impl Instrumentation for Notes {
+    fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
+        if let InstrumentationEvent::StartQuery { query, .. } = event {
+            texts_of_this_runtime(|texts| texts.push(query.to_string()));
+        }
+    }
+}
+
+fn texts_of_this_runtime<T>(use_them: impl FnOnce(&mut Vec<String>) -> T) -> T {
+    let mut texts = TEXTS.lock().unwrap_or_else(PoisonError::into_inner);
+    use_them(texts.get_or_insert_default().entry(runtime::Handle::current().id()).or_default())
+}
+
+/// Runs the commands as one batch, none of which may be refused, and answers the statements that it took.
+async fn statements(shop: &TestShop, commands: Vec<Command>) -> Vec<String> {
+    let claim = || {
+        let number = KEYS.fetch_add(1, Ordering::Relaxed) as u128;
+        IdempotencyClaim { key: RequestKey(number.to_be_bytes()), fingerprint: Fingerprint([0; 16]) }
+    };
+    let request = |command| Request { command, idempotency: Some(claim()) };
+    let requests: Vec<Request> = commands.into_iter().map(request).collect();
+    texts_of_this_runtime(Vec::clear);
+    for answer in shop.executor.execute(&requests).await {
+        assert!(matches!(answer, Ok(Answer::Decided(Ok(_)))), "{answer:?}");
+    }
+    texts_of_this_runtime(std::mem::take)
+}
+
+struct Shop {
+    shop: TestShop,
+    lamps: Vec<ProductId>,
+    users: Vec<UserId>,
+}
+
+impl Shop {
+    async fn open(database: &TestDatabase) -> Result<Self, StoreError> {
+        let shop = TestShop::new(database.database.unit_of_work_factory());
+        let mut lamps = Vec::new();
+        for _ in 0..5 {
+            lamps.push(shop.lamp(1_000, 1_000_000).await?);
+        }
+        let campaign = shop.campaign(campaign_details(fixed(100), 1_000)).await?;
+        let mut users = Vec::new();
+        for number in 0..100 {
+            let user = shop.user(&format!("user-{number:03}"), 1_000_000).await?;
+            shop.coupon(campaign, &user).await?;
+            users.push(user);
+        }
+        Ok(Self { shop, lamps, users })
+    }
+
+    /// Places so many orders and pays them; answers the statements of both.
+    async fn trade(&self, orders: usize, coupon: CouponChoice) -> (Vec<String>, Vec<String>) {
+        let lines = [(self.lamps[0], 1), (self.lamps[1], 2)];
+        let placed: Vec<_> = self.users.iter().take(orders).map(|user| self.shop.place(user, &lines)).collect();
+        let ids: Vec<(OrderId, UserId)> =
+            placed.iter().map(|command| (command.order_id, command.user_id.clone())).collect();
+        let placing = statements(&self.shop, placed.into_iter().map(Command::PlaceOrder).collect()).await;
+        let pay = |(order_id, user): (OrderId, UserId)| {
+            Command::PayOrder(PayOrder { order_id, actor: customer(&user), coupon })
+        };
+        let paying = statements(&self.shop, ids.into_iter().map(pay).collect()).await;
+        (placing, paying)
+    }
+}
+
+async fn batches_of_every_size_take_the_same_statements(dialect: Dialect) -> Result<(), StoreError> {
+    set_default_instrumentation(|| Some(Box::new(Notes))).expect("an instrumentation");
+    let database = TestDatabase::of(dialect).await;
+    let shop = Shop::open(&database).await?;
+    let (place_1, pay_1) = shop.trade(1, CouponChoice::None).await;
+    let (place_10, pay_10) = shop.trade(10, CouponChoice::None).await;
+    let (place_100, pay_100) = shop.trade(100, CouponChoice::None).await;
+    assert_eq!((place_1.len(), place_10.len()), (place_100.len(), place_100.len()), "{place_1:#?}");
+    assert_eq!((pay_1.len(), pay_10.len()), (pay_100.len(), pay_100.len()), "{pay_1:#?}");
+    // BEGIN, answered requests, products, stocks, accounts, the clock; orders, their lines, stocks, movements,
+    // accounts, answers, the marker, COMMIT.
+    assert_eq!(place_100.len(), 14, "{place_100:#?}");
+    // BEGIN, answered requests, orders, their lines, accounts, the clock; orders, accounts, entries, payments, daily
+    // sales, events, answers, the marker, COMMIT.
+    assert_eq!(pay_100.len(), 15, "{pay_100:#?}");
+    // With a coupon besides: the candidates, their locks, their states, and the shares of the orders' lines.
+    let (_, with_coupons) = shop.trade(100, CouponChoice::Best).await;
+    assert_eq!(with_coupons.len(), 19, "{with_coupons:#?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_takes_as_many_statements_of_sqlite_as_a_command() -> Result<(), StoreError> {
+    batches_of_every_size_take_the_same_statements(Dialect::Sqlite).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_takes_as_many_statements_of_mysql_as_a_command() -> Result<(), StoreError> {
+    batches_of_every_size_take_the_same_statements(Dialect::Mysql).await
+}

@@ -1,0 +1,296 @@
+-- The tables of the shop.
+--
+-- MySQL ends a transaction at every CREATE TABLE. Each statement therefore stands on its own and may be run again, so
+-- that a server which dies half-way leaves nothing that the next one stumbles over.
+--
+-- No table has foreign keys: a child's insert takes a shared lock on its parent row, which every lane that sells the
+-- same product or serves the same user would then wait for. Rows are only ever added under their parent's own lock,
+-- nothing is deleted, and `jangteo verify` recounts every reference.
+--
+-- The CHECKs say again what the domain says, so that a bug stops at the door. `daily_sales` has none: a CHECK looks at
+-- the row as it is inserted, which for a refund is negative, before the upsert adds it to what is there.
+
+-- One row a user, locked by everything that moves points.
+CREATE TABLE IF NOT EXISTS point_accounts (
+  user_id VARCHAR(64) NOT NULL,
+  balance DECIMAL(19,4) NOT NULL,
+  entries BIGINT NOT NULL COMMENT 'sequence of the last ledger entry',
+  hash BINARY(32) NOT NULL COMMENT 'hash of the last ledger entry',
+  open_orders BIGINT NOT NULL COMMENT 'orders that wait to be paid',
+  updated_at DATETIME(6) NULL COMMENT 'when the last entry was written',
+  CONSTRAINT pk_point_accounts PRIMARY KEY (user_id),
+  CONSTRAINT ck_point_accounts_balance CHECK (balance >= 0),
+  CONSTRAINT ck_point_accounts_entries CHECK (entries >= 0),
+  CONSTRAINT ck_point_accounts_open_orders CHECK (open_orders BETWEEN 0 AND 4294967295)
+) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
+
+-- The ledger: only ever added to.
+CREATE TABLE IF NOT EXISTS point_entries (
+  id BINARY(16) NOT NULL,
+  user_id VARCHAR(64) NOT NULL,
+  sequence BIGINT NOT NULL COMMENT 'place in the user''s ledger: 1, 2, 3 without gaps',
+  kind VARCHAR(20) NOT NULL,
+  amount DECIMAL(19,4) NOT NULL COMMENT 'signed',
+  balance_after DECIMAL(19,4) NOT NULL,
+  order_id BINARY(16) NULL,
+  created_at DATETIME(6) NOT NULL,
+  hash BINARY(32) NOT NULL COMMENT 'SHA-256 over this entry and the hash of the one before',
+  CONSTRAINT pk_point_entries PRIMARY KEY (id),
+  CONSTRAINT uq_point_entries_user_sequence UNIQUE (user_id, sequence),
+  CONSTRAINT ck_point_entries_kind CHECK (kind IN ('charge', 'payment', 'refund', 'adjustment')),
+  CONSTRAINT ck_point_entries_balance_after CHECK (balance_after >= 0),
+  CONSTRAINT ck_point_entries_sequence CHECK (sequence >= 1)
+) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
+
+CREATE TABLE IF NOT EXISTS products (
+  id BINARY(16) NOT NULL,
+  name VARCHAR(200) NOT NULL,
+  description TEXT NOT NULL,
+  category VARCHAR(64) NOT NULL,
+  options TEXT NOT NULL COMMENT 'JSON object: value by name; part of the row, so that its lock covers them',
+  item_group_id VARCHAR(64) NULL,
+  price DECIMAL(19,4) NOT NULL,
+  status VARCHAR(20) NOT NULL,
+  created_at DATETIME(6) NOT NULL,
+  updated_at DATETIME(6) NOT NULL,
+  CONSTRAINT pk_products PRIMARY KEY (id),
+  CONSTRAINT ck_products_price CHECK (price BETWEEN 0 AND 1000000000),
+  CONSTRAINT ck_products_status CHECK (status IN ('on_sale', 'hidden', 'discontinued')),
+  INDEX ix_products_status_price (status, price, id),
+  INDEX ix_products_status_name (status, name, id),
+  INDEX ix_products_category (category, id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
+
+-- Which products have which option: what lists are filtered by. Follows products.options.
+CREATE TABLE IF NOT EXISTS product_options (
+  product_id BINARY(16) NOT NULL,
+  name VARCHAR(32) NOT NULL,
+  value VARCHAR(64) NOT NULL,
+  CONSTRAINT pk_product_options PRIMARY KEY (product_id, name),
+  INDEX ix_product_options_value (name, value, product_id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
+
+-- What a product is found by: its name and description in lower case, made by the adapter, as neither database folds
+-- the case of every script in the same way. Apart, so that an order does not read it.
+CREATE TABLE IF NOT EXISTS product_search_texts (
+  product_id BINARY(16) NOT NULL,
+  search_text MEDIUMTEXT NOT NULL,
+  CONSTRAINT pk_product_search_texts PRIMARY KEY (product_id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
+
+CREATE TABLE IF NOT EXISTS stocks (
+  product_id BINARY(16) NOT NULL,
+  available BIGINT NOT NULL COMMENT 'pieces that nobody holds',
+  movements BIGINT NOT NULL COMMENT 'sequence of the last movement',
+  CONSTRAINT pk_stocks PRIMARY KEY (product_id),
+  CONSTRAINT ck_stocks_available CHECK (available BETWEEN 0 AND 4294967295),
+  CONSTRAINT ck_stocks_movements CHECK (movements >= 0)
+) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
+
+CREATE TABLE IF NOT EXISTS stock_movements (
+  id BINARY(16) NOT NULL,
+  product_id BINARY(16) NOT NULL,
+  sequence BIGINT NOT NULL COMMENT 'place among the product''s movements: 1, 2, 3 without gaps',
+  quantity BIGINT NOT NULL COMMENT 'signed',
+  available_after BIGINT NOT NULL,
+  kind VARCHAR(20) NOT NULL,
+  order_id BINARY(16) NULL,
+  reason VARCHAR(200) NULL,
+  created_at DATETIME(6) NOT NULL,
+  CONSTRAINT pk_stock_movements PRIMARY KEY (id),
+  CONSTRAINT uq_stock_movements_product_sequence UNIQUE (product_id, sequence),
+  CONSTRAINT ck_stock_movements_kind CHECK (kind IN ('adjustment', 'hold', 'expiry', 'cancellation', 'refund')),
+  CONSTRAINT ck_stock_movements_available_after CHECK (available_after BETWEEN 0 AND 4294967295),
+  CONSTRAINT ck_stock_movements_sequence CHECK (sequence >= 1)
+) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
+
+CREATE TABLE IF NOT EXISTS coupon_campaigns (
+  id BINARY(16) NOT NULL,
+  name VARCHAR(200) NOT NULL,
+  discount_kind VARCHAR(20) NOT NULL,
+  discount_amount DECIMAL(19,4) NULL COMMENT 'of a fixed discount',
+  discount_percent BIGINT NULL COMMENT 'of a percentage',
+  discount_cap DECIMAL(19,4) NULL COMMENT 'of a percentage: the most that it takes off',
+  min_order_amount DECIMAL(19,4) NULL,
+  quantity BIGINT NOT NULL,
+  issued BIGINT NOT NULL,
+  issue_opens_at DATETIME(6) NOT NULL,
+  issue_closes_at DATETIME(6) NOT NULL,
+  valid_until DATETIME(6) NULL,
+  valid_days BIGINT NULL,
+  created_at DATETIME(6) NOT NULL,
+  updated_at DATETIME(6) NOT NULL,
+  CONSTRAINT pk_coupon_campaigns PRIMARY KEY (id),
+  CONSTRAINT ck_coupon_campaigns_discount CHECK (
+    (discount_kind = 'fixed' AND COALESCE(discount_amount, 0) > 0 AND discount_percent IS NULL AND discount_cap IS NULL)
+    OR (discount_kind = 'percent' AND discount_amount IS NULL AND COALESCE(discount_percent, 0) BETWEEN 1 AND 100
+      AND (discount_cap IS NULL OR discount_cap > 0))),
+  CONSTRAINT ck_coupon_campaigns_min_order_amount CHECK (min_order_amount > 0),
+  CONSTRAINT ck_coupon_campaigns_quantity CHECK (quantity BETWEEN 1 AND 4294967295),
+  CONSTRAINT ck_coupon_campaigns_issued CHECK (issued BETWEEN 0 AND quantity),
+  CONSTRAINT ck_coupon_campaigns_validity CHECK ((valid_until IS NULL) <> (valid_days IS NULL)),
+  CONSTRAINT ck_coupon_campaigns_valid_days CHECK (valid_days BETWEEN 1 AND 3650)
+) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
+
+-- One user's coupons, each with the terms that it was issued with.
+CREATE TABLE IF NOT EXISTS coupons (
+  id BINARY(16) NOT NULL,
+  campaign_id BINARY(16) NOT NULL,
+  user_id VARCHAR(64) NOT NULL,
+  name VARCHAR(200) NOT NULL,
+  discount_kind VARCHAR(20) NOT NULL,
+  discount_amount DECIMAL(19,4) NULL,
+  discount_percent BIGINT NULL,
+  discount_cap DECIMAL(19,4) NULL,
+  min_order_amount DECIMAL(19,4) NULL,
+  state VARCHAR(20) NOT NULL,
+  order_id BINARY(16) NULL COMMENT 'the order that used it',
+  used_at DATETIME(6) NULL,
+  valid_until DATETIME(6) NOT NULL,
+  issued_at DATETIME(6) NOT NULL,
+  CONSTRAINT pk_coupons PRIMARY KEY (id),
+  CONSTRAINT uq_coupons_campaign_user UNIQUE (campaign_id, user_id),
+  CONSTRAINT ck_coupons_discount CHECK (
+    (discount_kind = 'fixed' AND COALESCE(discount_amount, 0) > 0 AND discount_percent IS NULL AND discount_cap IS NULL)
+    OR (discount_kind = 'percent' AND discount_amount IS NULL AND COALESCE(discount_percent, 0) BETWEEN 1 AND 100
+      AND (discount_cap IS NULL OR discount_cap > 0))),
+  CONSTRAINT ck_coupons_min_order_amount CHECK (min_order_amount > 0),
+  CONSTRAINT ck_coupons_state CHECK (
+    (state IN ('unused', 'revoked') AND order_id IS NULL AND used_at IS NULL)
+    OR (state = 'used' AND order_id IS NOT NULL AND used_at IS NOT NULL)),
+  INDEX ix_coupons_user (user_id, id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
+
+CREATE TABLE IF NOT EXISTS orders (
+  id BINARY(16) NOT NULL,
+  user_id VARCHAR(64) NOT NULL,
+  status VARCHAR(20) NOT NULL,
+  total DECIMAL(19,4) NOT NULL,
+  created_at DATETIME(6) NOT NULL,
+  expires_at DATETIME(6) NOT NULL,
+  payment_id BINARY(16) NULL COMMENT 'this and the five that follow: once it is paid',
+  discount DECIMAL(19,4) NULL,
+  paid_amount DECIMAL(19,4) NULL,
+  coupon_id BINARY(16) NULL,
+  paid_at DATETIME(6) NULL,
+  sales_day DATE NULL COMMENT 'the day that the sale counts for, in the shop''s time zone',
+  refunded DECIMAL(19,4) NOT NULL,
+  refunds BIGINT NOT NULL,
+  CONSTRAINT pk_orders PRIMARY KEY (id),
+  CONSTRAINT ck_orders_status CHECK (
+    (status IN ('pending_payment', 'expired', 'cancelled') AND payment_id IS NULL AND discount IS NULL
+      AND paid_amount IS NULL AND coupon_id IS NULL AND paid_at IS NULL AND sales_day IS NULL)
+    OR (status IN ('paid', 'partially_refunded', 'refunded') AND payment_id IS NOT NULL AND discount IS NOT NULL
+      AND paid_amount IS NOT NULL AND paid_at IS NOT NULL AND sales_day IS NOT NULL)),
+  CONSTRAINT ck_orders_total CHECK (total >= 0),
+  CONSTRAINT ck_orders_paid_amount CHECK (discount >= 0 AND paid_amount >= 0 AND discount + paid_amount = total),
+  CONSTRAINT ck_orders_refunded CHECK (refunded >= 0 AND refunded <= COALESCE(paid_amount, 0)),
+  CONSTRAINT ck_orders_refunds CHECK (refunds BETWEEN 0 AND 4294967295),
+  INDEX ix_orders_user (user_id, id),
+  INDEX ix_orders_due (status, expires_at, id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
+
+CREATE TABLE IF NOT EXISTS order_lines (
+  order_id BINARY(16) NOT NULL,
+  product_id BINARY(16) NOT NULL,
+  position BIGINT NOT NULL COMMENT 'place in the order, from 0',
+  name VARCHAR(200) NOT NULL COMMENT 'name and price as they were when it was placed',
+  quantity BIGINT NOT NULL,
+  unit_price DECIMAL(19,4) NOT NULL,
+  discount_share DECIMAL(19,4) NOT NULL,
+  refunded_quantity BIGINT NOT NULL,
+  CONSTRAINT pk_order_lines PRIMARY KEY (order_id, product_id),
+  CONSTRAINT ck_order_lines_quantity CHECK (quantity BETWEEN 1 AND 4294967295),
+  CONSTRAINT ck_order_lines_unit_price CHECK (unit_price >= 0),
+  CONSTRAINT ck_order_lines_discount_share CHECK (discount_share BETWEEN 0 AND unit_price * quantity),
+  CONSTRAINT ck_order_lines_refunded_quantity CHECK (refunded_quantity BETWEEN 0 AND quantity)
+) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
+
+CREATE TABLE IF NOT EXISTS payments (
+  id BINARY(16) NOT NULL,
+  order_id BINARY(16) NOT NULL,
+  user_id VARCHAR(64) NOT NULL,
+  total DECIMAL(19,4) NOT NULL,
+  discount DECIMAL(19,4) NOT NULL,
+  amount DECIMAL(19,4) NOT NULL,
+  coupon_id BINARY(16) NULL,
+  balance_after DECIMAL(19,4) NOT NULL,
+  paid_at DATETIME(6) NOT NULL,
+  sales_day DATE NOT NULL,
+  CONSTRAINT pk_payments PRIMARY KEY (id),
+  CONSTRAINT uq_payments_order UNIQUE (order_id),
+  CONSTRAINT ck_payments_amount CHECK (discount >= 0 AND amount >= 0 AND discount + amount = total),
+  CONSTRAINT ck_payments_balance_after CHECK (balance_after >= 0)
+) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
+
+CREATE TABLE IF NOT EXISTS refunds (
+  id BINARY(16) NOT NULL,
+  order_id BINARY(16) NOT NULL,
+  sequence BIGINT NOT NULL COMMENT 'place among the order''s refunds: 1, 2, 3',
+  amount DECIMAL(19,4) NOT NULL,
+  restocked BIGINT NOT NULL COMMENT '1: the pieces went back into the stock',
+  reason VARCHAR(200) NOT NULL,
+  created_at DATETIME(6) NOT NULL,
+  CONSTRAINT pk_refunds PRIMARY KEY (id),
+  CONSTRAINT uq_refunds_order_sequence UNIQUE (order_id, sequence),
+  CONSTRAINT ck_refunds_amount CHECK (amount >= 0),
+  CONSTRAINT ck_refunds_restocked CHECK (restocked IN (0, 1)),
+  CONSTRAINT ck_refunds_sequence CHECK (sequence >= 1)
+) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
+
+CREATE TABLE IF NOT EXISTS refund_lines (
+  refund_id BINARY(16) NOT NULL,
+  product_id BINARY(16) NOT NULL,
+  quantity BIGINT NOT NULL,
+  amount DECIMAL(19,4) NOT NULL,
+  CONSTRAINT pk_refund_lines PRIMARY KEY (refund_id, product_id),
+  CONSTRAINT ck_refund_lines_quantity CHECK (quantity >= 1),
+  CONSTRAINT ck_refund_lines_amount CHECK (amount >= 0)
+) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
+
+-- Pieces sold and paid for, net of refunds, by day in the shop's time zone.
+CREATE TABLE IF NOT EXISTS daily_sales (
+  day DATE NOT NULL,
+  product_id BINARY(16) NOT NULL,
+  quantity BIGINT NOT NULL,
+  revenue DECIMAL(19,4) NOT NULL,
+  CONSTRAINT pk_daily_sales PRIMARY KEY (day, product_id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
+
+-- What the data platform is to be told. The relay claims what is due in the order of ix_outbox_events_due, which must
+-- be exactly its ORDER BY: with any other index SKIP LOCKED locks every row that it sorts.
+CREATE TABLE IF NOT EXISTS outbox_events (
+  id BINARY(16) NOT NULL,
+  order_id BINARY(16) NOT NULL,
+  sequence BIGINT NOT NULL COMMENT 'place among the order''s events: 1, 2, 3',
+  event_type VARCHAR(100) NOT NULL,
+  body LONGTEXT NOT NULL COMMENT 'JSON, as it is sent',
+  created_at DATETIME(6) NOT NULL,
+  state VARCHAR(20) NOT NULL,
+  due_at DATETIME(6) NOT NULL,
+  attempts BIGINT NOT NULL,
+  CONSTRAINT pk_outbox_events PRIMARY KEY (id),
+  CONSTRAINT uq_outbox_events_order_sequence UNIQUE (order_id, sequence),
+  CONSTRAINT ck_outbox_events_state CHECK (state IN ('pending', 'delivered', 'dead')),
+  CONSTRAINT ck_outbox_events_sequence CHECK (sequence >= 1),
+  CONSTRAINT ck_outbox_events_attempts CHECK (attempts >= 0),
+  INDEX ix_outbox_events_due (state, due_at, id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
+
+-- Requests that were answered. Clustered by time, so that the wide rows are appended and the old ones pruned as a
+-- range; only the narrow unique index is written at random.
+CREATE TABLE IF NOT EXISTS idempotency_keys (
+  created_at DATETIME(6) NOT NULL,
+  request_key BINARY(16) NOT NULL,
+  fingerprint BINARY(16) NOT NULL,
+  outcome LONGTEXT NOT NULL COMMENT 'JSON of the answer',
+  CONSTRAINT pk_idempotency_keys PRIMARY KEY (created_at, request_key),
+  CONSTRAINT uq_idempotency_keys_request_key UNIQUE (request_key)
+) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
+
+-- One row a transaction: whether it is there tells what became of a commit whose answer got lost.
+CREATE TABLE IF NOT EXISTS commit_markers (
+  id BINARY(16) NOT NULL,
+  created_at DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
+  CONSTRAINT pk_commit_markers PRIMARY KEY (id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;

@@ -1,0 +1,19 @@
+-- Takes every table of the shop away, with everything in it.
+DROP TABLE IF EXISTS commit_markers;
+DROP TABLE IF EXISTS idempotency_keys;
+DROP TABLE IF EXISTS outbox_events;
+DROP TABLE IF EXISTS daily_sales;
+DROP TABLE IF EXISTS refund_lines;
+DROP TABLE IF EXISTS refunds;
+DROP TABLE IF EXISTS payments;
+DROP TABLE IF EXISTS order_lines;
+DROP TABLE IF EXISTS orders;
+DROP TABLE IF EXISTS coupons;
+DROP TABLE IF EXISTS coupon_campaigns;
+DROP TABLE IF EXISTS stock_movements;
+DROP TABLE IF EXISTS stocks;
+DROP TABLE IF EXISTS product_search_texts;
+DROP TABLE IF EXISTS product_options;
+DROP TABLE IF EXISTS products;
+DROP TABLE IF EXISTS point_entries;
+DROP TABLE IF EXISTS point_accounts;

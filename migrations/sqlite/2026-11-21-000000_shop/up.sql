@@ -1,0 +1,294 @@
+-- The tables of the shop: those of the MySQL migration, in SQLite's types.
+--
+-- Money is an INTEGER of 1/10,000, a time an INTEGER of microseconds since 1970 in UTC, a day TEXT as in ISO 8601, an
+-- id a BLOB of 16 bytes. Narrow tables are clustered by their key (WITHOUT ROWID), wide ones are appended to. The
+-- migrations run in one immediate transaction.
+--
+-- No table has foreign keys, as in MySQL: the same books are kept by the same code in both.
+--
+-- The CHECKs say again what the domain says, so that a bug stops at the door. `daily_sales` has none: a CHECK looks at
+-- the row as it is inserted, which for a refund is negative, before the upsert adds it to what is there.
+
+-- One row a user, locked by everything that moves points.
+CREATE TABLE IF NOT EXISTS point_accounts (
+  user_id TEXT NOT NULL,
+  balance INTEGER NOT NULL,
+  entries INTEGER NOT NULL, -- sequence of the last ledger entry
+  hash BLOB NOT NULL, -- hash of the last ledger entry
+  open_orders INTEGER NOT NULL, -- orders that wait to be paid
+  updated_at INTEGER, -- when the last entry was written
+  CONSTRAINT pk_point_accounts PRIMARY KEY (user_id),
+  CONSTRAINT ck_point_accounts_balance CHECK (balance >= 0),
+  CONSTRAINT ck_point_accounts_entries CHECK (entries >= 0),
+  CONSTRAINT ck_point_accounts_open_orders CHECK (open_orders BETWEEN 0 AND 4294967295)
+) STRICT, WITHOUT ROWID;
+
+-- The ledger: only ever added to.
+CREATE TABLE IF NOT EXISTS point_entries (
+  id BLOB NOT NULL,
+  user_id TEXT NOT NULL,
+  sequence INTEGER NOT NULL, -- place in the user's ledger: 1, 2, 3 without gaps
+  kind TEXT NOT NULL,
+  amount INTEGER NOT NULL, -- signed
+  balance_after INTEGER NOT NULL,
+  order_id BLOB,
+  created_at INTEGER NOT NULL,
+  hash BLOB NOT NULL, -- SHA-256 over this entry and the hash of the one before
+  CONSTRAINT pk_point_entries PRIMARY KEY (id),
+  CONSTRAINT uq_point_entries_user_sequence UNIQUE (user_id, sequence),
+  CONSTRAINT ck_point_entries_kind CHECK (kind IN ('charge', 'payment', 'refund', 'adjustment')),
+  CONSTRAINT ck_point_entries_balance_after CHECK (balance_after >= 0),
+  CONSTRAINT ck_point_entries_sequence CHECK (sequence >= 1)
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS products (
+  id BLOB NOT NULL,
+  name TEXT NOT NULL,
+  description TEXT NOT NULL,
+  category TEXT NOT NULL,
+  options TEXT NOT NULL, -- JSON object: value by name; part of the row, so that its lock covers them
+  item_group_id TEXT,
+  price INTEGER NOT NULL,
+  status TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  CONSTRAINT pk_products PRIMARY KEY (id),
+  CONSTRAINT ck_products_price CHECK (price BETWEEN 0 AND 10000000000000),
+  CONSTRAINT ck_products_status CHECK (status IN ('on_sale', 'hidden', 'discontinued'))
+) STRICT;
+CREATE INDEX IF NOT EXISTS ix_products_status_price ON products (status, price, id);
+CREATE INDEX IF NOT EXISTS ix_products_status_name ON products (status, name, id);
+CREATE INDEX IF NOT EXISTS ix_products_category ON products (category, id);
+
+-- Which products have which option: what lists are filtered by. Follows products.options.
+CREATE TABLE IF NOT EXISTS product_options (
+  product_id BLOB NOT NULL,
+  name TEXT NOT NULL,
+  value TEXT NOT NULL,
+  CONSTRAINT pk_product_options PRIMARY KEY (product_id, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS ix_product_options_value ON product_options (name, value, product_id);
+
+-- What a product is found by: its name and description in lower case, made by the adapter, as neither database folds
+-- the case of every script in the same way. Apart, so that an order does not read it.
+CREATE TABLE IF NOT EXISTS product_search_texts (
+  product_id BLOB NOT NULL,
+  search_text TEXT NOT NULL,
+  CONSTRAINT pk_product_search_texts PRIMARY KEY (product_id)
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS stocks (
+  product_id BLOB NOT NULL,
+  available INTEGER NOT NULL, -- pieces that nobody holds
+  movements INTEGER NOT NULL, -- sequence of the last movement
+  CONSTRAINT pk_stocks PRIMARY KEY (product_id),
+  CONSTRAINT ck_stocks_available CHECK (available BETWEEN 0 AND 4294967295),
+  CONSTRAINT ck_stocks_movements CHECK (movements >= 0)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS stock_movements (
+  id BLOB NOT NULL,
+  product_id BLOB NOT NULL,
+  sequence INTEGER NOT NULL, -- place among the product's movements: 1, 2, 3 without gaps
+  quantity INTEGER NOT NULL, -- signed
+  available_after INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  order_id BLOB,
+  reason TEXT,
+  created_at INTEGER NOT NULL,
+  CONSTRAINT pk_stock_movements PRIMARY KEY (id),
+  CONSTRAINT uq_stock_movements_product_sequence UNIQUE (product_id, sequence),
+  CONSTRAINT ck_stock_movements_kind CHECK (kind IN ('adjustment', 'hold', 'expiry', 'cancellation', 'refund')),
+  CONSTRAINT ck_stock_movements_available_after CHECK (available_after BETWEEN 0 AND 4294967295),
+  CONSTRAINT ck_stock_movements_sequence CHECK (sequence >= 1)
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS coupon_campaigns (
+  id BLOB NOT NULL,
+  name TEXT NOT NULL,
+  discount_kind TEXT NOT NULL,
+  discount_amount INTEGER, -- of a fixed discount
+  discount_percent INTEGER, -- of a percentage
+  discount_cap INTEGER, -- of a percentage: the most that it takes off
+  min_order_amount INTEGER,
+  quantity INTEGER NOT NULL,
+  issued INTEGER NOT NULL,
+  issue_opens_at INTEGER NOT NULL,
+  issue_closes_at INTEGER NOT NULL,
+  valid_until INTEGER,
+  valid_days INTEGER,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  CONSTRAINT pk_coupon_campaigns PRIMARY KEY (id),
+  CONSTRAINT ck_coupon_campaigns_discount CHECK (
+    (discount_kind = 'fixed' AND COALESCE(discount_amount, 0) > 0 AND discount_percent IS NULL AND discount_cap IS NULL)
+    OR (discount_kind = 'percent' AND discount_amount IS NULL AND COALESCE(discount_percent, 0) BETWEEN 1 AND 100
+      AND (discount_cap IS NULL OR discount_cap > 0))),
+  CONSTRAINT ck_coupon_campaigns_min_order_amount CHECK (min_order_amount > 0),
+  CONSTRAINT ck_coupon_campaigns_quantity CHECK (quantity BETWEEN 1 AND 4294967295),
+  CONSTRAINT ck_coupon_campaigns_issued CHECK (issued BETWEEN 0 AND quantity),
+  CONSTRAINT ck_coupon_campaigns_validity CHECK ((valid_until IS NULL) <> (valid_days IS NULL)),
+  CONSTRAINT ck_coupon_campaigns_valid_days CHECK (valid_days BETWEEN 1 AND 3650)
+) STRICT;
+
+-- One user's coupons, each with the terms that it was issued with.
+CREATE TABLE IF NOT EXISTS coupons (
+  id BLOB NOT NULL,
+  campaign_id BLOB NOT NULL,
+  user_id TEXT NOT NULL,
+  name TEXT NOT NULL,
+  discount_kind TEXT NOT NULL,
+  discount_amount INTEGER,
+  discount_percent INTEGER,
+  discount_cap INTEGER,
+  min_order_amount INTEGER,
+  state TEXT NOT NULL,
+  order_id BLOB, -- the order that used it
+  used_at INTEGER,
+  valid_until INTEGER NOT NULL,
+  issued_at INTEGER NOT NULL,
+  CONSTRAINT pk_coupons PRIMARY KEY (id),
+  CONSTRAINT uq_coupons_campaign_user UNIQUE (campaign_id, user_id),
+  CONSTRAINT ck_coupons_discount CHECK (
+    (discount_kind = 'fixed' AND COALESCE(discount_amount, 0) > 0 AND discount_percent IS NULL AND discount_cap IS NULL)
+    OR (discount_kind = 'percent' AND discount_amount IS NULL AND COALESCE(discount_percent, 0) BETWEEN 1 AND 100
+      AND (discount_cap IS NULL OR discount_cap > 0))),
+  CONSTRAINT ck_coupons_min_order_amount CHECK (min_order_amount > 0),
+  CONSTRAINT ck_coupons_state CHECK (
+    (state IN ('unused', 'revoked') AND order_id IS NULL AND used_at IS NULL)
+    OR (state = 'used' AND order_id IS NOT NULL AND used_at IS NOT NULL))
+) STRICT;
+CREATE INDEX IF NOT EXISTS ix_coupons_user ON coupons (user_id, id);
+
+CREATE TABLE IF NOT EXISTS orders (
+  id BLOB NOT NULL,
+  user_id TEXT NOT NULL,
+  status TEXT NOT NULL,
+  total INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  payment_id BLOB, -- this and the five that follow: once it is paid
+  discount INTEGER,
+  paid_amount INTEGER,
+  coupon_id BLOB,
+  paid_at INTEGER,
+  sales_day TEXT, -- the day that the sale counts for, in the shop's time zone
+  refunded INTEGER NOT NULL,
+  refunds INTEGER NOT NULL,
+  CONSTRAINT pk_orders PRIMARY KEY (id),
+  CONSTRAINT ck_orders_status CHECK (
+    (status IN ('pending_payment', 'expired', 'cancelled') AND payment_id IS NULL AND discount IS NULL
+      AND paid_amount IS NULL AND coupon_id IS NULL AND paid_at IS NULL AND sales_day IS NULL)
+    OR (status IN ('paid', 'partially_refunded', 'refunded') AND payment_id IS NOT NULL AND discount IS NOT NULL
+      AND paid_amount IS NOT NULL AND paid_at IS NOT NULL AND sales_day IS NOT NULL)),
+  CONSTRAINT ck_orders_total CHECK (total >= 0),
+  CONSTRAINT ck_orders_paid_amount CHECK (discount >= 0 AND paid_amount >= 0 AND discount + paid_amount = total),
+  CONSTRAINT ck_orders_refunded CHECK (refunded >= 0 AND refunded <= COALESCE(paid_amount, 0)),
+  CONSTRAINT ck_orders_refunds CHECK (refunds BETWEEN 0 AND 4294967295)
+) STRICT;
+CREATE INDEX IF NOT EXISTS ix_orders_user ON orders (user_id, id);
+CREATE INDEX IF NOT EXISTS ix_orders_due ON orders (status, expires_at, id);
+
+CREATE TABLE IF NOT EXISTS order_lines (
+  order_id BLOB NOT NULL,
+  product_id BLOB NOT NULL,
+  position INTEGER NOT NULL, -- place in the order, from 0
+  name TEXT NOT NULL, -- name and price as they were when it was placed
+  quantity INTEGER NOT NULL,
+  unit_price INTEGER NOT NULL,
+  discount_share INTEGER NOT NULL,
+  refunded_quantity INTEGER NOT NULL,
+  CONSTRAINT pk_order_lines PRIMARY KEY (order_id, product_id),
+  CONSTRAINT ck_order_lines_quantity CHECK (quantity BETWEEN 1 AND 4294967295),
+  CONSTRAINT ck_order_lines_unit_price CHECK (unit_price >= 0),
+  CONSTRAINT ck_order_lines_discount_share CHECK (discount_share BETWEEN 0 AND unit_price * quantity),
+  CONSTRAINT ck_order_lines_refunded_quantity CHECK (refunded_quantity BETWEEN 0 AND quantity)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS payments (
+  id BLOB NOT NULL,
+  order_id BLOB NOT NULL,
+  user_id TEXT NOT NULL,
+  total INTEGER NOT NULL,
+  discount INTEGER NOT NULL,
+  amount INTEGER NOT NULL,
+  coupon_id BLOB,
+  balance_after INTEGER NOT NULL,
+  paid_at INTEGER NOT NULL,
+  sales_day TEXT NOT NULL,
+  CONSTRAINT pk_payments PRIMARY KEY (id),
+  CONSTRAINT uq_payments_order UNIQUE (order_id),
+  CONSTRAINT ck_payments_amount CHECK (discount >= 0 AND amount >= 0 AND discount + amount = total),
+  CONSTRAINT ck_payments_balance_after CHECK (balance_after >= 0)
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS refunds (
+  id BLOB NOT NULL,
+  order_id BLOB NOT NULL,
+  sequence INTEGER NOT NULL, -- place among the order's refunds: 1, 2, 3
+  amount INTEGER NOT NULL,
+  restocked INTEGER NOT NULL, -- 1: the pieces went back into the stock
+  reason TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  CONSTRAINT pk_refunds PRIMARY KEY (id),
+  CONSTRAINT uq_refunds_order_sequence UNIQUE (order_id, sequence),
+  CONSTRAINT ck_refunds_amount CHECK (amount >= 0),
+  CONSTRAINT ck_refunds_restocked CHECK (restocked IN (0, 1)),
+  CONSTRAINT ck_refunds_sequence CHECK (sequence >= 1)
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS refund_lines (
+  refund_id BLOB NOT NULL,
+  product_id BLOB NOT NULL,
+  quantity INTEGER NOT NULL,
+  amount INTEGER NOT NULL,
+  CONSTRAINT pk_refund_lines PRIMARY KEY (refund_id, product_id),
+  CONSTRAINT ck_refund_lines_quantity CHECK (quantity >= 1),
+  CONSTRAINT ck_refund_lines_amount CHECK (amount >= 0)
+) STRICT, WITHOUT ROWID;
+
+-- Pieces sold and paid for, net of refunds, by day in the shop's time zone.
+CREATE TABLE IF NOT EXISTS daily_sales (
+  day TEXT NOT NULL,
+  product_id BLOB NOT NULL,
+  quantity INTEGER NOT NULL,
+  revenue INTEGER NOT NULL,
+  CONSTRAINT pk_daily_sales PRIMARY KEY (day, product_id)
+) STRICT, WITHOUT ROWID;
+
+-- What the data platform is to be told. The relay claims what is due in the order of ix_outbox_events_due.
+CREATE TABLE IF NOT EXISTS outbox_events (
+  id BLOB NOT NULL,
+  order_id BLOB NOT NULL,
+  sequence INTEGER NOT NULL, -- place among the order's events: 1, 2, 3
+  event_type TEXT NOT NULL,
+  body TEXT NOT NULL, -- JSON, as it is sent
+  created_at INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  due_at INTEGER NOT NULL,
+  attempts INTEGER NOT NULL,
+  CONSTRAINT pk_outbox_events PRIMARY KEY (id),
+  CONSTRAINT uq_outbox_events_order_sequence UNIQUE (order_id, sequence),
+  CONSTRAINT ck_outbox_events_state CHECK (state IN ('pending', 'delivered', 'dead')),
+  CONSTRAINT ck_outbox_events_sequence CHECK (sequence >= 1),
+  CONSTRAINT ck_outbox_events_attempts CHECK (attempts >= 0)
+) STRICT;
+CREATE INDEX IF NOT EXISTS ix_outbox_events_due ON outbox_events (state, due_at, id);
+
+-- Requests that were answered. The wide rows are appended, as the table is one by rowid; the old ones are pruned as a
+-- range of the primary key; only the narrow unique index is written at random.
+CREATE TABLE IF NOT EXISTS idempotency_keys (
+  created_at INTEGER NOT NULL,
+  request_key BLOB NOT NULL,
+  fingerprint BLOB NOT NULL,
+  outcome TEXT NOT NULL, -- JSON of the answer
+  CONSTRAINT pk_idempotency_keys PRIMARY KEY (created_at, request_key),
+  CONSTRAINT uq_idempotency_keys_request_key UNIQUE (request_key)
+) STRICT;
+
+-- One row a transaction: whether it is there tells what became of a commit whose answer got lost.
+CREATE TABLE IF NOT EXISTS commit_markers (
+  id BLOB NOT NULL,
+  created_at INTEGER NOT NULL DEFAULT (CAST(round(unixepoch('subsec') * 1000000) AS INTEGER)),
+  CONSTRAINT pk_commit_markers PRIMARY KEY (id)
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,296 @@
+//! The real binary: found, started with the settings of the tests, listened to, and ended.
+
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use reqwest::Client;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::{Mutex as AsyncMutex, watch};
+
+use crate::client::Caller;
+use crate::scenario::{Shop, Watch};
+use crate::token::{AUDIENCE, ISSUER, SECRET, token};
+
+/// A debug build that migrates a fresh database on a busy machine needs some seconds, never as many.
+const START_MAX: Duration = Duration::from_secs(60);
+/// What the server says on its standard output once it can be called.
+const LISTENING: &str = "listening on http://";
+
+/// The binary under test: `JANGTEO_BIN`, or the one beside this test's own executable, built when it is missing or older
+/// than its sources. A test against yesterday's binary would prove nothing.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        if let Some(path) = std::env::var_os("JANGTEO_BIN") {
+            return path.into();
+        }
+        let test = std::env::current_exe().expect("the path of this executable");
+        let profile = test.parent().and_then(Path::parent).expect("target/<profile>/deps/<test>").to_owned();
+        let path = profile.join("jangteo");
+        if !is_fresh(&path) {
+            build(&profile);
+        }
+        assert!(path.exists(), "{} is not there: run `cargo build --workspace` first", path.display());
+        path
+    })
+}
+
+/// Whether the binary is younger than every source that the build noted beside it.
+fn is_fresh(binary: &Path) -> bool {
+    let modified = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
+    let Some(built) = modified(binary) else { return false };
+    let Ok(note) = std::fs::read_to_string(binary.with_extension("d")) else { return false };
+    let sources = note.split_once(':').map_or("", |(_, sources)| sources).replace("\\ ", "\0");
+    sources
+        .split_whitespace()
+        .all(|source| modified(Path::new(&source.replace('\0', " "))).is_some_and(|time: SystemTime| time <= built))
+}
+
+/// Builds as `cargo test --workspace` does, so that nothing but the binary itself is built anew.
+fn build(profile: &Path) {
+    let name = profile.file_name().and_then(|name| name.to_str()).expect("the profile's folder");
+    let name = if name == "debug" { "dev" } else { name };
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = std::process::Command::new(cargo)
+        .args(["build", "--quiet", "--workspace", "--bins", "--tests", "--profile", name])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .status();
+    assert!(
+        status.as_ref().is_ok_and(ExitStatus::success),
+        "the server is not built, and building it did not work ({status:?}): run `cargo build --workspace` first"
+    );
+}
+
+/// A server to be started.
+pub struct ServerBuilder {
+    shop: Shop,
+    settings: Vec<(String, String)>,
+    arguments: Vec<String>,
+}
+
+impl ServerBuilder {
+    pub(crate) fn new(shop: Shop) -> Self {
+        let database_url = shop.database().url();
+        let settings = [
+            ("DATABASE_URL", database_url.as_str()),
+            ("DATABASE_POOL_MAX", "8"),
+            ("BIND", "127.0.0.1:0"),
+            ("JWT_ALGORITHM", "HS256"),
+            ("JWT_SECRET", SECRET),
+            ("JWT_ISSUER", ISSUER),
+            ("JWT_AUDIENCE", AUDIENCE),
+            ("RATE_LIMIT", "off"),
+            ("RUST_LOG", "info"),
+        ];
+        let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        Self { shop, settings, arguments: vec!["serve".to_owned()] }
+    }
+
+    /// With that setting instead.
+    pub fn setting(mut self, name: &str, value: impl ToString) -> Self {
+        self.settings.retain(|(known, _)| known != name);
+        self.settings.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// With those settings instead.
+    pub fn settings<const N: usize>(self, settings: [(&str, &str); N]) -> Self {
+        settings.into_iter().fold(self, |builder, (name, value)| builder.setting(name, value))
+    }
+
+    /// Without that setting.
+    pub fn without(mut self, name: &str) -> Self {
+        self.settings.retain(|(known, _)| known != name);
+        self
+    }
+
+    /// With these arguments after `serve`.
+    pub fn arguments<const N: usize>(mut self, arguments: [&str; N]) -> Self {
+        self.arguments.extend(arguments.map(str::to_owned));
+        self
+    }
+
+    /// Starts it and waits until it can be called.
+    ///
+    /// # Panics
+    /// When it ends before, or takes too long.
+    pub async fn start(self) -> Server {
+        let server = self.spawn();
+        server.listening().await;
+        server
+    }
+
+    /// Starts it without waiting.
+    ///
+    /// # Panics
+    /// When the binary cannot be run.
+    pub fn spawn(self) -> Server {
+        let mut command = self.command(&self.arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary can be run");
+        let log = Log::default();
+        let (address, known) = watch::channel(None);
+        let stdout = child.stdout.take().expect("it is piped");
+        let stderr = child.stderr.take().expect("it is piped");
+        // Both end with the process.
+        tokio::spawn(listen(stdout, log.clone(), Some(address)));
+        tokio::spawn(listen(stderr, log.clone(), None));
+        let client = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+        let client = client.timeout(Duration::from_secs(60)).build().expect("a client");
+        let process_id = child.id().and_then(|id| i32::try_from(id).ok()).expect("it was just started");
+        let server = Server(Arc::new(Process {
+            process_id: Pid::from_raw(process_id),
+            child: AsyncMutex::new(child),
+            address: known,
+            log,
+            client,
+            watch: self.shop.watch(),
+        }));
+        self.shop.note_server(server.clone());
+        server
+    }
+
+    /// Runs another command of the binary with the same settings, to its end.
+    ///
+    /// # Panics
+    /// When the binary cannot be run.
+    pub async fn run<const N: usize>(&self, arguments: [&str; N]) -> CommandOutput {
+        let mut command = self.command(&arguments.map(str::to_owned));
+        let output = tokio::time::timeout(START_MAX, command.output()).await;
+        let output = output.unwrap_or_else(|_| panic!("{arguments:?} does not end")).expect("the binary can be run");
+        CommandOutput {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+        }
+    }
+
+    /// The command in an environment that holds the settings and nothing of the person's who runs the tests.
+    fn command(&self, arguments: &[String]) -> Command {
+        let mut command = Command::new(binary());
+        let kept = ["PATH", "HOME", "TMPDIR", "LLVM_PROFILE_FILE"];
+        let kept = kept.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+        command.args(arguments).env_clear().envs(kept).envs(self.settings.iter().map(|(name, value)| (name, value)));
+        command.current_dir(self.shop.database().folder()).stdin(Stdio::null()).kill_on_drop(true);
+        command
+    }
+}
+
+/// What a command that ran to its end said.
+#[derive(Debug)]
+pub struct CommandOutput {
+    /// Its exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+/// A running server. It is killed at the end of the test at the latest.
+#[derive(Clone)]
+pub struct Server(Arc<Process>);
+
+struct Process {
+    process_id: Pid,
+    child: AsyncMutex<Child>,
+    address: watch::Receiver<Option<String>>,
+    log: Log,
+    client: Client,
+    watch: Arc<Watch>,
+}
+
+/// The lines that a server wrote.
+type Log = Arc<Mutex<Vec<String>>>;
+
+async fn listen(pipe: impl AsyncRead + Unpin, log: Log, address: Option<watch::Sender<Option<String>>>) {
+    let mut lines = BufReader::new(pipe).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        if let (Some(address), Some(at)) = (&address, line.find(LISTENING)) {
+            // Nobody may be waiting any more.
+            let _nobody = address.send(Some(line[at + LISTENING.len()..].trim_end().to_owned()));
+        }
+        log.lock().expect("no panic while it is held").push(line);
+    }
+}
+
+impl Server {
+    /// Waits until it can be called.
+    ///
+    /// # Panics
+    /// When it ends before, or takes too long.
+    pub async fn listening(&self) {
+        let mut address = self.0.address.clone();
+        let known = tokio::time::timeout(START_MAX, address.wait_for(Option::is_some)).await;
+        assert!(matches!(known, Ok(Ok(_))), "the server does not start:\n{}", self.log());
+    }
+
+    /// Its host and port.
+    ///
+    /// # Panics
+    /// Before it can be called.
+    pub fn address(&self) -> String {
+        self.0.address.borrow().clone().expect("it listens")
+    }
+
+    /// What it wrote so far.
+    pub fn log(&self) -> String {
+        let lines = self.0.log.lock().expect("no panic while it is held");
+        lines.iter().map(|line| format!("[{}] {line}\n", self.0.process_id)).collect()
+    }
+
+    /// A caller without a token.
+    pub fn anonymous(&self) -> Caller {
+        self.caller(None)
+    }
+
+    /// A caller with this as a token.
+    pub fn bearer(&self, token: impl Into<String>) -> Caller {
+        self.caller(Some(token.into()))
+    }
+
+    /// A customer.
+    pub fn user(&self, user_id: &str) -> Caller {
+        self.bearer(token(user_id, None))
+    }
+
+    /// Somebody of the back office.
+    pub fn admin(&self) -> Caller {
+        self.bearer(token("back-office", Some("admin")))
+    }
+
+    fn caller(&self, token: Option<String>) -> Caller {
+        let base = format!("http://{}", self.address());
+        Caller::new(self.0.client.clone(), base, token, self.0.watch.clone())
+    }
+
+    /// Asks it to end, as a process manager does.
+    pub fn terminate(&self) {
+        kill(self.0.process_id, Signal::SIGTERM).expect("the process is there until it is waited for");
+    }
+
+    /// Waits for its end, and says how it ended.
+    ///
+    /// # Panics
+    /// When it does not end within half a minute.
+    pub async fn ended(&self) -> ExitStatus {
+        let mut child = self.0.child.lock().await;
+        let ended = tokio::time::timeout(Duration::from_secs(30), child.wait()).await;
+        ended.unwrap_or_else(|_| panic!("the server does not end:\n{}", self.log())).expect("a child of ours")
+    }
+
+    /// Whether it still runs.
+    pub async fn is_running(&self) -> bool {
+        self.0.child.lock().await.try_wait().expect("a child of ours").is_none()
+    }
+
+    /// Ends it at once, as a crash does.
+    pub async fn kill(&self) {
+        self.0.child.lock().await.kill().await.expect("a child of ours");
+    }
+}

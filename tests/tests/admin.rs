@@ -1,0 +1,366 @@
+//! The back office: products, stock and campaigns.
+
+use jangteo_tests::{Shop, assert_fields, now, rfc3339, scenarios};
+use serde_json::{Value, json};
+use time::Duration;
+
+use crate::{assert_utc, assert_uuid_v7, names};
+
+scenarios![
+    keeps_everybody_else_out,
+    makes_a_product,
+    makes_a_product_with_the_least_that_is_needed,
+    refuses_what_is_no_product,
+    takes_the_longest_that_is_allowed,
+    changes_what_is_named_and_nothing_else,
+    refuses_what_is_no_change,
+    lists_products_of_all_states,
+    moves_stock_in_and_out,
+    never_takes_more_than_there_is,
+    refuses_what_is_no_movement,
+    lists_every_movement_newest_first,
+    makes_a_campaign,
+    refuses_what_is_no_campaign,
+    raises_the_quantity_and_closes_early,
+    counts_what_is_sold_off_by_hand_against_orders,
+];
+
+const UNKNOWN: &str = "0198f1de-0000-7000-8000-000000000000";
+
+async fn keeps_everybody_else_out(shop: Shop) {
+    let server = shop.start().await;
+    let tea = server.product("tea").create().await;
+    let calls = [
+        ("POST", "/v1/admin/products".to_owned()),
+        ("GET", "/v1/admin/products".to_owned()),
+        ("PATCH", tea.admin_path()),
+        ("POST", format!("{}/stock-movements", tea.admin_path())),
+        ("GET", format!("{}/stock-movements", tea.admin_path())),
+        ("POST", "/v1/admin/coupon-campaigns".to_owned()),
+        ("PATCH", format!("/v1/admin/coupon-campaigns/{UNKNOWN}")),
+        ("POST", format!("/v1/admin/coupons/{UNKNOWN}/revocation")),
+    ];
+    for (method, path) in calls {
+        let method = reqwest::Method::try_from(method).expect("a method");
+        let call = |caller: jangteo_tests::Caller| caller.call(method.clone(), &path).json(&json!({ "nonsense": 1 }));
+        call(server.anonymous()).await.problem(401, "UNAUTHENTICATED");
+        // Who may not do it does not learn what is wrong with it either.
+        call(server.user("kim")).await.problem(403, "FORBIDDEN");
+        let other_scopes = jangteo_tests::token("kim", Some("administrator read:admin ADMIN"));
+        call(server.bearer(other_scopes)).await.problem(403, "FORBIDDEN");
+    }
+    let among_others = jangteo_tests::token("kim", Some("read admin write"));
+    server.bearer(among_others).get("/v1/admin/products").await.expect(200);
+}
+
+async fn makes_a_product(shop: Shop) {
+    let server = shop.start().await;
+    let body = json!({
+        "name": "Shirt", "description": "Cotton.", "category": "clothes", "options": { "size": "L" },
+        "item_group_id": "shirts", "price": "19900", "status": "hidden",
+    });
+    let answer = server.admin().post("/v1/admin/products", body.clone()).await.expect(201);
+    let location = answer.header("location").expect("a Location").to_owned();
+    let made = answer.json(201);
+    assert_uuid_v7(&made["product_id"]);
+    for member in ["name", "description", "category", "options", "item_group_id", "price", "status"] {
+        assert_eq!(made[member], body[member], "{member}");
+    }
+    assert_eq!((&made["available"], &made["currency"]), (&json!(0), &json!("KRW")));
+    assert_eq!(made["created_at"], made["updated_at"]);
+    assert_eq!(server.admin().get(location).await.json(200), made);
+    let same = server.admin().post("/v1/admin/products", body).await.json(201);
+    assert_ne!(same["product_id"], made["product_id"]);
+}
+
+async fn makes_a_product_with_the_least_that_is_needed(shop: Shop) {
+    let server = shop.start().await;
+    let body = json!({ "name": "x", "category": "y", "price": 0 });
+    let made = server.admin().post("/v1/admin/products", body).await.json(201);
+    let shown = ["description", "options", "price", "status", "item_group_id"].map(|member| made[member].clone());
+    assert_eq!(json!(shown), json!(["", {}, "0", "on_sale", null]));
+}
+
+async fn refuses_what_is_no_product(shop: Shop) {
+    let server = shop.start().await;
+    let good = json!({ "name": "x", "category": "y", "price": "1" });
+    let many: serde_json::Map<String, Value> = (0..21).map(|n| (format!("option{n}"), json!("x"))).collect();
+    let cases = [
+        ("name", json!(""), "/name"),
+        ("name", json!("x".repeat(201)), "/name"),
+        ("name", json!("bell\u{7}"), "/name"),
+        ("name", json!(" x"), "/name"),
+        ("name", json!(7), "/name"),
+        ("name", Value::Null, "/name"),
+        ("description", json!("x".repeat(10_001)), "/description"),
+        ("category", json!(""), "/category"),
+        ("category", json!("x".repeat(65)), "/category"),
+        ("options", json!([]), "/options"),
+        ("options", json!({ "size": 7 }), "/options/size"),
+        ("options", json!(many), "/options"),
+        ("item_group_id", json!("x".repeat(65)), "/item_group_id"),
+        ("price", json!("-1"), "/price"),
+        ("price", json!("1000000001"), "/price"),
+        ("price", json!("1.5"), "/price"),
+        ("price", json!(1.5), "/price"),
+        ("status", json!("for_sale"), "/status"),
+        ("product_id", json!(UNKNOWN), "/product_id"),
+        ("available", json!(5), "/available"),
+    ];
+    for (member, value, pointer) in cases {
+        let mut body = good.clone();
+        body[member] = value;
+        server.admin().post("/v1/admin/products", body).await.invalid_field(pointer);
+    }
+    for member in ["name", "category", "price"] {
+        let mut body = good.clone();
+        body.as_object_mut().expect("an object").remove(member);
+        server.admin().post("/v1/admin/products", body).await.invalid_field(&format!("/{member}"));
+    }
+    // All that is wrong is told at once.
+    let body = json!({ "name": "", "category": "", "price": "-1" });
+    let problem = server.admin().post("/v1/admin/products", body).await.invalid_field("/price");
+    assert_eq!(problem["errors"].as_array().map(Vec::len), Some(3), "{problem:?}");
+    assert_eq!(server.admin().get("/v1/admin/products").await.json(200)["data"], json!([]));
+}
+
+async fn takes_the_longest_that_is_allowed(shop: Shop) {
+    let server = shop.start().await;
+    // Characters are counted, not bytes; each of these has four bytes.
+    let text = |length: usize| "😀".repeat(length);
+    let options: serde_json::Map<String, Value> =
+        (0..20).map(|n| (format!("{n:02}{}", text(30)), json!(text(64)))).collect();
+    let body = json!({
+        "name": text(200), "description": text(10_000), "category": text(64), "options": options,
+        "item_group_id": text(64), "price": "1000000000",
+    });
+    let made = server.admin().post("/v1/admin/products", body.clone()).await.json(201);
+    let read = server.anonymous().get(format!("/v1/products/{}", made["product_id"].as_str().expect("an id"))).await;
+    let read = read.json(200);
+    for member in ["name", "description", "category", "options", "item_group_id", "price"] {
+        assert_eq!(read[member], body[member], "{member}");
+    }
+}
+
+async fn changes_what_is_named_and_nothing_else(shop: Shop) {
+    let server = shop.start().await;
+    let tea = server.product("tea").with("options", json!({ "leaf": "green" })).with("item_group_id", "teas");
+    let tea = tea.stock(4).create().await;
+    let before = server.admin().get(tea.path()).await.json(200);
+    let changes = [
+        ("name", json!("Tea")),
+        ("description", json!("Hot.")),
+        ("category", json!("drinks")),
+        ("options", json!({ "leaf": "black", "size": "L" })),
+        ("price", json!("1200")),
+        ("status", json!("discontinued")),
+        ("item_group_id", Value::Null),
+    ];
+    let mut expected = before.clone();
+    for (member, value) in changes {
+        let changed = server.admin().patch(tea.admin_path(), json!({ member: value.clone() })).await.json(200);
+        expected[member] = value;
+        expected["updated_at"] = changed["updated_at"].clone();
+        if expected["item_group_id"].is_null() && changed.get("item_group_id").is_none() {
+            expected.as_object_mut().expect("an object").remove("item_group_id");
+        }
+        assert_eq!(changed, expected, "after {member}");
+        assert!(assert_utc(&changed["updated_at"]) > assert_utc(&before["updated_at"]));
+        assert_eq!(server.admin().get(tea.path()).await.json(200), changed);
+    }
+}
+
+async fn refuses_what_is_no_change(shop: Shop) {
+    let server = shop.start().await;
+    let tea = server.product("tea").create().await;
+    let before = server.admin().get(tea.path()).await.json(200);
+    let cases = [
+        (json!({ "name": "" }), "/name"),
+        (json!({ "name": null }), "/name"),
+        (json!({ "price": "-1" }), "/price"),
+        (json!({ "stock": 5 }), "/stock"),
+        (json!({ "name": "new", "status": "sold" }), "/status"),
+    ];
+    for (body, pointer) in cases {
+        server.admin().patch(tea.admin_path(), body).await.invalid_field(pointer);
+    }
+    assert_eq!(server.admin().get(tea.path()).await.json(200), before);
+    for id in [UNKNOWN, "nonsense"] {
+        let answer = server.admin().patch(format!("/v1/admin/products/{id}"), json!({ "name": "x" })).await;
+        answer.problem(404, "PRODUCT_NOT_FOUND");
+    }
+}
+
+async fn lists_products_of_all_states(shop: Shop) {
+    let server = shop.start().await;
+    for status in ["on_sale", "hidden", "discontinued"] {
+        server.product(status).with("status", status).create().await;
+    }
+    let list = server.admin().get("/v1/admin/products").await.json(200);
+    assert_eq!(names(&list["data"]), ["discontinued", "hidden", "on_sale"], "the newest first");
+}
+
+async fn moves_stock_in_and_out(shop: Shop) {
+    let server = shop.start().await;
+    let tea = server.product("tea").create().await;
+    let path = format!("{}/stock-movements", tea.admin_path());
+    let moved = server.admin().post(&path, json!({ "quantity": 5, "reason": "delivery" })).await.json(201);
+    assert_fields(
+        &moved,
+        &["movement_id", "product_id", "quantity", "kind", "reason", "created_at"],
+        &["available_after", "available", "order_id", "sequence"],
+    );
+    assert_uuid_v7(&moved["movement_id"]);
+    let shown = ["product_id", "quantity", "kind", "reason"].map(|member| moved[member].clone());
+    assert_eq!(json!(shown), json!([tea.id, 5, "adjustment", "delivery"]));
+    server.admin().post(&path, json!({ "quantity": -2, "reason": "broken" })).await.expect(201);
+    assert_eq!(server.available(&tea).await, 3);
+}
+
+async fn never_takes_more_than_there_is(shop: Shop) {
+    let server = shop.start().await;
+    let tea = server.product("tea").stock(3).create().await;
+    server.order("kim", &tea, 2).await;
+    let refused = server.restock(&tea, -2).await.problem(409, "OUT_OF_STOCK");
+    assert_eq!(refused["shortages"], json!([{ "product_id": tea.id, "requested": 2, "available": 1 }]));
+    server.restock(&tea, -1).await.expect(201);
+    assert_eq!(server.available(&tea).await, 0);
+    // Nor more in than can be counted.
+    for _ in 0..2 {
+        server.restock(&tea, i32::MAX.into()).await.expect(201);
+    }
+    server.restock(&tea, 2).await.problem(409, "STOCK_LIMIT_EXCEEDED");
+    assert_eq!(server.available(&tea).await, i64::from(i32::MAX) * 2);
+}
+
+async fn refuses_what_is_no_movement(shop: Shop) {
+    let server = shop.start().await;
+    let tea = server.product("tea").stock(3).create().await;
+    let path = format!("{}/stock-movements", tea.admin_path());
+    let cases = [
+        (json!({ "quantity": 0, "reason": "x" }), "/quantity"),
+        (json!({ "quantity": "1", "reason": "x" }), "/quantity"),
+        (json!({ "quantity": 1.5, "reason": "x" }), "/quantity"),
+        (json!({ "quantity": i64::MAX, "reason": "x" }), "/quantity"),
+        (json!({ "reason": "x" }), "/quantity"),
+        (json!({ "quantity": 1 }), "/reason"),
+        (json!({ "quantity": 1, "reason": "" }), "/reason"),
+        (json!({ "quantity": 1, "reason": "x".repeat(201) }), "/reason"),
+        (json!({ "quantity": 1, "reason": "x", "kind": "hold" }), "/kind"),
+    ];
+    for (body, pointer) in cases {
+        server.admin().post(&path, body).await.invalid_field(pointer);
+    }
+    assert_eq!(server.available(&tea).await, 3);
+    let path = format!("/v1/admin/products/{UNKNOWN}/stock-movements");
+    server.admin().post(&path, json!({ "quantity": 1, "reason": "x" })).await.problem(404, "PRODUCT_NOT_FOUND");
+    server.admin().get(&path).await.problem(404, "PRODUCT_NOT_FOUND");
+}
+
+async fn lists_every_movement_newest_first(shop: Shop) {
+    let server = shop.start().await;
+    let tea = server.product("tea").price(10).stock(9).create().await;
+    server.charge("kim", 1_000).await;
+    let cancelled = server.order("kim", &tea, 1).await;
+    server.user("kim").post(cancelled.cancellation(), json!({})).await.expect(200);
+    let refunded = server.order("kim", &tea, 2).await;
+    server.pay("kim", &refunded).await;
+    server.user("kim").post(refunded.cancellation(), json!({})).await.expect(200);
+    let list = server.admin().get(format!("{}/stock-movements", tea.admin_path())).await.json(200);
+    let shown = list["data"].as_array().expect("a list").iter();
+    let shown = shown.map(|movement| json!([movement["kind"], movement["quantity"], movement["order_id"]]));
+    let expected = json!([
+        ["refund", 2, refunded.id],
+        ["hold", -2, refunded.id],
+        ["cancellation", 1, cancelled.id],
+        ["hold", -1, cancelled.id],
+        ["adjustment", 9, null],
+    ]);
+    assert_eq!(Value::from_iter(shown), expected);
+}
+
+async fn makes_a_campaign(shop: Shop) {
+    let server = shop.start().await;
+    let body = server.campaign("spring").percent_capped(15, 5_000).with("min_order_amount", 10_000).document();
+    let answer = server.admin().post("/v1/admin/coupon-campaigns", body.clone()).await.expect(201);
+    let location = answer.header("location").expect("a Location").to_owned();
+    let made = answer.json(201);
+    assert_eq!(server.anonymous().get(location).await.json(200), made);
+    let shown = ["name", "discount", "min_order_amount", "quantity", "issued", "remaining", "valid_days"];
+    let expected = json!([
+        "spring", { "kind": "percent", "percent": 15, "cap": "5000" }, "10000", 10, 0, 10, 7,
+    ]);
+    assert_eq!(json!(shown.map(|member| made[member].clone())), expected);
+}
+
+async fn refuses_what_is_no_campaign(shop: Shop) {
+    let server = shop.start().await;
+    let good = server.campaign("good").document();
+    let cases = [
+        ("name", json!(""), "/name"),
+        ("discount", json!({ "kind": "free" }), "/discount/kind"),
+        ("discount", json!({ "kind": "fixed" }), "/discount/amount"),
+        ("discount", json!({ "kind": "fixed", "amount": "0" }), "/discount/amount"),
+        ("discount", json!({ "kind": "percent", "percent": 0 }), "/discount/percent"),
+        ("discount", json!({ "kind": "percent", "percent": 101 }), "/discount/percent"),
+        ("discount", json!({ "kind": "percent", "percent": 1.5 }), "/discount/percent"),
+        ("discount", json!({ "kind": "percent", "percent": 5, "cap": "0" }), "/discount/cap"),
+        ("discount", json!({ "kind": "percent", "percent": 5, "amount": "1" }), "/discount/amount"),
+        ("min_order_amount", json!("0"), "/min_order_amount"),
+        ("quantity", json!(0), "/quantity"),
+        ("quantity", json!(-1), "/quantity"),
+        ("quantity", json!(4_294_967_296_i64), "/quantity"),
+        ("issue_opens_at", json!("tomorrow"), "/issue_opens_at"),
+        ("issue_opens_at", json!("2026-02-30T00:00:00Z"), "/issue_opens_at"),
+        ("issue_closes_at", json!(1_700_000_000), "/issue_closes_at"),
+        ("valid_days", json!(0), "/valid_days"),
+        ("valid_days", json!(3_651), "/valid_days"),
+        ("issued", json!(3), "/issued"),
+    ];
+    for (member, value, pointer) in cases {
+        let mut body = good.clone();
+        body[member] = value;
+        server.admin().post("/v1/admin/coupon-campaigns", body).await.invalid_field(pointer);
+    }
+    let mut backwards = good.clone();
+    backwards["issue_closes_at"] = good["issue_opens_at"].clone();
+    let mut both = good.clone();
+    both["valid_until"] = json!(rfc3339(now() + Duration::days(3)));
+    let mut neither = good.clone();
+    neither.as_object_mut().expect("an object").remove("valid_days");
+    for body in [backwards, both, neither] {
+        server.admin().post("/v1/admin/coupon-campaigns", body).await.expect(400);
+    }
+    assert_eq!(server.anonymous().get("/v1/coupon-campaigns").await.json(200)["data"], json!([]));
+}
+
+async fn raises_the_quantity_and_closes_early(shop: Shop) {
+    let server = shop.start().await;
+    let campaign = server.campaign("changed").quantity(5).create().await;
+    let before = server.anonymous().get(campaign.path()).await.json(200);
+    let admin = server.admin();
+    let changed = admin.patch(campaign.admin_path(), json!({ "quantity": 8 })).await.json(200);
+    assert_eq!((&changed["quantity"], &changed["remaining"]), (&json!(8), &json!(8)));
+    let refused = admin.patch(campaign.admin_path(), json!({ "quantity": 7 })).await;
+    assert_eq!(refused.problem(409, "CAMPAIGN_QUANTITY_LOWERED")["quantity"], 8);
+    let later = rfc3339(now() + Duration::days(2));
+    let refused = admin.patch(campaign.admin_path(), json!({ "issue_closes_at": later })).await;
+    assert_eq!(refused.problem(409, "CAMPAIGN_CLOSING_POSTPONED")["issue_closes_at"], before["issue_closes_at"]);
+    let earlier = rfc3339(now() + Duration::hours(1));
+    let changed = admin.patch(campaign.admin_path(), json!({ "issue_closes_at": earlier })).await.json(200);
+    assert_eq!(assert_utc(&changed["issue_closes_at"]).unix_timestamp(), assert_utc(&json!(earlier)).unix_timestamp());
+    admin
+        .patch(campaign.admin_path(), json!({ "discount": { "kind": "fixed", "amount": "1" } }))
+        .await
+        .invalid_field("/discount");
+    let unknown = format!("/v1/admin/coupon-campaigns/{UNKNOWN}");
+    admin.patch(unknown, json!({ "quantity": 9 })).await.problem(404, "CAMPAIGN_NOT_FOUND");
+}
+
+async fn counts_what_is_sold_off_by_hand_against_orders(shop: Shop) {
+    let server = shop.start().await;
+    let tea = server.product("tea").stock(2).create().await;
+    server.restock(&tea, -2).await.expect(201);
+    let body = json!({ "lines": [tea.line(1)] });
+    server.user("kim").post("/v1/orders", body).await.problem(409, "OUT_OF_STOCK");
+}

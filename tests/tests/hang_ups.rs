@@ -1,0 +1,89 @@
+//! Callers that hang up in the middle of it: nothing of theirs may reach anybody else, and nothing may stay open.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use jangteo_tests::{Caller, RawConnection, Server, Shop, eventually, scenarios, token};
+use rand::RngExt;
+use serde_json::json;
+
+scenarios![gives_nobody_anothers_answer_and_leaves_nothing_open];
+
+/// Calls that are hung up.
+const HANG_UPS: usize = 4_000;
+/// Callers at a time. Each hangs up and hangs up, and in between asks honestly for what nobody else has.
+const CALLERS: usize = 32;
+/// Calls that a caller hangs up before it waits for an answer again, which keeps the server's backlog short.
+const HANG_UPS_IN_A_ROW: usize = 5;
+
+async fn gives_nobody_anothers_answer_and_leaves_nothing_open(shop: Shop) {
+    let server = shop.start().await;
+    let tea = server.product("tea").price(1).stock(100_000).create().await;
+    let reckless = token("reckless", None);
+    let requests = [
+        request("GET", "/v1/users/reckless/points", &reckless, ""),
+        request("GET", "/v1/products?q=tea&sort=price", &reckless, ""),
+        request("POST", "/v1/users/reckless/points/charges", &reckless, &json!({ "amount": "1" }).to_string()),
+        request("POST", "/v1/orders", &reckless, &json!({ "lines": [tea.line(1)] }).to_string()),
+        request("GET", &tea.path(), &reckless, ""),
+    ];
+    let callers = (0..CALLERS).map(|number| {
+        let (server, requests) = (&server, &requests);
+        async move {
+            let user_id = format!("honest-{number}");
+            let caller = server.user(&user_id);
+            for round in 0..HANG_UPS / CALLERS / HANG_UPS_IN_A_ROW {
+                for request in requests.iter().cycle().skip(round + number).take(HANG_UPS_IN_A_ROW) {
+                    hang_up(server, request).await;
+                }
+                // Ever another amount, so that no answer of before passes for the one of now.
+                ask(&caller, &user_id, round as i64, 1_000 + number as i64).await;
+            }
+        }
+    });
+    join_all(callers).await;
+
+    eventually("no transaction is left open", async || (shop.database().open_transactions().await == 0).then_some(()))
+        .await;
+    // No lock was left either: everybody can be served at once.
+    server.charge("reckless", 1).await;
+    server.order("somebody", &tea, 1).await;
+    assert!(server.is_running().await);
+}
+
+fn request(method: &str, path: &str, token: &str, body: &str) -> Vec<u8> {
+    let head = format!("{method} {path} HTTP/1.1\r\nhost: shop\r\nauthorization: Bearer {token}\r\n");
+    let length = body.len();
+    let body = match body {
+        "" => "\r\n".to_owned(),
+        _ => format!("content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"),
+    };
+    format!("{head}{body}").into_bytes()
+}
+
+/// Calls, and hangs up at a random moment: with a reset or politely, a few before the request is whole.
+async fn hang_up(server: &Server, request: &[u8]) {
+    let (wait, resets, is_cut) = {
+        let mut random = rand::rng();
+        (random.random_range(0..8_000), random.random_bool(0.5), random.random_bool(0.1))
+    };
+    let mut connection = RawConnection::open(server).await;
+    connection.send(&request[..if is_cut { request.len() / 2 } else { request.len() }]).await;
+    tokio::time::sleep(Duration::from_micros(wait)).await;
+    if resets {
+        connection.reset();
+    } else {
+        connection.finish().await;
+    }
+}
+
+/// Charges and looks, and knows what the answers must be.
+async fn ask(caller: &Caller, user_id: &str, charges_before: i64, amount: i64) {
+    let balance = (charges_before + 1) * amount;
+    let expected = json!([user_id, balance.to_string()]);
+    let path = format!("/v1/users/{user_id}/points");
+    let charged = caller.post(format!("{path}/charges"), json!({ "amount": amount.to_string() })).await.json(201);
+    assert_eq!(json!([charged["user_id"], charged["balance"]]), expected, "somebody else's answer");
+    let points = caller.get(path).await.json(200);
+    assert_eq!(json!([points["user_id"], points["balance"]]), expected, "somebody else's answer");
+}

@@ -1,0 +1,425 @@
+//! The rules of HTTP that hold whatever is asked: errors, methods, media types, bodies, languages, request ids.
+
+use jangteo_tests::{RawAnswer, RawConnection, Server, Shop, scenarios, token};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+scenarios![
+    answers_unknown_routes_with_a_problem,
+    answers_wrong_methods_with_what_is_allowed,
+    refuses_bodies_that_are_too_large,
+    takes_nothing_but_json,
+    answers_nothing_but_json,
+    refuses_malformed_json,
+    refuses_unknown_fields_and_duplicate_keys,
+    refuses_wrong_types_and_overflowing_numbers,
+    refuses_deep_nesting,
+    refuses_bytes_that_are_no_text,
+    refuses_bad_percent_encoding,
+    refuses_text_that_the_database_could_not_keep,
+    survives_huge_headers_and_garbage,
+    speaks_korean_when_it_is_preferred,
+    takes_over_safe_request_ids_only,
+    answers_head_and_options,
+    takes_paths_exactly,
+    gives_away_nothing_of_its_inside,
+    continues_a_trace,
+    limits_the_rate_of_each_caller,
+];
+
+const CHARGES: &str = "/v1/users/kim/points/charges";
+
+async fn answers_unknown_routes_with_a_problem(shop: Shop) {
+    let server = shop.start().await;
+    for path in [
+        "/",
+        "/v1",
+        "/v1/",
+        "/v1/nothing",
+        "/v2/products",
+        "/v1/products/x/y",
+        "/v1/orders/x/y/z",
+        "/admin",
+        "//v1/products",
+    ] {
+        for caller in [server.anonymous(), server.user("kim"), server.admin()] {
+            let problem = caller.get(path).await.problem(404, "NOT_FOUND");
+            assert_eq!(problem["retryable"], false);
+        }
+    }
+    let problem = server.anonymous().get("/v1/nothing?a=b").await.problem(404, "NOT_FOUND");
+    assert_eq!(problem["instance"], "/v1/nothing");
+    assert_eq!(problem["status"], 404);
+}
+
+async fn answers_wrong_methods_with_what_is_allowed(shop: Shop) {
+    let server = shop.start().await;
+    let cases: [(Method, &str, &[&str]); 7] = [
+        (Method::DELETE, "/v1/products", &["GET"]),
+        (Method::POST, "/v1/products", &["GET"]),
+        (Method::GET, CHARGES, &["POST"]),
+        (Method::PUT, "/v1/orders", &["POST"]),
+        (Method::DELETE, "/v1/users/kim/points", &["GET"]),
+        (Method::PUT, "/v1/admin/products", &["GET", "POST"]),
+        (Method::POST, "/livez", &["GET"]),
+    ];
+    for (method, path, allowed) in cases {
+        let answer = server.admin().call(method.clone(), path).await;
+        answer.problem(405, "METHOD_NOT_ALLOWED");
+        let allow = answer.header("allow").expect("it is always there").to_owned();
+        for method in allowed {
+            assert!(allow.split(',').any(|one| one.trim() == *method), "{path} allows {allow:?}");
+        }
+        assert!(!allow.contains(method.as_str()), "{path} allows {allow:?}");
+    }
+}
+
+async fn refuses_bodies_that_are_too_large(shop: Shop) {
+    let server = shop.start().await;
+    let huge = format!(r#"{{"amount":"1{}"}}"#, " ".repeat(3 * 1024 * 1024));
+    // The server may hang up on who goes on sending, so the answer is read by hand.
+    for head in [format!("content-length: {}", huge.len()), "transfer-encoding: chunked".to_owned()] {
+        let mut connection = RawConnection::open(&server).await;
+        connection.send(raw_post(&head).as_bytes()).await;
+        if head.contains("chunked") {
+            for chunk in huge.as_bytes().chunks(64 * 1024) {
+                connection.send(format!("{:x}\r\n", chunk.len()).as_bytes()).await;
+                connection.send(chunk).await;
+                connection.send(b"\r\n").await;
+            }
+            connection.send(b"0\r\n\r\n").await;
+        }
+        let answer = connection.answer().await.expect("an answer");
+        assert_eq!(answer.status, 413, "{head}: {answer:?}");
+        answer.check_problem();
+        assert_eq!(code(&answer), "BODY_TOO_LARGE");
+    }
+    assert_eq!(server.balance("kim").await, 0);
+}
+
+fn raw_post(headers: &str) -> String {
+    let token = token("kim", None);
+    format!(
+        "POST {CHARGES} HTTP/1.1\r\nhost: shop\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n{headers}\r\n\r\n"
+    )
+}
+
+fn code(answer: &RawAnswer) -> String {
+    let problem: Value = serde_json::from_slice(&answer.body).expect("a problem document");
+    problem["code"].as_str().expect("a code").to_owned()
+}
+
+async fn takes_nothing_but_json(shop: Shop) {
+    let server = shop.start().await;
+    let call = || server.user("kim").post(CHARGES, json!({ "amount": "1" }));
+    for media_type in
+        ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/xml", "nonsense", ""]
+    {
+        call().header("content-type", media_type).await.problem(415, "UNSUPPORTED_MEDIA_TYPE");
+    }
+    call().without("content-type").await.problem(415, "UNSUPPORTED_MEDIA_TYPE");
+    call().header("content-type", "application/json; charset=iso-8859-1").await.problem(415, "UNSUPPORTED_MEDIA_TYPE");
+    assert_eq!(server.balance("kim").await, 0);
+    for media_type in ["application/json", "application/json; charset=utf-8", "Application/JSON;charset=UTF-8"] {
+        call().header("content-type", media_type).await.expect(201);
+    }
+    assert_eq!(server.balance("kim").await, 3);
+}
+
+async fn answers_nothing_but_json(shop: Shop) {
+    let server = shop.start().await;
+    let read = |accept: &str| server.anonymous().get("/v1/products").header("accept", accept);
+    for accept in
+        ["text/html", "application/xml", "image/*", "application/json;q=0", "text/html, application/json;q=0.0"]
+    {
+        read(accept).await.problem(406, "NOT_ACCEPTABLE");
+    }
+    for accept in
+        ["*/*", "application/*", "application/json", "text/html, */*;q=0.1", "text/html, application/json;q=0.5"]
+    {
+        read(accept).await.expect(200);
+    }
+    // A write that cannot be answered is not carried out.
+    let charge = server.user("kim").post(CHARGES, json!({ "amount": "1" })).header("accept", "text/html").await;
+    charge.problem(406, "NOT_ACCEPTABLE");
+    assert_eq!(server.balance("kim").await, 0);
+}
+
+async fn refuses_malformed_json(shop: Shop) {
+    let server = shop.start().await;
+    let bodies = [
+        "{",
+        "}",
+        r#"{"amount":"1""#,
+        r#"{"amount":"1"}}"#,
+        r#"{"amount":"1"} {"amount":"1"}"#,
+        r#"{"amount":"1",}"#,
+        r#"{amount:"1"}"#,
+        r#"{'amount':'1'}"#,
+        r#"{"amount":1.}"#,
+        r#"{"amount":01}"#,
+        r#"{"amount":+1}"#,
+        r#"{"amount":NaN}"#,
+        r#"{"amount":"\x"}"#,
+        r#"{"amount":"\ud800"}"#,
+        "{\"amount\":\"1\n\"}",
+        "{\"amount\":\"1\"}\0",
+        "\u{feff}{\"amount\":\"1\"}",
+        "// comment\n{\"amount\":\"1\"}",
+        "amount=1",
+    ];
+    for body in bodies {
+        let answer = server.user("kim").post(CHARGES, json!(null)).raw_json(body).await;
+        answer.problem(400, "MALFORMED_JSON");
+    }
+    for body in ["", " "] {
+        server.user("kim").post(CHARGES, json!(null)).raw_json(body).await.expect(400);
+    }
+    for body in ["null", "1", "\"text\"", "[]", "true"] {
+        server.user("kim").post(CHARGES, json!(null)).raw_json(body).await.problem(400, "INVALID_BODY");
+    }
+    assert_eq!(server.balance("kim").await, 0);
+}
+
+async fn refuses_unknown_fields_and_duplicate_keys(shop: Shop) {
+    let server = shop.start().await;
+    let tea = server.product("tea").stock(1).create().await;
+    let line = tea.line(1).to_string();
+    let cases = [
+        (CHARGES, r#"{"amount":"1","currency":"KRW"}"#.to_owned(), "/currency"),
+        (CHARGES, r#"{"amount":"1","Amount":"1"}"#.to_owned(), "/Amount"),
+        (CHARGES, r#"{"amount":"1","a/b~c":1}"#.to_owned(), "/a~1b~0c"),
+        (CHARGES, r#"{"amount":"1","amount":"2"}"#.to_owned(), "/amount"),
+        (CHARGES, r#"{"amount":"1","amo\u0075nt":"2"}"#.to_owned(), "/amount"),
+        ("/v1/orders", format!(r#"{{"lines":[{line}],"lines":[{line}]}}"#), "/lines"),
+        (
+            "/v1/orders",
+            format!(r#"{{"lines":[{line},{{"product_id":"{0}","quantity":1,"quantity":2}}]}}"#, tea.id),
+            "/lines/1/quantity",
+        ),
+    ];
+    for (path, body, pointer) in cases {
+        let answer = server.user("kim").post(path, json!(null)).raw_json(body).await;
+        answer.problem(400, "INVALID_BODY");
+        answer.invalid_field(pointer);
+    }
+    assert_eq!((server.balance("kim").await, server.available(&tea).await), (0, 1));
+}
+
+async fn refuses_wrong_types_and_overflowing_numbers(shop: Shop) {
+    let server = shop.start().await;
+    let tea = server.product("tea").stock(1).create().await;
+    for number in ["1e999", "-1e999", "99999999999999999999999999999999", "1e400", "0.1e-400", "1E5"] {
+        let body = format!(r#"{{"amount":{number}}}"#);
+        server.user("kim").post(CHARGES, json!(null)).raw_json(body).await.expect(400);
+        let body = format!(r#"{{"lines":[{{"product_id":"{}","quantity":{number}}}]}}"#, tea.id);
+        server.user("kim").post("/v1/orders", json!(null)).raw_json(body).await.expect(400);
+    }
+    for body in [r#"{"lines":"x"}"#, r#"{"lines":{"0":1}}"#, r#"{"lines":null}"#, r#"{"lines":[null]}"#] {
+        server.user("kim").post("/v1/orders", json!(null)).raw_json(body).await.problem(400, "INVALID_BODY");
+    }
+    assert_eq!((server.balance("kim").await, server.available(&tea).await), (0, 1));
+}
+
+async fn refuses_deep_nesting(shop: Shop) {
+    let server = shop.start().await;
+    for depth in [200, 30_000] {
+        for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
+            let body = format!("{}1{}", open.repeat(depth), close.repeat(depth));
+            server.user("kim").post(CHARGES, json!(null)).raw_json(body).await.expect(400);
+        }
+    }
+}
+
+async fn refuses_bytes_that_are_no_text(shop: Shop) {
+    let server = shop.start().await;
+    let bodies: [&[u8]; 4] =
+        [b"{\"amount\":\"\xff\"}", b"\xc3\x28", b"{\"amount\":\"\xed\xa0\x80\"}", b"\xff\xfe{\0\"\0a\0"];
+    for body in bodies {
+        server.user("kim").post(CHARGES, json!(null)).raw_json(body).await.problem(400, "MALFORMED_JSON");
+    }
+}
+
+/// Sends a request line that no client would send.
+async fn raw_get(server: &Server, target: &[u8]) -> RawAnswer {
+    let mut connection = RawConnection::open(server).await;
+    connection.send(b"GET ").await;
+    connection.send(target).await;
+    let head = format!(" HTTP/1.1\r\nhost: shop\r\nauthorization: Bearer {}\r\n\r\n", token("kim", None));
+    connection.send(head.as_bytes()).await;
+    connection.answer().await.expect("an answer")
+}
+
+async fn refuses_bad_percent_encoding(shop: Shop) {
+    let server = shop.start().await;
+    for target in [
+        "/v1/products?sort=%",
+        "/v1/products?sort=%zz",
+        "/v1/products?sort=%ff",
+        "/v1/products?q=%ff",
+        "/v1/products?%ff=1",
+    ] {
+        let answer = raw_get(&server, target.as_bytes()).await;
+        assert_eq!(answer.status, 400, "{target}: {answer:?}");
+        answer.check_problem();
+    }
+    for target in ["/v1/users/%ff/points", "/v1/users/%/points", "/v1/users/kim%2flee/points", "/v1/users/%00/points"] {
+        let answer = raw_get(&server, target.as_bytes()).await;
+        assert!(matches!(answer.status, 400 | 404), "{target}: {answer:?}");
+        answer.check_problem();
+    }
+    // What is encoded needlessly is the same address.
+    let answer = raw_get(&server, b"/v1/users/%6bim/points").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+async fn refuses_text_that_the_database_could_not_keep(shop: Shop) {
+    let server = shop.start().await;
+    for name in ["nul\0", "escape\u{1b}", "delete\u{7f}", "\u{85}"] {
+        let body = json!({ "name": name, "category": "y", "price": "1" });
+        server.admin().post("/v1/admin/products", body).await.invalid_field("/name");
+    }
+    server.anonymous().get("/v1/products?q=%00").await.problem(400, "INVALID_QUERY");
+    // Quotes, patterns and the widest characters are text like any other.
+    for name in ["'; DROP TABLE orders; --", "\\", "%_", "\"", "👩‍👩‍👧‍👦", "한글", "\u{10ffff}", "a\nb\tc"]
+    {
+        let body = json!({ "name": name, "category": "y", "price": "1" });
+        let made = server.admin().post("/v1/admin/products", body).await.json(201);
+        let path = format!("/v1/products/{}", made["product_id"].as_str().expect("an id"));
+        assert_eq!(server.anonymous().get(path).await.json(200)["name"], name);
+    }
+}
+
+async fn survives_huge_headers_and_garbage(shop: Shop) {
+    let server = shop.start().await;
+    let huge = format!("GET /v1/products HTTP/1.1\r\nhost: shop\r\nx-huge: {}\r\n\r\n", "x".repeat(512 * 1024));
+    let many = format!("GET /v1/products HTTP/1.1\r\nhost: shop\r\n{}\r\n", "x-many: 1\r\n".repeat(5_000));
+    let garbage = "\0\u{1}\u{2} nonsense\r\n\r\n".to_owned();
+    let both_lengths =
+        "POST /v1/orders HTTP/1.1\r\nhost: shop\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
+            .to_owned();
+    let two_lengths =
+        "POST /v1/orders HTTP/1.1\r\nhost: shop\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nxx".to_owned();
+    for bytes in [huge, many, garbage, both_lengths, two_lengths] {
+        let mut connection = RawConnection::open(&server).await;
+        connection.send(bytes.as_bytes()).await;
+        connection.send(b"\r\n\r\n").await;
+        if let Some(answer) = connection.answer().await {
+            assert!((400..500).contains(&answer.status), "{answer:?}");
+        }
+    }
+    server.anonymous().get("/v1/products").await.expect(200);
+}
+
+async fn speaks_korean_when_it_is_preferred(shop: Shop) {
+    let server = shop.start().await;
+    let ask = async |languages: &str| server.anonymous().get("/v1/nothing").language(languages).await;
+    let is_korean = |text: &Value| text.as_str().is_some_and(|text| text.chars().any(|c| ('가'..='힣').contains(&c)));
+    for languages in ["ko", "ko-KR", "ko-KR,ko;q=0.9,en;q=0.8", "en;q=0.5, ko", "fr, ko;q=0.3", "KO"] {
+        let answer = ask(languages).await;
+        let problem = answer.problem(404, "NOT_FOUND");
+        assert!(is_korean(&problem["title"]) && is_korean(&problem["detail"]), "{languages}: {answer}");
+        assert_eq!(answer.header("content-language"), Some("ko"), "{languages}");
+    }
+    for languages in ["en", "en-US,en;q=0.9,ko;q=0.8", "ko;q=0", "ko;q=0.1, en;q=0.2", "de", "*", "", "nonsense;;;"] {
+        let answer = ask(languages).await;
+        let problem = answer.problem(404, "NOT_FOUND");
+        assert!(!is_korean(&problem["title"]) && !is_korean(&problem["detail"]), "{languages}: {answer}");
+    }
+}
+
+async fn takes_over_safe_request_ids_only(shop: Shop) {
+    let server = shop.start().await;
+    let longest = "x".repeat(64);
+    for id in ["a", "req-1_2.3", "0198f1de-0000-7000-8000-000000000000", &longest] {
+        for path in ["/v1/products", "/v1/nothing", "/livez"] {
+            let answer = server.anonymous().get(path).header("x-request-id", id).await;
+            assert_eq!(answer.header("x-request-id"), Some(id), "{answer}");
+        }
+    }
+    let too_long = "x".repeat(65);
+    for id in ["", " ", "a b", "a\"b", "<script>", "a{b}", "id;x=1", &too_long] {
+        let answer = server.anonymous().get("/v1/products").header("x-request-id", id).await;
+        let made = answer.header("x-request-id").expect("it is always there").to_owned();
+        assert!(made != id && !made.is_empty(), "took {id:?} over");
+    }
+    let made = |answer: jangteo_tests::Answer| answer.header("x-request-id").expect("it is always there").to_owned();
+    let [one, other] = [server.anonymous().get("/v1/products").await, server.anonymous().get("/v1/products").await];
+    assert_ne!(made(one), made(other));
+}
+
+async fn answers_head_and_options(shop: Shop) {
+    let server = shop.start().await;
+    let tea = server.product("tea").create().await;
+    for path in ["/v1/products", tea.path().as_str(), "/livez"] {
+        let got = server.anonymous().get(path).await;
+        let head = server.anonymous().call(Method::HEAD, path).await.expect(got.status);
+        assert!(head.body.is_empty(), "{path}");
+        assert_eq!(head.header("content-type"), got.header("content-type"), "{path}");
+    }
+    server.anonymous().call(Method::HEAD, "/v1/nothing").await.expect(404);
+    for path in ["/v1/products", "/v1/orders"] {
+        let answer = server.user("kim").call(Method::OPTIONS, path).await;
+        assert!(matches!(answer.status, 200 | 204 | 405), "{answer}");
+        assert!(answer.header("allow").is_some(), "{answer}");
+    }
+}
+
+async fn takes_paths_exactly(shop: Shop) {
+    let server = shop.start().await;
+    for path in ["/v1/products/", "/V1/products", "/v1/Products", "/v1/users/kim/points/", "/v1//products"] {
+        server.user("kim").get(path).await.expect(404);
+    }
+}
+
+async fn gives_away_nothing_of_its_inside(shop: Shop) {
+    let server = shop.start().await;
+    // Every problem of every test is searched for words of SQL and libraries; here is what tempts parsers to echo.
+    let echoes =
+        [r#"{"amount":"<echo-me>"}"#, r#"{"<echo-me>":1}"#, r#"{"amount":<echo-me>}"#, r#"{"amount":{"<echo-me>":1}}"#];
+    for body in echoes {
+        let answer = server.user("kim").post(CHARGES, json!(null)).raw_json(body).await.expect(400);
+        let mut problem: Value = serde_json::from_slice(&answer.body).expect("JSON");
+        // Where it is wrong may name the caller's own field.
+        problem["errors"].take();
+        assert!(!problem.to_string().contains("echo-me"), "{answer}");
+    }
+    for query in ["sort=echo-me", "limit=echo-me", "cursor=echo-me", "min_price=echo-me"] {
+        let answer = server.anonymous().get(format!("/v1/products?{query}")).await.expect(400);
+        assert!(!String::from_utf8_lossy(&answer.body).contains("echo-me"), "{answer}");
+    }
+    let answer = server.anonymous().get("/v1/products").await;
+    for header in ["server", "x-powered-by"] {
+        assert_eq!(answer.header(header), None);
+    }
+}
+
+async fn continues_a_trace(shop: Shop) {
+    let server = shop.server().settings([("LOG_FORMAT", "json"), ("RUST_LOG", "info")]).start().await;
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let parent = format!("00-{trace}-00f067aa0ba902b7-01");
+    server.anonymous().get("/v1/products").header("traceparent", &parent).await.expect(200);
+    jangteo_tests::eventually("the log names the trace", async || server.log().contains(trace).then_some(())).await;
+    // What is no trace is ignored.
+    for parent in ["nonsense", "00-00000000000000000000000000000000-00f067aa0ba902b7-01", ""] {
+        server.anonymous().get("/v1/products").header("traceparent", parent).await.expect(200);
+    }
+}
+
+async fn limits_the_rate_of_each_caller(shop: Shop) {
+    let server = shop.server().setting("RATE_LIMIT", "5/h").start().await;
+    let kim = server.user("kim");
+    for _ in 0..5 {
+        kim.get("/v1/users/kim/points").await.expect(200);
+    }
+    let refused = kim.get("/v1/users/kim/points").await;
+    assert_eq!(refused.problem(429, "RATE_LIMITED")["retryable"], true);
+    let seconds: u64 = refused.header("retry-after").and_then(|text| text.parse().ok()).expect("seconds to wait");
+    assert!((1..=3_600).contains(&seconds), "{seconds}");
+    kim.post(CHARGES, json!({ "amount": "1" })).key("a").await.problem(429, "RATE_LIMITED");
+    // Another caller has a limit of their own, and whether the server lives may always be asked.
+    server.user("lee").get("/v1/users/lee/points").await.expect(200);
+    for _ in 0..20 {
+        server.anonymous().get("/livez").await.expect(204);
+    }
+}

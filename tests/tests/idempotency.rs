@@ -1,0 +1,247 @@
+//! Requests that are sent again: one effect, one answer.
+
+use jangteo_tests::{Answer, Call, Server, Shop, scenarios};
+use serde_json::json;
+
+scenarios![
+    replays_the_first_answer_to_the_byte,
+    replays_every_write,
+    replays_the_first_answer_after_everything_changed,
+    replays_after_a_restart,
+    replays_on_another_server,
+    refuses_a_key_that_was_used_for_another_request,
+    takes_a_key_bare_or_quoted,
+    refuses_what_is_no_key,
+    scopes_a_key_to_caller_method_and_path,
+    replays_refusals_by_state,
+    does_not_keep_what_was_wrong_or_not_found,
+    needs_no_key_unless_the_shop_says_so,
+    ignores_a_key_on_a_read,
+    counts_each_request_without_a_key,
+];
+
+const CHARGES: &str = "/v1/users/kim/points/charges";
+
+fn charge(server: &Server, amount: i64) -> Call {
+    server.user("kim").post(CHARGES, json!({ "amount": amount.to_string() }))
+}
+
+#[track_caller]
+fn assert_replay(again: &Answer, first: &Answer) {
+    assert_eq!(first.header("idempotent-replayed"), None, "the first answer is no replay: {first}");
+    assert_eq!(again.header("idempotent-replayed"), Some("true"), "no replay: {again}");
+    assert_eq!((again.status, &again.body), (first.status, &first.body), "{again} after {first}");
+    for name in ["content-type", "location"] {
+        assert_eq!(again.header(name), first.header(name), "{name}");
+    }
+}
+
+async fn replays_the_first_answer_to_the_byte(shop: Shop) {
+    let server = shop.start().await;
+    let first = charge(&server, 500).key("a").await.expect(201);
+    for _ in 0..3 {
+        assert_replay(&charge(&server, 500).key("a").await, &first);
+    }
+    assert_eq!(server.balance("kim").await, 500);
+    let other = charge(&server, 500).key("b").await.expect(201);
+    assert_eq!(other.header("idempotent-replayed"), None);
+    assert_eq!(server.balance("kim").await, 1_000);
+}
+
+async fn replays_every_write(shop: Shop) {
+    let server = shop.start().await;
+    let tea = server.product("tea").price(100).stock(50).create().await;
+    let campaign = server.campaign("all").create().await;
+    server.charge("kim", 10_000).await;
+    let kim = server.user("kim");
+    let admin = server.admin();
+    let open = server.order("kim", &tea, 1).await;
+    let to_cancel = server.order("kim", &tea, 1).await;
+    let revoked = server.take_coupon("lee", &campaign).await;
+    let calls = [
+        kim.post("/v1/orders", json!({ "lines": [tea.line(2)] })),
+        kim.post(open.payment(), json!({})),
+        kim.post(to_cancel.cancellation(), json!({})),
+        kim.post(open.cancellation(), json!({})),
+        kim.post(format!("{}/coupons", campaign.path()), json!({})),
+        admin.post("/v1/admin/products", json!({ "name": "x", "category": "y", "price": "1" })),
+        admin.patch(tea.admin_path(), json!({ "name": "green tea" })),
+        server.restock(&tea, 5),
+        admin.post("/v1/admin/coupon-campaigns", server.campaign("another").document()),
+        admin.patch(campaign.admin_path(), json!({ "quantity": 11 })),
+        admin.post(format!("/v1/admin/coupons/{revoked}/revocation"), json!({})),
+    ];
+    for call in calls {
+        let first = call.clone().key("the same everywhere").await;
+        assert!((200..300).contains(&first.status), "{first}");
+        assert_replay(&call.key("the same everywhere").await, &first);
+    }
+    assert_eq!(server.available(&tea).await, 50 - 2 + 5);
+    let products = admin.get("/v1/admin/products").await.json(200);
+    assert_eq!(products["data"].as_array().map(Vec::len), Some(2));
+}
+
+async fn replays_the_first_answer_after_everything_changed(shop: Shop) {
+    let server = shop.start().await;
+    let tea = server.product("tea").price(100).stock(5).create().await;
+    let kim = server.user("kim");
+    let charged = charge(&server, 500).key("charge").await.expect(201);
+    let body = json!({ "lines": [tea.line(1)] });
+    let ordered = kim.post("/v1/orders", body.clone()).key("order").await.expect(201);
+    let id = ordered.clone().json(201)["order_id"].as_str().expect("an id").to_owned();
+    let paid = kim.post(format!("/v1/orders/{id}/payment"), json!({})).key("payment").await.expect(201);
+    let cancelled = kim.post(format!("/v1/orders/{id}/cancellation"), json!({})).key("cancel").await.expect(200);
+    charge(&server, 7).await.expect(201);
+    server.admin().patch(tea.admin_path(), json!({ "price": "999", "status": "hidden" })).await.expect(200);
+
+    assert_replay(&charge(&server, 500).key("charge").await, &charged);
+    assert_replay(&kim.post("/v1/orders", body).key("order").await, &ordered);
+    assert_replay(&kim.post(format!("/v1/orders/{id}/payment"), json!({})).key("payment").await, &paid);
+    // By itself the second cancellation would be refused.
+    assert_replay(&kim.post(format!("/v1/orders/{id}/cancellation"), json!({})).key("cancel").await, &cancelled);
+    assert_eq!(server.balance("kim").await, 507);
+    assert_eq!(server.available(&tea).await, 5);
+}
+
+async fn replays_after_a_restart(shop: Shop) {
+    let server = shop.start().await;
+    let first = charge(&server, 500).key("a").await.expect(201);
+    // A crash: whatever was answered is in the database.
+    server.kill().await;
+    let server = shop.start().await;
+    assert_replay(&charge(&server, 500).key("a").await, &first);
+    assert_eq!(server.balance("kim").await, 500);
+}
+
+async fn replays_on_another_server(shop: Shop) {
+    let (one, other) = (shop.start().await, shop.start().await);
+    let first = charge(&one, 500).key("a").await.expect(201);
+    assert_replay(&charge(&other, 500).key("a").await, &first);
+    charge(&other, 501).key("a").await.problem(422, "IDEMPOTENCY_KEY_REUSED");
+    assert_eq!(one.balance("kim").await, 500);
+}
+
+async fn refuses_a_key_that_was_used_for_another_request(shop: Shop) {
+    let server = shop.start().await;
+    let first = charge(&server, 500).key("a").await.expect(201);
+    charge(&server, 501).key("a").await.problem(422, "IDEMPOTENCY_KEY_REUSED");
+    assert_replay(&charge(&server, 500).key("a").await, &first);
+    assert_eq!(server.balance("kim").await, 500);
+}
+
+async fn takes_a_key_bare_or_quoted(shop: Shop) {
+    let server = shop.start().await;
+    let first = charge(&server, 500).key("key-1").await.expect(201);
+    assert_replay(&charge(&server, 500).key("\"key-1\"").await, &first);
+    let longest = "k".repeat(255);
+    for key in [longest.as_str(), "!", "with space", "{\"a\":1}", "~"] {
+        let first = charge(&server, 1).key(key).await.expect(201);
+        assert_replay(&charge(&server, 1).key(key).await, &first);
+    }
+    assert_eq!(server.balance("kim").await, 505);
+    charge(&server, 1).key("KEY-1").await.expect(201);
+    assert_eq!(server.balance("kim").await, 506, "upper and lower case are different keys");
+}
+
+async fn refuses_what_is_no_key(shop: Shop) {
+    let server = shop.start().await;
+    let too_long = "k".repeat(256);
+    for key in ["", "\"\"", "\"open", &too_long, "\"a\"b\""] {
+        charge(&server, 500).key(key).await.problem(400, "INVALID_IDEMPOTENCY_KEY");
+    }
+    for key in ["키".as_bytes(), b"\xff", b"a\tb"] {
+        charge(&server, 500).header("idempotency-key", key).await.problem(400, "INVALID_IDEMPOTENCY_KEY");
+    }
+    charge(&server, 500).key("a").also_header("idempotency-key", "b").await.problem(400, "INVALID_IDEMPOTENCY_KEY");
+    assert_eq!(server.balance("kim").await, 0);
+}
+
+async fn scopes_a_key_to_caller_method_and_path(shop: Shop) {
+    let server = shop.start().await;
+    let tea = server.product("tea").price(100).stock(5).create().await;
+    charge(&server, 500).key("a").await.expect(201);
+    // Another caller on the same path, the same caller on another path.
+    let by_admin = server.admin().post(CHARGES, json!({ "amount": "500" })).key("a").await.expect(201);
+    assert_eq!(by_admin.header("idempotent-replayed"), None);
+    server.user("lee").post("/v1/users/lee/points/charges", json!({ "amount": "500" })).key("a").await.expect(201);
+    let ordered = server.user("kim").post("/v1/orders", json!({ "lines": [tea.line(1)] })).key("a").await.expect(201);
+    assert_eq!(ordered.header("idempotent-replayed"), None);
+    assert_eq!((server.balance("kim").await, server.balance("lee").await), (1_000, 500));
+}
+
+async fn replays_refusals_by_state(shop: Shop) {
+    let server = shop.start().await;
+    let tea = server.product("tea").price(100).stock(1).create().await;
+    let order = server.order("kim", &tea, 1).await;
+    let kim = server.user("kim");
+    let refused = kim.post(order.payment(), json!({})).key("a").await;
+    refused.problem(409, "INSUFFICIENT_POINTS");
+    server.charge("kim", 100).await;
+    let again = kim.post(order.payment(), json!({})).key("a").await;
+    assert_eq!(again.header("idempotent-replayed"), Some("true"), "{again}");
+    let [first, second] = [&refused, &again].map(|answer| answer.problem(409, "INSUFFICIENT_POINTS"));
+    for member in ["type", "title", "detail", "instance", "code", "balance", "required"] {
+        assert_eq!(first[member], second[member], "{member}");
+    }
+    kim.post(order.payment(), json!({})).key("b").await.expect(201);
+
+    let body = json!({ "lines": [tea.line(1)] });
+    let refused = kim.post("/v1/orders", body.clone()).key("c").await;
+    server.restock(&tea, 5).await.expect(201);
+    let again = kim.post("/v1/orders", body).key("c").await;
+    assert_eq!(again.header("idempotent-replayed"), Some("true"), "{again}");
+    let [first, second] = [&refused, &again].map(|answer| answer.problem(409, "OUT_OF_STOCK"));
+    assert_eq!(first["shortages"], second["shortages"]);
+}
+
+async fn does_not_keep_what_was_wrong_or_not_found(shop: Shop) {
+    let server = shop.start().await;
+    let tea = server.product("tea").price(100).stock(5).create().await;
+    let kim = server.user("kim");
+    let unknown = json!({ "lines": [{ "product_id": "0198f1de-0000-7000-8000-000000000000", "quantity": 1 }] });
+    for _ in 0..2 {
+        let missing = kim.post("/v1/orders", unknown.clone()).key("a").await;
+        missing.problem(404, "PRODUCT_NOT_FOUND");
+        assert_eq!(missing.header("idempotent-replayed"), None);
+    }
+    kim.post("/v1/orders", json!({ "lines": [] })).key("a").await.problem(400, "EMPTY_ORDER");
+    server.anonymous().post("/v1/orders", unknown).key("a").await.problem(401, "UNAUTHENTICATED");
+    // The key is still free, whatever was sent with it.
+    let placed = kim.post("/v1/orders", json!({ "lines": [tea.line(1)] })).key("a").await.expect(201);
+    assert_eq!(placed.header("idempotent-replayed"), None);
+    kim.post("/v1/admin/products", json!({})).key("b").await.problem(403, "FORBIDDEN");
+}
+
+async fn needs_no_key_unless_the_shop_says_so(shop: Shop) {
+    let server = shop.start().await;
+    charge(&server, 500).await.expect(201);
+    server.kill().await;
+    let server = shop.server().setting("REQUIRE_IDEMPOTENCY_KEY", true).start().await;
+    charge(&server, 500).await.problem(400, "IDEMPOTENCY_KEY_REQUIRED");
+    let product = json!({ "name": "x", "category": "y", "price": "1" });
+    server.admin().post("/v1/admin/products", product.clone()).await.problem(400, "IDEMPOTENCY_KEY_REQUIRED");
+    let made = server.admin().post("/v1/admin/products", product).key("a").await.json(201);
+    let path = format!("/v1/admin/products/{}", made["product_id"].as_str().expect("an id"));
+    server.admin().patch(&path, json!({ "name": "z" })).await.problem(400, "IDEMPOTENCY_KEY_REQUIRED");
+    charge(&server, 500).key("a").await.expect(201);
+    // Reads need none.
+    assert_eq!(server.balance("kim").await, 1_000);
+}
+
+async fn ignores_a_key_on_a_read(shop: Shop) {
+    let server = shop.start().await;
+    charge(&server, 500).await.expect(201);
+    let read = async || server.user("kim").get("/v1/users/kim/points").key("a").await.json(200)["balance"].clone();
+    assert_eq!(read().await, "500");
+    charge(&server, 1).await.expect(201);
+    assert_eq!(read().await, "501", "a read is never replayed");
+}
+
+async fn counts_each_request_without_a_key(shop: Shop) {
+    let server = shop.start().await;
+    for expected in ["500", "1000"] {
+        let charged = charge(&server, 500).await;
+        assert_eq!(charged.header("idempotent-replayed"), None);
+        assert_eq!(charged.json(201)["balance"], expected);
+    }
+}

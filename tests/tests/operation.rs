@@ -1,0 +1,531 @@
+//! Running the shop: its commands, its settings, its start and its end, and a database that comes and goes.
+
+use std::time::{Duration, Instant};
+
+use jangteo_tests::{Backend, Shop, eventually, eventually_within, scenarios};
+use serde_json::{Value, json};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+scenarios![
+    says_that_it_lives_and_is_ready,
+    counts_what_it_does,
+    serves_metrics_on_their_own_address,
+    describes_itself,
+    shows_its_description_without_the_network,
+    checks_its_settings_and_leaves,
+    tells_each_wrong_setting_in_one_line,
+    takes_settings_from_a_file_and_refuses_unknown_ones,
+    refuses_to_serve_without_a_key,
+    prints_a_token_and_nothing_else,
+    migrates_twice_and_at_once,
+    does_not_migrate_when_told_not_to,
+    seeds_twice,
+    runs_a_shop_for_developers_at_once,
+    waits_for_a_database_that_is_late,
+    gives_up_on_a_database_that_never_comes,
+    finishes_what_it_began_when_told_to_end,
+    answers_fast_while_the_database_is_away_and_recovers,
+    never_logs_a_secret,
+];
+
+async fn says_that_it_lives_and_is_ready(shop: Shop) {
+    let server = shop.start().await;
+    server.anonymous().get("/livez").await.expect(204);
+    eventually("the server is ready", async || (server.anonymous().get("/readyz").await.status == 204).then_some(()))
+        .await;
+}
+
+async fn counts_what_it_does(shop: Shop) {
+    let server = shop.start().await;
+    server.charge("kim", 100).await;
+    let metrics = server.anonymous().get("/metrics").await.expect(200);
+    assert!(metrics.header("content-type").is_some_and(|media_type| media_type.starts_with("text/plain")), "{metrics}");
+    let text = String::from_utf8(metrics.body).expect("UTF-8");
+    let samples = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    let mut count = 0;
+    for sample in samples {
+        let value = sample.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok());
+        assert!(value.is_some(), "no sample: {sample}");
+        count += 1;
+    }
+    assert!(count > 0, "nothing is counted");
+    assert!(!text.contains("kim"), "who calls is no label: there are too many of them");
+}
+
+async fn serves_metrics_on_their_own_address(shop: Shop) {
+    // A free port, to be taken a moment later: the setting takes no zero that could be read back.
+    let port = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("its address").port();
+    let server = shop.server().setting("METRICS_BIND", format!("127.0.0.1:{port}")).start().await;
+    server.anonymous().get("/metrics").await.problem(404, "NOT_FOUND");
+    let metrics = reqwest::get(format!("http://127.0.0.1:{port}/metrics")).await.expect("an answer");
+    assert_eq!(metrics.status().as_u16(), 200);
+    assert!(!metrics.text().await.expect("text").is_empty());
+}
+
+async fn describes_itself(shop: Shop) {
+    let server = shop.start().await;
+    let document = server.anonymous().get("/openapi.json").await.json(200);
+    assert!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")), "{}", document["openapi"]);
+    let paths = [
+        ("/v1/users/{user_id}/points", "get"),
+        ("/v1/users/{user_id}/points/charges", "post"),
+        ("/v1/users/{user_id}/points/entries", "get"),
+        ("/v1/products", "get"),
+        ("/v1/products/{product_id}", "get"),
+        ("/v1/products/popular", "get"),
+        ("/v1/coupon-campaigns", "get"),
+        ("/v1/coupon-campaigns/{campaign_id}", "get"),
+        ("/v1/coupon-campaigns/{campaign_id}/coupons", "post"),
+        ("/v1/users/{user_id}/coupons", "get"),
+        ("/v1/orders", "post"),
+        ("/v1/orders/quote", "post"),
+        ("/v1/orders/{order_id}", "get"),
+        ("/v1/users/{user_id}/orders", "get"),
+        ("/v1/orders/{order_id}/cancellation", "post"),
+        ("/v1/orders/{order_id}/payment", "post"),
+        ("/v1/admin/products", "post"),
+        ("/v1/admin/products", "get"),
+        ("/v1/admin/products/{product_id}", "patch"),
+        ("/v1/admin/products/{product_id}/stock-movements", "post"),
+        ("/v1/admin/products/{product_id}/stock-movements", "get"),
+        ("/v1/admin/coupon-campaigns", "post"),
+        ("/v1/admin/coupon-campaigns/{campaign_id}", "patch"),
+        ("/v1/admin/coupons/{coupon_id}/revocation", "post"),
+    ];
+    for (path, method) in paths {
+        let operation = &document["paths"][path][method];
+        assert!(operation.is_object(), "{method} {path} is not described");
+        let answers = operation["responses"].as_object().unwrap_or_else(|| panic!("{method} {path} has no answers"));
+        assert!(answers.keys().any(|status| status.starts_with('2')), "{method} {path} never works");
+    }
+    // Each reference leads somewhere.
+    let mut references = Vec::new();
+    collect_references(&document, &mut references);
+    assert!(!references.is_empty());
+    for reference in references {
+        let pointer = reference.strip_prefix('#').unwrap_or_else(|| panic!("{reference} leads outside"));
+        assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
+    }
+    let printed = shop.server().run(["openapi"]).await;
+    assert_eq!(printed.code, Some(0), "{printed:?}");
+    assert_eq!(serde_json::from_str::<Value>(&printed.stdout).expect("JSON"), document);
+}
+
+fn collect_references(value: &Value, references: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            references.extend(members.get("$ref").and_then(Value::as_str).map(str::to_owned));
+            members.values().for_each(|member| collect_references(member, references));
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect_references(item, references)),
+        _ => {}
+    }
+}
+
+async fn shows_its_description_without_the_network(shop: Shop) {
+    let server = shop.start().await;
+    let mut path = "/docs".to_owned();
+    let mut page = server.anonymous().get(&path).await;
+    while (300..400).contains(&page.status) {
+        page.header("location").expect("where to go instead").clone_into(&mut path);
+        page = server.anonymous().get(&path).await;
+    }
+    let page = page.expect(200);
+    let html = String::from_utf8(page.body).expect("UTF-8");
+    let sources = html.split(['"', '\'']).filter(|part| part.ends_with(".js") || part.ends_with(".css"));
+    let mut count = 0;
+    for source in sources {
+        assert!(!source.contains("//"), "{source} is fetched from elsewhere");
+        let base = path.rsplit_once('/').map_or("", |(base, _)| base);
+        let source = if source.starts_with('/') {
+            source.to_owned()
+        } else {
+            format!("{base}/{}", source.trim_start_matches("./"))
+        };
+        let answer = server.anonymous().get(&source).await.expect(200);
+        assert!(!answer.body.is_empty(), "{source}");
+        count += 1;
+    }
+    assert!(count > 0, "a page without scripts shows nothing: {html}");
+}
+
+async fn checks_its_settings_and_leaves(shop: Shop) {
+    shop.expect_no_books();
+    let checked = shop.server().run(["serve", "--check-config"]).await;
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    // It touched nothing.
+    if shop.backend() == Backend::Sqlite {
+        assert!(!shop.database().folder().join("jangteo.db").exists());
+    }
+}
+
+async fn tells_each_wrong_setting_in_one_line(shop: Shop) {
+    shop.expect_no_books();
+    let wrong = [
+        ("DATABASE_URL", "postgres://localhost/shop"),
+        ("DATABASE_POOL_MAX", "0"),
+        ("BIND", "nowhere"),
+        ("METRICS_BIND", "127.0.0.1"),
+        ("CURRENCY", "WON"),
+        ("SHOP_TIME_ZONE", "Asia/Atlantis"),
+        ("ORDER_TTL", "soon"),
+        ("ORDER_TTL", "0s"),
+        ("ORDER_SWEEP_INTERVAL", "-1s"),
+        ("CHARGE_MAX", "1.5"),
+        ("CHARGE_MAX", "-1"),
+        ("BALANCE_MAX", "a lot"),
+        ("ORDER_LINES_MAX", "0"),
+        ("ORDER_QUANTITY_MAX", "none"),
+        ("OPEN_ORDERS_MAX", "-1"),
+        ("BATCH_MAX", "0"),
+        ("WRITE_LANES", "0"),
+        ("QUEUE_MAX", "0"),
+        ("REQUEST_TIMEOUT", "0s"),
+        ("JWT_ALGORITHM", "none"),
+        ("JWT_ALGORITHM", "RS256"),
+        ("JWT_SECRET", "short-and-secret"),
+        ("REQUIRE_IDEMPOTENCY_KEY", "perhaps"),
+        ("RATE_LIMIT", "fast"),
+        ("LOG_FORMAT", "xml"),
+    ];
+    for (name, value) in wrong {
+        let checked = shop.server().setting(name, value).run(["serve", "--check-config"]).await;
+        assert!(checked.code.is_some_and(|code| code != 0), "{name}={value}: {checked:?}");
+        let lines: Vec<&str> = checked.stderr.lines().collect();
+        assert_eq!(lines.len(), 1, "{name}={value}: {checked:?}");
+        // Which of two that contradict each other is named is the server's choice.
+        let named = lines[0].contains(name) || name.starts_with("JWT_") && lines[0].contains("JWT_");
+        let limits = matches!(name, "CHARGE_MAX") && lines[0].to_lowercase().contains("charge_max");
+        assert!(named || limits, "{name}={value}: {checked:?}");
+        assert!(!checked.stderr.contains("short-and-secret"), "a secret is shown: {checked:?}");
+    }
+}
+
+async fn takes_settings_from_a_file_and_refuses_unknown_ones(shop: Shop) {
+    shop.expect_no_books();
+    let file = shop.database().folder().join("jangteo.toml");
+    let check = async |text: &str| {
+        std::fs::write(&file, text).expect("a file");
+        let path = file.to_str().expect("UTF-8");
+        shop.server().run(["serve", "--check-config", "--config", path]).await
+    };
+    let good = check("order_ttl = \"5m\"\nopen_orders_max = \"3\"\n").await;
+    assert_eq!(good.code, Some(0), "{good:?}");
+    for (text, word) in [("order_tll = \"5m\"", "order_tll"), ("order_ttl = \"soon\"", "ORDER_TTL"), ("= nonsense", "")]
+    {
+        let refused = check(text).await;
+        assert!(refused.code.is_some_and(|code| code != 0), "{text}: {refused:?}");
+        assert_eq!(refused.stderr.lines().count(), 1, "{text}: {refused:?}");
+        assert!(refused.stderr.contains(word), "{text}: {refused:?}");
+    }
+}
+
+async fn refuses_to_serve_without_a_key(shop: Shop) {
+    shop.expect_no_books();
+    let keyless = || shop.server().without("JWT_SECRET").without("JWT_ALGORITHM");
+    for arguments in [["serve", "--check-config"].as_slice(), ["serve"].as_slice()] {
+        let refused = match *arguments {
+            [one] => keyless().run([one]).await,
+            [one, two] => keyless().run([one, two]).await,
+            _ => unreachable!("there are no others"),
+        };
+        assert!(refused.code.is_some_and(|code| code != 0), "{arguments:?}: {refused:?}");
+        assert!(refused.stderr.contains("JWT_"), "{arguments:?}: {refused:?}");
+    }
+}
+
+async fn prints_a_token_and_nothing_else(shop: Shop) {
+    let server = shop.start().await;
+    let token = async |arguments: &[&str]| {
+        let printed = match *arguments {
+            [user] => shop.server().run(["token", "--user", user]).await,
+            [user, scope] => shop.server().run(["token", "--user", user, "--scope", scope]).await,
+            [user, scope, ttl] => shop.server().run(["token", "--user", user, "--scope", scope, "--ttl", ttl]).await,
+            _ => unreachable!("there are no others"),
+        };
+        assert_eq!((printed.code, printed.stderr.as_str()), (Some(0), ""), "{printed:?}");
+        let token = printed.stdout.strip_suffix('\n').expect("a line").to_owned();
+        assert!(token.split('.').count() == 3 && !token.contains(char::is_whitespace), "no token alone: {token:?}");
+        token
+    };
+    server.bearer(token(&["kim"]).await).get("/v1/users/kim/points").await.expect(200);
+    server.bearer(token(&["kim"]).await).get("/v1/admin/products").await.problem(403, "FORBIDDEN");
+    server.bearer(token(&["boss", "admin"]).await).get("/v1/admin/products").await.expect(200);
+    let short = server.bearer(token(&["boss", "admin", "1s"]).await);
+    short.get("/v1/admin/products").await.expect(200);
+    eventually("the token expires", async || (short.get("/v1/admin/products").await.status == 401).then_some(())).await;
+    for wrong in [["token", "--user", "kim lee"], ["token", "--user", ""], ["token", "--ttl", "1h"]] {
+        let refused = shop.server().run(wrong).await;
+        assert!(refused.code.is_some_and(|code| code != 0) && refused.stdout.is_empty(), "{wrong:?}: {refused:?}");
+    }
+}
+
+async fn migrates_twice_and_at_once(shop: Shop) {
+    let at_once = futures_util::future::join_all((0..3).map(|_| async { shop.server().run(["migrate"]).await })).await;
+    for migrated in at_once {
+        assert_eq!(migrated.code, Some(0), "{migrated:?}");
+    }
+    let again = shop.server().run(["migrate"]).await;
+    assert_eq!(again.code, Some(0), "{again:?}");
+    let server = shop.start().await;
+    server.charge("kim", 100).await;
+    let again = shop.server().run(["migrate"]).await;
+    assert_eq!(again.code, Some(0), "{again:?}");
+    assert_eq!(server.balance("kim").await, 100, "nothing was lost");
+}
+
+async fn does_not_migrate_when_told_not_to(shop: Shop) {
+    let migrated = shop.server().run(["migrate"]).await;
+    assert_eq!(migrated.code, Some(0), "{migrated:?}");
+    let server = shop.server().setting("AUTO_MIGRATE", false).start().await;
+    server.charge("kim", 100).await;
+    server.anonymous().get("/readyz").await.expect(204);
+}
+
+async fn seeds_twice(shop: Shop) {
+    for _ in 0..2 {
+        let seeded = shop.server().run(["seed"]).await;
+        assert_eq!(seeded.code, Some(0), "{seeded:?}");
+    }
+    let server = shop.start().await;
+    let count = async |path: &str| {
+        let list = server.anonymous().get(format!("{path}?limit=100")).await.json(200);
+        list["data"].as_array().map_or(0, Vec::len)
+    };
+    let (products, campaigns) = (count("/v1/products").await, count("/v1/coupon-campaigns").await);
+    assert!(products > 0 && campaigns > 0, "{products} products and {campaigns} campaigns");
+    let seeded = shop.server().run(["seed"]).await;
+    assert_eq!(seeded.code, Some(0), "{seeded:?}");
+    assert_eq!((count("/v1/products").await, count("/v1/coupon-campaigns").await), (products, campaigns));
+    // What is there can be bought.
+    let list = server.anonymous().get("/v1/products?in_stock=true").await.json(200);
+    let lines = json!([{ "product_id": list["data"][0]["product_id"], "quantity": 1 }]);
+    server.order_lines("kim", lines).await;
+}
+
+async fn runs_a_shop_for_developers_at_once(shop: Shop) {
+    let keyless = shop.server().without("JWT_SECRET").without("JWT_ALGORITHM").without("JWT_ISSUER");
+    let server = keyless.without("JWT_AUDIENCE").arguments(["--dev"]).start().await;
+    let calls = eventually("calls are printed", async || {
+        let log = server.log();
+        (log.contains("curl") && log.contains("Bearer ")).then_some(log)
+    })
+    .await;
+    let token = |text: &str| {
+        text.split("Bearer ").nth(1).map(|rest| {
+            rest.chars().take_while(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).collect::<String>()
+        })
+    };
+    let token = token(&calls).expect("a call with a token");
+    let list = server.anonymous().get("/v1/products").await.json(200);
+    assert!(list["data"].as_array().is_some_and(|products| !products.is_empty()), "no demo catalogue");
+    let lines = json!({ "lines": [{ "product_id": list["data"][0]["product_id"], "quantity": 1 }] });
+    server.bearer(token).post("/v1/orders/quote", lines).await.expect(200);
+}
+
+/// A way to the database that can be closed.
+struct Gate {
+    port: u16,
+    open: watch::Sender<bool>,
+}
+
+impl Gate {
+    /// A port of its own that leads to `target` while it is open; what is connected is cut off when it closes. While it
+    /// is closed connections are accepted and left without an answer, which is the worst that a network does.
+    async fn new(target: String, is_open: bool) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("its address").port();
+        let (open, state) = watch::channel(is_open);
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let (target, mut state) = (target.clone(), state.clone());
+                tokio::spawn(async move {
+                    if !*state.borrow() {
+                        // Until it opens, or the client has enough; then this connection is of no use any more.
+                        let mut byte = [0];
+                        tokio::select! {
+                            _ = state.wait_for(|open| *open) => {}
+                            _ = client.peek(&mut byte) => {}
+                        }
+                        return;
+                    }
+                    let Ok(mut server) = TcpStream::connect(&target).await else { return };
+                    tokio::select! {
+                        _ = copy_bidirectional(&mut client, &mut server) => {}
+                        _ = state.wait_for(|open| !*open) => {}
+                    }
+                });
+            }
+        });
+        Self { port, open }
+    }
+
+    fn set_open(&self, open: bool) {
+        self.open.send(open).expect("the gate's task lives as long as the test");
+    }
+}
+
+/// The database's address by way of a gate.
+async fn gated(shop: &Shop, is_open: bool) -> (Gate, String) {
+    let url = shop.database().url();
+    let (scheme_and_user, rest) = url.rsplit_once('@').expect("mysql://user:password@host:port/name");
+    let (target, name) = rest.split_once('/').expect("a database's name");
+    let gate = Gate::new(target.to_owned(), is_open).await;
+    let url = format!("{scheme_and_user}@127.0.0.1:{}/{name}", gate.port);
+    (gate, url)
+}
+
+async fn waits_for_a_database_that_is_late(shop: Shop) {
+    if shop.backend() == Backend::Sqlite {
+        // A file is never late, but it may be in the hands of somebody else for a while.
+        let mut connection = shop.database().connect().await;
+        connection.execute("PRAGMA journal_mode = WAL").await;
+        connection.execute("BEGIN IMMEDIATE").await;
+        let server = shop.server().spawn();
+        let starts = tokio::spawn({
+            let server = server.clone();
+            async move { server.listening().await }
+        });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(!starts.is_finished(), "it cannot have migrated");
+        connection.execute("ROLLBACK").await;
+        starts.await.expect("it starts once the file is free");
+        server.charge("kim", 1).await;
+        return;
+    }
+    let (gate, url) = gated(&shop, false).await;
+    let server = shop.server().setting("DATABASE_URL", url).spawn();
+    let starts = tokio::spawn({
+        let server = server.clone();
+        async move { server.listening().await }
+    });
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(!starts.is_finished() && server.is_running().await, "it waits");
+    gate.set_open(true);
+    starts.await.expect("it starts once the database is there");
+    server.charge("kim", 1).await;
+}
+
+async fn gives_up_on_a_database_that_never_comes(shop: Shop) {
+    shop.expect_no_books();
+    // Nothing listens there: the port was free a moment ago.
+    let port = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("its address").port();
+    let nowhere = match shop.backend() {
+        Backend::Sqlite => "sqlite:/nowhere/at/all/jangteo.db".to_owned(),
+        Backend::Mysql => format!("mysql://kim:not-to-be-shown@127.0.0.1:{port}/shop"),
+    };
+    let started = Instant::now();
+    let gave_up = shop.server().setting("DATABASE_URL", nowhere).run(["migrate"]).await;
+    assert!(gave_up.code.is_some_and(|code| code != 0), "{gave_up:?}");
+    assert!(started.elapsed() < Duration::from_secs(45), "it took {:?}", started.elapsed());
+    assert!(!gave_up.stderr.is_empty() && !gave_up.stderr.contains("not-to-be-shown"), "{gave_up:?}");
+    assert!(!gave_up.stderr.contains("panicked"), "{gave_up:?}");
+}
+
+async fn finishes_what_it_began_when_told_to_end(shop: Shop) {
+    shop.expect_server_errors();
+    let server = shop.start().await;
+    let callers: Vec<_> = (0..50).map(|number| format!("user-{number}")).collect();
+    let calls: Vec<_> = callers
+        .iter()
+        .map(|user| {
+            let path = format!("/v1/users/{user}/points/charges");
+            tokio::spawn(server.user(user).post(path, json!({ "amount": "7" })).key("once").try_send())
+        })
+        .collect();
+    // In the middle of it.
+    while !calls.iter().any(tokio::task::JoinHandle::is_finished) {
+        tokio::task::yield_now().await;
+    }
+    server.terminate();
+    let mut answers = Vec::new();
+    for call in calls {
+        answers.push(call.await.expect("no panic"));
+    }
+    let status = server.ended().await;
+    assert_eq!(status.code(), Some(0), "{}", server.log());
+
+    let server = shop.start().await;
+    for (user, answer) in callers.iter().zip(answers) {
+        let balance = server.balance(user).await;
+        match answer {
+            // Whoever was told that it worked has it, whoever was refused has not; with no answer either is right.
+            Ok(answer) if answer.status == 201 => assert_eq!(balance, 7, "{user}"),
+            Ok(answer) => {
+                answer.problem(503, "SHUTTING_DOWN");
+                assert_eq!(balance, 0, "{user}");
+            }
+            Err(_) => assert!(matches!(balance, 0 | 7), "{user}: {balance}"),
+        }
+    }
+}
+
+async fn answers_fast_while_the_database_is_away_and_recovers(shop: Shop) {
+    if shop.backend() == Backend::Sqlite {
+        // A file does not go away; a writer of another process that does not let go is as near as it comes.
+        shop.expect_server_errors();
+        let server = shop.start().await;
+        server.charge("kim", 1).await;
+        let mut connection = shop.database().connect().await;
+        connection.execute("BEGIN IMMEDIATE").await;
+        let read = Instant::now();
+        assert_eq!(server.balance("kim").await, 1, "reads go on");
+        assert!(read.elapsed() < Duration::from_secs(3));
+        connection.execute("ROLLBACK").await;
+        connection.close().await;
+        server.charge("kim", 1).await;
+        return;
+    }
+    shop.expect_server_errors();
+    let (gate, url) = gated(&shop, true).await;
+    let server = shop.server().setting("DATABASE_URL", url).start().await;
+    server.charge("kim", 1).await;
+    gate.set_open(false);
+    let calls = [
+        server.user("kim").get("/v1/users/kim/points"),
+        server.anonymous().get("/v1/products"),
+        server.user("kim").post("/v1/users/kim/points/charges", json!({ "amount": "1" })).key("while away"),
+        server.anonymous().get("/readyz"),
+    ];
+    for _ in 0..3 {
+        for call in calls.clone() {
+            let started = Instant::now();
+            let answer = call.await;
+            assert_eq!(answer.status, 503, "{answer}");
+            assert!(started.elapsed() < Duration::from_secs(3), "{:?}: {answer}", started.elapsed());
+        }
+        let started = Instant::now();
+        server.anonymous().get("/livez").await.expect(204);
+        assert!(started.elapsed() < Duration::from_secs(1), "it lives without a database");
+    }
+    gate.set_open(true);
+    eventually_within(Duration::from_secs(15), "the server recovers by itself", async || {
+        (server.anonymous().get("/readyz").await.status == 204).then_some(())
+    })
+    .await;
+    let charge = server.user("kim").post("/v1/users/kim/points/charges", json!({ "amount": "1" })).key("while away");
+    eventually("the charge goes through, once", async || (charge.clone().await.status == 201).then_some(())).await;
+    assert_eq!(server.balance("kim").await, 2);
+    assert!(server.is_running().await);
+}
+
+async fn never_logs_a_secret(shop: Shop) {
+    let server = shop.server().setting("RUST_LOG", "trace").start().await;
+    let token = jangteo_tests::token("kim", None);
+    let kim = server.bearer(&token);
+    kim.post("/v1/users/kim/points/charges", json!({ "amount": "5" })).key("a").await.expect(201);
+    kim.get("/v1/users/kim/points").await.expect(200);
+    kim.post("/v1/orders", json!({ "lines": [] })).await.expect(400);
+    let log = server.log();
+    let signature = token.rsplit('.').next().expect("three parts");
+    for secret in [jangteo_tests::SECRET, token.as_str(), signature] {
+        assert!(!log.contains(secret), "the log tells {secret}");
+    }
+    if shop.backend() == Backend::Mysql {
+        let url = shop.database().url();
+        let password = url.split('@').next().and_then(|user| user.rsplit(':').next()).expect("a password");
+        assert!(!log.contains(&format!(":{password}@")), "the log tells the database's password");
+    }
+}
