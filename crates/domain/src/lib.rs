@@ -18,6 +18,70 @@
 //! | [`working_set`] | the rows that a batch has locked, and how events change them |
 //! | [`batch`] | the executor: attempts, retries, halving |
 //! | [`unit_of_work`], [`store_error`] | the transaction, and how it fails |
+//! | `testing` (feature `testing`) | a store in memory, ready-made values, and the contract that every store keeps |
+//!
+//! # Using the crate alone
+//! A program brings a store (any that passes the contract of `testing::contract`), ids, a calendar and a backoff, and
+//! runs commands. In a test all of that is there, behind the feature `testing`:
+//!
+//! ```
+//! use jangteo_domain::command::{ChargePoints, Command};
+//! use jangteo_domain::testing::{MemoryStore, TestShop, fixtures::{positive, user, won}};
+//! use jangteo_domain::{Answer, Reply, Request};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), jangteo_domain::StoreError> {
+//! let store = MemoryStore::new();
+//! let shop = TestShop::new(store.factory());
+//!
+//! // A batch is one transaction, and each command in it has an answer of its own.
+//! let charge = |amount| {
+//!     let command = Command::ChargePoints(ChargePoints { user_id: user("kim"), amount: positive(amount) });
+//!     Request { command, idempotency: None }
+//! };
+//! let answers = shop.executor.execute(&[charge(5_000), charge(1_000_001)]).await;
+//! let [Ok(Answer::Decided(charged)), Ok(Answer::Decided(refused))] = &answers[..] else {
+//!     panic!("two answers");
+//! };
+//! assert!(matches!(charged, Ok(Reply::PointsCharged(entry)) if entry.balance_after == won(5_000)));
+//! assert!(refused.is_err(), "one charge may add at most a million");
+//!
+//! // The read ports answer what was committed.
+//! let account = store.queries().points.account(&user("kim")).await?.expect("kim has an account");
+//! assert_eq!(account.balance, won(5_000));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! With the feature `mock` every port has a mock, for what a store in memory never does: to fail, for example.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use jangteo_domain::StoreError;
+//! use jangteo_domain::testing::TestShop;
+//! use jangteo_domain::unit_of_work::MockUnitOfWorkFactory;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let mut factory = MockUnitOfWorkFactory::new();
+//! factory.expect_begin().times(1).returning(|| Err(StoreError::Unavailable(Arc::new(std::fmt::Error))));
+//! let shop = TestShop::new(Arc::new(factory));
+//! assert!(matches!(shop.user("kim", 5_000).await, Err(StoreError::Unavailable(_))));
+//! # }
+//! ```
+//!
+//! The rules stand without any port at all:
+//!
+//! ```
+//! use jangteo_domain::coupon::{Discount, Percent};
+//! use jangteo_domain::{Currency, Money};
+//!
+//! let won = Currency::from_code("KRW").expect("a currency");
+//! let discount = Discount::Percent { percent: Percent::try_from(15).expect("1 to 100"), cap: None };
+//! let total = Money::from_units(18_666).expect("in range");
+//! assert_eq!(Some(discount.of(total, won)), Money::from_units(2_800), "2,799.9 is rounded half up");
+//! ```
 
 pub mod batch;
 pub mod command;

@@ -231,3 +231,134 @@ pub trait OutboxRepository: Send {
     /// Adds events, to be delivered as soon as the transaction commits.
     async fn append_many(&mut self, events: &[OutboxEvent]) -> Result<(), StoreError>;
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{json, to_value};
+    use time::macros::date;
+
+    use super::*;
+    use crate::money::Money;
+    use crate::order::{OrderLine, PaidTerms, RefundedLine};
+    use crate::testing::SequentialIds;
+    use crate::testing::fixtures::{NOON, noon_plus, order_line, pending_order, user};
+
+    fn dollars(cents: i64) -> Money {
+        Money::from_ten_thousandths(cents * 100).expect("in range")
+    }
+
+    fn id<Id: From<uuid::Uuid>>(number: u64) -> Id {
+        SequentialIds::id(number).into()
+    }
+
+    fn paid_order() -> (Order, Payment) {
+        let line = OrderLine { unit_price: dollars(1_999), discount_share: dollars(100), ..order_line(id(1), 2, 0) };
+        let payment = Payment {
+            id: id(3),
+            order_id: id(2),
+            user_id: user("kim"),
+            total: dollars(3_998),
+            discount: dollars(100),
+            amount: dollars(3_898),
+            coupon_id: Some(id(4)),
+            balance_after: dollars(1),
+            paid_at: noon_plus(5),
+            sales_day: date!(2030 - 01 - 01),
+        };
+        let paid = PaidTerms {
+            payment_id: payment.id,
+            discount: payment.discount,
+            amount: payment.amount,
+            coupon_id: payment.coupon_id,
+            at: payment.paid_at,
+            sales_day: payment.sales_day,
+        };
+        let order = pending_order(id(2), &user("kim"), vec![line], NOON);
+        (Order { status: OrderStatus::Paid, paid: Some(paid), ..order }, payment)
+    }
+
+    fn order_document(status: &str, refunded_quantity: u32, refunded_amount: &str) -> serde_json::Value {
+        json!({
+            "order_id": SequentialIds::id(2),
+            "user_id": "kim",
+            "status": status,
+            "lines": [{
+                "product_id": SequentialIds::id(1),
+                "name": "lamp",
+                "quantity": 2,
+                "unit_price": "19.99",
+                "line_total": "39.98",
+                "discount_share": "1.00",
+                "refunded_quantity": refunded_quantity,
+            }],
+            "total": "39.98",
+            "discount": "1.00",
+            "paid_amount": "38.98",
+            "refunded_amount": refunded_amount,
+            "currency": "USD",
+            "created_at": "2030-01-01T12:00:00Z",
+            "paid_at": "2030-01-01T12:00:05Z",
+            "coupon_id": SequentialIds::id(4),
+        })
+    }
+
+    #[test]
+    fn a_payment_tells_of_the_whole_order_and_is_its_first_event() {
+        let usd = Currency::from_code("USD").expect("a currency");
+        let (order, payment) = paid_order();
+        let event = OutboxEvent::order_paid(id(5), &order, &payment, usd);
+        assert_eq!((event.id, event.order_id, event.sequence, event.at), (id(5), order.id, 1, noon_plus(5)));
+        assert_eq!(event.data.event_type(), "jangteo.order.paid.v1");
+        let expected = json!({
+            "order": order_document("paid", 0, "0.00"),
+            "payment": {
+                "payment_id": SequentialIds::id(3),
+                "order_id": SequentialIds::id(2),
+                "user_id": "kim",
+                "total": "39.98",
+                "discount": "1.00",
+                "amount": "38.98",
+                "currency": "USD",
+                "coupon_id": SequentialIds::id(4),
+                "paid_at": "2030-01-01T12:00:05Z",
+            },
+        });
+        assert_eq!(to_value(&event.data).expect("it can be written"), expected);
+    }
+
+    #[test]
+    fn a_refund_comes_after_the_payment_and_the_refunds_before_it() {
+        let usd = Currency::from_code("USD").expect("a currency");
+        let (mut order, _) = paid_order();
+        order.status = OrderStatus::PartiallyRefunded;
+        order.lines[0].refunded_quantity = 1;
+        order.refunded = dollars(1_949);
+        let refund = Refund {
+            id: id(6),
+            order_id: order.id,
+            sequence: 2,
+            amount: dollars(1_949),
+            restocked: false,
+            reason: "broken".to_owned(),
+            lines: vec![RefundedLine { product_id: id(1), quantity: 1, amount: dollars(1_949) }],
+            at: noon_plus(60),
+        };
+        let event = OutboxEvent::order_refunded(id(7), &order, &refund, usd);
+        assert_eq!((event.id, event.order_id, event.sequence, event.at), (id(7), order.id, 3, noon_plus(60)));
+        assert_eq!(event.data.event_type(), "jangteo.order.refunded.v1");
+        let expected = json!({
+            "order": order_document("partially_refunded", 1, "19.49"),
+            "refund": {
+                "refund_id": SequentialIds::id(6),
+                "order_id": SequentialIds::id(2),
+                "amount": "19.49",
+                "currency": "USD",
+                "lines": [{"product_id": SequentialIds::id(1), "quantity": 1, "amount": "19.49"}],
+                "restocked": false,
+                "reason": "broken",
+                "refunded_at": "2030-01-01T12:01:00Z",
+            },
+        });
+        assert_eq!(to_value(&event.data).expect("it can be written"), expected);
+    }
+}

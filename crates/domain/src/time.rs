@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn adding_stops_at_the_ends() {
         assert_eq!(NOON.saturating_add(Duration::microseconds(1)).since(NOON), Duration::microseconds(1));
-        assert_eq!(NOON.since(Timestamp::MAX).is_negative(), true);
+        assert!(NOON.since(Timestamp::MAX).is_negative());
         assert_eq!(Timestamp::MAX.saturating_add(Duration::microseconds(1)), Timestamp::MAX);
         assert_eq!(NOON.saturating_add(Duration::MAX), Timestamp::MAX);
         assert_eq!(NOON.saturating_add(Duration::MIN), Timestamp::MIN);

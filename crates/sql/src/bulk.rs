@@ -144,7 +144,9 @@ impl<L: Lookup> Query for Find<L> {
 pub(crate) trait BulkDialect: Backend + HasSqlType<Text> {
     /// Joins `given` on its left with a table on its right, read in that order.
     const JOIN: &'static str;
-    const FOR_UPDATE: &'static str;
+
+    /// Locks the rows of the table that are found.
+    fn push_lock(out: &mut AstPass<'_, '_, Self>, table: &str) -> QueryResult<()>;
 
     /// The table `given` of these columns, read from one bind.
     fn push_given<'b>(out: &mut AstPass<'_, 'b, Self>, columns: Columns, chunk: &'b Chunk) -> QueryResult<()>;
@@ -232,10 +234,7 @@ impl<L: Lookup, DB: BulkDialect> QueryFragment<DB> for Find<L> {
         DB::push_index(&mut out, L::INDEX)?;
         out.push_sql(" ON ");
         push_equal_keys(&mut out, table, L::COLUMNS)?;
-        if L::LOCKS {
-            out.push_sql(DB::FOR_UPDATE);
-        }
-        Ok(())
+        if L::LOCKS { DB::push_lock(&mut out, table) } else { Ok(()) }
     }
 }
 
@@ -289,7 +288,14 @@ fn separated<'a, DB: Backend, T: 'a>(
 
 impl BulkDialect for Mysql {
     const JOIN: &'static str = " STRAIGHT_JOIN ";
-    const FOR_UPDATE: &'static str = " FOR UPDATE";
+
+    fn push_lock(out: &mut AstPass<'_, '_, Self>, table: &str) -> QueryResult<()> {
+        // MySQL must be told not to lock `given`; MariaDB cannot be told, and passes over this comment.
+        out.push_sql(" FOR UPDATE /*!80001 OF ");
+        out.push_identifier(table)?;
+        out.push_sql(" */");
+        Ok(())
+    }
 
     fn push_given<'b>(out: &mut AstPass<'_, 'b, Self>, columns: Columns, chunk: &'b Chunk) -> QueryResult<()> {
         out.push_sql("JSON_TABLE(");
@@ -409,8 +415,10 @@ fn push_varchar(out: &mut AstPass<'_, '_, Mysql>, length: usize) {
 impl BulkDialect for Sqlite {
     /// CROSS JOIN keeps the order of its tables.
     const JOIN: &'static str = " CROSS JOIN ";
-    /// A write transaction is the only one there is; it holds every row.
-    const FOR_UPDATE: &'static str = "";
+
+    fn push_lock(_out: &mut AstPass<'_, '_, Self>, _table: &str) -> QueryResult<()> {
+        Ok(()) // A write transaction is the only one there is; it holds every row.
+    }
 
     fn push_given<'b>(out: &mut AstPass<'_, 'b, Self>, _columns: Columns, chunk: &'b Chunk) -> QueryResult<()> {
         out.push_sql("json_each(");
@@ -506,4 +514,76 @@ fn push_on_conflict(out: &mut AstPass<'_, '_, Sqlite>, keys: &[Column]) -> Query
     separated(out, ", ", keys, |out, key| out.push_identifier(key.name))?;
     out.push_sql(")");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use diesel::debug_query;
+    use jangteo_domain::id::ProductId;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::rows::stock::{StockOf, StockRow};
+    use crate::types::{Count, Id};
+
+    fn stock(number: u32) -> StockRow {
+        let product_id = ProductId::from(uuid::Uuid::from_u128(u128::from(number)));
+        StockRow { product_id: Id(product_id), available: Count(number), movements: Count(1) }
+    }
+
+    fn one<R: Serialize>(row: R) -> Chunk {
+        chunks([row]).expect("rows that can be written").remove(0)
+    }
+
+    #[test]
+    fn rows_are_split_into_binds_that_a_server_takes_and_none_is_lost() {
+        let rows = 100_000;
+        let chunks = chunks((0..rows).map(stock)).expect("rows that can be written");
+        assert!(chunks.len() > 1 && chunks.iter().all(|chunk| chunk.json.len() <= CHUNK_BYTES_MAX));
+        let mut written = Vec::new();
+        for chunk in &chunks {
+            let read: Vec<Value> = serde_json::from_str(&chunk.json).expect("a JSON array");
+            assert_eq!(read.len(), chunk.rows);
+            written.extend(read.iter().map(|row| row["available"].as_u64().expect("a number")));
+        }
+        assert!(written.into_iter().eq(0..u64::from(rows)));
+    }
+
+    #[test]
+    fn a_row_larger_than_a_bind_stands_alone() {
+        let wide = "x".repeat(CHUNK_BYTES_MAX);
+        let chunks = chunks(["a", &wide, "b"]).expect("rows that can be written");
+        assert_eq!(chunks.iter().map(|chunk| chunk.rows).collect::<Vec<_>>(), [1, 1, 1]);
+    }
+
+    #[test]
+    fn nothing_to_write_is_no_statement() {
+        assert_eq!(chunks(std::iter::empty::<StockRow>()).expect("no rows"), []);
+    }
+
+    #[test]
+    fn mysql_locks_by_the_primary_key_in_the_order_given() {
+        let find = Find::<StockOf>::new(one(StockOf { product_id: stock(1).product_id }));
+        assert_eq!(
+            debug_query::<Mysql, _>(&find).to_string(),
+            "SELECT `stocks`.`product_id`, `stocks`.`available`, `stocks`.`movements` FROM JSON_TABLE(?, '$[*]' COLUMNS \
+             (`product_id` VARCHAR(32) CHARACTER SET utf8mb4 PATH '$.product_id' ERROR ON ERROR)) AS given \
+             STRAIGHT_JOIN `stocks` FORCE INDEX (`PRIMARY`) ON `stocks`.`product_id` = UNHEX(`given`.`product_id`) \
+             FOR UPDATE /*!80001 OF `stocks` */ \
+             -- binds: [\"[{\\\"product_id\\\":\\\"00000000000000000000000000000001\\\"}]\"]"
+        );
+    }
+
+    #[test]
+    fn sqlite_updates_from_its_bind() {
+        let update = debug_query::<Sqlite, _>(&Update::<StockRow>::new(one(stock(1)))).to_string();
+        assert_eq!(
+            update.split(" -- binds").next(),
+            Some(
+                "UPDATE `stocks` SET `available` = given.value ->> '$.available', \
+                 `movements` = given.value ->> '$.movements' FROM json_each(?) AS given \
+                 WHERE `stocks`.`product_id` = unhex(given.value ->> '$.product_id')"
+            )
+        );
+    }
 }

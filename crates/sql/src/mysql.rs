@@ -82,13 +82,13 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/mysql
 
 /// Checks the URLs and builds the pools; connects to nothing.
 pub(crate) fn open(settings: &DatabaseSettings) -> Result<Store, OpenError> {
-    let write_options = options(&settings.url)?;
-    let read_options = settings.read_url.as_deref().map_or(Ok(write_options.clone()), options)?;
-    // One connection more than there are lanes: for the question what became of a commit, and whether all is well.
-    let writers = (manager(&settings.url, &write_options, &WRITE_SESSION), settings.write_connections + 1);
-    let read_url = settings.read_url.as_deref().unwrap_or(&settings.url);
-    let readers = (manager(read_url, &read_options, &READ_SESSION), settings.pool_max);
-    Ok(Store::new(&settings.url, writers, readers))
+    let options_to_write = options(&settings.url)?;
+    // One connection more than there are lanes: for the question what became of a commit.
+    let writers = (manager(&options_to_write, &WRITE_SESSION), settings.write_connections + 1);
+    let options_to_read = settings.read_url.as_deref().map(options).transpose()?;
+    let primary = options_to_read.is_some().then(|| (manager(&options_to_write, &READ_SESSION), 1));
+    let readers = (manager(&options_to_read.unwrap_or(options_to_write), &READ_SESSION), settings.pool_max);
+    Ok(Store::new(&settings.url, writers, readers, primary))
 }
 
 fn options(url: &str) -> Result<Opts, OpenError> {
@@ -99,12 +99,12 @@ fn options(url: &str) -> Result<Opts, OpenError> {
     Ok(options)
 }
 
-fn manager(url: &str, options: &Opts, session: &[&'static str]) -> Manager {
+fn manager(options: &Opts, session: &[&'static str]) -> Manager {
     let options = session_options(options, session);
     let mut config = ManagerConfig::<Conn>::default();
     config.custom_setup = Box::new(move |_| connect(options.clone()).boxed());
     config.recycling_method = RecyclingMethod::CustomFunction(Box::new(|connection| check(connection).boxed()));
-    AsyncDieselConnectionManager::new_with_config(url, config)
+    AsyncDieselConnectionManager::new_with_config("", config) // The options say more than a URL.
 }
 
 fn session_options(options: &Opts, session: &[&'static str]) -> Opts {

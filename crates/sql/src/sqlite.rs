@@ -62,7 +62,7 @@ pub(crate) fn open(settings: &DatabaseSettings) -> Result<Store, OpenError> {
     let read_path = settings.read_url.as_deref().map_or(Ok(path), file)?;
     let writers = (manager(path, SETUP.to_owned()), 1);
     let readers = (manager(read_path, format!("{SETUP} {READ_SETUP}")), settings.pool_max);
-    Ok(Store::new(path, writers, readers))
+    Ok(Store::new(path, writers, readers, None))
 }
 
 /// The path in a URL. A database in memory would be another one for each connection.

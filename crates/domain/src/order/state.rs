@@ -293,3 +293,6 @@ impl Order {
         self.status = if whole { OrderStatus::Refunded } else { OrderStatus::PartiallyRefunded };
     }
 }
+
+#[cfg(test)]
+mod tests;

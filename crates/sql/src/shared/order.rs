@@ -14,7 +14,7 @@ use super::unit_of_work::Transaction;
 use super::{Conn, Db};
 use crate::bulk::{Find, chunks};
 use crate::rows::order::{LinesOf, OrderById, OrderLineChangeRow, OrderLineRow, OrderProgressRow, OrderRow, assemble};
-use crate::schema::orders;
+use crate::schema::{order_lines, orders};
 use crate::types::{At, Coded as _, Id, before_id};
 
 #[async_trait]
@@ -48,15 +48,23 @@ fn lines_of(orders: &[OrderRow]) -> Vec<LinesOf> {
 #[async_trait]
 impl OrderQueries for Store {
     async fn find(&self, id: OrderId) -> Result<AsOf<Option<Order>>, StoreError> {
-        let orders = self.read(move |connection| {
+        let found = self.read(move |connection| {
             async move {
-                let order = orders::table.find(Id(id)).select(OrderRow::as_select()).into_boxed::<Db>();
-                load(connection, order).await
+                let now = now(connection).await?;
+                // One statement, so that no order is shown with the lines of another time.
+                let order = orders::table
+                    .left_join(order_lines::table.on(order_lines::order_id.eq(orders::id)))
+                    .filter(orders::id.eq(Id(id)))
+                    .select((OrderRow::as_select(), Option::<OrderLineRow>::as_select()));
+                Ok((now, order.load::<(OrderRow, Option<OrderLineRow>)>(connection).await?))
             }
             .boxed()
         });
-        let AsOf { now, value } = orders.await?;
-        Ok(AsOf { now, value: value.into_iter().next() })
+        let (now, rows) = found.await?;
+        let (orders, lines): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+        let order = orders.into_iter().take(1).collect();
+        let lines = lines.into_iter().flatten().collect();
+        Ok(AsOf { now, value: assemble(order, lines)?.pop() })
     }
 
     async fn of_user(

@@ -40,6 +40,8 @@ pub(crate) struct Store {
     url: Arc<str>,
     pub(super) writers: Pool,
     readers: Pool,
+    /// One connection to where it writes, to ask whether that is there; only where it reads from another server.
+    primary: Option<Pool>,
     /// The runtime on which connections live and reads run, so that a caller whose own runtime ends or who goes away
     /// never drops a call in the middle.
     pub(super) runtime: Handle,
@@ -47,12 +49,18 @@ pub(crate) struct Store {
 
 impl Store {
     /// Builds the pools on the current runtime; connects to nothing.
-    pub(super) fn new(url: &str, writers: (Manager, u32), readers: (Manager, u32)) -> Self {
+    pub(super) fn new(
+        url: &str,
+        writers: (Manager, u32),
+        readers: (Manager, u32),
+        primary: Option<(Manager, u32)>,
+    ) -> Self {
         Self {
             url: url.into(),
             // A writer is never cut off in the middle of a statement and put back, so it needs no check.
             writers: Pool::new(writers, false),
             readers: Pool::new(readers, true),
+            primary: primary.map(|primary| Pool::new(primary, true)),
             runtime: Handle::current(),
         }
     }
@@ -69,16 +77,25 @@ impl Store {
         self.runtime.spawn_blocking(run).await.map_err(|error| StoreError::Unexpected(Arc::new(error)))
     }
 
-    /// Reads in a task of its own: whoever goes away or has waited long enough leaves the task behind, which ends the
-    /// call properly before the connection goes back.
+    /// Reads, where reads go.
     pub(super) async fn read<T, F>(&self, query: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, Failure>> + Send + 'static,
     {
-        let readers = self.readers.clone();
+        self.read_from(&self.readers, query).await
+    }
+
+    /// Reads in a task of its own: whoever goes away or has waited long enough leaves the task behind, which ends the
+    /// call properly before the connection goes back.
+    async fn read_from<T, F>(&self, pool: &Pool, query: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, Failure>> + Send + 'static,
+    {
+        let pool = pool.clone();
         let reading = async move {
-            let mut connection = readers.get().await?;
+            let mut connection = pool.get().await?;
             query(&mut connection).await.map_err(StoreError::from)
         };
         let reading = self.runtime.spawn(reading.in_current_span());
@@ -89,9 +106,13 @@ impl Store {
         }
     }
 
-    /// Whether the database answers: where it reads and, where that is elsewhere, where it writes.
+    /// Whether the database answers: where it reads and, where that is another server, where it writes.
     pub(crate) async fn ping(&self) -> Result<(), StoreError> {
-        self.now().await.map(|_| ())
+        self.read(|connection| now(connection).boxed()).await?;
+        match &self.primary {
+            Some(primary) => self.read_from(primary, |connection| now(connection).boxed()).await.map(|_| ()),
+            None => Ok(()),
+        }
     }
 
     /// Whether there are migrations that have not run yet. Looks only.

@@ -17,7 +17,7 @@ use crate::server::TestDatabase;
 async fn duplicate(database: &TestDatabase) -> Result<(), StoreError> {
     let stock = Stock::empty(SequentialIds::id(1).into());
     let mut unit = database.database.unit_of_work_factory().begin().await?;
-    unit.stocks().insert_many(&[stock.clone()]).await?;
+    unit.stocks().insert_many(std::slice::from_ref(&stock)).await?;
     unit.stocks().insert_many(&[stock]).await
 }
 
@@ -52,7 +52,7 @@ async fn vanished(database: &TestDatabase) -> Result<(), StoreError> {
 async fn after_a_failure(database: &TestDatabase) -> Result<(), StoreError> {
     let stock = Stock::empty(SequentialIds::id(1).into());
     let mut unit = database.database.unit_of_work_factory().begin().await?;
-    unit.stocks().insert_many(&[stock.clone()]).await?;
+    unit.stocks().insert_many(std::slice::from_ref(&stock)).await?;
     unit.stocks().insert_many(&[stock]).await.expect_err("a duplicate");
     unit.now().await.expect_err("nothing is sent after a failure");
     let committed = unit.commit().await;

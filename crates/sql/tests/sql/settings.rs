@@ -94,6 +94,16 @@ async fn a_server_that_says_nothing_is_unavailable_within_3_s() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_replica_is_read_from_and_does_not_hide_that_the_primary_is_gone() {
+    let replica = TestDatabase::mysql().await;
+    let primary = settings("mysql://u:p@127.0.0.1:9/d");
+    let database = DatabaseSettings { read_url: Some(replica.settings.url.clone()), ..primary };
+    let database = Database::open(database).await.expect("valid settings");
+    assert_eq!(database.queries().orders.due(1).await.expect("a read from the replica"), []);
+    assert!(matches!(database.ping().await, Err(StoreError::Unavailable(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn figures_count_connections() -> Result<(), StoreError> {
     let TestDatabase { database, .. } = &TestDatabase::sqlite().await;
     let unit = database.unit_of_work_factory().begin().await?;

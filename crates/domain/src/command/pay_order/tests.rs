@@ -89,7 +89,7 @@ fn a_payment_leaves_one_debit_one_payment_its_sales_and_one_event() {
 
     let debit = written.point_entries.last().expect("a debit");
     assert_eq!((debit.kind, debit.amount, debit.order_id), (EntryKind::Payment, won(-25_000), Some(id)));
-    assert_eq!(written.payments, [payment.clone()]);
+    assert_eq!(written.payments, std::slice::from_ref(&payment));
     let mut sales = written.sales.clone();
     sales.sort_by_key(|sale| sale.quantity);
     let sales: Vec<_> = sales.iter().map(|sale| (sale.day, sale.quantity, sale.revenue)).collect();

@@ -1,0 +1,161 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::id::IdSource;
+use crate::testing::SequentialIds;
+use crate::testing::fixtures::{NOON, noon_plus, order_line, pending_order, user, won, won_currency};
+
+const STATUSES: [OrderStatus; 6] = [
+    OrderStatus::PendingPayment,
+    OrderStatus::Paid,
+    OrderStatus::Expired,
+    OrderStatus::Cancelled,
+    OrderStatus::PartiallyRefunded,
+    OrderStatus::Refunded,
+];
+
+/// An order of lines of these quantities and prices.
+fn order(lines: &[(u32, i64)]) -> Order {
+    let ids = SequentialIds::new();
+    let line = |&(quantity, price): &(u32, i64)| order_line(ids.next_id().into(), quantity, price);
+    let lines = lines.iter().map(line).collect();
+    pending_order(ids.next_id().into(), &user("kim"), lines, NOON)
+}
+
+/// The order, paid with that discount.
+fn paid(mut order: Order, discount: i64) -> Order {
+    let payment = Payment {
+        id: SequentialIds::id(9).into(),
+        order_id: order.id,
+        user_id: order.user_id.clone(),
+        total: order.total,
+        discount: won(discount),
+        amount: order.total.checked_sub(won(discount)).expect("a discount is at most the total"),
+        coupon_id: None,
+        balance_after: Money::ZERO,
+        paid_at: NOON,
+        sales_day: Date::MIN,
+    };
+    let event = order.pay(&payment, won_currency());
+    order.apply(&event);
+    order
+}
+
+/// Takes so many pieces of a line back.
+fn refund(order: &mut Order, line: usize, quantity: u32) -> Money {
+    let of = &order.lines[line];
+    let [before, after] = [of.refunded_quantity, of.refunded_quantity + quantity];
+    let [before, after] = [before, after].map(|quantity| of.refunded_by(quantity, won_currency()));
+    let amount = after.checked_sub(before).expect("more pieces are worth no less");
+    let lines = vec![RefundedLine { product_id: of.product_id, quantity, amount }];
+    order.apply(&OrderEvent::Refunded { order_id: order.id, lines });
+    amount
+}
+
+#[test]
+fn only_an_order_that_waits_and_is_in_time_can_be_paid() {
+    for status in STATUSES {
+        let order = Order { status, ..order(&[(1, 100)]) };
+        let [in_time, late] = [noon_plus(599), noon_plus(600)].map(|now| order.check_payable(now));
+        let (expected, expected_late) = match status {
+            OrderStatus::PendingPayment => (Ok(()), Err(PaymentRefusal::OrderExpired)),
+            OrderStatus::Expired => (Err(PaymentRefusal::OrderExpired), Err(PaymentRefusal::OrderExpired)),
+            OrderStatus::Cancelled => (Err(PaymentRefusal::OrderCancelled), Err(PaymentRefusal::OrderCancelled)),
+            OrderStatus::Paid | OrderStatus::PartiallyRefunded | OrderStatus::Refunded => {
+                (Err(PaymentRefusal::OrderAlreadyPaid), Err(PaymentRefusal::OrderAlreadyPaid))
+            }
+        };
+        assert_eq!((in_time, late), (expected, expected_late), "{status:?}");
+    }
+}
+
+#[test]
+fn only_an_order_that_waits_and_is_late_can_expire() {
+    for status in STATUSES {
+        let order = Order { status, ..order(&[(1, 100)]) };
+        assert_eq!(order.expire(noon_plus(599)), Err(OrderRefusal::NotDue));
+        let waits = status == OrderStatus::PendingPayment;
+        let expected = if waits { Ok(OrderEvent::Expired { order_id: order.id }) } else { Err(OrderRefusal::NotDue) };
+        assert_eq!(order.expire(noon_plus(600)), expected, "{status:?}");
+    }
+}
+
+#[test]
+fn only_an_order_that_waits_in_time_or_is_paid_can_be_cancelled() {
+    for status in STATUSES {
+        let order = Order { status, ..paid(order(&[(1, 100)]), 0) };
+        let [in_time, late] = [noon_plus(599), noon_plus(600)].map(|now| order.cancel(won_currency(), now));
+        match status {
+            OrderStatus::PendingPayment => {
+                assert_eq!(in_time, Ok(OrderEvent::Cancelled { order_id: order.id }));
+                assert_eq!(late, Err(OrderRefusal::Expired));
+            }
+            OrderStatus::Expired => {
+                assert_eq!([in_time, late], [Err(OrderRefusal::Expired), Err(OrderRefusal::Expired)])
+            }
+            OrderStatus::Cancelled | OrderStatus::Refunded => {
+                assert_eq!([in_time, late], [Err(OrderRefusal::AlreadyCancelled), Err(OrderRefusal::AlreadyCancelled)]);
+            }
+            OrderStatus::Paid | OrderStatus::PartiallyRefunded => {
+                assert!(matches!(in_time, Ok(OrderEvent::Refunded { .. })) && in_time == late);
+            }
+        }
+    }
+}
+
+#[test]
+fn cancelling_after_a_refund_gives_back_what_is_left() {
+    let mut order = paid(order(&[(3, 100), (2, 50)]), 1);
+    assert_eq!(order.lines[0].paid_amount(), won(299));
+    assert_eq!(refund(&mut order, 0, 1), won(99), "99.67 is rounded down");
+    assert_eq!((order.status, order.refunded, order.refunds), (OrderStatus::PartiallyRefunded, won(99), 1));
+    assert_eq!(refund(&mut order, 1, 2), won(100), "a whole line is what was paid for it");
+
+    let rest = order.cancel(won_currency(), NOON).expect("a paid order can be cancelled");
+    let product_id = order.lines[0].product_id;
+    let expected = vec![RefundedLine { product_id, quantity: 2, amount: won(200) }];
+    assert_eq!(rest, OrderEvent::Refunded { order_id: order.id, lines: expected });
+    order.apply(&rest);
+    assert_eq!((order.status, order.refunded, order.refunds), (OrderStatus::Refunded, won(399), 3));
+}
+
+#[test]
+#[should_panic(expected = "an event of another order")]
+fn an_event_of_another_order_is_not_taken() {
+    order(&[(1, 1)]).apply(&OrderEvent::Expired { order_id: SequentialIds::id(99).into() });
+}
+
+proptest! {
+    /// Whatever the steps, refunds are never negative, add up to what was paid, and never exceed it on the way.
+    #[test]
+    fn refunds_in_any_steps_add_up_to_what_was_paid(
+        lines in prop::collection::vec((1_u32..12, 0_i64..500), 1..5),
+        part in 0.0..=1.0_f64,
+        steps in prop::collection::vec((any::<prop::sample::Index>(), 1_u32..6), 0..30),
+    ) {
+        let order = order(&lines);
+        let total = order.total.ten_thousandths() / 10_000;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "any part will do")]
+        let discount = ((total as f64) * part) as i64;
+        let mut order = paid(order, discount);
+        let amount = order.paid.clone().expect("it is paid").amount;
+        prop_assert_eq!(Money::checked_sum(order.lines.iter().map(OrderLine::paid_amount)), Some(amount));
+        let mut refunded = Money::ZERO;
+        for (line, quantity) in steps {
+            let line = line.index(order.lines.len());
+            let left = order.lines[line].quantity - order.lines[line].refunded_quantity;
+            if left == 0 {
+                continue;
+            }
+            let step = refund(&mut order, line, quantity.min(left));
+            prop_assert!(!step.is_negative());
+            refunded = refunded.checked_add(step).expect("in range");
+            prop_assert!(refunded <= amount && order.refunded == refunded);
+        }
+        if order.status != OrderStatus::Refunded {
+            let rest = order.cancel(won_currency(), NOON).expect("a paid order can be cancelled");
+            order.apply(&rest);
+        }
+        prop_assert_eq!((order.status, order.refunded), (OrderStatus::Refunded, amount));
+    }
+}
