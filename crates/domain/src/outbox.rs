@@ -241,7 +241,7 @@ mod tests {
     use crate::money::Money;
     use crate::order::{OrderLine, PaidTerms, RefundedLine};
     use crate::testing::SequentialIds;
-    use crate::testing::fixtures::{NOON, noon_plus, order_line, pending_order, user};
+    use crate::testing::fixtures::{NOON, noon_plus, order_line, pending_order, text, user};
 
     fn dollars(cents: i64) -> Money {
         Money::from_ten_thousandths(cents * 100).expect("in range")
@@ -339,7 +339,7 @@ mod tests {
             sequence: 2,
             amount: dollars(1_949),
             restocked: false,
-            reason: "broken".to_owned(),
+            reason: text("broken"),
             lines: vec![RefundedLine { product_id: id(1), quantity: 1, amount: dollars(1_949) }],
             at: noon_plus(60),
         };

@@ -352,12 +352,12 @@ async fn what_is_absent_is_404(#[case] path: &str, #[case] code: &str) {
 }
 
 #[rstest]
-#[case(Method::DELETE, "/v1/products", "GET")]
+#[case(Method::DELETE, "/v1/products", "GET, HEAD")]
 #[case(Method::PUT, "/v1/orders", "POST")]
-#[case(Method::POST, "/v1/products/popular", "GET")]
+#[case(Method::POST, "/v1/products/popular", "GET, HEAD")]
 #[case(Method::GET, "/v1/users/kim/points/charges", "POST")]
-#[case(Method::DELETE, "/v1/admin/products", "GET, POST")]
-#[case(Method::POST, "/livez", "GET")]
+#[case(Method::DELETE, "/v1/admin/products", "GET, HEAD, POST")]
+#[case(Method::POST, "/livez", "GET, HEAD")]
 #[actix_web::test]
 async fn a_wrong_method_is_told_the_right_ones(#[case] method: Method, #[case] path: &str, #[case] allow: &str) {
     let answer = Client::new().await.call(send(method, path)).await;

@@ -12,14 +12,14 @@ use crate::batch::{Answer, BatchExecutor, Request};
 use crate::command::scene::Scene;
 use crate::command::{
     Actor, AdjustStock, CancelOrder, ChangeCampaign, ChangeProduct, ChargePoints, Command, CouponChoice,
-    CreateCampaign, CreateProduct, ExpireOrder, IssueCoupon, Outcome, PayOrder, PlaceOrder, ProductChange,
+    CreateCampaign, CreateProduct, ExpireOrder, IssueCoupon, Outcome, PayOrder, PlaceOrder, ProductChange, RefundOrder,
     RevokeCoupon,
 };
 use crate::coupon::{CampaignDetails, CouponTerms, Validity};
 use crate::id::{CampaignId, CouponId, OrderId, ProductId, UserId};
 use crate::idempotency::{Fingerprint, IdempotencyClaim, RequestKey};
 use crate::money::Money;
-use crate::order::{Order, OrderStatus};
+use crate::order::{Order, OrderLines, OrderStatus};
 use crate::page::Page;
 use crate::point::EntryKind;
 use crate::product::ProductStatus;
@@ -48,6 +48,7 @@ enum Attempt {
     Place { user: usize, lines: Vec<(usize, u32)>, expected_total: Option<i64> },
     Pay { order: Index, who: Who, coupon: Choice },
     Cancel { order: Index, who: Who },
+    Refund { order: Index, lines: Vec<(usize, u32)>, restock: bool },
     Expire { order: Index },
 }
 
@@ -83,6 +84,7 @@ fn any_attempt() -> impl Strategy<Value = Attempt> {
     let any_who =
         || prop_oneof![8 => Just(Who::Owner), 1 => Just(Who::BackOffice), 1 => (0..USERS).prop_map(Who::User)];
     let any_lines = prop::collection::vec((0..PRODUCTS, 1_u32..6), 1..4);
+    let few_lines = prop::collection::vec((0..PRODUCTS, 1_u32..3), 1..3);
     prop_oneof![
         4 => (0..USERS, 1_i64..7_000).prop_map(|(user, amount)| Attempt::Charge { user, amount }),
         3 => (0..PRODUCTS, -9_i32..20).prop_map(|(product, quantity)| Attempt::AdjustStock { product, quantity }),
@@ -96,6 +98,8 @@ fn any_attempt() -> impl Strategy<Value = Attempt> {
         9 => (any::<Index>(), any_who(), any_choice)
             .prop_map(|(order, who, coupon)| Attempt::Pay { order, who, coupon }),
         3 => (any::<Index>(), any_who()).prop_map(|(order, who)| Attempt::Cancel { order, who }),
+        5 => (any::<Index>(), few_lines, any::<bool>())
+            .prop_map(|(order, lines, restock)| Attempt::Refund { order, lines, restock }),
         3 => any::<Index>().prop_map(|order| Attempt::Expire { order }),
     ]
 }
@@ -242,15 +246,18 @@ impl Makers {
                 user_id: user_id(*user),
             }),
             Attempt::Revoke { coupon } => Command::RevokeCoupon(RevokeCoupon { coupon_id: self.coupon(place, coupon) }),
-            Attempt::Place { user, lines, expected_total } => {
-                let lines: Vec<_> = lines.iter().map(|(product, quantity)| (product_id(*product), *quantity)).collect();
-                Command::PlaceOrder(PlaceOrder {
-                    order_id: order_id(place),
-                    user_id: user_id(*user),
-                    lines: order_lines(&lines),
-                    expected_total: expected_total.map(won),
-                })
-            }
+            Attempt::Place { user, lines, expected_total } => Command::PlaceOrder(PlaceOrder {
+                order_id: order_id(place),
+                user_id: user_id(*user),
+                lines: lines_of(lines),
+                expected_total: expected_total.map(won),
+            }),
+            Attempt::Refund { order, lines, restock } => Command::RefundOrder(RefundOrder {
+                order_id: self.order(place, order),
+                lines: lines_of(lines),
+                restock: *restock,
+                reason: text("broken"),
+            }),
             Attempt::Pay { order, who, coupon } => Command::PayOrder(PayOrder {
                 order_id: self.order(place, order),
                 actor: self.actor(place, order, *who),
@@ -267,6 +274,11 @@ impl Makers {
             Attempt::Expire { order } => Command::ExpireOrder(ExpireOrder { order_id: self.order(place, order) }),
         }
     }
+}
+
+fn lines_of(lines: &[(usize, u32)]) -> OrderLines {
+    let line = |(product, quantity): &(usize, u32)| (product_id(*product), *quantity);
+    order_lines(&lines.iter().map(line).collect::<Vec<_>>())
 }
 
 /// Commands that come before the clock moves by so much.
@@ -293,7 +305,10 @@ fn acts(history: &[Step]) -> Vec<Act> {
 fn moves_forward(from: OrderStatus, to: OrderStatus) -> bool {
     match from {
         OrderStatus::PendingPayment => true,
-        OrderStatus::Paid | OrderStatus::PartiallyRefunded => matches!(to, OrderStatus::Paid | OrderStatus::Refunded),
+        OrderStatus::Paid => {
+            matches!(to, OrderStatus::Paid | OrderStatus::PartiallyRefunded | OrderStatus::Refunded)
+        }
+        OrderStatus::PartiallyRefunded => matches!(to, OrderStatus::PartiallyRefunded | OrderStatus::Refunded),
         OrderStatus::Expired | OrderStatus::Cancelled | OrderStatus::Refunded => from == to,
     }
 }
@@ -318,10 +333,13 @@ fn assert_conserved(scene: &Scene, orders: &[OrderId], users: &[UserId]) {
         let of_product = written.stock_movements.iter().filter(|movement| movement.product_id == product_id);
         let adjusted = of_product.filter(|movement| movement.kind == MovementKind::Adjustment);
         let came: i64 = adjusted.map(|movement| movement.quantity).sum();
-        let held_or_sold =
-            orders.iter().filter(|order| matches!(order.status, OrderStatus::PendingPayment | OrderStatus::Paid));
+        let ended = [OrderStatus::Expired, OrderStatus::Cancelled];
+        let held_or_sold = orders.iter().filter(|order| !ended.contains(&order.status));
         let lines = held_or_sold.flat_map(|order| &order.lines).filter(|line| line.product_id == product_id);
-        let gone: i64 = lines.map(|line| i64::from(line.quantity)).sum();
+        let taken: i64 = lines.map(|line| i64::from(line.quantity)).sum();
+        let restocked = written.refunds.iter().filter(|refund| refund.restocked).flat_map(|refund| &refund.lines);
+        let restocked = restocked.filter(|line| line.product_id == product_id);
+        let gone = taken - restocked.map(|line| i64::from(line.quantity)).sum::<i64>();
         assert_eq!(i64::from(scene.available(product_id)), came - gone);
     }
     for id in (0..CAMPAIGNS).map(campaign_id) {
@@ -592,6 +610,10 @@ fn histories_reach_every_ending() {
         "Paid without a coupon",
         "Refunded with a coupon",
         "Refunded without a coupon",
+        "PartiallyRefunded with a coupon",
+        "PartiallyRefunded without a coupon",
+        "Order(NotPaid)",
+        "Order(RefundTooLarge",
         "Expired without a coupon",
         "Cancelled without a coupon",
         "PendingPayment without a coupon",

@@ -5,7 +5,7 @@ use crate::coupon::{
     CampaignDetails, Coupon, CouponCampaign, CouponRefusal, CouponState, CouponTerms, Discount, NotUsableReason,
     Percent, Validity,
 };
-use crate::id::{IdSource, OrderId, ProductId, RefundId};
+use crate::id::{IdSource, OrderId};
 use crate::money::Money;
 use crate::order::{Order, OrderRefusal, OrderStatus, PaidTerms, RefundedLine};
 use crate::payment::{Payment, PaymentRefusal, Refund};
@@ -48,22 +48,7 @@ pub fn replies(ids: &dyn IdSource) -> Vec<Reply> {
         replies.push(Reply::OrderCancelled { order, now: Timestamp::MIN });
     }
     replies.extend(payments(ids).map(Reply::OrderPaid));
-    for order in orders(ids) {
-        let lines = order.lines.iter().map(|line| RefundedLine {
-            product_id: line.product_id,
-            quantity: line.quantity,
-            amount: line.line_total(),
-        });
-        let refund = Refund {
-            id: RefundId::next(ids),
-            order_id: order.id,
-            sequence: 1,
-            amount: order.total,
-            restocked: true,
-            reason: text("파손"),
-            lines: lines.collect(),
-            at: NOON,
-        };
+    for (refund, order) in refunds(ids).into_iter().zip(orders(ids).into_iter().skip(1)) {
         replies.push(Reply::OrderRefunded { refund, order });
     }
     replies
@@ -177,6 +162,22 @@ fn payments(ids: &dyn IdSource) -> [Payment; 2] {
     })
 }
 
+fn refunds(ids: &dyn IdSource) -> [Refund; 2] {
+    [(true, vec![]), (false, vec![(1, Money::ZERO), (u32::MAX, Money::MAX)])].map(|(restocked, lines)| {
+        let line = |(quantity, amount)| RefundedLine { product_id: ids.next_id().into(), quantity, amount };
+        Refund {
+            id: ids.next_id().into(),
+            order_id: ids.next_id().into(),
+            sequence: u32::MAX,
+            amount: Money::MAX,
+            restocked,
+            reason: text("깨졌어요 🎈"),
+            lines: lines.into_iter().map(line).collect(),
+            at: NOON,
+        }
+    })
+}
+
 /// Every refusal.
 pub fn refusals(ids: &dyn IdSource) -> Vec<Refusal> {
     let product_id = ids.next_id().into();
@@ -210,7 +211,7 @@ pub fn refusals(ids: &dyn IdSource) -> Vec<Refusal> {
         OrderRefusal::AlreadyCancelled.into(),
         OrderRefusal::NotDue.into(),
         OrderRefusal::NotPaid.into(),
-        OrderRefusal::RefundTooLarge { product_id: ProductId::next(ids), requested: 2, refundable: 1 }.into(),
+        OrderRefusal::RefundTooLarge { product_id, requested: u32::MAX, refundable: 0 }.into(),
         PaymentRefusal::OrderAlreadyPaid.into(),
         PaymentRefusal::OrderCancelled.into(),
         PaymentRefusal::OrderExpired.into(),

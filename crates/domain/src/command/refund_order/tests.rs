@@ -1,14 +1,12 @@
-use proptest::prelude::*;
-
 use super::*;
 use crate::command::scene::Scene;
 use crate::command::{Command, CouponChoice};
 use crate::coupon::CouponState;
 use crate::id::{CouponId, ProductId, UserId};
 use crate::point::EntryKind;
-use crate::testing::fixtures::{campaign_details, fixed, text, user, won};
+use crate::testing::fixtures::{NOON, campaign_details, fixed, noon_plus, order_lines, text, won};
 
-/// A paid order of three chairs and two lamps for 25,500 won less a coupon of 500.
+/// An order of 3 chairs for 500 and 2 lamps for 12,000, paid with a coupon of 500.
 struct Paid {
     scene: Scene,
     kim: UserId,
@@ -23,119 +21,110 @@ impl Paid {
         let mut scene = Scene::new();
         let kim = scene.user("kim", 100_000);
         let [lamp, chair] = [scene.lamp(12_000, 5), scene.lamp(500, 3)];
-        let coupon = scene.coupon(campaign_details(fixed(500), 1), &kim);
         let id = scene.order(&kim, &[(chair, 3), (lamp, 2)]);
+        let coupon = scene.coupon(campaign_details(fixed(500), 1), &kim);
         scene.pay(id, &kim, CouponChoice::Named(coupon)).expect("it can be paid");
         Self { scene, kim, chair, lamp, coupon, id }
     }
 
-    fn command(&self, pieces: &[(ProductId, i64)], restock: bool) -> Command {
-        let lines = OrderLines::new(pieces.iter().copied(), &self.scene.rules).expect("lines that can be");
-        Command::RefundOrder(RefundOrder { order_id: self.id, lines, restock, reason: text("damaged") })
-    }
-
     #[track_caller]
-    fn refunded(&mut self, pieces: &[(ProductId, i64)], restock: bool) -> (Refund, Order) {
-        let command = self.command(pieces, restock);
-        match self.scene.decide(command) {
+    fn refund(&mut self, lines: &[(ProductId, u32)], restock: bool) -> Refund {
+        match self.scene.decide(command(self.id, lines, restock)) {
             Ok(Reply::OrderRefunded { refund, order }) => {
                 assert_eq!(order, *self.scene.stored_order(self.id));
-                (refund, order)
+                refund
             }
             other => panic!("the refund is answered, not {other:?}"),
         }
     }
 }
 
-#[test]
-fn pieces_come_back_with_their_part_of_the_discount() {
-    let mut paid = Paid::new();
-    let (refund, order) = paid.refunded(&[(paid.lamp, 1)], true);
-    // The lamps cost 24,000 less 471 of the discount: half of that, rounded down.
-    assert_eq!(refund.amount, won(11_764));
-    assert_eq!((order.status, order.refunded, order.refunds), (OrderStatus::PartiallyRefunded, won(11_764), 1));
-    assert_eq!(paid.scene.balance(&paid.kim), won(75_000 + 11_764));
-    assert_eq!((paid.scene.available(paid.lamp), paid.scene.available(paid.chair)), (4, 0));
-    assert!(matches!(paid.scene.stored_coupon(paid.coupon).state, CouponState::Used { .. }), "not all came back");
-
-    let (refund, order) = paid.refunded(&[(paid.lamp, 1), (paid.chair, 3)], false);
-    assert_eq!(refund.amount, won(25_000 - 11_764));
-    assert_eq!((order.status, order.refunded, order.refunds), (OrderStatus::Refunded, won(25_000), 2));
-    assert_eq!(paid.scene.balance(&paid.kim), won(100_000));
-    assert_eq!((paid.scene.available(paid.lamp), paid.scene.available(paid.chair)), (4, 0), "not restocked");
-    assert_eq!(paid.scene.stored_coupon(paid.coupon).state, CouponState::Unused);
-
-    let written = paid.scene.set.written();
-    assert_eq!(written.outbox.iter().map(|event| event.sequence).collect::<Vec<_>>(), [1, 2, 3]);
-    assert!(written.sales.iter().all(|sale| sale.quantity == 0 && sale.revenue.is_zero()), "the sale's day is even");
+fn command(order_id: OrderId, lines: &[(ProductId, u32)], restock: bool) -> Command {
+    Command::RefundOrder(RefundOrder { order_id, lines: order_lines(lines), restock, reason: text("broken") })
 }
 
 #[test]
-fn refuses_to_refund_what_was_not_paid() {
+fn pieces_come_back_for_what_was_paid_for_them() {
     let mut paid = Paid::new();
-    paid.scene.refusal(paid.command(&[(paid.lamp, 3)], true));
-    let lee = user("lee");
-    paid.scene.user("lee", 1_000);
-    paid.id = paid.scene.order(&lee, &[(paid.lamp, 1)]);
-    assert_eq!(paid.scene.refusal(paid.command(&[(paid.lamp, 1)], true)), OrderRefusal::NotPaid.into());
-    paid.scene.cancel(paid.id, &lee).expect("it is not paid");
-    assert_eq!(paid.scene.refusal(paid.command(&[(paid.lamp, 1)], true)), OrderRefusal::NotPaid.into());
-    paid.id = paid.scene.id();
-    assert_eq!(paid.scene.refusal(paid.command(&[(paid.lamp, 1)], true)), OrderRefusal::NotFound.into());
-}
-
-#[test]
-fn refuses_more_than_is_left_and_refunds_nothing_of_it() {
-    let mut paid = Paid::new();
-    let too_large = |product_id, requested, refundable| -> Refusal {
-        OrderRefusal::RefundTooLarge { product_id, requested, refundable }.into()
+    paid.scene.now = noon_plus(60);
+    // 1,471 were paid for three chairs.
+    let refund = paid.refund(&[(paid.chair, 1)], true);
+    let line = RefundedLine { product_id: paid.chair, quantity: 1, amount: won(490) };
+    let expected = Refund {
+        id: refund.id,
+        order_id: paid.id,
+        sequence: 1,
+        amount: won(490),
+        restocked: true,
+        reason: text("broken"),
+        lines: vec![line],
+        at: noon_plus(60),
     };
-    let refusal = paid.scene.refusal(paid.command(&[(paid.chair, 1), (paid.lamp, 3)], true));
-    assert_eq!(refusal, too_large(paid.lamp, 3, 2));
-    paid.refunded(&[(paid.lamp, 2)], true);
-    assert_eq!(paid.scene.refusal(paid.command(&[(paid.lamp, 1)], true)), too_large(paid.lamp, 1, 0));
-    let stranger = paid.scene.lamp(1, 1);
-    assert_eq!(paid.scene.refusal(paid.command(&[(stranger, 1)], true)), too_large(stranger, 1, 0));
-    paid.scene.cancel(paid.id, &paid.kim).expect("the chairs are left");
-    assert_eq!(paid.scene.refusal(paid.command(&[(paid.chair, 1)], true)), too_large(paid.chair, 1, 0));
-    assert_eq!(paid.scene.balance(&paid.kim), won(100_000));
+    assert_eq!(refund, expected);
+    let scene = &paid.scene;
+    let order = scene.stored_order(paid.id);
+    assert_eq!((order.status, order.refunded, order.refunds), (OrderStatus::PartiallyRefunded, won(490), 1));
+    assert_eq!((scene.balance(&paid.kim), scene.available(paid.chair)), (won(75_490), 1));
+    assert_eq!(scene.open_orders(&paid.kim), 0);
+    let used = CouponState::Used { order_id: paid.id, at: NOON };
+    assert_eq!(scene.stored_coupon(paid.coupon).state, used, "it stays used while a part of the order is paid");
+
+    let written = scene.set.written();
+    let credit = written.point_entries.last().expect("a credit");
+    assert_eq!((credit.kind, credit.amount, credit.order_id), (EntryKind::Refund, won(490), Some(paid.id)));
+    let movement = written.stock_movements.last().expect("a movement");
+    assert_eq!((movement.product_id, movement.quantity, movement.kind), (paid.chair, 1, MovementKind::Refund));
+    assert_eq!(written.refunds, std::slice::from_ref(&refund));
+    let chairs = written.sales.iter().find(|sale| sale.product_id == paid.chair).expect("chairs were sold");
+    assert_eq!((chairs.quantity, chairs.revenue), (2, won(1_471 - 490)));
+    let [_, event] = written.outbox else { panic!("a payment and a refund, not {:?}", written.outbox) };
+    let expected = OutboxEvent::order_refunded(event.id, order, &refund, scene.rules.currency);
+    assert_eq!((event, event.sequence), (&expected, 2));
 }
 
-proptest! {
-    /// Whatever the prices, the discount, the steps and their order: what came back is what was paid, to the unit,
-    /// and no step takes more than was left.
-    #[test]
-    fn all_steps_add_up_to_what_was_paid(
-        lines in prop::collection::vec((0_i64..50_000, 1_u32..20), 1..5),
-        discount in 1_i64..100_000,
-        steps in prop::collection::vec((0_usize..5, 1_u32..8), 0..40),
-    ) {
-        let mut scene = Scene::new();
-        scene.rules.balance_max = won(100_000_000);
-        scene.rules.charge_max = won(100_000_000);
-        let kim = scene.user("kim", 10_000_000);
-        let ordered: Vec<(ProductId, u32)> =
-            lines.iter().map(|(price, quantity)| (scene.lamp(*price, 100), *quantity)).collect();
-        let coupon = scene.coupon(campaign_details(fixed(discount), 1), &kim);
-        let id = scene.order(&kim, &ordered);
-        scene.pay(id, &kim, CouponChoice::Named(coupon)).expect("it can be paid");
-        let amount = scene.stored_order(id).paid.as_ref().expect("it is paid").amount;
+#[test]
+fn pieces_that_do_not_go_back_into_the_stock_do_not() {
+    let mut paid = Paid::new();
+    let movements = paid.scene.set.written().stock_movements.len();
+    let refund = paid.refund(&[(paid.lamp, 1), (paid.chair, 3)], false);
+    assert!(!refund.restocked);
+    assert_eq!((paid.scene.available(paid.chair), paid.scene.available(paid.lamp)), (0, 3));
+    assert_eq!(paid.scene.set.written().stock_movements.len(), movements);
+    assert_eq!(paid.scene.set.written().sales.iter().map(|sale| sale.quantity).sum::<i64>(), 1);
+}
 
-        let mut paid = Paid { kim: kim.clone(), chair: ordered[0].0, lamp: ordered[0].0, coupon, id, scene };
-        for (line, quantity) in steps {
-            let line = &paid.scene.stored_order(id).lines[line % ordered.len()];
-            let (product_id, quantity) = (line.product_id, quantity.min(line.refundable()));
-            if quantity > 0 {
-                let (refund, order) = paid.refunded(&[(product_id, quantity.into())], true);
-                prop_assert!(!refund.amount.is_negative() && order.refunded <= amount);
-            }
-        }
-        if paid.scene.stored_order(id).status != OrderStatus::Refunded {
-            paid.scene.cancel(id, &kim).expect("something is left");
-        }
-        prop_assert_eq!(paid.scene.stored_order(id).refunded, amount);
-        prop_assert_eq!(paid.scene.balance(&kim), won(10_000_000));
-        let credits = paid.scene.set.written().point_entries.iter().filter(|entry| entry.kind == EntryKind::Refund);
-        prop_assert_eq!(Money::checked_sum(credits.map(|entry| entry.amount)), Some(amount));
-    }
+#[test]
+fn the_last_piece_makes_the_order_refunded_and_brings_the_coupon_back() {
+    let mut paid = Paid::new();
+    let chairs = [paid.refund(&[(paid.chair, 1)], true), paid.refund(&[(paid.chair, 2)], true)];
+    assert_eq!(chairs.map(|refund| refund.amount), [won(490), won(981)]);
+    assert!(matches!(paid.scene.stored_coupon(paid.coupon).state, CouponState::Used { .. }));
+    assert_eq!(paid.refund(&[(paid.lamp, 2)], true).sequence, 3);
+    let order = paid.scene.stored_order(paid.id);
+    assert_eq!((order.status, order.refunded), (OrderStatus::Refunded, won(25_000)));
+    assert_eq!(paid.scene.balance(&paid.kim), won(100_000));
+    assert_eq!(paid.scene.stored_coupon(paid.coupon).state, CouponState::Unused);
+}
+
+#[test]
+fn cancelling_a_partly_refunded_order_gives_the_rest_back() {
+    let mut paid = Paid::new();
+    paid.refund(&[(paid.chair, 1)], true);
+    paid.scene.cancel(paid.id, &paid.kim).expect("it can be cancelled");
+    assert_eq!(paid.scene.balance(&paid.kim), won(100_000));
+    assert_eq!((paid.scene.available(paid.chair), paid.scene.available(paid.lamp)), (3, 5));
+    let amounts: Vec<_> = paid.scene.set.written().refunds.iter().map(|refund| refund.amount).collect();
+    assert_eq!(amounts, [won(490), won(25_000 - 490)]);
+}
+
+#[test]
+fn refuses_a_refund_of_what_is_not_there_not_paid_or_not_left_in_this_order() {
+    let mut paid = Paid::new();
+    let absent: OrderId = paid.scene.id();
+    let too_many = [(paid.chair, 4)];
+    assert_eq!(paid.scene.refusal(command(absent, &too_many, true)), OrderRefusal::NotFound.into());
+    let unpaid = paid.scene.order(&paid.kim, &[(paid.lamp, 1)]);
+    assert_eq!(paid.scene.refusal(command(unpaid, &[(paid.lamp, 2)], true)), OrderRefusal::NotPaid.into());
+    let refusal = OrderRefusal::RefundTooLarge { product_id: paid.chair, requested: 4, refundable: 3 };
+    assert_eq!(paid.scene.refusal(command(paid.id, &too_many, true)), refusal.into());
 }

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::id::IdSource;
 use crate::testing::SequentialIds;
-use crate::testing::fixtures::{NOON, noon_plus, order_line, pending_order, user, won, won_currency};
+use crate::testing::fixtures::{NOON, noon_plus, order_line, order_lines, pending_order, user, won, won_currency};
 
 const STATUSES: [OrderStatus; 6] = [
     OrderStatus::PendingPayment,
@@ -43,13 +43,20 @@ fn paid(mut order: Order, discount: i64) -> Order {
 
 /// Takes so many pieces of a line back.
 fn refund(order: &mut Order, line: usize, quantity: u32) -> Money {
-    let of = &order.lines[line];
-    let [before, after] = [of.refunded_quantity, of.refunded_quantity + quantity];
-    let [before, after] = [before, after].map(|quantity| of.refunded_by(quantity, won_currency()));
-    let amount = after.checked_sub(before).expect("more pieces are worth no less");
-    let lines = vec![RefundedLine { product_id: of.product_id, quantity, amount }];
+    let lines = order_lines(&[(order.lines[line].product_id, quantity)]);
+    let lines = order.refund(&lines, won_currency()).expect("so many are left");
+    let amount = lines[0].amount;
     order.apply(&OrderEvent::Refunded { order_id: order.id, lines });
     amount
+}
+
+/// Takes all back that is left.
+fn refund_rest(order: &mut Order) -> Vec<RefundedLine> {
+    let Ok(Cancellation::Paid(lines)) = order.cancel(won_currency(), NOON) else {
+        panic!("a paid order can be cancelled");
+    };
+    order.apply(&OrderEvent::Refunded { order_id: order.id, lines: lines.clone() });
+    lines
 }
 
 #[test]
@@ -87,7 +94,7 @@ fn only_an_order_that_waits_in_time_or_is_paid_can_be_cancelled() {
         let [in_time, late] = [noon_plus(599), noon_plus(600)].map(|now| order.cancel(won_currency(), now));
         match status {
             OrderStatus::PendingPayment => {
-                assert_eq!(in_time, Ok(OrderEvent::Cancelled { order_id: order.id }));
+                assert_eq!(in_time, Ok(Cancellation::Unpaid));
                 assert_eq!(late, Err(OrderRefusal::Expired));
             }
             OrderStatus::Expired => {
@@ -97,7 +104,7 @@ fn only_an_order_that_waits_in_time_or_is_paid_can_be_cancelled() {
                 assert_eq!([in_time, late], [Err(OrderRefusal::AlreadyCancelled), Err(OrderRefusal::AlreadyCancelled)]);
             }
             OrderStatus::Paid | OrderStatus::PartiallyRefunded => {
-                assert!(matches!(in_time, Ok(OrderEvent::Refunded { .. })) && in_time == late);
+                assert!(matches!(in_time, Ok(Cancellation::Paid(_))) && in_time == late);
             }
         }
     }
@@ -111,12 +118,38 @@ fn cancelling_after_a_refund_gives_back_what_is_left() {
     assert_eq!((order.status, order.refunded, order.refunds), (OrderStatus::PartiallyRefunded, won(99), 1));
     assert_eq!(refund(&mut order, 1, 2), won(100), "a whole line is what was paid for it");
 
-    let rest = order.cancel(won_currency(), NOON).expect("a paid order can be cancelled");
     let product_id = order.lines[0].product_id;
-    let expected = vec![RefundedLine { product_id, quantity: 2, amount: won(200) }];
-    assert_eq!(rest, OrderEvent::Refunded { order_id: order.id, lines: expected });
-    order.apply(&rest);
+    assert_eq!(refund_rest(&mut order), [RefundedLine { product_id, quantity: 2, amount: won(200) }]);
     assert_eq!((order.status, order.refunded, order.refunds), (OrderStatus::Refunded, won(399), 3));
+}
+
+#[test]
+fn refuses_a_refund_of_what_was_not_paid() {
+    for status in STATUSES {
+        let order = Order { status, ..paid(order(&[(1, 100)]), 0) };
+        let refunded = order.refund(&order_lines(&[(order.lines[0].product_id, 1)]), won_currency());
+        let is_paid = matches!(status, OrderStatus::Paid | OrderStatus::PartiallyRefunded | OrderStatus::Refunded);
+        assert_eq!(refunded.err(), (!is_paid).then_some(OrderRefusal::NotPaid), "{status:?}");
+    }
+}
+
+#[test]
+fn refuses_a_refund_of_more_pieces_than_are_left() {
+    let mut order = paid(order(&[(3, 100), (2, 50)]), 0);
+    refund(&mut order, 0, 2);
+    let [first, second] = [order.lines[0].product_id, order.lines[1].product_id];
+    let refused = |lines: &[_]| order.refund(&order_lines(lines), won_currency()).expect_err("too many");
+    let too_large =
+        |product_id, requested, refundable| OrderRefusal::RefundTooLarge { product_id, requested, refundable };
+    assert_eq!(refused(&[(second, 2), (first, 2)]), too_large(first, 2, 1));
+    assert_eq!(refused(&[(second, 3), (first, 2)]), too_large(second, 3, 2), "the first that is wrong");
+    let never_ordered = SequentialIds::id(99).into();
+    assert_eq!(refused(&[(never_ordered, 1)]), too_large(never_ordered, 1, 0));
+    refund(&mut order, 0, 1);
+    refund(&mut order, 1, 2);
+    assert_eq!(order.status, OrderStatus::Refunded);
+    let again = order.refund(&order_lines(&[(first, 1)]), won_currency());
+    assert_eq!(again, Err(too_large(first, 1, 0)));
 }
 
 #[test]
@@ -153,8 +186,7 @@ proptest! {
             prop_assert!(refunded <= amount && order.refunded == refunded);
         }
         if order.status != OrderStatus::Refunded {
-            let rest = order.cancel(won_currency(), NOON).expect("a paid order can be cancelled");
-            order.apply(&rest);
+            refund_rest(&mut order);
         }
         prop_assert_eq!((order.status, order.refunded), (OrderStatus::Refunded, amount));
     }

@@ -8,7 +8,8 @@ use time::Duration;
 use crate::batch::{Answer, Request};
 use crate::command::{
     AdjustStock, CancelOrder, ChangeCampaign, ChangeProduct, ChargePoints, Command, CouponChoice, CreateCampaign,
-    CreateProduct, ExpireOrder, IssueCoupon, Outcome, PayOrder, PlaceOrder, ProductChange, Reply, RevokeCoupon,
+    CreateProduct, ExpireOrder, IssueCoupon, Outcome, PayOrder, PlaceOrder, ProductChange, RefundOrder, Reply,
+    RevokeCoupon,
 };
 use crate::coupon::{CouponRefusal, CouponState};
 use crate::id::{BatchId, CampaignId, CouponId, OrderId, ProductId};
@@ -136,7 +137,7 @@ pub async fn a_batch_of_every_command_leaves_rows_that_agree(harness: &dyn Store
     let product_id = ProductId::next(&*shop.ids);
     let campaign_id = CampaignId::next(&*shop.ids);
     let [kims, lees] = [(); 2].map(|()| CouponId::next(&*shop.ids));
-    let [paid, cancelled, refunded, open] = [(); 4].map(|()| OrderId::next(&*shop.ids));
+    let [paid, kept, cancelled, refunded, open] = [(); 5].map(|()| OrderId::next(&*shop.ids));
     let place = |order_id| {
         let lines = order_lines(&[(product_id, 1)]);
         Command::PlaceOrder(PlaceOrder { order_id, user_id: kim.clone(), lines, expected_total: Some(won(900)) })
@@ -164,23 +165,32 @@ pub async fn a_batch_of_every_command_leaves_rows_that_agree(harness: &dyn Store
             place(cancelled),
             place(refunded),
             place(open),
+            place(kept),
             pay(refunded, CouponChoice::Named(kims)),
             cancel(refunded),
             cancel(cancelled),
             pay(paid, CouponChoice::Best),
+            pay(kept, CouponChoice::Best),
+            Command::RefundOrder(RefundOrder {
+                order_id: paid,
+                lines: order_lines(&[(product_id, 1)]),
+                restock: false,
+                reason: text("broken"),
+            }),
             Command::ExpireOrder(ExpireOrder { order_id: open }),
         ],
     )
     .await?;
     let refused: Vec<_> = (0..).zip(&outcomes).filter(|(_, outcome)| outcome.is_err()).collect();
     let not_due = Err(Refusal::Order(crate::order::OrderRefusal::NotDue));
-    assert_eq!(refused, [(17, &not_due)]);
+    assert_eq!(refused, [(20, &not_due)]);
     assert_eq!(factory.begun.load(Ordering::SeqCst), 1, "one transaction");
 
     let balance = account(harness, &kim).await?.balance;
-    assert_eq!(balance, won(5_000 - 800), "one order was paid for good, with the coupon that came back");
+    assert_eq!(balance, won(5_000 - 900), "one order was paid for good, while the coupon was used for another");
     let status = async |id| Ok::<_, StoreError>(order(harness, id).await?.status);
-    assert_eq!(status(paid).await?, OrderStatus::Paid);
+    assert_eq!(status(kept).await?, OrderStatus::Paid);
+    assert_eq!(status(paid).await?, OrderStatus::Refunded);
     assert_eq!(status(cancelled).await?, OrderStatus::Cancelled);
     assert_eq!(status(refunded).await?, OrderStatus::Refunded);
     assert_eq!(status(open).await?, OrderStatus::PendingPayment);

@@ -5,7 +5,7 @@ use time::macros::date;
 use crate::coupon::{Coupon, CouponFilter, CouponState};
 use crate::id::{CampaignId, CouponId, ProductId, UserId};
 use crate::money::Money;
-use crate::order::{Order, OrderStatus};
+use crate::order::{Order, OrderLine, OrderStatus};
 use crate::point::{EntryKind, PointAccount, PointEntry};
 use crate::product::{ProductListing, ProductStatus};
 use crate::sales::PopularProduct;
@@ -93,9 +93,12 @@ impl Books {
 
         let adjustments = movements.iter().filter(|movement| movement.kind == MovementKind::Adjustment);
         let delivered: i64 = adjustments.map(|movement| movement.quantity).sum();
-        let lines = self.orders.iter().flat_map(|order| order.lines.iter().map(move |line| (order, line)));
-        let of_product = lines.filter(|(_, line)| line.product_id == product_id);
-        let gone: i64 = of_product.map(|(order, line)| pieces_gone(order, line.quantity, line.refunded_quantity)).sum();
+        let lines = self.orders.iter().filter(|order| holds_or_sold(order)).flat_map(|order| &order.lines);
+        let taken: i64 = of_product(lines, product_id).map(|line| i64::from(line.quantity)).sum();
+        let refunds = harness.refunds().await;
+        let restocked = refunds.iter().filter(|refund| refund.restocked).flat_map(|refund| &refund.lines);
+        let restocked = restocked.filter(|line| line.product_id == product_id);
+        let gone = taken - restocked.map(|line| i64::from(line.quantity)).sum::<i64>();
         assert_eq!(available, delivered - gone, "the stock is what came less what is held and sold");
         Ok(())
     }
@@ -162,7 +165,7 @@ impl Books {
             let Some(coupon_id) = order.paid.as_ref().and_then(|paid| paid.coupon_id) else {
                 continue;
             };
-            if order.status == OrderStatus::Paid {
+            if matches!(order.status, OrderStatus::Paid | OrderStatus::PartiallyRefunded) {
                 assert_eq!(used.get(&coupon_id), Some(&order.id), "the coupon of a paid order is used");
             }
         }
@@ -212,15 +215,21 @@ fn after_entry(account: PointAccount, entry: &PointEntry) -> PointAccount {
     PointAccount { balance, entries: entry.sequence, hash: entry.hash, updated_at: Some(entry.at), ..account }
 }
 
-/// How many of a line's pieces are not in the stock.
-fn pieces_gone(order: &Order, quantity: u32, refunded_quantity: u32) -> i64 {
+/// Whether the order took pieces that did not come back when it ended.
+fn holds_or_sold(order: &Order) -> bool {
     match order.status {
-        OrderStatus::PendingPayment => i64::from(quantity),
-        OrderStatus::Expired | OrderStatus::Cancelled => 0,
-        OrderStatus::Paid | OrderStatus::PartiallyRefunded | OrderStatus::Refunded => {
-            i64::from(quantity) - i64::from(refunded_quantity)
+        OrderStatus::Expired | OrderStatus::Cancelled => false,
+        OrderStatus::PendingPayment | OrderStatus::Paid | OrderStatus::PartiallyRefunded | OrderStatus::Refunded => {
+            true
         }
     }
+}
+
+fn of_product<'a>(
+    lines: impl Iterator<Item = &'a OrderLine>,
+    product_id: ProductId,
+) -> impl Iterator<Item = &'a OrderLine> {
+    lines.filter(move |line| line.product_id == product_id)
 }
 
 fn sum(amounts: impl IntoIterator<Item = Money>) -> Money {
