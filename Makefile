@@ -16,7 +16,7 @@ check: ## Formatting, lints, documentation and the architecture's rules
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
-	cargo test --workspace --locked --test architecture
+	cargo test --workspace --locked --test suite architecture::
 
 test: ## Every test, on SQLite and on TEST_MYSQL_URL or else a private MariaDB
 	cargo build --workspace --locked

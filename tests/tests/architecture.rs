@@ -35,7 +35,7 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 fn metadata(no_default_features: bool) -> Metadata {
     let mut command = MetadataCommand::new();
-    command.manifest_path(format!("{ROOT}/Cargo.toml")).other_options(["--offline".to_owned(), "--locked".to_owned()]);
+    command.manifest_path(format!("{ROOT}/Cargo.toml")).other_options(["--locked".to_owned()]);
     if no_default_features {
         command.features(cargo_metadata::CargoOpt::NoDefaultFeatures);
     }
