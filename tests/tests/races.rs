@@ -291,7 +291,7 @@ async fn sells_baskets_that_cross_without_a_deadlock(shop: Shop) {
 async fn keeps_a_busy_ledger_in_order(shop: Shop) {
     let (one, other) = (shop.start().await, shop.start().await);
     let calls = (1..=200).map(|number: usize| {
-        let server = if number % 2 == 0 { &one } else { &other };
+        let server = if number.is_multiple_of(2) { &one } else { &other };
         server.user("kim").post("/v1/users/kim/points/charges", json!({ "amount": number.to_string() }))
     });
     let answers = storm(calls).await;

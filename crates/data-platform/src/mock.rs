@@ -135,7 +135,7 @@ fn bad_envelope(receiver: &Receiver, what: &str) -> HttpResponse {
 async fn fail(fault: Fault, receiver: &Receiver) -> HttpResponse {
     let behaviour = receiver.state().behaviour.clone();
     match fault {
-        Fault::Fail | Fault::LoseAnswer => HttpResponse::build(behaviour.fail_status()).finish(),
+        Fault::Fail | Fault::LoseAnswer => HttpResponse::build(behaviour.status_of_failure()).finish(),
         Fault::Throttle => {
             HttpResponse::TooManyRequests().insert_header((RETRY_AFTER, behaviour.retry_after_seconds)).finish()
         }

@@ -125,7 +125,7 @@ impl Behaviour {
         })
     }
 
-    pub(super) fn fail_status(&self) -> StatusCode {
+    pub(super) fn status_of_failure(&self) -> StatusCode {
         StatusCode::from_u16(self.fail_status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
     }
 
