@@ -13,6 +13,7 @@
 //! | [`money`], [`time`], [`id`], [`text`] | values that cannot be wrong once they exist |
 //! | [`point`], [`product`], [`stock`], [`coupon`], [`order`], [`payment`], [`sales`] | one aggregate each: `state`, `event`, `refusal`, `repository` (write port), `queries` (read port) |
 //! | [`outbox`], [`idempotency`] | what a transaction writes beside its effect |
+//! | [`verification`] | the proof of the books: all that is kept twice, counted anew |
 //! | [`delivery`] | how events leave the outbox |
 //! | [`command`] | what callers can ask for, and how each is decided |
 //! | [`working_set`] | the rows that a batch has locked, and how events change them |
@@ -105,6 +106,7 @@ pub mod store_error;
 pub mod text;
 pub mod time;
 pub mod unit_of_work;
+pub mod verification;
 pub mod working_set;
 
 #[cfg(any(test, feature = "testing"))]

@@ -1,0 +1,92 @@
+use std::collections::BTreeMap;
+
+use crate::coupon::{Coupon, CouponCampaign, CouponState};
+use crate::id::{CampaignId, OrderId, UserId};
+use crate::order::Order;
+use crate::store_error::StoreError;
+use crate::verification::walk::{Campaigns, Coupons, Walk};
+use crate::verification::{Audit, Finding};
+
+/// How many coupons are compared with their orders at once.
+const CHUNK: usize = 500;
+
+/// Each campaign against its coupons, and each used coupon against its order.
+pub(super) async fn verify(audit: &mut Audit<'_>) -> Result<(), StoreError> {
+    let mut campaigns = Walk::<Campaigns>::new();
+    let mut coupons = Walk::<Coupons>::new();
+    let mut used = Vec::new();
+    while let Some(campaign) = campaigns.next(audit).await? {
+        strays(audit, &mut coupons, Some(campaign.id)).await?;
+        let mut issued = 0_u64;
+        let mut last_user: Option<UserId> = None;
+        while let Some(coupon) = coupons.next_if(audit, |coupon| coupon.campaign_id == campaign.id).await? {
+            issued += 1;
+            audit.expect(last_user.as_ref() != Some(&coupon.user_id), || Finding::Campaign {
+                campaign_id: campaign.id,
+                what: format!("user {} has more than one coupon", coupon.user_id),
+            });
+            last_user = Some(coupon.user_id.clone());
+            if matches!(coupon.state, CouponState::Used { .. }) {
+                used.push(coupon);
+            }
+            if used.len() == CHUNK {
+                compare_used(audit, &mut used).await?;
+            }
+        }
+        compare_campaign(audit, &campaign, issued);
+    }
+    compare_used(audit, &mut used).await?;
+    strays(audit, &mut coupons, None).await
+}
+
+/// Coupons before the next campaign: of campaigns that are not there.
+async fn strays(
+    audit: &mut Audit<'_>,
+    coupons: &mut Walk<Coupons>,
+    next_campaign: Option<CampaignId>,
+) -> Result<(), StoreError> {
+    let is_stray = |id: CampaignId| next_campaign.is_none_or(|next| id < next);
+    while let Some(coupon) = coupons.next_if(audit, |coupon| is_stray(coupon.campaign_id)).await? {
+        let what = format!("its campaign {} is not there", coupon.campaign_id);
+        audit.find(Finding::Coupon { coupon_id: coupon.id, what });
+    }
+    Ok(())
+}
+
+fn compare_campaign(audit: &mut Audit<'_>, campaign: &CouponCampaign, issued: u64) {
+    let wrong = |what: String| Finding::Campaign { campaign_id: campaign.id, what };
+    audit.expect(u64::from(campaign.issued) == issued, || {
+        wrong(format!("counts {} issued coupons; there are {issued}", campaign.issued))
+    });
+    let quantity = campaign.details.quantity;
+    audit.expect(issued <= u64::from(quantity), || wrong(format!("issued {issued} coupons of {quantity}")));
+}
+
+/// Compares used coupons with the orders that they say used them, and forgets them.
+async fn compare_used(audit: &mut Audit<'_>, used: &mut Vec<Coupon>) -> Result<(), StoreError> {
+    let order_of = |coupon: &Coupon| match coupon.state {
+        CouponState::Used { order_id, .. } => Some(order_id),
+        CouponState::Unused | CouponState::Revoked => None,
+    };
+    let ids: Vec<OrderId> = used.iter().filter_map(order_of).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let page = audit.books.orders_of(&ids).await?;
+    let orders: BTreeMap<OrderId, Order> = audit.take(page).into_iter().map(|order| (order.id, order)).collect();
+    for coupon in used.drain(..) {
+        let order = order_of(&coupon).and_then(|id| orders.get(&id));
+        let names_it =
+            order.and_then(|order| order.paid.as_ref()).is_some_and(|paid| paid.coupon_id == Some(coupon.id));
+        audit.expect(names_it, || Finding::Coupon {
+            coupon_id: coupon.id,
+            what: format!("was used by order {:?}, which was not paid with it", order_of(&coupon)),
+        });
+        let same_user = order.is_none_or(|order| order.user_id == coupon.user_id);
+        audit.expect(same_user, || Finding::Coupon {
+            coupon_id: coupon.id,
+            what: "was used by another user's order".to_owned(),
+        });
+    }
+    Ok(())
+}

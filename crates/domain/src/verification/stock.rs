@@ -1,0 +1,78 @@
+use crate::id::ProductId;
+use crate::stock::{MovementKind, Stock, StockMovement};
+use crate::store_error::StoreError;
+use crate::verification::walk::{Movements, Products, Stocks, Walk};
+use crate::verification::{Audit, Finding};
+
+/// Each stock against its movements, and each product has its stock.
+pub(super) async fn verify(audit: &mut Audit<'_>) -> Result<(), StoreError> {
+    let mut stocks = Walk::<Stocks>::new();
+    let mut products = Walk::<Products>::new();
+    let mut movements = Walk::<Movements>::new();
+    while let Some(stock) = stocks.next(audit).await? {
+        let product_id = stock.product_id;
+        strays(audit, &mut products, &mut movements, Some(product_id)).await?;
+        let product = products.next_if(audit, |id| *id == product_id).await?;
+        audit.expect(product.is_some(), || finding(product_id, "there is no such product"));
+
+        let mut last: Option<StockMovement> = None;
+        while let Some(movement) = movements.next_if(audit, |movement| movement.product_id == product_id).await? {
+            compare_movement(audit, last.as_ref(), &movement);
+            last = Some(movement);
+        }
+        compare_stock(audit, last.as_ref(), &stock);
+    }
+    strays(audit, &mut products, &mut movements, None).await
+}
+
+/// Products and movements before the next stock: of products that have none.
+async fn strays(
+    audit: &mut Audit<'_>,
+    products: &mut Walk<Products>,
+    movements: &mut Walk<Movements>,
+    next_stock: Option<ProductId>,
+) -> Result<(), StoreError> {
+    let is_stray = |product_id: ProductId| next_stock.is_none_or(|next| product_id < next);
+    while let Some(product_id) = products.next_if(audit, |id| is_stray(*id)).await? {
+        audit.find(finding(product_id, "the product has no stock"));
+    }
+    while let Some(movement) = movements.next_if(audit, |movement| is_stray(movement.product_id)).await? {
+        audit.find(finding(movement.product_id, format!("movement {} has no stock", movement.sequence)));
+    }
+    Ok(())
+}
+
+fn compare_movement(audit: &mut Audit<'_>, last: Option<&StockMovement>, movement: &StockMovement) {
+    let wrong = |what: String| finding(movement.product_id, format!("movement {}: {what}", movement.sequence));
+    let last_sequence = last.map_or(0, |last| last.sequence);
+    audit.expect(movement.sequence == last_sequence + 1, || wrong(format!("follows movement {last_sequence}")));
+    let right_sign = match movement.kind {
+        MovementKind::Hold => movement.quantity < 0,
+        MovementKind::Expiry | MovementKind::Cancellation | MovementKind::Refund => movement.quantity > 0,
+        MovementKind::Adjustment => movement.quantity != 0,
+    };
+    audit.expect(right_sign, || wrong(format!("a {:?} of {}", movement.kind, movement.quantity)));
+    let belongs_to_order = movement.kind != MovementKind::Adjustment;
+    audit.expect(movement.order_id.is_some() == belongs_to_order, || {
+        wrong(format!("a {:?} with order {:?}", movement.kind, movement.order_id))
+    });
+    let before = last.map_or(0, |last| i64::from(last.available_after));
+    let after = i64::from(movement.available_after);
+    audit.expect(before.checked_add(movement.quantity) == Some(after), || {
+        wrong(format!("{before} pieces before it and {after} after, but it moves {}", movement.quantity))
+    });
+}
+
+fn compare_stock(audit: &mut Audit<'_>, last: Option<&StockMovement>, stock: &Stock) {
+    let (available, movements) = last.map_or((0, 0), |last| (last.available_after, last.sequence));
+    audit.expect(stock.available == available, || {
+        finding(stock.product_id, format!("{} are available; the movements say {available}", stock.available))
+    });
+    audit.expect(stock.movements == movements, || {
+        finding(stock.product_id, format!("counts {} movements; the last is {movements}", stock.movements))
+    });
+}
+
+fn finding(product_id: ProductId, what: impl Into<String>) -> Finding {
+    Finding::Stock { product_id, what: what.into() }
+}

@@ -1,0 +1,111 @@
+use std::collections::VecDeque;
+
+use crate::coupon::{Coupon, CouponCampaign};
+use crate::id::{CampaignId, EntryId, MovementId, OrderId, PaymentId, ProductId, UserId};
+use crate::order::Order;
+use crate::payment::{Payment, Refund};
+use crate::point::{PointAccount, PointEntry};
+use crate::sales::SaleCounted;
+use crate::stock::{Stock, StockMovement};
+use crate::store_error::StoreError;
+use crate::time::Date;
+use crate::verification::{Audit, Books, EventOutline, Rows};
+
+/// The most rows that are read at once: enough that round trips don't count, few enough to be held.
+const PAGE: u32 = 1_000;
+
+/// A list of the books that can be walked from its start to its end.
+pub(super) trait List {
+    type Key;
+    type Row;
+
+    async fn page(books: &mut dyn Books, after: Option<&Self::Key>) -> Result<Rows<Self::Key, Self::Row>, StoreError>;
+}
+
+macro_rules! lists {
+    ($($name:ident: $key:ty => $row:ty, $method:ident;)*) => {$(
+        pub(super) struct $name;
+
+        impl List for $name {
+            type Key = $key;
+            type Row = $row;
+
+            async fn page(books: &mut dyn Books, after: Option<&$key>) -> Result<Rows<$key, $row>, StoreError> {
+                books.$method(after, PAGE).await
+            }
+        }
+    )*};
+}
+
+lists! {
+    Accounts: UserId => PointAccount, accounts;
+    OpenOrders: UserId => (UserId, u32), open_orders;
+    Entries: (UserId, u64) => PointEntry, entries;
+    Products: ProductId => ProductId, products;
+    Stocks: ProductId => Stock, stocks;
+    Movements: (ProductId, u64) => StockMovement, movements;
+    Orders: OrderId => Order, orders;
+    Payments: (OrderId, PaymentId) => Payment, payments;
+    Refunds: (OrderId, u32) => Refund, refunds;
+    EntriesByOrder: (OrderId, EntryId) => PointEntry, entries_by_order;
+    MovementsByOrder: (OrderId, MovementId) => StockMovement, movements_by_order;
+    Events: (OrderId, u32) => EventOutline, events;
+    Campaigns: CampaignId => CouponCampaign, campaigns;
+    Coupons: (CampaignId, UserId) => Coupon, coupons;
+    Sales: (Date, ProductId) => SaleCounted, daily_sales;
+}
+
+/// A place in a list.
+pub(super) struct Walk<L: List> {
+    buffer: VecDeque<L::Row>,
+    place: Place<L::Key>,
+}
+
+enum Place<Key> {
+    Start,
+    After(Key),
+    End,
+}
+
+impl<L: List> Walk<L> {
+    pub(super) fn new() -> Self {
+        Self { buffer: VecDeque::new(), place: Place::Start }
+    }
+
+    /// The next row; `None` at the end.
+    pub(super) async fn next(&mut self, audit: &mut Audit<'_>) -> Result<Option<L::Row>, StoreError> {
+        self.next_if(audit, |_| true).await
+    }
+
+    /// The next row if it is as wanted; otherwise it stays.
+    pub(super) async fn next_if(
+        &mut self,
+        audit: &mut Audit<'_>,
+        wanted: impl FnOnce(&L::Row) -> bool,
+    ) -> Result<Option<L::Row>, StoreError> {
+        while self.buffer.is_empty() {
+            let after = match &self.place {
+                Place::Start => None,
+                Place::After(key) => Some(key),
+                Place::End => return Ok(None),
+            };
+            let mut page = L::page(audit.books, after).await?;
+            self.place = page.next.take().map_or(Place::End, Place::After);
+            self.buffer.extend(audit.take(page));
+        }
+        Ok(self.buffer.pop_front_if(|row| wanted(row)))
+    }
+
+    /// All rows from here on that are as wanted, up to the first that is not.
+    pub(super) async fn take_while(
+        &mut self,
+        audit: &mut Audit<'_>,
+        wanted: impl Fn(&L::Row) -> bool,
+    ) -> Result<Vec<L::Row>, StoreError> {
+        let mut rows = Vec::new();
+        while let Some(row) = self.next_if(audit, &wanted).await? {
+            rows.push(row);
+        }
+        Ok(rows)
+    }
+}
