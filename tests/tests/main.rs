@@ -2,6 +2,7 @@
 
 mod admin;
 mod architecture;
+mod audit_log;
 mod auth;
 mod books;
 mod coupons;

@@ -84,6 +84,7 @@ fn affinity(command: &Command) -> u64 {
         Command::ChangeProduct(command) => hash(Some(command.product_id)),
         Command::AdjustStock(command) => hash(Some(command.product_id)),
         Command::ChargePoints(command) => hash(&command.user_id),
+        Command::AdjustPoints(command) => hash(&command.user_id),
         Command::RevokeCoupon(command) => hash(command.coupon_id),
         Command::PayOrder(command) => hash(command.order_id),
         Command::CancelOrder(command) => hash(command.order_id),

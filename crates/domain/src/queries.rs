@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::audit::AuditQueries;
 use crate::coupon::CouponQueries;
 use crate::order::OrderQueries;
 use crate::point::PointQueries;
@@ -23,6 +24,7 @@ pub struct Queries {
     pub coupons: Arc<dyn CouponQueries>,
     pub orders: Arc<dyn OrderQueries>,
     pub sales: Arc<dyn SalesQueries>,
+    pub audit: Arc<dyn AuditQueries>,
     /// The database's clock.
     pub clock: Arc<dyn DatabaseClock>,
 }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::audit::AuditEntry;
 use crate::command::{Command, Event};
 use crate::coupon::{Coupon, CouponCampaign, CouponEvent};
 use crate::id::{CampaignId, CouponId, OrderId, ProductId, UserId};
@@ -68,6 +69,7 @@ pub struct WorkingSet {
     refunds: Vec<Refund>,
     sales: DailySales,
     outbox: Vec<OutboxEvent>,
+    audit: Vec<AuditEntry>,
 }
 
 impl WorkingSet {
@@ -299,6 +301,11 @@ impl WorkingSet {
         }
     }
 
+    /// Notes a line of the audit log.
+    pub fn record(&mut self, entry: AuditEntry) {
+        self.audit.push(entry);
+    }
+
     /// Whether there is nothing to write.
     pub fn is_unchanged(&self) -> bool {
         !(self.orders.is_changed()
@@ -306,7 +313,8 @@ impl WorkingSet {
             || self.coupons.is_changed()
             || self.products.is_changed()
             || self.stocks.is_changed()
-            || self.accounts.is_changed())
+            || self.accounts.is_changed()
+            || !self.audit.is_empty())
     }
 
     /// Writes what changed, each row once: first the rows that others refer to, then those that refer to them, so that
@@ -342,6 +350,9 @@ impl WorkingSet {
         }
         if !self.outbox.is_empty() {
             unit_of_work.outbox().append_many(&self.outbox).await?;
+        }
+        if !self.audit.is_empty() {
+            unit_of_work.audit().append_many(&self.audit).await?;
         }
         Ok(())
     }

@@ -63,7 +63,7 @@ fn every_kind_of_answer_has_a_sample() {
     replies.sort_unstable();
     replies.dedup();
     refusals.sort_unstable();
-    assert!(replies.iter().copied().eq(1..=13), "{replies:?}");
+    assert!(replies.iter().copied().eq(1..=14), "{replies:?}");
     assert!(refusals.iter().copied().eq(1..=30), "{refusals:?}");
 }
 
@@ -82,6 +82,7 @@ fn reply_kind(reply: &Reply) -> u32 {
         Reply::OrderCancelled { .. } => 11,
         Reply::OrderExpired(_) => 12,
         Reply::OrderRefunded { .. } => 13,
+        Reply::PointsAdjusted { .. } => 14,
     }
 }
 

@@ -236,11 +236,27 @@ diesel::table! {
 diesel::table! {
     use diesel::sql_types::*;
     use crate::types::TimeSql;
+    audit_log (id) {
+        id -> Binary,
+        created_at -> TimeSql,
+        actor -> Text,
+        action -> Text,
+        subject_kind -> Text,
+        subject_id -> Text,
+        reason -> Nullable<Text>,
+        reply -> Text,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::types::TimeSql;
     idempotency_keys (created_at, request_key) {
         created_at -> TimeSql,
         request_key -> Binary,
         fingerprint -> Binary,
         outcome -> Text,
+        tag -> Nullable<Text>,
     }
 }
 

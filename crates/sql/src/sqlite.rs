@@ -19,6 +19,8 @@ use crate::error::OpenError;
 use crate::types::TimeSql;
 use crate::{DatabaseSettings, migrations};
 
+#[path = "shared/audit.rs"]
+mod audit;
 #[path = "shared/coupon.rs"]
 mod coupon;
 #[path = "shared/idempotency.rs"]

@@ -277,6 +277,23 @@ CREATE TABLE IF NOT EXISTS outbox_events (
   INDEX ix_outbox_events_due (state, due_at, id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
 
+-- What the back office changed, by whom and why: only ever added to.
+CREATE TABLE IF NOT EXISTS audit_log (
+  id BINARY(16) NOT NULL,
+  created_at DATETIME(6) NOT NULL,
+  actor VARCHAR(64) NOT NULL,
+  action VARCHAR(64) NOT NULL COMMENT 'name of the command',
+  subject_kind VARCHAR(20) NOT NULL,
+  subject_id VARCHAR(64) NOT NULL,
+  reason VARCHAR(200) NULL,
+  reply LONGTEXT NOT NULL COMMENT 'JSON of what came of it',
+  CONSTRAINT pk_audit_log PRIMARY KEY (id),
+  CONSTRAINT ck_audit_log_subject_kind CHECK (
+    subject_kind IN ('user', 'product', 'campaign', 'coupon', 'order', 'event')),
+  INDEX ix_audit_log_actor (actor, id),
+  INDEX ix_audit_log_subject (subject_id, id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
+
 -- Requests that were answered. Clustered by time, so that the wide rows are appended and the old ones pruned as a
 -- range; only the narrow unique index is written at random.
 CREATE TABLE IF NOT EXISTS idempotency_keys (
@@ -284,6 +301,7 @@ CREATE TABLE IF NOT EXISTS idempotency_keys (
   request_key BINARY(16) NOT NULL,
   fingerprint BINARY(16) NOT NULL,
   outcome LONGTEXT NOT NULL COMMENT 'JSON of the answer',
+  tag VARCHAR(80) NULL COMMENT 'of the request, where it was refused',
   CONSTRAINT pk_idempotency_keys PRIMARY KEY (created_at, request_key),
   CONSTRAINT uq_idempotency_keys_request_key UNIQUE (request_key)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;

@@ -275,6 +275,23 @@ CREATE TABLE IF NOT EXISTS outbox_events (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS ix_outbox_events_due ON outbox_events (state, due_at, id);
 
+-- What the back office changed, by whom and why: only ever added to.
+CREATE TABLE IF NOT EXISTS audit_log (
+  id BLOB NOT NULL,
+  created_at INTEGER NOT NULL,
+  actor TEXT NOT NULL,
+  action TEXT NOT NULL, -- name of the command
+  subject_kind TEXT NOT NULL,
+  subject_id TEXT NOT NULL,
+  reason TEXT,
+  reply TEXT NOT NULL, -- JSON of what came of it
+  CONSTRAINT pk_audit_log PRIMARY KEY (id),
+  CONSTRAINT ck_audit_log_subject_kind CHECK (
+    subject_kind IN ('user', 'product', 'campaign', 'coupon', 'order', 'event'))
+) STRICT;
+CREATE INDEX IF NOT EXISTS ix_audit_log_actor ON audit_log (actor, id);
+CREATE INDEX IF NOT EXISTS ix_audit_log_subject ON audit_log (subject_id, id);
+
 -- Requests that were answered. The wide rows are appended, as the table is one by rowid; the old ones are pruned as a
 -- range of the primary key; only the narrow unique index is written at random.
 CREATE TABLE IF NOT EXISTS idempotency_keys (
@@ -282,6 +299,7 @@ CREATE TABLE IF NOT EXISTS idempotency_keys (
   request_key BLOB NOT NULL,
   fingerprint BLOB NOT NULL,
   outcome TEXT NOT NULL, -- JSON of the answer
+  tag TEXT, -- of the request, where it was refused
   CONSTRAINT pk_idempotency_keys PRIMARY KEY (created_at, request_key),
   CONSTRAINT uq_idempotency_keys_request_key UNIQUE (request_key)
 ) STRICT;

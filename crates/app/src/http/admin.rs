@@ -3,7 +3,10 @@
 use utoipa_actix_web::scope;
 use utoipa_actix_web::service_config::ServiceConfig;
 
+pub mod audit_log;
 pub mod campaigns;
+pub mod orders;
+pub mod points;
 pub mod products;
 pub mod refunds;
 pub mod stocks;
@@ -14,6 +17,9 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
             .configure(products::routes)
             .configure(stocks::routes)
             .configure(campaigns::routes)
-            .configure(refunds::routes),
+            .configure(orders::routes)
+            .configure(refunds::routes)
+            .configure(points::routes)
+            .configure(audit_log::routes),
     );
 }

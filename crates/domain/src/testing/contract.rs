@@ -9,6 +9,7 @@
 
 mod accounts;
 mod answers;
+mod audit;
 mod batches;
 mod books;
 mod campaigns;
@@ -23,6 +24,7 @@ mod reads;
 
 pub use accounts::*;
 pub use answers::*;
+pub use audit::*;
 pub use batches::*;
 pub use books::{Participants, assert_books_agree};
 pub use campaigns::*;
@@ -71,6 +73,7 @@ macro_rules! contract_suite {
             saving_orders_keeps_every_field_and_no_line,
             saving_lines_keeps_shares_and_refunded_pieces,
             order_lists_are_one_users_and_by_status,
+            order_lists_are_of_the_time_that_is_asked_for,
             order_walks_miss_and_repeat_nothing,
             due_orders_are_unpaid_and_longest_overdue_first,
 
@@ -86,6 +89,10 @@ macro_rules! contract_suite {
             a_repeated_request_is_answered_the_same_and_has_no_second_effect,
             a_key_used_again_for_another_request_is_told,
             a_request_sent_by_many_at_once_has_one_effect,
+
+            audit_entries_keep_every_field,
+            audit_walks_miss_and_repeat_nothing,
+            only_what_was_changed_is_in_the_audit_log,
 
             locking_answers_existing_rows_in_order,
             a_lock_blocks_the_second_locker_of_a_row_until_commit,

@@ -79,6 +79,7 @@ impl MemoryStore {
             coupons: store.clone(),
             orders: store.clone(),
             sales: store.clone(),
+            audit: store.clone(),
             clock: store,
         }
     }

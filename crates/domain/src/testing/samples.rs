@@ -51,6 +51,9 @@ pub fn replies(ids: &dyn IdSource) -> Vec<Reply> {
     for (refund, order) in refunds(ids).into_iter().zip(orders(ids).into_iter().skip(1)) {
         replies.push(Reply::OrderRefunded { refund, order });
     }
+    let [charged, _] = entries(ids);
+    let adjusted = PointEntry { kind: EntryKind::Adjustment, ..charged };
+    replies.push(Reply::PointsAdjusted { entry: adjusted, reason: text("사과 🎈") });
     replies
 }
 

@@ -153,6 +153,7 @@ impl Store {
             coupons: store.clone(),
             orders: store.clone(),
             sales: store.clone(),
+            audit: store.clone(),
             clock: store,
         }
     }

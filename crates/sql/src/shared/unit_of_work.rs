@@ -11,6 +11,7 @@ use diesel_async::pooled_connection::bb8::PooledConnection;
 use diesel_async::{AsyncConnection, RunQueryDsl as _, TransactionManager as _};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use jangteo_domain::audit::AuditRepository;
 use jangteo_domain::coupon::CouponRepository;
 use jangteo_domain::id::BatchId;
 use jangteo_domain::idempotency::IdempotencyRepository;
@@ -177,6 +178,10 @@ impl UnitOfWork for Transaction {
     }
 
     fn outbox(&mut self) -> &mut dyn OutboxRepository {
+        self
+    }
+
+    fn audit(&mut self) -> &mut dyn AuditRepository {
         self
     }
 

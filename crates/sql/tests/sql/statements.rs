@@ -44,7 +44,7 @@ async fn statements(shop: &TestShop, commands: Vec<Command>) -> Vec<String> {
         let number = KEYS.fetch_add(1, Ordering::Relaxed) as u128;
         IdempotencyClaim { key: RequestKey(number.to_be_bytes()), fingerprint: Fingerprint([0; 16]) }
     };
-    let request = |command| Request { command, idempotency: Some(claim()) };
+    let request = |command| Request { idempotency: Some(claim()), ..Request::new(command) };
     let requests: Vec<Request> = commands.into_iter().map(request).collect();
     texts_of_this_runtime(Vec::clear);
     for answer in shop.executor.execute(&requests).await {

@@ -5,7 +5,7 @@ use time::macros::date;
 use crate::coupon::{Coupon, CouponFilter, CouponState};
 use crate::id::{CampaignId, CouponId, ProductId, UserId};
 use crate::money::Money;
-use crate::order::{Order, OrderLine, OrderStatus};
+use crate::order::{Order, OrderFilter, OrderLine, OrderStatus};
 use crate::point::{EntryKind, PointAccount, PointEntry};
 use crate::product::{ProductListing, ProductStatus};
 use crate::sales::PopularProduct;
@@ -57,7 +57,8 @@ impl Books {
         let read = async |page| queries.points.entries(user_id, &page).await;
         let mut entries = walk(100, |entry: &PointEntry| entry.sequence, read).await?;
         entries.reverse();
-        let read = async |page| Ok(queries.orders.of_user(user_id, None, &page).await?.value);
+        let filter = OrderFilter::of_user(user_id);
+        let read = async |page| Ok(queries.orders.list(&filter, &page).await?.value);
         let orders = walk(100, |order: &Order| order.id, read).await?;
         let read = async |page| Ok(queries.coupons.coupons(user_id, CouponFilter::All, &page).await?.value);
         let coupons = walk(100, |coupon: &Coupon| coupon.id, read).await?;

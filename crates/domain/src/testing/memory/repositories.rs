@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::audit::{AuditEntry, AuditRepository};
 use crate::coupon::{Coupon, CouponCampaign, CouponRepository, CouponState};
 use crate::id::{CampaignId, CouponId, OrderId, ProductId, UserId};
 use crate::idempotency::{IdempotencyRecord, IdempotencyRepository, RequestKey};
@@ -333,6 +334,18 @@ impl OutboxRepository for MemoryUnitOfWork {
                 require(&tables.orders, &event.order_id)?;
                 tables.claim_id("outbox events", event.id.uuid())?;
                 insert(&mut tables.outbox, (event.order_id, event.sequence), event.clone())?;
+            }
+            Ok(())
+        })
+    }
+}
+
+#[async_trait]
+impl AuditRepository for MemoryUnitOfWork {
+    async fn append_many(&mut self, entries: &[AuditEntry]) -> Result<(), StoreError> {
+        self.run(|tables, _| {
+            for entry in entries {
+                insert(&mut tables.audit, entry.id, entry.clone())?;
             }
             Ok(())
         })

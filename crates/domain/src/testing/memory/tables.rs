@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use crate::audit::AuditEntry;
 use crate::coupon::{Coupon, CouponCampaign};
-use crate::id::{BatchId, CampaignId, CouponId, OrderId, ProductId, UserId};
+use crate::id::{AuditEntryId, BatchId, CampaignId, CouponId, OrderId, ProductId, UserId};
 use crate::idempotency::{IdempotencyRecord, RequestKey};
 use crate::money::Money;
 use crate::order::Order;
@@ -37,6 +38,7 @@ pub(super) struct Tables {
     pub refunds: Table<(OrderId, u32), Refund>,
     pub sales: Table<(Date, ProductId), (i64, Money)>,
     pub outbox: Table<(OrderId, u32), OutboxEvent>,
+    pub audit: Table<AuditEntryId, AuditEntry>,
     pub answered: Table<RequestKey, IdempotencyRecord>,
     pub markers: Arc<BTreeSet<BatchId>>,
     /// The ids of the rows above that are stored by another key.

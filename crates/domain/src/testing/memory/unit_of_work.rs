@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 use futures_util::lock::OwnedMutexGuard;
 
+use crate::audit::AuditRepository;
 use crate::coupon::CouponRepository;
 use crate::id::{BatchId, CampaignId, CouponId, OrderId, ProductId, UserId};
 use crate::idempotency::IdempotencyRepository;
@@ -104,6 +105,10 @@ impl UnitOfWork for MemoryUnitOfWork {
     }
 
     fn outbox(&mut self) -> &mut dyn OutboxRepository {
+        self
+    }
+
+    fn audit(&mut self) -> &mut dyn AuditRepository {
         self
     }
 
