@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::coupon::CouponQueries;
+use crate::delivery::DeliveryQueries;
 use crate::order::OrderQueries;
 use crate::point::PointQueries;
 use crate::product::ProductQueries;
@@ -23,6 +24,7 @@ pub struct Queries {
     pub coupons: Arc<dyn CouponQueries>,
     pub orders: Arc<dyn OrderQueries>,
     pub sales: Arc<dyn SalesQueries>,
+    pub deliveries: Arc<dyn DeliveryQueries>,
     /// The database's clock.
     pub clock: Arc<dyn DatabaseClock>,
 }
