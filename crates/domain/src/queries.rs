@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use crate::audit::AuditQueries;
 use crate::coupon::CouponQueries;
+use crate::delivery::DeliveryQueries;
 use crate::order::OrderQueries;
 use crate::point::PointQueries;
 use crate::product::ProductQueries;
@@ -25,6 +26,7 @@ pub struct Queries {
     pub orders: Arc<dyn OrderQueries>,
     pub sales: Arc<dyn SalesQueries>,
     pub audit: Arc<dyn AuditQueries>,
+    pub deliveries: Arc<dyn DeliveryQueries>,
     /// The database's clock.
     pub clock: Arc<dyn DatabaseClock>,
 }

@@ -14,6 +14,7 @@
 
 use std::sync::Arc;
 
+use jangteo_domain::delivery::EventQueue;
 use jangteo_domain::{Queries, StoreError, UnitOfWorkFactory};
 
 mod bulk;
@@ -109,6 +110,11 @@ impl Database {
 
     /// The port through which transactions begin.
     pub fn unit_of_work_factory(&self) -> Arc<dyn UnitOfWorkFactory> {
+        on!(&self.store, store => Arc::new(store.clone()))
+    }
+
+    /// The events to deliver, on connections of its own, so that a busy relay keeps nobody else waiting for one.
+    pub fn event_queue(&self) -> Arc<dyn EventQueue> {
         on!(&self.store, store => Arc::new(store.clone()))
     }
 

@@ -29,6 +29,8 @@ use crate::{DatabaseSettings, migrations};
 mod audit;
 #[path = "shared/coupon.rs"]
 mod coupon;
+#[path = "shared/delivery.rs"]
+mod delivery;
 #[path = "shared/idempotency.rs"]
 mod idempotency;
 #[path = "shared/order.rs"]
@@ -50,6 +52,7 @@ mod store;
 #[path = "shared/unit_of_work.rs"]
 mod unit_of_work;
 
+use store::Pools;
 pub(crate) use store::Store;
 
 type Conn = AsyncMysqlConnection;
@@ -89,8 +92,10 @@ pub(crate) fn open(settings: &DatabaseSettings) -> Result<Store, OpenError> {
     let writers = (manager(&options_to_write, &WRITE_SESSION), settings.write_connections + 1);
     let options_to_read = settings.read_url.as_deref().map(options).transpose()?;
     let primary = options_to_read.is_some().then(|| (manager(&options_to_write, &READ_SESSION), 1));
-    let readers = (manager(&options_to_read.unwrap_or(options_to_write), &READ_SESSION), settings.pool_max);
-    Ok(Store::new(&settings.url, writers, readers, primary))
+    let readers = (manager(options_to_read.as_ref().unwrap_or(&options_to_write), &READ_SESSION), settings.pool_max);
+    // One that claims and one that settles.
+    let relay = (manager(&options_to_write, &WRITE_SESSION), 2);
+    Ok(Store::new(&settings.url, Pools { writers, readers, primary, relay }))
 }
 
 fn options(url: &str) -> Result<Opts, OpenError> {

@@ -230,6 +230,9 @@ diesel::table! {
         state -> Text,
         due_at -> TimeSql,
         attempts -> BigInt,
+        lease -> Nullable<Binary>,
+        last_error -> Nullable<Text>,
+        delivered_at -> Nullable<TimeSql>,
     }
 }
 

@@ -23,6 +23,8 @@ use crate::{DatabaseSettings, migrations};
 mod audit;
 #[path = "shared/coupon.rs"]
 mod coupon;
+#[path = "shared/delivery.rs"]
+mod delivery;
 #[path = "shared/idempotency.rs"]
 mod idempotency;
 #[path = "shared/order.rs"]
@@ -44,6 +46,7 @@ mod store;
 #[path = "shared/unit_of_work.rs"]
 mod unit_of_work;
 
+use store::Pools;
 pub(crate) use store::Store;
 
 type Conn = SyncConnectionWrapper<SqliteConnection>;
@@ -64,7 +67,8 @@ pub(crate) fn open(settings: &DatabaseSettings) -> Result<Store, OpenError> {
     let read_path = settings.read_url.as_deref().map_or(Ok(path), file)?;
     let writers = (manager(path, SETUP.to_owned()), 1);
     let readers = (manager(read_path, format!("{SETUP} {READ_SETUP}")), settings.pool_max);
-    Ok(Store::new(path, writers, readers, None))
+    let relay = (manager(path, SETUP.to_owned()), 1);
+    Ok(Store::new(path, Pools { writers, readers, primary: None, relay }))
 }
 
 /// The path in a URL. A database in memory would be another one for each connection.

@@ -258,7 +258,8 @@ CREATE TABLE IF NOT EXISTS daily_sales (
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
 
 -- What the data platform is to be told. The relay claims what is due in the order of ix_outbox_events_due, which must
--- be exactly its ORDER BY: with any other index SKIP LOCKED locks every row that it sorts.
+-- be exactly its ORDER BY: with any other index SKIP LOCKED locks every row that it sorts. Lists by state and the count
+-- of what waits go by ix_outbox_events_state.
 CREATE TABLE IF NOT EXISTS outbox_events (
   id BINARY(16) NOT NULL,
   order_id BINARY(16) NOT NULL,
@@ -267,14 +268,18 @@ CREATE TABLE IF NOT EXISTS outbox_events (
   body LONGTEXT NOT NULL COMMENT 'JSON, as it is sent',
   created_at DATETIME(6) NOT NULL,
   state VARCHAR(20) NOT NULL,
-  due_at DATETIME(6) NOT NULL,
+  due_at DATETIME(6) NOT NULL COMMENT 'when it may be claimed: while it is claimed, when the lease ends',
   attempts BIGINT NOT NULL,
+  lease BINARY(16) NULL COMMENT 'who claimed it last and has not settled it',
+  last_error VARCHAR(500) NULL,
+  delivered_at DATETIME(6) NULL,
   CONSTRAINT pk_outbox_events PRIMARY KEY (id),
   CONSTRAINT uq_outbox_events_order_sequence UNIQUE (order_id, sequence),
   CONSTRAINT ck_outbox_events_state CHECK (state IN ('pending', 'delivered', 'dead')),
   CONSTRAINT ck_outbox_events_sequence CHECK (sequence >= 1),
   CONSTRAINT ck_outbox_events_attempts CHECK (attempts >= 0),
-  INDEX ix_outbox_events_due (state, due_at, id)
+  INDEX ix_outbox_events_due (state, due_at, id),
+  INDEX ix_outbox_events_state (state, id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
 
 -- What the back office changed, by whom and why: only ever added to.

@@ -256,7 +256,8 @@ CREATE TABLE IF NOT EXISTS daily_sales (
   CONSTRAINT pk_daily_sales PRIMARY KEY (day, product_id)
 ) STRICT, WITHOUT ROWID;
 
--- What the data platform is to be told. The relay claims what is due in the order of ix_outbox_events_due.
+-- What the data platform is to be told. The relay claims what is due in the order of ix_outbox_events_due; lists by
+-- state and the count of what waits go by ix_outbox_events_state.
 CREATE TABLE IF NOT EXISTS outbox_events (
   id BLOB NOT NULL,
   order_id BLOB NOT NULL,
@@ -265,8 +266,11 @@ CREATE TABLE IF NOT EXISTS outbox_events (
   body TEXT NOT NULL, -- JSON, as it is sent
   created_at INTEGER NOT NULL,
   state TEXT NOT NULL,
-  due_at INTEGER NOT NULL,
+  due_at INTEGER NOT NULL, -- when it may be claimed: while it is claimed, when the lease ends
   attempts INTEGER NOT NULL,
+  lease BLOB, -- who claimed it last and has not settled it
+  last_error TEXT,
+  delivered_at INTEGER,
   CONSTRAINT pk_outbox_events PRIMARY KEY (id),
   CONSTRAINT uq_outbox_events_order_sequence UNIQUE (order_id, sequence),
   CONSTRAINT ck_outbox_events_state CHECK (state IN ('pending', 'delivered', 'dead')),
@@ -274,6 +278,7 @@ CREATE TABLE IF NOT EXISTS outbox_events (
   CONSTRAINT ck_outbox_events_attempts CHECK (attempts >= 0)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS ix_outbox_events_due ON outbox_events (state, due_at, id);
+CREATE INDEX IF NOT EXISTS ix_outbox_events_state ON outbox_events (state, id);
 
 -- What the back office changed, by whom and why: only ever added to.
 CREATE TABLE IF NOT EXISTS audit_log (

@@ -15,6 +15,7 @@ mod books;
 mod campaigns;
 mod catalogue;
 mod commits;
+mod delivery;
 mod harness;
 mod large;
 mod locks;
@@ -30,6 +31,7 @@ pub use books::{Participants, assert_books_agree};
 pub use campaigns::*;
 pub use catalogue::*;
 pub use commits::*;
+pub use delivery::*;
 pub use harness::{Concurrency, StoreHarness, StoredEvent};
 pub use large::*;
 pub use locks::*;
@@ -83,6 +85,19 @@ macro_rules! contract_suite {
             events_are_stored_once_and_in_order_of_each_order,
             sales_add_up_exactly,
             popular_products_are_ranked_with_ties,
+
+            claimed_events_keep_every_field,
+            events_are_claimed_in_order_of_time_and_no_more_than_asked_for,
+            only_the_earliest_pending_event_of_an_order_is_claimed,
+            a_claim_hides_an_event_until_its_lease_ends,
+            a_settlement_counts_only_from_who_holds_the_lease,
+            an_event_that_failed_is_due_after_its_pause,
+            an_event_that_is_settled_is_never_claimed_again,
+            an_event_that_commits_late_is_claimed,
+            claimers_at_once_get_different_events,
+            the_backlog_tells_what_waits_and_since_when,
+            deliveries_keep_every_field,
+            delivery_walks_miss_and_repeat_nothing,
 
             records_keep_every_outcome,
             a_second_record_of_one_key_is_a_conflict,

@@ -4,6 +4,7 @@
 //! work changes copies of the tables, which are published whole at commit and forgotten when it is dropped. It is
 //! stricter than a database: a row that is written must be locked, and an error ends the unit of work.
 
+mod delivery;
 mod queries;
 mod repositories;
 mod tables;
@@ -17,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use time::Duration;
 
+use crate::delivery::EventQueue;
 use crate::id::BatchId;
 use crate::idempotency::IdempotencyRecord;
 use crate::outbox::OutboxEvent;
@@ -80,8 +82,14 @@ impl MemoryStore {
             orders: store.clone(),
             sales: store.clone(),
             audit: store.clone(),
+            deliveries: store.clone(),
             clock: store,
         }
+    }
+
+    /// The store as the queue of events to deliver.
+    pub fn event_queue(&self) -> Arc<dyn EventQueue> {
+        Arc::new(self.clone())
     }
 
     /// The time that the store's clock shows until it is set again.
@@ -158,6 +166,10 @@ impl StoreHarness for MemoryStore {
 
     fn queries(&self) -> Queries {
         self.queries()
+    }
+
+    fn event_queue(&self) -> Arc<dyn EventQueue> {
+        self.event_queue()
     }
 
     fn concurrency(&self) -> Concurrency {

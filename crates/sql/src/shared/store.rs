@@ -42,25 +42,31 @@ pub(crate) struct Store {
     readers: Pool,
     /// One connection to where it writes, to ask whether that is there; only where it reads from another server.
     primary: Option<Pool>,
+    /// What the relay works on.
+    pub(super) relay: Pool,
     /// The runtime on which connections live and reads run, so that a caller whose own runtime ends or who goes away
     /// never drops a call in the middle.
     pub(super) runtime: Handle,
 }
 
+/// How the connections of each kind are made, and the most of them.
+pub(super) struct Pools {
+    pub writers: (Manager, u32),
+    pub readers: (Manager, u32),
+    pub primary: Option<(Manager, u32)>,
+    pub relay: (Manager, u32),
+}
+
 impl Store {
     /// Builds the pools on the current runtime; connects to nothing.
-    pub(super) fn new(
-        url: &str,
-        writers: (Manager, u32),
-        readers: (Manager, u32),
-        primary: Option<(Manager, u32)>,
-    ) -> Self {
+    pub(super) fn new(url: &str, pools: Pools) -> Self {
         Self {
             url: url.into(),
             // A writer is never cut off in the middle of a statement and put back, so it needs no check.
-            writers: Pool::new(writers, false),
-            readers: Pool::new(readers, true),
-            primary: primary.map(|primary| Pool::new(primary, true)),
+            writers: Pool::new(pools.writers, false),
+            readers: Pool::new(pools.readers, true),
+            primary: pools.primary.map(|primary| Pool::new(primary, true)),
+            relay: Pool::new(pools.relay, true),
             runtime: Handle::current(),
         }
     }
@@ -84,6 +90,15 @@ impl Store {
         F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, Failure>> + Send + 'static,
     {
         self.read_from(&self.readers, query).await
+    }
+
+    /// Reads where the relay works: what is not there yet on a replica would make its figures wrong.
+    pub(super) async fn read_for_relay<T, F>(&self, query: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, Failure>> + Send + 'static,
+    {
+        self.read_from(&self.relay, query).await
     }
 
     /// Reads in a task of its own: whoever goes away or has waited long enough leaves the task behind, which ends the
@@ -154,6 +169,7 @@ impl Store {
             orders: store.clone(),
             sales: store.clone(),
             audit: store.clone(),
+            deliveries: store.clone(),
             clock: store,
         }
     }

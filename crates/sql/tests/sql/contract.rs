@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jangteo_domain::delivery::EventQueue;
 use jangteo_domain::money::Money;
 use jangteo_domain::order::RefundedLine;
 use jangteo_domain::payment::{Payment, Refund};
@@ -25,6 +26,10 @@ impl StoreHarness for Harness {
 
     fn queries(&self) -> Queries {
         self.0.database.queries()
+    }
+
+    fn event_queue(&self) -> Arc<dyn EventQueue> {
+        self.0.database.event_queue()
     }
 
     fn concurrency(&self) -> Concurrency {

@@ -7,6 +7,7 @@ use futures_util::future;
 use time::{Date, Month};
 
 use crate::coupon::{Coupon, CouponCampaign};
+use crate::delivery::EventQueue;
 use crate::id::{CampaignId, CouponId, EventId, IdSource, OrderId, ProductId, UserId};
 use crate::order::Order;
 use crate::outbox::OutboxEvent;
@@ -31,6 +32,9 @@ pub trait StoreHarness: Send + Sync {
 
     /// The read ports, on the same data: what was committed is seen at once.
     fn queries(&self) -> Queries;
+
+    /// The queue of events to deliver, on the same data. Its connections are its own.
+    fn event_queue(&self) -> Arc<dyn EventQueue>;
 
     /// How units of work keep out of each other's way.
     fn concurrency(&self) -> Concurrency;

@@ -22,7 +22,7 @@ use crate::testing::memory::tables::Tables;
 use crate::time::{Date, Timestamp};
 
 /// The rows after the page's key, newest first, as many as it takes.
-fn newest_first<'a, Key: Ord + 'a, Row: Clone + 'a>(
+pub(super) fn newest_first<'a, Key: Ord + 'a, Row: Clone + 'a>(
     rows: impl DoubleEndedIterator<Item = &'a Row>,
     key: impl Fn(&Row) -> Key,
     page: &Page<Key>,

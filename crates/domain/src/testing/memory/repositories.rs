@@ -17,6 +17,7 @@ use crate::product::{Product, ProductRepository};
 use crate::sales::{SaleCounted, SalesRepository};
 use crate::stock::{Stock, StockMovement, StockRepository};
 use crate::store_error::StoreError;
+use crate::testing::memory::delivery::DeliveryRow;
 use crate::testing::memory::tables::{check, insert, require, rows};
 use crate::testing::memory::unit_of_work::{MemoryUnitOfWork, RowKey, require_held};
 
@@ -332,8 +333,8 @@ impl OutboxRepository for MemoryUnitOfWork {
         self.run(|tables, _| {
             for event in events {
                 require(&tables.orders, &event.order_id)?;
-                tables.claim_id("outbox events", event.id.uuid())?;
                 insert(&mut tables.outbox, (event.order_id, event.sequence), event.clone())?;
+                insert(&mut tables.deliveries, event.id, DeliveryRow::of(event))?;
             }
             Ok(())
         })

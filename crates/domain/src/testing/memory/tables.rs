@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::audit::AuditEntry;
 use crate::coupon::{Coupon, CouponCampaign};
-use crate::id::{AuditEntryId, BatchId, CampaignId, CouponId, OrderId, ProductId, UserId};
+use crate::id::{AuditEntryId, BatchId, CampaignId, CouponId, EventId, OrderId, ProductId, UserId};
 use crate::idempotency::{IdempotencyRecord, RequestKey};
 use crate::money::Money;
 use crate::order::Order;
@@ -17,6 +17,7 @@ use crate::product::Product;
 use crate::stock::{Stock, StockMovement};
 use crate::store_error::StoreError;
 use crate::testing::memory::conflict;
+use crate::testing::memory::delivery::DeliveryRow;
 use crate::time::Date;
 
 /// A table by a unique key, shared until it is written: a copy of all tables costs nothing.
@@ -39,6 +40,7 @@ pub(super) struct Tables {
     pub sales: Table<(Date, ProductId), (i64, Money)>,
     pub outbox: Table<(OrderId, u32), OutboxEvent>,
     pub audit: Table<AuditEntryId, AuditEntry>,
+    pub deliveries: Table<EventId, DeliveryRow>,
     pub answered: Table<RequestKey, IdempotencyRecord>,
     pub markers: Arc<BTreeSet<BatchId>>,
     /// The ids of the rows above that are stored by another key.
