@@ -4,6 +4,7 @@ use utoipa_actix_web::scope;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub mod campaigns;
+pub mod events;
 pub mod products;
 pub mod refunds;
 pub mod stocks;
@@ -14,6 +15,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
             .configure(products::routes)
             .configure(stocks::routes)
             .configure(campaigns::routes)
-            .configure(refunds::routes),
+            .configure(refunds::routes)
+            .configure(events::routes),
     );
 }
