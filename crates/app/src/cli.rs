@@ -11,10 +11,13 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use jangteo_domain::UserId;
 
-use crate::auth::{self, Authenticator};
 use crate::settings::{Settings, TokenKey, TokenSettings};
-use crate::startup::Server;
-use crate::{demo, http, startup, telemetry};
+use crate::{auth, demo, http, startup, telemetry};
+
+mod mock_data_platform;
+mod serve;
+
+use mock_data_platform::MockDataPlatform;
 
 /// The transaction core of a shop, over HTTP.
 #[derive(Parser)]
@@ -54,6 +57,10 @@ enum Command {
         #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
         ttl: Duration,
     },
+    /// Deliver events to the data platform, without serving the API, until SIGTERM or SIGINT
+    Relay,
+    /// Be a data platform: receive events, tell them at GET /events, and fail when told to
+    MockDataPlatform(MockDataPlatform),
     /// Print the OpenAPI document
     Openapi,
 }
@@ -77,7 +84,7 @@ async fn execute(cli: Cli) -> anyhow::Result<()> {
     }
     let settings = Settings::load(cli.config.as_deref())?;
     match cli.command {
-        Command::Serve { dev, check_config } => serve(settings, dev, check_config).await,
+        Command::Serve { dev, check_config } => serve::run(settings, dev, check_config).await,
         Command::Migrate => {
             init_logs(&settings)?;
             for name in startup::migrate(&settings).await? {
@@ -94,6 +101,14 @@ async fn execute(cli: Cli) -> anyhow::Result<()> {
         Command::Token { user, scope, ttl } => {
             println!("{}", auth::sign(&secret_for_tokens(&settings)?, &settings.token_parties, &user, &scope, ttl)?);
             Ok(())
+        }
+        Command::Relay => {
+            init_logs(&settings)?;
+            startup::relay(&settings, told_to_end()?).await
+        }
+        Command::MockDataPlatform(arguments) => {
+            init_logs(&settings)?;
+            arguments.run(settings.data_platform.secret, told_to_end()?).await
         }
         Command::Openapi => Ok(()),
     }
@@ -112,36 +127,14 @@ fn secret_for_tokens(settings: &Settings) -> anyhow::Result<SecretString> {
     }
 }
 
-async fn serve(mut settings: Settings, dev: bool, check_config: bool) -> anyhow::Result<()> {
-    if dev && settings.tokens.is_none() && !check_config {
-        settings.tokens = Some(demo::token_settings(&settings)?);
-    }
-    let tokens = match &settings.tokens {
-        Some(tokens) => tokens,
-        None if dev => return Ok(()),
-        None => bail!("JWT_SECRET: set it, JWT_PUBLIC_KEY_FILE or JWT_JWKS, or try the shop with `serve --dev`"),
-    };
-    let authenticator = Authenticator::new(tokens, &settings.token_parties).await?;
-    if check_config {
-        return Ok(());
-    }
-    init_logs(&settings)?;
+/// Ends when somebody tells the process to.
+fn told_to_end() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let stopped = async move {
+    Ok(async move {
         tokio::select! {
             _ = terminate.recv() => tracing::info!("SIGTERM: shutting down"),
             _ = interrupt.recv() => tracing::info!("SIGINT: shutting down"),
         }
-    };
-    let server = Server::start(&settings, authenticator).await?;
-    if dev {
-        server.seed().await?;
-    }
-    println!("listening on http://{}", server.address());
-    if dev {
-        let secret = secret_for_tokens(&settings).ok();
-        print!("{}", demo::welcome(server.address(), secret.as_ref(), &settings.token_parties)?);
-    }
-    server.run_until(stopped).await
+    })
 }

@@ -3,10 +3,12 @@
 //!
 //! ```text
 //! cli ── settings ── startup ──┬─ http ── lanes ── (domain) ── (sql)
-//!                              └─ sweeper ──┘
+//!                              ├─ sweeper ──┘
+//!                              └─ relay ── (sql), (data-platform)
 //! ```
 //!
-//! Only [`startup`] knows which store there is. Only [`lanes`] writes.
+//! Only [`startup`] knows which store there is. Only [`lanes`] writes, but for the relay, which settles its own
+//! deliveries.
 
 pub mod auth;
 pub mod cli;
@@ -15,6 +17,7 @@ pub mod http;
 mod idempotency;
 pub mod lanes;
 pub mod problem;
+mod relay;
 pub mod settings;
 pub mod startup;
 mod sweeper;

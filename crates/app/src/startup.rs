@@ -8,6 +8,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::{HttpServer, web};
 use anyhow::{Context, anyhow};
 use async_trait::async_trait;
+use jangteo_data_platform::{GatewaySettings, HttpDataPlatform};
 use jangteo_group_commit::Drain;
 use jangteo_sql::Database;
 use secrecy::ExposeSecret;
@@ -22,9 +23,10 @@ use crate::demo;
 use crate::http::{self, DatabaseHealth, Options, Parts, PoolFigures, Readiness, Shop};
 use crate::lanes::Lanes;
 use crate::problem::chain;
-use crate::settings::Settings;
+use crate::relay::{Relay, RunningRelay, sample_backlog};
+use crate::settings::{DataPlatformSettings, Settings};
 use crate::sweeper::Sweeper;
-use crate::system::{JitteredBackoff, UuidSource};
+use crate::system::{JitteredBackoff, UuidSource, install_crypto};
 use crate::telemetry;
 
 /// How long a database that is still starting is waited for.
@@ -48,6 +50,7 @@ pub struct Server {
     metrics_handle: Option<ServerHandle>,
     stop_workers: watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
+    relay: Option<RunningRelay>,
     lanes: Drain,
     executor: BatchExecutor,
     queries: Queries,
@@ -61,6 +64,7 @@ impl Server {
     /// When the database does not come up, lacks migrations that may not be made, or an address cannot be bound.
     pub async fn start(settings: &Settings, authenticator: Authenticator) -> anyhow::Result<Self> {
         let figures = telemetry::figures();
+        let platform = data_platform(settings)?;
         let database = open_started(settings).await?;
         if settings.auto_migrate {
             migrate_opened(&database).await?;
@@ -85,7 +89,7 @@ impl Server {
         let (http, http_handle) = serve(shop.clone().into_inner(), listener, settings.request_timeout)?;
         let metrics_handle = settings
             .metrics_bind
-            .map(|address| serve_metrics(shop.clone(), bind("METRICS_BIND", address)?))
+            .map(|address| serve_metrics(Some(shop.clone()), bind("METRICS_BIND", address)?))
             .transpose()?;
 
         let (stop_workers, stop) = watch::channel(false);
@@ -98,7 +102,13 @@ impl Server {
                 figures.run_upkeep();
             }
         };
-        let workers = vec![tokio::spawn(sweeper.run(stop.clone())), tokio::spawn(until(stop, upkeep))];
+        let backlog = sample_backlog(database.event_queue(), stop.clone());
+        let workers =
+            vec![tokio::spawn(sweeper.run(stop.clone())), tokio::spawn(backlog), tokio::spawn(until(stop, upkeep))];
+        if platform.is_none() {
+            tracing::warn!("DATA_PLATFORM_URL is not set: the events of paid orders wait in the outbox");
+        }
+        let relay = platform.map(|platform| RunningRelay::start(relay_to(platform, settings, &database)));
         Ok(Self {
             address,
             readiness,
@@ -107,6 +117,7 @@ impl Server {
             metrics_handle,
             stop_workers,
             workers,
+            relay,
             lanes: drain,
             executor,
             queries,
@@ -129,7 +140,7 @@ impl Server {
     }
 
     /// Serves until `stopped` is over, then lets everything end in order: no new connections, requests answered,
-    /// commands stored, connections closed.
+    /// commands stored, deliveries that are under way settled, connections closed.
     ///
     /// # Errors
     /// When the server ends by itself.
@@ -139,12 +150,19 @@ impl Server {
             ended = &mut self.http => Some(ended),
         };
         self.readiness.drain();
+        // What it has under way may take as long as the requests.
+        if let Some(relay) = &self.relay {
+            relay.begin_to_end();
+        }
         self.http_handle.stop(true).await;
         self.stop_workers.send_replace(true);
         for worker in self.workers {
             worker.await.context("a worker failed")?;
         }
         self.lanes.drain().await;
+        if let Some(relay) = self.relay {
+            relay.ended().await;
+        }
         if let Some(metrics) = self.metrics_handle {
             metrics.stop(true).await;
         }
@@ -154,6 +172,46 @@ impl Server {
             Some(ended) => Err(anyhow!("the HTTP server ended by itself: {ended:?}")),
         }
     }
+}
+
+/// Delivers events, and serves nothing but its figures, until `stopped` is over; then settles what is under way.
+///
+/// # Errors
+/// When there is nobody to deliver to, the database does not come up, or an address cannot be bound.
+pub async fn relay(settings: &Settings, stopped: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let figures = telemetry::figures();
+    let platform = data_platform(settings)?.context("DATA_PLATFORM_URL: set it to where events are to be sent")?;
+    let database = open_started(settings).await?;
+    if settings.auto_migrate {
+        migrate_opened(&database).await?;
+    }
+    let metrics_handle =
+        settings.metrics_bind.map(|address| serve_metrics(None, bind("METRICS_BIND", address)?)).transpose()?;
+    let (stop_workers, stop) = watch::channel(false);
+    let upkeep = async move {
+        let mut ticks = interval(UPKEEP_INTERVAL);
+        loop {
+            ticks.tick().await;
+            figures.run_upkeep();
+        }
+    };
+    let ending = async {
+        stopped.await;
+        stop_workers.send_replace(true);
+    };
+    let relay = relay_to(platform, settings, &database);
+    tracing::info!("events are delivered");
+    tokio::join!(
+        ending,
+        relay.run(stop.clone()),
+        sample_backlog(database.event_queue(), stop.clone()),
+        until(stop, upkeep)
+    );
+    if let Some(metrics) = metrics_handle {
+        metrics.stop(true).await;
+    }
+    database.close().await;
+    Ok(())
 }
 
 /// Brings the tables up to date and tells what was done.
@@ -214,6 +272,21 @@ async fn migrate_opened(database: &Database) -> anyhow::Result<Vec<String>> {
     Ok(done)
 }
 
+/// The data platform, where one is set; touches no network.
+fn data_platform(settings: &Settings) -> anyhow::Result<Option<HttpDataPlatform>> {
+    let DataPlatformSettings { url, secret, timeout, retry: _ } = &settings.data_platform;
+    let Some(url) = url else { return Ok(None) };
+    install_crypto();
+    let url = url.expose_secret().parse().context("DATA_PLATFORM_URL")?;
+    let gateway = GatewaySettings { url, secret: secret.clone(), timeout: *timeout };
+    Ok(Some(HttpDataPlatform::new(gateway).context("DATA_PLATFORM_URL")?))
+}
+
+fn relay_to(platform: HttpDataPlatform, settings: &Settings, database: &Database) -> Relay {
+    let DataPlatformSettings { timeout, retry, .. } = &settings.data_platform;
+    Relay::new(database.event_queue(), Arc::new(platform), Arc::new(UuidSource), *retry, *timeout)
+}
+
 fn executor(settings: &Settings, database: &Database) -> BatchExecutor {
     BatchExecutor {
         factory: database.unit_of_work_factory(),
@@ -255,7 +328,7 @@ fn serve(shop: Arc<Shop>, listener: TcpListener, request_timeout: Duration) -> a
     Ok((tokio::spawn(server), handle))
 }
 
-fn serve_metrics(shop: web::Data<Shop>, listener: TcpListener) -> anyhow::Result<ServerHandle> {
+fn serve_metrics(shop: Option<web::Data<Shop>>, listener: TcpListener) -> anyhow::Result<ServerHandle> {
     let server = HttpServer::new(move || http::metrics_app(shop.clone()))
         .workers(1)
         .client_request_timeout(HEAD_TIMEOUT)
@@ -289,6 +362,7 @@ impl DatabaseHealth for Health {
         vec![
             PoolFigures { name: "read", connections: figures.read_connections, idle: figures.read_idle },
             PoolFigures { name: "write", connections: figures.write_connections, idle: figures.write_idle },
+            PoolFigures { name: "relay", connections: figures.relay_connections, idle: figures.relay_idle },
         ]
     }
 }

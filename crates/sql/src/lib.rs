@@ -166,4 +166,8 @@ pub struct PoolFigures {
     pub write_connections: u32,
     /// Those of them that wait for something to do.
     pub write_idle: u32,
+    /// Connections of the relay.
+    pub relay_connections: u32,
+    /// Those of them that wait for something to do.
+    pub relay_idle: u32,
 }

@@ -5,6 +5,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 pub mod audit_log;
 pub mod campaigns;
+pub mod events;
 pub mod orders;
 pub mod points;
 pub mod products;
@@ -20,6 +21,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
             .configure(orders::routes)
             .configure(refunds::routes)
             .configure(points::routes)
+            .configure(events::routes)
             .configure(audit_log::routes),
     );
 }

@@ -150,11 +150,14 @@ impl Store {
 
     pub(crate) fn figures(&self) -> PoolFigures {
         let (readers, writers) = (self.readers.pool.state(), self.writers.pool.state());
+        let relay = self.relay.pool.state();
         PoolFigures {
             read_connections: readers.connections,
             read_idle: readers.idle_connections,
             write_connections: writers.connections,
             write_idle: writers.idle_connections,
+            relay_connections: relay.connections,
+            relay_idle: relay.idle_connections,
         }
     }
 
