@@ -26,6 +26,7 @@ scenarios![
     lists_everybodys_orders,
     corrects_balances,
     refuses_what_is_no_correction,
+    lists_events_and_sends_them_again,
 ];
 
 const UNKNOWN: &str = "0198f1de-0000-7000-8000-000000000000";
@@ -46,6 +47,8 @@ async fn keeps_everybody_else_out(shop: Shop) {
         ("POST", format!("/v1/admin/orders/{UNKNOWN}/refunds")),
         ("POST", "/v1/admin/users/kim/points/adjustments".to_owned()),
         ("GET", "/v1/admin/audit-log".to_owned()),
+        ("GET", "/v1/admin/events".to_owned()),
+        ("POST", format!("/v1/admin/events/{UNKNOWN}/replay")),
     ];
     for (method, path) in calls {
         let method = reqwest::Method::try_from(method).expect("a method");
@@ -455,4 +458,39 @@ async fn refuses_what_is_no_correction(shop: Shop) {
     let nobody = "/v1/admin/users/not%20a%20user/points/adjustments";
     server.admin().post(nobody, json!({ "amount": "1", "reason": "x" })).await.problem(404, "USER_NOT_FOUND");
     assert_eq!(server.balance("kim").await, 0);
+}
+
+async fn lists_events_and_sends_them_again(shop: Shop) {
+    let server = shop.start().await;
+    let tea = server.product("tea").price(100).stock(9).create().await;
+    server.charge("kim", 1_000).await;
+    let order = server.order("kim", &tea, 2).await;
+    server.pay("kim", &order).await;
+    server.user("kim").post(order.cancellation(), json!({})).await.expect(200);
+    let list = server.admin().get("/v1/admin/events").await.json(200);
+    let [refunded, paid] = &list["data"].as_array().expect("a list")[..] else { panic!("two events: {list}") };
+    for (event, event_type, sequence) in
+        [(paid, "jangteo.order.paid.v1", 1), (refunded, "jangteo.order.refunded.v1", 2)]
+    {
+        let required = ["event_id", "order_id", "type", "sequence", "status", "attempts", "created_at", "due_at"];
+        assert_fields(event, &required, &[]);
+        assert_uuid_v7(&event["event_id"]);
+        let shown = ["order_id", "type", "sequence", "status", "attempts"].map(|member| event[member].clone());
+        assert_eq!(json!(shown), json!([order.id, event_type, sequence, "pending", 0]));
+    }
+    let replay = |id: &str| server.admin().post(format!("/v1/admin/events/{id}/replay"), json!({}));
+    let again = replay(paid["event_id"].as_str().expect("an id")).await.json(200);
+    let mut expected = paid.clone();
+    expected["due_at"] = again["due_at"].clone();
+    assert_eq!(again, expected);
+    assert!(assert_utc(&again["due_at"]) > assert_utc(&paid["due_at"]));
+    for (status, count) in [("pending", 2), ("delivered", 0), ("dead", 0)] {
+        let list = server.admin().get(format!("/v1/admin/events?status={status}")).await.json(200);
+        assert_eq!(list["data"].as_array().map(Vec::len), Some(count), "{status}");
+    }
+    for id in [UNKNOWN, "nonsense"] {
+        replay(id).await.problem(404, "EVENT_NOT_FOUND");
+    }
+    let odd = server.admin().get("/v1/admin/events?status=lost").await;
+    odd.problem(400, "INVALID_QUERY");
 }

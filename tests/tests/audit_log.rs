@@ -27,11 +27,20 @@ async fn tells_every_change_of_the_back_office(shop: Shop) {
     let coupon = server.take_coupon("kim", &campaign).await;
     let order = server.order("kim", &tea, 2).await;
     server.pay("kim", &order).await;
+    let events = server.admin().get("/v1/admin/events").await.json(200);
+    let event = events["data"][0]["event_id"].as_str().expect("an event").to_owned();
     let prepared = log(&server).await.len();
     let admin = server.admin();
     let refund = json!({ "lines": [tea.line(1)], "restock": true, "reason": "broken" });
-    let changes: [(Call, &str, &str, &str, Value); 6] = [
+    let changes: [(Call, &str, &str, &str, Value); 7] = [
         (admin.patch(tea.admin_path(), json!({ "price": "120" })), "change_product", "product", &tea.id, Value::Null),
+        (
+            admin.post(format!("/v1/admin/events/{event}/replay"), json!({})),
+            "replay_event",
+            "event",
+            &event,
+            Value::Null,
+        ),
         (server.restock(&tea, 5), "adjust_stock", "product", &tea.id, json!("a test")),
         (
             admin.patch(campaign.admin_path(), json!({ "quantity": 11 })),

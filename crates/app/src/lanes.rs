@@ -90,6 +90,7 @@ fn affinity(command: &Command) -> u64 {
         Command::CancelOrder(command) => hash(command.order_id),
         Command::RefundOrder(command) => hash(command.order_id),
         Command::ExpireOrder(command) => hash(command.order_id),
+        Command::ReplayEvent(command) => hash(command.event_id),
     }
 }
 

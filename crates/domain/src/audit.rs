@@ -6,7 +6,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 use crate::command::{Command, Context, Reply};
-use crate::id::{AuditEntryId, CampaignId, CouponId, OrderId, ProductId, UserId};
+use crate::id::{AuditEntryId, CampaignId, CouponId, EventId, OrderId, ProductId, UserId};
 use crate::page::Page;
 use crate::store_error::StoreError;
 use crate::text::Text;
@@ -58,6 +58,7 @@ pub enum Subject {
     Campaign(CampaignId),
     Coupon(CouponId),
     Order(OrderId),
+    Event(EventId),
 }
 
 /// The id alone, as text.
@@ -69,6 +70,7 @@ impl fmt::Display for Subject {
             Self::Campaign(id) => id.fmt(f),
             Self::Coupon(id) => id.fmt(f),
             Self::Order(id) => id.fmt(f),
+            Self::Event(id) => id.fmt(f),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::audit::{AuditReason, Subject};
 use crate::coupon::{Coupon, CouponCampaign, CouponEvent};
+use crate::delivery::Delivery;
 use crate::id::{IdSource, OrderId, UserId};
 use crate::order::{Order, OrderEvent};
 use crate::outbox::OutboxEvent;
@@ -30,6 +31,7 @@ mod issue_coupon;
 mod pay_order;
 mod place_order;
 mod refund_order;
+mod replay_event;
 mod revoke_coupon;
 #[cfg(test)]
 pub(crate) mod scene;
@@ -48,6 +50,7 @@ pub use issue_coupon::IssueCoupon;
 pub use pay_order::PayOrder;
 pub use place_order::PlaceOrder;
 pub use refund_order::RefundOrder;
+pub use replay_event::ReplayEvent;
 pub use revoke_coupon::RevokeCoupon;
 
 /// Who asks.
@@ -101,6 +104,7 @@ pub enum Event {
     Refund(Refund),
     Sale(SaleCounted),
     Outbox(Box<OutboxEvent>),
+    Delivery(Box<Delivery>),
 }
 
 /// A command. It names the id of the aggregate that it makes, so that a later command of the same batch can be about
@@ -122,6 +126,7 @@ pub enum Command {
     CancelOrder(CancelOrder),
     RefundOrder(RefundOrder),
     ExpireOrder(ExpireOrder),
+    ReplayEvent(ReplayEvent),
 }
 
 /// What the caller of a command is told: the aggregate right after it, and where the answer depends on the time of
@@ -144,6 +149,7 @@ pub enum Reply {
     OrderCancelled { order: Order, now: Timestamp },
     OrderRefunded { refund: Refund, order: Order },
     OrderExpired(OrderId),
+    EventReplayed(Delivery),
 }
 
 /// How a command is decided.
@@ -180,6 +186,7 @@ impl Command {
             Self::CancelOrder(command) => command,
             Self::RefundOrder(command) => command,
             Self::ExpireOrder(command) => command,
+            Self::ReplayEvent(command) => command,
         }
     }
 
@@ -210,6 +217,7 @@ impl Command {
             Self::CancelOrder(command) => Subject::Order(command.order_id),
             Self::RefundOrder(command) => Subject::Order(command.order_id),
             Self::ExpireOrder(command) => Subject::Order(command.order_id),
+            Self::ReplayEvent(command) => Subject::Event(command.event_id),
         }
     }
 
@@ -229,7 +237,8 @@ impl Command {
             | Self::PlaceOrder(_)
             | Self::PayOrder(_)
             | Self::CancelOrder(_)
-            | Self::ExpireOrder(_) => None,
+            | Self::ExpireOrder(_)
+            | Self::ReplayEvent(_) => None,
         }
     }
 
@@ -250,6 +259,7 @@ impl Command {
             Self::CancelOrder(_) => "cancel_order",
             Self::RefundOrder(_) => "refund_order",
             Self::ExpireOrder(_) => "expire_order",
+            Self::ReplayEvent(_) => "replay_event",
         }
     }
 }

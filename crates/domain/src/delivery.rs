@@ -33,6 +33,7 @@ pub struct StoredEvent {
 
 /// How the delivery of an event goes.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Delivery {
     /// The event.
     pub event_id: EventId,
@@ -56,8 +57,27 @@ pub struct Delivery {
     pub delivered_at: Option<Timestamp>,
 }
 
+impl Delivery {
+    /// The delivery begun anew, due now, however far it had come. The data platform gets the same event once more.
+    pub fn replay(&self, now: Timestamp) -> Self {
+        let begun_anew =
+            Self { state: DeliveryState::Pending, due_at: now, attempts: 0, delivered_at: None, ..self.clone() };
+        Self { last_error: None, ..begun_anew }
+    }
+}
+
+/// Why a delivery is not changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+pub enum DeliveryRefusal {
+    /// There is no such event.
+    #[error("there is no such event")]
+    EventNotFound,
+}
+
 /// How far an event's delivery has come.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum DeliveryState {
     /// To be sent when it is due.
     Pending,
@@ -69,7 +89,7 @@ pub enum DeliveryState {
 
 /// Why an attempt failed, in words of a bounded number: what is beyond it is cut off, as the words may be another's.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(transparent))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(from = "String", into = "String"))]
 pub struct FailureReason(String);
 
 impl FailureReason {
@@ -79,6 +99,12 @@ impl FailureReason {
     /// The words.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<FailureReason> for String {
+    fn from(reason: FailureReason) -> Self {
+        reason.0
     }
 }
 

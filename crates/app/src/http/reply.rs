@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use jangteo_domain::{Currency, Reply, UserId};
 
+use crate::http::admin::events::EventResponse;
 use crate::http::admin::points::PointAdjustmentResponse;
 use crate::http::admin::refunds::RefundResponse;
 use crate::http::admin::stocks::StockMovementResponse;
@@ -55,6 +56,7 @@ pub fn respond(reply: &Reply, currency: Currency) -> HttpResponse {
         Reply::OrderRefunded { refund, order } => {
             created(&format!("/v1/orders/{}", order.id), RefundResponse::of(refund, order, currency))
         }
+        Reply::EventReplayed(delivery) => ok(EventResponse::of(delivery)),
         // Nobody is told of it: only the sweeper lets orders expire.
         Reply::OrderExpired(_) => HttpResponse::NoContent().finish(),
     }

@@ -151,6 +151,9 @@ problem_codes! {
     CouponNotFound, "COUPON_NOT_FOUND", NOT_FOUND, Final,
         "Coupon not found", "쿠폰을 찾을 수 없음",
         "There is no such coupon for this user.", "해당 사용자의 쿠폰이 없습니다.";
+    EventNotFound, "EVENT_NOT_FOUND", NOT_FOUND, Final,
+        "Event not found", "이벤트를 찾을 수 없음",
+        "There is no such event for the data platform.", "해당 데이터 플랫폼 이벤트가 없습니다.";
     OrderNotFound, "ORDER_NOT_FOUND", NOT_FOUND, Final,
         "Order not found", "주문을 찾을 수 없음",
         "There is no such order for this caller.", "해당 주문을 찾을 수 없습니다.";

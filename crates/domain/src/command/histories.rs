@@ -570,7 +570,7 @@ fn histories_reach_every_ending() {
     let mut runner = TestRunner::deterministic();
     let mut seen: BTreeMap<String, u32> = BTreeMap::new();
     let mut see = |what: String| *seen.entry(what).or_default() += 1;
-    for _ in 0..150 {
+    for _ in 0..250 {
         let history = any_history().new_tree(&mut runner).expect("a history").current();
         let shop = Shop::new();
         let answers = wait(shop.play(&acts(&history), &[usize::MAX]));

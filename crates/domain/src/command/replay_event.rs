@@ -18,7 +18,10 @@ impl Decide for ReplayEvent {
 
     fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Refusal> {
         let delivery = set.delivery(self.event_id).ok_or(DeliveryRefusal::EventNotFound)?.replay(context.now);
-        Ok(Decision { reply: Reply::EventReplayed(delivery.clone()), events: vec![Event::Delivery(Box::new(delivery))] })
+        Ok(Decision {
+            reply: Reply::EventReplayed(delivery.clone()),
+            events: vec![Event::Delivery(Box::new(delivery))],
+        })
     }
 }
 

@@ -30,6 +30,7 @@ pub(crate) enum SubjectKind {
     Campaign,
     Coupon,
     Order,
+    Event,
 }
 
 codes! {
@@ -39,6 +40,7 @@ codes! {
         Campaign = "campaign",
         Coupon = "coupon",
         Order = "order",
+        Event = "event",
     }
 }
 
@@ -50,6 +52,7 @@ impl SubjectKind {
             Subject::Campaign(_) => Self::Campaign,
             Subject::Coupon(_) => Self::Coupon,
             Subject::Order(_) => Self::Order,
+            Subject::Event(_) => Self::Event,
         }
     }
 
@@ -60,6 +63,7 @@ impl SubjectKind {
             Self::Campaign => Subject::Campaign(parse(id)?),
             Self::Coupon => Subject::Coupon(parse(id)?),
             Self::Order => Subject::Order(parse(id)?),
+            Self::Event => Subject::Event(parse(id)?),
         })
     }
 }

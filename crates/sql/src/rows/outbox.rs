@@ -51,6 +51,18 @@ rows! {
         delivered_at: Option<At>,
     }
 
+    /// A delivery that nobody is at.
+    DeliveryProgressRow of outbox_events {
+        id: Id<EventId>,
+    } {
+        state: Code<DeliveryState>,
+        due_at: At,
+        attempts: Count<u32>,
+        lease: Option<Id<Uuid>>,
+        last_error: Option<Words<FailureReason>>,
+        delivered_at: Option<At>,
+    }
+
     /// How the delivery of an event goes.
     DeliveryRow of outbox_events {
         id: Id<EventId>,
@@ -68,6 +80,8 @@ rows! {
 }
 
 lookups! {
+    /// How the delivery of an event goes, by its id.
+    DeliveryOf locks DeliveryRow by "PRIMARY" { id: Id<EventId>, }
     /// An event that is still held by the lease that it was claimed with.
     HeldEvent locks SettlementRow by "PRIMARY" { id: Id<EventId>, lease: Id<Uuid>, }
 }
@@ -233,6 +247,20 @@ impl SettlementRow {
 /// The time so much later, or the last there is.
 pub(crate) fn later(now: Timestamp, by: Duration) -> Timestamp {
     now.saturating_add(by.try_into().unwrap_or(time::Duration::MAX))
+}
+
+impl From<&Delivery> for DeliveryProgressRow {
+    fn from(delivery: &Delivery) -> Self {
+        Self {
+            id: Id(delivery.event_id),
+            state: Code(delivery.state),
+            due_at: At(delivery.due_at),
+            attempts: Count(delivery.attempts),
+            lease: None,
+            last_error: delivery.last_error.clone().map(Words),
+            delivered_at: delivery.delivered_at.map(At),
+        }
+    }
 }
 
 impl From<DeliveryRow> for Delivery {

@@ -124,6 +124,7 @@ enum SubjectKindName {
     Campaign,
     Coupon,
     Order,
+    Event,
 }
 
 impl SubjectKindName {
@@ -134,6 +135,7 @@ impl SubjectKindName {
             Subject::Campaign(_) => Self::Campaign,
             Subject::Coupon(_) => Self::Coupon,
             Subject::Order(_) => Self::Order,
+            Subject::Event(_) => Self::Event,
         }
     }
 }

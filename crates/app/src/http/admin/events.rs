@@ -1,26 +1,31 @@
 //! The events for the data platform, as the back office sees how their delivery goes.
 
-use actix_web::get;
 use actix_web::web::{Data, Json};
+use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
+use jangteo_domain::Command;
+use jangteo_domain::command::ReplayEvent;
 use jangteo_domain::delivery::{Delivery, DeliveryState};
 use jangteo_domain::id::EventId;
 use jangteo_domain::page::Page;
 
 use crate::http::Shop;
 use crate::http::amount::Time;
+use crate::http::body::{Body, Nothing};
 use crate::http::caller::Admin;
 use crate::http::edge::Deadline;
 use crate::http::page::{self, List, ListResponse};
+use crate::http::path::InPath;
 use crate::http::query::InQuery;
+use crate::http::write::Write;
 use crate::problem::Problem;
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
-    config.service(list_events);
+    config.service(list_events).service(replay_event);
 }
 
 /// The events for the data platform, newest first
@@ -38,6 +43,25 @@ async fn list_events(
     let page: Page<EventId> = list.page(limit, cursor.as_deref())?;
     let deliveries = deadline.read(shop.queries.deliveries.list(state, &page)).await?;
     Ok(Json(list.answer(page.limit, &deliveries, |delivery| delivery.event_id, EventResponse::of)))
+}
+
+/// Send an event to the data platform again
+///
+/// Whether it was received, put aside or is still on its way: it is due at once, as if it had never been sent. The
+/// data platform tells by its id that it has it already.
+#[utoipa::path(
+    tag = "admin",
+    params(("event_id" = Uuid, Path, description = "The event")),
+    responses((status = 200, body = EventResponse), (status = 404, description = "`EVENT_NOT_FOUND`")),
+)]
+#[post("/events/{event_id}/replay")]
+async fn replay_event(
+    _admin: Admin,
+    write: Write,
+    event_id: InPath<EventId>,
+    body: Body<Nothing>,
+) -> Result<HttpResponse, Problem> {
+    write.run(&body, Command::ReplayEvent(ReplayEvent { event_id: event_id.0 })).await
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]

@@ -22,6 +22,7 @@ pub async fn audit_entries_keep_every_field(harness: &dyn StoreHarness) -> Resul
         Subject::Campaign(seeds.id()),
         Subject::Coupon(seeds.id()),
         Subject::Order(seeds.id()),
+        Subject::Event(seeds.id()),
     ];
     let replies = samples::replies(&seeds.ids);
     let entry = |(subject, reply)| AuditEntry {

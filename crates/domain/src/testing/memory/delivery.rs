@@ -41,7 +41,17 @@ impl DeliveryRow {
             last_error: None,
             delivered_at: None,
         };
+        Self::at_rest(delivery)
+    }
+
+    /// A delivery that nobody is at.
+    pub fn at_rest(delivery: Delivery) -> Self {
         Self { delivery, lease: None }
+    }
+
+    /// How the delivery goes.
+    pub fn into_delivery(self) -> Delivery {
+        self.delivery
     }
 }
 

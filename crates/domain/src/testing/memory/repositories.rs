@@ -7,7 +7,8 @@ use async_trait::async_trait;
 
 use crate::audit::{AuditEntry, AuditRepository};
 use crate::coupon::{Coupon, CouponCampaign, CouponRepository, CouponState};
-use crate::id::{CampaignId, CouponId, OrderId, ProductId, UserId};
+use crate::delivery::Delivery;
+use crate::id::{CampaignId, CouponId, EventId, OrderId, ProductId, UserId};
 use crate::idempotency::{IdempotencyRecord, IdempotencyRepository, RequestKey};
 use crate::order::{Order, OrderRepository};
 use crate::outbox::{OutboxEvent, OutboxRepository};
@@ -335,6 +336,24 @@ impl OutboxRepository for MemoryUnitOfWork {
                 require(&tables.orders, &event.order_id)?;
                 insert(&mut tables.outbox, (event.order_id, event.sequence), event.clone())?;
                 insert(&mut tables.deliveries, event.id, DeliveryRow::of(event))?;
+            }
+            Ok(())
+        })
+    }
+
+    async fn lock_many(&mut self, ids: &BTreeSet<EventId>) -> Result<Vec<Delivery>, StoreError> {
+        self.run(|tables, held| {
+            held.extend(ids.iter().copied().map(RowKey::Event));
+            Ok(rows(&tables.deliveries, ids).into_iter().map(DeliveryRow::into_delivery).collect())
+        })
+    }
+
+    async fn save_many(&mut self, deliveries: &[Delivery]) -> Result<(), StoreError> {
+        self.run(|tables, held| {
+            for delivery in deliveries {
+                require_held(held, RowKey::Event(delivery.event_id))?;
+                require(&tables.deliveries, &delivery.event_id)?;
+                Arc::make_mut(&mut tables.deliveries).insert(delivery.event_id, DeliveryRow::at_rest(delivery.clone()));
             }
             Ok(())
         })

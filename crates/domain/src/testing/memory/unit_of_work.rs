@@ -7,7 +7,7 @@ use futures_util::lock::OwnedMutexGuard;
 
 use crate::audit::AuditRepository;
 use crate::coupon::CouponRepository;
-use crate::id::{BatchId, CampaignId, CouponId, OrderId, ProductId, UserId};
+use crate::id::{BatchId, CampaignId, CouponId, EventId, OrderId, ProductId, UserId};
 use crate::idempotency::IdempotencyRepository;
 use crate::order::OrderRepository;
 use crate::outbox::OutboxRepository;
@@ -41,6 +41,7 @@ pub(super) enum RowKey {
     Product(ProductId),
     Stock(ProductId),
     Account(UserId),
+    Event(EventId),
 }
 
 impl MemoryUnitOfWork {
