@@ -39,6 +39,7 @@ async fn keeps_everybody_else_out(shop: Shop) {
         ("POST", "/v1/admin/coupon-campaigns".to_owned()),
         ("PATCH", format!("/v1/admin/coupon-campaigns/{UNKNOWN}")),
         ("POST", format!("/v1/admin/coupons/{UNKNOWN}/revocation")),
+        ("GET", "/v1/admin/events".to_owned()),
     ];
     for (method, path) in calls {
         let method = reqwest::Method::try_from(method).expect("a method");

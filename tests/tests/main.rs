@@ -5,6 +5,7 @@ mod architecture;
 mod auth;
 mod books;
 mod coupons;
+mod delivery;
 mod docs;
 mod expiry;
 mod hang_ups;
