@@ -6,6 +6,7 @@ mod audit_log;
 mod auth;
 mod books;
 mod coupons;
+mod delivery;
 mod docs;
 mod expiry;
 mod hang_ups;

@@ -66,9 +66,7 @@ impl Server {
         let figures = telemetry::figures();
         let platform = data_platform(settings)?;
         let database = open_started(settings).await?;
-        if settings.auto_migrate {
-            migrate_opened(&database).await?;
-        }
+        auto_migrate(settings, &database).await?;
         let executor = executor(settings, &database);
         let queries = database.queries();
         let (lanes, drain) = Lanes::start(&executor, settings.lanes);
@@ -182,9 +180,7 @@ pub async fn relay(settings: &Settings, stopped: impl Future<Output = ()>) -> an
     let figures = telemetry::figures();
     let platform = data_platform(settings)?.context("DATA_PLATFORM_URL: set it to where events are to be sent")?;
     let database = open_started(settings).await?;
-    if settings.auto_migrate {
-        migrate_opened(&database).await?;
-    }
+    auto_migrate(settings, &database).await?;
     let metrics_handle =
         settings.metrics_bind.map(|address| serve_metrics(None, bind("METRICS_BIND", address)?)).transpose()?;
     let (stop_workers, stop) = watch::channel(false);
@@ -231,9 +227,7 @@ pub async fn migrate(settings: &Settings) -> anyhow::Result<Vec<String>> {
 /// When the database does not come up or fails.
 pub async fn seed(settings: &Settings) -> anyhow::Result<usize> {
     let database = open_started(settings).await?;
-    if settings.auto_migrate {
-        migrate_opened(&database).await?;
-    }
+    auto_migrate(settings, &database).await?;
     let made = demo::seed(&executor(settings, &database), &database.queries()).await;
     database.close().await;
     Ok(made?)
@@ -262,6 +256,16 @@ async fn open_started(settings: &Settings) -> anyhow::Result<Database> {
             }
         }
     }
+}
+
+/// Brings the tables up to date where that is wanted and needed. Where it is not needed nothing is written, so that
+/// nobody has to wait for his turn to write only to start.
+async fn auto_migrate(settings: &Settings, database: &Database) -> anyhow::Result<()> {
+    let is_needed = async || database.migrations_pending().await.map_err(|error| anyhow!(chain(&error)));
+    if settings.auto_migrate && is_needed().await.context("the migrations cannot be looked at")? {
+        migrate_opened(database).await?;
+    }
+    Ok(())
 }
 
 async fn migrate_opened(database: &Database) -> anyhow::Result<Vec<String>> {

@@ -113,7 +113,8 @@ impl Database {
         on!(&self.store, store => Arc::new(store.clone()))
     }
 
-    /// The events to deliver, on connections of its own, so that a busy relay keeps nobody else waiting for one.
+    /// The events to deliver, on connections of its own, so that a busy relay keeps nobody else waiting for one. On
+    /// SQLite, which has one writer, it takes turns with the lane.
     pub fn event_queue(&self) -> Arc<dyn EventQueue> {
         on!(&self.store, store => Arc::new(store.clone()))
     }
@@ -166,7 +167,7 @@ pub struct PoolFigures {
     pub write_connections: u32,
     /// Those of them that wait for something to do.
     pub write_idle: u32,
-    /// Connections of the relay.
+    /// Connections of the relay's own; on SQLite it has none.
     pub relay_connections: u32,
     /// Those of them that wait for something to do.
     pub relay_idle: u32,

@@ -95,7 +95,7 @@ pub(crate) fn open(settings: &DatabaseSettings) -> Result<Store, OpenError> {
     let readers = (manager(options_to_read.as_ref().unwrap_or(&options_to_write), &READ_SESSION), settings.pool_max);
     // One that claims and one that settles.
     let relay = (manager(&options_to_write, &WRITE_SESSION), 2);
-    Ok(Store::new(&settings.url, Pools { writers, readers, primary, relay }))
+    Ok(Store::new(&settings.url, Pools { writers, readers, primary, relay: Some(relay) }))
 }
 
 fn options(url: &str) -> Result<Opts, OpenError> {

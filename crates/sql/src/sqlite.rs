@@ -67,8 +67,9 @@ pub(crate) fn open(settings: &DatabaseSettings) -> Result<Store, OpenError> {
     let read_path = settings.read_url.as_deref().map_or(Ok(path), file)?;
     let writers = (manager(path, SETUP.to_owned()), 1);
     let readers = (manager(read_path, format!("{SETUP} {READ_SETUP}")), settings.pool_max);
-    let relay = (manager(path, SETUP.to_owned()), 1);
-    Ok(Store::new(path, Pools { writers, readers, primary: None, relay }))
+    // In one queue with the lane the relay gets its turn; on a connection of its own it would have to be lucky to find
+    // the file's lock free while the lane is busy.
+    Ok(Store::new(path, Pools { writers, readers, primary: None, relay: None }))
 }
 
 /// The path in a URL. A database in memory would be another one for each connection.

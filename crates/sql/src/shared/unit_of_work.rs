@@ -254,7 +254,7 @@ impl Store {
     {
         let store = self.clone();
         let working = async move {
-            let mut transaction = store.begin_transaction(&store.relay).await?;
+            let mut transaction = store.begin_transaction(store.relay_pool()).await?;
             let answer = work(&mut transaction).await?;
             Box::new(transaction).commit().await?;
             Ok(answer)
