@@ -4,9 +4,10 @@
 //! work changes copies of the tables, which are published whole at commit and forgotten when it is dropped. It is
 //! stricter than a database: a row that is written must be locked, and an error ends the unit of work.
 
+mod books;
 mod queries;
 mod repositories;
-mod tables;
+pub(crate) mod tables;
 mod unit_of_work;
 
 use std::error::Error;
@@ -28,6 +29,7 @@ use crate::testing::contract::{Concurrency, StoreHarness, StoredEvent};
 use crate::testing::fixtures::NOON;
 use crate::time::Timestamp;
 use crate::unit_of_work::{UnitOfWork, UnitOfWorkFactory};
+use crate::verification::BooksFactory;
 
 use tables::Tables;
 use unit_of_work::MemoryUnitOfWork;
@@ -81,6 +83,17 @@ impl MemoryStore {
             sales: store.clone(),
             clock: store,
         }
+    }
+
+    /// The store as the port that opens the books.
+    pub fn books(&self) -> Arc<dyn BooksFactory> {
+        Arc::new(self.clone())
+    }
+
+    /// Changes rows as no command does, so that the books can be seen to disagree.
+    #[cfg(test)]
+    pub(crate) fn damage(&self, damage: impl FnOnce(&mut Tables)) {
+        damage(&mut locked(&self.0.committed));
     }
 
     /// The time that the store's clock shows until it is set again.
