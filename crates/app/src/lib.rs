@@ -20,3 +20,4 @@ pub mod startup;
 mod sweeper;
 pub mod system;
 mod telemetry;
+mod verification;

@@ -24,6 +24,10 @@ pub const TRANSACTION_RETRIES: &str = "jangteo_transaction_retries_total";
 pub const COMMANDS: &str = "jangteo_commands_total";
 /// Orders that the sweeper expired.
 pub const ORDERS_EXPIRED: &str = "jangteo_orders_expired_total";
+/// Findings of the last verification of the books.
+pub const VERIFICATION_FINDINGS: &str = "jangteo_verification_findings";
+/// The time of the state that was verified last, in seconds since 1970.
+pub const VERIFICATION_TIMESTAMP: &str = "jangteo_verification_timestamp_seconds";
 /// Connections of a pool, by pool and state.
 pub const POOL_CONNECTIONS: &str = "jangteo_pool_connections";
 
@@ -73,5 +77,7 @@ fn describe() {
     metrics::describe_counter!(TRANSACTION_RETRIES, "Transactions that were run again, by cause");
     metrics::describe_counter!(COMMANDS, "Commands by name and outcome");
     metrics::describe_counter!(ORDERS_EXPIRED, "Orders that were not paid in time");
+    metrics::describe_gauge!(VERIFICATION_FINDINGS, "Findings of the last verification of the books");
+    metrics::describe_gauge!(VERIFICATION_TIMESTAMP, metrics::Unit::Seconds, "The time of the state that was verified");
     metrics::describe_gauge!(POOL_CONNECTIONS, "Database connections, by pool and state");
 }

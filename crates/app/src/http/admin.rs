@@ -7,6 +7,7 @@ pub mod campaigns;
 pub mod products;
 pub mod refunds;
 pub mod stocks;
+pub mod verification;
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(
@@ -14,6 +15,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
             .configure(products::routes)
             .configure(stocks::routes)
             .configure(campaigns::routes)
-            .configure(refunds::routes),
+            .configure(refunds::routes)
+            .configure(verification::routes),
     );
 }

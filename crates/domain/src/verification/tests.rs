@@ -252,7 +252,7 @@ damages! {
     another_user: |tables, shop| order(tables, shop.paid, |row| row.user_id = user("lee")) => "order {paid}: another user's ledger";
     the_time_that_it_expires: |tables, shop| order(tables, shop.open, |row| row.expires_at = NOON) => "order {open}: expires before";
     the_time_that_it_was_paid: |tables, shop| order(tables, shop.paid, |row| row.paid.as_mut().expect("it is paid").at = noon_plus(-1)) => "order {paid}: was paid at";
-    an_amount_paid: |tables, shop| order(tables, shop.paid, |row| more(&mut row.paid.as_mut().expect("it is paid").amount)) => "order {paid}: discount Money(299.9)";
+    an_amount_paid: |tables, shop| order(tables, shop.paid, |row| more(&mut row.paid.as_mut().expect("it is paid").amount)) => "order {paid}: discount Money(300)";
     a_discount_without_a_coupon: |tables, shop| order(tables, shop.paid, |row| row.paid.as_mut().expect("it is paid").coupon_id = None) => "order {paid}: has a discount";
     // Payments, refunds and events.
     no_payment: |tables, shop| remove(&mut tables.payments, &shop.paid) => "order {paid}: has 0 payments";
