@@ -3,7 +3,6 @@
 mod admin;
 mod architecture;
 mod auth;
-mod books;
 mod coupons;
 mod docs;
 mod expiry;
@@ -17,6 +16,7 @@ mod payment;
 mod points;
 mod products;
 mod races;
+mod verification;
 
 use serde_json::Value;
 
