@@ -160,7 +160,7 @@ const FORGERIES: &[(&str, &str, &str)] = &[
     ("point_accounts", "SET balance = -1 WHERE user_id = 'kim'", "account kim: the balance is Money(-"),
     ("point_accounts", "SET entries = entries + 1 WHERE user_id = 'kim'", "account kim: counts"),
     ("point_accounts", "SET open_orders = open_orders + 1 WHERE user_id = 'kim'", "account kim: counts 2 open orders"),
-    ("point_accounts", "SET hash = REPLACE(hash, hash, {zeros}) WHERE user_id = 'kim'", "account kim: its hash is not"),
+    ("point_accounts", "SET hash = {zeros} WHERE user_id = 'kim'", "account kim: its hash is not"),
     ("point_accounts", "SET updated_at = NULL WHERE user_id = 'kim'", "account kim: was changed at None"),
     ("point_accounts", "DELETE WHERE user_id = 'kim'", "account kim: entry 1 has no account"),
     (
@@ -527,7 +527,7 @@ async fn rebuilds_daily_sales(shop: Shop) {
     assert!(refused.stderr.contains(&busy.named("unreadable orders {paid}")), "{refused:?}");
     assert_eq!(daily_sales(&mut connection).await, honest);
     connection.close().await;
-    assert_eq!(server.available(&busy.tea).await, 45, "the shop went on");
+    assert_eq!(server.available(&busy.tea).await, 47, "the shop went on");
 }
 
 async fn rebuilds_daily_sales_while_the_shop_is_open(shop: Shop) {

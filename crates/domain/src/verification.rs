@@ -23,7 +23,7 @@ mod sales;
 mod stock;
 mod walk;
 
-pub use books::{Books, BooksCorrection, BooksFactory, EventOutline, Rows, Unreadable};
+pub use books::{Books, BooksCorrection, BooksFactory, EventOutline, Rows, StrayLines, Unreadable};
 #[cfg(any(test, feature = "mock"))]
 pub use books::{MockBooks, MockBooksCorrection, MockBooksFactory};
 pub use finding::{Finding, Part};

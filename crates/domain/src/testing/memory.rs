@@ -172,6 +172,10 @@ impl StoreHarness for MemoryStore {
         self.queries()
     }
 
+    fn books(&self) -> Arc<dyn BooksFactory> {
+        self.books()
+    }
+
     fn concurrency(&self) -> Concurrency {
         Concurrency::SingleWriter
     }

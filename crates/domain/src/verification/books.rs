@@ -18,8 +18,8 @@ pub trait BooksFactory: Send + Sync {
     /// dropped. [`StoreError::Unavailable`] when the database cannot be reached, within a bounded time.
     async fn open(&self) -> Result<Box<dyn Books>, StoreError>;
 
-    /// A snapshot to correct the books by. There is one at a time, of all servers and processes; a second is a
-    /// [`StoreError::Conflict`], within a bounded time.
+    /// A snapshot to correct the books by. Of those that overlap, of all servers and processes, only one corrects them:
+    /// for another this, or [`BooksCorrection::add_sales`], is a [`StoreError::Conflict`] within a bounded time.
     async fn open_to_correct(&self) -> Result<Box<dyn BooksCorrection>, StoreError>;
 }
 
@@ -56,6 +56,9 @@ pub struct Unreadable {
     /// What is wrong with it.
     pub what: String,
 }
+
+/// Lines that have lost what they are lines of: its id and the line's product.
+pub type StrayLines<Id> = Rows<(Id, ProductId), (Id, ProductId)>;
 
 /// What is checked of an event: that it is there.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -112,7 +115,7 @@ pub trait Books: Send {
         &mut self,
         after: Option<(OrderId, ProductId)>,
         limit: u32,
-    ) -> Result<Rows<(OrderId, ProductId), (OrderId, ProductId)>, StoreError>;
+    ) -> Result<StrayLines<OrderId>, StoreError>;
     /// The orders of these ids that exist, in any order.
     async fn orders_of(&mut self, ids: &[OrderId]) -> Result<Rows<OrderId, Order>, StoreError>;
     /// Payments, by order and then by id.
@@ -132,7 +135,7 @@ pub trait Books: Send {
         &mut self,
         after: Option<(RefundId, ProductId)>,
         limit: u32,
-    ) -> Result<Rows<(RefundId, ProductId), (RefundId, ProductId)>, StoreError>;
+    ) -> Result<StrayLines<RefundId>, StoreError>;
     /// Ledger entries that belong to an order, by order and id.
     async fn entries_by_order(
         &mut self,

@@ -21,7 +21,7 @@ pub enum RebuildError {
 /// sales in one transaction and by the same amount; so by how much the two differ is the same in every snapshot, and
 /// stays the same whatever is sold meanwhile. That difference is counted in one snapshot and then **added** to what
 /// the rows hold by then, all of it in one transaction. Two that did this at once would add it twice: hence
-/// [`BooksFactory::open_to_correct`], of which there is one at a time.
+/// [`BooksFactory::open_to_correct`], of which only one at a time succeeds.
 ///
 /// A row that no order accounts for is left with nothing in it.
 ///

@@ -23,7 +23,7 @@ use jangteo_domain::point::{PointAccount, PointEntry};
 use jangteo_domain::sales::SaleCounted;
 use jangteo_domain::stock::{Stock, StockMovement};
 use jangteo_domain::time::Date;
-use jangteo_domain::verification::{Books, BooksCorrection, BooksFactory, EventOutline, Rows, Unreadable};
+use jangteo_domain::verification::{Books, BooksCorrection, BooksFactory, EventOutline, Rows, StrayLines, Unreadable};
 use jangteo_domain::{StoreError, Timestamp, UserId};
 use tracing::Instrument as _;
 
@@ -44,6 +44,9 @@ use crate::schema::{
 use crate::types::{Coded as _, Count, Day, Id, Name, Words};
 
 type ConnectionTransactions = <Conn as AsyncConnection>::TransactionManager;
+
+/// Rows whose key is two ids.
+type KeyedByIds<A, B, Row> = Vec<Keyed<(Id<A>, Id<B>), Row>>;
 
 /// A snapshot. Dropped, it closes its connection, and the database forgets it; it must be used and dropped on the
 /// store's own runtime.
@@ -133,7 +136,7 @@ impl Snapshot {
         let query = order_lines::table
             .filter(order_lines::order_id.eq_any(rows.iter().map(|order| order.id)))
             .select(((order_lines::order_id, order_lines::product_id), columns_of::<OrderLineRow>()));
-        let lines: Vec<Keyed<(Id<OrderId>, Id<ProductId>), OrderLineRow>> = self.load(query).await?;
+        let lines: KeyedByIds<OrderId, ProductId, OrderLineRow> = self.load(query).await?;
         let mut lines_of: BTreeMap<OrderId, Vec<OrderLineRow>> = BTreeMap::new();
         for line in readable("order_lines", lines, pair_of_ids, &mut unreadable) {
             lines_of.entry(line.order_id.0).or_default().push(line);
@@ -379,11 +382,11 @@ impl Books for Snapshot {
         &mut self,
         after: Option<(OrderId, ProductId)>,
         limit: u32,
-    ) -> Result<Rows<(OrderId, ProductId), (OrderId, ProductId)>, StoreError> {
+    ) -> Result<StrayLines<OrderId>, StoreError> {
         let columns = (order_lines::order_id, order_lines::product_id);
         let its_order = orders::table.filter(orders::id.eq(order_lines::order_id));
         let query = order_lines::table.filter(not(exists(its_order))).select((columns, columns));
-        let rows: Vec<Keyed<(Id<OrderId>, Id<ProductId>), (Id<OrderId>, Id<ProductId>)>> =
+        let rows: KeyedByIds<OrderId, ProductId, (Id<OrderId>, Id<ProductId>)> =
             load_by!(self, limit, query, order_lines::order_id, order_lines::product_id, after after_ids(after));
         Ok(page("order_lines", rows, limit, two_ids, |(order_id, product_id)| Ok((order_id.0, product_id.0))))
     }
@@ -403,7 +406,7 @@ impl Books for Snapshot {
         limit: u32,
     ) -> Result<Rows<(OrderId, PaymentId), Payment>, StoreError> {
         let query = payments::table.select(((payments::order_id, payments::id), columns_of::<PaymentRow>()));
-        let rows: Vec<Keyed<(Id<OrderId>, Id<PaymentId>), PaymentRow>> =
+        let rows: KeyedByIds<OrderId, PaymentId, PaymentRow> =
             load_by!(self, limit, query, payments::order_id, payments::id, after after_ids(after));
         Ok(page("payments", rows, limit, two_ids, |row| Ok(row.into())))
     }
@@ -421,7 +424,7 @@ impl Books for Snapshot {
         let query = refund_lines::table
             .filter(refund_lines::refund_id.eq_any(rows.iter().map(|refund| refund.id)))
             .select(((refund_lines::refund_id, refund_lines::product_id), columns_of::<RefundLineRow>()));
-        let lines: Vec<Keyed<(Id<RefundId>, Id<ProductId>), RefundLineRow>> = self.load(query).await?;
+        let lines: KeyedByIds<RefundId, ProductId, RefundLineRow> = self.load(query).await?;
         let mut lines_of: BTreeMap<RefundId, Vec<RefundLineRow>> = BTreeMap::new();
         for line in readable("refund_lines", lines, pair_of_ids, &mut unreadable) {
             lines_of.entry(line.refund_id.0).or_default().push(line);
@@ -439,11 +442,11 @@ impl Books for Snapshot {
         &mut self,
         after: Option<(RefundId, ProductId)>,
         limit: u32,
-    ) -> Result<Rows<(RefundId, ProductId), (RefundId, ProductId)>, StoreError> {
+    ) -> Result<StrayLines<RefundId>, StoreError> {
         let columns = (refund_lines::refund_id, refund_lines::product_id);
         let its_refund = refunds::table.filter(refunds::id.eq(refund_lines::refund_id));
         let query = refund_lines::table.filter(not(exists(its_refund))).select((columns, columns));
-        let rows: Vec<Keyed<(Id<RefundId>, Id<ProductId>), (Id<RefundId>, Id<ProductId>)>> =
+        let rows: KeyedByIds<RefundId, ProductId, (Id<RefundId>, Id<ProductId>)> =
             load_by!(self, limit, query, refund_lines::refund_id, refund_lines::product_id, after after_ids(after));
         Ok(page("refund_lines", rows, limit, two_ids, |(refund_id, product_id)| Ok((refund_id.0, product_id.0))))
     }
@@ -457,7 +460,7 @@ impl Books for Snapshot {
         let query = point_entries::table
             .filter(point_entries::order_id.is_not_null())
             .select(((order_id, point_entries::id), columns_of::<PointEntryRow>()));
-        let rows: Vec<Keyed<(Id<OrderId>, Id<EntryId>), PointEntryRow>> =
+        let rows: KeyedByIds<OrderId, EntryId, PointEntryRow> =
             load_by!(self, limit, query, order_id, point_entries::id, after after_ids(after));
         Ok(page("point_entries", rows, limit, two_ids, |row| Ok(row.into())))
     }
@@ -471,7 +474,7 @@ impl Books for Snapshot {
         let query = stock_movements::table
             .filter(stock_movements::order_id.is_not_null())
             .select(((order_id, stock_movements::id), columns_of::<StockMovementRow>()));
-        let rows: Vec<Keyed<(Id<OrderId>, Id<MovementId>), StockMovementRow>> =
+        let rows: KeyedByIds<OrderId, MovementId, StockMovementRow> =
             load_by!(self, limit, query, order_id, stock_movements::id, after after_ids(after));
         Ok(page("stock_movements", rows, limit, two_ids, |row| Ok(row.into())))
     }

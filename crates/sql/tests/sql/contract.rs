@@ -8,6 +8,7 @@ use jangteo_domain::order::RefundedLine;
 use jangteo_domain::payment::{Payment, Refund};
 use jangteo_domain::testing::contract::{Concurrency, StoreHarness, StoredEvent};
 use jangteo_domain::time::{Date, Timestamp};
+use jangteo_domain::verification::BooksFactory;
 use jangteo_domain::{Queries, UnitOfWorkFactory, UserId};
 use jangteo_sql::Dialect;
 use serde_json::Value;
@@ -25,6 +26,10 @@ impl StoreHarness for Harness {
 
     fn queries(&self) -> Queries {
         self.0.database.queries()
+    }
+
+    fn books(&self) -> Arc<dyn BooksFactory> {
+        self.0.database.books()
     }
 
     fn concurrency(&self) -> Concurrency {

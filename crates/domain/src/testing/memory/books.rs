@@ -10,11 +10,12 @@ use crate::point::{PointAccount, PointEntry};
 use crate::sales::SaleCounted;
 use crate::stock::{Stock, StockMovement};
 use crate::store_error::StoreError;
-use crate::testing::memory::MemoryStore;
 use crate::testing::memory::tables::{Table, Tables};
+use crate::testing::memory::unit_of_work::MemoryUnitOfWork;
+use crate::testing::memory::{MemoryStore, conflict};
 use crate::time::{Date, Timestamp};
-use crate::unit_of_work::{UnitOfWork, UnitOfWorkFactory};
-use crate::verification::{Books, BooksCorrection, BooksFactory, EventOutline, Rows};
+use crate::unit_of_work::UnitOfWork;
+use crate::verification::{Books, BooksCorrection, BooksFactory, EventOutline, Rows, StrayLines};
 
 /// The tables as they were committed when the snapshot was taken.
 struct MemoryBooks {
@@ -25,7 +26,7 @@ struct MemoryBooks {
 /// Holds the store's one writer, so that nothing changes until it is over.
 struct MemoryCorrection {
     books: MemoryBooks,
-    unit_of_work: Box<dyn UnitOfWork>,
+    unit_of_work: Box<MemoryUnitOfWork>,
 }
 
 impl MemoryStore {
@@ -41,7 +42,8 @@ impl BooksFactory for MemoryStore {
     }
 
     async fn open_to_correct(&self) -> Result<Box<dyn BooksCorrection>, StoreError> {
-        let unit_of_work = self.begin().await?;
+        let turn = self.0.writer.clone().try_lock_owned().ok_or_else(|| conflict("somebody writes"))?;
+        let unit_of_work = Box::new(MemoryUnitOfWork::new(self.clone(), turn));
         Ok(Box::new(MemoryCorrection { books: self.snapshot_of_books(), unit_of_work }))
     }
 }
@@ -140,7 +142,7 @@ impl Books for MemoryBooks {
         &mut self,
         _after: Option<(OrderId, ProductId)>,
         _limit: u32,
-    ) -> Result<Rows<(OrderId, ProductId), (OrderId, ProductId)>, StoreError> {
+    ) -> Result<StrayLines<OrderId>, StoreError> {
         Ok(page([], None, 0)) // Here lines are a part of their order.
     }
 
@@ -169,7 +171,7 @@ impl Books for MemoryBooks {
         &mut self,
         _after: Option<(RefundId, ProductId)>,
         _limit: u32,
-    ) -> Result<Rows<(RefundId, ProductId), (RefundId, ProductId)>, StoreError> {
+    ) -> Result<StrayLines<RefundId>, StoreError> {
         Ok(page([], None, 0)) // Here lines are a part of their refund.
     }
 
