@@ -4,7 +4,6 @@ mod admin;
 mod architecture;
 mod audit_log;
 mod auth;
-mod books;
 mod coupons;
 mod delivery;
 mod docs;
@@ -19,6 +18,7 @@ mod payment;
 mod points;
 mod products;
 mod races;
+mod verification;
 
 use serde_json::Value;
 

@@ -23,3 +23,4 @@ pub mod startup;
 mod sweeper;
 pub mod system;
 mod telemetry;
+mod verification;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::{HttpServer, web};
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use async_trait::async_trait;
 use jangteo_data_platform::{GatewaySettings, HttpDataPlatform};
 use jangteo_group_commit::Drain;
@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval, sleep};
 
+use jangteo_domain::verification::BooksFactory;
 use jangteo_domain::{BatchExecutor, Queries, StoreError};
 
 use crate::auth::Authenticator;
@@ -28,6 +29,7 @@ use crate::settings::{DataPlatformSettings, Settings};
 use crate::sweeper::Sweeper;
 use crate::system::{JitteredBackoff, UuidSource, install_crypto};
 use crate::telemetry;
+use crate::verification::Verifier;
 
 /// How long a database that is still starting is waited for.
 const DATABASE_START_MAX: Duration = Duration::from_secs(30);
@@ -52,6 +54,7 @@ pub struct Server {
     workers: Vec<JoinHandle<()>>,
     relay: Option<RunningRelay>,
     lanes: Drain,
+    verifier: Arc<Verifier>,
     executor: BatchExecutor,
     queries: Queries,
     database: Database,
@@ -71,12 +74,14 @@ impl Server {
         let queries = database.queries();
         let (lanes, drain) = Lanes::start(&executor, settings.lanes);
         let readiness = Readiness::default();
+        let verifier = Arc::new(Verifier::new(database.books()));
         let parts = Parts {
             rules: Arc::clone(&settings.rules),
             queries: queries.clone(),
             lanes: lanes.clone(),
             ids: Arc::new(UuidSource),
             authenticator,
+            verifier: Arc::clone(&verifier),
             health: Arc::new(Health(database.clone())),
             readiness: readiness.clone(),
         };
@@ -117,6 +122,7 @@ impl Server {
             workers,
             relay,
             lanes: drain,
+            verifier,
             executor,
             queries,
             database,
@@ -161,6 +167,7 @@ impl Server {
         if let Some(relay) = self.relay {
             relay.ended().await;
         }
+        self.verifier.stop().await;
         if let Some(metrics) = self.metrics_handle {
             metrics.stop(true).await;
         }
@@ -233,16 +240,36 @@ pub async fn seed(settings: &Settings) -> anyhow::Result<usize> {
     Ok(made?)
 }
 
-/// Opens the database and waits until it answers.
-async fn open_started(settings: &Settings) -> anyhow::Result<Database> {
+/// The books of a database that is there and up to date; waits for none and changes nothing.
+///
+/// # Errors
+/// When the database cannot be used, or lacks migrations.
+pub async fn books(settings: &Settings) -> anyhow::Result<Arc<dyn BooksFactory>> {
+    // SQLite would make the file.
+    if let Some(path) = settings.database.sqlite_path().filter(|path| !path.exists()) {
+        bail!("DATABASE_URL: there is no database {}", path.display());
+    }
+    let database = open(settings).await?;
+    match database.migrations_pending().await {
+        Ok(false) => Ok(database.books()),
+        Ok(true) => bail!("the database lacks migrations: run `jangteo migrate` first"),
+        Err(error) => bail!("the database cannot be used: {}", chain(&error)),
+    }
+}
+
+async fn open(settings: &Settings) -> anyhow::Result<Database> {
     let database = Database::open(jangteo_sql::DatabaseSettings {
         url: settings.database.url.expose_secret().to_owned(),
         read_url: settings.database.read_url.as_ref().map(|url| url.expose_secret().to_owned()),
         pool_max: settings.database.pool_max,
         write_connections: settings.lanes.write_lanes.get(),
-    })
-    .await
-    .context("DATABASE_URL")?;
+    });
+    database.await.context("DATABASE_URL")
+}
+
+/// Opens the database and waits until it answers.
+async fn open_started(settings: &Settings) -> anyhow::Result<Database> {
+    let database = open(settings).await?;
     let began_at = Instant::now();
     loop {
         match database.ping().await {

@@ -32,6 +32,10 @@ pub const DELIVERY_SECONDS: &str = "jangteo_delivery_duration_seconds";
 pub const OUTBOX_EVENTS: &str = "jangteo_outbox_events";
 /// How long the oldest pending event has waited, in seconds.
 pub const OUTBOX_LAG_SECONDS: &str = "jangteo_outbox_lag_seconds";
+/// Findings of the last verification of the books.
+pub const VERIFICATION_FINDINGS: &str = "jangteo_verification_findings";
+/// The time of the state that was verified last, in seconds since 1970.
+pub const VERIFICATION_TIMESTAMP: &str = "jangteo_verification_timestamp_seconds";
 /// Connections of a pool, by pool and state.
 pub const POOL_CONNECTIONS: &str = "jangteo_pool_connections";
 
@@ -85,5 +89,7 @@ fn describe() {
     metrics::describe_histogram!(DELIVERY_SECONDS, metrics::Unit::Seconds, "Attempts to deliver an event, by outcome");
     metrics::describe_gauge!(OUTBOX_EVENTS, "Events that are pending or dead, by state");
     metrics::describe_gauge!(OUTBOX_LAG_SECONDS, metrics::Unit::Seconds, "The wait of the oldest pending event");
+    metrics::describe_gauge!(VERIFICATION_FINDINGS, "Findings of the last verification of the books");
+    metrics::describe_gauge!(VERIFICATION_TIMESTAMP, metrics::Unit::Seconds, "The time of the state that was verified");
     metrics::describe_gauge!(POOL_CONNECTIONS, "Database connections, by pool and state");
 }

@@ -3,6 +3,7 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `schema`, `types`, `rows` | the tables, how values are stored, and how rows become the domain's values and back |
+//! | `keyed` | rows that may make no sense, read one by one |
 //! | `bulk` | the statements by which many rows are locked and written at once |
 //! | `mysql`, `sqlite` | what the dialects say differently: connections, `BEGIN`, the clock, errors, migrations |
 //! | `shared` | the ports of each aggregate, in files named as in the domain; each dialect mounts them |
@@ -15,10 +16,12 @@
 use std::sync::Arc;
 
 use jangteo_domain::delivery::EventQueue;
+use jangteo_domain::verification::BooksFactory;
 use jangteo_domain::{Queries, StoreError, UnitOfWorkFactory};
 
 mod bulk;
 mod error;
+mod keyed;
 mod migrations;
 mod mysql;
 mod rows;
@@ -122,6 +125,11 @@ impl Database {
     /// The ports through which is read.
     pub fn queries(&self) -> Queries {
         on!(&self.store, store => store.queries())
+    }
+
+    /// The port that opens the books, where it writes; each time on a connection of its own.
+    pub fn books(&self) -> Arc<dyn BooksFactory> {
+        on!(&self.store, store => Arc::new(store.clone()))
     }
 
     /// How many connections there are now.

@@ -271,3 +271,4 @@ diesel::table! {
 
 diesel::allow_tables_to_appear_in_same_query!(products, stocks);
 diesel::allow_tables_to_appear_in_same_query!(orders, order_lines);
+diesel::allow_tables_to_appear_in_same_query!(refunds, refund_lines);

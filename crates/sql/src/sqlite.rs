@@ -5,22 +5,26 @@ use std::sync::Arc;
 
 use diesel::QueryResult;
 use diesel::connection::SimpleConnection as _;
+use diesel::dsl::sql;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::{ConnectionError, ConnectionResult, DatabaseErrorKind, Error};
+use diesel::sql_types::{BigInt, Integer};
 use diesel::sqlite::{Sqlite, SqliteConnection};
-use diesel_async::AsyncConnection as _;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
+use diesel_async::{AsyncConnection, RunQueryDsl as _, SimpleAsyncConnection as _, TransactionManager as _};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use futures_util::FutureExt as _;
 use jangteo_domain::StoreError;
 
-use crate::error::OpenError;
+use crate::error::{AlreadyCorrected, OpenError};
 use crate::types::TimeSql;
 use crate::{DatabaseSettings, migrations};
 
 #[path = "shared/audit.rs"]
 mod audit;
+#[path = "shared/books.rs"]
+mod books;
 #[path = "shared/coupon.rs"]
 mod coupon;
 #[path = "shared/delivery.rs"]
@@ -58,6 +62,7 @@ type Manager = AsyncDieselConnectionManager<Conn>;
 const SETUP: &str = "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
                      PRAGMA foreign_keys = ON;";
 const READ_SETUP: &str = "PRAGMA query_only = ON;";
+const WRITE_SETUP: &str = "PRAGMA query_only = OFF;";
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/sqlite");
 
@@ -101,6 +106,41 @@ async fn begin(connection: &mut Conn) -> QueryResult<()> {
         diesel::connection::AnsiTransactionManager::begin_transaction_sql(connection, "BEGIN IMMEDIATE")
     };
     connection.spawn_blocking(begin).await
+}
+
+/// Begins to read everything as it is committed now: a transaction that only reads begins with its first read.
+async fn begin_snapshot(connection: &mut Conn) -> QueryResult<()> {
+    connection.batch_execute(READ_SETUP).await?;
+    <Conn as AsyncConnection>::TransactionManager::begin_transaction(connection).await?;
+    sql::<BigInt>(COUNT_MIGRATIONS_TABLES).get_result::<i64>(connection).await?;
+    Ok(())
+}
+
+/// How often the books had been corrected when the snapshot was taken: SQLite keeps this number for its users, in
+/// transactions, and Jangteo for this. Whoever wants to correct them and finds it changed has come too late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Ticket(i32);
+
+async fn corrections(connection: &mut Conn) -> QueryResult<Ticket> {
+    sql::<Integer>("SELECT user_version FROM pragma_user_version").get_result(connection).await.map(Ticket)
+}
+
+/// As [`begin_snapshot`], with what it takes to write afterwards.
+async fn begin_snapshot_to_correct(connection: &mut Conn) -> Result<Ticket, StoreError> {
+    begin_snapshot(connection).await.map_err(classify)?;
+    corrections(connection).await.map_err(classify)
+}
+
+/// Ends the snapshot and begins to write, unless somebody else corrected the books since.
+async fn turn_to_writing(connection: &mut Conn, ticket: Ticket) -> Result<(), StoreError> {
+    <Conn as AsyncConnection>::TransactionManager::rollback_transaction(connection).await.map_err(classify)?;
+    connection.batch_execute(WRITE_SETUP).await.map_err(classify)?;
+    begin(connection).await.map_err(classify)?;
+    if corrections(connection).await.map_err(classify)? != ticket {
+        return Err(StoreError::Conflict(Arc::new(AlreadyCorrected)));
+    }
+    let next = ticket.0.wrapping_add(1);
+    connection.batch_execute(&format!("PRAGMA user_version = {next}")).await.map_err(classify)
 }
 
 /// A statement waits for nobody but the busy timeout, so it needs no bound of its own.
@@ -163,6 +203,12 @@ fn is_connection_lost(_error: &Error) -> bool {
 }
 
 impl Store {
+    /// A connection to read the books on.
+    async fn connect_to_books(&self) -> Result<Conn, StoreError> {
+        let connection = connect(self.url().to_owned(), SETUP.to_owned()).await;
+        connection.map_err(|error| StoreError::Unavailable(Arc::new(error)))
+    }
+
     /// Runs the migrations that have not run yet, in one transaction that no other process can come between, and says
     /// which they were.
     pub(crate) async fn migrate(&self) -> Result<Vec<String>, StoreError> {

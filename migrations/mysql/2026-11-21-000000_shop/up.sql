@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS point_accounts (
   CONSTRAINT ck_point_accounts_open_orders CHECK (open_orders BETWEEN 0 AND 4294967295)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
 
--- The ledger: only ever added to.
+-- The ledger: only ever added to. By ix_point_entries_order `jangteo verify` lays it beside the orders.
 CREATE TABLE IF NOT EXISTS point_entries (
   id BINARY(16) NOT NULL,
   user_id VARCHAR(64) NOT NULL,
@@ -39,7 +39,8 @@ CREATE TABLE IF NOT EXISTS point_entries (
   CONSTRAINT uq_point_entries_user_sequence UNIQUE (user_id, sequence),
   CONSTRAINT ck_point_entries_kind CHECK (kind IN ('charge', 'payment', 'refund', 'adjustment')),
   CONSTRAINT ck_point_entries_balance_after CHECK (balance_after >= 0),
-  CONSTRAINT ck_point_entries_sequence CHECK (sequence >= 1)
+  CONSTRAINT ck_point_entries_sequence CHECK (sequence >= 1),
+  INDEX ix_point_entries_order (order_id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
 
 CREATE TABLE IF NOT EXISTS products (
@@ -87,6 +88,7 @@ CREATE TABLE IF NOT EXISTS stocks (
   CONSTRAINT ck_stocks_movements CHECK (movements >= 0)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
 
+-- Only ever added to. By ix_stock_movements_order `jangteo verify` lays it beside the orders.
 CREATE TABLE IF NOT EXISTS stock_movements (
   id BINARY(16) NOT NULL,
   product_id BINARY(16) NOT NULL,
@@ -101,7 +103,8 @@ CREATE TABLE IF NOT EXISTS stock_movements (
   CONSTRAINT uq_stock_movements_product_sequence UNIQUE (product_id, sequence),
   CONSTRAINT ck_stock_movements_kind CHECK (kind IN ('adjustment', 'hold', 'expiry', 'cancellation', 'refund')),
   CONSTRAINT ck_stock_movements_available_after CHECK (available_after BETWEEN 0 AND 4294967295),
-  CONSTRAINT ck_stock_movements_sequence CHECK (sequence >= 1)
+  CONSTRAINT ck_stock_movements_sequence CHECK (sequence >= 1),
+  INDEX ix_stock_movements_order (order_id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
 
 CREATE TABLE IF NOT EXISTS coupon_campaigns (

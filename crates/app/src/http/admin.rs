@@ -11,6 +11,7 @@ pub mod points;
 pub mod products;
 pub mod refunds;
 pub mod stocks;
+pub mod verification;
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(
@@ -22,6 +23,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
             .configure(refunds::routes)
             .configure(points::routes)
             .configure(events::routes)
-            .configure(audit_log::routes),
+            .configure(audit_log::routes)
+            .configure(verification::routes),
     );
 }

@@ -600,3 +600,29 @@ async fn the_page_of_the_document_is_served_from_here() {
 fn the_document_is_the_one_agreed_on() {
     insta::assert_json_snapshot!(super::openapi());
 }
+
+#[actix_web::test]
+async fn the_books_are_verified_for_admins_only() {
+    let client = Client::new().await;
+    client.call(kim(post("/v1/users/kim/points/charges", json!({"amount": "5000"})))).await;
+    let path = "/v1/admin/verification";
+    assert_eq!(client.call(kim(get(path))).await.code(), "FORBIDDEN");
+    let verified = client.call(admin(get(path))).await;
+    assert_eq!(verified.status, StatusCode::OK);
+    let document = verified.json();
+    assert_eq!(document["verified_at"], "2030-01-01T12:00:00Z");
+    assert_eq!((&document["rows"], &document["findings_total"]), (&json!(2), &json!(0)));
+    assert_eq!(document["parts"][0], json!({"part": "ledger", "rows": 2, "findings": 0}));
+    assert_eq!(client.call(admin(get(path))).await.json(), document);
+}
+
+#[actix_web::test]
+async fn a_verification_that_takes_too_long_goes_on() {
+    let client = Client::with(|options| options.request_timeout = std::time::Duration::ZERO).await;
+    let answer = client.call(admin(get("/v1/admin/verification"))).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::SERVICE_UNAVAILABLE, "VERIFICATION_RUNNING".to_owned()));
+    assert_eq!(answer.header("retry-after"), "5");
+    while client.call(admin(get("/v1/admin/verification"))).await.status != StatusCode::OK {
+        tokio::task::yield_now().await;
+    }
+}

@@ -15,6 +15,7 @@ mod books;
 mod campaigns;
 mod catalogue;
 mod commits;
+mod correction;
 mod delivery;
 mod harness;
 mod large;
@@ -31,6 +32,7 @@ pub use books::{Participants, assert_books_agree};
 pub use campaigns::*;
 pub use catalogue::*;
 pub use commits::*;
+pub use correction::*;
 pub use delivery::*;
 pub use harness::{Concurrency, StoreHarness, StoredEvent};
 pub use large::*;
@@ -143,6 +145,11 @@ macro_rules! contract_suite {
 
             a_paid_and_cancelled_order_leaves_rows_that_agree,
             an_expired_order_leaves_rows_that_agree,
+            the_books_are_one_state_whatever_is_written_meanwhile,
+            the_lists_of_the_books_miss_and_repeat_nothing,
+            a_correction_adds_to_what_the_rows_hold_by_then,
+            of_two_corrections_only_one_succeeds,
+
             a_refused_command_costs_only_itself,
             a_batch_of_every_command_leaves_rows_that_agree,
             buyers_at_once_get_exactly_what_there_is,

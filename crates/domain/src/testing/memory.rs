@@ -4,10 +4,11 @@
 //! work changes copies of the tables, which are published whole at commit and forgotten when it is dropped. It is
 //! stricter than a database: a row that is written must be locked, and an error ends the unit of work.
 
+mod books;
 mod delivery;
 mod queries;
 mod repositories;
-mod tables;
+pub(crate) mod tables;
 mod unit_of_work;
 
 use std::error::Error;
@@ -30,6 +31,7 @@ use crate::testing::contract::{Concurrency, StoreHarness, StoredEvent};
 use crate::testing::fixtures::NOON;
 use crate::time::Timestamp;
 use crate::unit_of_work::{UnitOfWork, UnitOfWorkFactory};
+use crate::verification::BooksFactory;
 
 use tables::Tables;
 use unit_of_work::MemoryUnitOfWork;
@@ -90,6 +92,17 @@ impl MemoryStore {
     /// The store as the queue of events to deliver.
     pub fn event_queue(&self) -> Arc<dyn EventQueue> {
         Arc::new(self.clone())
+    }
+
+    /// The store as the port that opens the books.
+    pub fn books(&self) -> Arc<dyn BooksFactory> {
+        Arc::new(self.clone())
+    }
+
+    /// Changes rows as no command does, so that the books can be seen to disagree.
+    #[cfg(test)]
+    pub(crate) fn damage(&self, damage: impl FnOnce(&mut Tables)) {
+        damage(&mut locked(&self.0.committed));
     }
 
     /// The time that the store's clock shows until it is set again.
@@ -170,6 +183,10 @@ impl StoreHarness for MemoryStore {
 
     fn event_queue(&self) -> Arc<dyn EventQueue> {
         self.event_queue()
+    }
+
+    fn books(&self) -> Arc<dyn BooksFactory> {
+        self.books()
     }
 
     fn concurrency(&self) -> Concurrency {

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::id::{CampaignId, CouponId, OrderId, ProductId, UserId};
+use crate::id::{CampaignId, CouponId, OrderId, ProductId, RefundId, UserId};
 use crate::time::Date;
 use crate::verification::Unreadable;
 
@@ -47,12 +47,14 @@ pub enum Finding {
     Stock { product_id: ProductId, what: String },
     /// An order disagrees with what belongs to it.
     Order { order_id: OrderId, what: String },
+    /// A refund is known by its lines only.
+    Refund { refund_id: RefundId, what: String },
     /// A campaign disagrees with its coupons.
     Campaign { campaign_id: CampaignId, what: String },
     /// A coupon disagrees with its campaign or its order.
     Coupon { coupon_id: CouponId, what: String },
-    /// The sales of a day and a product are not those of the paid orders.
-    Sales { day: Date, product_id: ProductId, what: String },
+    /// The sales of a day, or of a product on it, are not those of the paid orders.
+    Sales { day: Date, product_id: Option<ProductId>, what: String },
 }
 
 impl Finding {
@@ -63,22 +65,29 @@ impl Finding {
             Self::Account { .. } => "account",
             Self::Stock { .. } => "stock",
             Self::Order { .. } => "order",
+            Self::Refund { .. } => "refund",
             Self::Campaign { .. } => "campaign",
             Self::Coupon { .. } => "coupon",
             Self::Sales { .. } => "sales",
         }
     }
 
-    /// The key of the row concerned, as text.
-    pub fn key(&self) -> String {
+    /// The key of the row concerned, each of its parts with its name.
+    pub fn ids(&self) -> Vec<(&'static str, String)> {
         match self {
-            Self::Unreadable(Unreadable { table, key, .. }) => format!("{table} {key}"),
-            Self::Account { user_id, .. } => user_id.to_string(),
-            Self::Stock { product_id, .. } => product_id.to_string(),
-            Self::Order { order_id, .. } => order_id.to_string(),
-            Self::Campaign { campaign_id, .. } => campaign_id.to_string(),
-            Self::Coupon { coupon_id, .. } => coupon_id.to_string(),
-            Self::Sales { day, product_id, .. } => format!("{day} {product_id}"),
+            Self::Unreadable(Unreadable { table, key, .. }) => {
+                vec![("table", (*table).to_owned()), ("key", key.clone())]
+            }
+            Self::Account { user_id, .. } => vec![("user_id", user_id.to_string())],
+            Self::Stock { product_id, .. } => vec![("product_id", product_id.to_string())],
+            Self::Order { order_id, .. } => vec![("order_id", order_id.to_string())],
+            Self::Refund { refund_id, .. } => vec![("refund_id", refund_id.to_string())],
+            Self::Campaign { campaign_id, .. } => vec![("campaign_id", campaign_id.to_string())],
+            Self::Coupon { coupon_id, .. } => vec![("coupon_id", coupon_id.to_string())],
+            Self::Sales { day, product_id, .. } => {
+                let product_id = product_id.map(|product_id| ("product_id", product_id.to_string()));
+                [("day", day.to_string())].into_iter().chain(product_id).collect()
+            }
         }
     }
 
@@ -89,6 +98,7 @@ impl Finding {
             | Self::Account { what, .. }
             | Self::Stock { what, .. }
             | Self::Order { what, .. }
+            | Self::Refund { what, .. }
             | Self::Campaign { what, .. }
             | Self::Coupon { what, .. }
             | Self::Sales { what, .. } => what,
@@ -96,8 +106,13 @@ impl Finding {
     }
 }
 
+/// One line: what is concerned, its key, and what does not agree.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.kind(), self.key(), self.what())
+        f.write_str(self.kind())?;
+        for (_, id) in self.ids() {
+            write!(f, " {id}")?;
+        }
+        write!(f, ": {}", self.what())
     }
 }

@@ -9,6 +9,7 @@ use jangteo_domain::order::RefundedLine;
 use jangteo_domain::payment::{Payment, Refund};
 use jangteo_domain::testing::contract::{Concurrency, StoreHarness, StoredEvent};
 use jangteo_domain::time::{Date, Timestamp};
+use jangteo_domain::verification::BooksFactory;
 use jangteo_domain::{Queries, UnitOfWorkFactory, UserId};
 use jangteo_sql::Dialect;
 use serde_json::Value;
@@ -30,6 +31,10 @@ impl StoreHarness for Harness {
 
     fn event_queue(&self) -> Arc<dyn EventQueue> {
         self.0.database.event_queue()
+    }
+
+    fn books(&self) -> Arc<dyn BooksFactory> {
+        self.0.database.books()
     }
 
     fn concurrency(&self) -> Concurrency {

@@ -27,6 +27,7 @@ use crate::lanes::Lanes;
 use crate::settings::{Settings, TokenKey, TokenParties, TokenSettings};
 use crate::system::UuidSource;
 use crate::telemetry;
+use crate::verification::Verifier;
 
 use crate::http::Options;
 
@@ -89,6 +90,7 @@ impl Client {
             lanes,
             ids: Arc::new(UuidSource),
             authenticator: Authenticator::new(&token_settings, &parties()).await.expect("a secret"),
+            verifier: Arc::new(Verifier::new(store.books())),
             health: Arc::new(Healthy),
             readiness: readiness.clone(),
         };

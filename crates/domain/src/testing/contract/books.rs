@@ -12,6 +12,7 @@ use crate::sales::PopularProduct;
 use crate::stock::{MovementKind, StockMovement};
 use crate::store_error::StoreError;
 use crate::testing::contract::harness::{StoreHarness, walk};
+use crate::verification::verify;
 
 /// Whose books to recompute: everybody and everything that took part.
 #[derive(Clone, Default, Debug)]
@@ -39,6 +40,9 @@ pub async fn assert_books_agree(harness: &dyn StoreHarness, participants: &Parti
     for product_id in &participants.products {
         books.read_product(harness, *product_id).await?;
     }
+    let mut findings = Vec::new();
+    verify(&mut *harness.books().open().await?, &mut (), &mut |finding| findings.push(finding)).await?;
+    assert_eq!(findings, []);
     books.check_payments(harness).await;
     books.check_coupons(harness, &participants.campaigns).await?;
     books.check_sales(harness, &participants.products).await

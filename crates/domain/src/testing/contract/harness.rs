@@ -22,6 +22,7 @@ use crate::testing::fixtures::{NOON, product_details, user};
 use crate::testing::support::SequentialIds;
 use crate::time::Timestamp;
 use crate::unit_of_work::{UnitOfWork, UnitOfWorkFactory};
+use crate::verification::BooksFactory;
 
 /// A store under test: its ports, and what the suite needs to know and to do besides.
 #[async_trait]
@@ -35,6 +36,9 @@ pub trait StoreHarness: Send + Sync {
 
     /// The queue of events to deliver, on the same data. Its connections are its own.
     fn event_queue(&self) -> Arc<dyn EventQueue>;
+
+    /// Opens the books, of the same data.
+    fn books(&self) -> Arc<dyn BooksFactory>;
 
     /// How units of work keep out of each other's way.
     fn concurrency(&self) -> Concurrency;

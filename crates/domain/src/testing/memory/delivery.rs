@@ -21,7 +21,7 @@ use crate::time::Timestamp;
 
 /// How the delivery of an event goes, and who is at it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct DeliveryRow {
+pub(crate) struct DeliveryRow {
     delivery: Delivery,
     lease: Option<Uuid>,
 }

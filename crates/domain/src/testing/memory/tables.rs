@@ -21,11 +21,11 @@ use crate::testing::memory::delivery::DeliveryRow;
 use crate::time::Date;
 
 /// A table by a unique key, shared until it is written: a copy of all tables costs nothing.
-pub(super) type Table<Key, Row> = Arc<BTreeMap<Key, Row>>;
+pub(crate) type Table<Key, Row> = Arc<BTreeMap<Key, Row>>;
 
 /// Everything that is stored.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
-pub(super) struct Tables {
+pub(crate) struct Tables {
     pub accounts: Table<UserId, PointAccount>,
     pub entries: Table<(UserId, u64), PointEntry>,
     pub products: Table<ProductId, Product>,
