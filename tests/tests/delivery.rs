@@ -25,6 +25,7 @@ scenarios![
     settles_what_is_under_way_when_told_to_end,
     delivers_to_its_own_receiver_for_developers,
     relays_only_where_there_is_a_platform,
+    goes_on_after_its_connections_were_lost,
     counts_deliveries_and_what_waits,
     lists_events_by_status_page_by_page,
     makes_a_receiver_only_of_sensible_behaviour,
@@ -392,6 +393,32 @@ async fn relays_only_where_there_is_a_platform(shop: Shop) {
     paid_orders(&server, &tea, 1).await;
     assert_eq!(server.log().matches("DATA_PLATFORM_URL is not set").count(), 1, "{}", server.log());
     assert_eq!(stored(&shop, "pending").await, 1, "it waits");
+}
+
+async fn goes_on_after_its_connections_were_lost(shop: Shop) {
+    shop.expect_server_errors();
+    let receiver = Receiver::start(&shop, []).await;
+    let server = shop.server().delivering_to(receiver.url()).start().await;
+    let tea = tea(&server).await;
+    paid_orders(&server, &tea, 1).await;
+    everything_settled(&shop).await;
+    for round in 0..3 {
+        shop.database().kill_connections().await;
+        let kim = server.user("kim");
+        let lines = json!({ "lines": [tea.line(1)] });
+        let order = kim.post("/v1/orders", lines).key(&format!("order-{round}"));
+        let order = eventually("orders are taken again", async || {
+            let answer = order.clone().await;
+            (answer.status == 201).then(|| answer.json(201))
+        })
+        .await;
+        let path = format!("/v1/orders/{}/payment", order["order_id"].as_str().expect("an id"));
+        let payment = kim.post(path, json!({})).key(&format!("payment-{round}"));
+        eventually("the order is paid", async || (payment.clone().await.status == 201).then_some(())).await;
+        everything_settled(&shop).await;
+    }
+    assert_received_all(&shop, &receiver).await;
+    assert_eq!(receiver.count().await, 4);
 }
 
 async fn counts_deliveries_and_what_waits(shop: Shop) {

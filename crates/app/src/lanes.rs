@@ -1,5 +1,6 @@
 //! The write path: every command goes through a lane, together with those that arrive while another transaction is
-//! under way, and each is answered by itself. Nothing else in this crate may write.
+//! under way, and each is answered by itself. Nothing else in this crate may write but the relay, which settles its own
+//! deliveries.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
