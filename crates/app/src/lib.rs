@@ -3,10 +3,11 @@
 //!
 //! ```text
 //! cli ── settings ── startup ──┬─ http ── lanes ── (domain) ── (sql)
-//!                              └─ sweeper ──┘
+//!                              ├─ sweeper ──┘
+//!                              └─ verification ── (domain) ── (sql)
 //! ```
 //!
-//! Only [`startup`] knows which store there is. Only [`lanes`] writes.
+//! Only [`startup`] knows which store there is. Only [`lanes`] writes, but for `jangteo rebuild`, which corrects.
 
 pub mod auth;
 pub mod cli;
