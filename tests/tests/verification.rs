@@ -223,7 +223,11 @@ const FORGERIES: &[(&str, &str, &str)] = &[
     ("orders", "SET status = 'pending_payment' WHERE id = {expired}", "order {expired}: Expiry moved"),
     ("orders", "SET status = 'refunded' WHERE id = {partly}", "order {partly}: is Refunded with 2 refunds"),
     ("orders", "SET status = 'lost' WHERE id = {paid}", "unreadable orders {paid}: "),
-    ("orders", "SET expires_at = created_at WHERE id = {open}", "order {open}: expires before"),
+    (
+        "orders",
+        "SET expires_at = (SELECT issue_opens_at FROM coupon_campaigns WHERE id = {campaign}) WHERE id = {open}",
+        "order {open}: expires before",
+    ),
     ("orders", "SET paid_at = expires_at WHERE id = {paid}", "order {paid}: was paid at"),
     ("orders", "SET payment_id = NULL WHERE id = {paid}", "unreadable orders {paid}: an order that is paid by half"),
     ("orders", "SET discount = discount + 1 WHERE id = {paid}", "order {paid}: the discount is"),

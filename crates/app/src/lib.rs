@@ -4,11 +4,12 @@
 //! ```text
 //! cli ── settings ── startup ──┬─ http ── lanes ── (domain) ── (sql)
 //!                              ├─ sweeper ──┘
-//!                              └─ relay ── (sql), (data-platform)
+//!                              ├─ relay ── (sql), (data-platform)
+//!                              └─ verification ── (domain) ── (sql)
 //! ```
 //!
 //! Only [`startup`] knows which store there is. Only [`lanes`] writes, but for the relay, which settles its own
-//! deliveries.
+//! deliveries, and `jangteo rebuild`, which corrects.
 
 pub mod auth;
 pub mod cli;

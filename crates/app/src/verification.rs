@@ -176,10 +176,13 @@ impl Verifier {
         let (sender, ended) = watch::channel(None);
         let books = Arc::clone(&self.books);
         let run = async move {
-            let outcome =
-                verify(&*books, &mut (), &mut |finding| tracing::error!(%finding, "the books disagree")).await;
+            let mut first = None;
+            let mut take = |finding: &Finding| {
+                first.get_or_insert_with(|| finding.to_string());
+            };
+            let outcome = verify(&*books, &mut (), &mut take).await;
             match &outcome {
-                Ok(report) => report.record(),
+                Ok(verified) => verified.record(first.as_deref()),
                 Err(error) => tracing::warn!(kind = error.kind(), cause = chain(error), "the books were not verified"),
             }
             sender.send_replace(Some(Ended { at: Instant::now(), outcome: outcome.map(Arc::new) }));
@@ -200,7 +203,11 @@ impl Verifier {
 }
 
 impl VerificationResponse {
-    fn record(&self) {
+    /// Tells the operators of it.
+    fn record(&self, first: Option<&str>) {
+        if let Some(first) = first {
+            tracing::error!(findings = self.findings_total, first, "the books disagree");
+        }
         // Far from the 2^52 up to which an f64 is exact.
         metrics::gauge!(telemetry::VERIFICATION_FINDINGS).set(self.findings_total as f64);
         let microseconds = self.verified_at.0.unix_microseconds() as f64;

@@ -193,7 +193,7 @@ impl Check<'_, '_> {
     /// It was placed, then paid, cancelled or expired, then refunded, each in its time.
     fn times(&mut self, own: &Belongings) {
         let Order { created_at, expires_at, .. } = *self.order;
-        self.expect(created_at < expires_at, || "expires before it was placed".to_owned());
+        self.expect(created_at <= expires_at, || "expires before it was placed".to_owned());
         let in_time = |at: Timestamp| created_at <= at && at < expires_at;
         let paid_at = self.order.paid.as_ref().map(|paid| paid.at);
         self.expect(paid_at.is_none_or(in_time), || format!("was paid at {paid_at:?}, out of its time"));

@@ -10,7 +10,7 @@ use std::fmt::{Debug, Display};
 
 use async_trait::async_trait;
 use diesel::deserialize::{FromSqlRow, StaticallySizedRow};
-use diesel::dsl::{count_star, exists, not};
+use diesel::dsl::count_star;
 use diesel::prelude::*;
 use diesel::query_builder::{AsQuery, QueryFragment, QueryId};
 use diesel_async::{AsyncConnection, AsyncConnectionCore, RunQueryDsl as _, TransactionManager as _};
@@ -384,8 +384,11 @@ impl Books for Snapshot {
         limit: u32,
     ) -> Result<StrayLines<OrderId>, StoreError> {
         let columns = (order_lines::order_id, order_lines::product_id);
-        let its_order = orders::table.filter(orders::id.eq(order_lines::order_id));
-        let query = order_lines::table.filter(not(exists(its_order))).select((columns, columns));
+        // A join: for NOT EXISTS MariaDB would first copy the ids of all orders.
+        let query = order_lines::table
+            .left_join(orders::table.on(orders::id.eq(order_lines::order_id)))
+            .filter(orders::id.nullable().is_null())
+            .select((columns, columns));
         let rows: KeyedByIds<OrderId, ProductId, (Id<OrderId>, Id<ProductId>)> =
             load_by!(self, limit, query, order_lines::order_id, order_lines::product_id, after after_ids(after));
         Ok(page("order_lines", rows, limit, two_ids, |(order_id, product_id)| Ok((order_id.0, product_id.0))))
@@ -444,8 +447,10 @@ impl Books for Snapshot {
         limit: u32,
     ) -> Result<StrayLines<RefundId>, StoreError> {
         let columns = (refund_lines::refund_id, refund_lines::product_id);
-        let its_refund = refunds::table.filter(refunds::id.eq(refund_lines::refund_id));
-        let query = refund_lines::table.filter(not(exists(its_refund))).select((columns, columns));
+        let query = refund_lines::table
+            .left_join(refunds::table.on(refunds::id.eq(refund_lines::refund_id)))
+            .filter(refunds::id.nullable().is_null())
+            .select((columns, columns));
         let rows: KeyedByIds<RefundId, ProductId, (Id<RefundId>, Id<ProductId>)> =
             load_by!(self, limit, query, refund_lines::refund_id, refund_lines::product_id, after after_ids(after));
         Ok(page("refund_lines", rows, limit, two_ids, |(refund_id, product_id)| Ok((refund_id.0, product_id.0))))
