@@ -18,6 +18,7 @@ mod payment;
 mod points;
 mod products;
 mod races;
+mod retention;
 mod verification;
 
 use serde_json::Value;

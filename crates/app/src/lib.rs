@@ -5,11 +5,12 @@
 //! cli ── settings ── startup ──┬─ http ── lanes ── (domain) ── (sql)
 //!                              ├─ sweeper ──┘
 //!                              ├─ relay ── (sql), (data-platform)
+//!                              ├─ pruner ── (sql)
 //!                              └─ verification ── (domain) ── (sql)
 //! ```
 //!
 //! Only [`startup`] knows which store there is. Only [`lanes`] writes, but for the relay, which settles its own
-//! deliveries, and `jangteo rebuild`, which corrects.
+//! deliveries, the pruner, which deletes what nobody needs any more, and `jangteo rebuild`, which corrects.
 
 pub mod auth;
 pub mod cli;
@@ -18,6 +19,7 @@ pub mod http;
 mod idempotency;
 pub mod lanes;
 pub mod problem;
+mod pruner;
 mod relay;
 pub mod settings;
 pub mod startup;

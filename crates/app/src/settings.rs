@@ -18,6 +18,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use jangteo_domain::delivery::RetryPolicy;
+use jangteo_domain::retention::Retention;
 use jangteo_domain::{Currency, Money, ShopRules};
 
 use crate::system::TimeZoneCalendar;
@@ -43,6 +44,8 @@ pub struct Settings {
     pub rules: Arc<ShopRules>,
     /// How often overdue orders are looked for.
     pub order_sweep_interval: Duration,
+    /// How long what is only needed for a while is kept.
+    pub retention: Retention,
     /// The write path's bounds.
     pub lanes: LaneSettings,
     /// How long a request may take.
@@ -201,6 +204,7 @@ impl Settings {
             metrics_bind: optional(raw.metrics_bind.as_deref(), |text| {
                 parse("METRICS_BIND", Some(text), "", "an address and port, such as 0.0.0.0:9090")
             })?,
+            retention: check_retention(&raw)?,
             order_sweep_interval: duration("ORDER_SWEEP_INTERVAL", raw.order_sweep_interval.as_deref(), "1s")?,
             lanes: check_lanes(&raw, is_sqlite)?,
             request_timeout: duration("REQUEST_TIMEOUT", raw.request_timeout.as_deref(), "10s")?,
@@ -253,6 +257,8 @@ raw_settings! {
     shop_time_zone "SHOP_TIME_ZONE",
     order_ttl "ORDER_TTL",
     order_sweep_interval "ORDER_SWEEP_INTERVAL",
+    idempotency_retention "IDEMPOTENCY_RETENTION",
+    event_retention "EVENT_RETENTION",
     charge_max "CHARGE_MAX",
     balance_max "BALANCE_MAX",
     order_lines_max "ORDER_LINES_MAX",
@@ -299,6 +305,22 @@ fn check_rules(raw: &Raw) -> Result<ShopRules, SettingsError> {
     };
     rules.check().map_err(|error| invalid("the limits of the shop", error.to_string()))?;
     Ok(rules)
+}
+
+/// A client may count on its keys for a day, whatever an operator says.
+const IDEMPOTENCY_RETENTION_MIN: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn check_retention(raw: &Raw) -> Result<Retention, SettingsError> {
+    let answered_requests = duration("IDEMPOTENCY_RETENTION", raw.idempotency_retention.as_deref(), "24h")?;
+    if answered_requests < IDEMPOTENCY_RETENTION_MIN {
+        return Err(invalid("IDEMPOTENCY_RETENTION", "at least 24h"));
+    }
+    let delivered_events = duration("EVENT_RETENTION", raw.event_retention.as_deref(), "30d")?;
+    let in_range = |name, duration: Duration| duration.try_into().map_err(|_| invalid(name, "too long"));
+    Ok(Retention {
+        answered_requests: in_range("IDEMPOTENCY_RETENTION", answered_requests)?,
+        delivered_events: in_range("EVENT_RETENTION", delivered_events)?,
+    })
 }
 
 fn check_database(raw: &Raw) -> Result<DatabaseSettings, SettingsError> {

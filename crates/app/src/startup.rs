@@ -24,6 +24,7 @@ use crate::demo;
 use crate::http::{self, DatabaseHealth, Options, Parts, PoolFigures, Readiness, Shop};
 use crate::lanes::Lanes;
 use crate::problem::chain;
+use crate::pruner::Pruner;
 use crate::relay::{Relay, RunningRelay, sample_backlog};
 use crate::settings::{DataPlatformSettings, Settings};
 use crate::sweeper::Sweeper;
@@ -74,7 +75,7 @@ impl Server {
         let queries = database.queries();
         let (lanes, drain) = Lanes::start(&executor, settings.lanes);
         let readiness = Readiness::default();
-        let verifier = Arc::new(Verifier::new(database.books()));
+        let verifier = Arc::new(Verifier::new(database.books(), settings.retention));
         let parts = Parts {
             rules: Arc::clone(&settings.rules),
             queries: queries.clone(),
@@ -105,9 +106,14 @@ impl Server {
                 figures.run_upkeep();
             }
         };
+        let pruner = Pruner::new(database.pruning(), settings.retention);
         let backlog = sample_backlog(database.event_queue(), stop.clone());
-        let workers =
-            vec![tokio::spawn(sweeper.run(stop.clone())), tokio::spawn(backlog), tokio::spawn(until(stop, upkeep))];
+        let workers = vec![
+            tokio::spawn(sweeper.run(stop.clone())),
+            tokio::spawn(pruner.run(stop.clone())),
+            tokio::spawn(backlog),
+            tokio::spawn(until(stop, upkeep)),
+        ];
         if platform.is_none() {
             tracing::warn!("DATA_PLATFORM_URL is not set: the events of paid orders wait in the outbox");
         }
@@ -393,7 +399,11 @@ impl DatabaseHealth for Health {
         vec![
             PoolFigures { name: "read", connections: figures.read_connections, idle: figures.read_idle },
             PoolFigures { name: "write", connections: figures.write_connections, idle: figures.write_idle },
-            PoolFigures { name: "relay", connections: figures.relay_connections, idle: figures.relay_idle },
+            PoolFigures {
+                name: "background",
+                connections: figures.background_connections,
+                idle: figures.background_idle,
+            },
         ]
     }
 }

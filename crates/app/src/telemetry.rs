@@ -24,6 +24,8 @@ pub const TRANSACTION_RETRIES: &str = "jangteo_transaction_retries_total";
 pub const COMMANDS: &str = "jangteo_commands_total";
 /// Orders that the sweeper expired.
 pub const ORDERS_EXPIRED: &str = "jangteo_orders_expired_total";
+/// Old rows that were deleted, by kind.
+pub const ROWS_PRUNED: &str = "jangteo_rows_pruned_total";
 /// Attempts to deliver an event, by outcome.
 pub const DELIVERIES: &str = "jangteo_deliveries_total";
 /// How long an attempt to deliver an event took, by outcome, in seconds.
@@ -85,6 +87,7 @@ fn describe() {
     metrics::describe_counter!(TRANSACTION_RETRIES, "Transactions that were run again, by cause");
     metrics::describe_counter!(COMMANDS, "Commands by name and outcome");
     metrics::describe_counter!(ORDERS_EXPIRED, "Orders that were not paid in time");
+    metrics::describe_counter!(ROWS_PRUNED, "Old rows that were deleted, by kind");
     metrics::describe_counter!(DELIVERIES, "Attempts to deliver an event, by outcome");
     metrics::describe_histogram!(DELIVERY_SECONDS, metrics::Unit::Seconds, "Attempts to deliver an event, by outcome");
     metrics::describe_gauge!(OUTBOX_EVENTS, "Events that are pending or dead, by state");

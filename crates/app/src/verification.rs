@@ -13,6 +13,7 @@ use tracing::Instrument as _;
 use utoipa::ToSchema;
 
 use jangteo_domain::StoreError;
+use jangteo_domain::retention::Retention;
 use jangteo_domain::verification::{self, BooksFactory, Finding, Progress, Summary};
 
 use crate::http::amount::Time;
@@ -41,7 +42,7 @@ pub struct VerificationResponse {
 /// A part of the books that was verified.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 struct VerifiedPart {
-    /// `ledger`, `stock`, `orders`, `coupons` or `sales`.
+    /// `ledger`, `stock`, `orders`, `coupons`, `sales` or `retention`.
     part: &'static str,
     rows: u64,
     findings: u64,
@@ -51,7 +52,7 @@ struct VerifiedPart {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 struct VerificationFinding {
     /// What is concerned: `unreadable` for a row that makes no sense at all, else `account`, `stock`, `order`, `refund`,
-    /// `campaign`, `coupon` or `sales`.
+    /// `campaign`, `coupon`, `sales` or `retention`.
     kind: &'static str,
     /// The key of the row concerned.
     #[schema(value_type = BTreeMap<String, String>)]
@@ -84,7 +85,7 @@ impl VerificationResponse {
         let mut lines: Vec<String> = self
             .parts
             .iter()
-            .map(|part| format!("{:<8}{:>12} rows{:>8} findings", part.part, part.rows, part.findings))
+            .map(|part| format!("{:<9}{:>12} rows{:>8} findings", part.part, part.rows, part.findings))
             .collect();
         lines.push(match self.findings_total {
             0 => "The books agree.".to_owned(),
@@ -107,6 +108,7 @@ impl VerificationFinding {
 /// Those of the store.
 pub async fn verify(
     books: &dyn BooksFactory,
+    retention: &Retention,
     progress: &mut dyn Progress,
     report: &mut (dyn FnMut(&Finding) + Send),
 ) -> Result<VerificationResponse, StoreError> {
@@ -117,13 +119,14 @@ pub async fn verify(
             findings.push(VerificationFinding::of(&finding));
         }
     };
-    let summary = verification::verify(&mut *books.open().await?, progress, &mut take).await?;
+    let summary = verification::verify(&mut *books.open().await?, retention, progress, &mut take).await?;
     Ok(VerificationResponse::of(&summary, findings))
 }
 
 /// Runs one verification at a time, in a task of its own that no caller can end by going away.
 pub struct Verifier {
     books: Arc<dyn BooksFactory>,
+    retention: Retention,
     runtime: Handle,
     last: Mutex<Option<Run>>,
 }
@@ -152,8 +155,8 @@ impl Run {
 
 impl Verifier {
     /// A verifier whose tasks run on the current runtime, which must be the main one.
-    pub fn new(books: Arc<dyn BooksFactory>) -> Self {
-        Self { books, runtime: Handle::current(), last: Mutex::default() }
+    pub fn new(books: Arc<dyn BooksFactory>, retention: Retention) -> Self {
+        Self { books, retention, runtime: Handle::current(), last: Mutex::default() }
     }
 
     /// Joins the verification that is under way, takes the outcome of one that ended within [`KEPT_FOR`], or else begins
@@ -174,13 +177,13 @@ impl Verifier {
             return run.ended.clone();
         }
         let (sender, ended) = watch::channel(None);
-        let books = Arc::clone(&self.books);
+        let (books, retention) = (Arc::clone(&self.books), self.retention);
         let run = async move {
             let mut first = None;
             let mut take = |finding: &Finding| {
                 first.get_or_insert_with(|| finding.to_string());
             };
-            let outcome = verify(&*books, &mut (), &mut take).await;
+            let outcome = verify(&*books, &retention, &mut (), &mut take).await;
             match &outcome {
                 Ok(verified) => verified.record(first.as_deref()),
                 Err(error) => tracing::warn!(kind = error.kind(), cause = chain(error), "the books were not verified"),

@@ -15,6 +15,7 @@
 //! | [`outbox`], [`idempotency`], [`audit`] | what a transaction writes beside its effect |
 //! | [`verification`] | the proof of the books: all that is kept twice, counted anew |
 //! | [`delivery`] | how events leave the outbox |
+//! | [`retention`] | how long what is only needed for a while is kept |
 //! | [`command`] | what callers can ask for, and how each is decided |
 //! | [`working_set`] | the rows that a batch has locked, and how events change them |
 //! | [`batch`] | the executor: attempts, retries, halving |
@@ -100,6 +101,7 @@ pub mod point;
 pub mod product;
 pub mod queries;
 pub mod refusal;
+pub mod retention;
 pub mod rules;
 pub mod sales;
 pub mod stock;

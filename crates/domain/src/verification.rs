@@ -10,6 +10,7 @@
 //! | [`Part::Orders`] | each order is in a legal state, its times are in order, and it agrees with its lines, payment, refunds, ledger entries, stock movements, events and coupon |
 //! | [`Part::Coupons`] | each campaign issued what it counts and no more, one each; each used coupon has its one order |
 //! | [`Part::Sales`] | the daily sales are those of the paid orders, net of refunds |
+//! | [`Part::Retention`] | what is only kept for a while is not kept for longer |
 //!
 //! [`rebuild_daily_sales`] corrects the one table that can be made anew from the others.
 
@@ -19,6 +20,7 @@ mod finding;
 mod ledger;
 mod orders;
 mod rebuild;
+mod retention;
 mod sales;
 mod stock;
 mod walk;
@@ -29,6 +31,7 @@ pub use books::{MockBooks, MockBooksCorrection, MockBooksFactory};
 pub use finding::{Finding, Part};
 pub use rebuild::{RebuildError, rebuild_daily_sales};
 
+use crate::retention::Retention;
 use crate::store_error::StoreError;
 use crate::time::Timestamp;
 
@@ -79,33 +82,38 @@ pub struct PartSummary {
     pub findings: u64,
 }
 
-/// Proves the books of one snapshot; hands each finding to `report` as it comes.
+/// Proves the books of one snapshot; hands each finding to `report` as it comes. Events that the data platform may have
+/// had for as long as `retention` says need not be there.
 ///
 /// # Errors
 /// Those of the store. What was found before stays reported.
 pub async fn verify(
     books: &mut dyn Books,
+    retention: &Retention,
     progress: &mut dyn Progress,
     report: &mut (dyn FnMut(Finding) + Send),
 ) -> Result<Summary, StoreError> {
     let taken_at = books.taken_at().await?;
-    let mut audit = Audit { books, progress, report, parts: Vec::new() };
+    let mut audit = Audit { books, retention, progress, report, parts: Vec::new() };
     audit.begin(Part::Ledger);
     ledger::verify(&mut audit).await?;
     audit.begin(Part::Stock);
     stock::verify(&mut audit).await?;
     audit.begin(Part::Orders);
-    let sold = orders::verify(&mut audit).await?;
+    let sold = orders::verify(&mut audit, taken_at).await?;
     audit.begin(Part::Coupons);
     coupons::verify(&mut audit).await?;
     audit.begin(Part::Sales);
     sales::verify(&mut audit, &sold).await?;
+    audit.begin(Part::Retention);
+    retention::verify(&mut audit).await?;
     Ok(Summary { taken_at, parts: audit.parts })
 }
 
 /// A verification under way: where rows come from, and where findings go.
 struct Audit<'a> {
     books: &'a mut dyn Books,
+    retention: &'a Retention,
     progress: &'a mut dyn Progress,
     report: &'a mut (dyn FnMut(Finding) + Send),
     /// The parts that have begun.

@@ -16,6 +16,7 @@
 use std::sync::Arc;
 
 use jangteo_domain::delivery::EventQueue;
+use jangteo_domain::retention::Pruning;
 use jangteo_domain::verification::BooksFactory;
 use jangteo_domain::{Queries, StoreError, UnitOfWorkFactory};
 
@@ -132,6 +133,11 @@ impl Database {
         on!(&self.store, store => Arc::new(store.clone()))
     }
 
+    /// The port through which is deleted what is not needed any more.
+    pub fn pruning(&self) -> Arc<dyn Pruning> {
+        on!(&self.store, store => Arc::new(store.clone()))
+    }
+
     /// How many connections there are now.
     pub fn pool_figures(&self) -> PoolFigures {
         on!(&self.store, store => store.figures())
@@ -175,8 +181,8 @@ pub struct PoolFigures {
     pub write_connections: u32,
     /// Those of them that wait for something to do.
     pub write_idle: u32,
-    /// Connections of the relay's own; on SQLite it has none.
-    pub relay_connections: u32,
+    /// Connections of those who work in the background; on SQLite there are none.
+    pub background_connections: u32,
     /// Those of them that wait for something to do.
-    pub relay_idle: u32,
+    pub background_idle: u32,
 }

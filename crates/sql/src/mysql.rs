@@ -46,6 +46,8 @@ mod payment;
 mod point;
 #[path = "shared/product.rs"]
 mod product;
+#[path = "shared/retention.rs"]
+mod retention;
 #[path = "shared/sales.rs"]
 mod sales;
 #[path = "shared/stock.rs"]
@@ -102,8 +104,8 @@ pub(crate) fn open(settings: &DatabaseSettings) -> Result<Store, OpenError> {
     let primary = options_to_read.is_some().then(|| (manager(&options_to_write, &READ_SESSION), 1));
     let readers = (manager(options_to_read.as_ref().unwrap_or(&options_to_write), &READ_SESSION), settings.pool_max);
     // One that claims and one that settles.
-    let relay = (manager(&options_to_write, &WRITE_SESSION), 2);
-    Ok(Store::new(&settings.url, Pools { writers, readers, primary, relay: Some(relay) }))
+    let background = (manager(&options_to_write, &WRITE_SESSION), 2);
+    Ok(Store::new(&settings.url, Pools { writers, readers, primary, background: Some(background) }))
 }
 
 fn options(url: &str) -> Result<Opts, OpenError> {
@@ -317,3 +319,11 @@ async fn lock_migrations(connection: &mut Conn) -> Result<(), StoreError> {
 /// How many tables there are in which the migrations that have run are kept: one, or none before the first.
 const COUNT_MIGRATIONS_TABLES: &str = "SELECT COUNT(*) FROM information_schema.tables \
                                        WHERE table_schema = DATABASE() AND table_name = '__diesel_schema_migrations'";
+
+/// Delete the oldest rows of a kind, in the order of an index and no further than the limit. Others only ever add newer
+/// rows, so nobody waits for the locks but somebody else who prunes.
+const PRUNE_ANSWERED_REQUESTS: &str =
+    "DELETE FROM idempotency_keys WHERE created_at <= ? ORDER BY created_at, request_key LIMIT ?";
+const PRUNE_COMMIT_MARKERS: &str = "DELETE FROM commit_markers WHERE id <= ? ORDER BY id LIMIT ?";
+const PRUNE_DELIVERED_EVENTS: &str =
+    "DELETE FROM outbox_events WHERE state = 'delivered' AND due_at <= ? ORDER BY due_at, id LIMIT ?";

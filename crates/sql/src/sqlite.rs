@@ -41,6 +41,8 @@ mod payment;
 mod point;
 #[path = "shared/product.rs"]
 mod product;
+#[path = "shared/retention.rs"]
+mod retention;
 #[path = "shared/sales.rs"]
 mod sales;
 #[path = "shared/stock.rs"]
@@ -74,7 +76,7 @@ pub(crate) fn open(settings: &DatabaseSettings) -> Result<Store, OpenError> {
     let readers = (manager(read_path, format!("{SETUP} {READ_SETUP}")), settings.pool_max);
     // In one queue with the lane the relay gets its turn; on a connection of its own it would have to be lucky to find
     // the file's lock free while the lane is busy.
-    Ok(Store::new(path, Pools { writers, readers, primary: None, relay: None }))
+    Ok(Store::new(path, Pools { writers, readers, primary: None, background: None }))
 }
 
 /// The path in a URL. A database in memory would be another one for each connection.
@@ -237,3 +239,11 @@ impl From<Error> for Failed {
 /// How many tables there are in which the migrations that have run are kept: one, or none before the first.
 const COUNT_MIGRATIONS_TABLES: &str =
     "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '__diesel_schema_migrations'";
+
+/// Delete the oldest rows of a kind, in the order of an index and no further than the limit.
+const PRUNE_ANSWERED_REQUESTS: &str = "DELETE FROM idempotency_keys WHERE rowid IN \
+    (SELECT rowid FROM idempotency_keys WHERE created_at <= ? ORDER BY created_at, request_key LIMIT ?)";
+const PRUNE_COMMIT_MARKERS: &str =
+    "DELETE FROM commit_markers WHERE id IN (SELECT id FROM commit_markers WHERE id <= ? ORDER BY id LIMIT ?)";
+const PRUNE_DELIVERED_EVENTS: &str = "DELETE FROM outbox_events WHERE rowid IN \
+    (SELECT rowid FROM outbox_events WHERE state = 'delivered' AND due_at <= ? ORDER BY due_at, id LIMIT ?)";

@@ -24,7 +24,7 @@ pub async fn run(settings: &Settings, json: bool) -> anyhow::Result<ExitCode> {
             shown.say(finding);
         }
     };
-    let verified = verification::verify(&*books, &mut bar, &mut report).await;
+    let verified = verification::verify(&*books, &settings.retention, &mut bar, &mut report).await;
     bar.clear();
     let verified = verified.map_err(|error| anyhow!("the books cannot be read: {}", chain(&error)))?;
     let text = if json { serde_json::to_string_pretty(&verified)? } else { verified.lines().join("\n") };

@@ -1,4 +1,5 @@
 use async_trait::async_trait;
+use jangteo_domain::retention::Retention;
 use jangteo_domain::testing::{MemoryStore, TestShop};
 use jangteo_domain::verification::{Books, BooksCorrection};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -40,7 +41,7 @@ impl BooksFactory for Gate {
 async fn callers_share_one_verification_and_its_outcome() -> Result<(), StoreError> {
     let gate = Gate::new(false);
     TestShop::new(gate.store.factory()).user("kim", 1_000).await?;
-    let verifier = Arc::new(Verifier::new(gate.clone()));
+    let verifier = Arc::new(Verifier::new(gate.clone(), Retention::default()));
     let callers: Vec<_> = (0..3)
         .map(|_| {
             let verifier = Arc::clone(&verifier);
@@ -61,7 +62,7 @@ async fn callers_share_one_verification_and_its_outcome() -> Result<(), StoreErr
 #[tokio::test]
 async fn a_caller_who_goes_away_leaves_the_verification_running() -> Result<(), StoreError> {
     let gate = Gate::new(false);
-    let verifier = Verifier::new(gate.clone());
+    let verifier = Verifier::new(gate.clone(), Retention::default());
     let bored = tokio::time::timeout(Duration::ZERO, verifier.join()).await;
     assert!(bored.is_err());
     gate.open.add_permits(1);
@@ -73,7 +74,7 @@ async fn a_caller_who_goes_away_leaves_the_verification_running() -> Result<(), 
 #[tokio::test]
 async fn a_verification_that_failed_is_not_kept() {
     let gate = Gate::new(true);
-    let verifier = Verifier::new(gate.clone());
+    let verifier = Verifier::new(gate.clone(), Retention::default());
     gate.open.add_permits(2);
     for attempt in 1..=2 {
         assert!(matches!(verifier.join().await, Err(StoreError::Unexpected(_))));
@@ -84,7 +85,7 @@ async fn a_verification_that_failed_is_not_kept() {
 #[tokio::test]
 async fn a_verification_can_be_ended() {
     let gate = Gate::new(false);
-    let verifier = Arc::new(Verifier::new(gate.clone()));
+    let verifier = Arc::new(Verifier::new(gate.clone(), Retention::default()));
     let caller = tokio::spawn({
         let verifier = Arc::clone(&verifier);
         async move { verifier.join().await }

@@ -23,6 +23,7 @@ mod locks;
 mod money_trail;
 mod orders;
 mod reads;
+mod retention;
 
 pub use accounts::*;
 pub use answers::*;
@@ -40,6 +41,7 @@ pub use locks::*;
 pub use money_trail::*;
 pub use orders::*;
 pub use reads::*;
+pub use retention::*;
 
 /// Makes a test of each promise of the [contract](crate::testing::contract). The argument is an expression whose
 /// awaiting gives a [`StoreHarness`](crate::testing::contract::StoreHarness) of an empty store.
@@ -106,6 +108,10 @@ macro_rules! contract_suite {
             a_repeated_request_is_answered_the_same_and_has_no_second_effect,
             a_key_used_again_for_another_request_is_told,
             a_request_sent_by_many_at_once_has_one_effect,
+
+            answered_requests_are_pruned_by_age,
+            commit_markers_are_pruned_by_age,
+            delivered_events_are_pruned_and_no_others,
 
             audit_entries_keep_every_field,
             audit_walks_miss_and_repeat_nothing,

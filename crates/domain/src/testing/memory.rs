@@ -8,6 +8,7 @@ mod books;
 mod delivery;
 mod queries;
 mod repositories;
+mod retention;
 pub(crate) mod tables;
 mod unit_of_work;
 
@@ -26,6 +27,7 @@ use crate::outbox::OutboxEvent;
 use crate::payment::{Payment, Refund};
 use crate::point::PointAccount;
 use crate::queries::Queries;
+use crate::retention::Pruning;
 use crate::store_error::StoreError;
 use crate::testing::contract::{Concurrency, StoreHarness, StoredEvent};
 use crate::testing::fixtures::NOON;
@@ -91,6 +93,11 @@ impl MemoryStore {
 
     /// The store as the queue of events to deliver.
     pub fn event_queue(&self) -> Arc<dyn EventQueue> {
+        Arc::new(self.clone())
+    }
+
+    /// The store as the port that deletes what is not needed any more.
+    pub fn pruning(&self) -> Arc<dyn Pruning> {
         Arc::new(self.clone())
     }
 
@@ -183,6 +190,10 @@ impl StoreHarness for MemoryStore {
 
     fn event_queue(&self) -> Arc<dyn EventQueue> {
         self.event_queue()
+    }
+
+    fn pruning(&self) -> Arc<dyn Pruning> {
+        self.pruning()
     }
 
     fn books(&self) -> Arc<dyn BooksFactory> {

@@ -1,6 +1,7 @@
 use std::fmt;
 
 use crate::id::{CampaignId, CouponId, OrderId, ProductId, RefundId, UserId};
+use crate::retention::Expendable;
 use crate::time::Date;
 use crate::verification::Unreadable;
 
@@ -17,11 +18,13 @@ pub enum Part {
     Coupons,
     /// Daily sales.
     Sales,
+    /// What is only kept for a while.
+    Retention,
 }
 
 impl Part {
     /// Every part, in the order in which they are verified.
-    pub const ALL: [Self; 5] = [Self::Ledger, Self::Stock, Self::Orders, Self::Coupons, Self::Sales];
+    pub const ALL: [Self; 6] = [Self::Ledger, Self::Stock, Self::Orders, Self::Coupons, Self::Sales, Self::Retention];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -31,6 +34,7 @@ impl Part {
             Self::Orders => "orders",
             Self::Coupons => "coupons",
             Self::Sales => "sales",
+            Self::Retention => "retention",
         }
     }
 }
@@ -55,6 +59,8 @@ pub enum Finding {
     Coupon { coupon_id: CouponId, what: String },
     /// The sales of a day, or of a product on it, are not those of the paid orders.
     Sales { day: Date, product_id: Option<ProductId>, what: String },
+    /// Rows that are only kept for a while are kept for longer.
+    Retention { of: Expendable, what: String },
 }
 
 impl Finding {
@@ -69,6 +75,7 @@ impl Finding {
             Self::Campaign { .. } => "campaign",
             Self::Coupon { .. } => "coupon",
             Self::Sales { .. } => "sales",
+            Self::Retention { .. } => "retention",
         }
     }
 
@@ -88,6 +95,7 @@ impl Finding {
                 let product_id = product_id.map(|product_id| ("product_id", product_id.to_string()));
                 [("day", day.to_string())].into_iter().chain(product_id).collect()
             }
+            Self::Retention { of, .. } => vec![("of", of.name().to_owned())],
         }
     }
 
@@ -101,7 +109,8 @@ impl Finding {
             | Self::Refund { what, .. }
             | Self::Campaign { what, .. }
             | Self::Coupon { what, .. }
-            | Self::Sales { what, .. } => what,
+            | Self::Sales { what, .. }
+            | Self::Retention { what, .. } => what,
         }
     }
 }

@@ -19,7 +19,8 @@ use crate::verification::{Audit, EventOutline, Finding};
 const CHUNK: usize = 500;
 
 /// Each order against all that belongs to it. Answers what the orders come to, day by day.
-pub(super) async fn verify(audit: &mut Audit<'_>) -> Result<DailySums, StoreError> {
+pub(super) async fn verify(audit: &mut Audit<'_>, taken_at: Timestamp) -> Result<DailySums, StoreError> {
+    let events_kept_since = taken_at.saturating_add(-audit.retention.delivered_events);
     let mut sold = DailySums::default();
     let mut orders = Walk::<Orders>::new();
     let mut belongings = Walks::new();
@@ -38,7 +39,7 @@ pub(super) async fn verify(audit: &mut Audit<'_>) -> Result<DailySums, StoreErro
         check.refunded_lines(&own.refunds, &line_totals);
         check.entries(&own);
         check.movements(&own);
-        check.events(&own);
+        check.events(&own, events_kept_since);
         // An order of which no sum can be made was found above: a share is not within its line.
         sales::of_order(&order, &own.refunds).iter().flatten().for_each(|sale| sold.add(sale));
         paid_with_coupon.extend(PaidWithCoupon::of(&order, &own.refunds));
@@ -337,11 +338,13 @@ impl Check<'_, '_> {
         }
     }
 
-    /// The event of its payment, then one of each refund.
-    fn events(&mut self, own: &Belongings) {
-        let paid = self.order.paid.iter().map(|_| "jangteo.order.paid.v1");
-        let refunds = own.refunds.iter().map(|_| "jangteo.order.refunded.v1");
-        let expected: Vec<(u32, &str)> = (1..).zip(paid.chain(refunds)).collect();
+    /// The event of its payment, then one of each refund. Those from before a time may be gone.
+    fn events(&mut self, own: &Belongings, kept_since: Timestamp) {
+        let paid = self.order.paid.iter().map(|paid| (paid.at, "jangteo.order.paid.v1"));
+        let refunds = own.refunds.iter().map(|refund| (refund.at, "jangteo.order.refunded.v1"));
+        let is_there = |sequence: u32| own.events.iter().any(|event| event.sequence == sequence);
+        let kept = (1..).zip(paid.chain(refunds)).filter(|(sequence, (at, _))| *at > kept_since || is_there(*sequence));
+        let expected: Vec<(u32, &str)> = kept.map(|(sequence, (_, event_type))| (sequence, event_type)).collect();
         let found: Vec<(u32, &str)> =
             own.events.iter().map(|event| (event.sequence, event.event_type.as_str())).collect();
         self.expect(found == expected, || format!("has the events {found:?}, not {expected:?}"));

@@ -1,5 +1,6 @@
 use thiserror::Error;
 
+use crate::retention::Retention;
 use crate::store_error::StoreError;
 use crate::verification::{Audit, BooksFactory, Finding, Progress, sales};
 
@@ -36,7 +37,13 @@ pub async fn rebuild_daily_sales(
     let mut report = |finding| {
         first.get_or_insert(finding);
     };
-    let mut audit = Audit { books: correction.books(), progress, report: &mut report, parts: Vec::new() };
+    let mut audit = Audit {
+        books: correction.books(),
+        retention: &Retention::default(),
+        progress,
+        report: &mut report,
+        parts: Vec::new(),
+    };
     let missing = sales::missing(&mut audit).await?;
     if let Some(finding) = first {
         return Err(RebuildError::Damaged(finding));

@@ -6,11 +6,12 @@ use time::macros::date;
 use super::*;
 use crate::command::{ChangeCampaign, Command, CouponChoice, RefundOrder, RevokeCoupon};
 use crate::coupon::CouponState;
-use crate::id::{CampaignId, CouponId, OrderId, ProductId, UserId};
+use crate::id::{BatchId, CampaignId, CouponId, OrderId, ProductId, UserId, first_id_at};
 use crate::money::Money;
 use crate::order::{Order, OrderStatus};
 use crate::payment::{Payment, Refund};
 use crate::point::{EntryKind, PointAccount, PointEntry};
+use crate::retention::Expendable;
 use crate::sales::SaleCounted;
 use crate::stock::{MovementKind, Stock};
 use crate::testing::fixtures::{
@@ -119,7 +120,7 @@ fn decided(outcome: crate::command::Outcome) {
 async fn verify_store(store: &MemoryStore) -> Result<(Vec<Finding>, Summary), StoreError> {
     let mut books = store.books().open().await?;
     let mut findings = Vec::new();
-    let summary = verify(&mut *books, &mut (), &mut |finding| findings.push(finding)).await?;
+    let summary = verify(&mut *books, &Retention::default(), &mut (), &mut |finding| findings.push(finding)).await?;
     Ok((findings, summary))
 }
 
@@ -340,7 +341,7 @@ async fn a_finding_has_its_kind_and_ids() -> Result<(), StoreError> {
     assert_eq!(finding.kind(), "sales");
     assert_eq!(finding.ids(), [("day", day.to_string()), ("product_id", shop.lamp.to_string())]);
     let of_parts: Vec<u64> = summary.parts.iter().map(|part| part.findings).collect();
-    assert_eq!(of_parts, [0, 0, 0, 0, 1]);
+    assert_eq!(of_parts, [0, 0, 0, 0, 1, 0]);
     Ok(())
 }
 
@@ -383,6 +384,7 @@ async fn unreadable_rows_are_found_once() -> Result<(), StoreError> {
     let unreadable = Unreadable { table: "daily_sales", key: "2030-01-01 ?".to_owned(), what: "no id".to_owned() };
     let mut books = MockBooks::new();
     books.expect_taken_at().returning(|| Ok(NOON));
+    books.expect_kept().returning(|_| Ok(None));
     macro_rules! expect_nothing {
         ($($expect:ident)*) => {$(
             books.$expect().returning(|_, _| Ok(Rows { rows: vec![], unreadable: vec![], next: None }));
@@ -404,10 +406,49 @@ async fn unreadable_rows_are_found_once() -> Result<(), StoreError> {
         .expect_daily_sales()
         .returning(move |_, _| Ok(Rows { rows: vec![row.clone()], unreadable: vec![wrong.clone()], next: None }));
     let mut findings = Vec::new();
-    verify(&mut books, &mut (), &mut |finding| findings.push(finding)).await?;
+    verify(&mut books, &Retention::default(), &mut (), &mut |finding| findings.push(finding)).await?;
     assert_eq!(findings[0], Finding::Unreadable(unreadable));
     assert_eq!(findings[1].ids(), [("day", sale.day.to_string()), ("product_id", sale.product_id.to_string())]);
     assert_eq!(findings.len(), 2);
+    Ok(())
+}
+
+/// An event is missed as long as it has to be kept, and not a moment longer.
+#[tokio::test]
+async fn only_events_that_are_kept_are_missed() -> Result<(), StoreError> {
+    let shop = BusyShop::new().await?;
+    let paid_at =
+        shop.store.queries().orders.find(shop.paid).await?.value.and_then(|order| order.paid).expect("it is paid").at;
+    shop.store.damage(|tables| remove(&mut tables.outbox, &(shop.paid, 1)));
+    let limit = Retention::default().delivered_events;
+    for (age, findings) in [(limit - Duration::microseconds(1), 1), (limit, 0)] {
+        shop.store.set_time(paid_at.saturating_add(age));
+        assert_eq!(shop.verify().await?.1.findings(), findings, "{age}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_kept_for_longer_than_it_should_is_found() -> Result<(), StoreError> {
+    let shop = BusyShop::new().await?;
+    let day = Duration::days(1);
+    let marker = |at: Timestamp| BatchId::from(first_id_at(at));
+    shop.store.damage(|tables| {
+        *Arc::make_mut(&mut tables.markers) = [marker(NOON), marker(NOON.saturating_add(day))].into();
+    });
+    assert_eq!(shop.verify().await?.0, []);
+    let late = NOON.saturating_add(day + Duration::hours(1) + Duration::milliseconds(1));
+    shop.store.damage(|tables| {
+        Arc::make_mut(&mut tables.markers).insert(marker(late));
+    });
+    let (findings, _) = shop.verify().await?;
+    let [finding @ Finding::Retention { of: Expendable::CommitMarkers, .. }] = &findings[..] else {
+        panic!("one finding of the markers: {findings:?}");
+    };
+    assert_eq!(finding.ids(), [("of", "commit_markers".to_owned())]);
+    // It is the newest row that tells how old the oldest may be: a shop that is closed deletes nothing.
+    shop.store.advance(Duration::days(365));
+    assert_eq!(shop.verify().await?.1.findings(), 1);
     Ok(())
 }
 

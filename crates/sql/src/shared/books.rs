@@ -13,13 +13,17 @@ use diesel::deserialize::{FromSqlRow, StaticallySizedRow};
 use diesel::dsl::count_star;
 use diesel::prelude::*;
 use diesel::query_builder::{AsQuery, QueryFragment, QueryId};
-use diesel_async::{AsyncConnection, AsyncConnectionCore, RunQueryDsl as _, TransactionManager as _};
+use diesel_async::{AsyncConnection, AsyncConnectionCore, RunQueryDsl, TransactionManager as _};
 use futures_util::StreamExt as _;
 use jangteo_domain::coupon::{Coupon, CouponCampaign};
-use jangteo_domain::id::{CampaignId, CouponId, EntryId, EventId, MovementId, OrderId, PaymentId, ProductId, RefundId};
+use jangteo_domain::delivery::DeliveryState;
+use jangteo_domain::id::{
+    BatchId, CampaignId, CouponId, EntryId, EventId, MovementId, OrderId, PaymentId, ProductId, RefundId, made_at,
+};
 use jangteo_domain::order::{Order, OrderStatus};
 use jangteo_domain::payment::{Payment, Refund};
 use jangteo_domain::point::{PointAccount, PointEntry};
+use jangteo_domain::retention::Expendable;
 use jangteo_domain::sales::SaleCounted;
 use jangteo_domain::stock::{Stock, StockMovement};
 use jangteo_domain::time::Date;
@@ -38,10 +42,10 @@ use crate::rows::point::{PointAccountRow, PointEntryRow};
 use crate::rows::sales::DailySaleRow;
 use crate::rows::stock::{StockMovementRow, StockRow};
 use crate::schema::{
-    coupon_campaigns, coupons, daily_sales, order_lines, orders, outbox_events, payments, point_accounts,
-    point_entries, products, refund_lines, refunds, stock_movements, stocks,
+    commit_markers, coupon_campaigns, coupons, daily_sales, idempotency_keys, order_lines, orders, outbox_events,
+    payments, point_accounts, point_entries, products, refund_lines, refunds, stock_movements, stocks,
 };
-use crate::types::{Coded as _, Count, Day, Id, Name, Words};
+use crate::types::{At, Coded as _, Count, Day, Id, Name, Words};
 
 type ConnectionTransactions = <Conn as AsyncConnection>::TransactionManager;
 
@@ -128,6 +132,33 @@ impl Snapshot {
     async fn begun(mut connection: Conn) -> Result<Self, StoreError> {
         let taken_at = now(&mut connection).await?;
         Ok(Self { connection, taken_at })
+    }
+
+    async fn kept_requests(&mut self) -> QueryResult<Option<(Timestamp, Timestamp)>> {
+        let times = idempotency_keys::table.select(idempotency_keys::created_at).limit(1);
+        let oldest =
+            times.order(idempotency_keys::created_at.asc()).first::<At>(&mut self.connection).await.optional()?;
+        let newest =
+            times.order(idempotency_keys::created_at.desc()).first::<At>(&mut self.connection).await.optional()?;
+        Ok(oldest.zip(newest).map(|(oldest, newest)| (oldest.0, newest.0)))
+    }
+
+    /// By the times that their ids tell.
+    async fn kept_markers(&mut self) -> QueryResult<Option<(Timestamp, Timestamp)>> {
+        let ids = commit_markers::table.select(commit_markers::id).limit(1);
+        let oldest = ids.order(commit_markers::id.asc()).first::<Id<BatchId>>(&mut self.connection).await.optional()?;
+        let newest =
+            ids.order(commit_markers::id.desc()).first::<Id<BatchId>>(&mut self.connection).await.optional()?;
+        let made_at = |id: Option<Id<BatchId>>| id.and_then(|id| made_at(id.0.uuid()));
+        Ok(made_at(oldest).zip(made_at(newest)))
+    }
+
+    async fn kept_events(&mut self) -> QueryResult<Option<(Timestamp, Timestamp)>> {
+        let delivered = outbox_events::table.filter(outbox_events::state.eq(DeliveryState::Delivered.code()));
+        let times = delivered.select(outbox_events::due_at).limit(1);
+        let oldest = times.order(outbox_events::due_at.asc()).first::<At>(&mut self.connection).await.optional()?;
+        let newest = times.order(outbox_events::due_at.desc()).first::<At>(&mut self.connection).await.optional()?;
+        Ok(oldest.zip(newest).map(|(oldest, newest)| (oldest.0, newest.0)))
     }
 
     /// Orders put together with their lines; what cannot be read of either is put aside.
@@ -297,6 +328,15 @@ fn stored(sequence: u64) -> i64 {
 impl Books for Snapshot {
     async fn taken_at(&mut self) -> Result<Timestamp, StoreError> {
         Ok(self.taken_at)
+    }
+
+    async fn kept(&mut self, what: Expendable) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
+        let kept = match what {
+            Expendable::AnsweredRequests => self.kept_requests().await,
+            Expendable::CommitMarkers => self.kept_markers().await,
+            Expendable::DeliveredEvents => self.kept_events().await,
+        };
+        kept.map_err(classify)
     }
 
     async fn accounts(&mut self, after: Option<UserId>, limit: u32) -> Result<Rows<UserId, PointAccount>, StoreError> {

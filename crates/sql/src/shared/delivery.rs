@@ -23,16 +23,16 @@ use crate::types::{At, Coded as _, Count, Id, before_id};
 #[async_trait]
 impl EventQueue for Store {
     async fn claim(&self, lease: Uuid, lease_for: Duration, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
-        self.relay(move |transaction| transaction.claim_events(lease, lease_for, limit).boxed()).await
+        self.in_background(move |transaction| transaction.claim_events(lease, lease_for, limit).boxed()).await
     }
 
     async fn settle(&self, settled: &[Settled]) -> Result<(), StoreError> {
         let settled = settled.to_vec();
-        self.relay(move |transaction| transaction.settle_events(settled).boxed()).await
+        self.in_background(move |transaction| transaction.settle_events(settled).boxed()).await
     }
 
     async fn backlog(&self) -> Result<Backlog, StoreError> {
-        let counted = self.read_for_relay(|connection| {
+        let counted = self.read_in_background(|connection| {
             async move {
                 let now = now(connection).await?;
                 let counts: (Count<u64>, Count<u64>, Option<At>) = CountBacklog.get_result(connection).await?;

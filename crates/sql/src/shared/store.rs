@@ -42,8 +42,9 @@ pub(crate) struct Store {
     readers: Pool,
     /// One connection to where it writes, to ask whether that is there; only where it reads from another server.
     primary: Option<Pool>,
-    /// Connections of the relay's own; `None` where there is one writer, whom it takes turns with.
-    relay: Option<Pool>,
+    /// Connections of those who work in the background, as the relay does; `None` where there is one writer, whom they
+    /// take turns with.
+    background: Option<Pool>,
     /// The runtime on which connections live and reads run, so that a caller whose own runtime ends or who goes away
     /// never drops a call in the middle.
     pub(super) runtime: Handle,
@@ -54,7 +55,7 @@ pub(super) struct Pools {
     pub writers: (Manager, u32),
     pub readers: (Manager, u32),
     pub primary: Option<(Manager, u32)>,
-    pub relay: Option<(Manager, u32)>,
+    pub background: Option<(Manager, u32)>,
 }
 
 impl Store {
@@ -66,7 +67,7 @@ impl Store {
             writers: Pool::new(pools.writers, false),
             readers: Pool::new(pools.readers, true),
             primary: pools.primary.map(|primary| Pool::new(primary, true)),
-            relay: pools.relay.map(|relay| Pool::new(relay, true)),
+            background: pools.background.map(|background| Pool::new(background, true)),
             runtime: Handle::current(),
         }
     }
@@ -92,18 +93,18 @@ impl Store {
         self.read_from(&self.readers, query).await
     }
 
-    /// Where the relay's transactions run.
-    pub(super) fn relay_pool(&self) -> &Pool {
-        self.relay.as_ref().unwrap_or(&self.writers)
+    /// Where transactions run that nobody waits for.
+    pub(super) fn background_pool(&self) -> &Pool {
+        self.background.as_ref().unwrap_or(&self.writers)
     }
 
-    /// Reads for the relay, never from a replica: what is not there yet would make its figures wrong.
-    pub(super) async fn read_for_relay<T, F>(&self, query: F) -> Result<T, StoreError>
+    /// Reads in the background, never from a replica: what is not there yet would make figures wrong.
+    pub(super) async fn read_in_background<T, F>(&self, query: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, Failure>> + Send + 'static,
     {
-        self.read_from(self.relay.as_ref().unwrap_or(&self.readers), query).await
+        self.read_from(self.background.as_ref().unwrap_or(&self.readers), query).await
     }
 
     /// Reads in a task of its own: whoever goes away or has waited long enough leaves the task behind, which ends the
@@ -155,14 +156,14 @@ impl Store {
 
     pub(crate) fn figures(&self) -> PoolFigures {
         let (readers, writers) = (self.readers.pool.state(), self.writers.pool.state());
-        let relay = self.relay.as_ref().map(|relay| relay.pool.state());
+        let background = self.background.as_ref().map(|background| background.pool.state());
         PoolFigures {
             read_connections: readers.connections,
             read_idle: readers.idle_connections,
             write_connections: writers.connections,
             write_idle: writers.idle_connections,
-            relay_connections: relay.as_ref().map_or(0, |relay| relay.connections),
-            relay_idle: relay.map_or(0, |relay| relay.idle_connections),
+            background_connections: background.as_ref().map_or(0, |background| background.connections),
+            background_idle: background.map_or(0, |background| background.idle_connections),
         }
     }
 

@@ -246,15 +246,15 @@ impl Store {
         }
     }
 
-    /// Works in a transaction of the relay's, which is committed unless the work fails. In a task of its own, so that
+    /// Works in a transaction in the background, which is committed unless the work fails. In a task of its own, so that
     /// whoever goes away leaves no statement half-way.
-    pub(super) async fn relay<T: Send + 'static, F>(&self, work: F) -> Result<T, StoreError>
+    pub(super) async fn in_background<T: Send + 'static, F>(&self, work: F) -> Result<T, StoreError>
     where
         F: for<'t> FnOnce(&'t mut Transaction) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
     {
         let store = self.clone();
         let working = async move {
-            let mut transaction = store.begin_transaction(store.relay_pool()).await?;
+            let mut transaction = store.begin_transaction(store.background_pool()).await?;
             let answer = work(&mut transaction).await?;
             Box::new(transaction).commit().await?;
             Ok(answer)

@@ -7,6 +7,7 @@ use jangteo_domain::delivery::EventQueue;
 use jangteo_domain::money::Money;
 use jangteo_domain::order::RefundedLine;
 use jangteo_domain::payment::{Payment, Refund};
+use jangteo_domain::retention::Pruning;
 use jangteo_domain::testing::contract::{Concurrency, StoreHarness, StoredEvent};
 use jangteo_domain::time::{Date, Timestamp};
 use jangteo_domain::verification::BooksFactory;
@@ -31,6 +32,10 @@ impl StoreHarness for Harness {
 
     fn event_queue(&self) -> Arc<dyn EventQueue> {
         self.0.database.event_queue()
+    }
+
+    fn pruning(&self) -> Arc<dyn Pruning> {
+        self.0.database.pruning()
     }
 
     fn books(&self) -> Arc<dyn BooksFactory> {

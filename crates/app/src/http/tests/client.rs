@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use jangteo_domain::point::MockPointQueries;
+use jangteo_domain::retention::Retention;
 use jangteo_domain::testing::{MemoryStore, NoBackoff, rules};
 use jangteo_domain::verification::BooksFactory;
 use jangteo_domain::{BatchExecutor, StoreError};
@@ -96,7 +97,7 @@ impl Client {
             lanes,
             ids: Arc::new(UuidSource),
             authenticator: Authenticator::new(&token_settings, &parties()).await.expect("a secret"),
-            verifier: Arc::new(Verifier::new(books.unwrap_or_else(|| store.books()))),
+            verifier: Arc::new(Verifier::new(books.unwrap_or_else(|| store.books()), Retention::default())),
             health: Arc::new(Healthy),
             readiness: readiness.clone(),
         };

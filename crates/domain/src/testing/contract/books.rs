@@ -8,6 +8,7 @@ use crate::money::Money;
 use crate::order::{Order, OrderFilter, OrderLine, OrderStatus};
 use crate::point::{EntryKind, PointAccount, PointEntry};
 use crate::product::{ProductListing, ProductStatus};
+use crate::retention::Retention;
 use crate::sales::PopularProduct;
 use crate::stock::{MovementKind, StockMovement};
 use crate::store_error::StoreError;
@@ -41,7 +42,8 @@ pub async fn assert_books_agree(harness: &dyn StoreHarness, participants: &Parti
         books.read_product(harness, *product_id).await?;
     }
     let mut findings = Vec::new();
-    verify(&mut *harness.books().open().await?, &mut (), &mut |finding| findings.push(finding)).await?;
+    verify(&mut *harness.books().open().await?, &Retention::default(), &mut (), &mut |finding| findings.push(finding))
+        .await?;
     assert_eq!(findings, []);
     books.check_payments(harness).await;
     books.check_coupons(harness, &participants.campaigns).await?;

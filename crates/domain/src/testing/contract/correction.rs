@@ -4,6 +4,7 @@ use time::Month;
 
 use crate::command::CouponChoice;
 use crate::id::ProductId;
+use crate::retention::Retention;
 use crate::sales::SaleCounted;
 use crate::store_error::StoreError;
 use crate::testing::TestShop;
@@ -32,7 +33,7 @@ async fn trade(shop: &TestShop) -> Result<ProductId, StoreError> {
 
 async fn assert_no_findings(books: &mut dyn Books) -> Result<u64, StoreError> {
     let mut findings = Vec::new();
-    let summary = verify(books, &mut (), &mut |finding| findings.push(finding)).await?;
+    let summary = verify(books, &Retention::default(), &mut (), &mut |finding| findings.push(finding)).await?;
     assert_eq!(findings, []);
     Ok(summary.rows())
 }
@@ -122,7 +123,8 @@ pub async fn a_correction_adds_to_what_the_rows_hold_by_then(harness: &dyn Store
     wrong.sales().add_many(&[sale(lamp, 7, 70)]).await?;
     wrong.commit().await?;
     let mut findings = Vec::new();
-    verify(&mut *harness.books().open().await?, &mut (), &mut |finding| findings.push(finding)).await?;
+    verify(&mut *harness.books().open().await?, &Retention::default(), &mut (), &mut |finding| findings.push(finding))
+        .await?;
     assert_eq!(findings.len(), 1, "{findings:?}");
     let rebuild = async || rebuild_daily_sales(&*harness.books(), &mut ()).await.expect("nothing is damaged");
     assert_eq!(rebuild().await, 1);

@@ -16,6 +16,7 @@ use crate::payment::{Payment, Refund};
 use crate::point::PointAccount;
 use crate::product::{Product, ProductDetails};
 use crate::queries::Queries;
+use crate::retention::Pruning;
 use crate::stock::Stock;
 use crate::store_error::StoreError;
 use crate::testing::fixtures::{NOON, product_details, user};
@@ -36,6 +37,9 @@ pub trait StoreHarness: Send + Sync {
 
     /// The queue of events to deliver, on the same data. Its connections are its own.
     fn event_queue(&self) -> Arc<dyn EventQueue>;
+
+    /// Deletes what is not needed any more, of the same data.
+    fn pruning(&self) -> Arc<dyn Pruning>;
 
     /// Opens the books, of the same data.
     fn books(&self) -> Arc<dyn BooksFactory>;

@@ -3,13 +3,15 @@
 use async_trait::async_trait;
 
 use crate::coupon::{Coupon, CouponCampaign};
-use crate::id::{CampaignId, CouponId, EntryId, MovementId, OrderId, PaymentId, ProductId, RefundId, UserId};
+use crate::id::{CampaignId, CouponId, EntryId, MovementId, OrderId, PaymentId, ProductId, RefundId, UserId, made_at};
 use crate::order::{Order, OrderStatus};
 use crate::payment::{Payment, Refund};
 use crate::point::{PointAccount, PointEntry};
+use crate::retention::Expendable;
 use crate::sales::SaleCounted;
 use crate::stock::{Stock, StockMovement};
 use crate::store_error::StoreError;
+use crate::testing::memory::delivery::DeliveryRow;
 use crate::testing::memory::tables::{Table, Tables};
 use crate::testing::memory::unit_of_work::MemoryUnitOfWork;
 use crate::testing::memory::{MemoryStore, conflict};
@@ -87,6 +89,19 @@ fn rows_of<Key: Ord, Row: Clone>(table: &Table<Key, Row>, keys: &[Key]) -> Rows<
 impl Books for MemoryBooks {
     async fn taken_at(&mut self) -> Result<Timestamp, StoreError> {
         Ok(self.taken_at)
+    }
+
+    async fn kept(&mut self, what: Expendable) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
+        let tables = &self.tables;
+        let times: Vec<Timestamp> = match what {
+            Expendable::AnsweredRequests => tables.answered.values().map(|record| record.at).collect(),
+            Expendable::CommitMarkers => tables.markers.iter().filter_map(|id| made_at(id.uuid())).collect(),
+            Expendable::DeliveredEvents => {
+                let deliveries = tables.deliveries.values().map(DeliveryRow::delivery);
+                deliveries.filter_map(|delivery| delivery.delivered_at).collect()
+            }
+        };
+        Ok(times.iter().min().copied().zip(times.iter().max().copied()))
     }
 
     async fn accounts(&mut self, after: Option<UserId>, limit: u32) -> Result<Rows<UserId, PointAccount>, StoreError> {

@@ -50,6 +50,11 @@ impl DeliveryRow {
     }
 
     /// How the delivery goes.
+    pub fn delivery(&self) -> &Delivery {
+        &self.delivery
+    }
+
+    /// How the delivery goes.
     pub fn into_delivery(self) -> Delivery {
         self.delivery
     }
@@ -106,7 +111,10 @@ impl DeliveryQueries for MemoryStore {
 
 impl MemoryStore {
     /// Changes the tables outside of a unit of work, once none is open.
-    async fn change<T>(&self, change: impl FnOnce(&mut Tables) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) async fn change<T>(
+        &self,
+        change: impl FnOnce(&mut Tables) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let _turn = self.0.writer.lock().await;
         let mut tables = self.committed();
         let answer = change(&mut tables)?;
