@@ -396,14 +396,13 @@ impl DatabaseHealth for Health {
 
     fn pools(&self) -> Vec<PoolFigures> {
         let figures = self.0.pool_figures();
-        vec![
-            PoolFigures { name: "read", connections: figures.read_connections, idle: figures.read_idle },
-            PoolFigures { name: "write", connections: figures.write_connections, idle: figures.write_idle },
-            PoolFigures {
-                name: "background",
-                connections: figures.background_connections,
-                idle: figures.background_idle,
-            },
-        ]
+        let named = |name, pool: jangteo_sql::PoolFigures| PoolFigures {
+            name,
+            connections: pool.connections,
+            idle: pool.idle,
+            connections_max: pool.connections_max,
+        };
+        let background = figures.background.map(|pool| named("background", pool));
+        [named("read", figures.read), named("write", figures.write)].into_iter().chain(background).collect()
     }
 }

@@ -2,7 +2,7 @@
 //! under the order's lock, so that any number of servers may sweep.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
 use tokio::sync::watch;
@@ -83,7 +83,12 @@ impl Sweeper {
         loop {
             match self.sweep_page().await {
                 Swept::FullPage => {}
-                other => return other,
+                Swept::All => {
+                    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                    metrics::gauge!(telemetry::ORDERS_SWEPT_TIMESTAMP).set(now);
+                    return Swept::All;
+                }
+                Swept::Failed => return Swept::Failed,
             }
         }
     }

@@ -24,6 +24,8 @@ pub const TRANSACTION_RETRIES: &str = "jangteo_transaction_retries_total";
 pub const COMMANDS: &str = "jangteo_commands_total";
 /// Orders that the sweeper expired.
 pub const ORDERS_EXPIRED: &str = "jangteo_orders_expired_total";
+/// When this server last found no overdue order left, in seconds since 1970.
+pub const ORDERS_SWEPT_TIMESTAMP: &str = "jangteo_orders_swept_timestamp_seconds";
 /// Old rows that were deleted, by kind.
 pub const ROWS_PRUNED: &str = "jangteo_rows_pruned_total";
 /// Attempts to deliver an event, by outcome.
@@ -40,6 +42,8 @@ pub const VERIFICATION_FINDINGS: &str = "jangteo_verification_findings";
 pub const VERIFICATION_TIMESTAMP: &str = "jangteo_verification_timestamp_seconds";
 /// Connections of a pool, by pool and state.
 pub const POOL_CONNECTIONS: &str = "jangteo_pool_connections";
+/// The most connections that a pool can have, by pool.
+pub const POOL_CONNECTIONS_MAX: &str = "jangteo_pool_connections_max";
 
 const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 const SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
@@ -87,6 +91,7 @@ fn describe() {
     metrics::describe_counter!(TRANSACTION_RETRIES, "Transactions that were run again, by cause");
     metrics::describe_counter!(COMMANDS, "Commands by name and outcome");
     metrics::describe_counter!(ORDERS_EXPIRED, "Orders that were not paid in time");
+    metrics::describe_gauge!(ORDERS_SWEPT_TIMESTAMP, metrics::Unit::Seconds, "When no overdue order was left");
     metrics::describe_counter!(ROWS_PRUNED, "Old rows that were deleted, by kind");
     metrics::describe_counter!(DELIVERIES, "Attempts to deliver an event, by outcome");
     metrics::describe_histogram!(DELIVERY_SECONDS, metrics::Unit::Seconds, "Attempts to deliver an event, by outcome");
@@ -95,4 +100,5 @@ fn describe() {
     metrics::describe_gauge!(VERIFICATION_FINDINGS, "Findings of the last verification of the books");
     metrics::describe_gauge!(VERIFICATION_TIMESTAMP, metrics::Unit::Seconds, "The time of the state that was verified");
     metrics::describe_gauge!(POOL_CONNECTIONS, "Database connections, by pool and state");
+    metrics::describe_gauge!(POOL_CONNECTIONS_MAX, "The most database connections, by pool");
 }

@@ -139,7 +139,7 @@ impl Database {
     }
 
     /// How many connections there are now.
-    pub fn pool_figures(&self) -> PoolFigures {
+    pub fn pool_figures(&self) -> DatabaseFigures {
         on!(&self.store, store => store.figures())
     }
 
@@ -170,19 +170,24 @@ impl Dialect {
     }
 }
 
-/// How many connections there are.
+/// How many connections there are, by what they are for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DatabaseFigures {
+    /// Those that read.
+    pub read: PoolFigures,
+    /// Those that write.
+    pub write: PoolFigures,
+    /// Those of who works in the background; `None` on SQLite, where they are those that write.
+    pub background: Option<PoolFigures>,
+}
+
+/// How many connections a pool has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PoolFigures {
-    /// Connections that read.
-    pub read_connections: u32,
+    /// All of them.
+    pub connections: u32,
     /// Those of them that wait for something to do.
-    pub read_idle: u32,
-    /// Connections that write.
-    pub write_connections: u32,
-    /// Those of them that wait for something to do.
-    pub write_idle: u32,
-    /// Connections of those who work in the background; on SQLite there are none.
-    pub background_connections: u32,
-    /// Those of them that wait for something to do.
-    pub background_idle: u32,
+    pub idle: u32,
+    /// The most that there can be.
+    pub connections_max: u32,
 }

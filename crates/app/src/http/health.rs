@@ -60,6 +60,8 @@ pub struct PoolFigures {
     pub connections: u32,
     /// Those that nobody uses.
     pub idle: u32,
+    /// The most that there can be.
+    pub connections_max: u32,
 }
 
 pub fn routes(config: &mut ApiConfig<'_>, serve_metrics: bool) {
@@ -148,5 +150,6 @@ fn measure(shop: &Shop) {
         };
         set("idle", pool.idle);
         set("in_use", pool.connections.saturating_sub(pool.idle));
+        metrics::gauge!(telemetry::POOL_CONNECTIONS_MAX, "pool" => pool.name).set(pool.connections_max);
     }
 }

@@ -62,6 +62,22 @@ fn every_code_has_one_row_of_its_own() {
 }
 
 #[test]
+fn every_problem_is_told_in_korean_as_well() {
+    let is_hangul = |c| ('가'..='힣').contains(&c);
+    for kind in ProblemCode::ALL.iter().map(|code| code.kind()) {
+        for wording in [&kind.title, &kind.detail] {
+            let (english, korean) = (wording.in_language(Language::English), wording.in_language(Language::Korean));
+            assert!(korean.contains(is_hangul), "{}: {korean}", kind.code);
+            assert!(!english.contains(is_hangul), "{}: {english}", kind.code);
+            // The members of the problem that the sentence speaks of are the same in both languages.
+            let members =
+                |text: &str| -> BTreeSet<String> { text.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
+            assert_eq!(members(english), members(korean), "{}", kind.code);
+        }
+    }
+}
+
+#[test]
 fn refusals_are_told_by_404_or_409_as_the_domain_keeps_them() {
     let won = Currency::from_code("KRW").expect("a currency");
     for refusal in samples::refusals(&SequentialIds::new()) {

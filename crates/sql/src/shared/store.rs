@@ -21,7 +21,7 @@ use tracing::Instrument as _;
 use super::{COUNT_MIGRATIONS_TABLES, Conn, Db, MIGRATIONS, Manager, Now, classify};
 use crate::error::{LastConnectError, NoConnection, TookTooLong};
 use crate::types::At;
-use crate::{PoolFigures, migrations};
+use crate::{DatabaseFigures, PoolFigures, migrations};
 
 /// How long to wait for a connection, one that has to be made included. Beyond that callers are better told to come
 /// back.
@@ -154,16 +154,11 @@ impl Store {
         Ok(wanted.iter().any(|version| !applied.contains(version)))
     }
 
-    pub(crate) fn figures(&self) -> PoolFigures {
-        let (readers, writers) = (self.readers.pool.state(), self.writers.pool.state());
-        let background = self.background.as_ref().map(|background| background.pool.state());
-        PoolFigures {
-            read_connections: readers.connections,
-            read_idle: readers.idle_connections,
-            write_connections: writers.connections,
-            write_idle: writers.idle_connections,
-            background_connections: background.as_ref().map_or(0, |background| background.connections),
-            background_idle: background.map_or(0, |background| background.idle_connections),
+    pub(crate) fn figures(&self) -> DatabaseFigures {
+        DatabaseFigures {
+            read: self.readers.figures(),
+            write: self.writers.figures(),
+            background: self.background.as_ref().map(Pool::figures),
         }
     }
 
@@ -248,6 +243,15 @@ impl Pool {
     /// The most connections that there can be.
     pub(super) fn connections_max(&self) -> u32 {
         self.pool.config().max_size
+    }
+
+    fn figures(&self) -> PoolFigures {
+        let state = self.pool.state();
+        PoolFigures {
+            connections: state.connections,
+            idle: state.idle_connections,
+            connections_max: self.connections_max(),
+        }
     }
 
     /// A connection, within [`CONNECTION_WAIT_MAX`].

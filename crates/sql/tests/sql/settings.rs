@@ -50,7 +50,7 @@ async fn opening_connects_to_nothing() {
     // Port 9 of this machine is nobody's.
     let mysql = Database::open(settings("mysql://u:p@127.0.0.1:9/d")).await.expect("valid settings");
     assert_eq!(mysql.dialect(), Dialect::Mysql);
-    assert_eq!(mysql.pool_figures().read_connections, 0);
+    assert_eq!(mysql.pool_figures().read.connections, 0);
 }
 
 /// Everything that waits for a connection fails as unavailable, and within 3 s.
@@ -108,10 +108,10 @@ async fn figures_count_connections() -> Result<(), StoreError> {
     let TestDatabase { database, .. } = &TestDatabase::sqlite().await;
     let unit = database.unit_of_work_factory().begin().await?;
     let figures = database.pool_figures();
-    assert_eq!((figures.write_connections, figures.write_idle), (1, 0));
+    assert_eq!((figures.write.connections, figures.write.idle), (1, 0));
     unit.commit().await?;
-    assert_eq!(database.pool_figures().write_idle, 1);
+    assert_eq!(database.pool_figures().write.idle, 1);
     database.ping().await?;
-    assert!(database.pool_figures().read_connections >= 1);
+    assert!(database.pool_figures().read.connections >= 1);
     Ok(())
 }

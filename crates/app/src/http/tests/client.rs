@@ -222,6 +222,6 @@ impl DatabaseHealth for Healthy {
     }
 
     fn pools(&self) -> Vec<PoolFigures> {
-        vec![PoolFigures { name: "read", connections: 1, idle: 1 }]
+        vec![PoolFigures { name: "read", connections: 1, idle: 1, connections_max: 1 }]
     }
 }
