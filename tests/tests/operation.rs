@@ -11,6 +11,7 @@ use tokio::sync::watch;
 scenarios![
     says_that_it_lives_and_is_ready,
     counts_what_it_does,
+    tells_how_large_its_pools_may_get_and_when_it_last_swept,
     serves_metrics_on_their_own_address,
     describes_itself,
     shows_its_description_without_the_network,
@@ -52,6 +53,21 @@ async fn counts_what_it_does(shop: Shop) {
     }
     assert!(count > 0, "nothing is counted");
     assert!(!text.contains("kim"), "who calls is no label: there are too many of them");
+}
+
+async fn tells_how_large_its_pools_may_get_and_when_it_last_swept(shop: Shop) {
+    let server = shop.server().setting("DATABASE_POOL_MAX", 7).start().await;
+    let figure = async |series: &str| {
+        let metrics = server.anonymous().get("/metrics").await.expect(200);
+        let text = String::from_utf8(metrics.body).expect("UTF-8");
+        text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse::<f64>().ok())
+    };
+    assert_eq!(figure(r#"jangteo_pool_connections_max{pool="read"}"#).await, Some(7.0));
+    let swept = async || figure("jangteo_orders_swept_timestamp_seconds").await;
+    let first = eventually("a sweep has ended", swept).await;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs_f64();
+    assert!((now - first).abs() < 60.0, "{first} is not about {now}");
+    eventually("another sweep has ended", async || swept().await.filter(|swept| *swept > first)).await;
 }
 
 async fn serves_metrics_on_their_own_address(shop: Shop) {
