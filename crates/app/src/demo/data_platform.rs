@@ -1,4 +1,4 @@
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use actix_web::dev::ServerHandle;
 use anyhow::Context;
@@ -16,9 +16,13 @@ pub struct DemoDataPlatform {
     handle: ServerHandle,
 }
 
-/// Starts a receiver on a free port of the loopback, and has events sent to it.
+/// Starts a receiver on the loopback, and has events sent to it. It listens on the port after the API's, so that it is
+/// where the tour looks for it, or where that is taken on any that is free.
 pub fn data_platform(settings: &mut Settings) -> anyhow::Result<DemoDataPlatform> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port for the events of the demo")?;
+    let next_port = settings.bind.port().checked_add(1).filter(|port| *port > 1).unwrap_or_default();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, next_port))
+        .or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+        .context("no free port for the events of the demo")?;
     let address = listener.local_addr()?;
     let file = in_folder_of_shop(settings, EVENTS_FILE);
     let receiver = MockSettings {
