@@ -15,12 +15,14 @@ run: ## Serve on SQLite with demo data; needs nothing but Rust and a C compiler
 check: ## Formatting, lints, documentation and the architecture's rules
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --all-targets --locked --features jangteo/otel -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 	cargo test --workspace --locked --test suite architecture::
 
 test: ## Every test, on SQLite and on TEST_MYSQL_URL or else a private MariaDB
 	cargo build --workspace --locked
 	$(WITH_DATABASE) cargo test --workspace --locked
+	cargo test --workspace --locked --lib --features jangteo/otel traces::
 
 fmt: ## Format all code
 	cargo fmt --all

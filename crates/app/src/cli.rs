@@ -12,7 +12,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use jangteo_domain::UserId;
 
 use crate::settings::{Settings, TokenKey, TokenSettings};
-use crate::{auth, demo, http, startup, telemetry};
+use crate::telemetry::{Telemetry, init_logs};
+use crate::{auth, demo, http, startup};
 
 mod mock_data_platform;
 mod progress;
@@ -149,8 +150,10 @@ async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
             println!("{}", auth::sign(&secret_for_tokens(&settings)?, &settings.token_parties, &user, &scope, ttl)?);
         }
         Command::Relay => {
-            init_logs(&settings)?;
-            startup::relay(&settings, told_to_end()?).await?;
+            let telemetry = Telemetry::begin(&settings)?;
+            let relayed = startup::relay(&settings, told_to_end()?).await;
+            telemetry.end().await;
+            relayed?;
         }
         Command::MockDataPlatform(arguments) => {
             init_logs(&settings)?;
@@ -159,10 +162,6 @@ async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Openapi => {}
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn init_logs(settings: &Settings) -> anyhow::Result<()> {
-    telemetry::init_logs(settings.log_format, &settings.log_filter).map_err(anyhow::Error::msg)
 }
 
 /// The secret that tokens are signed with.

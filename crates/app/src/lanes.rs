@@ -9,6 +9,7 @@ use jangteo_group_commit::{
     BatchOutcome, BatchReport, BatchRunner, Drain, GroupCommit, Observer, Settings, SubmitError, start_observed,
 };
 use tokio::time::Instant;
+use tracing::{Instrument, Span};
 
 use jangteo_domain::{Answer, BatchExecutor, Command, Request, StoreError};
 
@@ -22,6 +23,8 @@ struct Job {
     /// Dropped once the lane has answered, or has let go of the request without running it; whether or not the
     /// caller is still there.
     in_flight: Option<InFlightGuard>,
+    /// The span that it was submitted in.
+    span: Span,
 }
 
 struct Runner(BatchExecutor);
@@ -32,9 +35,14 @@ impl BatchRunner for Runner {
     type Answer = Result<Answer, StoreError>;
 
     async fn run(&mut self, batch: Vec<Job>) -> Vec<Self::Answer> {
+        // Of many traces at once, so it is in none of them; it is linked with each.
+        let span = tracing::info_span!("batch", size = batch.len());
+        for job in &batch {
+            span.follows_from(&job.span);
+        }
         let (requests, in_flight): (Vec<Request>, Vec<Option<InFlightGuard>>) =
             batch.into_iter().map(|job| (job.request, job.in_flight)).unzip();
-        let answers = self.0.execute(&requests).await;
+        let answers = self.0.execute(&requests).instrument(span).await;
         drop(in_flight);
         answers
     }
@@ -64,7 +72,7 @@ impl Lanes {
         deadline: Instant,
     ) -> Result<Result<Answer, StoreError>, SubmitError> {
         let affinity = affinity(&request.command);
-        self.0.submit(Job { request, in_flight }, affinity, deadline).await
+        self.0.submit(Job { request, in_flight, span: Span::current() }, affinity, deadline).await
     }
 
     /// How many requests wait.

@@ -26,4 +26,7 @@ pub mod startup;
 mod sweeper;
 pub mod system;
 mod telemetry;
+mod trace_parent;
+#[cfg(feature = "otel")]
+mod traces;
 mod verification;

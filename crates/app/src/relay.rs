@@ -217,6 +217,7 @@ fn cannot_claim(error: &jangteo_domain::StoreError) -> Claimed {
 
 impl Shared {
     /// Sends an event once and says what becomes of it.
+    #[tracing::instrument(name = "delivery", skip_all, fields(event_id = %event.id, order_id = %event.order_id))]
     async fn deliver(&self, event: &StoredEvent) -> Settlement {
         let began_at = Instant::now();
         let outcome = self.platform.deliver(event).await;

@@ -66,6 +66,8 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// Which logs are written, in the words of `tracing_subscriber`'s `EnvFilter`.
     pub log_filter: String,
+    /// The collector that traces are sent to, with the feature `otel`. It may hold a credential.
+    pub traces_endpoint: Option<SecretString>,
 }
 
 /// Where the shop is kept.
@@ -226,6 +228,7 @@ impl Settings {
                 Some("json") => LogFormat::Json,
                 Some(_) => return Err(invalid("LOG_FORMAT", "text or json")),
             },
+            traces_endpoint: check_traces(&raw)?,
             log_filter: raw.rust_log.unwrap_or_else(|| "info".to_owned()),
             rules,
             database,
@@ -284,6 +287,7 @@ raw_settings! {
     auto_migrate "AUTO_MIGRATE",
     log_format "LOG_FORMAT",
     rust_log "RUST_LOG",
+    otel_exporter_otlp_endpoint "OTEL_EXPORTER_OTLP_ENDPOINT",
 }
 
 fn check_rules(raw: &Raw) -> Result<ShopRules, SettingsError> {
@@ -356,9 +360,6 @@ fn check_lanes(raw: &Raw, is_sqlite: bool) -> Result<LaneSettings, SettingsError
 }
 
 fn check_data_platform(raw: &Raw) -> Result<DataPlatformSettings, SettingsError> {
-    let is_web_address = |url: &str| {
-        reqwest::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-    };
     if raw.data_platform_url.as_deref().is_some_and(|url| !is_web_address(url)) {
         return Err(invalid("DATA_PLATFORM_URL", "a web address, such as https://data.example/events"));
     }
@@ -382,6 +383,22 @@ fn check_data_platform(raw: &Raw) -> Result<DataPlatformSettings, SettingsError>
         timeout,
         retry,
     })
+}
+
+fn check_traces(raw: &Raw) -> Result<Option<SecretString>, SettingsError> {
+    let name = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    match &raw.otel_exporter_otlp_endpoint {
+        None => Ok(None),
+        Some(_) if !cfg!(feature = "otel") => {
+            Err(invalid(name, "traces are only sent by a server that was built with `--features jangteo/otel`"))
+        }
+        Some(url) if is_web_address(url) => Ok(Some(url.clone().into())),
+        Some(_) => Err(invalid(name, "a web address, such as http://127.0.0.1:4318")),
+    }
+}
+
+fn is_web_address(url: &str) -> bool {
+    reqwest::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
 
 fn check_tokens(raw: &Raw) -> Result<Option<TokenSettings>, SettingsError> {

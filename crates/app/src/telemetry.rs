@@ -1,12 +1,17 @@
-//! Logs and figures. Log lines go to standard error; standard output belongs to what a command answers.
+//! Logs, figures and traces. Log lines go to standard error; standard output belongs to what a command answers.
 
 use std::io::IsTerminal;
 use std::sync::OnceLock;
 
+use anyhow::anyhow;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, registry};
 
-use crate::settings::LogFormat;
+use crate::settings::{LogFormat, Settings};
+#[cfg(feature = "otel")]
+use crate::traces::Traces;
 
 /// Requests by route, method and status: how long they took, in seconds.
 pub const REQUEST_SECONDS: &str = "jangteo_http_request_duration_seconds";
@@ -52,18 +57,63 @@ const SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.
 ///
 /// # Errors
 /// When the filter cannot be understood.
-pub fn init_logs(format: LogFormat, filter: &str) -> Result<(), String> {
-    let filter = EnvFilter::try_new(filter).map_err(|_| "RUST_LOG: not a filter, such as info,jangteo=debug")?;
-    let colours = std::io::stderr().is_terminal();
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
-    let begun = match format {
-        LogFormat::Text => subscriber.try_init(),
-        LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
-    };
-    if begun.is_err() {
+pub fn init_logs(settings: &Settings) -> anyhow::Result<()> {
+    install(registry().with(logs(settings)?));
+    Ok(())
+}
+
+fn logs(settings: &Settings) -> anyhow::Result<impl Layer<Registry> + use<>> {
+    let filter = EnvFilter::try_new(&settings.log_filter)
+        .map_err(|_| anyhow!("RUST_LOG: not a filter, such as info,jangteo=debug"))?;
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    Ok(match settings.log_format {
+        LogFormat::Text => lines.with_filter(filter).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
+    })
+}
+
+fn install(subscriber: impl SubscriberInitExt) {
+    if subscriber.try_init().is_err() {
         tracing::debug!("logs are written already");
     }
-    Ok(())
+}
+
+/// What a process that serves tells of itself: logs and, where a collector is set, traces. It is to be ended.
+#[must_use = "what is left of the traces is sent at the end"]
+pub struct Telemetry {
+    #[cfg(feature = "otel")]
+    traces: Option<Traces>,
+}
+
+impl Telemetry {
+    /// Begins to write logs and to send traces; touches no network yet. To be called on the main runtime.
+    ///
+    /// # Errors
+    /// When the filter of the logs or the collector's address cannot be understood.
+    #[cfg(feature = "otel")]
+    pub fn begin(settings: &Settings) -> anyhow::Result<Self> {
+        let traces = settings.traces_endpoint.as_ref().map(Traces::to).transpose()?;
+        install(registry().with(logs(settings)?).with(traces.as_ref().map(Traces::layer)));
+        Ok(Self { traces })
+    }
+
+    /// Begins to write logs.
+    ///
+    /// # Errors
+    /// When their filter cannot be understood.
+    #[cfg(not(feature = "otel"))]
+    pub fn begin(settings: &Settings) -> anyhow::Result<Self> {
+        init_logs(settings)?;
+        Ok(Self {})
+    }
+
+    /// Sends what is left.
+    pub async fn end(self) {
+        #[cfg(feature = "otel")]
+        if let Some(traces) = self.traces {
+            traces.end().await;
+        }
+    }
 }
 
 /// The figures of this process; the first call begins to gather them.

@@ -1,10 +1,11 @@
 use anyhow::bail;
 
 use crate::auth::Authenticator;
-use crate::cli::{init_logs, secret_for_tokens, told_to_end};
+use crate::cli::{secret_for_tokens, told_to_end};
 use crate::demo::{self, DemoDataPlatform};
 use crate::settings::Settings;
 use crate::startup::Server;
+use crate::telemetry::Telemetry;
 
 /// Serves the API.
 pub async fn run(mut settings: Settings, dev: bool, check_config: bool) -> anyhow::Result<()> {
@@ -20,7 +21,13 @@ pub async fn run(mut settings: Settings, dev: bool, check_config: bool) -> anyho
     if check_config {
         return Ok(());
     }
-    init_logs(&settings)?;
+    let telemetry = Telemetry::begin(&settings)?;
+    let served = serve(settings, authenticator, dev).await;
+    telemetry.end().await;
+    served
+}
+
+async fn serve(mut settings: Settings, authenticator: Authenticator, dev: bool) -> anyhow::Result<()> {
     let stopped = told_to_end()?;
     let platform =
         if dev && settings.data_platform.url.is_none() { Some(demo::data_platform(&mut settings)?) } else { None };

@@ -24,6 +24,7 @@ use jangteo_domain::StoreError;
 use crate::http::Shop;
 use crate::problem::{Language, Occurrence, Problem, ProblemCode};
 use crate::telemetry;
+use crate::trace_parent::TraceParent;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_LENGTH_MAX: usize = 64;
@@ -209,17 +210,22 @@ impl RootSpanBuilder for RequestSpan {
     fn on_request_start(request: &ServiceRequest) -> Span {
         let extensions = request.extensions();
         let request_id = extensions.get::<Occurrence>().map_or("", |occurrence| occurrence.request_id.as_str());
-        let trace = request.headers().get("traceparent").and_then(|value| value.to_str().ok()).and_then(trace_context);
-        tracing::info_span!(
+        let trace =
+            request.headers().get("traceparent").and_then(|value| value.to_str().ok()).and_then(TraceParent::parse);
+        let span = tracing::info_span!(
             "request",
             request_id,
             method = %request.method(),
             path = request.path(),
-            trace_id = trace.map(|(trace_id, _)| trace_id),
-            parent_id = trace.map(|(_, parent_id)| parent_id),
+            trace_id = trace.map(|trace| trace.trace_id),
+            parent_id = trace.map(|trace| trace.parent_id),
             user_id = tracing::field::Empty,
             status = tracing::field::Empty,
-        )
+            otel.kind = tracing::field::Empty,
+        );
+        #[cfg(feature = "otel")]
+        crate::traces::begin_request(&span, trace);
+        span
     }
 
     fn on_request_end<B: MessageBody>(span: Span, outcome: &Result<ServiceResponse<B>, Error>) {
@@ -228,22 +234,13 @@ impl RootSpanBuilder for RequestSpan {
             Err(error) => error.as_response_error().status_code(),
         };
         span.record("status", status.as_u16());
+        #[cfg(feature = "otel")]
+        if let Ok(response) = outcome {
+            let request = response.request();
+            crate::traces::end_request(&span, request.method(), request.match_pattern().as_deref(), status);
+        }
         span.in_scope(|| tracing::info!("answered"));
     }
-}
-
-/// The trace and the span that a request belongs to (W3C Trace Context, version 00 and those that keep its form).
-fn trace_context(traceparent: &str) -> Option<(&str, &str)> {
-    let mut fields = traceparent.split('-');
-    let version = fields.next()?;
-    let (trace_id, parent_id, flags) = (fields.next()?, fields.next()?, fields.next()?);
-    let is_hex = |text: &str, length: usize| {
-        text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-    };
-    let is_id = |text: &str, length| is_hex(text, length) && text.bytes().any(|byte| byte != b'0');
-    let is_known = is_hex(version, 2) && version != "ff" && is_hex(flags, 2);
-    let ends = version != "00" || fields.next().is_none();
-    (is_known && ends && is_id(trace_id, 32) && is_id(parent_id, 16)).then_some((trace_id, parent_id))
 }
 
 /// Which methods each path takes, from the API's own document.
@@ -320,17 +317,5 @@ mod tests {
     fn takes_over_safe_request_ids_only(#[case] given: &str, #[case] taken: bool) {
         let request = TestRequest::get().insert_header((REQUEST_ID, given)).to_srv_request();
         assert_eq!(request_id(request.headers()) == given, taken);
-    }
-
-    #[rstest]
-    #[case("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", true)]
-    #[case("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more", true)]
-    #[case("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more", false)]
-    #[case("ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", false)]
-    #[case("00-00000000000000000000000000000000-00f067aa0ba902b7-01", false)]
-    #[case("00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", false)]
-    #[case("nonsense", false)]
-    fn continues_well_formed_traces_only(#[case] traceparent: &str, #[case] valid: bool) {
-        assert_eq!(trace_context(traceparent).is_some(), valid);
     }
 }

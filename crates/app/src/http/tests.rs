@@ -1,6 +1,8 @@
 //! The interface as a caller sees it, on the store in memory.
 
 mod client;
+#[cfg(feature = "otel")]
+mod traces;
 
 use std::sync::Arc;
 

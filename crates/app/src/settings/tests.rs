@@ -41,6 +41,7 @@ fn an_empty_variable_is_none() {
 }
 
 #[rstest]
+#[case("OTEL_EXPORTER_OTLP_ENDPOINT", "127.0.0.1:4318")]
 #[case("BIND", "8080")]
 #[case("BIND", "localhost")]
 #[case("METRICS_BIND", "x")]
@@ -143,4 +144,10 @@ fn a_wrong_file_is_told_in_one_line(#[case] content: &str) {
 fn limits_that_contradict_each_other_are_refused() {
     let error = load(&[("ORDER_LINES_MAX", "4000000000"), ("ORDER_QUANTITY_MAX", "4000000000")]);
     assert!(error.is_err());
+}
+
+#[test]
+fn a_collector_is_taken_by_a_build_that_sends_traces_only() {
+    let loaded = load(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")]);
+    assert_eq!(loaded.is_ok(), cfg!(feature = "otel"), "{loaded:?}");
 }
