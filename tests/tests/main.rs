@@ -19,6 +19,7 @@ mod points;
 mod products;
 mod races;
 mod retention;
+mod typed_client;
 mod verification;
 
 use serde_json::Value;

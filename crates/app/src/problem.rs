@@ -207,7 +207,6 @@ impl ResponseError for Problem {
 
 /// An error, in the form of RFC 9457.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Problem)]
 pub struct ProblemResponse<'a> {
     /// A URI of the kind of problem; it names the code.
     #[serde(rename = "type")]
@@ -222,7 +221,7 @@ pub struct ProblemResponse<'a> {
     /// The path that was asked for.
     #[schema(value_type = String)]
     instance: &'a str,
-    /// The stable code, UPPER_SNAKE.
+    #[schema(value_type = ProblemCode)]
     code: &'static str,
     /// The request's id, as in the header `X-Request-Id`.
     #[schema(value_type = String)]
@@ -231,11 +230,11 @@ pub struct ProblemResponse<'a> {
     retryable: bool,
     /// The fields that are wrong, where there are any.
     #[serde(skip_serializing_if = "<[Fault]>::is_empty")]
-    #[schema(value_type = Option<Vec<Fault>>)]
+    #[schema(value_type = Option<Vec<Fault>>, nullable = false)]
     errors: &'a [Fault],
     /// What the code carries beside.
     #[serde(flatten)]
-    #[schema(value_type = Object, additional_properties)]
+    #[schema(ignore)]
     fields: &'a Map<String, Value>,
 }
 

@@ -174,6 +174,7 @@ pub enum DiscountResponse {
         percent: u8,
         /// The most that it takes off.
         #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
         cap: Option<AmountText>,
     },
 }
@@ -197,6 +198,7 @@ pub struct CampaignResponse {
     discount: DiscountResponse,
     /// The least total that its coupons apply to.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     min_order_amount: Option<AmountText>,
     currency: &'static str,
     /// How many coupons there are.
@@ -209,9 +211,11 @@ pub struct CampaignResponse {
     issue_closes_at: Time,
     /// Until when its coupons can be used.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     valid_until: Option<Time>,
     /// How many times 24 hours from its issue a coupon can be used.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     valid_days: Option<u16>,
 }
 
@@ -248,6 +252,7 @@ pub struct CouponResponse {
     discount: DiscountResponse,
     /// The least total that it applies to.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     min_order_amount: Option<AmountText>,
     currency: &'static str,
     status: CouponStatusName,
@@ -255,9 +260,11 @@ pub struct CouponResponse {
     valid_until: Time,
     issued_at: Time,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     used_at: Option<Time>,
     /// The order that it was used for.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     order_id: Option<Uuid>,
 }
 

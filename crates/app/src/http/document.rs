@@ -10,15 +10,14 @@ use utoipa::openapi::{
     ContentBuilder, HttpMethod, InfoBuilder, ObjectBuilder, OpenApi, PathItem, Ref, RefOr, Required, Response,
     ResponseBuilder, Type,
 };
-use utoipa::{PartialSchema, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_actix_web::{AppExt, scope};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::http::{health, resources};
-use crate::problem::{CONTENT_TYPE, Fault, ProblemResponse, Reason};
+use crate::problem::CONTENT_TYPE;
 
-const PROBLEM: &str = "Problem";
+mod problem;
 
 /// What every operation under `/v1` may answer beside its own.
 const COMMON: &[(&str, &str)] = &[
@@ -71,10 +70,7 @@ pub fn complete(mut api: OpenApi) -> OpenApi {
         ))
         .build();
     let components = api.components.get_or_insert_default();
-    let mut schemas = vec![(PROBLEM.to_owned(), ProblemResponse::schema())];
-    schemas.push((Fault::name().into_owned(), Fault::schema()));
-    schemas.push((Reason::name().into_owned(), Reason::schema()));
-    components.schemas.extend(schemas);
+    components.schemas.extend(problem::schemas());
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
     for (path, item) in &mut api.paths.paths {
@@ -179,7 +175,7 @@ fn complete_answer(status: &str, answer: &mut Response, is_write: bool) {
         add("Idempotent-Replayed", "`true` on the answer to a request that was answered before");
     }
     if status.starts_with(['4', '5']) {
-        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(PROBLEM))).build();
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(problem::NAME))).build();
         answer.content.insert(CONTENT_TYPE.to_owned(), content.into());
     } else if answer.description.is_empty() {
         answer.description = if status == "201" { "Made" } else { "Found or done" }.to_owned();
@@ -209,7 +205,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
 }
 
 /// This document
-#[utoipa::path(tag = "operation", security(()), responses((status = 200, body = Object)))]
+#[utoipa::path(tag = "operation", security(()), responses((status = 200, body = std::collections::BTreeMap<String, serde_json::Value>)))]
 #[get("/openapi.json")]
 async fn show_document(document: web::Data<Document>) -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(document.0.clone())
@@ -231,3 +227,6 @@ fn redirect(location: &'static str) -> HttpResponse {
     let location: (HeaderName, &str) = (header::LOCATION, location);
     HttpResponse::PermanentRedirect().insert_header(location).finish()
 }
+
+#[cfg(test)]
+mod tests;

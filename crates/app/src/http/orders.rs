@@ -217,8 +217,10 @@ pub struct OrderResponse {
     /// Seconds left to pay, rounded down; 0 once it cannot be paid any more.
     expires_in_seconds: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     paid_at: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     coupon_id: Option<Uuid>,
 }
 

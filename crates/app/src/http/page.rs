@@ -8,6 +8,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::Ref;
+use utoipa::openapi::schema::{Array, ArrayBuilder};
 
 use jangteo_domain::page::Page;
 
@@ -38,10 +40,16 @@ pub struct PageQuery {
 #[derive(Serialize, ToSchema)]
 pub struct ListResponse<T> {
     /// The rows, in the list's order.
+    #[schema(schema_with = rows_of::<T>)]
     pub data: Vec<T>,
     /// What to ask for the next page with; `null` at the end.
     #[schema(required = true)]
     pub next_cursor: Option<String>,
+}
+
+/// Rows by the name of their schema, where a copy of it would be derived.
+fn rows_of<T: ToSchema>() -> Array {
+    ArrayBuilder::new().items(Ref::from_schema_name(T::name())).build()
 }
 
 /// A list with its filters: cursors of one are of no use for another.

@@ -79,6 +79,7 @@ pub struct PaymentResponse {
     amount: AmountText,
     currency: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     coupon_id: Option<Uuid>,
     /// The points left.
     balance: AmountText,

@@ -161,6 +161,7 @@ struct PointEntryResponse {
     amount: AmountText,
     balance_after: AmountText,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     order_id: Option<Uuid>,
     created_at: Time,
 }

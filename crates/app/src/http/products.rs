@@ -224,6 +224,7 @@ pub struct ProductResponse {
     options: BTreeMap<String, String>,
     /// What groups the variants of one item.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     item_group_id: Option<String>,
     price: AmountText,
     currency: &'static str,

@@ -101,6 +101,7 @@ struct QuoteResponse {
     currency: &'static str,
     /// The coupon that would be used.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     coupon_id: Option<Uuid>,
     /// The caller's coupons and what each would do.
     coupons: Vec<QuotedCouponResponse>,
@@ -155,9 +156,11 @@ struct QuotedCouponResponse {
     applied: bool,
     /// What it would take off, where it applies.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     discount: Option<AmountText>,
     /// Why it does not apply: `USED`, `REVOKED`, `EXPIRED`, `MIN_ORDER_NOT_MET`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     reason: Option<&'static str>,
 }
 

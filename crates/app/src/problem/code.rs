@@ -2,6 +2,9 @@
 //! again can help, and what it says in English and Korean.
 
 use actix_web::http::StatusCode;
+use utoipa::openapi::schema::{Schema, Type};
+use utoipa::openapi::{ObjectBuilder, RefOr};
+use utoipa::{PartialSchema, ToSchema};
 
 /// The languages in which errors are told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -87,6 +90,18 @@ impl Again {
 impl Final {
     const IS: bool = false;
 }
+
+impl PartialSchema for ProblemCode {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(Self::ALL.iter().map(|code| code.kind().code)))
+            .description(Some("The stable name of a problem. New ones may come; none is ever renamed."))
+            .into()
+    }
+}
+
+impl ToSchema for ProblemCode {}
 
 problem_codes! {
     BadRequest, "BAD_REQUEST", BAD_REQUEST, Final,

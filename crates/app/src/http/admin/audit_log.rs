@@ -88,9 +88,10 @@ struct AuditEntryResponse {
     subject_id: String,
     /// Why, in the words of the back office.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     reason: Option<String>,
     /// What the change was answered with.
-    #[schema(value_type = Object, additional_properties)]
+    #[schema(value_type = std::collections::BTreeMap<String, Value>)]
     result: Value,
     created_at: Time,
 }

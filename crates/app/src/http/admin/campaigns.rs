@@ -90,7 +90,7 @@ async fn revoke_coupon(
 struct CreateCampaignRequest {
     #[schema(min_length = 1, max_length = 200)]
     name: String,
-    #[schema(value_type = DiscountRequest)]
+    #[schema(value_type = DiscountShape)]
     discount: Strict<DiscountRequest>,
     /// The least total that its coupons apply to.
     min_order_amount: Option<WrittenAmount>,
@@ -149,19 +149,38 @@ impl CreateCampaignRequest {
     }
 }
 
-/// What its coupons take off: `amount` with the kind `fixed`, `percent` and perhaps `cap` with the kind `percent`.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
+/// A discount with whatever members it was written with, so that each of them that is wrong can be told.
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DiscountRequest {
-    #[schema(inline)]
     kind: DiscountKindName,
     amount: Option<WrittenAmount>,
-    #[schema(minimum = 1, maximum = 100)]
     percent: Option<u8>,
     cap: Option<WrittenAmount>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+/// What its coupons take off.
+#[derive(Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[schema(as = DiscountRequest)]
+#[expect(dead_code, reason = "a shape for the document: what it allows is what `DiscountRequest::discount` takes")]
+enum DiscountShape {
+    /// A fixed amount.
+    Fixed {
+        /// How much.
+        amount: WrittenAmount,
+    },
+    /// A share of the order's total.
+    Percent {
+        /// The share of a hundred.
+        #[schema(minimum = 1, maximum = 100)]
+        percent: u8,
+        /// The most that it takes off.
+        cap: Option<WrittenAmount>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum DiscountKindName {
     Fixed,

@@ -93,10 +93,12 @@ pub struct EventResponse {
     attempts: u32,
     /// Why the last attempt that failed did.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     last_error: Option<String>,
     created_at: Time,
     /// When the data platform was known to have it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     delivered_at: Option<Time>,
     /// Of a pending event, when it is sent next at the earliest; of any other, when it was settled.
     due_at: Time,

@@ -111,9 +111,11 @@ pub struct StockMovementResponse {
     kind: MovementKindName,
     /// The order that held or returned the pieces.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     order_id: Option<Uuid>,
     /// Why, in the words of the back office.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     reason: Option<String>,
     created_at: Time,
 }
