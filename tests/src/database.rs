@@ -312,18 +312,6 @@ impl Connection {
         Ok(())
     }
 
-    /// Begins a transaction that sees one state of everything.
-    pub async fn begin_snapshot(&mut self) {
-        match self {
-            // Deferred: the first read fixes the state, and no writer waits.
-            Self::Sqlite(_) => self.execute("BEGIN").await,
-            Self::Mysql(_) => {
-                self.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await;
-                self.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT").await;
-            }
-        }
-    }
-
     /// Closes the connection.
     pub async fn close(self) {
         match self {

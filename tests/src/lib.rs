@@ -1,27 +1,27 @@
 //! What the end-to-end suite stands on: a fresh database for each test, the real binary over real HTTP on the loopback,
-//! a client, and the books, which must agree after every test.
+//! a client, and the proof of the books, which must agree after every test.
 //!
 //! A test is an `async fn(Shop)` named in [`scenarios!`], which runs it on both backends. [`run`] owns everything that
 //! the test starts, so a test that panics leaves neither a server nor a database behind, and no test can forget to have
 //! its books checked. It must never depend on another test, on a fixed port or on time alone: what takes time is waited
 //! for with [`eventually`], within a bound.
 
-mod books;
 mod catalogue;
 mod client;
 mod database;
 mod poll;
 mod raw;
+mod receiver;
 mod scenario;
 mod server;
 mod token;
 
-pub use books::findings;
 pub use catalogue::{Campaign, CampaignBuilder, Order, Product, ProductBuilder, now, rfc3339};
 pub use client::{Answer, Call, Caller, Problem, assert_fields};
 pub use database::{Backend, Column, Connection, Database, Row};
 pub use poll::{eventually, eventually_within};
 pub use raw::{RawAnswer, RawConnection};
+pub use receiver::{DATA_PLATFORM_SECRET, Receiver};
 pub use scenario::{Shop, run};
 pub use server::{CommandOutput, Server, ServerBuilder, binary};
 pub use token::{AUDIENCE, Claims, ISSUER, SECRET, token};

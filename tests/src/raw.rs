@@ -107,6 +107,6 @@ impl RawAnswer {
         let what = format!("{self:?}");
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{what}");
         let request_id = self.header("x-request-id").unwrap_or_else(|| panic!("no X-Request-Id: {what}"));
-        check_problem(&self.body, self.status, request_id, &what);
+        check_problem(&self.body, self.status, Some(request_id), &what);
     }
 }

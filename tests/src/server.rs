@@ -109,7 +109,13 @@ impl ServerBuilder {
         self
     }
 
-    /// With these arguments after `serve`.
+    /// To run that command of the binary instead of `serve`.
+    pub fn command(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.arguments[0]);
+        self
+    }
+
+    /// With these arguments after the command.
     pub fn arguments<const N: usize>(mut self, arguments: [&str; N]) -> Self {
         self.arguments.extend(arguments.map(str::to_owned));
         self
@@ -130,7 +136,7 @@ impl ServerBuilder {
     /// # Panics
     /// When the binary cannot be run.
     pub fn spawn(self) -> Server {
-        let mut command = self.command(&self.arguments);
+        let mut command = self.process(&self.arguments);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary can be run");
         let log = Log::default();
@@ -160,7 +166,7 @@ impl ServerBuilder {
     /// # Panics
     /// When the binary cannot be run.
     pub async fn run<const N: usize>(&self, arguments: [&str; N]) -> CommandOutput {
-        let mut command = self.command(&arguments.map(str::to_owned));
+        let mut command = self.process(&arguments.map(str::to_owned));
         let output = tokio::time::timeout(START_MAX, command.output()).await;
         let output = output.unwrap_or_else(|_| panic!("{arguments:?} does not end")).expect("the binary can be run");
         CommandOutput {
@@ -170,8 +176,8 @@ impl ServerBuilder {
         }
     }
 
-    /// The command in an environment that holds the settings and nothing of the person's who runs the tests.
-    fn command(&self, arguments: &[String]) -> Command {
+    /// The process in an environment that holds the settings and nothing of the person's who runs the tests.
+    fn process(&self, arguments: &[String]) -> Command {
         let mut command = Command::new(binary());
         let kept = ["PATH", "HOME", "TMPDIR", "LLVM_PROFILE_FILE"];
         let kept = kept.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));

@@ -4,7 +4,7 @@ use jangteo_tests::{Shop, assert_fields, now, rfc3339, scenarios};
 use serde_json::{Value, json};
 use time::Duration;
 
-use crate::{assert_utc, assert_uuid_v7, names};
+use crate::{assert_utc, assert_uuid_v7, ids, names};
 
 scenarios![
     keeps_everybody_else_out,
@@ -23,6 +23,10 @@ scenarios![
     refuses_what_is_no_campaign,
     raises_the_quantity_and_closes_early,
     counts_what_is_sold_off_by_hand_against_orders,
+    lists_everybodys_orders,
+    corrects_balances,
+    refuses_what_is_no_correction,
+    lists_events_and_sends_them_again,
 ];
 
 const UNKNOWN: &str = "0198f1de-0000-7000-8000-000000000000";
@@ -39,6 +43,12 @@ async fn keeps_everybody_else_out(shop: Shop) {
         ("POST", "/v1/admin/coupon-campaigns".to_owned()),
         ("PATCH", format!("/v1/admin/coupon-campaigns/{UNKNOWN}")),
         ("POST", format!("/v1/admin/coupons/{UNKNOWN}/revocation")),
+        ("GET", "/v1/admin/orders".to_owned()),
+        ("POST", format!("/v1/admin/orders/{UNKNOWN}/refunds")),
+        ("POST", "/v1/admin/users/kim/points/adjustments".to_owned()),
+        ("GET", "/v1/admin/audit-log".to_owned()),
+        ("GET", "/v1/admin/events".to_owned()),
+        ("POST", format!("/v1/admin/events/{UNKNOWN}/replay")),
     ];
     for (method, path) in calls {
         let method = reqwest::Method::try_from(method).expect("a method");
@@ -363,4 +373,124 @@ async fn counts_what_is_sold_off_by_hand_against_orders(shop: Shop) {
     server.restock(&tea, -2).await.expect(201);
     let body = json!({ "lines": [tea.line(1)] });
     server.user("kim").post("/v1/orders", body).await.problem(409, "OUT_OF_STOCK");
+}
+
+async fn lists_everybodys_orders(shop: Shop) {
+    let server = shop.start().await;
+    let tea = server.product("tea").price(100).stock(9).create().await;
+    server.charge("kim", 1_000).await;
+    let [first, second, third] =
+        [server.order("kim", &tea, 1).await, server.order("lee", &tea, 1).await, server.order("kim", &tea, 1).await];
+    server.pay("kim", &third).await;
+    let placed_at = |order: &Value| order["created_at"].as_str().expect("a time").to_owned();
+    let second_at = placed_at(&server.read_order(&second).await);
+    let cases = [
+        (String::new(), vec![&third, &second, &first]),
+        ("?user_id=kim".to_owned(), vec![&third, &first]),
+        ("?status=pending_payment".to_owned(), vec![&second, &first]),
+        ("?status=paid&user_id=kim".to_owned(), vec![&third]),
+        ("?status=paid&user_id=lee".to_owned(), vec![]),
+        (format!("?from={second_at}"), vec![&third, &second]),
+        (format!("?to={second_at}"), vec![&first]),
+        (format!("?from={second_at}&to={second_at}"), vec![]),
+        ("?from=2020-01-01T00:00:00Z&to=2021-01-01T00:00:00Z".to_owned(), vec![]),
+    ];
+    for (query, expected) in cases {
+        let list = server.admin().get(format!("/v1/admin/orders{query}")).await.json(200);
+        let expected: Vec<&str> = expected.into_iter().map(|order| order.id.as_str()).collect();
+        assert_eq!(ids(&list["data"], "order_id"), expected, "{query}");
+    }
+    let page = server.admin().get("/v1/admin/orders?limit=2").await.json(200);
+    assert_eq!(page["data"][0], server.read_order(&third).await);
+    let cursor = page["next_cursor"].as_str().expect("there are more");
+    let rest = server.admin().get(format!("/v1/admin/orders?limit=2&cursor={cursor}")).await.json(200);
+    assert_eq!(ids(&rest["data"], "order_id"), [first.id.as_str()]);
+    assert_eq!(rest["next_cursor"], Value::Null);
+    let other_filter = format!("/v1/admin/orders?user_id=kim&cursor={cursor}");
+    server.admin().get(other_filter).await.problem(400, "INVALID_CURSOR");
+    for (query, parameter) in [
+        ("from=yesterday", "?from"),
+        ("to=2026-11-21", "?to"),
+        ("user_id=a%20b", "?user_id"),
+        ("status=open", "?status"),
+        ("product_id=1", "?product_id"),
+    ] {
+        let answer = server.admin().get(format!("/v1/admin/orders?{query}")).await;
+        answer.problem(400, "INVALID_QUERY");
+        answer.invalid_field(parameter);
+    }
+}
+
+async fn corrects_balances(shop: Shop) {
+    let server = shop.start().await;
+    let path = "/v1/admin/users/kim/points/adjustments";
+    let adjust = |amount: i64| server.admin().post(path, json!({ "amount": amount.to_string(), "reason": "정정" }));
+    let adjusted = adjust(500).await.json(201);
+    assert_fields(&adjusted, &["entry_id", "user_id", "amount", "balance", "currency", "reason", "created_at"], &[]);
+    let shown = ["user_id", "amount", "balance", "currency", "reason"].map(|member| adjusted[member].clone());
+    assert_eq!(json!(shown), json!(["kim", "500", "500", "KRW", "정정"]));
+    assert_eq!(adjust(-200).await.json(201)["balance"], "300");
+    let refused = adjust(-301).await.problem(409, "INSUFFICIENT_POINTS");
+    assert_eq!((&refused["balance"], &refused["required"]), (&json!("300"), &json!("301")));
+    let refused = adjust(10_000_000).await.problem(409, "BALANCE_LIMIT_EXCEEDED");
+    assert_eq!(refused["balance_max"], "10000000");
+    assert_eq!(server.balance("kim").await, 300);
+    let entries = server.user("kim").get("/v1/users/kim/points/entries").await.json(200);
+    let shown = entries["data"].as_array().expect("a list").iter();
+    let shown = shown.map(|entry| json!([entry["kind"], entry["amount"], entry["balance_after"]]));
+    assert_eq!(Value::from_iter(shown), json!([["adjustment", "-200", "300"], ["adjustment", "500", "500"]]));
+}
+
+async fn refuses_what_is_no_correction(shop: Shop) {
+    let server = shop.start().await;
+    let path = "/v1/admin/users/kim/points/adjustments";
+    let cases = [
+        (json!({ "amount": "0", "reason": "x" }), "/amount"),
+        (json!({ "amount": "1.5", "reason": "x" }), "/amount"),
+        (json!({ "amount": true, "reason": "x" }), "/amount"),
+        (json!({ "amount": "1" }), "/reason"),
+        (json!({ "amount": "1", "reason": " " }), "/reason"),
+        (json!({ "amount": "1", "reason": "x", "order_id": UNKNOWN }), "/order_id"),
+    ];
+    for (body, pointer) in cases {
+        server.admin().post(path, body).await.invalid_field(pointer);
+    }
+    let nobody = "/v1/admin/users/not%20a%20user/points/adjustments";
+    server.admin().post(nobody, json!({ "amount": "1", "reason": "x" })).await.problem(404, "USER_NOT_FOUND");
+    assert_eq!(server.balance("kim").await, 0);
+}
+
+async fn lists_events_and_sends_them_again(shop: Shop) {
+    let server = shop.start().await;
+    let tea = server.product("tea").price(100).stock(9).create().await;
+    server.charge("kim", 1_000).await;
+    let order = server.order("kim", &tea, 2).await;
+    server.pay("kim", &order).await;
+    server.user("kim").post(order.cancellation(), json!({})).await.expect(200);
+    let list = server.admin().get("/v1/admin/events").await.json(200);
+    let [refunded, paid] = &list["data"].as_array().expect("a list")[..] else { panic!("two events: {list}") };
+    for (event, event_type, sequence) in
+        [(paid, "jangteo.order.paid.v1", 1), (refunded, "jangteo.order.refunded.v1", 2)]
+    {
+        let required = ["event_id", "order_id", "type", "sequence", "status", "attempts", "created_at", "due_at"];
+        assert_fields(event, &required, &[]);
+        assert_uuid_v7(&event["event_id"]);
+        let shown = ["order_id", "type", "sequence", "status", "attempts"].map(|member| event[member].clone());
+        assert_eq!(json!(shown), json!([order.id, event_type, sequence, "pending", 0]));
+    }
+    let replay = |id: &str| server.admin().post(format!("/v1/admin/events/{id}/replay"), json!({}));
+    let again = replay(paid["event_id"].as_str().expect("an id")).await.json(200);
+    let mut expected = paid.clone();
+    expected["due_at"] = again["due_at"].clone();
+    assert_eq!(again, expected);
+    assert!(assert_utc(&again["due_at"]) > assert_utc(&paid["due_at"]));
+    for (status, count) in [("pending", 2), ("delivered", 0), ("dead", 0)] {
+        let list = server.admin().get(format!("/v1/admin/events?status={status}")).await.json(200);
+        assert_eq!(list["data"].as_array().map(Vec::len), Some(count), "{status}");
+    }
+    for id in [UNKNOWN, "nonsense"] {
+        replay(id).await.problem(404, "EVENT_NOT_FOUND");
+    }
+    let odd = server.admin().get("/v1/admin/events?status=lost").await;
+    odd.problem(400, "INVALID_QUERY");
 }

@@ -25,6 +25,7 @@ scenarios![
     gives_away_nothing_of_its_inside,
     continues_a_trace,
     limits_the_rate_of_each_caller,
+    waits_for_a_body_no_longer_than_for_an_answer,
 ];
 
 const CHARGES: &str = "/v1/users/kim/points/charges";
@@ -422,4 +423,21 @@ async fn limits_the_rate_of_each_caller(shop: Shop) {
     for _ in 0..20 {
         server.anonymous().get("/livez").await.expect(200);
     }
+}
+
+/// A client that sends its body byte by byte costs one request's time, and nobody else's.
+async fn waits_for_a_body_no_longer_than_for_an_answer(shop: Shop) {
+    let server = shop.server().setting("REQUEST_TIMEOUT", "1s").start().await;
+    let token = token("kim", None);
+    let head = format!(
+        "POST /v1/users/kim/points/charges HTTP/1.1\r\nhost: shop\r\nauthorization: Bearer {token}\r\n\
+         content-type: application/json\r\ncontent-length: 20\r\n\r\n{{\"amount\""
+    );
+    let mut slow = RawConnection::open(&server).await;
+    slow.send(head.as_bytes()).await;
+    server.charge("lee", 500).await;
+    let answer = slow.answer().await.expect("an answer");
+    answer.check_problem();
+    assert_eq!(answer.status, 408, "{answer:?}");
+    assert_eq!((server.balance("kim").await, server.balance("lee").await), (0, 500));
 }

@@ -2,9 +2,10 @@
 
 mod admin;
 mod architecture;
+mod audit_log;
 mod auth;
-mod books;
 mod coupons;
+mod delivery;
 mod docs;
 mod expiry;
 mod hang_ups;
@@ -17,6 +18,8 @@ mod payment;
 mod points;
 mod products;
 mod races;
+mod retention;
+mod verification;
 
 use serde_json::Value;
 

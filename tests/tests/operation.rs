@@ -93,6 +93,7 @@ async fn describes_itself(shop: Shop) {
         ("/v1/admin/coupon-campaigns", "post"),
         ("/v1/admin/coupon-campaigns/{campaign_id}", "patch"),
         ("/v1/admin/coupons/{coupon_id}/revocation", "post"),
+        ("/v1/admin/events", "get"),
     ];
     for (path, method) in paths {
         let operation = &document["paths"][path][method];
@@ -188,6 +189,9 @@ async fn tells_each_wrong_setting_in_one_line(shop: Shop) {
         ("JWT_SECRET", "short-and-secret"),
         ("REQUIRE_IDEMPOTENCY_KEY", "perhaps"),
         ("RATE_LIMIT", "fast"),
+        ("DATA_PLATFORM_URL", "ftp://data.example/events"),
+        ("DATA_PLATFORM_SECRET", "short-secret"),
+        ("DATA_PLATFORM_TIMEOUT", "never"),
         ("LOG_FORMAT", "xml"),
     ];
     for (name, value) in wrong {

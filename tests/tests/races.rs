@@ -18,6 +18,7 @@ scenarios![
     uses_a_coupon_for_one_of_many_orders,
     ends_each_order_once_at_its_deadline_on_two_servers,
     ends_each_order_once_when_it_is_cancelled_and_paid_at_once,
+    refunds_what_was_paid_and_no_more_when_it_is_cancelled_at_once,
     bounds_open_orders_exactly,
     sells_baskets_that_cross_without_a_deadlock,
     keeps_a_busy_ledger_in_order,
@@ -251,6 +252,51 @@ async fn ends_each_order_once_when_it_is_cancelled_and_paid_at_once(shop: Shop) 
         assert_eq!(ending(&one, order).await, "expired");
     }
     // That the stock, the points and the ledger fit what each of them ended as is what the books are checked for.
+}
+
+/// The back office refunds piece by piece while the customer cancels, on two servers: whoever comes first, what comes
+/// back is what was paid, and each piece comes back once.
+async fn refunds_what_was_paid_and_no_more_when_it_is_cancelled_at_once(shop: Shop) {
+    let one = shop.start().await;
+    let other = shop.start().await;
+    let tea = one.product("tea").price(333).stock(200).create().await;
+    let mug = one.product("mug").price(1_000).stock(200).create().await;
+    let campaign = one.campaign("seventh").percent(7).quantity(100).create().await;
+    let mut orders = Vec::new();
+    for number in 0..30 {
+        let user = format!("user-{number}");
+        one.charge(&user, 10_000).await;
+        one.take_coupon(&user, &campaign).await;
+        let order = one.order_lines(&user, json!([tea.line(3), mug.line(2)])).await;
+        one.user(&user).post(order.payment(), json!({ "coupon_id": "best" })).await.expect(201);
+        orders.push((user, order));
+    }
+    let calls = orders.iter().flat_map(|(user, order)| {
+        let refunds = format!("/v1/admin/orders/{}/refunds", order.id);
+        let refund = |server: &Server, line: Value| {
+            server.admin().post(&refunds, json!({ "lines": [line], "restock": true, "reason": "broken" }))
+        };
+        let cancel = |server: &Server| server.user(user).post(order.cancellation(), json!({}));
+        [
+            refund(&one, tea.line(1)),
+            refund(&other, tea.line(1)),
+            cancel(&one),
+            refund(&other, mug.line(2)),
+            cancel(&other),
+            refund(&one, tea.line(2)),
+        ]
+    });
+    for answer in storm(calls.collect::<Vec<_>>()).await {
+        assert!(matches!(answer.status, 200 | 201 | 409), "{answer}");
+    }
+    for (user, order) in &orders {
+        // Nothing is left to give back, or the customer has given up: either way nothing more can come back.
+        let again = one.user(user).post(order.cancellation(), json!({})).await;
+        again.problem(409, "ORDER_ALREADY_CANCELLED");
+        assert_eq!(one.read_order(order).await["status"], "refunded");
+        assert_eq!(one.balance(user).await, 10_000);
+    }
+    assert_eq!((one.available(&tea).await, one.available(&mug).await), (200, 200));
 }
 
 async fn bounds_open_orders_exactly(shop: Shop) {

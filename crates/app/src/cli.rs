@@ -11,10 +11,16 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use jangteo_domain::UserId;
 
-use crate::auth::{self, Authenticator};
 use crate::settings::{Settings, TokenKey, TokenSettings};
-use crate::startup::Server;
-use crate::{demo, http, startup, telemetry};
+use crate::{auth, demo, http, startup, telemetry};
+
+mod mock_data_platform;
+mod progress;
+mod rebuild;
+mod serve;
+mod verify;
+
+use mock_data_platform::MockDataPlatform;
 
 /// The transaction core of a shop, over HTTP.
 #[derive(Parser)]
@@ -54,49 +60,105 @@ enum Command {
         #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
         ttl: Duration,
     },
+    /// Deliver events to the data platform, without serving the API, until SIGTERM or SIGINT
+    Relay,
+    /// Be a data platform: receive events, tell them at GET /events, and fail when told to
+    MockDataPlatform(MockDataPlatform),
+    /// Prove the books: count everything anew that is kept twice. Exits with 0 when all of it agrees, 1 when something
+    /// does not, 2 when it could not be found out
+    Verify {
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make anew what can be made from other tables, while the shop is open
+    Rebuild {
+        #[command(subcommand)]
+        table: RebuildTable,
+    },
     /// Print the OpenAPI document
     Openapi,
 }
 
-/// Runs the command that the arguments name. Errors are one line on standard error.
-pub async fn run() -> ExitCode {
-    match execute(Cli::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let line = format!("{error:#}").replace(['\n', '\r'], " ");
-            eprintln!("jangteo: {line}");
-            ExitCode::FAILURE
+#[derive(Subcommand)]
+enum RebuildTable {
+    /// The daily sales, from the orders and their refunds; prints how many rows changed
+    DailySales,
+}
+
+impl Command {
+    /// What it exits with when it cannot be carried out.
+    fn exit_code_of_failure(&self) -> ExitCode {
+        match self {
+            // 1 is said of books that disagree.
+            Self::Verify { .. } => ExitCode::from(2),
+            Self::Serve { .. }
+            | Self::Migrate
+            | Self::Seed
+            | Self::Token { .. }
+            | Self::Relay
+            | Self::MockDataPlatform(_)
+            | Self::Rebuild { .. }
+            | Self::Openapi => ExitCode::FAILURE,
         }
     }
 }
 
-async fn execute(cli: Cli) -> anyhow::Result<()> {
+/// Runs the command that the arguments name. Errors are one line on standard error.
+pub async fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let failure = cli.command.exit_code_of_failure();
+    match execute(cli).await {
+        Ok(code) => code,
+        Err(error) => {
+            let line = format!("{error:#}").replace(['\n', '\r'], " ");
+            eprintln!("jangteo: {line}");
+            failure
+        }
+    }
+}
+
+async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     if let Command::Openapi = cli.command {
         println!("{}", http::openapi().to_pretty_json()?);
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
     let settings = Settings::load(cli.config.as_deref())?;
     match cli.command {
-        Command::Serve { dev, check_config } => serve(settings, dev, check_config).await,
+        Command::Serve { dev, check_config } => serve::run(settings, dev, check_config).await?,
+        Command::Verify { json } => {
+            init_logs(&settings)?;
+            return verify::run(&settings, json).await;
+        }
+        Command::Rebuild { table: RebuildTable::DailySales } => {
+            init_logs(&settings)?;
+            return rebuild::daily_sales(&settings).await;
+        }
         Command::Migrate => {
             init_logs(&settings)?;
             for name in startup::migrate(&settings).await? {
                 println!("{name}");
             }
-            Ok(())
         }
         Command::Seed => {
             init_logs(&settings)?;
             let made = startup::seed(&settings).await?;
             println!("{made} made");
-            Ok(())
         }
         Command::Token { user, scope, ttl } => {
             println!("{}", auth::sign(&secret_for_tokens(&settings)?, &settings.token_parties, &user, &scope, ttl)?);
-            Ok(())
         }
-        Command::Openapi => Ok(()),
+        Command::Relay => {
+            init_logs(&settings)?;
+            startup::relay(&settings, told_to_end()?).await?;
+        }
+        Command::MockDataPlatform(arguments) => {
+            init_logs(&settings)?;
+            arguments.run(settings.data_platform.secret, told_to_end()?).await?;
+        }
+        Command::Openapi => {}
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn init_logs(settings: &Settings) -> anyhow::Result<()> {
@@ -112,36 +174,14 @@ fn secret_for_tokens(settings: &Settings) -> anyhow::Result<SecretString> {
     }
 }
 
-async fn serve(mut settings: Settings, dev: bool, check_config: bool) -> anyhow::Result<()> {
-    if dev && settings.tokens.is_none() && !check_config {
-        settings.tokens = Some(demo::token_settings(&settings)?);
-    }
-    let tokens = match &settings.tokens {
-        Some(tokens) => tokens,
-        None if dev => return Ok(()),
-        None => bail!("JWT_SECRET: set it, JWT_PUBLIC_KEY_FILE or JWT_JWKS, or try the shop with `serve --dev`"),
-    };
-    let authenticator = Authenticator::new(tokens, &settings.token_parties).await?;
-    if check_config {
-        return Ok(());
-    }
-    init_logs(&settings)?;
+/// Ends when somebody tells the process to.
+fn told_to_end() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let stopped = async move {
+    Ok(async move {
         tokio::select! {
             _ = terminate.recv() => tracing::info!("SIGTERM: shutting down"),
             _ = interrupt.recv() => tracing::info!("SIGINT: shutting down"),
         }
-    };
-    let server = Server::start(&settings, authenticator).await?;
-    if dev {
-        server.seed().await?;
-    }
-    println!("listening on http://{}", server.address());
-    if dev {
-        let secret = secret_for_tokens(&settings).ok();
-        print!("{}", demo::welcome(server.address(), secret.as_ref(), &settings.token_parties)?);
-    }
-    server.run_until(stopped).await
+    })
 }

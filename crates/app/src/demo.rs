@@ -20,8 +20,10 @@ use crate::auth::{self, ADMIN_SCOPE};
 use crate::settings::{SECRET_BYTES_MIN, Settings, TokenKey, TokenParties, TokenSettings};
 
 mod catalogue;
+mod data_platform;
 
 pub use catalogue::seed;
+pub use data_platform::{DemoDataPlatform, data_platform};
 
 /// The name of the file with the development key, beside an SQLite database, or where the command is run.
 const KEY_FILE: &str = ".jangteo-dev-key";
@@ -49,8 +51,13 @@ pub fn token_settings(settings: &Settings) -> anyhow::Result<TokenSettings> {
 }
 
 fn key_path(settings: &Settings) -> PathBuf {
+    in_folder_of_shop(settings, KEY_FILE)
+}
+
+/// The path of a file that belongs to this shop.
+fn in_folder_of_shop(settings: &Settings, name: &str) -> PathBuf {
     let directory = settings.database.sqlite_path().and_then(Path::parent).unwrap_or(Path::new(""));
-    directory.join(KEY_FILE)
+    directory.join(name)
 }
 
 /// A random key, in a file that only its owner can read.
@@ -67,7 +74,12 @@ fn make_key(path: &Path) -> anyhow::Result<SecretString> {
 }
 
 /// What `serve --dev` prints: tokens, and calls that go through the shop once.
-pub fn welcome(address: SocketAddr, secret: Option<&SecretString>, parties: &TokenParties) -> anyhow::Result<String> {
+pub fn welcome(
+    address: SocketAddr,
+    secret: Option<&SecretString>,
+    parties: &TokenParties,
+    events: Option<SocketAddr>,
+) -> anyhow::Result<String> {
     let token = |user: &str, scope: &str| match secret {
         Some(secret) => auth::sign(secret, parties, &user.parse::<UserId>()?, scope, TOKEN_TTL),
         None => Ok("<a token of your identity provider>".to_owned()),
@@ -101,6 +113,10 @@ pub fn welcome(address: SocketAddr, secret: Option<&SecretString>, parties: &Tok
         ),
     ] {
         writeln!(text, "{call}")?;
+    }
+    if let Some(events) = events {
+        writeln!(text, "# What the data platform was told:")?;
+        writeln!(text, "curl -s http://{events}/events")?;
     }
     writeln!(text)?;
     Ok(text)

@@ -25,10 +25,11 @@ use jangteo_domain::{IdSource, Queries, ShopRules};
 use crate::auth::Authenticator;
 use crate::idempotency::InFlight;
 use crate::lanes::Lanes;
+use crate::verification::Verifier;
 
 mod admin;
 mod admission;
-mod amount;
+pub(crate) mod amount;
 mod body;
 mod caller;
 mod coupons;
@@ -62,6 +63,7 @@ pub struct Shop {
     in_flight: InFlight,
     rate_limiter: Option<DefaultKeyedRateLimiter<String>>,
     popular: PopularCache,
+    verifier: Arc<Verifier>,
     health: Arc<dyn DatabaseHealth>,
     readiness: Readiness,
     options: Options,
@@ -92,6 +94,8 @@ pub struct Parts {
     pub ids: Arc<dyn IdSource>,
     /// Who may call.
     pub authenticator: Authenticator,
+    /// Who verifies the books.
+    pub verifier: Arc<Verifier>,
     /// Whether the database can be used.
     pub health: Arc<dyn DatabaseHealth>,
     /// Whether this server takes requests.
@@ -110,6 +114,7 @@ impl Shop {
             in_flight: InFlight::default(),
             rate_limiter: options.rate_limit.map(RateLimiter::keyed),
             popular: PopularCache::new(),
+            verifier: parts.verifier,
             health: parts.health,
             readiness: parts.readiness,
             options,

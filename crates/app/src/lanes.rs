@@ -1,5 +1,6 @@
 //! The write path: every command goes through a lane, together with those that arrive while another transaction is
-//! under way, and each is answered by itself. Nothing else in this crate may write.
+//! under way, and each is answered by itself. Nothing else in this crate may write but the relay, which settles its own
+//! deliveries.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -84,11 +85,13 @@ fn affinity(command: &Command) -> u64 {
         Command::ChangeProduct(command) => hash(Some(command.product_id)),
         Command::AdjustStock(command) => hash(Some(command.product_id)),
         Command::ChargePoints(command) => hash(&command.user_id),
+        Command::AdjustPoints(command) => hash(&command.user_id),
         Command::RevokeCoupon(command) => hash(command.coupon_id),
         Command::PayOrder(command) => hash(command.order_id),
         Command::CancelOrder(command) => hash(command.order_id),
         Command::RefundOrder(command) => hash(command.order_id),
         Command::ExpireOrder(command) => hash(command.order_id),
+        Command::ReplayEvent(command) => hash(command.event_id),
     }
 }
 

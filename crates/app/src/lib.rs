@@ -3,10 +3,14 @@
 //!
 //! ```text
 //! cli ── settings ── startup ──┬─ http ── lanes ── (domain) ── (sql)
-//!                              └─ sweeper ──┘
+//!                              ├─ sweeper ──┘
+//!                              ├─ relay ── (sql), (data-platform)
+//!                              ├─ pruner ── (sql)
+//!                              └─ verification ── (domain) ── (sql)
 //! ```
 //!
-//! Only [`startup`] knows which store there is. Only [`lanes`] writes.
+//! Only [`startup`] knows which store there is. Only [`lanes`] writes, but for the relay, which settles its own
+//! deliveries, the pruner, which deletes what nobody needs any more, and `jangteo rebuild`, which corrects.
 
 pub mod auth;
 pub mod cli;
@@ -15,8 +19,11 @@ pub mod http;
 mod idempotency;
 pub mod lanes;
 pub mod problem;
+mod pruner;
+mod relay;
 pub mod settings;
 pub mod startup;
 mod sweeper;
 pub mod system;
 mod telemetry;
+mod verification;

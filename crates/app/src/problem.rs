@@ -13,6 +13,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use jangteo_domain::idempotency::RequestTag;
+
 mod code;
 mod failure;
 mod fault;
@@ -38,6 +40,7 @@ pub struct Problem {
     faults: Vec<Fault>,
     fields: Map<String, Value>,
     headers: Vec<(HeaderName, HeaderValue)>,
+    first_told_to: Option<RequestTag>,
 }
 
 /// What rendering must know of the request.
@@ -49,6 +52,30 @@ pub struct Occurrence {
     pub instance: String,
     /// The language that the caller prefers.
     pub language: Language,
+}
+
+impl Occurrence {
+    /// What a refusal must be told with again to be the same to the byte.
+    ///
+    /// # Panics
+    /// When the request's id is none that the edge lets through.
+    pub fn tag(&self) -> RequestTag {
+        let language = match self.language {
+            Language::English => "en",
+            Language::Korean => "ko",
+        };
+        format!("{language}:{}", self.request_id).try_into().expect("a request's id is short and plain")
+    }
+
+    fn read_tag(tag: &RequestTag) -> Option<(&str, Language)> {
+        let (language, request_id) = tag.as_str().split_once(':')?;
+        let language = match language {
+            "en" => Language::English,
+            "ko" => Language::Korean,
+            _ => return None,
+        };
+        Some((request_id, language))
+    }
 }
 
 impl Problem {
@@ -63,6 +90,7 @@ impl Problem {
             faults: Vec::new(),
             fields: Map::new(),
             headers: Vec::new(),
+            first_told_to: None,
         }
     }
 
@@ -112,17 +140,25 @@ impl Problem {
         self
     }
 
+    /// As it was told before, to the request whose [tag](Occurrence::tag) that is: byte for byte the same.
+    pub fn as_told_to(mut self, tag: &RequestTag) -> Self {
+        self.first_told_to = Some(tag.clone());
+        self
+    }
+
     /// The answer that tells it.
     pub fn render(&self, occurrence: &Occurrence) -> HttpResponse {
         let kind = self.code.kind();
+        let told_to = self.first_told_to.as_ref().and_then(Occurrence::read_tag);
+        let (request_id, language) = told_to.unwrap_or((&occurrence.request_id, occurrence.language));
         let body = ProblemResponse {
             problem_type: format!("urn:jangteo:problem:{}", kind.code),
-            title: kind.title.in_language(occurrence.language),
+            title: kind.title.in_language(language),
             status: kind.status.as_u16(),
-            detail: kind.detail.in_language(occurrence.language),
+            detail: kind.detail.in_language(language),
             instance: &occurrence.instance,
             code: kind.code,
-            request_id: &occurrence.request_id,
+            request_id,
             retryable: self.retryable,
             errors: &self.faults,
             fields: &self.fields,
@@ -131,7 +167,7 @@ impl Problem {
         response.insert_header((header::CONTENT_TYPE, CONTENT_TYPE));
         response.insert_header((
             header::CONTENT_LANGUAGE,
-            match occurrence.language {
+            match language {
                 Language::English => "en",
                 Language::Korean => "ko",
             },

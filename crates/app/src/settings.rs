@@ -17,12 +17,19 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use thiserror::Error;
 
+use jangteo_domain::delivery::RetryPolicy;
+use jangteo_domain::retention::Retention;
 use jangteo_domain::{Currency, Money, ShopRules};
 
 use crate::system::TimeZoneCalendar;
 
 /// The fewest bytes of a secret for HS256: as many as its hash has (RFC 7518, 3.2).
 pub const SECRET_BYTES_MIN: usize = 32;
+
+/// The fewest bytes of the secret that events are signed with.
+const DATA_PLATFORM_SECRET_BYTES_MIN: usize = 16;
+/// The longest that one attempt to deliver an event may take: a server that is told to end waits for it.
+const DATA_PLATFORM_TIMEOUT_MAX: Duration = Duration::from_secs(300);
 
 /// Everything that an operator can set, checked.
 #[derive(Debug)]
@@ -37,6 +44,8 @@ pub struct Settings {
     pub rules: Arc<ShopRules>,
     /// How often overdue orders are looked for.
     pub order_sweep_interval: Duration,
+    /// How long what is only needed for a while is kept.
+    pub retention: Retention,
     /// The write path's bounds.
     pub lanes: LaneSettings,
     /// How long a request may take.
@@ -49,6 +58,8 @@ pub struct Settings {
     pub require_idempotency_key: bool,
     /// How many requests a caller may send; `None` for no limit.
     pub rate_limit: Option<Quota>,
+    /// Who is told of paid and refunded orders, and how.
+    pub data_platform: DataPlatformSettings,
     /// Whether `serve` migrates the database by itself.
     pub auto_migrate: bool,
     /// How logs are written.
@@ -84,6 +95,19 @@ pub struct LaneSettings {
     pub write_lanes: NonZeroU32,
     /// The most commands that wait.
     pub queue_max: NonZeroUsize,
+}
+
+/// Who is told of paid and refunded orders, and how.
+#[derive(Debug)]
+pub struct DataPlatformSettings {
+    /// Where events are sent, `http` or `https`; without it they wait. It may hold a credential.
+    pub url: Option<SecretString>,
+    /// What they are signed with.
+    pub secret: Option<SecretString>,
+    /// How long one attempt may take.
+    pub timeout: Duration,
+    /// How long an event that was not delivered waits before it is sent again.
+    pub retry: RetryPolicy,
 }
 
 /// How tokens are checked.
@@ -180,6 +204,7 @@ impl Settings {
             metrics_bind: optional(raw.metrics_bind.as_deref(), |text| {
                 parse("METRICS_BIND", Some(text), "", "an address and port, such as 0.0.0.0:9090")
             })?,
+            retention: check_retention(&raw)?,
             order_sweep_interval: duration("ORDER_SWEEP_INTERVAL", raw.order_sweep_interval.as_deref(), "1s")?,
             lanes: check_lanes(&raw, is_sqlite)?,
             request_timeout: duration("REQUEST_TIMEOUT", raw.request_timeout.as_deref(), "10s")?,
@@ -194,6 +219,7 @@ impl Settings {
                 "false",
             )?,
             rate_limit: rate_limit(raw.rate_limit.as_deref().unwrap_or("600/m"))?,
+            data_platform: check_data_platform(&raw)?,
             auto_migrate: boolean("AUTO_MIGRATE", raw.auto_migrate.as_deref(), "true")?,
             log_format: match raw.log_format.as_deref() {
                 None | Some("text") => LogFormat::Text,
@@ -231,6 +257,8 @@ raw_settings! {
     shop_time_zone "SHOP_TIME_ZONE",
     order_ttl "ORDER_TTL",
     order_sweep_interval "ORDER_SWEEP_INTERVAL",
+    idempotency_retention "IDEMPOTENCY_RETENTION",
+    event_retention "EVENT_RETENTION",
     charge_max "CHARGE_MAX",
     balance_max "BALANCE_MAX",
     order_lines_max "ORDER_LINES_MAX",
@@ -248,6 +276,11 @@ raw_settings! {
     jwt_audience "JWT_AUDIENCE",
     require_idempotency_key "REQUIRE_IDEMPOTENCY_KEY",
     rate_limit "RATE_LIMIT",
+    data_platform_url "DATA_PLATFORM_URL",
+    data_platform_secret "DATA_PLATFORM_SECRET",
+    data_platform_timeout "DATA_PLATFORM_TIMEOUT",
+    data_platform_pause_first "DATA_PLATFORM_PAUSE_FIRST",
+    data_platform_pause_max "DATA_PLATFORM_PAUSE_MAX",
     auto_migrate "AUTO_MIGRATE",
     log_format "LOG_FORMAT",
     rust_log "RUST_LOG",
@@ -272,6 +305,22 @@ fn check_rules(raw: &Raw) -> Result<ShopRules, SettingsError> {
     };
     rules.check().map_err(|error| invalid("the limits of the shop", error.to_string()))?;
     Ok(rules)
+}
+
+/// A client may count on its keys for a day, whatever an operator says.
+const IDEMPOTENCY_RETENTION_MIN: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn check_retention(raw: &Raw) -> Result<Retention, SettingsError> {
+    let answered_requests = duration("IDEMPOTENCY_RETENTION", raw.idempotency_retention.as_deref(), "24h")?;
+    if answered_requests < IDEMPOTENCY_RETENTION_MIN {
+        return Err(invalid("IDEMPOTENCY_RETENTION", "at least 24h"));
+    }
+    let delivered_events = duration("EVENT_RETENTION", raw.event_retention.as_deref(), "30d")?;
+    let in_range = |name, duration: Duration| duration.try_into().map_err(|_| invalid(name, "too long"));
+    Ok(Retention {
+        answered_requests: in_range("IDEMPOTENCY_RETENTION", answered_requests)?,
+        delivered_events: in_range("EVENT_RETENTION", delivered_events)?,
+    })
 }
 
 fn check_database(raw: &Raw) -> Result<DatabaseSettings, SettingsError> {
@@ -303,6 +352,35 @@ fn check_lanes(raw: &Raw, is_sqlite: bool) -> Result<LaneSettings, SettingsError
         batch_max: parse("BATCH_MAX", raw.batch_max.as_deref(), "256", "a number above zero")?,
         write_lanes,
         queue_max: parse("QUEUE_MAX", raw.queue_max.as_deref(), "10000", "a number above zero")?,
+    })
+}
+
+fn check_data_platform(raw: &Raw) -> Result<DataPlatformSettings, SettingsError> {
+    let is_web_address = |url: &str| {
+        reqwest::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+    };
+    if raw.data_platform_url.as_deref().is_some_and(|url| !is_web_address(url)) {
+        return Err(invalid("DATA_PLATFORM_URL", "a web address, such as https://data.example/events"));
+    }
+    if raw.data_platform_secret.as_ref().is_some_and(|secret| secret.len() < DATA_PLATFORM_SECRET_BYTES_MIN) {
+        return Err(invalid("DATA_PLATFORM_SECRET", format!("at least {DATA_PLATFORM_SECRET_BYTES_MIN} bytes")));
+    }
+    let retry = RetryPolicy {
+        first: duration("DATA_PLATFORM_PAUSE_FIRST", raw.data_platform_pause_first.as_deref(), "1s")?,
+        longest: duration("DATA_PLATFORM_PAUSE_MAX", raw.data_platform_pause_max.as_deref(), "5m")?,
+    };
+    if retry.longest < retry.first {
+        return Err(invalid("DATA_PLATFORM_PAUSE_MAX", "not shorter than DATA_PLATFORM_PAUSE_FIRST"));
+    }
+    let timeout = duration("DATA_PLATFORM_TIMEOUT", raw.data_platform_timeout.as_deref(), "10s")?;
+    if timeout > DATA_PLATFORM_TIMEOUT_MAX {
+        return Err(invalid("DATA_PLATFORM_TIMEOUT", "at most 5m"));
+    }
+    Ok(DataPlatformSettings {
+        url: raw.data_platform_url.clone().map(Into::into),
+        secret: raw.data_platform_secret.clone().map(Into::into),
+        timeout,
+        retry,
     })
 }
 

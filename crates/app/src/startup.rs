@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::{HttpServer, web};
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use async_trait::async_trait;
+use jangteo_data_platform::{GatewaySettings, HttpDataPlatform};
 use jangteo_group_commit::Drain;
 use jangteo_sql::Database;
 use secrecy::ExposeSecret;
@@ -15,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval, sleep};
 
+use jangteo_domain::verification::BooksFactory;
 use jangteo_domain::{BatchExecutor, Queries, StoreError};
 
 use crate::auth::Authenticator;
@@ -22,10 +24,13 @@ use crate::demo;
 use crate::http::{self, DatabaseHealth, Options, Parts, PoolFigures, Readiness, Shop};
 use crate::lanes::Lanes;
 use crate::problem::chain;
-use crate::settings::Settings;
+use crate::pruner::Pruner;
+use crate::relay::{Relay, RunningRelay, sample_backlog};
+use crate::settings::{DataPlatformSettings, Settings};
 use crate::sweeper::Sweeper;
-use crate::system::{JitteredBackoff, UuidSource};
+use crate::system::{JitteredBackoff, UuidSource, install_crypto};
 use crate::telemetry;
+use crate::verification::Verifier;
 
 /// How long a database that is still starting is waited for.
 const DATABASE_START_MAX: Duration = Duration::from_secs(30);
@@ -48,7 +53,9 @@ pub struct Server {
     metrics_handle: Option<ServerHandle>,
     stop_workers: watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
+    relay: Option<RunningRelay>,
     lanes: Drain,
+    verifier: Arc<Verifier>,
     executor: BatchExecutor,
     queries: Queries,
     database: Database,
@@ -61,20 +68,21 @@ impl Server {
     /// When the database does not come up, lacks migrations that may not be made, or an address cannot be bound.
     pub async fn start(settings: &Settings, authenticator: Authenticator) -> anyhow::Result<Self> {
         let figures = telemetry::figures();
+        let platform = data_platform(settings)?;
         let database = open_started(settings).await?;
-        if settings.auto_migrate {
-            migrate_opened(&database).await?;
-        }
+        auto_migrate(settings, &database).await?;
         let executor = executor(settings, &database);
         let queries = database.queries();
         let (lanes, drain) = Lanes::start(&executor, settings.lanes);
         let readiness = Readiness::default();
+        let verifier = Arc::new(Verifier::new(database.books(), settings.retention));
         let parts = Parts {
             rules: Arc::clone(&settings.rules),
             queries: queries.clone(),
             lanes: lanes.clone(),
             ids: Arc::new(UuidSource),
             authenticator,
+            verifier: Arc::clone(&verifier),
             health: Arc::new(Health(database.clone())),
             readiness: readiness.clone(),
         };
@@ -85,7 +93,7 @@ impl Server {
         let (http, http_handle) = serve(shop.clone().into_inner(), listener, settings.request_timeout)?;
         let metrics_handle = settings
             .metrics_bind
-            .map(|address| serve_metrics(shop.clone(), bind("METRICS_BIND", address)?))
+            .map(|address| serve_metrics(Some(shop.clone()), bind("METRICS_BIND", address)?))
             .transpose()?;
 
         let (stop_workers, stop) = watch::channel(false);
@@ -98,7 +106,18 @@ impl Server {
                 figures.run_upkeep();
             }
         };
-        let workers = vec![tokio::spawn(sweeper.run(stop.clone())), tokio::spawn(until(stop, upkeep))];
+        let pruner = Pruner::new(database.pruning(), settings.retention);
+        let backlog = sample_backlog(database.event_queue(), stop.clone());
+        let workers = vec![
+            tokio::spawn(sweeper.run(stop.clone())),
+            tokio::spawn(pruner.run(stop.clone())),
+            tokio::spawn(backlog),
+            tokio::spawn(until(stop, upkeep)),
+        ];
+        if platform.is_none() {
+            tracing::warn!("DATA_PLATFORM_URL is not set: the events of paid orders wait in the outbox");
+        }
+        let relay = platform.map(|platform| RunningRelay::start(relay_to(platform, settings, &database)));
         Ok(Self {
             address,
             readiness,
@@ -107,7 +126,9 @@ impl Server {
             metrics_handle,
             stop_workers,
             workers,
+            relay,
             lanes: drain,
+            verifier,
             executor,
             queries,
             database,
@@ -129,7 +150,7 @@ impl Server {
     }
 
     /// Serves until `stopped` is over, then lets everything end in order: no new connections, requests answered,
-    /// commands stored, connections closed.
+    /// commands stored, deliveries that are under way settled, connections closed.
     ///
     /// # Errors
     /// When the server ends by itself.
@@ -139,12 +160,20 @@ impl Server {
             ended = &mut self.http => Some(ended),
         };
         self.readiness.drain();
+        // What it has under way may take as long as the requests.
+        if let Some(relay) = &self.relay {
+            relay.begin_to_end();
+        }
         self.http_handle.stop(true).await;
         self.stop_workers.send_replace(true);
         for worker in self.workers {
             worker.await.context("a worker failed")?;
         }
         self.lanes.drain().await;
+        if let Some(relay) = self.relay {
+            relay.ended().await;
+        }
+        self.verifier.stop().await;
         if let Some(metrics) = self.metrics_handle {
             metrics.stop(true).await;
         }
@@ -154,6 +183,44 @@ impl Server {
             Some(ended) => Err(anyhow!("the HTTP server ended by itself: {ended:?}")),
         }
     }
+}
+
+/// Delivers events, and serves nothing but its figures, until `stopped` is over; then settles what is under way.
+///
+/// # Errors
+/// When there is nobody to deliver to, the database does not come up, or an address cannot be bound.
+pub async fn relay(settings: &Settings, stopped: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let figures = telemetry::figures();
+    let platform = data_platform(settings)?.context("DATA_PLATFORM_URL: set it to where events are to be sent")?;
+    let database = open_started(settings).await?;
+    auto_migrate(settings, &database).await?;
+    let metrics_handle =
+        settings.metrics_bind.map(|address| serve_metrics(None, bind("METRICS_BIND", address)?)).transpose()?;
+    let (stop_workers, stop) = watch::channel(false);
+    let upkeep = async move {
+        let mut ticks = interval(UPKEEP_INTERVAL);
+        loop {
+            ticks.tick().await;
+            figures.run_upkeep();
+        }
+    };
+    let ending = async {
+        stopped.await;
+        stop_workers.send_replace(true);
+    };
+    let relay = relay_to(platform, settings, &database);
+    tracing::info!("events are delivered");
+    tokio::join!(
+        ending,
+        relay.run(stop.clone()),
+        sample_backlog(database.event_queue(), stop.clone()),
+        until(stop, upkeep)
+    );
+    if let Some(metrics) = metrics_handle {
+        metrics.stop(true).await;
+    }
+    database.close().await;
+    Ok(())
 }
 
 /// Brings the tables up to date and tells what was done.
@@ -173,24 +240,42 @@ pub async fn migrate(settings: &Settings) -> anyhow::Result<Vec<String>> {
 /// When the database does not come up or fails.
 pub async fn seed(settings: &Settings) -> anyhow::Result<usize> {
     let database = open_started(settings).await?;
-    if settings.auto_migrate {
-        migrate_opened(&database).await?;
-    }
+    auto_migrate(settings, &database).await?;
     let made = demo::seed(&executor(settings, &database), &database.queries()).await;
     database.close().await;
     Ok(made?)
 }
 
-/// Opens the database and waits until it answers.
-async fn open_started(settings: &Settings) -> anyhow::Result<Database> {
+/// The books of a database that is there and up to date; waits for none and changes nothing.
+///
+/// # Errors
+/// When the database cannot be used, or lacks migrations.
+pub async fn books(settings: &Settings) -> anyhow::Result<Arc<dyn BooksFactory>> {
+    // SQLite would make the file.
+    if let Some(path) = settings.database.sqlite_path().filter(|path| !path.exists()) {
+        bail!("DATABASE_URL: there is no database {}", path.display());
+    }
+    let database = open(settings).await?;
+    match database.migrations_pending().await {
+        Ok(false) => Ok(database.books()),
+        Ok(true) => bail!("the database lacks migrations: run `jangteo migrate` first"),
+        Err(error) => bail!("the database cannot be used: {}", chain(&error)),
+    }
+}
+
+async fn open(settings: &Settings) -> anyhow::Result<Database> {
     let database = Database::open(jangteo_sql::DatabaseSettings {
         url: settings.database.url.expose_secret().to_owned(),
         read_url: settings.database.read_url.as_ref().map(|url| url.expose_secret().to_owned()),
         pool_max: settings.database.pool_max,
         write_connections: settings.lanes.write_lanes.get(),
-    })
-    .await
-    .context("DATABASE_URL")?;
+    });
+    database.await.context("DATABASE_URL")
+}
+
+/// Opens the database and waits until it answers.
+async fn open_started(settings: &Settings) -> anyhow::Result<Database> {
+    let database = open(settings).await?;
     let began_at = Instant::now();
     loop {
         match database.ping().await {
@@ -206,12 +291,37 @@ async fn open_started(settings: &Settings) -> anyhow::Result<Database> {
     }
 }
 
+/// Brings the tables up to date where that is wanted and needed. Where it is not needed nothing is written, so that
+/// nobody has to wait for his turn to write only to start.
+async fn auto_migrate(settings: &Settings, database: &Database) -> anyhow::Result<()> {
+    let is_needed = async || database.migrations_pending().await.map_err(|error| anyhow!(chain(&error)));
+    if settings.auto_migrate && is_needed().await.context("the migrations cannot be looked at")? {
+        migrate_opened(database).await?;
+    }
+    Ok(())
+}
+
 async fn migrate_opened(database: &Database) -> anyhow::Result<Vec<String>> {
     let done = database.migrate().await.map_err(|error| anyhow!("the migration failed: {}", chain(&error)))?;
     for name in &done {
         tracing::info!(name, "migrated");
     }
     Ok(done)
+}
+
+/// The data platform, where one is set; touches no network.
+fn data_platform(settings: &Settings) -> anyhow::Result<Option<HttpDataPlatform>> {
+    let DataPlatformSettings { url, secret, timeout, retry: _ } = &settings.data_platform;
+    let Some(url) = url else { return Ok(None) };
+    install_crypto();
+    let url = url.expose_secret().parse().context("DATA_PLATFORM_URL")?;
+    let gateway = GatewaySettings { url, secret: secret.clone(), timeout: *timeout };
+    Ok(Some(HttpDataPlatform::new(gateway).context("DATA_PLATFORM_URL")?))
+}
+
+fn relay_to(platform: HttpDataPlatform, settings: &Settings, database: &Database) -> Relay {
+    let DataPlatformSettings { timeout, retry, .. } = &settings.data_platform;
+    Relay::new(database.event_queue(), Arc::new(platform), Arc::new(UuidSource), *retry, *timeout)
 }
 
 fn executor(settings: &Settings, database: &Database) -> BatchExecutor {
@@ -255,7 +365,7 @@ fn serve(shop: Arc<Shop>, listener: TcpListener, request_timeout: Duration) -> a
     Ok((tokio::spawn(server), handle))
 }
 
-fn serve_metrics(shop: web::Data<Shop>, listener: TcpListener) -> anyhow::Result<ServerHandle> {
+fn serve_metrics(shop: Option<web::Data<Shop>>, listener: TcpListener) -> anyhow::Result<ServerHandle> {
     let server = HttpServer::new(move || http::metrics_app(shop.clone()))
         .workers(1)
         .client_request_timeout(HEAD_TIMEOUT)
@@ -289,6 +399,11 @@ impl DatabaseHealth for Health {
         vec![
             PoolFigures { name: "read", connections: figures.read_connections, idle: figures.read_idle },
             PoolFigures { name: "write", connections: figures.write_connections, idle: figures.write_idle },
+            PoolFigures {
+                name: "background",
+                connections: figures.background_connections,
+                idle: figures.background_idle,
+            },
         ]
     }
 }

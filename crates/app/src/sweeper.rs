@@ -114,13 +114,15 @@ impl Sweeper {
 
     /// Whether the order expired now. That it was paid, or expired by another server, since it was listed is normal.
     async fn expire(&self, order_id: OrderId) -> Result<bool, String> {
-        let request = Request { command: Command::ExpireOrder(ExpireOrder { order_id }), idempotency: None };
+        let request = Request::new(Command::ExpireOrder(ExpireOrder { order_id }));
         let answer = self.lanes.submit(request, None, Instant::now() + ANSWER_TIMEOUT).await;
         match answer.map_err(|error| error.to_string())?.map_err(|error| chain(&error))? {
             Answer::Decided(Ok(_)) => Ok(true),
             Answer::Decided(Err(Refusal::Order(OrderRefusal::NotDue | OrderRefusal::NotFound))) => Ok(false),
             Answer::Decided(Err(refusal)) => Err(refusal.to_string()),
-            Answer::Replayed(_) | Answer::KeyReused => Err("a request without a key was taken for another".to_owned()),
+            Answer::Replayed { .. } | Answer::KeyReused => {
+                Err("a request without a key was taken for another".to_owned())
+            }
         }
     }
 }

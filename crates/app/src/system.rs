@@ -19,6 +19,11 @@ impl IdSource for UuidSource {
     }
 }
 
+/// Makes TLS possible in this process. The first provider that is installed stays; it is the same one.
+pub fn install_crypto() {
+    let _installed_before = rustls::crypto::ring::default_provider().install_default();
+}
+
 /// The calendar of a time zone.
 #[derive(Debug, Clone)]
 pub struct TimeZoneCalendar(TimeZone);

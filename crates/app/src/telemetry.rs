@@ -24,6 +24,20 @@ pub const TRANSACTION_RETRIES: &str = "jangteo_transaction_retries_total";
 pub const COMMANDS: &str = "jangteo_commands_total";
 /// Orders that the sweeper expired.
 pub const ORDERS_EXPIRED: &str = "jangteo_orders_expired_total";
+/// Old rows that were deleted, by kind.
+pub const ROWS_PRUNED: &str = "jangteo_rows_pruned_total";
+/// Attempts to deliver an event, by outcome.
+pub const DELIVERIES: &str = "jangteo_deliveries_total";
+/// How long an attempt to deliver an event took, by outcome, in seconds.
+pub const DELIVERY_SECONDS: &str = "jangteo_delivery_duration_seconds";
+/// Events in the outbox that are pending or dead, by state.
+pub const OUTBOX_EVENTS: &str = "jangteo_outbox_events";
+/// How long the oldest pending event has waited, in seconds.
+pub const OUTBOX_LAG_SECONDS: &str = "jangteo_outbox_lag_seconds";
+/// Findings of the last verification of the books.
+pub const VERIFICATION_FINDINGS: &str = "jangteo_verification_findings";
+/// The time of the state that was verified last, in seconds since 1970.
+pub const VERIFICATION_TIMESTAMP: &str = "jangteo_verification_timestamp_seconds";
 /// Connections of a pool, by pool and state.
 pub const POOL_CONNECTIONS: &str = "jangteo_pool_connections";
 
@@ -73,5 +87,12 @@ fn describe() {
     metrics::describe_counter!(TRANSACTION_RETRIES, "Transactions that were run again, by cause");
     metrics::describe_counter!(COMMANDS, "Commands by name and outcome");
     metrics::describe_counter!(ORDERS_EXPIRED, "Orders that were not paid in time");
+    metrics::describe_counter!(ROWS_PRUNED, "Old rows that were deleted, by kind");
+    metrics::describe_counter!(DELIVERIES, "Attempts to deliver an event, by outcome");
+    metrics::describe_histogram!(DELIVERY_SECONDS, metrics::Unit::Seconds, "Attempts to deliver an event, by outcome");
+    metrics::describe_gauge!(OUTBOX_EVENTS, "Events that are pending or dead, by state");
+    metrics::describe_gauge!(OUTBOX_LAG_SECONDS, metrics::Unit::Seconds, "The wait of the oldest pending event");
+    metrics::describe_gauge!(VERIFICATION_FINDINGS, "Findings of the last verification of the books");
+    metrics::describe_gauge!(VERIFICATION_TIMESTAMP, metrics::Unit::Seconds, "The time of the state that was verified");
     metrics::describe_gauge!(POOL_CONNECTIONS, "Database connections, by pool and state");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jangteo_data_platform::mock::{self, Behaviour, Counters, MockSettings};
 use jangteo_data_platform::{GatewaySettings, HttpDataPlatform};
-use jangteo_domain::delivery::{DataPlatform, DeliveryFailure, DeliveryState, StoredEvent};
+use jangteo_domain::delivery::{DataPlatform, DeliveryFailure, StoredEvent};
 use jangteo_domain::time::Timestamp;
 use uuid::Uuid;
 
@@ -63,9 +63,7 @@ fn event(order: u128, sequence: u32) -> StoredEvent {
         event_type: "jangteo.order.paid.v1".to_owned(),
         at: Timestamp::from_unix_microseconds(1_790_000_000_123_456).expect("a time"),
         data: r#"{"order":{"total":"12000","name":"떡볶이"}}"#.to_owned(),
-        state: DeliveryState::Pending,
-        attempts: 0,
-        last_error: None,
+        attempts: 1,
     }
 }
 

@@ -13,9 +13,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::audit::AuditEntry;
 use crate::command::{Command, Context, Outcome};
-use crate::id::{BatchId, IdSource};
-use crate::idempotency::{IdempotencyClaim, IdempotencyRecord, RequestKey};
+use crate::id::{BatchId, IdSource, UserId};
+use crate::idempotency::{IdempotencyClaim, IdempotencyRecord, RequestKey, RequestTag};
 use crate::rules::ShopRules;
 use crate::store_error::StoreError;
 use crate::unit_of_work::{UnitOfWork, UnitOfWorkFactory};
@@ -25,13 +26,24 @@ use crate::working_set::WorkingSet;
 /// solves within a request's time.
 pub const ATTEMPTS_MAX: u32 = 5;
 
-/// A command and, where its caller may send it again, what it says of that.
+/// A command, and what is known of whoever asks for it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Request {
     /// What to do.
     pub command: Command,
-    /// Which request it is.
+    /// Which request it is, where it may be sent again.
     pub idempotency: Option<IdempotencyClaim>,
+    /// What comes back with its refusal when it is sent again.
+    pub tag: Option<RequestTag>,
+    /// Who of the back office asks; what comes of it is written into the audit log under this name.
+    pub audited_as: Option<UserId>,
+}
+
+impl Request {
+    /// A request of nobody in particular, that is sent once.
+    pub fn new(command: Command) -> Self {
+        Self { command, idempotency: None, tag: None, audited_as: None }
+    }
 }
 
 /// What became of a request.
@@ -40,7 +52,12 @@ pub enum Answer {
     /// It was decided now.
     Decided(Outcome),
     /// It was decided before, under the same key, and this is what came of it then; nothing happened now.
-    Replayed(Outcome),
+    Replayed {
+        /// What came of it.
+        outcome: Outcome,
+        /// The tag of the request that was decided then, where it was refused.
+        tag: Option<RequestTag>,
+    },
     /// Its key belongs to another request; nothing happened.
     KeyReused,
 }
@@ -128,8 +145,12 @@ impl BatchExecutor {
                 continue;
             }
             let outcome = request.command.decide(&mut set, &context);
+            if let (Some(actor), Ok(reply)) = (&request.audited_as, &outcome) {
+                set.record(AuditEntry::of(actor, &request.command, reply, &context));
+            }
             if let Some(claim) = request.idempotency.filter(|_| is_kept(&outcome)) {
-                let record = IdempotencyRecord { claim, outcome: outcome.clone(), at: now };
+                let tag = request.tag.clone().filter(|_| outcome.is_err());
+                let record = IdempotencyRecord { claim, outcome: outcome.clone(), tag, at: now };
                 answered.insert(claim.key, record.clone());
                 records.push(record);
             }
@@ -186,7 +207,11 @@ async fn find_answered(
 }
 
 fn replay(request: &Request, record: &IdempotencyRecord) -> Answer {
-    if request.idempotency == Some(record.claim) { Answer::Replayed(record.outcome.clone()) } else { Answer::KeyReused }
+    if request.idempotency == Some(record.claim) {
+        Answer::Replayed { outcome: record.outcome.clone(), tag: record.tag.clone() }
+    } else {
+        Answer::KeyReused
+    }
 }
 
 /// Whether the outcome is kept for the case that the request comes again.

@@ -1,11 +1,13 @@
 //! What callers can ask for. Each command says which rows it must hold locked, and decides purely.
 
+use crate::audit::{AuditReason, Subject};
 use crate::coupon::{Coupon, CouponCampaign, CouponEvent};
+use crate::delivery::Delivery;
 use crate::id::{IdSource, OrderId, UserId};
 use crate::order::{Order, OrderEvent};
 use crate::outbox::OutboxEvent;
 use crate::payment::{Payment, Refund};
-use crate::point::PointEntry;
+use crate::point::{AdjustmentReason, PointEntry};
 use crate::product::{Product, ProductEvent};
 use crate::refusal::Refusal;
 use crate::rules::ShopRules;
@@ -14,6 +16,7 @@ use crate::stock::StockMovement;
 use crate::time::Timestamp;
 use crate::working_set::{Locks, OrderOutline, WorkingSet};
 
+mod adjust_points;
 mod adjust_stock;
 mod cancel_order;
 mod change_campaign;
@@ -28,11 +31,13 @@ mod issue_coupon;
 mod pay_order;
 mod place_order;
 mod refund_order;
+mod replay_event;
 mod revoke_coupon;
 #[cfg(test)]
 pub(crate) mod scene;
 
 pub use crate::coupon::CouponChoice;
+pub use adjust_points::AdjustPoints;
 pub use adjust_stock::AdjustStock;
 pub use cancel_order::CancelOrder;
 pub use change_campaign::ChangeCampaign;
@@ -45,6 +50,7 @@ pub use issue_coupon::IssueCoupon;
 pub use pay_order::PayOrder;
 pub use place_order::PlaceOrder;
 pub use refund_order::RefundOrder;
+pub use replay_event::ReplayEvent;
 pub use revoke_coupon::RevokeCoupon;
 
 /// Who asks.
@@ -98,6 +104,7 @@ pub enum Event {
     Refund(Refund),
     Sale(SaleCounted),
     Outbox(Box<OutboxEvent>),
+    Delivery(Box<Delivery>),
 }
 
 /// A command. It names the id of the aggregate that it makes, so that a later command of the same batch can be about
@@ -106,6 +113,7 @@ pub enum Event {
 #[expect(missing_docs, reason = "each carries the command that it is named after")]
 pub enum Command {
     ChargePoints(ChargePoints),
+    AdjustPoints(AdjustPoints),
     CreateProduct(CreateProduct),
     ChangeProduct(ChangeProduct),
     AdjustStock(AdjustStock),
@@ -118,6 +126,7 @@ pub enum Command {
     CancelOrder(CancelOrder),
     RefundOrder(RefundOrder),
     ExpireOrder(ExpireOrder),
+    ReplayEvent(ReplayEvent),
 }
 
 /// What the caller of a command is told: the aggregate right after it, and where the answer depends on the time of
@@ -127,6 +136,7 @@ pub enum Command {
 #[expect(missing_docs, reason = "each carries what the command that it is named after is about")]
 pub enum Reply {
     PointsCharged(PointEntry),
+    PointsAdjusted { entry: PointEntry, reason: AdjustmentReason },
     ProductCreated { product: Product, available: u32 },
     ProductChanged { product: Product, available: u32 },
     StockAdjusted(StockMovement),
@@ -139,6 +149,7 @@ pub enum Reply {
     OrderCancelled { order: Order, now: Timestamp },
     OrderRefunded { refund: Refund, order: Order },
     OrderExpired(OrderId),
+    EventReplayed(Delivery),
 }
 
 /// How a command is decided.
@@ -162,6 +173,7 @@ impl Command {
     pub(crate) fn rule(&self) -> &dyn Decide {
         match self {
             Self::ChargePoints(command) => command,
+            Self::AdjustPoints(command) => command,
             Self::CreateProduct(command) => command,
             Self::ChangeProduct(command) => command,
             Self::AdjustStock(command) => command,
@@ -174,6 +186,7 @@ impl Command {
             Self::CancelOrder(command) => command,
             Self::RefundOrder(command) => command,
             Self::ExpireOrder(command) => command,
+            Self::ReplayEvent(command) => command,
         }
     }
 
@@ -187,10 +200,53 @@ impl Command {
         Ok(reply)
     }
 
-    /// A short name for logs and metrics.
+    /// What it is about.
+    pub fn subject(&self) -> Subject {
+        match self {
+            Self::ChargePoints(command) => Subject::User(command.user_id.clone()),
+            Self::AdjustPoints(command) => Subject::User(command.user_id.clone()),
+            Self::CreateProduct(command) => Subject::Product(command.product_id),
+            Self::ChangeProduct(command) => Subject::Product(command.product_id),
+            Self::AdjustStock(command) => Subject::Product(command.product_id),
+            Self::CreateCampaign(command) => Subject::Campaign(command.campaign_id),
+            Self::ChangeCampaign(command) => Subject::Campaign(command.campaign_id),
+            Self::IssueCoupon(command) => Subject::Coupon(command.coupon_id),
+            Self::RevokeCoupon(command) => Subject::Coupon(command.coupon_id),
+            Self::PlaceOrder(command) => Subject::Order(command.order_id),
+            Self::PayOrder(command) => Subject::Order(command.order_id),
+            Self::CancelOrder(command) => Subject::Order(command.order_id),
+            Self::RefundOrder(command) => Subject::Order(command.order_id),
+            Self::ExpireOrder(command) => Subject::Order(command.order_id),
+            Self::ReplayEvent(command) => Subject::Event(command.event_id),
+        }
+    }
+
+    /// Why it is asked for, where it says so.
+    pub fn reason(&self) -> Option<&AuditReason> {
+        match self {
+            Self::AdjustPoints(command) => Some(&command.reason),
+            Self::AdjustStock(command) => Some(&command.reason),
+            Self::RefundOrder(command) => Some(&command.reason),
+            Self::ChargePoints(_)
+            | Self::CreateProduct(_)
+            | Self::ChangeProduct(_)
+            | Self::CreateCampaign(_)
+            | Self::ChangeCampaign(_)
+            | Self::IssueCoupon(_)
+            | Self::RevokeCoupon(_)
+            | Self::PlaceOrder(_)
+            | Self::PayOrder(_)
+            | Self::CancelOrder(_)
+            | Self::ExpireOrder(_)
+            | Self::ReplayEvent(_) => None,
+        }
+    }
+
+    /// A short name for logs, metrics and the audit log; one that is written there must never mean something else.
     pub fn name(&self) -> &'static str {
         match self {
             Self::ChargePoints(_) => "charge_points",
+            Self::AdjustPoints(_) => "adjust_points",
             Self::CreateProduct(_) => "create_product",
             Self::ChangeProduct(_) => "change_product",
             Self::AdjustStock(_) => "adjust_stock",
@@ -203,6 +259,7 @@ impl Command {
             Self::CancelOrder(_) => "cancel_order",
             Self::RefundOrder(_) => "refund_order",
             Self::ExpireOrder(_) => "expire_order",
+            Self::ReplayEvent(_) => "replay_event",
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::page::Page;
 use crate::store_error::StoreError;
 use crate::time::Timestamp;
 
-/// An event as the outbox keeps it; what is sent of it never changes.
+/// An event as it is sent; nothing of it ever changes but the number of attempts.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoredEvent {
     /// The event's id, the same on every attempt.
@@ -27,16 +27,57 @@ pub struct StoredEvent {
     pub at: Timestamp,
     /// The JSON text of its data.
     pub data: String,
-    /// How far its delivery has come.
-    pub state: DeliveryState,
-    /// How often it was sent.
+    /// How often it was claimed to be sent, this time included.
     pub attempts: u32,
-    /// Why the last attempt failed, in words.
-    pub last_error: Option<String>,
+}
+
+/// How the delivery of an event goes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Delivery {
+    /// The event.
+    pub event_id: EventId,
+    /// The order that it tells of.
+    pub order_id: OrderId,
+    /// Its place among the events of that order.
+    pub sequence: u32,
+    /// The CloudEvents type.
+    pub event_type: String,
+    /// When it happened.
+    pub at: Timestamp,
+    /// How far the delivery has come.
+    pub state: DeliveryState,
+    /// Of a pending event: when it may be claimed next. Of any other: when it was settled.
+    pub due_at: Timestamp,
+    /// How often it was claimed to be sent.
+    pub attempts: u32,
+    /// Why the last attempt that failed did.
+    pub last_error: Option<FailureReason>,
+    /// When the data platform was known to have it.
+    pub delivered_at: Option<Timestamp>,
+}
+
+impl Delivery {
+    /// The delivery begun anew, due now, however far it had come. The data platform gets the same event once more.
+    pub fn replay(&self, now: Timestamp) -> Self {
+        let begun_anew =
+            Self { state: DeliveryState::Pending, due_at: now, attempts: 0, delivered_at: None, ..self.clone() };
+        Self { last_error: None, ..begun_anew }
+    }
+}
+
+/// Why a delivery is not changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+pub enum DeliveryRefusal {
+    /// There is no such event.
+    #[error("there is no such event")]
+    EventNotFound,
 }
 
 /// How far an event's delivery has come.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum DeliveryState {
     /// To be sent when it is due.
     Pending,
@@ -44,6 +85,36 @@ pub enum DeliveryState {
     Delivered,
     /// The data platform will never take it; it waits for somebody to look at it.
     Dead,
+}
+
+/// Why an attempt failed, in words of a bounded number: what is beyond it is cut off, as the words may be another's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(from = "String", into = "String"))]
+pub struct FailureReason(String);
+
+impl FailureReason {
+    /// The most characters that are kept.
+    pub const LENGTH_MAX: usize = 500;
+
+    /// The words.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<FailureReason> for String {
+    fn from(reason: FailureReason) -> Self {
+        reason.0
+    }
+}
+
+impl From<String> for FailureReason {
+    fn from(mut words: String) -> Self {
+        if let Some((end, _)) = words.char_indices().nth(Self::LENGTH_MAX) {
+            words.truncate(end);
+        }
+        Self(words)
+    }
 }
 
 /// Sends events to the data platform.
@@ -76,27 +147,43 @@ pub enum DeliveryFailure {
     },
 }
 
-/// The outbox as a queue of events to deliver.
+/// The outbox as a queue of events to deliver. All times are those of the store's clock.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait EventQueue: Send + Sync {
-    /// Takes at most `limit` pending events that are due, in order of time, and hides them from other claims for
-    /// `lease_for`. Of each order only the earliest event that is still pending is taken, so that an order's events
-    /// are delivered one after the other. Events of other claims that are under way are passed over, not waited for.
+    /// Takes at most `limit` pending events that are due, in order of the time when they became so, counts the attempt,
+    /// and hides them from other claims for `lease_for`. An event that is not settled by then is due again.
+    ///
+    /// Of each order only the earliest event that is still pending is taken, so that an order's events are delivered one
+    /// after the other. Events that another claim is just taking are passed over, not waited for. An event is found by
+    /// its state and never by its place, so that one whose transaction commits late is not missed.
     async fn claim(&self, lease: Uuid, lease_for: Duration, limit: u32) -> Result<Vec<StoredEvent>, StoreError>;
 
-    /// Writes what became of events that were claimed with this lease. An event whose lease was lost meanwhile is
-    /// left as it is: somebody else delivers it again.
-    async fn settle(&self, lease: Uuid, settlements: &[(EventId, Settlement)]) -> Result<(), StoreError>;
+    /// Writes what became of claimed events. One whose lease was lost meanwhile is left as it is: somebody else
+    /// delivers it again.
+    async fn settle(&self, settled: &[Settled]) -> Result<(), StoreError>;
 
     /// How many events wait, how many are put aside, and since when the oldest waits.
     async fn backlog(&self) -> Result<Backlog, StoreError>;
+}
 
+/// Reads how deliveries go.
+#[cfg_attr(any(test, feature = "mock"), mockall::automock)]
+#[async_trait]
+pub trait DeliveryQueries: Send + Sync {
     /// The events in a state, or all, newest first; the page's key is an event's id.
-    async fn list(&self, state: Option<DeliveryState>, page: &Page<EventId>) -> Result<Vec<StoredEvent>, StoreError>;
+    async fn list(&self, state: Option<DeliveryState>, page: &Page<EventId>) -> Result<Vec<Delivery>, StoreError>;
+}
 
-    /// Makes an event pending again, due now, whatever its state; `None` where there is no such event.
-    async fn replay(&self, id: EventId) -> Result<Option<StoredEvent>, StoreError>;
+/// A claimed event and what became of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settled {
+    /// The event.
+    pub event_id: EventId,
+    /// The lease that it was claimed with.
+    pub lease: Uuid,
+    /// What became of it.
+    pub settlement: Settlement,
 }
 
 /// What became of a claimed event.
@@ -108,13 +195,13 @@ pub enum Settlement {
     Retry {
         /// How long to wait.
         after: Duration,
-        /// Why, in words.
-        reason: String,
+        /// Why.
+        reason: FailureReason,
     },
     /// It will never be taken.
     Dead {
-        /// Why, in words.
-        reason: String,
+        /// Why.
+        reason: FailureReason,
     },
 }
 
@@ -125,7 +212,7 @@ pub struct Backlog {
     pub pending: u64,
     /// Events that were put aside.
     pub dead: u64,
-    /// How long the oldest pending event has waited; `None` where none does.
+    /// How long the oldest pending event has waited since it happened; `None` where none does.
     pub oldest: Option<Duration>,
 }
 
@@ -150,12 +237,12 @@ impl RetryPolicy {
     /// come again together. What the data platform asked for is kept, but never beyond an hour.
     pub fn settlement(&self, attempts: u32, failure: &DeliveryFailure, jitter: f64) -> Settlement {
         match failure {
-            DeliveryFailure::Rejected { reason } => Settlement::Dead { reason: reason.clone() },
+            DeliveryFailure::Rejected { reason } => Settlement::Dead { reason: reason.clone().into() },
             DeliveryFailure::Retryable { reason, retry_after } => {
                 let doubled = self.first.saturating_mul(1 << attempts.saturating_sub(1).min(30));
                 let pause = doubled.min(self.longest).mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0);
                 let asked = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
-                Settlement::Retry { after: pause.max(asked), reason: reason.clone() }
+                Settlement::Retry { after: pause.max(asked), reason: reason.clone().into() }
             }
         }
     }
@@ -185,7 +272,7 @@ mod tests {
     fn puts_a_rejected_event_aside() {
         let rejected = DeliveryFailure::Rejected { reason: "410".to_owned() };
         let settlement = RetryPolicy::default().settlement(1, &rejected, 0.5);
-        assert_eq!(settlement, Settlement::Dead { reason: "410".to_owned() });
+        assert_eq!(settlement, Settlement::Dead { reason: "410".to_owned().into() });
     }
 
     #[test]
@@ -199,6 +286,13 @@ mod tests {
         assert_eq!(pause(1, Some(90), 0.0), Duration::from_secs(90));
         assert_eq!(pause(1, Some(1_000_000), 0.0), Duration::from_secs(3_600));
         assert_eq!(pause(9, Some(1), 1.0), Duration::from_secs(256));
+    }
+
+    #[test]
+    fn keeps_the_beginning_of_a_long_reason() {
+        let reason = FailureReason::from("떡".repeat(FailureReason::LENGTH_MAX + 1));
+        assert_eq!(reason.as_str(), "떡".repeat(FailureReason::LENGTH_MAX));
+        assert_eq!(FailureReason::from("HTTP 503".to_owned()).as_str(), "HTTP 503");
     }
 
     proptest! {

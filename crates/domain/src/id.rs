@@ -7,6 +7,8 @@ use std::str::FromStr;
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::time::Timestamp;
+
 /// Where new ids come from: the system in production, a counter in tests.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 pub trait IdSource: Send + Sync {
@@ -86,8 +88,22 @@ ids! {
     MovementId;
     /// An event for the data platform.
     EventId;
+    /// A line of the audit log.
+    AuditEntryId;
     /// One transaction of the write path; its row tells whether an interrupted commit took effect.
     BatchId;
+}
+
+/// No id that was made at this time or later is below it.
+pub fn first_id_at(time: Timestamp) -> Uuid {
+    let milliseconds = u128::try_from(time.unix_microseconds() / 1_000).unwrap_or_default();
+    Uuid::from_u128(milliseconds << 80)
+}
+
+/// When an id was made that begins with its time (RFC 9562, 5.7).
+pub fn made_at(id: Uuid) -> Option<Timestamp> {
+    let milliseconds = i64::try_from(id.as_u128() >> 80).ok()?;
+    milliseconds.checked_mul(1_000).and_then(Timestamp::from_unix_microseconds)
 }
 
 /// The identity provider's subject: 1–64 characters of `[A-Za-z0-9_.:|@-]`.

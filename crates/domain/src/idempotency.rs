@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use crate::command::Outcome;
 use crate::store_error::StoreError;
+use crate::text::Text;
 use crate::time::Timestamp;
 
 /// 128 bits of a SHA-256 over what makes a key unique: caller, method, path and the client's own key.
@@ -26,6 +27,9 @@ pub struct IdempotencyClaim {
     pub fingerprint: Fingerprint,
 }
 
+/// What whoever sends a request wants to have back when its refusal is told again; it means nothing here.
+pub type RequestTag = Text<1, 80>;
+
 /// A request that was answered.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct IdempotencyRecord {
@@ -33,6 +37,8 @@ pub struct IdempotencyRecord {
     pub claim: IdempotencyClaim,
     /// What came of it.
     pub outcome: Outcome,
+    /// The request's tag, where it was refused.
+    pub tag: Option<RequestTag>,
     /// When.
     pub at: Timestamp,
 }
@@ -44,7 +50,7 @@ pub trait IdempotencyRepository: Send {
     /// The records of these keys that exist, in no order.
     async fn find_many(&mut self, keys: &BTreeSet<RequestKey>) -> Result<Vec<IdempotencyRecord>, StoreError>;
 
-    /// Adds records, in order of their keys. A key that was written meanwhile is a [`StoreError::Conflict`]: the transaction, tried again,
-    /// finds it.
+    /// Adds records, in order of their keys. A key that was written meanwhile is a [`StoreError::Conflict`]: the
+    /// transaction, tried again, finds it.
     async fn insert_many(&mut self, records: &[IdempotencyRecord]) -> Result<(), StoreError>;
 }

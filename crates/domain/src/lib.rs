@@ -12,9 +12,10 @@
 //! |---|---|
 //! | [`money`], [`time`], [`id`], [`text`] | values that cannot be wrong once they exist |
 //! | [`point`], [`product`], [`stock`], [`coupon`], [`order`], [`payment`], [`sales`] | one aggregate each: `state`, `event`, `refusal`, `repository` (write port), `queries` (read port) |
-//! | [`outbox`], [`idempotency`] | what a transaction writes beside its effect |
+//! | [`outbox`], [`idempotency`], [`audit`] | what a transaction writes beside its effect |
 //! | [`verification`] | the proof of the books: all that is kept twice, counted anew |
 //! | [`delivery`] | how events leave the outbox |
+//! | [`retention`] | how long what is only needed for a while is kept |
 //! | [`command`] | what callers can ask for, and how each is decided |
 //! | [`working_set`] | the rows that a batch has locked, and how events change them |
 //! | [`batch`] | the executor: attempts, retries, halving |
@@ -38,7 +39,7 @@
 //! // A batch is one transaction, and each command in it has an answer of its own.
 //! let charge = |amount| {
 //!     let command = Command::ChargePoints(ChargePoints { user_id: user("kim"), amount: positive(amount) });
-//!     Request { command, idempotency: None }
+//!     Request::new(command)
 //! };
 //! let answers = shop.executor.execute(&[charge(5_000), charge(1_000_001)]).await;
 //! let [Ok(Answer::Decided(charged)), Ok(Answer::Decided(refused))] = &answers[..] else {
@@ -84,6 +85,7 @@
 //! assert_eq!(Some(discount.of(total, won)), Money::from_units(2_800), "2,799.9 is rounded half up");
 //! ```
 
+pub mod audit;
 pub mod batch;
 pub mod command;
 pub mod coupon;
@@ -99,6 +101,7 @@ pub mod point;
 pub mod product;
 pub mod queries;
 pub mod refusal;
+pub mod retention;
 pub mod rules;
 pub mod sales;
 pub mod stock;

@@ -7,7 +7,8 @@ use thiserror::Error;
 
 /// Decimals that are stored: every amount is a whole number of 1/10,000 of the currency's main unit.
 pub const SCALE: u32 = 4;
-const ONE: i64 = 10_000;
+/// One main unit, in 1/10,000.
+pub(crate) const ONE: i64 = 10_000;
 
 /// An exact amount of money, possibly negative, in 1/10,000 of the shop's currency.
 ///

@@ -11,7 +11,7 @@ mod state;
 
 pub use event::{OrderEvent, RefundedLine};
 pub use lines::{OrderLines, OrderLinesError, RequestedLine};
-pub use queries::OrderQueries;
+pub use queries::{OrderFilter, OrderQueries};
 pub use quote::{Quote, QuotedCoupon, QuotedLine};
 pub use refusal::OrderRefusal;
 pub use repository::OrderRepository;

@@ -1,8 +1,11 @@
 //! What the data platform is told: events that are written in the transaction of their effect and delivered later.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use rust_decimal::Decimal;
 
+use crate::delivery::Delivery;
 use crate::id::{CouponId, EventId, OrderId, PaymentId, ProductId, RefundId, UserId};
 use crate::money::Currency;
 use crate::order::{Order, OrderStatus};
@@ -230,6 +233,12 @@ impl RefundDocument {
 pub trait OutboxRepository: Send {
     /// Adds events, to be delivered as soon as the transaction commits.
     async fn append_many(&mut self, events: &[OutboxEvent]) -> Result<(), StoreError>;
+
+    /// Locks and returns the deliveries of the events that exist, ordered by id; the lock holds until commit or drop.
+    async fn lock_many(&mut self, ids: &BTreeSet<EventId>) -> Result<Vec<Delivery>, StoreError>;
+
+    /// Writes how the deliveries go. Whoever has claimed one of them loses its lease.
+    async fn save_many(&mut self, deliveries: &[Delivery]) -> Result<(), StoreError>;
 }
 
 #[cfg(test)]

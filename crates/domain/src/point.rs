@@ -6,7 +6,7 @@ mod refusal;
 mod repository;
 mod state;
 
-pub use event::{EntryKind, PointEntry};
+pub use event::{AdjustmentReason, EntryKind, PointEntry};
 pub use queries::PointQueries;
 pub use refusal::PointRefusal;
 pub use repository::PointRepository;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::audit::AuditQueries;
 use crate::coupon::CouponQueries;
+use crate::delivery::DeliveryQueries;
 use crate::order::OrderQueries;
 use crate::point::PointQueries;
 use crate::product::ProductQueries;
@@ -23,6 +25,8 @@ pub struct Queries {
     pub coupons: Arc<dyn CouponQueries>,
     pub orders: Arc<dyn OrderQueries>,
     pub sales: Arc<dyn SalesQueries>,
+    pub audit: Arc<dyn AuditQueries>,
+    pub deliveries: Arc<dyn DeliveryQueries>,
     /// The database's clock.
     pub clock: Arc<dyn DatabaseClock>,
 }

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::coupon::CouponRefusal;
+use crate::delivery::DeliveryRefusal;
 use crate::order::OrderRefusal;
 use crate::payment::PaymentRefusal;
 use crate::point::PointRefusal;
@@ -31,6 +32,9 @@ pub enum Refusal {
     /// By an order that is to be paid.
     #[error(transparent)]
     Payment(#[from] PaymentRefusal),
+    /// By an event that is to be delivered.
+    #[error(transparent)]
+    Delivery(#[from] DeliveryRefusal),
 }
 
 impl Refusal {
@@ -40,7 +44,8 @@ impl Refusal {
         match self {
             Self::Product(ProductRefusal::NotFound { .. })
             | Self::Coupon(CouponRefusal::CampaignNotFound | CouponRefusal::NotFound)
-            | Self::Order(OrderRefusal::NotFound) => true,
+            | Self::Order(OrderRefusal::NotFound)
+            | Self::Delivery(DeliveryRefusal::EventNotFound) => true,
             Self::Point(_)
             | Self::Product(ProductRefusal::NotOnSale { .. })
             | Self::Stock(_)
@@ -83,6 +88,7 @@ mod tests {
                 Refusal::Coupon(CouponRefusal::CampaignNotFound),
                 Refusal::Coupon(CouponRefusal::NotFound),
                 Refusal::Order(OrderRefusal::NotFound),
+                Refusal::Delivery(DeliveryRefusal::EventNotFound),
             ]
         ));
     }

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 
+use crate::audit::AuditRepository;
 use crate::coupon::CouponRepository;
 use crate::id::BatchId;
 use crate::idempotency::IdempotencyRepository;
@@ -38,6 +39,8 @@ pub trait UnitOfWork: Send {
     fn sales(&mut self) -> &mut dyn SalesRepository;
     /// Events for the data platform.
     fn outbox(&mut self) -> &mut dyn OutboxRepository;
+    /// The audit log.
+    fn audit(&mut self) -> &mut dyn AuditRepository;
     /// Requests that were answered.
     fn idempotency(&mut self) -> &mut dyn IdempotencyRepository;
 

@@ -7,23 +7,33 @@
 //! |---|---|
 //! | [`Part::Ledger`] | each account's balance is the sum of its entries, line by line, hash by hash; open orders are counted right |
 //! | [`Part::Stock`] | each stock is the sum of its movements, line by line |
-//! | [`Part::Orders`] | each order is in a legal state and agrees with its lines, payment, refunds, ledger entries, stock movements, events and coupon |
+//! | [`Part::Orders`] | each order is in a legal state, its times are in order, and it agrees with its lines, payment, refunds, ledger entries, stock movements, events and coupon |
 //! | [`Part::Coupons`] | each campaign issued what it counts and no more, one each; each used coupon has its one order |
 //! | [`Part::Sales`] | the daily sales are those of the paid orders, net of refunds |
+//! | [`Part::Retention`] | what is only kept for a while is not kept for longer |
+//!
+//! [`rebuild_daily_sales`] corrects the one table that can be made anew from the others.
 
 mod books;
 mod coupons;
 mod finding;
 mod ledger;
 mod orders;
+mod rebuild;
+mod retention;
 mod sales;
 mod stock;
 mod walk;
 
-pub use books::{Books, BooksFactory, EventOutline, Rows, Unreadable};
+pub use books::{Books, BooksCorrection, BooksFactory, EventOutline, Rows, StrayLines, Unreadable};
+#[cfg(any(test, feature = "mock"))]
+pub use books::{MockBooks, MockBooksCorrection, MockBooksFactory};
 pub use finding::{Finding, Part};
+pub use rebuild::{RebuildError, rebuild_daily_sales};
 
+use crate::retention::Retention;
 use crate::store_error::StoreError;
+use crate::time::Timestamp;
 
 /// Watches a verification that takes long.
 pub trait Progress: Send {
@@ -33,53 +43,93 @@ pub trait Progress: Send {
     fn rows(&mut self, count: u64);
 }
 
-/// What a verification read.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+/// Nobody watches.
+impl Progress for () {
+    fn part(&mut self, _part: Part) {}
+
+    fn rows(&mut self, _count: u64) {}
+}
+
+/// What a verification came to.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Summary {
-    /// How many rows, of all tables; a row that two parts read counts twice.
+    /// The time of the snapshot, by the database's clock.
+    pub taken_at: Timestamp,
+    /// Every part, in the order of [`Part::ALL`].
+    pub parts: Vec<PartSummary>,
+}
+
+impl Summary {
+    /// How many rows were read; a row that two parts read counts twice.
+    pub fn rows(&self) -> u64 {
+        self.parts.iter().map(|part| part.rows).sum()
+    }
+
+    /// How many findings there are.
+    pub fn findings(&self) -> u64 {
+        self.parts.iter().map(|part| part.findings).sum()
+    }
+}
+
+/// What the verification of a part came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PartSummary {
+    /// The part.
+    pub part: Part,
+    /// How many rows were read; lines of orders and of refunds are read with them and not counted.
     pub rows: u64,
-    /// How many findings.
+    /// How many findings there are.
     pub findings: u64,
 }
 
-/// Proves the books of one snapshot; hands each finding to `report` as it comes.
+/// Proves the books of one snapshot; hands each finding to `report` as it comes. Events that the data platform may have
+/// had for as long as `retention` says need not be there.
 ///
 /// # Errors
 /// Those of the store. What was found before stays reported.
 pub async fn verify(
     books: &mut dyn Books,
+    retention: &Retention,
     progress: &mut dyn Progress,
     report: &mut (dyn FnMut(Finding) + Send),
 ) -> Result<Summary, StoreError> {
-    let mut audit = Audit { books, progress, report, summary: Summary::default() };
+    let taken_at = books.taken_at().await?;
+    let mut audit = Audit { books, retention, progress, report, parts: Vec::new() };
     audit.begin(Part::Ledger);
     ledger::verify(&mut audit).await?;
     audit.begin(Part::Stock);
     stock::verify(&mut audit).await?;
     audit.begin(Part::Orders);
-    let sold = orders::verify(&mut audit).await?;
+    let sold = orders::verify(&mut audit, taken_at).await?;
     audit.begin(Part::Coupons);
     coupons::verify(&mut audit).await?;
     audit.begin(Part::Sales);
-    sales::verify(&mut audit, sold).await?;
-    Ok(audit.summary)
+    sales::verify(&mut audit, &sold).await?;
+    audit.begin(Part::Retention);
+    retention::verify(&mut audit).await?;
+    Ok(Summary { taken_at, parts: audit.parts })
 }
 
 /// A verification under way: where rows come from, and where findings go.
 struct Audit<'a> {
     books: &'a mut dyn Books,
+    retention: &'a Retention,
     progress: &'a mut dyn Progress,
     report: &'a mut (dyn FnMut(Finding) + Send),
-    summary: Summary,
+    /// The parts that have begun.
+    parts: Vec<PartSummary>,
 }
 
 impl Audit<'_> {
     fn begin(&mut self, part: Part) {
+        self.parts.push(PartSummary { part, rows: 0, findings: 0 });
         self.progress.part(part);
     }
 
     fn find(&mut self, finding: Finding) {
-        self.summary.findings += 1;
+        if let Some(part) = self.parts.last_mut() {
+            part.findings += 1;
+        }
         (self.report)(finding);
     }
 
@@ -91,14 +141,28 @@ impl Audit<'_> {
     }
 
     /// Counts a page's rows, reports those that cannot be read, and answers the rest.
-    fn take<Key, Row>(&mut self, page: Rows<Key, Row>) -> Vec<Row> {
-        let count = page.rows.len() + page.unreadable.len();
-        let count = u64::try_from(count).unwrap_or(u64::MAX);
-        self.summary.rows += count;
-        self.progress.rows(count);
-        for unreadable in page.unreadable {
+    fn take<Key, Row>(&mut self, mut page: Rows<Key, Row>) -> Vec<Row> {
+        for unreadable in std::mem::take(&mut page.unreadable) {
+            self.count(1);
             self.find(Finding::Unreadable(unreadable));
         }
+        self.take_again(page)
+    }
+
+    /// Counts the rows of a page that was read before, and answers those that can be read.
+    fn take_again<Key, Row>(&mut self, page: Rows<Key, Row>) -> Vec<Row> {
+        self.count(page.rows.len() + page.unreadable.len());
         page.rows
     }
+
+    fn count(&mut self, rows: usize) {
+        let rows = u64::try_from(rows).unwrap_or(u64::MAX);
+        if let Some(part) = self.parts.last_mut() {
+            part.rows += rows;
+        }
+        self.progress.rows(rows);
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,15 @@
 //! The rows that a batch holds locked: loaded once in the written order, changed in memory by events, saved once.
 //!
-//! The order of locks, which every writer keeps: orders, campaigns, coupons, products, stocks, point accounts; within
-//! each in ascending order of keys. It is written here and nowhere else.
+//! The order of locks, which every writer keeps: orders, campaigns, coupons, products, stocks, point accounts, events;
+//! within each in ascending order of keys. It is written here and nowhere else.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::audit::AuditEntry;
 use crate::command::{Command, Event};
 use crate::coupon::{Coupon, CouponCampaign, CouponEvent};
-use crate::id::{CampaignId, CouponId, OrderId, ProductId, UserId};
+use crate::delivery::Delivery;
+use crate::id::{CampaignId, CouponId, EventId, OrderId, ProductId, UserId};
 use crate::order::{Order, OrderEvent};
 use crate::outbox::OutboxEvent;
 use crate::payment::{Payment, Refund};
@@ -31,6 +33,7 @@ pub(crate) struct Locks {
     pub products: BTreeSet<ProductId>,
     pub stocks: BTreeSet<ProductId>,
     pub accounts: BTreeSet<UserId>,
+    pub events: BTreeSet<EventId>,
 }
 
 /// What a command about an order needs to know of it to name the other rows.
@@ -62,12 +65,14 @@ pub struct WorkingSet {
     products: Rows<ProductId, Product>,
     stocks: Rows<ProductId, Stock>,
     accounts: Rows<UserId, PointAccount>,
+    deliveries: Rows<EventId, Delivery>,
     point_entries: Vec<PointEntry>,
     stock_movements: Vec<StockMovement>,
     payments: Vec<Payment>,
     refunds: Vec<Refund>,
     sales: DailySales,
     outbox: Vec<OutboxEvent>,
+    audit: Vec<AuditEntry>,
 }
 
 impl WorkingSet {
@@ -96,6 +101,10 @@ impl WorkingSet {
             set.stocks.load(stocks.into_iter().map(|stock| (stock.product_id, stock)));
         }
         set.load_accounts(&locks.accounts, unit_of_work).await?;
+        if !locks.events.is_empty() {
+            let deliveries = unit_of_work.outbox().lock_many(&locks.events).await?;
+            set.deliveries.load(deliveries.into_iter().map(|delivery| (delivery.event_id, delivery)));
+        }
         Ok(set)
     }
 
@@ -200,6 +209,17 @@ impl WorkingSet {
         self.accounts.get(user_id).expect("a command names the accounts that it reads")
     }
 
+    /// How the delivery of that event goes.
+    pub fn delivery(&self, id: EventId) -> Option<&Delivery> {
+        self.deliveries.get(&id)
+    }
+
+    /// Takes a delivery, as if it had been loaded.
+    #[cfg(test)]
+    pub(crate) fn load_delivery(&mut self, delivery: Delivery) {
+        self.deliveries.load([(delivery.event_id, delivery)]);
+    }
+
     /// Makes an empty account where the user has none, as if it had been loaded.
     #[cfg(test)]
     pub(crate) fn ensure_account(&mut self, user_id: &UserId) {
@@ -242,6 +262,7 @@ impl WorkingSet {
             Event::Refund(refund) => self.refunds.push(refund),
             Event::Sale(sale) => self.sales.apply(&sale),
             Event::Outbox(event) => self.outbox.push(*event),
+            Event::Delivery(delivery) => self.deliveries.change(&delivery.event_id.clone(), |row| *row = *delivery),
         }
     }
 
@@ -299,6 +320,11 @@ impl WorkingSet {
         }
     }
 
+    /// Notes a line of the audit log.
+    pub fn record(&mut self, entry: AuditEntry) {
+        self.audit.push(entry);
+    }
+
     /// Whether there is nothing to write.
     pub fn is_unchanged(&self) -> bool {
         !(self.orders.is_changed()
@@ -306,7 +332,9 @@ impl WorkingSet {
             || self.coupons.is_changed()
             || self.products.is_changed()
             || self.stocks.is_changed()
-            || self.accounts.is_changed())
+            || self.accounts.is_changed()
+            || self.deliveries.is_changed()
+            || !self.audit.is_empty())
     }
 
     /// Writes what changed, each row once: first the rows that others refer to, then those that refer to them, so that
@@ -320,6 +348,7 @@ impl WorkingSet {
         self.save_accounts(unit_of_work).await?;
         self.save_orders(unit_of_work).await?;
         self.save_coupons(unit_of_work).await?;
+        self.save_deliveries(unit_of_work).await?;
         self.append(unit_of_work).await
     }
 
@@ -342,6 +371,9 @@ impl WorkingSet {
         }
         if !self.outbox.is_empty() {
             unit_of_work.outbox().append_many(&self.outbox).await?;
+        }
+        if !self.audit.is_empty() {
+            unit_of_work.audit().append_many(&self.audit).await?;
         }
         Ok(())
     }
@@ -380,6 +412,14 @@ impl WorkingSet {
         }
         if !changed.is_empty() {
             unit_of_work.coupons().save_many(&changed).await?;
+        }
+        Ok(())
+    }
+
+    async fn save_deliveries(&self, unit_of_work: &mut dyn UnitOfWork) -> Result<(), StoreError> {
+        let changed = self.deliveries.changed_rows();
+        if !changed.is_empty() {
+            unit_of_work.outbox().save_many(&changed).await?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 use jangteo_domain::Refusal;
 use jangteo_domain::command::{Outcome, Reply};
 use jangteo_domain::coupon::{CouponRefusal, NotUsableReason};
+use jangteo_domain::delivery::DeliveryRefusal;
 use jangteo_domain::order::OrderRefusal;
 use jangteo_domain::payment::PaymentRefusal;
 use jangteo_domain::point::PointRefusal;
@@ -63,8 +64,8 @@ fn every_kind_of_answer_has_a_sample() {
     replies.sort_unstable();
     replies.dedup();
     refusals.sort_unstable();
-    assert!(replies.iter().copied().eq(1..=13), "{replies:?}");
-    assert!(refusals.iter().copied().eq(1..=30), "{refusals:?}");
+    assert!(replies.iter().copied().eq(1..=15), "{replies:?}");
+    assert!(refusals.iter().copied().eq(1..=31), "{refusals:?}");
 }
 
 fn reply_kind(reply: &Reply) -> u32 {
@@ -82,6 +83,8 @@ fn reply_kind(reply: &Reply) -> u32 {
         Reply::OrderCancelled { .. } => 11,
         Reply::OrderExpired(_) => 12,
         Reply::OrderRefunded { .. } => 13,
+        Reply::PointsAdjusted { .. } => 14,
+        Reply::EventReplayed(_) => 15,
     }
 }
 
@@ -117,5 +120,6 @@ fn refusal_kind(refusal: &Refusal) -> u32 {
         Refusal::Payment(PaymentRefusal::OrderExpired) => 28,
         Refusal::Order(OrderRefusal::NotPaid) => 29,
         Refusal::Order(OrderRefusal::RefundTooLarge { .. }) => 30,
+        Refusal::Delivery(DeliveryRefusal::EventNotFound) => 31,
     }
 }

@@ -63,6 +63,11 @@ impl From<TookTooLong> for StoreError {
     }
 }
 
+/// The books can be corrected by one at a time.
+#[derive(Debug, Error)]
+#[error("somebody else corrects the books")]
+pub(crate) struct AlreadyCorrected;
+
 /// Remembers what the last attempt to connect failed with; the pool itself only says that it waited in vain.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LastConnectError(Arc<Mutex<Option<(Instant, String)>>>);

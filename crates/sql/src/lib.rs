@@ -3,6 +3,7 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `schema`, `types`, `rows` | the tables, how values are stored, and how rows become the domain's values and back |
+//! | `keyed` | rows that may make no sense, read one by one |
 //! | `bulk` | the statements by which many rows are locked and written at once |
 //! | `mysql`, `sqlite` | what the dialects say differently: connections, `BEGIN`, the clock, errors, migrations |
 //! | `shared` | the ports of each aggregate, in files named as in the domain; each dialect mounts them |
@@ -14,10 +15,14 @@
 
 use std::sync::Arc;
 
+use jangteo_domain::delivery::EventQueue;
+use jangteo_domain::retention::Pruning;
+use jangteo_domain::verification::BooksFactory;
 use jangteo_domain::{Queries, StoreError, UnitOfWorkFactory};
 
 mod bulk;
 mod error;
+mod keyed;
 mod migrations;
 mod mysql;
 mod rows;
@@ -112,9 +117,25 @@ impl Database {
         on!(&self.store, store => Arc::new(store.clone()))
     }
 
+    /// The events to deliver, on connections of its own, so that a busy relay keeps nobody else waiting for one. On
+    /// SQLite, which has one writer, it takes turns with the lane.
+    pub fn event_queue(&self) -> Arc<dyn EventQueue> {
+        on!(&self.store, store => Arc::new(store.clone()))
+    }
+
     /// The ports through which is read.
     pub fn queries(&self) -> Queries {
         on!(&self.store, store => store.queries())
+    }
+
+    /// The port that opens the books, where it writes; each time on a connection of its own.
+    pub fn books(&self) -> Arc<dyn BooksFactory> {
+        on!(&self.store, store => Arc::new(store.clone()))
+    }
+
+    /// The port through which is deleted what is not needed any more.
+    pub fn pruning(&self) -> Arc<dyn Pruning> {
+        on!(&self.store, store => Arc::new(store.clone()))
     }
 
     /// How many connections there are now.
@@ -160,4 +181,8 @@ pub struct PoolFigures {
     pub write_connections: u32,
     /// Those of them that wait for something to do.
     pub write_idle: u32,
+    /// Connections of those who work in the background; on SQLite there are none.
+    pub background_connections: u32,
+    /// Those of them that wait for something to do.
+    pub background_idle: u32,
 }

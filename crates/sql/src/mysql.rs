@@ -13,7 +13,8 @@ use diesel::sql_types::{BigInt, Nullable};
 use diesel::{IntoSql as _, QueryResult};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use diesel_async::{
-    AnsiTransactionManager, AsyncMigrationHarness, AsyncMysqlConnection, RunQueryDsl as _, TransactionManager,
+    AnsiTransactionManager, AsyncMigrationHarness, AsyncMysqlConnection, RunQueryDsl as _, SimpleAsyncConnection as _,
+    TransactionManager,
 };
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use futures_util::FutureExt as _;
@@ -21,12 +22,18 @@ use jangteo_domain::StoreError;
 use mysql_async::{Opts, OptsBuilder};
 use tokio::time::timeout;
 
-use crate::error::OpenError;
+use crate::error::{AlreadyCorrected, OpenError};
 use crate::types::TimeSql;
 use crate::{DatabaseSettings, migrations};
 
+#[path = "shared/audit.rs"]
+mod audit;
+#[path = "shared/books.rs"]
+mod books;
 #[path = "shared/coupon.rs"]
 mod coupon;
+#[path = "shared/delivery.rs"]
+mod delivery;
 #[path = "shared/idempotency.rs"]
 mod idempotency;
 #[path = "shared/order.rs"]
@@ -39,6 +46,8 @@ mod payment;
 mod point;
 #[path = "shared/product.rs"]
 mod product;
+#[path = "shared/retention.rs"]
+mod retention;
 #[path = "shared/sales.rs"]
 mod sales;
 #[path = "shared/stock.rs"]
@@ -48,6 +57,7 @@ mod store;
 #[path = "shared/unit_of_work.rs"]
 mod unit_of_work;
 
+use store::Pools;
 pub(crate) use store::Store;
 
 type Conn = AsyncMysqlConnection;
@@ -77,6 +87,11 @@ const READ_SESSION: [&str; 2] = [
     // reads its own comment only.
     "SET SESSION autocommit = 1 /*M!100100 , max_statement_time = 2 */ /*!50708 , max_execution_time = 2000 */",
 ];
+const BOOKS_SESSION: [&str; 2] = [
+    "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+    // The books are read page by page for as long as it takes, whatever bound the server has for others.
+    "SET SESSION autocommit = 1 /*M!100100 , max_statement_time = 0 */ /*!50708 , max_execution_time = 0 */",
+];
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/mysql");
 
@@ -87,8 +102,10 @@ pub(crate) fn open(settings: &DatabaseSettings) -> Result<Store, OpenError> {
     let writers = (manager(&options_to_write, &WRITE_SESSION), settings.write_connections + 1);
     let options_to_read = settings.read_url.as_deref().map(options).transpose()?;
     let primary = options_to_read.is_some().then(|| (manager(&options_to_write, &READ_SESSION), 1));
-    let readers = (manager(&options_to_read.unwrap_or(options_to_write), &READ_SESSION), settings.pool_max);
-    Ok(Store::new(&settings.url, writers, readers, primary))
+    let readers = (manager(options_to_read.as_ref().unwrap_or(&options_to_write), &READ_SESSION), settings.pool_max);
+    // One that claims and one that settles.
+    let background = (manager(&options_to_write, &WRITE_SESSION), 2);
+    Ok(Store::new(&settings.url, Pools { writers, readers, primary, background: Some(background) }))
 }
 
 fn options(url: &str) -> Result<Opts, OpenError> {
@@ -139,6 +156,34 @@ async fn check(connection: &mut Conn) -> QueryResult<()> {
 
 async fn begin(connection: &mut Conn) -> QueryResult<()> {
     AnsiTransactionManager::begin_transaction(connection).await
+}
+
+/// Begins to read everything as it is committed now.
+async fn begin_snapshot(connection: &mut Conn) -> QueryResult<()> {
+    AnsiTransactionManager::begin_transaction_sql(connection, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+        .await
+}
+
+/// Who corrects the books holds a lock of the server until its connection ends, which needs no ticket.
+#[derive(Debug, Clone, Copy)]
+struct Ticket;
+
+/// As [`begin_snapshot`], alone.
+async fn begin_snapshot_to_correct(connection: &mut Conn) -> Result<Ticket, StoreError> {
+    let text = "SELECT GET_LOCK(CONCAT('jangteo.books.', LEFT(SHA2(DATABASE(), 256), 32)), 1)";
+    let locked = sql::<Nullable<BigInt>>(text).get_result::<Option<i64>>(connection).await.map_err(classify)?;
+    if locked != Some(1) {
+        return Err(StoreError::Conflict(Arc::new(AlreadyCorrected)));
+    }
+    begin_snapshot(connection).await.map_err(classify)?;
+    Ok(Ticket)
+}
+
+/// Ends the snapshot and begins to write. At REPEATABLE READ some servers refuse to change what changed since.
+async fn turn_to_writing(connection: &mut Conn, _ticket: Ticket) -> Result<(), StoreError> {
+    AnsiTransactionManager::rollback_transaction(connection).await.map_err(classify)?;
+    connection.batch_execute(WRITE_SESSION[0]).await.map_err(classify)?;
+    begin(connection).await.map_err(classify)
 }
 
 /// Gives a statement up that takes too long. Its connection must not be used any more.
@@ -239,12 +284,21 @@ const OUTAGES: [&str; 12] = [
 ];
 
 impl Store {
+    /// A connection to read the books on, which may take as long as it takes.
+    async fn connect_to_books(&self) -> Result<Conn, StoreError> {
+        self.connect(&BOOKS_SESSION).await
+    }
+
+    /// A connection that no pool lends.
+    async fn connect(&self, session: &[&'static str]) -> Result<Conn, StoreError> {
+        let options = options(self.url()).map_err(|error| StoreError::Unavailable(Arc::new(error)))?;
+        let connection = connect(session_options(&options, session)).await;
+        connection.map_err(|error| StoreError::Unavailable(Arc::new(error)))
+    }
+
     /// Runs the migrations that have not run yet, one server at a time, and says which they were.
     pub(crate) async fn migrate(&self) -> Result<Vec<String>, StoreError> {
-        let unavailable = |error: OpenError| StoreError::Unavailable(Arc::new(error));
-        let options = session_options(&options(self.url()).map_err(unavailable)?, &[]);
-        let connection = connect(options).await;
-        let mut connection = connection.map_err(|error| StoreError::Unavailable(Arc::new(error)))?;
+        let mut connection = self.connect(&[]).await?;
         lock_migrations(&mut connection).await?;
         // The lock is the session's: it ends with the connection, however this ends.
         let run = move || migrations::run_pending(&mut AsyncMigrationHarness::new(connection), MIGRATIONS);
@@ -265,3 +319,11 @@ async fn lock_migrations(connection: &mut Conn) -> Result<(), StoreError> {
 /// How many tables there are in which the migrations that have run are kept: one, or none before the first.
 const COUNT_MIGRATIONS_TABLES: &str = "SELECT COUNT(*) FROM information_schema.tables \
                                        WHERE table_schema = DATABASE() AND table_name = '__diesel_schema_migrations'";
+
+/// Delete the oldest rows of a kind, in the order of an index and no further than the limit. Others only ever add newer
+/// rows, so nobody waits for the locks but somebody else who prunes.
+const PRUNE_ANSWERED_REQUESTS: &str =
+    "DELETE FROM idempotency_keys WHERE created_at <= ? ORDER BY created_at, request_key LIMIT ?";
+const PRUNE_COMMIT_MARKERS: &str = "DELETE FROM commit_markers WHERE id <= ? ORDER BY id LIMIT ?";
+const PRUNE_DELIVERED_EVENTS: &str =
+    "DELETE FROM outbox_events WHERE state = 'delivered' AND due_at <= ? ORDER BY due_at, id LIMIT ?";

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use jangteo_domain::StoreError;
 
+pub(crate) mod audit;
 pub(crate) mod coupon;
 pub(crate) mod idempotency;
 pub(crate) mod order;

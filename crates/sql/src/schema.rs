@@ -230,6 +230,24 @@ diesel::table! {
         state -> Text,
         due_at -> TimeSql,
         attempts -> BigInt,
+        lease -> Nullable<Binary>,
+        last_error -> Nullable<Text>,
+        delivered_at -> Nullable<TimeSql>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::types::TimeSql;
+    audit_log (id) {
+        id -> Binary,
+        created_at -> TimeSql,
+        actor -> Text,
+        action -> Text,
+        subject_kind -> Text,
+        subject_id -> Text,
+        reason -> Nullable<Text>,
+        reply -> Text,
     }
 }
 
@@ -241,6 +259,7 @@ diesel::table! {
         request_key -> Binary,
         fingerprint -> Binary,
         outcome -> Text,
+        tag -> Nullable<Text>,
     }
 }
 
@@ -252,3 +271,4 @@ diesel::table! {
 
 diesel::allow_tables_to_appear_in_same_query!(products, stocks);
 diesel::allow_tables_to_appear_in_same_query!(orders, order_lines);
+diesel::allow_tables_to_appear_in_same_query!(refunds, refund_lines);

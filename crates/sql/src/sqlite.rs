@@ -5,22 +5,30 @@ use std::sync::Arc;
 
 use diesel::QueryResult;
 use diesel::connection::SimpleConnection as _;
+use diesel::dsl::sql;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::{ConnectionError, ConnectionResult, DatabaseErrorKind, Error};
+use diesel::sql_types::{BigInt, Integer};
 use diesel::sqlite::{Sqlite, SqliteConnection};
-use diesel_async::AsyncConnection as _;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
+use diesel_async::{AsyncConnection, RunQueryDsl as _, SimpleAsyncConnection as _, TransactionManager as _};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use futures_util::FutureExt as _;
 use jangteo_domain::StoreError;
 
-use crate::error::OpenError;
+use crate::error::{AlreadyCorrected, OpenError};
 use crate::types::TimeSql;
 use crate::{DatabaseSettings, migrations};
 
+#[path = "shared/audit.rs"]
+mod audit;
+#[path = "shared/books.rs"]
+mod books;
 #[path = "shared/coupon.rs"]
 mod coupon;
+#[path = "shared/delivery.rs"]
+mod delivery;
 #[path = "shared/idempotency.rs"]
 mod idempotency;
 #[path = "shared/order.rs"]
@@ -33,6 +41,8 @@ mod payment;
 mod point;
 #[path = "shared/product.rs"]
 mod product;
+#[path = "shared/retention.rs"]
+mod retention;
 #[path = "shared/sales.rs"]
 mod sales;
 #[path = "shared/stock.rs"]
@@ -42,6 +52,7 @@ mod store;
 #[path = "shared/unit_of_work.rs"]
 mod unit_of_work;
 
+use store::Pools;
 pub(crate) use store::Store;
 
 type Conn = SyncConnectionWrapper<SqliteConnection>;
@@ -53,6 +64,7 @@ type Manager = AsyncDieselConnectionManager<Conn>;
 const SETUP: &str = "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
                      PRAGMA foreign_keys = ON;";
 const READ_SETUP: &str = "PRAGMA query_only = ON;";
+const WRITE_SETUP: &str = "PRAGMA query_only = OFF;";
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/sqlite");
 
@@ -62,7 +74,9 @@ pub(crate) fn open(settings: &DatabaseSettings) -> Result<Store, OpenError> {
     let read_path = settings.read_url.as_deref().map_or(Ok(path), file)?;
     let writers = (manager(path, SETUP.to_owned()), 1);
     let readers = (manager(read_path, format!("{SETUP} {READ_SETUP}")), settings.pool_max);
-    Ok(Store::new(path, writers, readers, None))
+    // In one queue with the lane the relay gets its turn; on a connection of its own it would have to be lucky to find
+    // the file's lock free while the lane is busy.
+    Ok(Store::new(path, Pools { writers, readers, primary: None, background: None }))
 }
 
 /// The path in a URL. A database in memory would be another one for each connection.
@@ -94,6 +108,41 @@ async fn begin(connection: &mut Conn) -> QueryResult<()> {
         diesel::connection::AnsiTransactionManager::begin_transaction_sql(connection, "BEGIN IMMEDIATE")
     };
     connection.spawn_blocking(begin).await
+}
+
+/// Begins to read everything as it is committed now: a transaction that only reads begins with its first read.
+async fn begin_snapshot(connection: &mut Conn) -> QueryResult<()> {
+    connection.batch_execute(READ_SETUP).await?;
+    <Conn as AsyncConnection>::TransactionManager::begin_transaction(connection).await?;
+    sql::<BigInt>(COUNT_MIGRATIONS_TABLES).get_result::<i64>(connection).await?;
+    Ok(())
+}
+
+/// How often the books had been corrected when the snapshot was taken: SQLite keeps this number for its users, in
+/// transactions, and Jangteo for this. Whoever wants to correct them and finds it changed has come too late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Ticket(i32);
+
+async fn corrections(connection: &mut Conn) -> QueryResult<Ticket> {
+    sql::<Integer>("SELECT user_version FROM pragma_user_version").get_result(connection).await.map(Ticket)
+}
+
+/// As [`begin_snapshot`], with what it takes to write afterwards.
+async fn begin_snapshot_to_correct(connection: &mut Conn) -> Result<Ticket, StoreError> {
+    begin_snapshot(connection).await.map_err(classify)?;
+    corrections(connection).await.map_err(classify)
+}
+
+/// Ends the snapshot and begins to write, unless somebody else corrected the books since.
+async fn turn_to_writing(connection: &mut Conn, ticket: Ticket) -> Result<(), StoreError> {
+    <Conn as AsyncConnection>::TransactionManager::rollback_transaction(connection).await.map_err(classify)?;
+    connection.batch_execute(WRITE_SETUP).await.map_err(classify)?;
+    begin(connection).await.map_err(classify)?;
+    if corrections(connection).await.map_err(classify)? != ticket {
+        return Err(StoreError::Conflict(Arc::new(AlreadyCorrected)));
+    }
+    let next = ticket.0.wrapping_add(1);
+    connection.batch_execute(&format!("PRAGMA user_version = {next}")).await.map_err(classify)
 }
 
 /// A statement waits for nobody but the busy timeout, so it needs no bound of its own.
@@ -156,6 +205,12 @@ fn is_connection_lost(_error: &Error) -> bool {
 }
 
 impl Store {
+    /// A connection to read the books on.
+    async fn connect_to_books(&self) -> Result<Conn, StoreError> {
+        let connection = connect(self.url().to_owned(), SETUP.to_owned()).await;
+        connection.map_err(|error| StoreError::Unavailable(Arc::new(error)))
+    }
+
     /// Runs the migrations that have not run yet, in one transaction that no other process can come between, and says
     /// which they were.
     pub(crate) async fn migrate(&self) -> Result<Vec<String>, StoreError> {
@@ -184,3 +239,11 @@ impl From<Error> for Failed {
 /// How many tables there are in which the migrations that have run are kept: one, or none before the first.
 const COUNT_MIGRATIONS_TABLES: &str =
     "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '__diesel_schema_migrations'";
+
+/// Delete the oldest rows of a kind, in the order of an index and no further than the limit.
+const PRUNE_ANSWERED_REQUESTS: &str = "DELETE FROM idempotency_keys WHERE rowid IN \
+    (SELECT rowid FROM idempotency_keys WHERE created_at <= ? ORDER BY created_at, request_key LIMIT ?)";
+const PRUNE_COMMIT_MARKERS: &str =
+    "DELETE FROM commit_markers WHERE id IN (SELECT id FROM commit_markers WHERE id <= ? ORDER BY id LIMIT ?)";
+const PRUNE_DELIVERED_EVENTS: &str = "DELETE FROM outbox_events WHERE rowid IN \
+    (SELECT rowid FROM outbox_events WHERE state = 'delivered' AND due_at <= ? ORDER BY due_at, id LIMIT ?)";

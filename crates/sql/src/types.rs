@@ -24,6 +24,7 @@ use diesel::serialize::{self, IsNull, Output, ToSql};
 use diesel::sql_types::{BigInt, Binary, Date, Datetime, SqlType, Text};
 use diesel::sqlite::Sqlite;
 use jangteo_domain::UserId;
+use jangteo_domain::delivery::FailureReason;
 use jangteo_domain::money::Money;
 use jangteo_domain::text::Text as BoundedText;
 use jangteo_domain::time::{Date as CalendarDate, Timestamp};
@@ -267,6 +268,10 @@ pub struct Words<T>(pub T);
 
 impl Cell for Words<UserId> {
     const KIND: Kind = Kind::Varchar { length_max: UserId::LENGTH_MAX };
+}
+
+impl Cell for Words<FailureReason> {
+    const KIND: Kind = varchar(FailureReason::LENGTH_MAX);
 }
 
 impl<const MIN: usize, const MAX: usize> Cell for Words<BoundedText<MIN, MAX>> {

@@ -1,6 +1,7 @@
 -- Takes every table of the shop away, with everything in it.
 DROP TABLE IF EXISTS commit_markers;
 DROP TABLE IF EXISTS idempotency_keys;
+DROP TABLE IF EXISTS audit_log;
 DROP TABLE IF EXISTS outbox_events;
 DROP TABLE IF EXISTS daily_sales;
 DROP TABLE IF EXISTS refund_lines;

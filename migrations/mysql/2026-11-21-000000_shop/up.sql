@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS point_accounts (
   CONSTRAINT ck_point_accounts_open_orders CHECK (open_orders BETWEEN 0 AND 4294967295)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
 
--- The ledger: only ever added to.
+-- The ledger: only ever added to. By ix_point_entries_order `jangteo verify` lays it beside the orders.
 CREATE TABLE IF NOT EXISTS point_entries (
   id BINARY(16) NOT NULL,
   user_id VARCHAR(64) NOT NULL,
@@ -39,7 +39,8 @@ CREATE TABLE IF NOT EXISTS point_entries (
   CONSTRAINT uq_point_entries_user_sequence UNIQUE (user_id, sequence),
   CONSTRAINT ck_point_entries_kind CHECK (kind IN ('charge', 'payment', 'refund', 'adjustment')),
   CONSTRAINT ck_point_entries_balance_after CHECK (balance_after >= 0),
-  CONSTRAINT ck_point_entries_sequence CHECK (sequence >= 1)
+  CONSTRAINT ck_point_entries_sequence CHECK (sequence >= 1),
+  INDEX ix_point_entries_order (order_id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
 
 CREATE TABLE IF NOT EXISTS products (
@@ -87,6 +88,7 @@ CREATE TABLE IF NOT EXISTS stocks (
   CONSTRAINT ck_stocks_movements CHECK (movements >= 0)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
 
+-- Only ever added to. By ix_stock_movements_order `jangteo verify` lays it beside the orders.
 CREATE TABLE IF NOT EXISTS stock_movements (
   id BINARY(16) NOT NULL,
   product_id BINARY(16) NOT NULL,
@@ -101,7 +103,8 @@ CREATE TABLE IF NOT EXISTS stock_movements (
   CONSTRAINT uq_stock_movements_product_sequence UNIQUE (product_id, sequence),
   CONSTRAINT ck_stock_movements_kind CHECK (kind IN ('adjustment', 'hold', 'expiry', 'cancellation', 'refund')),
   CONSTRAINT ck_stock_movements_available_after CHECK (available_after BETWEEN 0 AND 4294967295),
-  CONSTRAINT ck_stock_movements_sequence CHECK (sequence >= 1)
+  CONSTRAINT ck_stock_movements_sequence CHECK (sequence >= 1),
+  INDEX ix_stock_movements_order (order_id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
 
 CREATE TABLE IF NOT EXISTS coupon_campaigns (
@@ -258,7 +261,8 @@ CREATE TABLE IF NOT EXISTS daily_sales (
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
 
 -- What the data platform is to be told. The relay claims what is due in the order of ix_outbox_events_due, which must
--- be exactly its ORDER BY: with any other index SKIP LOCKED locks every row that it sorts.
+-- be exactly its ORDER BY: with any other index SKIP LOCKED locks every row that it sorts. Lists by state and the count
+-- of what waits go by ix_outbox_events_state.
 CREATE TABLE IF NOT EXISTS outbox_events (
   id BINARY(16) NOT NULL,
   order_id BINARY(16) NOT NULL,
@@ -267,14 +271,35 @@ CREATE TABLE IF NOT EXISTS outbox_events (
   body LONGTEXT NOT NULL COMMENT 'JSON, as it is sent',
   created_at DATETIME(6) NOT NULL,
   state VARCHAR(20) NOT NULL,
-  due_at DATETIME(6) NOT NULL,
+  due_at DATETIME(6) NOT NULL COMMENT 'when it may be claimed: while it is claimed, when the lease ends',
   attempts BIGINT NOT NULL,
+  lease BINARY(16) NULL COMMENT 'who claimed it last and has not settled it',
+  last_error VARCHAR(500) NULL,
+  delivered_at DATETIME(6) NULL,
   CONSTRAINT pk_outbox_events PRIMARY KEY (id),
   CONSTRAINT uq_outbox_events_order_sequence UNIQUE (order_id, sequence),
   CONSTRAINT ck_outbox_events_state CHECK (state IN ('pending', 'delivered', 'dead')),
   CONSTRAINT ck_outbox_events_sequence CHECK (sequence >= 1),
   CONSTRAINT ck_outbox_events_attempts CHECK (attempts >= 0),
-  INDEX ix_outbox_events_due (state, due_at, id)
+  INDEX ix_outbox_events_due (state, due_at, id),
+  INDEX ix_outbox_events_state (state, id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
+
+-- What the back office changed, by whom and why: only ever added to.
+CREATE TABLE IF NOT EXISTS audit_log (
+  id BINARY(16) NOT NULL,
+  created_at DATETIME(6) NOT NULL,
+  actor VARCHAR(64) NOT NULL,
+  action VARCHAR(64) NOT NULL COMMENT 'name of the command',
+  subject_kind VARCHAR(20) NOT NULL,
+  subject_id VARCHAR(64) NOT NULL,
+  reason VARCHAR(200) NULL,
+  reply LONGTEXT NOT NULL COMMENT 'JSON of what came of it',
+  CONSTRAINT pk_audit_log PRIMARY KEY (id),
+  CONSTRAINT ck_audit_log_subject_kind CHECK (
+    subject_kind IN ('user', 'product', 'campaign', 'coupon', 'order', 'event')),
+  INDEX ix_audit_log_actor (actor, id),
+  INDEX ix_audit_log_subject (subject_id, id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
 
 -- Requests that were answered. Clustered by time, so that the wide rows are appended and the old ones pruned as a
@@ -284,6 +309,7 @@ CREATE TABLE IF NOT EXISTS idempotency_keys (
   request_key BINARY(16) NOT NULL,
   fingerprint BINARY(16) NOT NULL,
   outcome LONGTEXT NOT NULL COMMENT 'JSON of the answer',
+  tag VARCHAR(80) NULL COMMENT 'of the request, where it was refused',
   CONSTRAINT pk_idempotency_keys PRIMARY KEY (created_at, request_key),
   CONSTRAINT uq_idempotency_keys_request_key UNIQUE (request_key)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;

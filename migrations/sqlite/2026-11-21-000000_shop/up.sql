@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS point_accounts (
   CONSTRAINT ck_point_accounts_open_orders CHECK (open_orders BETWEEN 0 AND 4294967295)
 ) STRICT, WITHOUT ROWID;
 
--- The ledger: only ever added to.
+-- The ledger: only ever added to. By ix_point_entries_order `jangteo verify` lays it beside the orders.
 CREATE TABLE IF NOT EXISTS point_entries (
   id BLOB NOT NULL,
   user_id TEXT NOT NULL,
@@ -40,6 +40,7 @@ CREATE TABLE IF NOT EXISTS point_entries (
   CONSTRAINT ck_point_entries_balance_after CHECK (balance_after >= 0),
   CONSTRAINT ck_point_entries_sequence CHECK (sequence >= 1)
 ) STRICT;
+CREATE INDEX IF NOT EXISTS ix_point_entries_order ON point_entries (order_id, id) WHERE order_id IS NOT NULL;
 
 CREATE TABLE IF NOT EXISTS products (
   id BLOB NOT NULL,
@@ -86,6 +87,7 @@ CREATE TABLE IF NOT EXISTS stocks (
   CONSTRAINT ck_stocks_movements CHECK (movements >= 0)
 ) STRICT, WITHOUT ROWID;
 
+-- Only ever added to. By ix_stock_movements_order `jangteo verify` lays it beside the orders.
 CREATE TABLE IF NOT EXISTS stock_movements (
   id BLOB NOT NULL,
   product_id BLOB NOT NULL,
@@ -102,6 +104,7 @@ CREATE TABLE IF NOT EXISTS stock_movements (
   CONSTRAINT ck_stock_movements_available_after CHECK (available_after BETWEEN 0 AND 4294967295),
   CONSTRAINT ck_stock_movements_sequence CHECK (sequence >= 1)
 ) STRICT;
+CREATE INDEX IF NOT EXISTS ix_stock_movements_order ON stock_movements (order_id, id) WHERE order_id IS NOT NULL;
 
 CREATE TABLE IF NOT EXISTS coupon_campaigns (
   id BLOB NOT NULL,
@@ -256,7 +259,8 @@ CREATE TABLE IF NOT EXISTS daily_sales (
   CONSTRAINT pk_daily_sales PRIMARY KEY (day, product_id)
 ) STRICT, WITHOUT ROWID;
 
--- What the data platform is to be told. The relay claims what is due in the order of ix_outbox_events_due.
+-- What the data platform is to be told. The relay claims what is due in the order of ix_outbox_events_due; lists by
+-- state and the count of what waits go by ix_outbox_events_state.
 CREATE TABLE IF NOT EXISTS outbox_events (
   id BLOB NOT NULL,
   order_id BLOB NOT NULL,
@@ -265,8 +269,11 @@ CREATE TABLE IF NOT EXISTS outbox_events (
   body TEXT NOT NULL, -- JSON, as it is sent
   created_at INTEGER NOT NULL,
   state TEXT NOT NULL,
-  due_at INTEGER NOT NULL,
+  due_at INTEGER NOT NULL, -- when it may be claimed: while it is claimed, when the lease ends
   attempts INTEGER NOT NULL,
+  lease BLOB, -- who claimed it last and has not settled it
+  last_error TEXT,
+  delivered_at INTEGER,
   CONSTRAINT pk_outbox_events PRIMARY KEY (id),
   CONSTRAINT uq_outbox_events_order_sequence UNIQUE (order_id, sequence),
   CONSTRAINT ck_outbox_events_state CHECK (state IN ('pending', 'delivered', 'dead')),
@@ -274,6 +281,24 @@ CREATE TABLE IF NOT EXISTS outbox_events (
   CONSTRAINT ck_outbox_events_attempts CHECK (attempts >= 0)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS ix_outbox_events_due ON outbox_events (state, due_at, id);
+CREATE INDEX IF NOT EXISTS ix_outbox_events_state ON outbox_events (state, id);
+
+-- What the back office changed, by whom and why: only ever added to.
+CREATE TABLE IF NOT EXISTS audit_log (
+  id BLOB NOT NULL,
+  created_at INTEGER NOT NULL,
+  actor TEXT NOT NULL,
+  action TEXT NOT NULL, -- name of the command
+  subject_kind TEXT NOT NULL,
+  subject_id TEXT NOT NULL,
+  reason TEXT,
+  reply TEXT NOT NULL, -- JSON of what came of it
+  CONSTRAINT pk_audit_log PRIMARY KEY (id),
+  CONSTRAINT ck_audit_log_subject_kind CHECK (
+    subject_kind IN ('user', 'product', 'campaign', 'coupon', 'order', 'event'))
+) STRICT;
+CREATE INDEX IF NOT EXISTS ix_audit_log_actor ON audit_log (actor, id);
+CREATE INDEX IF NOT EXISTS ix_audit_log_subject ON audit_log (subject_id, id);
 
 -- Requests that were answered. The wide rows are appended, as the table is one by rowid; the old ones are pruned as a
 -- range of the primary key; only the narrow unique index is written at random.
@@ -282,6 +307,7 @@ CREATE TABLE IF NOT EXISTS idempotency_keys (
   request_key BLOB NOT NULL,
   fingerprint BLOB NOT NULL,
   outcome TEXT NOT NULL, -- JSON of the answer
+  tag TEXT, -- of the request, where it was refused
   CONSTRAINT pk_idempotency_keys PRIMARY KEY (created_at, request_key),
   CONSTRAINT uq_idempotency_keys_request_key UNIQUE (request_key)
 ) STRICT;

@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::auth::KeyError;
+use crate::system::install_crypto;
 
 /// How old the keys may get.
 const AGE_MAX: Duration = Duration::from_secs(600);
@@ -32,8 +33,7 @@ impl KeySource {
     }
 
     pub(super) fn url(url: &str) -> Result<Self, KeyError> {
-        // The first provider that is installed stays; it is the same one.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        install_crypto();
         let client = reqwest::Client::builder()
             .timeout(FETCH_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())

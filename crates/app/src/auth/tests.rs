@@ -1,6 +1,8 @@
 use jsonwebtoken::jwk::Jwk;
 use rstest::rstest;
 use serde_json::{Value, json};
+use wiremock::matchers::{method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
 
@@ -178,5 +180,55 @@ async fn a_key_set_is_searched_by_key_id() {
         assert!(authenticator.authenticate(&token(Some(format!("{algorithm:?}")))).await.is_ok(), "{algorithm:?}");
         assert!(authenticator.authenticate(&token(None)).await.is_ok(), "the only key of {algorithm:?}");
         assert!(authenticator.authenticate(&token(Some("unknown".to_owned()))).await.is_err(), "{algorithm:?}");
+    }
+}
+
+/// A key set with the key of that algorithm.
+fn key_set_of(algorithm: Algorithm, private: &[u8]) -> Value {
+    let jwk = Jwk::from_encoding_key(&signing_key(algorithm, private), algorithm).expect("a key");
+    json!({"keys": [jwk]})
+}
+
+#[tokio::test]
+async fn a_key_set_is_fetched_from_its_address() {
+    let (algorithm, private, _) = KEY_PAIRS[1];
+    let provider = MockServer::start().await;
+    let keys = ResponseTemplate::new(200).set_body_json(key_set_of(algorithm, private));
+    Mock::given(method("GET")).and(path("/keys.json")).respond_with(keys).expect(1).mount(&provider).await;
+    let key = TokenKey::KeySetUrl(format!("{}/keys.json", provider.uri()));
+    let authenticator = Authenticator::new(&TokenSettings { algorithm, key }, &parties()).await.expect("a key set");
+    let token = |private| {
+        encode(&Header::new(algorithm), &claims(json!({})), &signing_key(algorithm, private)).expect("a token")
+    };
+    assert!(authenticator.authenticate(&token(private)).await.is_ok());
+    let header = Header { kid: Some("unknown".to_owned()), ..Header::new(algorithm) };
+    let unknown = encode(&header, &claims(json!({})), &signing_key(algorithm, private)).expect("a token");
+    for _ in 0..3 {
+        assert!(authenticator.authenticate(&unknown).await.is_err(), "and the provider is not asked each time");
+    }
+}
+
+/// The provider may be away when the server starts: then nobody is let in, and it is asked again later.
+#[tokio::test]
+async fn an_address_without_keys_lets_nobody_in() {
+    let (algorithm, private, _) = KEY_PAIRS[1];
+    let provider = MockServer::start().await;
+    let elsewhere = ResponseTemplate::new(302).insert_header("location", format!("{}/keys", provider.uri()));
+    let keys = ResponseTemplate::new(200).set_body_json(key_set_of(algorithm, private));
+    for (at, answer) in [
+        ("/missing", ResponseTemplate::new(404)),
+        ("/moved", elsewhere),
+        ("/nonsense", ResponseTemplate::new(200).set_body_string("<html>")),
+        ("/keys", keys),
+    ] {
+        Mock::given(path(at)).respond_with(answer).mount(&provider).await;
+    }
+    let token = encode(&Header::new(algorithm), &claims(json!({})), &signing_key(algorithm, private));
+    let token = token.expect("a token");
+    for (at, is_let_in) in [("/missing", false), ("/moved", false), ("/nonsense", false), ("/keys", true)] {
+        let key = TokenKey::KeySetUrl(format!("{}{at}", provider.uri()));
+        let authenticator = Authenticator::new(&TokenSettings { algorithm, key }, &parties()).await;
+        let authenticator = authenticator.expect("an address");
+        assert_eq!(authenticator.authenticate(&token).await.is_ok(), is_let_in, "{at}");
     }
 }

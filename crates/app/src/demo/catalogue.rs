@@ -120,8 +120,10 @@ pub async fn seed(executor: &BatchExecutor, queries: &Queries) -> Result<usize, 
         }
     }
     // The keys make it one effect also where two servers of a new shop do this at once.
-    let requests: Vec<Request> =
-        requests.into_iter().map(|command| Request { idempotency: Some(claim(&command)), command }).collect();
+    let requests: Vec<Request> = requests
+        .into_iter()
+        .map(|command| Request { idempotency: Some(claim(&command)), ..Request::new(command) })
+        .collect();
     for answer in executor.execute(&requests).await {
         answer?;
     }

@@ -44,7 +44,7 @@ async fn the_demo_shop_is_made_once() {
 fn the_welcome_can_be_pasted() {
     let parties = TokenParties { issuer: "i".to_owned(), audience: "a".to_owned() };
     let address = "127.0.0.1:8080".parse().expect("an address");
-    let text = welcome(address, Some(&"k".repeat(32).into()), &parties).expect("a welcome");
+    let text = welcome(address, Some(&"k".repeat(32).into()), &parties, Some(address)).expect("a welcome");
     let is_shell = |line: &str| {
         line.is_empty()
             || ["#", "curl ", "SHOP=", "ADMIN=", "KIM=", "JSON="].iter().any(|start| line.starts_with(start))

@@ -3,10 +3,15 @@
 use utoipa_actix_web::scope;
 use utoipa_actix_web::service_config::ServiceConfig;
 
+pub mod audit_log;
 pub mod campaigns;
+pub mod events;
+pub mod orders;
+pub mod points;
 pub mod products;
 pub mod refunds;
 pub mod stocks;
+pub mod verification;
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(
@@ -14,6 +19,11 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
             .configure(products::routes)
             .configure(stocks::routes)
             .configure(campaigns::routes)
-            .configure(refunds::routes),
+            .configure(orders::routes)
+            .configure(refunds::routes)
+            .configure(points::routes)
+            .configure(events::routes)
+            .configure(audit_log::routes)
+            .configure(verification::routes),
     );
 }

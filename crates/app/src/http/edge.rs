@@ -28,10 +28,6 @@ use crate::telemetry;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_LENGTH_MAX: usize = 64;
 
-/// The id of a request, as its caller gave it or as it was made.
-#[derive(Clone)]
-struct RequestId(String);
-
 /// Until when a request must be answered.
 #[derive(Clone, Copy)]
 pub struct Deadline(pub Instant);
@@ -84,7 +80,7 @@ pub async fn answer_every_request(
         // What answers GET answers HEAD (RFC 9110, 9.3.2); the protocol's layer below leaves the body out.
         request.head_mut().method = Method::GET;
     }
-    request.extensions_mut().insert(RequestId(occurrence.request_id.clone()));
+    request.extensions_mut().insert(occurrence.clone());
     request.extensions_mut().insert(Deadline(began_at + shop.options.request_timeout));
 
     // Unwind safe: nothing that the request touched is used afterwards but shared state, which keeps itself sound.
@@ -212,7 +208,7 @@ pub struct RequestSpan;
 impl RootSpanBuilder for RequestSpan {
     fn on_request_start(request: &ServiceRequest) -> Span {
         let extensions = request.extensions();
-        let request_id = extensions.get::<RequestId>().map_or("", |id| id.0.as_str());
+        let request_id = extensions.get::<Occurrence>().map_or("", |occurrence| occurrence.request_id.as_str());
         let trace = request.headers().get("traceparent").and_then(|value| value.to_str().ok()).and_then(trace_context);
         tracing::info_span!(
             "request",

@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
-use actix_web::web::{Data, Json};
+use actix_web::web::{Data, Json, ServiceConfig};
 use actix_web::{App, Error, HttpResponse, get};
 use async_trait::async_trait;
 use serde::Serialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;
-use utoipa_actix_web::AppExt;
-use utoipa_actix_web::service_config::ServiceConfig;
+use utoipa_actix_web::service_config::ServiceConfig as ApiConfig;
 
 use jangteo_domain::StoreError;
 
@@ -63,16 +62,17 @@ pub struct PoolFigures {
     pub idle: u32,
 }
 
-pub fn routes(config: &mut ServiceConfig<'_>, serve_metrics: bool) {
+pub fn routes(config: &mut ApiConfig<'_>, serve_metrics: bool) {
     config.service(live).service(ready);
     if serve_metrics {
         config.service(show_metrics);
     }
 }
 
-/// The application that serves the figures alone, at an address of their own.
+/// The application that serves the figures alone, at an address of their own; those of the API are among them where
+/// there is one.
 pub fn metrics_app(
-    shop: Data<Shop>,
+    shop: Option<Data<Shop>>,
 ) -> App<
     impl ServiceFactory<
         ServiceRequest,
@@ -82,7 +82,12 @@ pub fn metrics_app(
         InitError = (),
     >,
 > {
-    App::new().app_data(shop).into_utoipa_app().service(show_metrics).into_app()
+    let with_shop = |config: &mut ServiceConfig| {
+        if let Some(shop) = shop {
+            config.app_data(shop);
+        }
+    };
+    App::new().configure(with_shop).service(show_metrics)
 }
 
 /// Whether the process lives; touches nothing
@@ -125,8 +130,16 @@ struct HealthResponse {
     responses((status = 200, body = String, content_type = "text/plain; version=0.0.4")),
 )]
 #[get("/metrics")]
-async fn show_metrics(shop: Data<Shop>) -> HttpResponse {
+async fn show_metrics(shop: Option<Data<Shop>>) -> HttpResponse {
     let figures = telemetry::figures();
+    if let Some(shop) = shop {
+        measure(&shop);
+    }
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(figures.render())
+}
+
+/// Sets the figures that are looked up rather than counted.
+fn measure(shop: &Shop) {
     // A queue is far from the 2^52 up to which an f64 is exact.
     metrics::gauge!(telemetry::QUEUE_DEPTH).set(shop.lanes.depth() as f64);
     for pool in shop.health.pools() {
@@ -136,5 +149,4 @@ async fn show_metrics(shop: Data<Shop>) -> HttpResponse {
         set("idle", pool.idle);
         set("in_use", pool.connections.saturating_sub(pool.idle));
     }
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(figures.render())
 }

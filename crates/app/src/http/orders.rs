@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use jangteo_domain::command::{CancelOrder, PlaceOrder};
 use jangteo_domain::id::{OrderId, ProductId};
-use jangteo_domain::order::{Order, OrderLine, OrderLines, OrderLinesError, OrderStatus};
+use jangteo_domain::order::{Order, OrderFilter, OrderLine, OrderLines, OrderLinesError, OrderStatus};
 use jangteo_domain::page::Page;
 use jangteo_domain::{Command, Currency, Money, ShopRules, Timestamp};
 
@@ -93,8 +93,9 @@ async fn list_orders(
     let InQuery(OrdersQuery { status, limit, cursor }) = query;
     let status = status.map(OrderStatus::from);
     let list = List::new(format!("orders of {user_id} {status:?}"));
+    let filter = OrderFilter { status, ..OrderFilter::of_user(&user_id) };
     let page: Page<OrderId> = list.page(limit, cursor.as_deref())?;
-    let orders = deadline.read(shop.queries.orders.of_user(&user_id, status, &page)).await?;
+    let orders = deadline.read(shop.queries.orders.list(&filter, &page)).await?;
     let show = |order: &Order| OrderResponse::of(order, orders.now, shop.rules.currency);
     Ok(Json(list.answer(page.limit, &orders.value, |order| order.id, show)))
 }

@@ -6,7 +6,7 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use uuid::Uuid;
 
-use jangteo_domain::id::{CampaignId, CouponId, OrderId, ProductId};
+use jangteo_domain::id::{CampaignId, CouponId, EventId, OrderId, ProductId};
 
 use crate::problem::{Problem, ProblemCode};
 
@@ -39,6 +39,11 @@ impl Named for CouponId {
 impl Named for OrderId {
     const PARAMETER: &'static str = "order_id";
     const NOT_FOUND: ProblemCode = ProblemCode::OrderNotFound;
+}
+
+impl Named for EventId {
+    const PARAMETER: &'static str = "event_id";
+    const NOT_FOUND: ProblemCode = ProblemCode::EventNotFound;
 }
 
 impl<T: Named> FromRequest for InPath<T> {

@@ -8,6 +8,8 @@ use serde::Serialize;
 
 use jangteo_domain::{Currency, Reply, UserId};
 
+use crate::http::admin::events::EventResponse;
+use crate::http::admin::points::PointAdjustmentResponse;
 use crate::http::admin::refunds::RefundResponse;
 use crate::http::admin::stocks::StockMovementResponse;
 use crate::http::coupons::{CampaignResponse, CouponResponse};
@@ -22,6 +24,10 @@ pub fn respond(reply: &Reply, currency: Currency) -> HttpResponse {
         Reply::PointsCharged(entry) => created(
             &format!("/v1/users/{}/points/entries", in_path(&entry.user_id)),
             PointChargeResponse::of(entry, currency),
+        ),
+        Reply::PointsAdjusted { entry, reason } => created(
+            &format!("/v1/users/{}/points/entries", in_path(&entry.user_id)),
+            PointAdjustmentResponse::of(entry, reason, currency),
         ),
         Reply::ProductCreated { product, available } => {
             created(&format!("/v1/products/{}", product.id), ProductResponse::of(product, *available, currency))
@@ -50,6 +56,7 @@ pub fn respond(reply: &Reply, currency: Currency) -> HttpResponse {
         Reply::OrderRefunded { refund, order } => {
             created(&format!("/v1/orders/{}", order.id), RefundResponse::of(refund, order, currency))
         }
+        Reply::EventReplayed(delivery) => ok(EventResponse::of(delivery)),
         // Nobody is told of it: only the sweeper lets orders expire.
         Reply::OrderExpired(_) => HttpResponse::NoContent().finish(),
     }

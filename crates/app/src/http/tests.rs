@@ -2,9 +2,14 @@
 
 mod client;
 
+use std::sync::Arc;
+
 use actix_web::http::{Method, StatusCode, header};
+use async_trait::async_trait;
+use jangteo_domain::StoreError;
 use jangteo_domain::testing::TestShop;
 use jangteo_domain::testing::fixtures::product_details;
+use jangteo_domain::verification::{Books, BooksCorrection, BooksFactory};
 use rstest::rstest;
 use serde_json::{Value, json};
 use time::Duration;
@@ -599,4 +604,42 @@ async fn the_page_of_the_document_is_served_from_here() {
 #[test]
 fn the_document_is_the_one_agreed_on() {
     insta::assert_json_snapshot!(super::openapi());
+}
+
+#[actix_web::test]
+async fn the_books_are_verified_for_admins_only() {
+    let client = Client::new().await;
+    client.call(kim(post("/v1/users/kim/points/charges", json!({"amount": "5000"})))).await;
+    let path = "/v1/admin/verification";
+    assert_eq!(client.call(kim(get(path))).await.code(), "FORBIDDEN");
+    let verified = client.call(admin(get(path))).await;
+    assert_eq!(verified.status, StatusCode::OK);
+    let document = verified.json();
+    assert_eq!(document["verified_at"], "2030-01-01T12:00:00Z");
+    assert_eq!((&document["rows"], &document["findings_total"]), (&json!(2), &json!(0)));
+    assert_eq!(document["parts"][0], json!({"part": "ledger", "rows": 2, "findings": 0}));
+    assert_eq!(client.call(admin(get(path))).await.json(), document);
+}
+
+/// Books that take for ever to open.
+struct SlowBooks;
+
+#[async_trait]
+impl BooksFactory for SlowBooks {
+    async fn open(&self) -> Result<Box<dyn Books>, StoreError> {
+        std::future::pending().await
+    }
+
+    async fn open_to_correct(&self) -> Result<Box<dyn BooksCorrection>, StoreError> {
+        std::future::pending().await
+    }
+}
+
+#[actix_web::test]
+async fn a_verification_that_takes_longer_than_a_request_is_told_as_running() {
+    let timeout = std::time::Duration::from_millis(5);
+    let client = Client::with_books(Arc::new(SlowBooks), |options| options.request_timeout = timeout).await;
+    let answer = client.call(admin(get("/v1/admin/verification"))).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::SERVICE_UNAVAILABLE, "VERIFICATION_RUNNING".to_owned()));
+    assert_eq!(answer.header("retry-after"), "5");
 }

@@ -4,9 +4,10 @@ use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{HeaderName, HeaderValue};
-use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, web};
 
 use jangteo_domain::command::Actor;
+use jangteo_domain::idempotency::RequestTag;
 use jangteo_domain::{Answer, Command, Request};
 
 use crate::http::body::Body;
@@ -14,7 +15,7 @@ use crate::http::caller::SignedIn;
 use crate::http::edge::Deadline;
 use crate::http::{Shop, reply};
 use crate::idempotency::{ClientKey, claim};
-use crate::problem::{Problem, ProblemCode, problem_of_refusal};
+use crate::problem::{Occurrence, Problem, ProblemCode, problem_of_refusal};
 use crate::telemetry;
 
 /// The header of an answer that was given before.
@@ -63,7 +64,12 @@ impl Write {
             None => None,
         };
         let name = command.name();
-        let request = Request { command, idempotency: claim };
+        let request = Request {
+            command,
+            idempotency: claim,
+            tag: claim.is_some().then(|| self.tag()),
+            audited_as: self.caller.is_admin.then(|| self.caller.user_id.clone()),
+        };
         let answer = match self.shop.lanes.submit(request, in_flight, self.deadline.0).await {
             Ok(answer) => answer.map_err(Problem::from),
             Err(error) => Err(error.into()),
@@ -82,25 +88,26 @@ impl Write {
         outcome
     }
 
+    fn tag(&self) -> RequestTag {
+        self.request.extensions().get::<Occurrence>().expect("the edge notes each request's occurrence").tag()
+    }
+
     fn tell(&self, answer: &Answer) -> Result<HttpResponse, Problem> {
         let currency = self.shop.rules.currency;
-        let (outcome, is_replay) = match answer {
-            Answer::Decided(outcome) => (outcome, false),
-            Answer::Replayed(outcome) => (outcome, true),
-            Answer::KeyReused => return Err(ProblemCode::IdempotencyKeyReused.into()),
-        };
-        match outcome {
-            Ok(reply) => {
+        let replayed = HeaderValue::from_static("true");
+        match answer {
+            Answer::Decided(Ok(reply)) => Ok(reply::respond(reply, currency)),
+            Answer::Decided(Err(refusal)) => Err(problem_of_refusal(refusal, currency)),
+            Answer::Replayed { outcome: Ok(reply), .. } => {
                 let mut response = reply::respond(reply, currency);
-                if is_replay {
-                    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
-                }
+                response.headers_mut().insert(REPLAYED, replayed);
                 Ok(response)
             }
-            Err(refusal) => {
-                let problem = problem_of_refusal(refusal, currency);
-                Err(if is_replay { problem.with_header(REPLAYED, HeaderValue::from_static("true")) } else { problem })
+            Answer::Replayed { outcome: Err(refusal), tag } => {
+                let problem = problem_of_refusal(refusal, currency).with_header(REPLAYED, replayed);
+                Err(tag.iter().fold(problem, Problem::as_told_to))
             }
+            Answer::KeyReused => Err(ProblemCode::IdempotencyKeyReused.into()),
         }
     }
 }

@@ -151,6 +151,9 @@ problem_codes! {
     CouponNotFound, "COUPON_NOT_FOUND", NOT_FOUND, Final,
         "Coupon not found", "쿠폰을 찾을 수 없음",
         "There is no such coupon for this user.", "해당 사용자의 쿠폰이 없습니다.";
+    EventNotFound, "EVENT_NOT_FOUND", NOT_FOUND, Final,
+        "Event not found", "이벤트를 찾을 수 없음",
+        "There is no such event for the data platform.", "해당 데이터 플랫폼 이벤트가 없습니다.";
     OrderNotFound, "ORDER_NOT_FOUND", NOT_FOUND, Final,
         "Order not found", "주문을 찾을 수 없음",
         "There is no such order for this caller.", "해당 주문을 찾을 수 없습니다.";
@@ -275,6 +278,10 @@ problem_codes! {
     ShuttingDown, "SHUTTING_DOWN", SERVICE_UNAVAILABLE, Again,
         "Shutting down", "종료 중",
         "This server is shutting down. Nothing happened.", "서버가 종료 중입니다. 아무 일도 일어나지 않았습니다.";
+    VerificationRunning, "VERIFICATION_RUNNING", SERVICE_UNAVAILABLE, Again,
+        "Verification running", "장부 검증 중",
+        "The books are still being verified. Ask again after Retry-After for the outcome of the same verification.",
+        "장부를 아직 검증하고 있습니다. Retry-After 뒤에 다시 요청하면 같은 검증의 결과를 받습니다.";
     NotReady, "NOT_READY", SERVICE_UNAVAILABLE, Again,
         "Not ready", "준비되지 않음",
         "This server takes no requests now.", "이 서버는 지금 요청을 받지 않습니다.";

@@ -104,6 +104,17 @@ impl Faults {
     pub fn check<T>(self, built: Option<T>) -> Result<T, Problem> {
         if self.0.is_empty() { Ok(built.expect("fields without a fault")) } else { Err(Problem::of_faults(self.0)) }
     }
+
+    /// As [`Faults::check`], for what was built from the parameters of a query.
+    ///
+    /// # Errors
+    /// The problem of all faults.
+    ///
+    /// # Panics
+    /// As [`Faults::check`].
+    pub fn check_query<T>(self, built: Option<T>) -> Result<T, Problem> {
+        if self.0.is_empty() { Ok(built.expect("parameters without a fault")) } else { Err(Problem::of_query(self.0)) }
+    }
 }
 
 impl From<TextError> for Reason {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 
 use jangteo_domain::coupon::{CouponRefusal, NotUsableReason};
+use jangteo_domain::delivery::DeliveryRefusal;
 use jangteo_domain::order::OrderRefusal;
 use jangteo_domain::payment::PaymentRefusal;
 use jangteo_domain::point::PointRefusal;
@@ -22,6 +23,7 @@ pub fn problem_of_refusal(refusal: &Refusal, currency: Currency) -> Problem {
         Refusal::Coupon(refusal) => of_coupon(refusal),
         Refusal::Order(refusal) => of_order(refusal, currency),
         Refusal::Payment(refusal) => of_payment(refusal),
+        Refusal::Delivery(DeliveryRefusal::EventNotFound) => ProblemCode::EventNotFound.into(),
     }
 }
 

@@ -22,6 +22,9 @@ fn a_shop_needs_no_settings_but_a_key() {
     assert_eq!(settings.lanes.write_lanes.get(), 1);
     assert_eq!(settings.request_timeout, Duration::from_secs(10));
     assert_eq!(settings.rate_limit, NonZeroU32::new(600).map(Quota::per_minute));
+    assert!(settings.data_platform.url.is_none() && settings.data_platform.secret.is_none());
+    assert_eq!(settings.data_platform.timeout, Duration::from_secs(10));
+    assert_eq!(settings.data_platform.retry, RetryPolicy::default());
     assert!(settings.tokens.is_none() && settings.auto_migrate && !settings.require_idempotency_key);
 }
 
@@ -63,6 +66,14 @@ fn an_empty_variable_is_none() {
 #[case("REQUIRE_IDEMPOTENCY_KEY", "yes")]
 #[case("RATE_LIMIT", "600")]
 #[case("RATE_LIMIT", "0/m")]
+#[case("DATA_PLATFORM_URL", "data.example")]
+#[case("DATA_PLATFORM_URL", "ftp://data.example/events")]
+#[case("DATA_PLATFORM_URL", "https://")]
+#[case("DATA_PLATFORM_SECRET", "short")]
+#[case("DATA_PLATFORM_TIMEOUT", "0s")]
+#[case("DATA_PLATFORM_TIMEOUT", "6m")]
+#[case("DATA_PLATFORM_PAUSE_FIRST", "soon")]
+#[case("DATA_PLATFORM_PAUSE_MAX", "500ms")]
 #[case("AUTO_MIGRATE", "1")]
 #[case("LOG_FORMAT", "xml")]
 fn a_wrong_setting_is_named_in_one_line(#[case] name: &str, #[case] value: &str) {
@@ -73,10 +84,17 @@ fn a_wrong_setting_is_named_in_one_line(#[case] name: &str, #[case] value: &str)
 #[test]
 fn a_secret_is_never_shown() {
     let secret = "0123456789abcdef0123456789abcdef-do-not-show";
-    let settings = load(&[("JWT_SECRET", secret), ("DATABASE_URL", "mysql://shop:do-not-show@host/shop")]);
+    let settings = load(&[
+        ("JWT_SECRET", secret),
+        ("DATABASE_URL", "mysql://shop:do-not-show@host/shop"),
+        ("DATA_PLATFORM_URL", "https://shop:do-not-show@data.example/events"),
+        ("DATA_PLATFORM_SECRET", secret),
+    ]);
     assert!(!format!("{:?}", settings.expect("settings")).contains("do-not-show"));
-    let error = load(&[("JWT_SECRET", "do-not-show")]).expect_err("a short secret");
-    assert!(!error.to_string().contains("do-not-show"));
+    for name in ["JWT_SECRET", "DATA_PLATFORM_SECRET"] {
+        let error = load(&[(name, "do-not-show")]).expect_err("a short secret");
+        assert!(!error.to_string().contains("do-not-show"));
+    }
 }
 
 #[rstest]

@@ -36,7 +36,7 @@ fn executor(factory: MockUnitOfWorkFactory, backoff: MockBackoff) -> BatchExecut
 
 fn charge(user_id: &str, amount: i64) -> Request {
     let command = Command::ChargePoints(ChargePoints { user_id: user(user_id), amount: positive(amount) });
-    Request { command, idempotency: None }
+    Request::new(command)
 }
 
 fn claim(key: u8) -> IdempotencyClaim {
@@ -385,7 +385,7 @@ async fn what_is_not_there_is_not_kept() {
     unit.expect_orders().return_var(Box::new(orders));
     let order_id: OrderId = SequentialIds::id(7).into();
     let command = Command::CancelOrder(CancelOrder { order_id, actor: customer(&user("kim")) });
-    let request = Request { command, idempotency: Some(claim(1)) };
+    let request = Request { idempotency: Some(claim(1)), ..Request::new(command) };
     let answers = executor(factory_of([unit]), no_pause()).execute(&[request.clone(), request]).await;
     let not_found = Answer::Decided(Err(OrderRefusal::NotFound.into()));
     assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|answer| *answer == not_found)), "{answers:?}");
@@ -395,7 +395,7 @@ async fn what_is_not_there_is_not_kept() {
 #[tokio::test]
 async fn a_known_request_is_replayed_without_a_lock() {
     let outcome = Err(OrderRefusal::Expired.into());
-    let known = |key| IdempotencyRecord { claim: claim(key), outcome: outcome.clone(), at: NOON };
+    let known = |key| IdempotencyRecord { claim: claim(key), outcome: outcome.clone(), tag: None, at: NOON };
     let mut idempotency = MockIdempotencyRepository::new();
     let records = vec![known(2), known(1)];
     let keys: BTreeSet<_> = [1, 2].map(|key| claim(key).key).into();
@@ -408,19 +408,21 @@ async fn a_known_request_is_replayed_without_a_lock() {
     let reused = Request { idempotency: Some(other), ..charge("kim", 1) };
     let executor = executor(factory_of([unit]), no_pause());
     let answers = executor.execute(&[with_key(charge("kim", 1), 1), reused]).await;
-    assert!(matches!(&answers[..], [Ok(Answer::Replayed(same)), Ok(Answer::KeyReused)] if *same == outcome));
+    assert!(
+        matches!(&answers[..], [Ok(Answer::Replayed { outcome: same, .. }), Ok(Answer::KeyReused)] if *same == outcome)
+    );
 }
 
 #[tokio::test]
 async fn a_request_that_is_twice_in_a_batch_is_decided_once() {
     let factory = factory_of([remembering(vec![], &[1])]);
     let request = with_key(charge("kim", 5), 1);
-    let reused = Request {
-        command: charge("kim", 6).command,
-        idempotency: Some(IdempotencyClaim { fingerprint: Fingerprint([9; 16]), ..claim(1) }),
-    };
+    let other = IdempotencyClaim { fingerprint: Fingerprint([9; 16]), ..claim(1) };
+    let reused = Request { idempotency: Some(other), ..charge("kim", 6) };
     let answers = executor(factory, no_pause()).execute(&[request.clone(), request, reused]).await;
-    let [Ok(Answer::Decided(first)), Ok(Answer::Replayed(second)), Ok(Answer::KeyReused)] = &answers[..] else {
+    let [Ok(Answer::Decided(first)), Ok(Answer::Replayed { outcome: second, .. }), Ok(Answer::KeyReused)] =
+        &answers[..]
+    else {
         panic!("decided, replayed, reused: {answers:?}");
     };
     assert_eq!(first, second);
@@ -434,10 +436,10 @@ async fn a_conflict_of_keys_is_found_at_the_next_attempt() {
     let mut unit = unit_on(points());
     unit.expect_idempotency().return_var(Box::new(idempotency));
     let outcome = Err(OrderRefusal::Expired.into());
-    let known = IdempotencyRecord { claim: claim(1), outcome: outcome.clone(), at: NOON };
+    let known = IdempotencyRecord { claim: claim(1), outcome: outcome.clone(), tag: None, at: NOON };
     let factory = factory_of([unit, remembering(vec![known], &[])]);
     let answers = executor(factory, pauses(1, "conflict")).execute(&[with_key(charge("kim", 1), 1)]).await;
-    assert!(matches!(&answers[..], [Ok(Answer::Replayed(same))] if *same == outcome), "{answers:?}");
+    assert!(matches!(&answers[..], [Ok(Answer::Replayed { outcome: same, .. })] if *same == outcome), "{answers:?}");
 }
 
 /// Which statement comes after which, whatever order the commands come in: the order in which every writer locks.
@@ -516,7 +518,6 @@ async fn rows_are_locked_and_written_in_one_order() {
     unit.expect_sales().return_var(Box::new(sales));
     unit.expect_outbox().return_var(Box::new(outbox));
 
-    let new = |command| Request { command, idempotency: None };
     let place = PlaceOrder {
         order_id: id().into(),
         user_id: kim.clone(),
@@ -526,11 +527,18 @@ async fn rows_are_locked_and_written_in_one_order() {
     let coupon_id: CouponId = id().into();
     let requests = [
         with_key(charge("kim", 100), 1),
-        new(Command::AdjustStock(AdjustStock { product_id: chair, quantity: 1, reason: text("found") })),
-        new(Command::PlaceOrder(place)),
-        new(Command::IssueCoupon(IssueCoupon { coupon_id, campaign_id: campaign.id, user_id: kim.clone() })),
-        new(Command::CreateProduct(CreateProduct { product_id: id().into(), details: product_details("table", 1) })),
-        new(Command::PayOrder(PayOrder { order_id: order.id, actor: customer(&lee), coupon: CouponChoice::Best })),
+        Request::new(Command::AdjustStock(AdjustStock { product_id: chair, quantity: 1, reason: text("found") })),
+        Request::new(Command::PlaceOrder(place)),
+        Request::new(Command::IssueCoupon(IssueCoupon { coupon_id, campaign_id: campaign.id, user_id: kim.clone() })),
+        Request::new(Command::CreateProduct(CreateProduct {
+            product_id: id().into(),
+            details: product_details("table", 1),
+        })),
+        Request::new(Command::PayOrder(PayOrder {
+            order_id: order.id,
+            actor: customer(&lee),
+            coupon: CouponChoice::Best,
+        })),
     ];
     let answers = executor(factory_of([unit]), no_pause()).execute(&requests).await;
     assert!(answers.iter().all(|answer| matches!(answer, Ok(Answer::Decided(Ok(_))))), "{answers:?}");

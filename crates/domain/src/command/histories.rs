@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::batch::{Answer, BatchExecutor, Request};
 use crate::command::scene::Scene;
 use crate::command::{
-    Actor, AdjustStock, CancelOrder, ChangeCampaign, ChangeProduct, ChargePoints, Command, CouponChoice,
+    Actor, AdjustPoints, AdjustStock, CancelOrder, ChangeCampaign, ChangeProduct, ChargePoints, Command, CouponChoice,
     CreateCampaign, CreateProduct, ExpireOrder, IssueCoupon, Outcome, PayOrder, PlaceOrder, ProductChange, RefundOrder,
     RevokeCoupon,
 };
@@ -19,7 +19,7 @@ use crate::coupon::{CampaignDetails, CouponTerms, Validity};
 use crate::id::{CampaignId, CouponId, OrderId, ProductId, UserId};
 use crate::idempotency::{Fingerprint, IdempotencyClaim, RequestKey};
 use crate::money::Money;
-use crate::order::{Order, OrderLines, OrderStatus};
+use crate::order::{Order, OrderFilter, OrderLines, OrderStatus};
 use crate::page::Page;
 use crate::point::EntryKind;
 use crate::product::ProductStatus;
@@ -40,6 +40,7 @@ const CAMPAIGNS: usize = 3;
 #[derive(Clone, Debug)]
 enum Attempt {
     Charge { user: usize, amount: i64 },
+    AdjustPoints { user: usize, amount: i64 },
     AdjustStock { product: usize, quantity: i32 },
     ChangeProduct { product: usize, price: i64, status: ProductStatus },
     ChangeCampaign { campaign: usize, quantity: u32 },
@@ -87,6 +88,7 @@ fn any_attempt() -> impl Strategy<Value = Attempt> {
     let few_lines = prop::collection::vec((0..PRODUCTS, 1_u32..3), 1..3);
     prop_oneof![
         4 => (0..USERS, 1_i64..7_000).prop_map(|(user, amount)| Attempt::Charge { user, amount }),
+        1 => (0..USERS, -2_000_i64..2_000).prop_map(|(user, amount)| Attempt::AdjustPoints { user, amount }),
         3 => (0..PRODUCTS, -9_i32..20).prop_map(|(product, quantity)| Attempt::AdjustStock { product, quantity }),
         1 => (0..PRODUCTS, 0_i64..900, any_status)
             .prop_map(|(product, price, status)| Attempt::ChangeProduct { product, price, status }),
@@ -225,6 +227,11 @@ impl Makers {
             Attempt::Charge { user, amount } => {
                 Command::ChargePoints(ChargePoints { user_id: user_id(*user), amount: positive(*amount) })
             }
+            Attempt::AdjustPoints { user, amount } => Command::AdjustPoints(AdjustPoints {
+                user_id: user_id(*user),
+                amount: won(*amount),
+                reason: text("counted"),
+            }),
             Attempt::AdjustStock { product, quantity } => Command::AdjustStock(AdjustStock {
                 product_id: product_id(*product),
                 quantity: *quantity,
@@ -323,8 +330,8 @@ fn assert_conserved(scene: &Scene, orders: &[OrderId], users: &[UserId]) {
     let moved = |kind| sum(written.point_entries.iter().filter(|entry| entry.kind == kind).map(|entry| entry.amount));
     let balances: Vec<_> = users.iter().map(|user| scene.balance(user)).collect();
     assert!(balances.iter().all(|balance| !balance.is_negative()));
-    let trail = [EntryKind::Charge, EntryKind::Payment, EntryKind::Refund].map(moved);
-    assert_eq!(sum(balances), sum(trail), "charges less payments plus refunds are the balances");
+    let trail = [EntryKind::Charge, EntryKind::Payment, EntryKind::Refund, EntryKind::Adjustment].map(moved);
+    assert_eq!(sum(balances), sum(trail), "charges less payments plus refunds and corrections are the balances");
     assert_eq!(trail[1].negated(), sum(written.payments.iter().map(|payment| payment.amount)));
     assert_eq!(trail[2], sum(written.refunds.iter().map(|refund| refund.amount)));
 
@@ -419,7 +426,7 @@ impl Shop {
 }
 
 fn request(command: Command) -> Request {
-    Request { command, idempotency: None }
+    Request::new(command)
 }
 
 fn wait<T>(work: impl Future<Output = T>) -> T {
@@ -513,7 +520,7 @@ proptest! {
             let commands = acts(&history).into_iter().flat_map(|(commands, _)| commands);
             let requests: Vec<_> = (0_u128..).zip(commands).map(|(key, command)| {
                 let claim = IdempotencyClaim { key: RequestKey(key.to_be_bytes()), fingerprint: Fingerprint([1; 16]) };
-                Request { command, idempotency: Some(claim) }
+                Request { idempotency: Some(claim), ..Request::new(command) }
             }).collect();
             let mut first = vec![];
             for batch in requests.chunks(size) {
@@ -521,8 +528,8 @@ proptest! {
             }
             let kept: Vec<_> = requests.iter().zip(first).filter_map(|(request, answer)| match answer {
                 Answer::Decided(Err(refusal)) if refusal.is_not_found() => None,
-                Answer::Decided(outcome) => Some((request.clone(), Answer::Replayed(outcome))),
-                Answer::Replayed(_) | Answer::KeyReused => panic!("each request has a key of its own"),
+                Answer::Decided(outcome) => Some((request.clone(), Answer::Replayed { outcome, tag: None })),
+                Answer::Replayed { .. } | Answer::KeyReused => panic!("each request has a key of its own"),
             }).collect();
             let before = shop.store.snapshot();
             for batch in kept.chunks(again) {
@@ -563,7 +570,7 @@ fn histories_reach_every_ending() {
     let mut runner = TestRunner::deterministic();
     let mut seen: BTreeMap<String, u32> = BTreeMap::new();
     let mut see = |what: String| *seen.entry(what).or_default() += 1;
-    for _ in 0..150 {
+    for _ in 0..250 {
         let history = any_history().new_tree(&mut runner).expect("a history").current();
         let shop = Shop::new();
         let answers = wait(shop.play(&acts(&history), &[usize::MAX]));
@@ -573,12 +580,13 @@ fn histories_reach_every_ending() {
                 Answer::Decided(Err(refusal)) => {
                     see(format!("{refusal:?}").split([' ', '{']).next().unwrap_or_default().to_owned())
                 }
-                Answer::Replayed(_) | Answer::KeyReused => panic!("no key was sent"),
+                Answer::Replayed { .. } | Answer::KeyReused => panic!("no key was sent"),
             }
         }
         let page = || Page { after: None, limit: 100 };
         for user in (0..USERS).map(user_id) {
-            let orders = wait(shop.store.queries().orders.of_user(&user, None, &page())).expect("the store works");
+            let orders =
+                wait(shop.store.queries().orders.list(&OrderFilter::of_user(&user), &page())).expect("the store works");
             for order in orders.value {
                 let coupon = order.paid.as_ref().is_some_and(|paid| paid.coupon_id.is_some());
                 see(format!("{:?} {}", order.status, if coupon { "with a coupon" } else { "without a coupon" }));

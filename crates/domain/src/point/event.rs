@@ -3,7 +3,11 @@ use sha2::{Digest, Sha256};
 use crate::id::{EntryId, OrderId, UserId};
 use crate::money::Money;
 use crate::point::LedgerHash;
+use crate::text::Text;
 use crate::time::Timestamp;
+
+/// Why the back office corrected a balance.
+pub type AdjustmentReason = Text<1, 200>;
 
 /// A line of an account's ledger: written once, never changed. It is the event by which a balance moves.
 #[derive(Clone, PartialEq, Eq, Debug)]

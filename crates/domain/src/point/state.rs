@@ -47,10 +47,28 @@ impl PointAccount {
         if amount.get() > rules.charge_max {
             return Err(PointRefusal::ChargeLimitExceeded { charge_max: rules.charge_max });
         }
-        let limit = PointRefusal::BalanceLimitExceeded { balance: self.balance, balance_max: rules.balance_max };
-        let balance =
-            self.balance.checked_add(amount.get()).filter(|after| *after <= rules.balance_max).ok_or(limit)?;
+        let balance = self.balance_with(amount.get(), rules)?;
         Ok(self.entry(id, EntryKind::Charge, amount.get(), balance, None, now))
+    }
+
+    /// Decides a correction by the back office, up to the limit of the balance or down to nothing. A balance that is
+    /// above the limit may be lowered.
+    ///
+    /// # Errors
+    /// [`PointRefusal::BalanceLimitExceeded`] or [`PointRefusal::InsufficientPoints`], by the sign of the amount.
+    pub fn adjust(
+        &self,
+        amount: Money,
+        rules: &ShopRules,
+        id: EntryId,
+        now: Timestamp,
+    ) -> Result<PointEntry, PointRefusal> {
+        let balance = if amount.is_positive() {
+            self.balance_with(amount, rules)?
+        } else {
+            self.balance_without(amount.negated())?
+        };
+        Ok(self.entry(id, EntryKind::Adjustment, amount, balance, None, now))
     }
 
     /// Decides the debit of a payment; an amount of zero is an entry as well, so that each payment has one.
@@ -64,12 +82,18 @@ impl PointAccount {
         id: EntryId,
         now: Timestamp,
     ) -> Result<PointEntry, PointRefusal> {
-        let balance = self
-            .balance
-            .checked_sub(amount)
-            .filter(|after| !after.is_negative())
-            .ok_or(PointRefusal::InsufficientPoints { balance: self.balance, required: amount })?;
+        let balance = self.balance_without(amount)?;
         Ok(self.entry(id, EntryKind::Payment, amount.negated(), balance, Some(order_id), now))
+    }
+
+    fn balance_with(&self, amount: Money, rules: &ShopRules) -> Result<Money, PointRefusal> {
+        let limit = PointRefusal::BalanceLimitExceeded { balance: self.balance, balance_max: rules.balance_max };
+        self.balance.checked_add(amount).filter(|after| *after <= rules.balance_max).ok_or(limit)
+    }
+
+    fn balance_without(&self, amount: Money) -> Result<Money, PointRefusal> {
+        let short = PointRefusal::InsufficientPoints { balance: self.balance, required: amount };
+        self.balance.checked_sub(amount).filter(|after| !after.is_negative()).ok_or(short)
     }
 
     /// Decides the credit of a refund. It may lift the balance above the limit for charges: what was paid comes back.

@@ -9,31 +9,39 @@
 
 mod accounts;
 mod answers;
+mod audit;
 mod batches;
 mod books;
 mod campaigns;
 mod catalogue;
 mod commits;
+mod correction;
+mod delivery;
 mod harness;
 mod large;
 mod locks;
 mod money_trail;
 mod orders;
 mod reads;
+mod retention;
 
 pub use accounts::*;
 pub use answers::*;
+pub use audit::*;
 pub use batches::*;
 pub use books::{Participants, assert_books_agree};
 pub use campaigns::*;
 pub use catalogue::*;
 pub use commits::*;
+pub use correction::*;
+pub use delivery::*;
 pub use harness::{Concurrency, StoreHarness, StoredEvent};
 pub use large::*;
 pub use locks::*;
 pub use money_trail::*;
 pub use orders::*;
 pub use reads::*;
+pub use retention::*;
 
 /// Makes a test of each promise of the [contract](crate::testing::contract). The argument is an expression whose
 /// awaiting gives a [`StoreHarness`](crate::testing::contract::StoreHarness) of an empty store.
@@ -71,6 +79,7 @@ macro_rules! contract_suite {
             saving_orders_keeps_every_field_and_no_line,
             saving_lines_keeps_shares_and_refunded_pieces,
             order_lists_are_one_users_and_by_status,
+            order_lists_are_of_the_time_that_is_asked_for,
             order_walks_miss_and_repeat_nothing,
             due_orders_are_unpaid_and_longest_overdue_first,
 
@@ -81,11 +90,32 @@ macro_rules! contract_suite {
             sales_add_up_exactly,
             popular_products_are_ranked_with_ties,
 
+            claimed_events_keep_every_field,
+            events_are_claimed_in_order_of_time_and_no_more_than_asked_for,
+            only_the_earliest_pending_event_of_an_order_is_claimed,
+            a_claim_hides_an_event_until_its_lease_ends,
+            a_settlement_counts_only_from_who_holds_the_lease,
+            an_event_that_failed_is_due_after_its_pause,
+            an_event_that_is_settled_is_never_claimed_again,
+            an_event_that_commits_late_is_claimed,
+            claimers_at_once_get_different_events,
+            the_backlog_tells_what_waits_and_since_when,
+            deliveries_keep_every_field,
+            delivery_walks_miss_and_repeat_nothing,
+
             records_keep_every_outcome,
             a_second_record_of_one_key_is_a_conflict,
             a_repeated_request_is_answered_the_same_and_has_no_second_effect,
             a_key_used_again_for_another_request_is_told,
             a_request_sent_by_many_at_once_has_one_effect,
+
+            answered_requests_are_pruned_by_age,
+            commit_markers_are_pruned_by_age,
+            delivered_events_are_pruned_and_no_others,
+
+            audit_entries_keep_every_field,
+            audit_walks_miss_and_repeat_nothing,
+            only_what_was_changed_is_in_the_audit_log,
 
             locking_answers_existing_rows_in_order,
             a_lock_blocks_the_second_locker_of_a_row_until_commit,
@@ -121,6 +151,11 @@ macro_rules! contract_suite {
 
             a_paid_and_cancelled_order_leaves_rows_that_agree,
             an_expired_order_leaves_rows_that_agree,
+            the_books_are_one_state_whatever_is_written_meanwhile,
+            the_lists_of_the_books_miss_and_repeat_nothing,
+            a_correction_adds_to_what_the_rows_hold_by_then,
+            of_two_corrections_only_one_succeeds,
+
             a_refused_command_costs_only_itself,
             a_batch_of_every_command_leaves_rows_that_agree,
             buyers_at_once_get_exactly_what_there_is,

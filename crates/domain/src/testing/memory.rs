@@ -4,9 +4,12 @@
 //! work changes copies of the tables, which are published whole at commit and forgotten when it is dropped. It is
 //! stricter than a database: a row that is written must be locked, and an error ends the unit of work.
 
+mod books;
+mod delivery;
 mod queries;
 mod repositories;
-mod tables;
+mod retention;
+pub(crate) mod tables;
 mod unit_of_work;
 
 use std::error::Error;
@@ -17,17 +20,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use time::Duration;
 
+use crate::delivery::EventQueue;
 use crate::id::BatchId;
 use crate::idempotency::IdempotencyRecord;
 use crate::outbox::OutboxEvent;
 use crate::payment::{Payment, Refund};
 use crate::point::PointAccount;
 use crate::queries::Queries;
+use crate::retention::Pruning;
 use crate::store_error::StoreError;
 use crate::testing::contract::{Concurrency, StoreHarness, StoredEvent};
 use crate::testing::fixtures::NOON;
 use crate::time::Timestamp;
 use crate::unit_of_work::{UnitOfWork, UnitOfWorkFactory};
+use crate::verification::BooksFactory;
 
 use tables::Tables;
 use unit_of_work::MemoryUnitOfWork;
@@ -79,8 +85,31 @@ impl MemoryStore {
             coupons: store.clone(),
             orders: store.clone(),
             sales: store.clone(),
+            audit: store.clone(),
+            deliveries: store.clone(),
             clock: store,
         }
+    }
+
+    /// The store as the queue of events to deliver.
+    pub fn event_queue(&self) -> Arc<dyn EventQueue> {
+        Arc::new(self.clone())
+    }
+
+    /// The store as the port that deletes what is not needed any more.
+    pub fn pruning(&self) -> Arc<dyn Pruning> {
+        Arc::new(self.clone())
+    }
+
+    /// The store as the port that opens the books.
+    pub fn books(&self) -> Arc<dyn BooksFactory> {
+        Arc::new(self.clone())
+    }
+
+    /// Changes rows as no command does, so that the books can be seen to disagree.
+    #[cfg(test)]
+    pub(crate) fn damage(&self, damage: impl FnOnce(&mut Tables)) {
+        damage(&mut locked(&self.0.committed));
     }
 
     /// The time that the store's clock shows until it is set again.
@@ -157,6 +186,18 @@ impl StoreHarness for MemoryStore {
 
     fn queries(&self) -> Queries {
         self.queries()
+    }
+
+    fn event_queue(&self) -> Arc<dyn EventQueue> {
+        self.event_queue()
+    }
+
+    fn pruning(&self) -> Arc<dyn Pruning> {
+        self.pruning()
+    }
+
+    fn books(&self) -> Arc<dyn BooksFactory> {
+        self.books()
     }
 
     fn concurrency(&self) -> Concurrency {

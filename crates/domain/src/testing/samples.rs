@@ -5,6 +5,7 @@ use crate::coupon::{
     CampaignDetails, Coupon, CouponCampaign, CouponRefusal, CouponState, CouponTerms, Discount, NotUsableReason,
     Percent, Validity,
 };
+use crate::delivery::{Delivery, DeliveryRefusal, DeliveryState};
 use crate::id::{IdSource, OrderId};
 use crate::money::Money;
 use crate::order::{Order, OrderRefusal, OrderStatus, PaidTerms, RefundedLine};
@@ -51,7 +52,26 @@ pub fn replies(ids: &dyn IdSource) -> Vec<Reply> {
     for (refund, order) in refunds(ids).into_iter().zip(orders(ids).into_iter().skip(1)) {
         replies.push(Reply::OrderRefunded { refund, order });
     }
+    let [charged, _] = entries(ids);
+    let adjusted = PointEntry { kind: EntryKind::Adjustment, ..charged };
+    replies.push(Reply::PointsAdjusted { entry: adjusted, reason: text("사과 🎈") });
+    replies.extend(deliveries(ids).map(Reply::EventReplayed));
     replies
+}
+
+fn deliveries(ids: &dyn IdSource) -> [Delivery; 3] {
+    [DeliveryState::Pending, DeliveryState::Delivered, DeliveryState::Dead].map(|state| Delivery {
+        event_id: ids.next_id().into(),
+        order_id: ids.next_id().into(),
+        sequence: u32::MAX,
+        event_type: "jangteo.order.paid.v1".to_owned(),
+        at: NOON,
+        state,
+        due_at: Timestamp::MAX,
+        attempts: u32::MAX,
+        last_error: (state == DeliveryState::Dead).then(|| "HTTP 410 🎈".to_owned().into()),
+        delivered_at: (state == DeliveryState::Delivered).then_some(NOON),
+    })
 }
 
 fn entries(ids: &dyn IdSource) -> [PointEntry; 2] {
@@ -215,5 +235,6 @@ pub fn refusals(ids: &dyn IdSource) -> Vec<Refusal> {
         PaymentRefusal::OrderAlreadyPaid.into(),
         PaymentRefusal::OrderCancelled.into(),
         PaymentRefusal::OrderExpired.into(),
+        DeliveryRefusal::EventNotFound.into(),
     ]
 }

@@ -41,10 +41,12 @@ impl TestShop {
     /// # Errors
     /// Those of the store.
     pub async fn run(&self, command: Command) -> Result<Outcome, StoreError> {
-        let mut answers = self.executor.execute(&[Request { command, idempotency: None }]).await;
+        let mut answers = self.executor.execute(&[Request::new(command)]).await;
         match answers.pop().expect("one answer to each request")? {
             Answer::Decided(outcome) => Ok(outcome),
-            other @ (Answer::Replayed(_) | Answer::KeyReused) => panic!("no key was sent, but the answer is {other:?}"),
+            other @ (Answer::Replayed { .. } | Answer::KeyReused) => {
+                panic!("no key was sent, but the answer is {other:?}")
+            }
         }
     }
 

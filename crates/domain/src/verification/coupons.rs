@@ -4,6 +4,7 @@ use crate::coupon::{Coupon, CouponCampaign, CouponState};
 use crate::id::{CampaignId, OrderId, UserId};
 use crate::order::Order;
 use crate::store_error::StoreError;
+use crate::time::Timestamp;
 use crate::verification::walk::{Campaigns, Coupons, Walk};
 use crate::verification::{Audit, Finding};
 
@@ -26,7 +27,11 @@ pub(super) async fn verify(audit: &mut Audit<'_>) -> Result<(), StoreError> {
                 what: format!("user {} has more than one coupon", coupon.user_id),
             });
             last_user = Some(coupon.user_id.clone());
-            if matches!(coupon.state, CouponState::Used { .. }) {
+            audit.expect(campaign.details.issue_opens_at <= coupon.issued_at, || Finding::Coupon {
+                coupon_id: coupon.id,
+                what: format!("was issued at {:?}, before its campaign opened", coupon.issued_at),
+            });
+            if use_of(&coupon).is_some() {
                 used.push(coupon);
             }
             if used.len() == CHUNK {
@@ -64,29 +69,36 @@ fn compare_campaign(audit: &mut Audit<'_>, campaign: &CouponCampaign, issued: u6
 
 /// Compares used coupons with the orders that they say used them, and forgets them.
 async fn compare_used(audit: &mut Audit<'_>, used: &mut Vec<Coupon>) -> Result<(), StoreError> {
-    let order_of = |coupon: &Coupon| match coupon.state {
-        CouponState::Used { order_id, .. } => Some(order_id),
-        CouponState::Unused | CouponState::Revoked => None,
-    };
-    let ids: Vec<OrderId> = used.iter().filter_map(order_of).collect();
+    let ids: Vec<OrderId> = used.iter().filter_map(|coupon| use_of(coupon).map(|(order_id, _)| order_id)).collect();
     if ids.is_empty() {
         return Ok(());
     }
     let page = audit.books.orders_of(&ids).await?;
-    let orders: BTreeMap<OrderId, Order> = audit.take(page).into_iter().map(|order| (order.id, order)).collect();
+    let orders = audit.take_again(page).into_iter();
+    let orders: BTreeMap<OrderId, Order> = orders.map(|order| (order.id, order)).collect();
     for coupon in used.drain(..) {
-        let order = order_of(&coupon).and_then(|id| orders.get(&id));
-        let names_it =
-            order.and_then(|order| order.paid.as_ref()).is_some_and(|paid| paid.coupon_id == Some(coupon.id));
-        audit.expect(names_it, || Finding::Coupon {
-            coupon_id: coupon.id,
-            what: format!("was used by order {:?}, which was not paid with it", order_of(&coupon)),
+        let Some((order_id, at)) = use_of(&coupon) else { continue };
+        let wrong = |what: String| Finding::Coupon { coupon_id: coupon.id, what };
+        let Some(order) = orders.get(&order_id) else {
+            audit.find(wrong(format!("was used by order {order_id}, which is not there")));
+            continue;
+        };
+        let paid_with_it = order.paid.as_ref().filter(|paid| paid.coupon_id == Some(coupon.id));
+        audit.expect(paid_with_it.is_some(), || {
+            wrong(format!("was used by order {order_id}, which was not paid with it"))
         });
-        let same_user = order.is_none_or(|order| order.user_id == coupon.user_id);
-        audit.expect(same_user, || Finding::Coupon {
-            coupon_id: coupon.id,
-            what: "was used by another user's order".to_owned(),
+        audit.expect(paid_with_it.is_none_or(|paid| paid.at == at), || {
+            wrong(format!("was used at {at:?}, when order {order_id} was not paid"))
         });
+        audit.expect(order.user_id == coupon.user_id, || wrong(format!("was used by another user's order {order_id}")));
     }
     Ok(())
+}
+
+/// The order that used a coupon, and when.
+fn use_of(coupon: &Coupon) -> Option<(OrderId, Timestamp)> {
+    match coupon.state {
+        CouponState::Used { order_id, at } => Some((order_id, at)),
+        CouponState::Unused | CouponState::Revoked => None,
+    }
 }

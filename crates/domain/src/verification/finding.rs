@@ -1,6 +1,7 @@
 use std::fmt;
 
-use crate::id::{CampaignId, CouponId, OrderId, ProductId, UserId};
+use crate::id::{CampaignId, CouponId, OrderId, ProductId, RefundId, UserId};
+use crate::retention::Expendable;
 use crate::time::Date;
 use crate::verification::Unreadable;
 
@@ -17,11 +18,13 @@ pub enum Part {
     Coupons,
     /// Daily sales.
     Sales,
+    /// What is only kept for a while.
+    Retention,
 }
 
 impl Part {
     /// Every part, in the order in which they are verified.
-    pub const ALL: [Self; 5] = [Self::Ledger, Self::Stock, Self::Orders, Self::Coupons, Self::Sales];
+    pub const ALL: [Self; 6] = [Self::Ledger, Self::Stock, Self::Orders, Self::Coupons, Self::Sales, Self::Retention];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -31,6 +34,7 @@ impl Part {
             Self::Orders => "orders",
             Self::Coupons => "coupons",
             Self::Sales => "sales",
+            Self::Retention => "retention",
         }
     }
 }
@@ -47,12 +51,16 @@ pub enum Finding {
     Stock { product_id: ProductId, what: String },
     /// An order disagrees with what belongs to it.
     Order { order_id: OrderId, what: String },
+    /// A refund is known by its lines only.
+    Refund { refund_id: RefundId, what: String },
     /// A campaign disagrees with its coupons.
     Campaign { campaign_id: CampaignId, what: String },
     /// A coupon disagrees with its campaign or its order.
     Coupon { coupon_id: CouponId, what: String },
-    /// The sales of a day and a product are not those of the paid orders.
-    Sales { day: Date, product_id: ProductId, what: String },
+    /// The sales of a day, or of a product on it, are not those of the paid orders.
+    Sales { day: Date, product_id: Option<ProductId>, what: String },
+    /// Rows that are only kept for a while are kept for longer.
+    Retention { of: Expendable, what: String },
 }
 
 impl Finding {
@@ -63,22 +71,31 @@ impl Finding {
             Self::Account { .. } => "account",
             Self::Stock { .. } => "stock",
             Self::Order { .. } => "order",
+            Self::Refund { .. } => "refund",
             Self::Campaign { .. } => "campaign",
             Self::Coupon { .. } => "coupon",
             Self::Sales { .. } => "sales",
+            Self::Retention { .. } => "retention",
         }
     }
 
-    /// The key of the row concerned, as text.
-    pub fn key(&self) -> String {
+    /// The key of the row concerned, each of its parts with its name.
+    pub fn ids(&self) -> Vec<(&'static str, String)> {
         match self {
-            Self::Unreadable(Unreadable { table, key, .. }) => format!("{table} {key}"),
-            Self::Account { user_id, .. } => user_id.to_string(),
-            Self::Stock { product_id, .. } => product_id.to_string(),
-            Self::Order { order_id, .. } => order_id.to_string(),
-            Self::Campaign { campaign_id, .. } => campaign_id.to_string(),
-            Self::Coupon { coupon_id, .. } => coupon_id.to_string(),
-            Self::Sales { day, product_id, .. } => format!("{day} {product_id}"),
+            Self::Unreadable(Unreadable { table, key, .. }) => {
+                vec![("table", (*table).to_owned()), ("key", key.clone())]
+            }
+            Self::Account { user_id, .. } => vec![("user_id", user_id.to_string())],
+            Self::Stock { product_id, .. } => vec![("product_id", product_id.to_string())],
+            Self::Order { order_id, .. } => vec![("order_id", order_id.to_string())],
+            Self::Refund { refund_id, .. } => vec![("refund_id", refund_id.to_string())],
+            Self::Campaign { campaign_id, .. } => vec![("campaign_id", campaign_id.to_string())],
+            Self::Coupon { coupon_id, .. } => vec![("coupon_id", coupon_id.to_string())],
+            Self::Sales { day, product_id, .. } => {
+                let product_id = product_id.map(|product_id| ("product_id", product_id.to_string()));
+                [("day", day.to_string())].into_iter().chain(product_id).collect()
+            }
+            Self::Retention { of, .. } => vec![("of", of.name().to_owned())],
         }
     }
 
@@ -89,15 +106,22 @@ impl Finding {
             | Self::Account { what, .. }
             | Self::Stock { what, .. }
             | Self::Order { what, .. }
+            | Self::Refund { what, .. }
             | Self::Campaign { what, .. }
             | Self::Coupon { what, .. }
-            | Self::Sales { what, .. } => what,
+            | Self::Sales { what, .. }
+            | Self::Retention { what, .. } => what,
         }
     }
 }
 
+/// One line: what is concerned, its key, and what does not agree.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.kind(), self.key(), self.what())
+        f.write_str(self.kind())?;
+        for (_, id) in self.ids() {
+            write!(f, " {id}")?;
+        }
+        write!(f, ": {}", self.what())
     }
 }

@@ -1,50 +1,48 @@
 use std::collections::BTreeMap;
 
-use crate::coupon::{Coupon, CouponState};
-use crate::id::{CouponId, OrderId, ProductId};
-use crate::money::Money;
-use crate::order::{Order, OrderStatus, PaidTerms};
+use crate::coupon::{Coupon, CouponState, CouponTerms, Discount};
+use crate::id::{CouponId, OrderId, ProductId, UserId};
+use crate::money::{Money, ONE};
+use crate::order::{Order, OrderLine, OrderStatus, PaidTerms};
 use crate::payment::{Payment, Refund};
 use crate::point::{EntryKind, PointEntry};
-use crate::sales::SaleCounted;
 use crate::stock::{MovementKind, StockMovement};
 use crate::store_error::StoreError;
+use crate::time::Timestamp;
 use crate::verification::sales::{self, DailySums};
-use crate::verification::walk::{EntriesByOrder, Events, List, MovementsByOrder, Orders, Payments, Refunds, Walk};
+use crate::verification::walk::{
+    EntriesByOrder, Events, List, MovementsByOrder, Orders, Payments, Refunds, StrayOrderLines, StrayRefundLines, Walk,
+};
 use crate::verification::{Audit, EventOutline, Finding};
 
 /// How many orders are compared with their coupons at once.
 const CHUNK: usize = 500;
 
 /// Each order against all that belongs to it. Answers what the orders come to, day by day.
-pub(super) async fn verify(audit: &mut Audit<'_>) -> Result<DailySums, StoreError> {
+pub(super) async fn verify(audit: &mut Audit<'_>, taken_at: Timestamp) -> Result<DailySums, StoreError> {
+    let events_kept_since = taken_at.saturating_add(-audit.retention.delivered_events);
     let mut sold = DailySums::default();
     let mut orders = Walk::<Orders>::new();
     let mut belongings = Walks::new();
     let mut paid_with_coupon = Vec::new();
     while let Some(order) = orders.next(audit).await? {
+        let own = belongings.of(audit, &order).await?;
         let Some(line_totals) = order.lines.iter().map(line_total).collect::<Option<Vec<_>>>() else {
             audit.find(finding(order.id, "a line costs more than can be counted"));
             continue;
         };
-        let own = belongings.of(audit, &order).await?;
         let mut check = Check { audit, order: &order };
         check.amounts(&line_totals);
-        check.times();
-        check.payment(&own.payments);
+        check.times(&own);
+        check.payment(&own);
         check.refunds(&own.refunds);
+        check.refunded_lines(&own.refunds, &line_totals);
         check.entries(&own);
         check.movements(&own);
-        check.events(&own.events);
-
-        sales::of_order(&order).for_each(|sale| sold.add(&sale));
-        if let Some(paid) = &order.paid {
-            let refunds = own.refunds.iter();
-            refunds
-                .flat_map(|refund| SaleCounted::of_refund(&refund.lines, paid.sales_day))
-                .for_each(|sale| sold.add(&sale));
-        }
-        paid_with_coupon.extend(order.paid.as_ref().and_then(|paid| Some((paid.coupon_id?, order.id, order.status))));
+        check.events(&own, events_kept_since);
+        // An order of which no sum can be made was found above: a share is not within its line.
+        sales::of_order(&order, &own.refunds).iter().flatten().for_each(|sale| sold.add(sale));
+        paid_with_coupon.extend(PaidWithCoupon::of(&order, &own.refunds));
         if paid_with_coupon.len() == CHUNK {
             compare_coupons(audit, &mut paid_with_coupon).await?;
         }
@@ -54,7 +52,7 @@ pub(super) async fn verify(audit: &mut Audit<'_>) -> Result<DailySums, StoreErro
     Ok(sold)
 }
 
-fn line_total(line: &crate::order::OrderLine) -> Option<Money> {
+fn line_total(line: &OrderLine) -> Option<Money> {
     line.unit_price.checked_mul(line.quantity)
 }
 
@@ -104,7 +102,20 @@ impl Walks {
     }
 
     async fn rest(mut self, audit: &mut Audit<'_>) -> Result<(), StoreError> {
-        self.strays_before(audit, None).await
+        self.strays_before(audit, None).await?;
+        let mut lines = Walk::<StrayOrderLines>::new();
+        while let Some((order_id, product_id)) = lines.next(audit).await? {
+            audit.find(finding(
+                order_id,
+                format!("a line of product {product_id} names it, but there is no such order"),
+            ));
+        }
+        let mut lines = Walk::<StrayRefundLines>::new();
+        while let Some((refund_id, product_id)) = lines.next(audit).await? {
+            let what = format!("a line of product {product_id} names it, but there is no such refund");
+            audit.find(Finding::Refund { refund_id, what });
+        }
+        Ok(())
     }
 
     /// Rows before the next order: of orders that are not there.
@@ -127,7 +138,7 @@ async fn strays<L: List>(
     let is_stray = |row: &L::Row| order_of(row).is_none_or(|id| next_order.is_none_or(|next| id < next));
     while let Some(row) = rows.next_if(audit, is_stray).await? {
         if let Some(order_id) = order_of(&row) {
-            audit.find(finding(order_id, format!("{what} has no order")));
+            audit.find(finding(order_id, format!("{what} names it, but there is no such order that can be read")));
         }
     }
     Ok(())
@@ -145,18 +156,13 @@ impl Check<'_, '_> {
         self.audit.expect(holds, || finding(id, what()));
     }
 
-    fn is_paid(&self) -> bool {
-        match self.order.status {
-            OrderStatus::Paid | OrderStatus::PartiallyRefunded | OrderStatus::Refunded => true,
-            OrderStatus::PendingPayment | OrderStatus::Expired | OrderStatus::Cancelled => false,
-        }
-    }
-
     fn amounts(&mut self, line_totals: &[Money]) {
         let order = self.order;
         self.expect(!order.lines.is_empty(), || "has no lines".to_owned());
         let total = Money::checked_sum(line_totals.iter().copied());
         self.expect(total == Some(order.total), || format!("costs {:?}; its lines come to {total:?}", order.total));
+        let negative = order.lines.iter().any(|line| line.unit_price.is_negative());
+        self.expect(!negative, || "a line costs less than nothing".to_owned());
 
         let discount = order.paid.as_ref().map_or(Money::ZERO, |paid| paid.discount);
         let shares = Money::checked_sum(order.lines.iter().map(|line| line.discount_share));
@@ -167,28 +173,55 @@ impl Check<'_, '_> {
             let within = !line.discount_share.is_negative() && line.discount_share <= *line_total;
             self.expect(within, || format!("the discount share of product {} is not within its line", line.product_id));
         }
-        if let Some(PaidTerms { discount, amount, .. }) = order.paid {
+        if let Some(PaidTerms { discount, amount, coupon_id, .. }) = order.paid {
             let sum = discount.checked_add(amount);
             self.expect(sum == Some(order.total) && !discount.is_negative() && !amount.is_negative(), || {
                 format!("discount {discount:?} and amount {amount:?} do not make the total {:?}", order.total)
             });
+            self.expect(coupon_id.is_some() || discount.is_zero(), || {
+                format!("has a discount of {discount:?} without a coupon")
+            });
         }
-        self.expect(self.is_paid() == order.paid.is_some(), || {
-            format!("is {:?}, but {} payment terms", order.status, if order.paid.is_some() { "has" } else { "has no" })
+        let is_paid = match order.status {
+            OrderStatus::Paid | OrderStatus::PartiallyRefunded | OrderStatus::Refunded => true,
+            OrderStatus::PendingPayment | OrderStatus::Expired | OrderStatus::Cancelled => false,
+        };
+        self.expect(is_paid == order.paid.is_some(), || {
+            format!("is {:?}, but {} payment terms", order.status, if is_paid { "has no" } else { "has" })
         });
     }
 
-    fn times(&mut self) {
-        let order = self.order;
-        self.expect(order.created_at < order.expires_at, || "expires before it was placed".to_owned());
-        if let Some(paid) = &order.paid {
-            let in_time = order.created_at <= paid.at && paid.at < order.expires_at;
-            self.expect(in_time, || format!("was paid at {:?}, out of its time", paid.at));
+    /// It was placed, then paid, cancelled or expired, then refunded, each in its time.
+    fn times(&mut self, own: &Belongings) {
+        let Order { created_at, expires_at, .. } = *self.order;
+        self.expect(created_at <= expires_at, || "expires before it was placed".to_owned());
+        let in_time = |at: Timestamp| created_at <= at && at < expires_at;
+        let paid_at = self.order.paid.as_ref().map(|paid| paid.at);
+        self.expect(paid_at.is_none_or(in_time), || format!("was paid at {paid_at:?}, out of its time"));
+        let mut last = paid_at.unwrap_or(created_at);
+        for refund in &own.refunds {
+            self.expect(last <= refund.at, || format!("refund {} was before what it follows", refund.sequence));
+            last = refund.at;
+        }
+        for movement in &own.movements {
+            let StockMovement { at, kind, .. } = *movement;
+            let right = match kind {
+                MovementKind::Hold => at == created_at,
+                MovementKind::Expiry => expires_at <= at,
+                MovementKind::Cancellation => in_time(at),
+                MovementKind::Refund => own.refunds.iter().any(|refund| refund.restocked && refund.at == at),
+                MovementKind::Adjustment => false,
+            };
+            self.expect(right, || {
+                format!("a {kind:?} moved stock of product {} at {at:?}, out of its time", movement.product_id)
+            });
         }
     }
 
-    fn payment(&mut self, payments: &[Payment]) {
+    /// One payment of an order that is paid, which says the same; none of another.
+    fn payment(&mut self, own: &Belongings) {
         let expected = usize::from(self.order.paid.is_some());
+        let payments = &own.payments[..];
         self.expect(payments.len() == expected, || format!("has {} payments, not {expected}", payments.len()));
         let (Some(paid), [payment]) = (&self.order.paid, payments) else { return };
         let order = self.order;
@@ -201,6 +234,9 @@ impl Check<'_, '_> {
             && payment.paid_at == paid.at
             && payment.sales_day == paid.sales_day;
         self.expect(same, || format!("its payment {} says something else", payment.id));
+        let debit = own.entries.iter().find(|entry| entry.kind == EntryKind::Payment);
+        let same_balance = debit.is_none_or(|debit| debit.balance_after == payment.balance_after);
+        self.expect(same_balance, || format!("its payment {} left another balance than its debit", payment.id));
     }
 
     fn refunds(&mut self, refunds: &[Refund]) {
@@ -220,22 +256,11 @@ impl Check<'_, '_> {
             self.expect(lines == Some(refund.amount), || {
                 format!("refund {} is {:?}; its lines come to {lines:?}", refund.sequence, refund.amount)
             });
+            let positive = refund.lines.iter().all(|line| line.quantity > 0 && !line.amount.is_negative());
+            self.expect(positive && !refund.lines.is_empty(), || {
+                format!("refund {} gives nothing back, or takes something", refund.sequence)
+            });
         }
-        let mut pieces = pieces_of(refunds.iter());
-        for line in &order.lines {
-            let refunded = pieces.remove(&line.product_id).unwrap_or_default();
-            self.expect(
-                i64::from(line.refunded_quantity) == refunded && line.refunded_quantity <= line.quantity,
-                || {
-                    let counted = line.refunded_quantity;
-                    format!(
-                        "counts {counted} refunded pieces of product {}; its refunds say {refunded}",
-                        line.product_id
-                    )
-                },
-            );
-        }
-        self.expect(pieces.is_empty(), || "products were refunded that it does not have".to_owned());
         let whole = order.lines.iter().all(|line| line.refunded_quantity == line.quantity);
         let right_status = match order.status {
             OrderStatus::Refunded => whole && order.refunded == paid,
@@ -247,93 +272,163 @@ impl Check<'_, '_> {
         self.expect(right_status, || format!("is {:?} with {} refunds", order.status, refunds.len()));
     }
 
-    /// One debit for the payment, one credit for each refund, all in the user's own ledger.
+    /// Of each line at most what it has and what was paid for it, and with its last piece all of that.
+    fn refunded_lines(&mut self, refunds: &[Refund], line_totals: &[Money]) {
+        let mut refunded: BTreeMap<ProductId, (u64, Option<Money>)> = BTreeMap::new();
+        for line in refunds.iter().flat_map(|refund| &refund.lines) {
+            let (pieces, amount) = refunded.entry(line.product_id).or_insert((0, Some(Money::ZERO)));
+            *pieces += u64::from(line.quantity);
+            *amount = amount.and_then(|amount| amount.checked_add(line.amount));
+        }
+        for (line, line_total) in self.order.lines.iter().zip(line_totals) {
+            let product_id = line.product_id;
+            let (pieces, amount) = refunded.remove(&product_id).unwrap_or((0, Some(Money::ZERO)));
+            let counted = line.refunded_quantity;
+            self.expect(u64::from(counted) == pieces && counted <= line.quantity, || {
+                format!("counts {counted} refunded pieces of product {product_id}; its refunds say {pieces}")
+            });
+            let paid = line_total.checked_sub(line.discount_share);
+            let right = if counted == line.quantity { amount == paid } else { amount.is_some() && amount <= paid };
+            self.expect(right, || {
+                format!("{amount:?} was refunded for {pieces} of {} pieces of product {product_id}, for which {paid:?} was paid", line.quantity)
+            });
+        }
+        self.expect(refunded.is_empty(), || "products were refunded that it does not have".to_owned());
+    }
+
+    /// One debit for the payment, one credit for each refund, each at its time, all in the user's own ledger.
     fn entries(&mut self, own: &Belongings) {
         let order = self.order;
         let own_ledger = own.entries.iter().all(|entry| entry.user_id == order.user_id);
         self.expect(own_ledger, || "another user's ledger has an entry of it".to_owned());
-        let amounts = |kind: EntryKind| -> Vec<Money> {
-            let mut amounts: Vec<Money> =
-                own.entries.iter().filter(|entry| entry.kind == kind).map(|entry| entry.amount).collect();
-            amounts.sort_unstable();
-            amounts
-        };
-        let debits: Vec<Money> = order.paid.iter().map(|paid| paid.amount.negated()).collect();
-        let found = amounts(EntryKind::Payment);
-        self.expect(found == debits, || format!("the ledger has debits {found:?}, not {debits:?}"));
-        let mut credits: Vec<Money> = own.refunds.iter().map(|refund| refund.amount).collect();
-        credits.sort_unstable();
-        let found = amounts(EntryKind::Refund);
-        self.expect(found == credits, || format!("the ledger has credits {found:?}, not {credits:?}"));
+        let debit = order.paid.iter().map(|paid| (paid.at, EntryKind::Payment, paid.amount.negated()));
+        let credits = own.refunds.iter().map(|refund| (refund.at, EntryKind::Refund, refund.amount));
+        let mut expected: Vec<(Timestamp, EntryKind, Money)> = debit.chain(credits).collect();
+        let mut found: Vec<(Timestamp, EntryKind, Money)> =
+            own.entries.iter().map(|entry| (entry.at, entry.kind, entry.amount)).collect();
+        // Entries come by their ids, which several servers give out.
+        let chronologically =
+            |(at, kind, amount): &(Timestamp, EntryKind, Money)| (*at, *kind == EntryKind::Refund, *amount);
+        expected.sort_by_key(chronologically);
+        found.sort_by_key(chronologically);
+        self.expect(found == expected, || format!("the ledger has {found:?} of it, not {expected:?}"));
     }
 
-    /// What it holds or sold went out once, and came back as its state says.
+    /// What it holds or sold went out once, line by line, and came back once, as its state says.
     fn movements(&mut self, own: &Belongings) {
         let order = self.order;
-        let moved = |kind: MovementKind| {
-            let mut pieces: BTreeMap<ProductId, i64> = BTreeMap::new();
-            for movement in own.movements.iter().filter(|movement| movement.kind == kind) {
-                *pieces.entry(movement.product_id).or_default() += movement.quantity;
-            }
-            pieces
+        let ordered = |sign: i64| {
+            order.lines.iter().map(move |line| (line.product_id, sign * i64::from(line.quantity))).collect::<Vec<_>>()
         };
-        let ordered = |sign: i64| -> BTreeMap<ProductId, i64> {
-            order.lines.iter().map(|line| (line.product_id, sign * i64::from(line.quantity))).collect()
-        };
-        let back_when = |status: OrderStatus| if order.status == status { ordered(1) } else { BTreeMap::new() };
-        let restocked = pieces_of(own.refunds.iter().filter(|refund| refund.restocked));
-        for (kind, expected) in [
+        let back_when = |status: OrderStatus| if order.status == status { ordered(1) } else { Vec::new() };
+        let restocked = own.refunds.iter().filter(|refund| refund.restocked).flat_map(|refund| &refund.lines);
+        for (kind, mut expected) in [
             (MovementKind::Hold, ordered(-1)),
             (MovementKind::Expiry, back_when(OrderStatus::Expired)),
             (MovementKind::Cancellation, back_when(OrderStatus::Cancelled)),
-            (MovementKind::Refund, restocked),
-            (MovementKind::Adjustment, BTreeMap::new()),
+            (MovementKind::Refund, restocked.map(|line| (line.product_id, i64::from(line.quantity))).collect()),
+            (MovementKind::Adjustment, Vec::new()),
         ] {
-            let found = moved(kind);
+            let of_kind = own.movements.iter().filter(|movement| movement.kind == kind);
+            let mut found: Vec<(ProductId, i64)> =
+                of_kind.map(|movement| (movement.product_id, movement.quantity)).collect();
+            found.sort_unstable();
+            expected.sort_unstable();
             self.expect(found == expected, || format!("{kind:?} moved {found:?}, not {expected:?}"));
         }
     }
 
-    /// The event of its payment, then one of each refund.
-    fn events(&mut self, events: &[EventOutline]) {
-        let order = self.order;
-        let paid = order.paid.iter().map(|_| "jangteo.order.paid.v1");
-        let refunds = (0..order.refunds).map(|_| "jangteo.order.refunded.v1");
-        let expected: Vec<(u32, &str)> = (1..).zip(paid.chain(refunds)).collect();
-        let found: Vec<(u32, &str)> = events.iter().map(|event| (event.sequence, event.event_type.as_str())).collect();
+    /// The event of its payment, then one of each refund. Those from before a time may be gone.
+    fn events(&mut self, own: &Belongings, kept_since: Timestamp) {
+        let paid = self.order.paid.iter().map(|paid| (paid.at, "jangteo.order.paid.v1"));
+        let refunds = own.refunds.iter().map(|refund| (refund.at, "jangteo.order.refunded.v1"));
+        let is_there = |sequence: u32| own.events.iter().any(|event| event.sequence == sequence);
+        let kept = (1..).zip(paid.chain(refunds)).filter(|(sequence, (at, _))| *at > kept_since || is_there(*sequence));
+        let expected: Vec<(u32, &str)> = kept.map(|(sequence, (_, event_type))| (sequence, event_type)).collect();
+        let found: Vec<(u32, &str)> =
+            own.events.iter().map(|event| (event.sequence, event.event_type.as_str())).collect();
         self.expect(found == expected, || format!("has the events {found:?}, not {expected:?}"));
     }
 }
 
-/// Refunded pieces by product.
-fn pieces_of<'a>(refunds: impl Iterator<Item = &'a Refund>) -> BTreeMap<ProductId, i64> {
-    let mut pieces = BTreeMap::new();
-    for line in refunds.flat_map(|refund| &refund.lines) {
-        *pieces.entry(line.product_id).or_default() += i64::from(line.quantity);
-    }
-    pieces
+/// What an order says about the coupon that it was paid with.
+struct PaidWithCoupon {
+    order_id: OrderId,
+    user_id: UserId,
+    total: Money,
+    coupon_id: CouponId,
+    discount: Money,
+    paid_at: Timestamp,
+    /// When the last of it was refunded, if all of it was.
+    refunded_at: Option<Timestamp>,
 }
 
-/// Compares orders with the coupons that they say they were paid with, and forgets them. A coupon whose order was
-/// wholly refunded may have been given back, and used again by another.
-async fn compare_coupons(
-    audit: &mut Audit<'_>,
-    orders: &mut Vec<(CouponId, OrderId, OrderStatus)>,
-) -> Result<(), StoreError> {
+impl PaidWithCoupon {
+    fn of(order: &Order, refunds: &[Refund]) -> Option<Self> {
+        let paid = order.paid.as_ref()?;
+        let is_refunded = order.status == OrderStatus::Refunded;
+        Some(Self {
+            order_id: order.id,
+            user_id: order.user_id.clone(),
+            total: order.total,
+            coupon_id: paid.coupon_id?,
+            discount: paid.discount,
+            paid_at: paid.at,
+            refunded_at: refunds.last().filter(|_| is_refunded).map(|refund| refund.at),
+        })
+    }
+
+    /// The coupon was this user's and applied; it is used by this order, unless that was refunded whole while the
+    /// coupon could still be used: then it was given back, and may have been used by another since.
+    fn compare(&self, audit: &mut Audit<'_>, coupon: Option<&Coupon>) {
+        let wrong = |what: &str| finding(self.order_id, format!("was paid with coupon {}, {what}", self.coupon_id));
+        let Some(coupon) = coupon else {
+            audit.find(wrong("which is not there"));
+            return;
+        };
+        let used_by_it = matches!(coupon.state, CouponState::Used { order_id, .. } if order_id == self.order_id);
+        let given_back = self.refunded_at.is_some_and(|at| at < coupon.valid_until);
+        audit.expect(used_by_it || given_back, || wrong("which does not say so"));
+        audit.expect(!(used_by_it && given_back), || wrong("which was not given back when it was refunded"));
+        audit.expect(coupon.user_id == self.user_id, || wrong("which is another user's"));
+        audit.expect(coupon.issued_at <= self.paid_at && self.paid_at < coupon.valid_until, || {
+            wrong("out of the coupon's time")
+        });
+        audit.expect(coupon.terms.min_order_amount.is_none_or(|min| min.get() <= self.total), || {
+            wrong("which asks for a larger order")
+        });
+        audit.expect(discount_fits(&coupon.terms, self.total, self.discount), || {
+            wrong(&format!("which does not take off {:?}", self.discount))
+        });
+    }
+}
+
+/// Whether a discount is what the terms take off. The currency is not known here, so a percentage is checked to within
+/// one main unit, of which the rounding is always a part.
+fn discount_fits(terms: &CouponTerms, total: Money, discount: Money) -> bool {
+    match terms.discount {
+        Discount::Fixed { amount } => discount == amount.get().min(total),
+        Discount::Percent { percent, cap } => {
+            let hundredfold = |money: Money| 100 * i128::from(money.ten_thousandths());
+            let share = i128::from(percent.get()) * i128::from(total.ten_thousandths());
+            let expected = cap.map_or(share, |cap| share.min(hundredfold(cap.get())));
+            (hundredfold(discount) - expected).abs() < 100 * i128::from(ONE)
+                && cap.is_none_or(|cap| discount <= cap.get())
+        }
+    }
+}
+
+/// Compares orders with the coupons that they say they were paid with, and forgets them.
+async fn compare_coupons(audit: &mut Audit<'_>, orders: &mut Vec<PaidWithCoupon>) -> Result<(), StoreError> {
     if orders.is_empty() {
         return Ok(());
     }
-    let ids: Vec<CouponId> = orders.iter().map(|(coupon_id, ..)| *coupon_id).collect();
+    let ids: Vec<CouponId> = orders.iter().map(|order| order.coupon_id).collect();
     let page = audit.books.coupons_of(&ids).await?;
-    let coupons: BTreeMap<CouponId, Coupon> = audit.take(page).into_iter().map(|coupon| (coupon.id, coupon)).collect();
-    for (coupon_id, order_id, status) in orders.drain(..) {
-        let coupon = coupons.get(&coupon_id);
-        let used_by_it = coupon
-            .is_some_and(|coupon| matches!(coupon.state, CouponState::Used { order_id: by, .. } if by == order_id));
-        let given_back = coupon.is_some() && status == OrderStatus::Refunded;
-        audit.expect(used_by_it || given_back, || {
-            finding(order_id, format!("was paid with coupon {coupon_id}, which does not say so"))
-        });
+    let coupons = audit.take_again(page).into_iter();
+    let coupons: BTreeMap<CouponId, Coupon> = coupons.map(|coupon| (coupon.id, coupon)).collect();
+    for order in orders.drain(..) {
+        order.compare(audit, coupons.get(&order.coupon_id));
     }
     Ok(())
 }

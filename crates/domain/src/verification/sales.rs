@@ -3,12 +3,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 
 use crate::id::ProductId;
+use crate::money::Money;
 use crate::order::Order;
+use crate::payment::Refund;
 use crate::sales::SaleCounted;
 use crate::store_error::StoreError;
 use crate::time::Date;
-use crate::verification::walk::{Orders, Refunds, Sales, Walk};
+use crate::verification::walk::{Orders, Refunds, Sales, Walk, refunds_of};
 use crate::verification::{Audit, Finding};
+
+/// How many days whose sales are wrong are counted anew product by product; of others only the day is told. A year
+/// that is wrong has one cause, and naming it need not take all memory.
+const DAYS_NAMED_MAX: usize = 31;
 
 /// For each day a sum of all its sales, each times a number of its own product, modulo 2^128. Two equal sums mean
 /// equal sales of every product, but for a chance of about 2^-64; so days can be compared without holding their
@@ -38,60 +44,107 @@ fn weight(product_id: ProductId) -> u128 {
     u128::from_be_bytes(bytes)
 }
 
-/// The sales of an order as it was paid, before any refund; none of an order whose lines make no sense, which is a
-/// finding of its own.
-pub(super) fn of_order(order: &Order) -> impl Iterator<Item = SaleCounted> {
+/// What an order adds to the daily sales: its lines once it is paid, less what was refunded. `None` where a line makes
+/// no sense, which no sum can be made of.
+pub(super) fn of_order(order: &Order, refunds: &[Refund]) -> Option<Vec<SaleCounted>> {
     let makes_sense = order.lines.iter().all(|line| {
         let total = line.unit_price.checked_mul(line.quantity);
         !line.discount_share.is_negative() && total.is_some_and(|total| line.discount_share <= total)
     });
-    order.paid.iter().filter(move |_| makes_sense).flat_map(|paid| SaleCounted::of_payment(order, paid.sales_day))
+    let Some(paid) = &order.paid else { return Some(Vec::new()) };
+    makes_sense.then(|| {
+        let sold = SaleCounted::of_payment(order, paid.sales_day);
+        let refunded = refunds.iter().flat_map(|refund| SaleCounted::of_refund(&refund.lines, paid.sales_day));
+        sold.chain(refunded).collect()
+    })
 }
 
 /// The daily sales against what the orders came to.
-pub(super) async fn verify(audit: &mut Audit<'_>, sold: DailySums) -> Result<(), StoreError> {
-    let mut kept = DailySums::default();
-    let mut sales = Walk::<Sales>::new();
-    while let Some(sale) = sales.next(audit).await? {
-        audit.expect(sale.quantity >= 0 && !sale.revenue.is_negative(), || Finding::Sales {
-            day: sale.day,
-            product_id: sale.product_id,
-            what: format!("{} pieces for {:?}", sale.quantity, sale.revenue),
-        });
-        kept.add(&sale);
+pub(super) async fn verify(audit: &mut Audit<'_>, sold: &DailySums) -> Result<(), StoreError> {
+    let kept = kept(audit).await?;
+    let mut wrong_days = kept.days_that_differ(sold);
+    let unnamed = match wrong_days.iter().nth(DAYS_NAMED_MAX).copied() {
+        Some(day) => wrong_days.split_off(&day),
+        None => BTreeSet::new(),
+    };
+    for ((day, product_id), Difference { quantity, revenue }) in differences(audit, &wrong_days).await? {
+        let revenue = Money::from_ten_thousandths(revenue);
+        let what = format!("the paid orders come to {quantity} pieces and {revenue:?} more than is counted");
+        audit.find(Finding::Sales { day, product_id: Some(product_id), what });
     }
-    for day in kept.days_that_differ(&sold) {
-        name_products(audit, day).await?;
+    for day in unnamed {
+        let what = "the paid orders come to something else".to_owned();
+        audit.find(Finding::Sales { day, product_id: None, what });
     }
     Ok(())
 }
 
-/// Counts one day anew, product by product: only days that are wrong cost this.
-async fn name_products(audit: &mut Audit<'_>, wrong_day: Date) -> Result<(), StoreError> {
-    let mut counted: BTreeMap<ProductId, (i64, i64)> = BTreeMap::new();
-    let mut count = |sale: &SaleCounted, sign: i64| {
-        let (quantity, revenue) = counted.entry(sale.product_id).or_default();
-        *quantity = quantity.saturating_add(sign * sale.quantity);
-        *revenue = revenue.saturating_add(sign * sale.revenue.ten_thousandths());
-    };
+/// What the daily sales lack, to be added to them, in order of days and products; nothing where they are right. An
+/// order that makes no sense is a finding.
+pub(super) async fn missing(audit: &mut Audit<'_>) -> Result<Vec<SaleCounted>, StoreError> {
+    let mut sold = DailySums::default();
     let mut orders = Walk::<Orders>::new();
     let mut refunds = Walk::<Refunds>::new();
     while let Some(order) = orders.next(audit).await? {
-        let refunds_of_it = refunds.take_while(audit, |refund| refund.order_id <= order.id).await?;
-        let Some(paid) = order.paid.as_ref().filter(|paid| paid.sales_day == wrong_day) else { continue };
-        of_order(&order).for_each(|sale| count(&sale, 1));
-        let own = refunds_of_it.iter().filter(|refund| refund.order_id == order.id);
-        own.flat_map(|refund| SaleCounted::of_refund(&refund.lines, paid.sales_day)).for_each(|sale| count(&sale, 1));
-    }
-    let mut sales = Walk::<Sales>::new();
-    while let Some(sale) = sales.next(audit).await? {
-        if sale.day == wrong_day {
-            count(&sale, -1);
+        let own = refunds_of(audit, &mut refunds, order.id).await?;
+        match of_order(&order, &own) {
+            Some(sales) => sales.iter().for_each(|sale| sold.add(sale)),
+            None => audit.find(Finding::Order { order_id: order.id, what: "its lines make no sense".to_owned() }),
         }
     }
-    for (product_id, (quantity, revenue)) in counted.into_iter().filter(|(_, difference)| *difference != (0, 0)) {
-        let what = format!("the paid orders come to {quantity} pieces and {revenue}/10000 more than is counted");
-        audit.find(Finding::Sales { day: wrong_day, product_id, what });
+    let wrong_days = kept(audit).await?.days_that_differ(&sold);
+    let difference = |((day, product_id), difference): ((Date, ProductId), Difference)| {
+        let revenue = Money::from_ten_thousandths(difference.revenue)
+            .ok_or_else(|| StoreError::corrupt(format!("the sales of {day} are beyond what can be counted")))?;
+        Ok(SaleCounted { day, product_id, quantity: difference.quantity, revenue })
+    };
+    differences(audit, &wrong_days).await?.into_iter().map(difference).collect()
+}
+
+/// What the daily sales say.
+async fn kept(audit: &mut Audit<'_>) -> Result<DailySums, StoreError> {
+    let mut kept = DailySums::default();
+    let mut sales = Walk::<Sales>::new();
+    while let Some(sale) = sales.next(audit).await? {
+        kept.add(&sale);
     }
-    Ok(())
+    Ok(kept)
+}
+
+/// By how much the orders come to more than is counted.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Difference {
+    quantity: i64,
+    /// In 1/10,000.
+    revenue: i64,
+}
+
+/// Counts these days anew, product by product: only days that are wrong cost this.
+async fn differences(
+    audit: &mut Audit<'_>,
+    days: &BTreeSet<Date>,
+) -> Result<BTreeMap<(Date, ProductId), Difference>, StoreError> {
+    let mut differences: BTreeMap<(Date, ProductId), Difference> = BTreeMap::new();
+    if days.is_empty() {
+        return Ok(differences);
+    }
+    let mut count = |sale: &SaleCounted, sign: i64| {
+        if days.contains(&sale.day) {
+            let difference = differences.entry((sale.day, sale.product_id)).or_default();
+            difference.quantity = difference.quantity.saturating_add(sale.quantity.saturating_mul(sign));
+            difference.revenue = difference.revenue.saturating_add(sign * sale.revenue.ten_thousandths());
+        }
+    };
+    let mut orders = Walk::<Orders>::again();
+    let mut refunds = Walk::<Refunds>::again();
+    while let Some(order) = orders.next(audit).await? {
+        let own = refunds_of(audit, &mut refunds, order.id).await?;
+        of_order(&order, &own).iter().flatten().for_each(|sale| count(sale, 1));
+    }
+    let mut sales = Walk::<Sales>::again();
+    while let Some(sale) = sales.next(audit).await? {
+        count(&sale, -1);
+    }
+    differences.retain(|_, difference| *difference != Difference::default());
+    Ok(differences)
 }

@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 
 use crate::coupon::{Coupon, CouponCampaign};
-use crate::id::{CampaignId, EntryId, MovementId, OrderId, PaymentId, ProductId, UserId};
+use crate::id::{CampaignId, EntryId, MovementId, OrderId, PaymentId, ProductId, RefundId, UserId};
 use crate::order::Order;
 use crate::payment::{Payment, Refund};
 use crate::point::{PointAccount, PointEntry};
@@ -16,10 +16,10 @@ const PAGE: u32 = 1_000;
 
 /// A list of the books that can be walked from its start to its end.
 pub(super) trait List {
-    type Key;
+    type Key: Clone;
     type Row;
 
-    async fn page(books: &mut dyn Books, after: Option<&Self::Key>) -> Result<Rows<Self::Key, Self::Row>, StoreError>;
+    async fn page(books: &mut dyn Books, after: Option<Self::Key>) -> Result<Rows<Self::Key, Self::Row>, StoreError>;
 }
 
 macro_rules! lists {
@@ -30,7 +30,7 @@ macro_rules! lists {
             type Key = $key;
             type Row = $row;
 
-            async fn page(books: &mut dyn Books, after: Option<&$key>) -> Result<Rows<$key, $row>, StoreError> {
+            async fn page(books: &mut dyn Books, after: Option<$key>) -> Result<Rows<$key, $row>, StoreError> {
                 books.$method(after, PAGE).await
             }
         }
@@ -45,8 +45,10 @@ lists! {
     Stocks: ProductId => Stock, stocks;
     Movements: (ProductId, u64) => StockMovement, movements;
     Orders: OrderId => Order, orders;
+    StrayOrderLines: (OrderId, ProductId) => (OrderId, ProductId), stray_order_lines;
     Payments: (OrderId, PaymentId) => Payment, payments;
     Refunds: (OrderId, u32) => Refund, refunds;
+    StrayRefundLines: (RefundId, ProductId) => (RefundId, ProductId), stray_refund_lines;
     EntriesByOrder: (OrderId, EntryId) => PointEntry, entries_by_order;
     MovementsByOrder: (OrderId, MovementId) => StockMovement, movements_by_order;
     Events: (OrderId, u32) => EventOutline, events;
@@ -59,6 +61,8 @@ lists! {
 pub(super) struct Walk<L: List> {
     buffer: VecDeque<L::Row>,
     place: Place<L::Key>,
+    /// Whether another walk has reported the rows that cannot be read.
+    again: bool,
 }
 
 enum Place<Key> {
@@ -68,8 +72,14 @@ enum Place<Key> {
 }
 
 impl<L: List> Walk<L> {
+    /// The start of a list.
     pub(super) fn new() -> Self {
-        Self { buffer: VecDeque::new(), place: Place::Start }
+        Self { buffer: VecDeque::new(), place: Place::Start, again: false }
+    }
+
+    /// The start of a list that was walked before.
+    pub(super) fn again() -> Self {
+        Self { again: true, ..Self::new() }
     }
 
     /// The next row; `None` at the end.
@@ -86,12 +96,12 @@ impl<L: List> Walk<L> {
         while self.buffer.is_empty() {
             let after = match &self.place {
                 Place::Start => None,
-                Place::After(key) => Some(key),
+                Place::After(key) => Some(key.clone()),
                 Place::End => return Ok(None),
             };
             let mut page = L::page(audit.books, after).await?;
             self.place = page.next.take().map_or(Place::End, Place::After);
-            self.buffer.extend(audit.take(page));
+            self.buffer.extend(if self.again { audit.take_again(page) } else { audit.take(page) });
         }
         Ok(self.buffer.pop_front_if(|row| wanted(row)))
     }
@@ -108,4 +118,14 @@ impl<L: List> Walk<L> {
         }
         Ok(rows)
     }
+}
+
+/// The refunds of that order; those of orders before it are passed over.
+pub(super) async fn refunds_of(
+    audit: &mut Audit<'_>,
+    refunds: &mut Walk<Refunds>,
+    order_id: OrderId,
+) -> Result<Vec<Refund>, StoreError> {
+    while refunds.next_if(audit, |refund| refund.order_id < order_id).await?.is_some() {}
+    refunds.take_while(audit, |refund| refund.order_id == order_id).await
 }

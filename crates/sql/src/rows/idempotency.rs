@@ -1,9 +1,9 @@
 use jangteo_domain::id::BatchId;
-use jangteo_domain::idempotency::{Fingerprint, IdempotencyClaim, IdempotencyRecord, RequestKey};
+use jangteo_domain::idempotency::{Fingerprint, IdempotencyClaim, IdempotencyRecord, RequestKey, RequestTag};
 use jangteo_domain::{Outcome, StoreError};
 
 use crate::rows::{corrupt, lookups, rows};
-use crate::types::{At, Body, Bytes, Id};
+use crate::types::{At, Body, Bytes, Id, Words};
 
 rows! {
     /// A request that was answered.
@@ -13,6 +13,7 @@ rows! {
     } {
         fingerprint: Bytes<16>,
         outcome: Body,
+        tag: Option<Words<RequestTag>>,
     }
 
     /// That a transaction was committed.
@@ -39,6 +40,7 @@ impl TryFrom<&IdempotencyRecord> for IdempotencyKeyRow {
             request_key: Bytes(record.claim.key.0),
             fingerprint: Bytes(record.claim.fingerprint.0),
             outcome: Body(outcome),
+            tag: record.tag.clone().map(Words),
         })
     }
 }
@@ -50,6 +52,7 @@ impl TryFrom<IdempotencyKeyRow> for IdempotencyRecord {
         Ok(Self {
             claim: IdempotencyClaim { key: RequestKey(row.request_key.0), fingerprint: Fingerprint(row.fingerprint.0) },
             outcome: serde_json::from_str::<Outcome>(&row.outcome.0).map_err(corrupt)?,
+            tag: row.tag.map(|tag| tag.0),
             at: row.created_at.0,
         })
     }

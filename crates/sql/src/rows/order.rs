@@ -97,7 +97,8 @@ pub(crate) fn assemble(orders: Vec<OrderRow>, lines: Vec<OrderLineRow>) -> Resul
 }
 
 impl OrderRow {
-    fn with_lines(self, mut lines: Vec<OrderLineRow>) -> Result<Order, StoreError> {
+    /// The order with its lines, which take the order of their positions.
+    pub(crate) fn with_lines(self, mut lines: Vec<OrderLineRow>) -> Result<Order, StoreError> {
         lines.sort_by_key(|line| line.position.0);
         let paid = self.paid_terms()?;
         Ok(Order {

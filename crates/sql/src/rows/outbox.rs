@@ -1,9 +1,20 @@
-use jangteo_domain::StoreError;
+use std::time::Duration;
+
+use diesel::QueryResult;
+use diesel::backend::Backend;
+use diesel::mysql::Mysql;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::serialize::ToSql;
+use diesel::sql_types::{BigInt, Binary, HasSqlType, Text};
+use diesel::sqlite::Sqlite;
+use jangteo_domain::delivery::{Delivery, DeliveryState, FailureReason, Settlement, StoredEvent};
 use jangteo_domain::id::{EventId, OrderId};
 use jangteo_domain::outbox::OutboxEvent;
+use jangteo_domain::{StoreError, Timestamp};
+use uuid::Uuid;
 
-use crate::rows::rows;
-use crate::types::{At, Body, Code, Count, Id, Name, codes};
+use crate::rows::{lookups, rows};
+use crate::types::{At, Body, Code, Count, Id, Name, TimeSql, Words, codes};
 
 rows! {
     /// An event for the data platform.
@@ -19,14 +30,60 @@ rows! {
         due_at: At,
         attempts: Count<u32>,
     }
+
+    /// An event that is claimed.
+    ClaimRow of outbox_events {
+        id: Id<EventId>,
+    } {
+        due_at: At,
+        attempts: Count<u32>,
+        lease: Option<Id<Uuid>>,
+    }
+
+    /// An event that is settled.
+    SettlementRow of outbox_events {
+        id: Id<EventId>,
+    } {
+        state: Code<DeliveryState>,
+        due_at: At,
+        lease: Option<Id<Uuid>>,
+        last_error: Option<Words<FailureReason>>,
+        delivered_at: Option<At>,
+    }
+
+    /// A delivery that nobody is at.
+    DeliveryProgressRow of outbox_events {
+        id: Id<EventId>,
+    } {
+        state: Code<DeliveryState>,
+        due_at: At,
+        attempts: Count<u32>,
+        lease: Option<Id<Uuid>>,
+        last_error: Option<Words<FailureReason>>,
+        delivered_at: Option<At>,
+    }
+
+    /// How the delivery of an event goes.
+    DeliveryRow of outbox_events {
+        id: Id<EventId>,
+    } {
+        order_id: Id<OrderId>,
+        sequence: Count<u32>,
+        event_type: Name<100>,
+        created_at: At,
+        state: Code<DeliveryState>,
+        due_at: At,
+        attempts: Count<u32>,
+        last_error: Option<Words<FailureReason>>,
+        delivered_at: Option<At>,
+    }
 }
 
-/// How far an event's delivery has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DeliveryState {
-    Pending,
-    Delivered,
-    Dead,
+lookups! {
+    /// How the delivery of an event goes, by its id.
+    DeliveryOf locks DeliveryRow by "PRIMARY" { id: Id<EventId>, }
+    /// An event that is still held by the lease that it was claimed with.
+    HeldEvent locks SettlementRow by "PRIMARY" { id: Id<EventId>, lease: Id<Uuid>, }
 }
 
 codes! {
@@ -34,6 +91,98 @@ codes! {
         Pending = "pending",
         Delivered = "delivered",
         Dead = "dead",
+    }
+}
+
+/// `SELECT`s and locks the events that can be claimed: of each order the earliest that is pending, where it is due.
+/// Rows that somebody else has locked are passed over.
+#[derive(Debug, Clone, Copy, QueryId)]
+pub(crate) struct Claimable {
+    now: At,
+    limit: i64,
+}
+
+/// An event that can be claimed, as it is selected.
+pub(crate) type ClaimableRow = (Id<EventId>, Id<OrderId>, Count<u32>, Name<100>, At, Body, Count<u32>);
+
+impl Claimable {
+    pub(crate) fn new(now: Timestamp, limit: u32) -> Self {
+        Self { now: At(now), limit: limit.into() }
+    }
+
+    fn walk<'b, DB>(&'b self, out: &mut AstPass<'_, 'b, DB>, dialect: Locking) -> QueryResult<()>
+    where
+        DB: Backend + HasSqlType<TimeSql> + HasSqlType<BigInt>,
+        At: ToSql<TimeSql, DB>,
+        i64: ToSql<BigInt, DB>,
+    {
+        out.push_sql(
+            "SELECT due.id, due.order_id, due.sequence, due.event_type, due.created_at, due.body, due.attempts \
+             FROM outbox_events AS due",
+        );
+        out.push_sql(dialect.by_due);
+        out.push_sql(" WHERE due.state = 'pending' AND due.due_at <= ");
+        out.push_bind_param::<TimeSql, _>(&self.now)?;
+        out.push_sql(" AND NOT EXISTS (SELECT 1 FROM outbox_events AS earlier");
+        out.push_sql(dialect.by_order);
+        out.push_sql(
+            " WHERE earlier.order_id = due.order_id AND earlier.sequence < due.sequence \
+             AND earlier.state = 'pending') ORDER BY due.due_at, due.id LIMIT ",
+        );
+        out.push_bind_param::<BigInt, _>(&self.limit)?;
+        out.push_sql(dialect.skip_locked);
+        Ok(())
+    }
+}
+
+impl Query for Claimable {
+    type SqlType = (Binary, Binary, BigInt, Text, TimeSql, Text, BigInt);
+}
+
+/// What a dialect adds to the one statement.
+struct Locking {
+    by_due: &'static str,
+    by_order: &'static str,
+    skip_locked: &'static str,
+}
+
+impl QueryFragment<Mysql> for Claimable {
+    /// It reads in the order of the index and stops at the limit, so it locks no more than it answers. By any other
+    /// index it would have to sort, and lock, all that are due.
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        let locking = Locking {
+            by_due: " FORCE INDEX (ix_outbox_events_due)",
+            by_order: " FORCE INDEX (uq_outbox_events_order_sequence)",
+            skip_locked: " FOR UPDATE SKIP LOCKED",
+        };
+        self.walk(&mut out, locking)
+    }
+}
+
+impl QueryFragment<Sqlite> for Claimable {
+    /// The transaction that it runs in is the only one that writes.
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        self.walk(&mut out, Locking { by_due: "", by_order: "", skip_locked: "" })
+    }
+}
+
+/// `SELECT`s how many events are pending and dead, and when the oldest that is pending happened. Ids ascend with time,
+/// so that the first by its id stands for the oldest, and no row is read but that one.
+#[derive(Debug, Clone, Copy, QueryId)]
+pub(crate) struct CountBacklog;
+
+impl Query for CountBacklog {
+    type SqlType = (BigInt, BigInt, diesel::sql_types::Nullable<TimeSql>);
+}
+
+impl<DB: Backend> QueryFragment<DB> for CountBacklog {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        out.push_sql(
+            "SELECT (SELECT COUNT(*) FROM outbox_events WHERE state = 'pending'), \
+             (SELECT COUNT(*) FROM outbox_events WHERE state = 'dead'), \
+             (SELECT created_at FROM outbox_events WHERE state = 'pending' ORDER BY id LIMIT 1)",
+        );
+        Ok(())
     }
 }
 
@@ -54,5 +203,79 @@ impl TryFrom<&OutboxEvent> for OutboxEventRow {
             due_at: At(event.at),
             attempts: Count(0),
         })
+    }
+}
+
+impl ClaimRow {
+    /// The event as it is once it is claimed until then.
+    pub(crate) fn of(event: &StoredEvent, lease: Uuid, until: Timestamp) -> Self {
+        Self { id: Id(event.id), due_at: At(until), attempts: Count(event.attempts), lease: Some(Id(lease)) }
+    }
+}
+
+/// The event as it is sent by the claim that found it.
+pub(crate) fn claimed((id, order_id, sequence, event_type, at, body, attempts): ClaimableRow) -> StoredEvent {
+    StoredEvent {
+        id: id.0,
+        order_id: order_id.0,
+        sequence: sequence.0,
+        event_type: event_type.0,
+        at: at.0,
+        data: body.0,
+        attempts: attempts.0.saturating_add(1),
+    }
+}
+
+impl SettlementRow {
+    /// The event once it is settled.
+    pub(crate) fn settled(self, settlement: &Settlement, now: Timestamp) -> Self {
+        let held = Self { due_at: At(now), lease: None, ..self };
+        match settlement {
+            Settlement::Delivered => {
+                Self { state: Code(DeliveryState::Delivered), delivered_at: Some(At(now)), ..held }
+            }
+            Settlement::Retry { after, reason } => {
+                Self { due_at: At(later(now, *after)), last_error: Some(Words(reason.clone())), ..held }
+            }
+            Settlement::Dead { reason } => {
+                Self { state: Code(DeliveryState::Dead), last_error: Some(Words(reason.clone())), ..held }
+            }
+        }
+    }
+}
+
+/// The time so much later, or the last there is.
+pub(crate) fn later(now: Timestamp, by: Duration) -> Timestamp {
+    now.saturating_add(by.try_into().unwrap_or(time::Duration::MAX))
+}
+
+impl From<&Delivery> for DeliveryProgressRow {
+    fn from(delivery: &Delivery) -> Self {
+        Self {
+            id: Id(delivery.event_id),
+            state: Code(delivery.state),
+            due_at: At(delivery.due_at),
+            attempts: Count(delivery.attempts),
+            lease: None,
+            last_error: delivery.last_error.clone().map(Words),
+            delivered_at: delivery.delivered_at.map(At),
+        }
+    }
+}
+
+impl From<DeliveryRow> for Delivery {
+    fn from(row: DeliveryRow) -> Self {
+        Self {
+            event_id: row.id.0,
+            order_id: row.order_id.0,
+            sequence: row.sequence.0,
+            event_type: row.event_type.0,
+            at: row.created_at.0,
+            state: row.state.0,
+            due_at: row.due_at.0,
+            attempts: row.attempts.0,
+            last_error: row.last_error.map(|reason| reason.0),
+            delivered_at: row.delivered_at.map(|at| at.0),
+        }
     }
 }

@@ -1,6 +1,7 @@
-use jangteo_domain::UserId;
 use jangteo_domain::id::{CouponId, OrderId, PaymentId, ProductId, RefundId};
+use jangteo_domain::order::RefundedLine;
 use jangteo_domain::payment::{Payment, Refund, RefundReason};
+use jangteo_domain::{StoreError, UserId};
 
 use crate::rows::rows;
 use crate::types::{Amount, At, Count, Day, Id, Words};
@@ -57,6 +58,50 @@ impl From<&Payment> for PaymentRow {
             paid_at: At(payment.paid_at),
             sales_day: Day(payment.sales_day),
         }
+    }
+}
+
+impl From<PaymentRow> for Payment {
+    fn from(row: PaymentRow) -> Self {
+        Self {
+            id: row.id.0,
+            order_id: row.order_id.0,
+            user_id: row.user_id.0,
+            total: row.total.0,
+            discount: row.discount.0,
+            amount: row.amount.0,
+            coupon_id: row.coupon_id.map(|id| id.0),
+            balance_after: row.balance_after.0,
+            paid_at: row.paid_at.0,
+            sales_day: row.sales_day.0,
+        }
+    }
+}
+
+impl RefundRow {
+    /// The refund with its lines.
+    pub(crate) fn with_lines(self, lines: Vec<RefundLineRow>) -> Result<Refund, StoreError> {
+        let restocked = match self.restocked.0 {
+            0 => false,
+            1 => true,
+            other => return Err(StoreError::corrupt(format!("restocked is {other}, neither 0 nor 1"))),
+        };
+        Ok(Refund {
+            id: self.id.0,
+            order_id: self.order_id.0,
+            sequence: self.sequence.0,
+            amount: self.amount.0,
+            restocked,
+            reason: self.reason.0,
+            lines: lines.into_iter().map(Into::into).collect(),
+            at: self.created_at.0,
+        })
+    }
+}
+
+impl From<RefundLineRow> for RefundedLine {
+    fn from(row: RefundLineRow) -> Self {
+        Self { product_id: row.product_id.0, quantity: row.quantity.0, amount: row.amount.0 }
     }
 }
 

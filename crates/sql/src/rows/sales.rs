@@ -25,3 +25,9 @@ impl From<&SaleCounted> for DailySaleRow {
         }
     }
 }
+
+impl From<DailySaleRow> for SaleCounted {
+    fn from(row: DailySaleRow) -> Self {
+        Self { day: row.day.0, product_id: row.product_id.0, quantity: row.quantity.0, revenue: row.revenue.0 }
+    }
+}

@@ -4,10 +4,10 @@ use async_trait::async_trait;
 use diesel::prelude::*;
 use diesel_async::{AsyncConnection as _, RunQueryDsl};
 use futures_util::FutureExt as _;
+use jangteo_domain::StoreError;
 use jangteo_domain::id::OrderId;
-use jangteo_domain::order::{Order, OrderQueries, OrderRepository, OrderStatus};
+use jangteo_domain::order::{Order, OrderFilter, OrderQueries, OrderRepository, OrderStatus};
 use jangteo_domain::page::{AsOf, Page};
-use jangteo_domain::{StoreError, UserId};
 
 use super::store::{Failure, Store, now};
 use super::unit_of_work::Transaction;
@@ -67,24 +67,30 @@ impl OrderQueries for Store {
         Ok(AsOf { now, value: assemble(order, lines)?.pop() })
     }
 
-    async fn of_user(
-        &self,
-        user_id: &UserId,
-        status: Option<OrderStatus>,
-        page: &Page<OrderId>,
-    ) -> Result<AsOf<Vec<Order>>, StoreError> {
-        let (user_id, page) = (String::from(user_id.clone()), page.clone());
+    async fn list(&self, filter: &OrderFilter, page: &Page<OrderId>) -> Result<AsOf<Vec<Order>>, StoreError> {
+        let (filter, page) = (filter.clone(), page.clone());
         self.read(move |connection| {
             async move {
+                let ids = filter.id_range();
                 let mut orders = orders::table
-                    .filter(orders::user_id.eq(user_id))
+                    .filter(orders::id.ge(Id(*ids.start())))
+                    .filter(orders::id.le(Id(*ids.end())))
                     .filter(orders::id.lt(before_id(page.after)))
                     .order(orders::id.desc())
                     .limit(page.limit.into())
                     .select(OrderRow::as_select())
                     .into_boxed::<Db>();
-                if let Some(status) = status {
+                if let Some(user_id) = filter.user_id {
+                    orders = orders.filter(orders::user_id.eq(String::from(user_id)));
+                }
+                if let Some(status) = filter.status {
                     orders = orders.filter(orders::status.eq(status.code()));
+                }
+                if let Some(from) = filter.from {
+                    orders = orders.filter(orders::created_at.ge(At(from)));
+                }
+                if let Some(to) = filter.to {
+                    orders = orders.filter(orders::created_at.lt(At(to)));
                 }
                 load(connection, orders).await
             }

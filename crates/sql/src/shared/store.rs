@@ -42,25 +42,32 @@ pub(crate) struct Store {
     readers: Pool,
     /// One connection to where it writes, to ask whether that is there; only where it reads from another server.
     primary: Option<Pool>,
+    /// Connections of those who work in the background, as the relay does; `None` where there is one writer, whom they
+    /// take turns with.
+    background: Option<Pool>,
     /// The runtime on which connections live and reads run, so that a caller whose own runtime ends or who goes away
     /// never drops a call in the middle.
     pub(super) runtime: Handle,
 }
 
+/// How the connections of each kind are made, and the most of them.
+pub(super) struct Pools {
+    pub writers: (Manager, u32),
+    pub readers: (Manager, u32),
+    pub primary: Option<(Manager, u32)>,
+    pub background: Option<(Manager, u32)>,
+}
+
 impl Store {
     /// Builds the pools on the current runtime; connects to nothing.
-    pub(super) fn new(
-        url: &str,
-        writers: (Manager, u32),
-        readers: (Manager, u32),
-        primary: Option<(Manager, u32)>,
-    ) -> Self {
+    pub(super) fn new(url: &str, pools: Pools) -> Self {
         Self {
             url: url.into(),
             // A writer is never cut off in the middle of a statement and put back, so it needs no check.
-            writers: Pool::new(writers, false),
-            readers: Pool::new(readers, true),
-            primary: primary.map(|primary| Pool::new(primary, true)),
+            writers: Pool::new(pools.writers, false),
+            readers: Pool::new(pools.readers, true),
+            primary: pools.primary.map(|primary| Pool::new(primary, true)),
+            background: pools.background.map(|background| Pool::new(background, true)),
             runtime: Handle::current(),
         }
     }
@@ -84,6 +91,20 @@ impl Store {
         F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, Failure>> + Send + 'static,
     {
         self.read_from(&self.readers, query).await
+    }
+
+    /// Where transactions run that nobody waits for.
+    pub(super) fn background_pool(&self) -> &Pool {
+        self.background.as_ref().unwrap_or(&self.writers)
+    }
+
+    /// Reads in the background, never from a replica: what is not there yet would make figures wrong.
+    pub(super) async fn read_in_background<T, F>(&self, query: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, Failure>> + Send + 'static,
+    {
+        self.read_from(self.background.as_ref().unwrap_or(&self.readers), query).await
     }
 
     /// Reads in a task of its own: whoever goes away or has waited long enough leaves the task behind, which ends the
@@ -135,11 +156,14 @@ impl Store {
 
     pub(crate) fn figures(&self) -> PoolFigures {
         let (readers, writers) = (self.readers.pool.state(), self.writers.pool.state());
+        let background = self.background.as_ref().map(|background| background.pool.state());
         PoolFigures {
             read_connections: readers.connections,
             read_idle: readers.idle_connections,
             write_connections: writers.connections,
             write_idle: writers.idle_connections,
+            background_connections: background.as_ref().map_or(0, |background| background.connections),
+            background_idle: background.map_or(0, |background| background.idle_connections),
         }
     }
 
@@ -153,6 +177,8 @@ impl Store {
             coupons: store.clone(),
             orders: store.clone(),
             sales: store.clone(),
+            audit: store.clone(),
+            deliveries: store.clone(),
             clock: store,
         }
     }

@@ -11,6 +11,7 @@ use diesel_async::pooled_connection::bb8::PooledConnection;
 use diesel_async::{AsyncConnection, RunQueryDsl as _, TransactionManager as _};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use jangteo_domain::audit::AuditRepository;
 use jangteo_domain::coupon::CouponRepository;
 use jangteo_domain::id::BatchId;
 use jangteo_domain::idempotency::IdempotencyRepository;
@@ -25,7 +26,7 @@ use jangteo_domain::{StoreError, Timestamp, UnitOfWork, UnitOfWorkFactory, UserI
 use tokio::time::timeout;
 use tracing::Instrument as _;
 
-use super::store::Store;
+use super::store::{Pool, Store};
 use super::{Conn, Now, begin, bounded, classify, is_connection_lost};
 use crate::bulk::{Accumulate, Delete, Ensure, Find, Insert, Lookup, Row, Update, chunks};
 use crate::error::TookTooLong;
@@ -140,6 +141,23 @@ impl Transaction {
         Ok(found)
     }
 
+    /// Begins a transaction. A connection that died in the pool, as all do when the server restarts, is thrown away
+    /// and the next one taken: after as many as the pool can hold there is a fresh one.
+    async fn begin(pool: &Pool) -> Result<Self, StoreError> {
+        let mut dead = 0;
+        loop {
+            let mut connection = pool.get().await?;
+            let Err(error) = bounded(begin(&mut connection)).await else {
+                return Ok(Self { connection, failed: false, accounts: BTreeMap::new() });
+            };
+            Self::abandon(connection);
+            if dead == pool.connections_max() || !is_connection_lost(&error) {
+                return Err(classify(error));
+            }
+            dead += 1;
+        }
+    }
+
     /// Makes the pool close the connection instead of lending it again.
     fn abandon(mut connection: PooledConnection<'static, Conn>) {
         ConnectionTransactions::transaction_manager_status_mut(&mut *connection).set_in_error();
@@ -180,6 +198,10 @@ impl UnitOfWork for Transaction {
         self
     }
 
+    fn audit(&mut self) -> &mut dyn AuditRepository {
+        self
+    }
+
     fn idempotency(&mut self) -> &mut dyn IdempotencyRepository {
         self
     }
@@ -214,9 +236,9 @@ impl UnitOfWork for Transaction {
 
 impl Store {
     /// Begins a transaction, in a task of its own so that nobody can leave it half begun.
-    async fn begin_transaction(&self) -> Result<Transaction, StoreError> {
-        let store = self.clone();
-        let beginning = self.runtime.spawn(async move { store.try_begin().await }.in_current_span());
+    async fn begin_transaction(&self, pool: &Pool) -> Result<Transaction, StoreError> {
+        let pool = pool.clone();
+        let beginning = self.runtime.spawn(async move { Transaction::begin(&pool).await }.in_current_span());
         match timeout(BEGIN_MAX, beginning).await {
             Ok(Ok(begun)) => begun,
             Ok(Err(panicked)) => Err(StoreError::Unexpected(Arc::new(panicked))),
@@ -224,32 +246,32 @@ impl Store {
         }
     }
 
-    /// Begins a transaction. A connection that died in the pool, as all do when the server restarts, is thrown away
-    /// and the next one taken: after as many as the pool can hold there is a fresh one.
-    async fn try_begin(&self) -> Result<Transaction, StoreError> {
-        let mut dead = 0;
-        loop {
-            let mut connection = self.writers.get().await?;
-            let Err(error) = bounded(begin(&mut connection)).await else {
-                return Ok(Transaction { connection, failed: false, accounts: BTreeMap::new() });
-            };
-            Transaction::abandon(connection);
-            if dead == self.writers.connections_max() || !is_connection_lost(&error) {
-                return Err(classify(error));
-            }
-            dead += 1;
-        }
+    /// Works in a transaction in the background, which is committed unless the work fails. In a task of its own, so that
+    /// whoever goes away leaves no statement half-way.
+    pub(super) async fn in_background<T: Send + 'static, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        F: for<'t> FnOnce(&'t mut Transaction) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
+    {
+        let store = self.clone();
+        let working = async move {
+            let mut transaction = store.begin_transaction(store.background_pool()).await?;
+            let answer = work(&mut transaction).await?;
+            Box::new(transaction).commit().await?;
+            Ok(answer)
+        };
+        let working = self.runtime.spawn(working.in_current_span());
+        working.await.unwrap_or_else(|panicked| Err(StoreError::Unexpected(Arc::new(panicked))))
     }
 }
 
 #[async_trait]
 impl UnitOfWorkFactory for Store {
     async fn begin(&self) -> Result<Box<dyn UnitOfWork>, StoreError> {
-        Ok(Box::new(self.begin_transaction().await?))
+        Ok(Box::new(self.begin_transaction(&self.writers).await?))
     }
 
     async fn committed(&self, id: BatchId) -> Result<bool, StoreError> {
-        let mut transaction = self.begin_transaction().await?;
+        let mut transaction = self.begin_transaction(&self.writers).await?;
         Ok(!transaction.find([MarkerOf { id: Id(id) }]).await?.is_empty())
     }
 }

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jangteo_domain::delivery::EventQueue;
 use jangteo_domain::money::Money;
 use jangteo_domain::order::RefundedLine;
 use jangteo_domain::payment::{Payment, Refund};
+use jangteo_domain::retention::Pruning;
 use jangteo_domain::testing::contract::{Concurrency, StoreHarness, StoredEvent};
 use jangteo_domain::time::{Date, Timestamp};
+use jangteo_domain::verification::BooksFactory;
 use jangteo_domain::{Queries, UnitOfWorkFactory, UserId};
 use jangteo_sql::Dialect;
 use serde_json::Value;
@@ -25,6 +28,18 @@ impl StoreHarness for Harness {
 
     fn queries(&self) -> Queries {
         self.0.database.queries()
+    }
+
+    fn event_queue(&self) -> Arc<dyn EventQueue> {
+        self.0.database.event_queue()
+    }
+
+    fn pruning(&self) -> Arc<dyn Pruning> {
+        self.0.database.pruning()
+    }
+
+    fn books(&self) -> Arc<dyn BooksFactory> {
+        self.0.database.books()
     }
 
     fn concurrency(&self) -> Concurrency {

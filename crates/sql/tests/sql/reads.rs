@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jangteo_domain::StoreError;
 use jangteo_domain::id::ProductId;
+use jangteo_domain::order::OrderFilter;
 use jangteo_domain::stock::Stock;
 use jangteo_domain::testing::SequentialIds;
 use jangteo_domain::testing::fixtures::{product_details, user};
@@ -46,7 +47,7 @@ async fn reads_hung_up_at_random_answer_nobody_else(dialect: Dialect) -> Result<
                 1 => Ok(queries.products.find_many(&ids[index..=index]).await?.pop().map(|listing| listing.available)),
                 _ => {
                     let page = Page { after: None, limit: 20 };
-                    let orders = queries.orders.of_user(&user("nobody"), None, &page).await?;
+                    let orders = queries.orders.list(&OrderFilter::of_user(&user("nobody")), &page).await?;
                     assert!(orders.value.is_empty());
                     Ok::<_, StoreError>(Some(index as u32))
                 }

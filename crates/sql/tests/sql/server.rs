@@ -68,6 +68,14 @@ impl TestDatabase {
         self.objects(&object).await[0]["n"].as_i64().expect("a number")
     }
 
+    /// A session of the test's own on the MySQL server.
+    pub async fn session(&self) -> Conn {
+        match &self.place {
+            Place::Directory(_) => panic!("not a MySQL database"),
+            Place::Schema(schema) => schema.connect().await,
+        }
+    }
+
     /// Runs statements outside of the database under test.
     pub async fn execute(&self, statements: &str) {
         match &self.place {

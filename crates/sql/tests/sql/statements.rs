@@ -6,15 +6,19 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
 use jangteo_domain::command::{CouponChoice, PayOrder};
+use jangteo_domain::delivery::{Settled, Settlement, StoredEvent};
 use jangteo_domain::id::{OrderId, ProductId};
 use jangteo_domain::idempotency::{Fingerprint, IdempotencyClaim, RequestKey};
-use jangteo_domain::testing::TestShop;
 use jangteo_domain::testing::fixtures::{campaign_details, customer, fixed};
+use jangteo_domain::testing::{SequentialIds, TestShop};
 use jangteo_domain::{Answer, Command, Request, StoreError, UserId};
 use jangteo_sql::Dialect;
+use mysql_async::Row;
+use mysql_async::prelude::Queryable as _;
 use tokio::runtime;
 
 use crate::server::TestDatabase;
@@ -44,7 +48,7 @@ async fn statements(shop: &TestShop, commands: Vec<Command>) -> Vec<String> {
         let number = KEYS.fetch_add(1, Ordering::Relaxed) as u128;
         IdempotencyClaim { key: RequestKey(number.to_be_bytes()), fingerprint: Fingerprint([0; 16]) }
     };
-    let request = |command| Request { command, idempotency: Some(claim()) };
+    let request = |command| Request { idempotency: Some(claim()), ..Request::new(command) };
     let requests: Vec<Request> = commands.into_iter().map(request).collect();
     texts_of_this_runtime(Vec::clear);
     for answer in shop.executor.execute(&requests).await {
@@ -109,6 +113,78 @@ async fn batches_of_every_size_take_the_same_statements(dialect: Dialect) -> Res
     // With a coupon besides: the candidates, their locks, their states, and the shares of the orders' lines.
     let (_, with_coupons) = shop.trade(100, CouponChoice::Best).await;
     assert_eq!(with_coupons.len(), 19, "{with_coupons:#?}");
+    Ok(())
+}
+
+/// Claims and settles so many events; answers the statements of both.
+async fn deliver(database: &TestDatabase, events: u32) -> Result<(Vec<String>, Vec<String>), StoreError> {
+    let (queue, lease) = (database.database.event_queue(), SequentialIds::id(u64::from(events)));
+    texts_of_this_runtime(Vec::clear);
+    let claimed = queue.claim(lease, Duration::from_secs(60), events).await?;
+    let claiming = texts_of_this_runtime(std::mem::take);
+    let settled = |event: StoredEvent| Settled { event_id: event.id, lease, settlement: Settlement::Delivered };
+    let settled: Vec<Settled> = claimed.into_iter().map(settled).collect();
+    assert_eq!(settled.len(), usize::try_from(events).expect("a small number"));
+    texts_of_this_runtime(Vec::clear);
+    queue.settle(&settled).await?;
+    Ok((claiming, texts_of_this_runtime(std::mem::take)))
+}
+
+async fn claims_of_every_size_take_the_same_statements(dialect: Dialect) -> Result<(), StoreError> {
+    set_default_instrumentation(|| Some(Box::new(Notes))).expect("an instrumentation");
+    let database = TestDatabase::of(dialect).await;
+    Shop::open(&database).await?.trade(100, CouponChoice::None).await;
+    database.database.event_queue().backlog().await?; // From here on there is a connection.
+    let (claim_1, settle_1) = deliver(&database, 1).await?;
+    let (claim_10, settle_10) = deliver(&database, 10).await?;
+    let (claim_80, settle_80) = deliver(&database, 80).await?;
+    assert_eq!((claim_1.len(), claim_10.len()), (claim_80.len(), claim_80.len()), "{claim_1:#?}");
+    assert_eq!((settle_1.len(), settle_10.len()), (settle_80.len(), settle_80.len()), "{settle_1:#?}");
+    let check = match dialect {
+        Dialect::Mysql => 1, // A connection is checked before it is used.
+        Dialect::Sqlite => 0,
+    };
+    // BEGIN, the clock, the events, their leases, COMMIT.
+    assert_eq!(claim_80.len(), 5 + check, "{claim_80:#?}");
+    // BEGIN, the events still held, the clock, what became of them, COMMIT.
+    assert_eq!(settle_80.len(), 5 + check, "{settle_80:#?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_takes_as_many_statements_of_sqlite_for_many_events_as_for_one() -> Result<(), StoreError> {
+    claims_of_every_size_take_the_same_statements(Dialect::Sqlite).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_takes_as_many_statements_of_mysql_for_many_events_as_for_one() -> Result<(), StoreError> {
+    claims_of_every_size_take_the_same_statements(Dialect::Mysql).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_under_way_locks_no_more_than_it_takes_and_is_passed_over() -> Result<(), StoreError> {
+    set_default_instrumentation(|| Some(Box::new(Notes))).expect("an instrumentation");
+    let database = TestDatabase::mysql().await;
+    let shop = Shop::open(&database).await?;
+    shop.trade(40, CouponChoice::None).await;
+    let (claiming, _) = deliver(&database, 1).await?;
+    let text = claiming.iter().find(|text| text.contains("SKIP LOCKED")).expect("the statement that claims");
+    let text = text.split(" -- binds").next().expect("a text");
+    let of_four = text.replacen('?', "UTC_TIMESTAMP(6)", 1).replacen('?', "4", 1);
+
+    // Another claim, stopped between its two statements.
+    let mut session = database.session().await;
+    session.query_drop("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await.expect("a statement");
+    session.query_drop("START TRANSACTION").await.expect("a statement");
+    let held: Vec<Row> = session.query(&of_four).await.expect("the statement of a claim");
+    assert_eq!(held.len(), 4);
+    let queue = database.database.event_queue();
+    let claimed = queue.claim(SequentialIds::id(1_000), Duration::from_secs(60), 100).await?;
+    assert_eq!(claimed.len(), 40 - 1 - 4, "all the others, without a wait");
+    // Nor does a payment wait for it.
+    shop.trade(1, CouponChoice::None).await;
+    session.query_drop("ROLLBACK").await.expect("a statement");
+    assert_eq!(queue.claim(SequentialIds::id(1_001), Duration::from_secs(60), 100).await?.len(), 4 + 1);
     Ok(())
 }
 

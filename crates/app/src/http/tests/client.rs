@@ -16,7 +16,9 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use jangteo_domain::point::MockPointQueries;
+use jangteo_domain::retention::Retention;
 use jangteo_domain::testing::{MemoryStore, NoBackoff, rules};
+use jangteo_domain::verification::BooksFactory;
 use jangteo_domain::{BatchExecutor, StoreError};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -27,6 +29,7 @@ use crate::lanes::Lanes;
 use crate::settings::{Settings, TokenKey, TokenParties, TokenSettings};
 use crate::system::UuidSource;
 use crate::telemetry;
+use crate::verification::Verifier;
 
 use crate::http::Options;
 
@@ -53,15 +56,20 @@ impl Client {
 
     /// A server with options of its own.
     pub async fn with(change: impl FnOnce(&mut Options)) -> Self {
-        Self::start(change, false).await
+        Self::start(change, false, None).await
+    }
+
+    /// A server with other books than its store's, and options of its own.
+    pub async fn with_books(books: Arc<dyn BooksFactory>, change: impl FnOnce(&mut Options)) -> Self {
+        Self::start(change, false, Some(books)).await
     }
 
     /// A server whose reads of points panic.
     pub async fn panicking() -> Self {
-        Self::start(|_| {}, true).await
+        Self::start(|_| {}, true, None).await
     }
 
-    async fn start(change: impl FnOnce(&mut Options), panicking: bool) -> Self {
+    async fn start(change: impl FnOnce(&mut Options), panicking: bool, books: Option<Arc<dyn BooksFactory>>) -> Self {
         telemetry::figures();
         let store = MemoryStore::new();
         let rules = Arc::new(rules());
@@ -89,6 +97,7 @@ impl Client {
             lanes,
             ids: Arc::new(UuidSource),
             authenticator: Authenticator::new(&token_settings, &parties()).await.expect("a secret"),
+            verifier: Arc::new(Verifier::new(books.unwrap_or_else(|| store.books()), Retention::default())),
             health: Arc::new(Healthy),
             readiness: readiness.clone(),
         };

@@ -1,12 +1,12 @@
 use futures_util::future::join_all;
 
 use crate::batch::{Answer, Request};
-use crate::command::{ChargePoints, Command};
+use crate::command::{ChargePoints, Command, Outcome};
 use crate::idempotency::{Fingerprint, IdempotencyClaim, IdempotencyRecord, RequestKey};
 use crate::store_error::StoreError;
 use crate::testing::TestShop;
 use crate::testing::contract::harness::{Seeds, StoreHarness, account, assert_conflict, first_page, look, set, write};
-use crate::testing::fixtures::{NOON, positive, user, won};
+use crate::testing::fixtures::{NOON, positive, text, user, won};
 use crate::testing::samples;
 
 fn claim(key: u8, fingerprint: u8) -> IdempotencyClaim {
@@ -16,7 +16,12 @@ fn claim(key: u8, fingerprint: u8) -> IdempotencyClaim {
 /// Every answer that can be given is read back as it was, and only those that are asked for.
 pub async fn records_keep_every_outcome(harness: &dyn StoreHarness) -> Result<(), StoreError> {
     let outcomes = samples::outcomes(&Seeds::new(harness).ids);
-    let record = |(key, outcome)| IdempotencyRecord { claim: claim(key, key.wrapping_add(100)), outcome, at: NOON };
+    let record = |(key, outcome): (u8, Outcome)| IdempotencyRecord {
+        claim: claim(key, key.wrapping_add(100)),
+        tag: outcome.is_err().then(|| text("ko:request-1")),
+        outcome,
+        at: NOON,
+    };
     let records: Vec<_> = (0..).zip(outcomes).map(record).collect();
     write(harness, async |unit| unit.idempotency().insert_many(&records).await).await?;
 
@@ -32,7 +37,8 @@ pub async fn records_keep_every_outcome(harness: &dyn StoreHarness) -> Result<()
 /// The second transaction that answers a request learns that it is the second.
 pub async fn a_second_record_of_one_key_is_a_conflict(harness: &dyn StoreHarness) -> Result<(), StoreError> {
     let outcome = samples::outcomes(&Seeds::new(harness).ids).swap_remove(0);
-    let record = |fingerprint| IdempotencyRecord { claim: claim(1, fingerprint), outcome: outcome.clone(), at: NOON };
+    let record =
+        |fingerprint| IdempotencyRecord { claim: claim(1, fingerprint), outcome: outcome.clone(), tag: None, at: NOON };
     write(harness, async |unit| unit.idempotency().insert_many(&[record(1)]).await).await?;
     assert_conflict(write(harness, async |unit| unit.idempotency().insert_many(&[record(2)]).await).await);
     let keys = set([record(1).claim.key]);
@@ -43,24 +49,29 @@ pub async fn a_second_record_of_one_key_is_a_conflict(harness: &dyn StoreHarness
 
 fn charge(amount: i64, claim: IdempotencyClaim) -> Request {
     let command = Command::ChargePoints(ChargePoints { user_id: user("kim"), amount: positive(amount) });
-    Request { command, idempotency: Some(claim) }
+    Request { idempotency: Some(claim), ..Request::new(command) }
 }
 
-/// Sent again, alone, in a batch, or twice in one batch: one effect, and the same answer, refusals included.
+/// Sent again, alone, in a batch, or twice in one batch: one effect, and the same answer; a refusal comes with the tag
+/// of the request that was refused.
 pub async fn a_repeated_request_is_answered_the_same_and_has_no_second_effect(
     harness: &dyn StoreHarness,
 ) -> Result<(), StoreError> {
     let shop = TestShop::new(harness.factory());
+    let tagged = |request, tag| Request { tag: Some(text(tag)), ..request };
     let [small, large] = [charge(1_000, claim(1, 1)), charge(1_000_001, claim(2, 2))];
+    let [small, large] = [tagged(small, "first"), tagged(large, "second")];
     let first = shop.executor.execute(&[small.clone(), large.clone(), small.clone(), large.clone()]).await;
     let [Ok(Answer::Decided(charged)), Ok(Answer::Decided(refused)), repeated @ ..] = &first[..] else {
         panic!("two answers are decided: {first:?}");
     };
     assert!(charged.is_ok() && refused.is_err(), "{first:?}");
-    let expected = [Answer::Replayed(charged.clone()), Answer::Replayed(refused.clone())];
+    let replayed = |outcome: &Outcome, tag| Answer::Replayed { outcome: outcome.clone(), tag };
+    let expected = [replayed(charged, None), replayed(refused, large.tag.clone())];
     assert_answers(repeated.to_vec(), &expected);
 
-    assert_answers(shop.executor.execute(&[small.clone(), large]).await, &expected);
+    let again = [tagged(small.clone(), "third"), tagged(large, "fourth")];
+    assert_answers(shop.executor.execute(&again).await, &expected);
     let other = charge(5, claim(3, 3));
     let answers = shop.executor.execute(&[other, small]).await;
     assert!(matches!(&answers[..], [Ok(Answer::Decided(Ok(_))), Ok(replayed)] if *replayed == expected[0]));
@@ -100,7 +111,7 @@ pub async fn a_request_sent_by_many_at_once_has_one_effect(harness: &dyn StoreHa
                 decided += 1;
                 outcomes.push(outcome);
             }
-            Answer::Replayed(outcome) => outcomes.push(outcome),
+            Answer::Replayed { outcome, .. } => outcomes.push(outcome),
             Answer::KeyReused => panic!("the request is the same"),
         }
     }

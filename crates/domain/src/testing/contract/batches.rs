@@ -81,12 +81,11 @@ pub async fn an_expired_order_leaves_rows_that_agree(harness: &dyn StoreHarness)
 }
 
 async fn execute(shop: &TestShop, commands: Vec<Command>) -> Result<Vec<Outcome>, StoreError> {
-    let request = |command| Request { command, idempotency: None };
-    let requests: Vec<_> = commands.into_iter().map(request).collect();
+    let requests: Vec<_> = commands.into_iter().map(Request::new).collect();
     let answers = shop.executor.execute(&requests).await;
     let outcome = |answer| match answer {
         Answer::Decided(outcome) => outcome,
-        Answer::Replayed(_) | Answer::KeyReused => panic!("no key was sent"),
+        Answer::Replayed { .. } | Answer::KeyReused => panic!("no key was sent"),
     };
     answers.into_iter().map(|answer| answer.map(outcome)).collect()
 }

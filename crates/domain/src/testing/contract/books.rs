@@ -5,13 +5,15 @@ use time::macros::date;
 use crate::coupon::{Coupon, CouponFilter, CouponState};
 use crate::id::{CampaignId, CouponId, ProductId, UserId};
 use crate::money::Money;
-use crate::order::{Order, OrderLine, OrderStatus};
+use crate::order::{Order, OrderFilter, OrderLine, OrderStatus};
 use crate::point::{EntryKind, PointAccount, PointEntry};
 use crate::product::{ProductListing, ProductStatus};
+use crate::retention::Retention;
 use crate::sales::PopularProduct;
 use crate::stock::{MovementKind, StockMovement};
 use crate::store_error::StoreError;
 use crate::testing::contract::harness::{StoreHarness, walk};
+use crate::verification::verify;
 
 /// Whose books to recompute: everybody and everything that took part.
 #[derive(Clone, Default, Debug)]
@@ -39,6 +41,10 @@ pub async fn assert_books_agree(harness: &dyn StoreHarness, participants: &Parti
     for product_id in &participants.products {
         books.read_product(harness, *product_id).await?;
     }
+    let mut findings = Vec::new();
+    verify(&mut *harness.books().open().await?, &Retention::default(), &mut (), &mut |finding| findings.push(finding))
+        .await?;
+    assert_eq!(findings, []);
     books.check_payments(harness).await;
     books.check_coupons(harness, &participants.campaigns).await?;
     books.check_sales(harness, &participants.products).await
@@ -57,7 +63,8 @@ impl Books {
         let read = async |page| queries.points.entries(user_id, &page).await;
         let mut entries = walk(100, |entry: &PointEntry| entry.sequence, read).await?;
         entries.reverse();
-        let read = async |page| Ok(queries.orders.of_user(user_id, None, &page).await?.value);
+        let filter = OrderFilter::of_user(user_id);
+        let read = async |page| Ok(queries.orders.list(&filter, &page).await?.value);
         let orders = walk(100, |order: &Order| order.id, read).await?;
         let read = async |page| Ok(queries.coupons.coupons(user_id, CouponFilter::All, &page).await?.value);
         let coupons = walk(100, |coupon: &Coupon| coupon.id, read).await?;

@@ -7,6 +7,7 @@ use futures_util::future;
 use time::{Date, Month};
 
 use crate::coupon::{Coupon, CouponCampaign};
+use crate::delivery::EventQueue;
 use crate::id::{CampaignId, CouponId, EventId, IdSource, OrderId, ProductId, UserId};
 use crate::order::Order;
 use crate::outbox::OutboxEvent;
@@ -15,12 +16,14 @@ use crate::payment::{Payment, Refund};
 use crate::point::PointAccount;
 use crate::product::{Product, ProductDetails};
 use crate::queries::Queries;
+use crate::retention::Pruning;
 use crate::stock::Stock;
 use crate::store_error::StoreError;
 use crate::testing::fixtures::{NOON, product_details, user};
 use crate::testing::support::SequentialIds;
 use crate::time::Timestamp;
 use crate::unit_of_work::{UnitOfWork, UnitOfWorkFactory};
+use crate::verification::BooksFactory;
 
 /// A store under test: its ports, and what the suite needs to know and to do besides.
 #[async_trait]
@@ -31,6 +34,15 @@ pub trait StoreHarness: Send + Sync {
 
     /// The read ports, on the same data: what was committed is seen at once.
     fn queries(&self) -> Queries;
+
+    /// The queue of events to deliver, on the same data. Its connections are its own.
+    fn event_queue(&self) -> Arc<dyn EventQueue>;
+
+    /// Deletes what is not needed any more, of the same data.
+    fn pruning(&self) -> Arc<dyn Pruning>;
+
+    /// Opens the books, of the same data.
+    fn books(&self) -> Arc<dyn BooksFactory>;
 
     /// How units of work keep out of each other's way.
     fn concurrency(&self) -> Concurrency;

@@ -200,7 +200,7 @@ pub async fn thousands_of_records_fit_one_unit_of_work(harness: &dyn StoreHarnes
     let record = |n: u32| {
         let claim =
             IdempotencyClaim { key: RequestKey(u128::from(n).to_be_bytes()), fingerprint: Fingerprint([1; 16]) };
-        IdempotencyRecord { claim, outcome: outcome.clone(), at: NOON }
+        IdempotencyRecord { claim, outcome: outcome.clone(), tag: None, at: NOON }
     };
     let records: Vec<_> = (0..ROWS).map(record).collect();
     write(harness, async |unit| unit.idempotency().insert_many(&records).await).await?;

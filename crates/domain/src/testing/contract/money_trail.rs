@@ -16,7 +16,7 @@ use crate::testing::fixtures::{
 use crate::time::{Date, Timestamp};
 
 /// Orders of one user, of two products.
-async fn orders<const N: usize>(seeds: &Seeds<'_>) -> Result<[Order; N], StoreError> {
+pub(super) async fn orders<const N: usize>(seeds: &Seeds<'_>) -> Result<[Order; N], StoreError> {
     let [owner] = seeds.users(["owner"]).await?;
     let [a, b] = seeds.lamps().await?;
     let orders =
@@ -25,7 +25,7 @@ async fn orders<const N: usize>(seeds: &Seeds<'_>) -> Result<[Order; N], StoreEr
     Ok(orders)
 }
 
-fn payment(seeds: &Seeds<'_>, order: &Order) -> Payment {
+pub(super) fn payment(seeds: &Seeds<'_>, order: &Order) -> Payment {
     Payment {
         id: seeds.id(),
         order_id: order.id,

@@ -1,9 +1,10 @@
 use time::{Duration, Month};
+use uuid::Uuid;
 
 use crate::coupon::CouponCampaign;
-use crate::id::{OrderId, UserId};
+use crate::id::{OrderId, UserId, first_id_at};
 use crate::money::Money;
-use crate::order::{Order, OrderLine, OrderStatus, PaidTerms};
+use crate::order::{Order, OrderFilter, OrderLine, OrderStatus, PaidTerms};
 use crate::page::Page;
 use crate::product::Price;
 use crate::store_error::StoreError;
@@ -153,16 +154,48 @@ pub async fn order_lists_are_one_users_and_by_status(harness: &dyn StoreHarness)
     seeds.orders(&orders).await?;
     seeds.orders(&[Order { id: seeds.id(), user_id: other.clone(), ..orders[0].clone() }]).await?;
     orders.reverse();
+    let orders_listed = orders.len();
 
     let owner = orders[0].user_id.clone();
     let queries = harness.queries().orders;
-    assert_eq!(queries.of_user(&owner, None, &first_page(100)).await?.value, orders);
+    assert_eq!(queries.list(&OrderFilter::of_user(&owner), &first_page(100)).await?.value, orders);
     for order in orders {
-        let listed = queries.of_user(&owner, Some(order.status), &first_page(100)).await?;
-        assert_eq!(listed.value, [order]);
+        let filter = OrderFilter { status: Some(order.status), ..OrderFilter::of_user(&owner) };
+        assert_eq!(queries.list(&filter, &first_page(100)).await?.value, [order]);
     }
-    assert_eq!(queries.of_user(&other, None, &first_page(100)).await?.value.len(), 1);
-    assert_eq!(queries.of_user(&other, Some(OrderStatus::Paid), &first_page(100)).await?.value, []);
+    assert_eq!(queries.list(&OrderFilter::of_user(&other), &first_page(100)).await?.value.len(), 1);
+    let paid = OrderFilter { status: Some(OrderStatus::Paid), ..OrderFilter::default() };
+    assert_eq!(queries.list(&OrderFilter { user_id: Some(other), ..paid.clone() }, &first_page(100)).await?.value, []);
+    assert_eq!(queries.list(&paid, &first_page(100)).await?.value.len(), 1);
+    assert_eq!(queries.list(&OrderFilter::default(), &first_page(100)).await?.value.len(), orders_listed + 1);
+    Ok(())
+}
+
+/// The time of an order is the database's, and may be an hour off the one that its id was made by.
+pub async fn order_lists_are_of_the_time_that_is_asked_for(harness: &dyn StoreHarness) -> Result<(), StoreError> {
+    let seeds = Seeds::new(harness);
+    let [owner] = seeds.users(["owner"]).await?;
+    let [lamp] = seeds.lamps().await?;
+    let hour = 60 * 60;
+    let order = |(nth, placed_at): (u128, Timestamp)| {
+        let id_made_at = placed_at.saturating_add(Duration::hours(if nth % 2 == 0 { 1 } else { -1 }));
+        let id = Uuid::from_u128(first_id_at(id_made_at).as_u128() | nth);
+        pending_order(id.into(), &owner, vec![order_line(lamp, 1, 1_000)], placed_at)
+    };
+    let orders: Vec<_> = (0..).zip([0, 48, 96].map(|hours| noon_plus(hours * hour))).map(order).collect();
+    seeds.orders(&orders).await?;
+    let between = async |from: Option<i64>, to: Option<i64>| {
+        let filter = OrderFilter { from: from.map(noon_plus), to: to.map(noon_plus), ..OrderFilter::default() };
+        let mut listed = harness.queries().orders.list(&filter, &first_page(100)).await?.value;
+        listed.reverse();
+        Ok::<_, StoreError>(listed)
+    };
+    assert_eq!(between(None, None).await?, orders);
+    assert_eq!(between(Some(0), None).await?, orders);
+    assert_eq!(between(Some(1), None).await?, orders[1..]);
+    assert_eq!(between(None, Some(96 * hour)).await?, orders[..2]);
+    assert_eq!(between(Some(48 * hour), Some(48 * hour + 1)).await?, orders[1..2]);
+    assert_eq!(between(Some(48 * hour), Some(48 * hour)).await?, []);
     Ok(())
 }
 
@@ -183,14 +216,15 @@ pub async fn order_walks_miss_and_repeat_nothing(harness: &dyn StoreHarness) -> 
     orders.reverse();
     let queries = harness.queries().orders;
     for (limit, status) in [(1, None), (2, Some(OrderStatus::PendingPayment)), (100, None)] {
-        let read = async |page| Ok(queries.of_user(&owner, status, &page).await?.value);
+        let filter = OrderFilter { status, ..OrderFilter::of_user(&owner) };
+        let read = async |page| Ok(queries.list(&filter, &page).await?.value);
         assert_eq!(walk(limit, |order: &Order| order.id, read).await?, orders);
     }
 
-    let newest = queries.of_user(&owner, None, &first_page(3)).await?.value;
+    let newest = queries.list(&OrderFilter::of_user(&owner), &first_page(3)).await?.value;
     unpaid_orders(&seeds, &owner, 2).await?;
     let rest = Page { after: newest.last().map(|order| order.id), limit: 100 };
-    let rest = queries.of_user(&owner, None, &rest).await?.value;
+    let rest = queries.list(&OrderFilter::of_user(&owner), &rest).await?.value;
     assert_eq!([newest, rest].concat(), orders);
     Ok(())
 }

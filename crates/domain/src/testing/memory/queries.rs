@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
+use crate::audit::{AuditEntry, AuditFilter, AuditQueries};
 use crate::coupon::{Coupon, CouponCampaign, CouponFilter, CouponQueries, CouponState};
-use crate::id::{CampaignId, CouponId, OrderId, ProductId, UserId};
+use crate::id::{AuditEntryId, CampaignId, CouponId, OrderId, ProductId, UserId};
 use crate::money::Money;
-use crate::order::{Order, OrderQueries, OrderStatus};
+use crate::order::{Order, OrderFilter, OrderQueries, OrderStatus};
 use crate::page::{AsOf, Page};
 use crate::point::{PointAccount, PointEntry, PointQueries};
 use crate::product::{Product, ProductFilter, ProductKey, ProductListing, ProductQueries, ProductSort, ProductStatus};
@@ -21,7 +22,7 @@ use crate::testing::memory::tables::Tables;
 use crate::time::{Date, Timestamp};
 
 /// The rows after the page's key, newest first, as many as it takes.
-fn newest_first<'a, Key: Ord + 'a, Row: Clone + 'a>(
+pub(super) fn newest_first<'a, Key: Ord + 'a, Row: Clone + 'a>(
     rows: impl DoubleEndedIterator<Item = &'a Row>,
     key: impl Fn(&Row) -> Key,
     page: &Page<Key>,
@@ -96,14 +97,16 @@ impl OrderQueries for MemoryStore {
         Ok(AsOf { now: self.time(), value: self.committed().orders.get(&id).cloned() })
     }
 
-    async fn of_user(
-        &self,
-        user_id: &UserId,
-        status: Option<OrderStatus>,
-        page: &Page<OrderId>,
-    ) -> Result<AsOf<Vec<Order>>, StoreError> {
+    async fn list(&self, filter: &OrderFilter, page: &Page<OrderId>) -> Result<AsOf<Vec<Order>>, StoreError> {
         let tables = self.committed();
-        let wanted = |order: &&Order| order.user_id == *user_id && status.is_none_or(|status| order.status == status);
+        let ids = filter.id_range();
+        let wanted = |order: &&Order| {
+            ids.contains(&order.id)
+                && filter.user_id.as_ref().is_none_or(|user_id| order.user_id == *user_id)
+                && filter.status.is_none_or(|status| order.status == status)
+                && filter.from.is_none_or(|from| order.created_at >= from)
+                && filter.to.is_none_or(|to| order.created_at < to)
+        };
         let orders = tables.orders.values().filter(wanted);
         Ok(AsOf { now: self.time(), value: newest_first(orders, |order| order.id, page) })
     }
@@ -253,5 +256,17 @@ fn compare(sort: ProductSort, a: &ProductKey, b: &ProductKey) -> Ordering {
             (b, a_id).cmp(&(a, b_id))
         }
         _ => panic!("the key {a:?} or {b:?} is not of the kind of {sort:?}"),
+    }
+}
+
+#[async_trait]
+impl AuditQueries for MemoryStore {
+    async fn list(&self, filter: &AuditFilter, page: &Page<AuditEntryId>) -> Result<Vec<AuditEntry>, StoreError> {
+        let tables = self.committed();
+        let wanted = |entry: &&AuditEntry| {
+            filter.actor.as_ref().is_none_or(|actor| entry.actor == *actor)
+                && filter.subject.as_ref().is_none_or(|subject| entry.subject.to_string() == *subject)
+        };
+        Ok(newest_first(tables.audit.values().filter(wanted), |entry| entry.id, page))
     }
 }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::audit::{AuditEntry, AuditRepository};
 use crate::coupon::{Coupon, CouponCampaign, CouponRepository, CouponState};
-use crate::id::{CampaignId, CouponId, OrderId, ProductId, UserId};
+use crate::delivery::Delivery;
+use crate::id::{CampaignId, CouponId, EventId, OrderId, ProductId, UserId};
 use crate::idempotency::{IdempotencyRecord, IdempotencyRepository, RequestKey};
 use crate::order::{Order, OrderRepository};
 use crate::outbox::{OutboxEvent, OutboxRepository};
@@ -16,6 +18,7 @@ use crate::product::{Product, ProductRepository};
 use crate::sales::{SaleCounted, SalesRepository};
 use crate::stock::{Stock, StockMovement, StockRepository};
 use crate::store_error::StoreError;
+use crate::testing::memory::delivery::DeliveryRow;
 use crate::testing::memory::tables::{check, insert, require, rows};
 use crate::testing::memory::unit_of_work::{MemoryUnitOfWork, RowKey, require_held};
 
@@ -331,8 +334,38 @@ impl OutboxRepository for MemoryUnitOfWork {
         self.run(|tables, _| {
             for event in events {
                 require(&tables.orders, &event.order_id)?;
-                tables.claim_id("outbox events", event.id.uuid())?;
                 insert(&mut tables.outbox, (event.order_id, event.sequence), event.clone())?;
+                insert(&mut tables.deliveries, event.id, DeliveryRow::of(event))?;
+            }
+            Ok(())
+        })
+    }
+
+    async fn lock_many(&mut self, ids: &BTreeSet<EventId>) -> Result<Vec<Delivery>, StoreError> {
+        self.run(|tables, held| {
+            held.extend(ids.iter().copied().map(RowKey::Event));
+            Ok(rows(&tables.deliveries, ids).into_iter().map(DeliveryRow::into_delivery).collect())
+        })
+    }
+
+    async fn save_many(&mut self, deliveries: &[Delivery]) -> Result<(), StoreError> {
+        self.run(|tables, held| {
+            for delivery in deliveries {
+                require_held(held, RowKey::Event(delivery.event_id))?;
+                require(&tables.deliveries, &delivery.event_id)?;
+                Arc::make_mut(&mut tables.deliveries).insert(delivery.event_id, DeliveryRow::at_rest(delivery.clone()));
+            }
+            Ok(())
+        })
+    }
+}
+
+#[async_trait]
+impl AuditRepository for MemoryUnitOfWork {
+    async fn append_many(&mut self, entries: &[AuditEntry]) -> Result<(), StoreError> {
+        self.run(|tables, _| {
+            for entry in entries {
+                insert(&mut tables.audit, entry.id, entry.clone())?;
             }
             Ok(())
         })

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use crate::audit::AuditEntry;
 use crate::coupon::{Coupon, CouponCampaign};
-use crate::id::{BatchId, CampaignId, CouponId, OrderId, ProductId, UserId};
+use crate::id::{AuditEntryId, BatchId, CampaignId, CouponId, EventId, OrderId, ProductId, UserId};
 use crate::idempotency::{IdempotencyRecord, RequestKey};
 use crate::money::Money;
 use crate::order::Order;
@@ -16,14 +17,15 @@ use crate::product::Product;
 use crate::stock::{Stock, StockMovement};
 use crate::store_error::StoreError;
 use crate::testing::memory::conflict;
+use crate::testing::memory::delivery::DeliveryRow;
 use crate::time::Date;
 
 /// A table by a unique key, shared until it is written: a copy of all tables costs nothing.
-pub(super) type Table<Key, Row> = Arc<BTreeMap<Key, Row>>;
+pub(crate) type Table<Key, Row> = Arc<BTreeMap<Key, Row>>;
 
 /// Everything that is stored.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
-pub(super) struct Tables {
+pub(crate) struct Tables {
     pub accounts: Table<UserId, PointAccount>,
     pub entries: Table<(UserId, u64), PointEntry>,
     pub products: Table<ProductId, Product>,
@@ -37,6 +39,8 @@ pub(super) struct Tables {
     pub refunds: Table<(OrderId, u32), Refund>,
     pub sales: Table<(Date, ProductId), (i64, Money)>,
     pub outbox: Table<(OrderId, u32), OutboxEvent>,
+    pub audit: Table<AuditEntryId, AuditEntry>,
+    pub deliveries: Table<EventId, DeliveryRow>,
     pub answered: Table<RequestKey, IdempotencyRecord>,
     pub markers: Arc<BTreeSet<BatchId>>,
     /// The ids of the rows above that are stored by another key.

@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 use futures_util::lock::OwnedMutexGuard;
 
+use crate::audit::AuditRepository;
 use crate::coupon::CouponRepository;
-use crate::id::{BatchId, CampaignId, CouponId, OrderId, ProductId, UserId};
+use crate::id::{BatchId, CampaignId, CouponId, EventId, OrderId, ProductId, UserId};
 use crate::idempotency::IdempotencyRepository;
 use crate::order::OrderRepository;
 use crate::outbox::OutboxRepository;
@@ -40,6 +41,7 @@ pub(super) enum RowKey {
     Product(ProductId),
     Stock(ProductId),
     Account(UserId),
+    Event(EventId),
 }
 
 impl MemoryUnitOfWork {
@@ -104,6 +106,10 @@ impl UnitOfWork for MemoryUnitOfWork {
     }
 
     fn outbox(&mut self) -> &mut dyn OutboxRepository {
+        self
+    }
+
+    fn audit(&mut self) -> &mut dyn AuditRepository {
         self
     }
 

@@ -1,0 +1,26 @@
+//! `jangteo rebuild`: makes anew what can be made from other tables.
+
+use std::error::Error as _;
+use std::process::ExitCode;
+
+use anyhow::anyhow;
+use jangteo_domain::verification::rebuild_daily_sales;
+
+use crate::cli::progress::Bar;
+use crate::problem::chain;
+use crate::settings::Settings;
+use crate::startup;
+
+/// Makes the daily sales agree with the orders, and tells how many rows changed.
+pub async fn daily_sales(settings: &Settings) -> anyhow::Result<ExitCode> {
+    let books = startup::books(settings).await?;
+    let mut bar = Bar::new();
+    let rebuilt = rebuild_daily_sales(&*books, &mut bar).await;
+    bar.clear();
+    let changed = rebuilt.map_err(|error| {
+        let cause = error.source().map_or_else(|| error.to_string(), chain);
+        anyhow!("the daily sales were not rebuilt: {cause}")
+    })?;
+    println!("{changed} {} changed", if changed == 1 { "row" } else { "rows" });
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,141 @@
+//! The audit log: what the back office changed.
+
+use actix_web::body::MessageBody;
+use actix_web::get;
+use actix_web::web::{Data, Json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+use utoipa_actix_web::service_config::ServiceConfig;
+use uuid::Uuid;
+
+use jangteo_domain::audit::{AuditEntry, AuditFilter, Subject};
+use jangteo_domain::id::AuditEntryId;
+use jangteo_domain::page::Page;
+use jangteo_domain::{Currency, Reply, UserId};
+
+use crate::http::Shop;
+use crate::http::amount::Time;
+use crate::http::caller::Admin;
+use crate::http::edge::Deadline;
+use crate::http::page::{self, List, ListResponse};
+use crate::http::query::InQuery;
+use crate::http::reply;
+use crate::problem::{Faults, Problem, Reason};
+
+pub fn routes(config: &mut ServiceConfig<'_>) {
+    config.service(list_audit_entries);
+}
+
+/// What the back office changed, newest first
+///
+/// Every change that somebody with the scope `admin` makes leaves a line, written together with the change.
+#[utoipa::path(tag = "admin", params(AuditQuery), responses((status = 200, body = ListResponse<AuditEntryResponse>)))]
+#[get("/audit-log")]
+async fn list_audit_entries(
+    _admin: Admin,
+    shop: Data<Shop>,
+    deadline: Deadline,
+    query: InQuery<AuditQuery>,
+) -> Result<Json<ListResponse<AuditEntryResponse>>, Problem> {
+    let InQuery(query) = query;
+    let filter = query.filter()?;
+    let list = List::new(format!("audit log {filter:?}"));
+    let page: Page<AuditEntryId> = list.page(query.limit, query.cursor.as_deref())?;
+    let entries = deadline.read(shop.queries.audit.list(&filter, &page)).await?;
+    let show = |entry: &AuditEntry| AuditEntryResponse::of(entry, shop.rules.currency);
+    Ok(Json(list.answer(page.limit, &entries, |entry| entry.id, show)))
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct AuditQuery {
+    /// Only what this user changed.
+    actor: Option<String>,
+    /// Only changes of what has this id.
+    subject_id: Option<String>,
+    /// The most rows to answer; above 100 is taken as 100.
+    #[param(minimum = 1, default = 20)]
+    #[serde(default, deserialize_with = "page::limit")]
+    limit: Option<i64>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+impl AuditQuery {
+    fn filter(&self) -> Result<AuditFilter, Problem> {
+        let mut faults = Faults::default();
+        // Whatever is changed has a user's id or a UUID, whose characters are among those of a user's id.
+        let id = |written: &String| written.parse::<UserId>().map_err(|_| Reason::Invalid);
+        let actor = faults.take_optional("?actor", self.actor.as_ref().map(id));
+        let subject = faults.take_optional("?subject_id", self.subject_id.as_ref().map(id));
+        let filter =
+            actor.zip(subject).map(|(actor, subject)| AuditFilter { actor, subject: subject.map(String::from) });
+        faults.check_query(filter)
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+struct AuditEntryResponse {
+    audit_entry_id: Uuid,
+    /// Who changed it.
+    actor: String,
+    /// What was done: the name of a command, such as `change_product`.
+    action: String,
+    subject_kind: SubjectKindName,
+    /// The id of what was changed.
+    subject_id: String,
+    /// Why, in the words of the back office.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// What the change was answered with.
+    #[schema(value_type = Object, additional_properties)]
+    result: Value,
+    created_at: Time,
+}
+
+impl AuditEntryResponse {
+    fn of(entry: &AuditEntry, currency: Currency) -> Self {
+        Self {
+            audit_entry_id: entry.id.uuid(),
+            actor: entry.actor.to_string(),
+            action: entry.action.clone(),
+            subject_kind: SubjectKindName::of(&entry.subject),
+            subject_id: entry.subject.to_string(),
+            reason: entry.reason.as_ref().map(|reason| reason.as_str().to_owned()),
+            result: body_of(&entry.reply, currency),
+            created_at: entry.at.into(),
+        }
+    }
+}
+
+/// The body with which a reply is told; `null` where it is told without.
+fn body_of(reply: &Reply, currency: Currency) -> Value {
+    let bytes = reply::respond(reply, currency).into_body().try_into_bytes().unwrap_or_default();
+    serde_json::from_slice(&bytes).unwrap_or_default()
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum SubjectKindName {
+    User,
+    Product,
+    Campaign,
+    Coupon,
+    Order,
+    Event,
+}
+
+impl SubjectKindName {
+    fn of(subject: &Subject) -> Self {
+        match subject {
+            Subject::User(_) => Self::User,
+            Subject::Product(_) => Self::Product,
+            Subject::Campaign(_) => Self::Campaign,
+            Subject::Coupon(_) => Self::Coupon,
+            Subject::Order(_) => Self::Order,
+            Subject::Event(_) => Self::Event,
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Everybody's orders, as the back office sees them.
+
+use actix_web::get;
+use actix_web::web::{Data, Json};
+use serde::Deserialize;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use jangteo_domain::UserId;
+use jangteo_domain::id::OrderId;
+use jangteo_domain::order::{Order, OrderFilter, OrderStatus};
+use jangteo_domain::page::Page;
+
+use crate::http::Shop;
+use crate::http::amount::parse_time;
+use crate::http::caller::Admin;
+use crate::http::edge::Deadline;
+use crate::http::orders::{OrderResponse, OrderStatusName};
+use crate::http::page::{self, List, ListResponse};
+use crate::http::query::InQuery;
+use crate::problem::{Faults, Problem, Reason};
+
+pub fn routes(config: &mut ServiceConfig<'_>) {
+    config.service(list_all_orders);
+}
+
+/// Everybody's orders, newest first
+#[utoipa::path(tag = "admin", params(AllOrdersQuery), responses((status = 200, body = ListResponse<OrderResponse>)))]
+#[get("/orders")]
+async fn list_all_orders(
+    _admin: Admin,
+    shop: Data<Shop>,
+    deadline: Deadline,
+    query: InQuery<AllOrdersQuery>,
+) -> Result<Json<ListResponse<OrderResponse>>, Problem> {
+    let InQuery(query) = query;
+    let filter = query.filter()?;
+    let list = List::new(format!("all orders {filter:?}"));
+    let page: Page<OrderId> = list.page(query.limit, query.cursor.as_deref())?;
+    let orders = deadline.read(shop.queries.orders.list(&filter, &page)).await?;
+    let show = |order: &Order| OrderResponse::of(order, orders.now, shop.rules.currency);
+    Ok(Json(list.answer(page.limit, &orders.value, |order| order.id, show)))
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct AllOrdersQuery {
+    /// Only those in this status.
+    #[param(inline)]
+    status: Option<OrderStatusName>,
+    /// Only those of this user.
+    user_id: Option<String>,
+    /// Only those placed at this time (RFC 3339) or later.
+    #[param(format = DateTime)]
+    from: Option<String>,
+    /// Only those placed before this time (RFC 3339).
+    #[param(format = DateTime)]
+    to: Option<String>,
+    /// The most rows to answer; above 100 is taken as 100.
+    #[param(minimum = 1, default = 20)]
+    #[serde(default, deserialize_with = "page::limit")]
+    limit: Option<i64>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+impl AllOrdersQuery {
+    fn filter(&self) -> Result<OrderFilter, Problem> {
+        let mut faults = Faults::default();
+        let user_id = self.user_id.as_ref().map(|id| id.parse::<UserId>().map_err(|_| Reason::Invalid));
+        let user_id = faults.take_optional("?user_id", user_id);
+        let from = faults.take_optional("?from", self.from.as_deref().map(parse_time));
+        let to = faults.take_optional("?to", self.to.as_deref().map(parse_time));
+        let status = self.status.map(OrderStatus::from);
+        let filter = user_id.zip(from).zip(to).map(|((user_id, from), to)| OrderFilter { user_id, status, from, to });
+        faults.check_query(filter)
+    }
+}

@@ -1,0 +1,96 @@
+//! Points, as the back office corrects them.
+
+use actix_web::{HttpResponse, post};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_actix_web::service_config::ServiceConfig;
+use uuid::Uuid;
+
+use jangteo_domain::command::AdjustPoints;
+use jangteo_domain::point::{AdjustmentReason, PointEntry};
+use jangteo_domain::{Command, Currency, Money};
+
+use crate::http::amount::{AmountText, Time, WrittenAmount};
+use crate::http::body::Body;
+use crate::http::caller::{Admin, Owner};
+use crate::http::write::Write;
+use crate::problem::{Faults, Problem, Reason};
+
+pub fn routes(config: &mut ServiceConfig<'_>) {
+    config.service(adjust_points);
+}
+
+/// Correct a user's balance
+#[utoipa::path(
+    tag = "admin",
+    params(("user_id" = String, Path, description = "The user")),
+    request_body = AdjustPointsRequest,
+    responses(
+        (status = 201, body = PointAdjustmentResponse),
+        (status = 400, description = "`AMOUNT_TOO_PRECISE`, and those of every write"),
+        (status = 404, description = "`USER_NOT_FOUND`"),
+        (
+            status = 409,
+            description = "`INSUFFICIENT_POINTS` with `balance` and `required`, `BALANCE_LIMIT_EXCEEDED`",
+        ),
+    ),
+)]
+#[post("/users/{user_id}/points/adjustments")]
+async fn adjust_points(
+    _admin: Admin,
+    owner: Owner,
+    write: Write,
+    body: Body<AdjustPointsRequest>,
+) -> Result<HttpResponse, Problem> {
+    let Owner(user_id) = owner;
+    let (amount, reason) = body.value.check(write.shop.rules.currency)?;
+    write.run(&body, Command::AdjustPoints(AdjustPoints { user_id, amount, reason })).await
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct AdjustPointsRequest {
+    /// Above zero into the account, below zero out of it; not zero.
+    amount: WrittenAmount,
+    /// Why.
+    #[schema(min_length = 1, max_length = 200)]
+    reason: String,
+}
+
+impl AdjustPointsRequest {
+    fn check(&self, currency: Currency) -> Result<(Money, AdjustmentReason), Problem> {
+        let mut faults = Faults::default();
+        let amount = self.amount.in_currency(currency);
+        let amount = amount.and_then(|amount| if amount.is_zero() { Err(Reason::OutOfRange) } else { Ok(amount) });
+        let amount = faults.take("/amount", amount);
+        let reason = faults.take("/reason", AdjustmentReason::try_from(self.reason.clone()));
+        faults.check(amount.zip(reason))
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct PointAdjustmentResponse {
+    entry_id: Uuid,
+    user_id: String,
+    /// Above zero into the account, below zero out of it.
+    amount: AmountText,
+    balance: AmountText,
+    currency: &'static str,
+    /// Why, in the words of the back office.
+    reason: String,
+    created_at: Time,
+}
+
+impl PointAdjustmentResponse {
+    pub fn of(entry: &PointEntry, reason: &AdjustmentReason, currency: Currency) -> Self {
+        Self {
+            entry_id: entry.id.uuid(),
+            user_id: entry.user_id.to_string(),
+            amount: AmountText::of(entry.amount, currency),
+            balance: AmountText::of(entry.balance_after, currency),
+            currency: currency.code(),
+            reason: reason.as_str().to_owned(),
+            created_at: entry.at.into(),
+        }
+    }
+}

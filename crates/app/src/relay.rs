@@ -1,0 +1,307 @@
+//! Delivers the events of the outbox to the data platform. Any number of relays may run, in servers or by themselves:
+//! the queue gives each event to one of them at a time, and of each order one event at a time.
+//!
+//! ```text
+//! claim ── up to IN_FLIGHT_MAX deliveries ── settle
+//! ```
+//!
+//! Claims, deliveries and settlements go on side by side, so one delivery that hangs holds back nothing but its own
+//! slot. Nobody waits for the relay: a payment has long been answered when its event is sent. A relay that dies loses
+//! nothing, as its leases run out and the events are claimed again.
+
+mod backlog;
+mod circuit;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use jangteo_domain::IdSource;
+use jangteo_domain::delivery::{
+    DataPlatform, DeliveryFailure, EventQueue, RetryPolicy, Settled, Settlement, StoredEvent,
+};
+
+use crate::problem::chain;
+use crate::telemetry;
+
+pub use backlog::sample_backlog;
+use circuit::{Allowance, Circuit};
+
+/// The most events that are sent at the same time: enough to hide a platform's latency, few enough to be polite.
+const IN_FLIGHT_MAX: u32 = 32;
+/// The fewest free slots that are worth a claim, so that a fast platform does not cause a claim for each event.
+const CLAIM_MIN: u32 = 8;
+/// The pause after a claim that found nothing; it doubles up to [`IDLE_MAX`].
+const IDLE_FIRST: Duration = Duration::from_millis(200);
+/// The longest that a new event waits to be noticed.
+const IDLE_MAX: Duration = Duration::from_secs(1);
+/// The longest pause while the database is away.
+const AWAY_MAX: Duration = Duration::from_secs(10);
+/// How much longer than a delivery may take a claimed event is held, for its settlement to be written.
+const SETTLING_MAX: Duration = Duration::from_secs(2);
+/// How often a settlement is tried. After that the lease has run out, and the events are delivered again.
+const SETTLE_ATTEMPTS_MAX: u32 = 5;
+const SETTLE_PAUSE: Duration = Duration::from_millis(100);
+
+/// A worker that delivers events.
+pub struct Relay {
+    shared: Arc<Shared>,
+    ids: Arc<dyn IdSource>,
+    lease_for: Duration,
+}
+
+struct Shared {
+    queue: Arc<dyn EventQueue>,
+    platform: Arc<dyn DataPlatform>,
+    policy: RetryPolicy,
+    circuit: Circuit,
+}
+
+/// What a claim came to.
+enum Claimed {
+    /// As many events as there was room for, so there may be more.
+    Full,
+    /// All that are due.
+    All,
+    /// None.
+    Nothing,
+    /// The store failed.
+    Failed,
+}
+
+/// How long to wait before the next claim.
+struct Pauses {
+    idle: Duration,
+    away: Duration,
+}
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self { idle: IDLE_FIRST, away: IDLE_FIRST }
+    }
+}
+
+impl Pauses {
+    fn after(&mut self, claimed: &Claimed) -> Duration {
+        let Self { idle, away } = *self;
+        match claimed {
+            Claimed::Full => *self = Self::default(),
+            Claimed::All => *self = Self { idle: IDLE_MAX.min(2 * IDLE_FIRST), away: IDLE_FIRST },
+            Claimed::Nothing => *self = Self { idle: IDLE_MAX.min(2 * idle), away: IDLE_FIRST },
+            Claimed::Failed => *self = Self { idle, away: AWAY_MAX.min(2 * away) },
+        }
+        match claimed {
+            Claimed::Full => Duration::ZERO,
+            Claimed::All => IDLE_FIRST,
+            Claimed::Nothing => idle,
+            Claimed::Failed => away,
+        }
+    }
+}
+
+impl Relay {
+    /// A relay from the queue to the data platform, one delivery to which takes at most `delivery_max`.
+    pub fn new(
+        queue: Arc<dyn EventQueue>,
+        platform: Arc<dyn DataPlatform>,
+        ids: Arc<dyn IdSource>,
+        policy: RetryPolicy,
+        delivery_max: Duration,
+    ) -> Self {
+        let shared = Arc::new(Shared { queue, platform, policy, circuit: Circuit::new(policy) });
+        // Every claimed event is sent at once, so there is one round for the lease to cover.
+        Self { shared, ids, lease_for: 2 * delivery_max + SETTLING_MAX }
+    }
+
+    /// Delivers until `stop` becomes true or its sender is gone; then claims nothing more, waits for what is under way,
+    /// which a delivery's own limit bounds, and settles it.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let (finished, to_settle) = mpsc::channel(IN_FLIGHT_MAX as usize);
+        let settling = tokio::spawn(Arc::clone(&self.shared).settle_all(to_settle));
+        self.claim_all(&mut stop, &finished).await;
+        // The settling ends once the deliveries that are under way have ended, too: each has a sender of its own.
+        drop(finished);
+        if let Err(error) = settling.await {
+            tracing::error!(%error, "events are not settled; they will be delivered again");
+        }
+    }
+
+    /// Claims and sends again and again.
+    async fn claim_all(&self, stop: &mut watch::Receiver<bool>, finished: &mpsc::Sender<Settled>) {
+        let slots = Arc::new(Semaphore::new(IN_FLIGHT_MAX as usize));
+        let mut pauses = Pauses::default();
+        while !*stop.borrow() {
+            // A claim is never left half-way: what it took would wait for its lease to end.
+            let claimed = match self.shared.circuit.allowance(Instant::now()) {
+                Allowance::All => {
+                    let free = tokio::select! {
+                        _ = stop.wait_for(|stop| *stop) => return,
+                        free = free_slots(&slots) => free,
+                    };
+                    self.claim_and_send(free, finished).await
+                }
+                Allowance::Probe => self.probe(finished).await,
+                Allowance::NothingUntil(until) => {
+                    tokio::select! {
+                        _ = stop.wait_for(|stop| *stop) => return,
+                        () = sleep_until(until) => continue,
+                    }
+                }
+            };
+            let pause = pauses.after(&claimed);
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                () = sleep(pause.mul_f64(rand::random_range(0.75..=1.0))) => {}
+            }
+        }
+    }
+
+    /// Fills the free slots with events and has them sent.
+    async fn claim_and_send(&self, mut free: OwnedSemaphorePermit, finished: &mpsc::Sender<Settled>) -> Claimed {
+        let wanted = free.num_permits();
+        let lease = self.ids.next_id();
+        // There are at most IN_FLIGHT_MAX of them.
+        let events = match self.shared.queue.claim(lease, self.lease_for, wanted as u32).await {
+            Ok(events) => events,
+            Err(error) => return cannot_claim(&error),
+        };
+        let claimed = match events.len() {
+            0 => Claimed::Nothing,
+            some if some < wanted => Claimed::All,
+            _ => Claimed::Full,
+        };
+        for event in events {
+            let slot = free.split(1);
+            let (shared, finished) = (Arc::clone(&self.shared), finished.clone());
+            tokio::spawn(async move {
+                let settlement = shared.deliver(&event).await;
+                // Nobody settles any more once the relay itself has gone; the lease runs out.
+                let _gone = finished.send(Settled { event_id: event.id, lease, settlement }).await;
+                drop(slot);
+            });
+        }
+        claimed
+    }
+
+    /// Sends one event and waits for what becomes of it.
+    async fn probe(&self, finished: &mpsc::Sender<Settled>) -> Claimed {
+        let lease = self.ids.next_id();
+        let events = match self.shared.queue.claim(lease, self.lease_for, 1).await {
+            Ok(events) => events,
+            Err(error) => return cannot_claim(&error),
+        };
+        let Some(event) = events.first() else { return Claimed::Nothing };
+        let settlement = self.shared.deliver(event).await;
+        let _gone = finished.send(Settled { event_id: event.id, lease, settlement }).await;
+        Claimed::Full
+    }
+}
+
+/// All slots that are free, once there are enough of them.
+async fn free_slots(slots: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    let slots = Arc::clone(slots);
+    let mut free = Arc::clone(&slots).acquire_many_owned(CLAIM_MIN).await.expect("nobody closes it");
+    while let Ok(one_more) = Arc::clone(&slots).try_acquire_owned() {
+        free.merge(one_more);
+    }
+    free
+}
+
+fn cannot_claim(error: &jangteo_domain::StoreError) -> Claimed {
+    tracing::warn!(kind = error.kind(), cause = chain(error), "events cannot be claimed");
+    Claimed::Failed
+}
+
+impl Shared {
+    /// Sends an event once and says what becomes of it.
+    async fn deliver(&self, event: &StoredEvent) -> Settlement {
+        let began_at = Instant::now();
+        let outcome = self.platform.deliver(event).await;
+        self.circuit.note(&outcome, Instant::now(), rand::random());
+        let settlement = match &outcome {
+            Ok(()) => Settlement::Delivered,
+            Err(failure) => self.policy.settlement(event.attempts, failure, rand::random()),
+        };
+        let name = match &settlement {
+            Settlement::Delivered => "delivered",
+            Settlement::Retry { .. } => "retry",
+            Settlement::Dead { .. } => "dead",
+        };
+        metrics::counter!(telemetry::DELIVERIES, "outcome" => name).increment(1);
+        metrics::histogram!(telemetry::DELIVERY_SECONDS, "outcome" => name).record(began_at.elapsed());
+        tell(event, &outcome);
+        settlement
+    }
+
+    /// Settles what is delivered until nobody delivers any more: what comes in while one settlement is written is
+    /// settled together in the next.
+    async fn settle_all(self: Arc<Self>, mut finished: mpsc::Receiver<Settled>) {
+        let mut settled = Vec::new();
+        while finished.recv_many(&mut settled, IN_FLIGHT_MAX as usize).await > 0 {
+            self.settle(&settled).await;
+            settled.clear();
+        }
+    }
+
+    async fn settle(&self, settled: &[Settled]) {
+        let mut pause = SETTLE_PAUSE;
+        for attempt in 1..=SETTLE_ATTEMPTS_MAX {
+            // Said twice it counts once, so whatever became of the last attempt is no question.
+            let Err(error) = self.queue.settle(settled).await else { return };
+            let (kind, cause, count) = (error.kind(), chain(&error), settled.len());
+            if attempt == SETTLE_ATTEMPTS_MAX {
+                tracing::error!(kind, cause, count, "deliveries cannot be settled; the events will be sent again");
+                return;
+            }
+            tracing::warn!(kind, cause, count, attempt, "deliveries cannot be settled yet");
+            sleep(pause.mul_f64(rand::random_range(0.5..=1.0))).await;
+            pause *= 2;
+        }
+    }
+}
+
+fn tell(event: &StoredEvent, outcome: &Result<(), DeliveryFailure>) {
+    let (event_id, order_id, attempts) = (event.id, event.order_id, event.attempts);
+    match outcome {
+        Ok(()) => tracing::debug!(%event_id, %order_id, attempts, "delivered"),
+        Err(failure @ DeliveryFailure::Retryable { .. }) => {
+            tracing::debug!(%event_id, %order_id, attempts, reason = %failure, "not delivered yet");
+        }
+        Err(failure @ DeliveryFailure::Rejected { .. }) => {
+            tracing::error!(%event_id, %order_id, attempts, reason = %failure, "put aside: the data platform refuses it");
+        }
+    }
+}
+
+/// A relay that runs in a task of its own.
+pub struct RunningRelay {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl RunningRelay {
+    /// Starts it on the current runtime, which must be the main one.
+    pub fn start(relay: Relay) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        Self { stop, task: tokio::spawn(relay.run(stopped)) }
+    }
+
+    /// Says that nothing more is to be claimed; does not wait.
+    pub fn begin_to_end(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Waits until what was under way is settled.
+    pub async fn ended(self) {
+        self.begin_to_end();
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the relay failed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

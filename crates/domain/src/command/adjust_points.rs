@@ -1,0 +1,89 @@
+use crate::command::{Context, Decide, Decision, Event, Reply};
+use crate::id::{EntryId, UserId};
+use crate::money::Money;
+use crate::point::AdjustmentReason;
+use crate::refusal::Refusal;
+use crate::working_set::{Locks, WorkingSet};
+
+/// Correct a user's balance, as the back office.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AdjustPoints {
+    /// Whose account.
+    pub user_id: UserId,
+    /// By how much: above zero into the account, below zero out of it.
+    pub amount: Money,
+    /// Why, in words.
+    pub reason: AdjustmentReason,
+}
+
+impl Decide for AdjustPoints {
+    fn name_locks(&self, locks: &mut Locks) {
+        locks.accounts.insert(self.user_id.clone());
+    }
+
+    fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Refusal> {
+        let account = set.account(&self.user_id);
+        let entry = account.adjust(self.amount, context.rules, EntryId::next(context.ids), context.now)?;
+        let reply = Reply::PointsAdjusted { entry: entry.clone(), reason: self.reason.clone() };
+        Ok(Decision { reply, events: vec![Event::Point(entry)] })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Command;
+    use crate::command::scene::Scene;
+    use crate::point::{EntryKind, PointRefusal};
+    use crate::testing::fixtures::{text, user, won};
+    use crate::testing::rules;
+
+    fn adjust(amount: Money) -> Command {
+        Command::AdjustPoints(AdjustPoints { user_id: user("kim"), amount, reason: text("a gift") })
+    }
+
+    #[test]
+    fn points_are_put_in_and_taken_out_with_an_entry_each() {
+        let mut scene = Scene::new();
+        scene.user("kim", 100);
+        for (amount, balance) in [(won(5), won(105)), (won(-105), Money::ZERO)] {
+            let Ok(Reply::PointsAdjusted { entry, reason }) = scene.decide(adjust(amount)) else {
+                panic!("the entry is answered");
+            };
+            assert_eq!((entry.kind, entry.amount, entry.balance_after), (EntryKind::Adjustment, amount, balance));
+            assert_eq!(reason, text("a gift"));
+            assert_eq!(scene.balance(&user("kim")), balance);
+            assert_eq!(scene.set.written().point_entries.last(), Some(&entry));
+        }
+    }
+
+    #[test]
+    fn refuses_to_take_out_more_than_there_is() {
+        let mut scene = Scene::new();
+        scene.user("kim", 100);
+        let refusal = PointRefusal::InsufficientPoints { balance: won(100), required: won(101) };
+        assert_eq!(scene.refusal(adjust(won(-101))), refusal.into());
+        let refusal = PointRefusal::InsufficientPoints { balance: won(100), required: Money::MAX };
+        assert_eq!(scene.refusal(adjust(Money::MAX.negated())), refusal.into());
+    }
+
+    #[test]
+    fn refuses_to_put_in_more_than_an_account_may_hold() {
+        let mut scene = Scene::new();
+        scene.user("kim", 100);
+        let balance_max = rules().balance_max;
+        let refusal = PointRefusal::BalanceLimitExceeded { balance: won(100), balance_max };
+        assert_eq!(scene.refusal(adjust(balance_max)), refusal.clone().into());
+        assert_eq!(scene.refusal(adjust(Money::MAX)), refusal.into());
+    }
+
+    /// A refund may lift a balance above the limit; what is above it can still be taken out in part.
+    #[test]
+    fn takes_out_of_a_balance_that_is_above_the_limit() {
+        let mut scene = Scene::new();
+        scene.user("kim", 100);
+        scene.rules.balance_max = won(50);
+        assert!(scene.decide(adjust(won(-1))).is_ok());
+        assert_eq!(scene.balance(&user("kim")), won(99));
+    }
+}

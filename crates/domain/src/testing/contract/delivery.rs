@@ -1,0 +1,411 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use uuid::Uuid;
+
+use crate::delivery::{Backlog, Delivery, DeliveryState, FailureReason, Settled, Settlement, StoredEvent};
+use crate::id::EventId;
+use crate::order::Order;
+use crate::outbox::OutboxEvent;
+use crate::page::Page;
+use crate::payment::Refund;
+use crate::store_error::StoreError;
+use crate::testing::contract::harness::{Concurrency, Seeds, StoreHarness, first_page, walk, wide, write};
+use crate::testing::contract::money_trail::{orders, payment};
+use crate::testing::fixtures::{text, won, won_currency};
+use crate::time::Timestamp;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// A time long past, so that an event of it is due whatever the store's clock shows.
+fn past(seconds: i64) -> Timestamp {
+    Timestamp::MIN.saturating_add(time::Duration::seconds(seconds))
+}
+
+/// The first event of an order, that long after 1970.
+fn paid(seeds: &Seeds<'_>, order: &Order, seconds: i64) -> OutboxEvent {
+    let event = OutboxEvent::order_paid(seeds.id(), order, &payment(seeds, order), won_currency());
+    OutboxEvent { at: past(seconds), ..event }
+}
+
+/// A later event of an order.
+fn refunded(seeds: &Seeds<'_>, order: &Order, refunds: u32, seconds: i64) -> OutboxEvent {
+    let refund = Refund {
+        id: seeds.id(),
+        order_id: order.id,
+        sequence: refunds,
+        amount: won(1),
+        restocked: true,
+        reason: text("망가짐 \"broken\" 🎈"),
+        lines: vec![],
+        at: past(seconds),
+    };
+    OutboxEvent::order_refunded(seeds.id(), order, &refund, won_currency())
+}
+
+async fn append(harness: &dyn StoreHarness, events: &[OutboxEvent]) -> Result<(), StoreError> {
+    write(harness, async |unit| unit.outbox().append_many(events).await).await
+}
+
+fn lease(number: u128) -> Uuid {
+    Uuid::from_u128(number)
+}
+
+async fn claim(
+    harness: &dyn StoreHarness,
+    number: u128,
+    lease_for: Duration,
+    limit: u32,
+) -> Result<Vec<EventId>, StoreError> {
+    let claimed = harness.event_queue().claim(lease(number), lease_for, limit).await?;
+    Ok(claimed.into_iter().map(|event| event.id).collect())
+}
+
+async fn settle(
+    harness: &dyn StoreHarness,
+    event_id: EventId,
+    number: u128,
+    settlement: Settlement,
+) -> Result<(), StoreError> {
+    harness.event_queue().settle(&[Settled { event_id, lease: lease(number), settlement }]).await
+}
+
+fn reason(words: &str) -> FailureReason {
+    words.to_owned().into()
+}
+
+fn retry(after: Duration) -> Settlement {
+    Settlement::Retry { after, reason: reason("HTTP 503") }
+}
+
+fn dead() -> Settlement {
+    Settlement::Dead { reason: reason("HTTP 410") }
+}
+
+async fn delivery(harness: &dyn StoreHarness, id: EventId) -> Result<Delivery, StoreError> {
+    let deliveries = harness.queries().deliveries.list(None, &first_page(100)).await?;
+    Ok(deliveries.into_iter().find(|delivery| delivery.event_id == id).unwrap_or_else(|| panic!("no delivery of {id}")))
+}
+
+/// What is claimed is what was appended, to the byte, each time.
+pub async fn claimed_events_keep_every_field(harness: &dyn StoreHarness) -> Result<(), StoreError> {
+    let seeds = Seeds::new(harness);
+    let [order, other] = orders(&seeds).await?;
+    let events = [paid(&seeds, &order, 1), refunded(&seeds, &other, 41, 2)];
+    append(harness, &events).await?;
+    let queue = harness.event_queue();
+    for attempts in 1..=3 {
+        let expected = events.each_ref().map(|event| StoredEvent {
+            id: event.id,
+            order_id: event.order_id,
+            sequence: event.sequence,
+            event_type: event.data.event_type().to_owned(),
+            at: event.at,
+            data: serde_json::to_string(&event.data).expect("events can be written"),
+            attempts,
+        });
+        assert_eq!(queue.claim(lease(1), Duration::ZERO, 10).await?, expected);
+    }
+    Ok(())
+}
+
+/// The event that has been due longest comes first; those of the same time in the order of their ids.
+pub async fn events_are_claimed_in_order_of_time_and_no_more_than_asked_for(
+    harness: &dyn StoreHarness,
+) -> Result<(), StoreError> {
+    let seeds = Seeds::new(harness);
+    let [a, b, c, d, e] = orders(&seeds).await?;
+    let events = [
+        paid(&seeds, &a, 30),
+        paid(&seeds, &b, 10),
+        paid(&seeds, &c, 20),
+        paid(&seeds, &d, 20),
+        OutboxEvent { at: Timestamp::MAX, ..paid(&seeds, &e, 0) },
+    ];
+    append(harness, &events).await?;
+    let [a, b, c, d, _] = events.map(|event| event.id);
+    assert_eq!(claim(harness, 1, HOUR, 3).await?, [b, c, d]);
+    assert_eq!(claim(harness, 2, HOUR, 3).await?, [a], "and nothing that is not due yet");
+    assert_eq!(claim(harness, 3, HOUR, 3).await?, []);
+    Ok(())
+}
+
+/// An order's events are under way one at a time, also while the first waits to be sent again, and whatever comes of
+/// it the next one follows.
+pub async fn only_the_earliest_pending_event_of_an_order_is_claimed(
+    harness: &dyn StoreHarness,
+) -> Result<(), StoreError> {
+    let seeds = Seeds::new(harness);
+    let [order, other] = orders(&seeds).await?;
+    // The later events have been due for longer.
+    let events = [
+        paid(&seeds, &order, 30),
+        refunded(&seeds, &order, 1, 20),
+        refunded(&seeds, &order, 2, 10),
+        paid(&seeds, &other, 40),
+    ];
+    append(harness, &events).await?;
+    let [first, second, third, of_other] = events.map(|event| event.id);
+    assert_eq!(claim(harness, 1, HOUR, 10).await?, [first, of_other]);
+    assert_eq!(claim(harness, 2, HOUR, 10).await?, []);
+    settle(harness, first, 1, retry(HOUR)).await?;
+    assert_eq!(claim(harness, 2, HOUR, 10).await?, []);
+
+    let [replayed] = orders(&seeds).await?;
+    let events = [paid(&seeds, &replayed, 1), refunded(&seeds, &replayed, 1, 2), refunded(&seeds, &replayed, 2, 3)];
+    append(harness, &events).await?;
+    let [first, next, last] = events.map(|event| event.id);
+    assert_eq!(claim(harness, 3, HOUR, 10).await?, [first]);
+    settle(harness, first, 3, Settlement::Delivered).await?;
+    assert_eq!(claim(harness, 4, HOUR, 10).await?, [next]);
+    settle(harness, next, 4, dead()).await?;
+    assert_eq!(claim(harness, 5, HOUR, 10).await?, [last]);
+    assert_eq!(delivery(harness, second).await?.attempts + delivery(harness, third).await?.attempts, 0);
+    Ok(())
+}
+
+/// A claimed event is nobody else's until its lease ends, and then anybody's again: so one whose relay died is not lost.
+pub async fn a_claim_hides_an_event_until_its_lease_ends(harness: &dyn StoreHarness) -> Result<(), StoreError> {
+    let seeds = Seeds::new(harness);
+    let [a, b] = orders(&seeds).await?;
+    let events = [paid(&seeds, &a, 1), paid(&seeds, &b, 2)];
+    append(harness, &events).await?;
+    let [ended, held] = events.map(|event| event.id);
+    assert_eq!(claim(harness, 1, Duration::ZERO, 1).await?, [ended]);
+    let queue = harness.event_queue();
+    let again = queue.claim(lease(2), HOUR, 10).await?;
+    // The one whose lease has ended has been due for a shorter time now.
+    let again: Vec<_> = again.into_iter().map(|event| (event.id, event.attempts)).collect();
+    assert_eq!(again, [(held, 1), (ended, 2)]);
+    assert_eq!(claim(harness, 3, HOUR, 10).await?, []);
+    assert!(delivery(harness, held).await?.due_at > harness.queries().clock.now().await?);
+    Ok(())
+}
+
+/// Who lost the lease has no say in what becomes of the event, and who never had it neither.
+pub async fn a_settlement_counts_only_from_who_holds_the_lease(harness: &dyn StoreHarness) -> Result<(), StoreError> {
+    let seeds = Seeds::new(harness);
+    let [order, other] = orders(&seeds).await?;
+    let events = [paid(&seeds, &order, 1), paid(&seeds, &other, 2)];
+    append(harness, &events).await?;
+    let [event, other] = events.map(|event| event.id);
+    settle(harness, event, 1, Settlement::Delivered).await?;
+    assert_eq!(claim(harness, 1, Duration::ZERO, 1).await?, [event]);
+    assert_eq!(claim(harness, 2, HOUR, 10).await?, [other, event]);
+    let before = delivery(harness, event).await?;
+
+    let settled = |event_id, number, settlement| Settled { event_id, lease: lease(number), settlement };
+    // The other one of the same call is settled all the same.
+    let both = [settled(event, 1, dead()), settled(other, 2, Settlement::Delivered)];
+    harness.event_queue().settle(&both).await?;
+    assert_eq!(delivery(harness, event).await?, before);
+    assert_eq!(delivery(harness, other).await?.state, DeliveryState::Delivered);
+
+    // The lease ends with the settlement: said twice, it counts once.
+    settle(harness, event, 2, Settlement::Delivered).await?;
+    settle(harness, event, 2, dead()).await?;
+    assert_eq!(delivery(harness, event).await?.state, DeliveryState::Delivered);
+    Ok(())
+}
+
+/// A pause is counted from the settlement on, by the store's clock.
+pub async fn an_event_that_failed_is_due_after_its_pause(harness: &dyn StoreHarness) -> Result<(), StoreError> {
+    let seeds = Seeds::new(harness);
+    let [order, other] = orders(&seeds).await?;
+    let events = [paid(&seeds, &order, 1), paid(&seeds, &other, 2)];
+    append(harness, &events).await?;
+    let [soon, late] = events.map(|event| event.id);
+    assert_eq!(claim(harness, 1, HOUR, 10).await?, [soon, late]);
+    settle(harness, soon, 1, retry(Duration::ZERO)).await?;
+    settle(harness, late, 1, retry(2 * HOUR)).await?;
+    let waiting = delivery(harness, late).await?;
+    assert_eq!((waiting.state, waiting.last_error), (DeliveryState::Pending, Some(reason("HTTP 503"))));
+    let wait = waiting.due_at.since(harness.queries().clock.now().await?);
+    assert!(wait > time::Duration::minutes(115) && wait <= time::Duration::hours(2), "{wait}");
+    assert_eq!(claim(harness, 2, HOUR, 10).await?, [soon]);
+    Ok(())
+}
+
+/// Neither what was received nor what was put aside is sent again.
+pub async fn an_event_that_is_settled_is_never_claimed_again(harness: &dyn StoreHarness) -> Result<(), StoreError> {
+    let seeds = Seeds::new(harness);
+    let [order, other] = orders(&seeds).await?;
+    let events = [paid(&seeds, &order, 1), paid(&seeds, &other, 2)];
+    append(harness, &events).await?;
+    let [received, rejected] = events.map(|event| event.id);
+    assert_eq!(claim(harness, 1, Duration::ZERO, 10).await?, [received, rejected]);
+    settle(harness, received, 1, Settlement::Delivered).await?;
+    settle(harness, rejected, 1, dead()).await?;
+    assert_eq!(claim(harness, 2, HOUR, 10).await?, []);
+    Ok(())
+}
+
+/// An event may become visible after later ones were delivered, as its transaction took longer.
+pub async fn an_event_that_commits_late_is_claimed(harness: &dyn StoreHarness) -> Result<(), StoreError> {
+    let seeds = Seeds::new(harness);
+    let [slow, quick] = orders(&seeds).await?;
+    let (late, early) = (paid(&seeds, &slow, 1), paid(&seeds, &quick, 2));
+    // Where only one can write at a time it begins later; its place is before the other's all the same.
+    let mut open = match harness.concurrency() {
+        Concurrency::RowLocks => {
+            let mut unit_of_work = harness.factory().begin().await?;
+            unit_of_work.outbox().append_many(std::slice::from_ref(&late)).await?;
+            Some(unit_of_work)
+        }
+        Concurrency::SingleWriter => None,
+    };
+    append(harness, std::slice::from_ref(&early)).await?;
+    assert_eq!(claim(harness, 1, HOUR, 10).await?, [early.id]);
+    settle(harness, early.id, 1, Settlement::Delivered).await?;
+    assert_eq!(claim(harness, 2, HOUR, 10).await?, []);
+    match open.take() {
+        Some(unit_of_work) => unit_of_work.commit().await?,
+        None => append(harness, std::slice::from_ref(&late)).await?,
+    }
+    assert_eq!(claim(harness, 3, HOUR, 10).await?, [late.id]);
+    Ok(())
+}
+
+/// Whoever claims at the same time, each event is one's.
+pub async fn claimers_at_once_get_different_events(harness: &dyn StoreHarness) -> Result<(), StoreError> {
+    const EVENTS: usize = 40;
+
+    let seeds = Seeds::new(harness);
+    let orders = orders::<EVENTS>(&seeds).await?;
+    let events: Vec<_> = orders.iter().map(|order| paid(&seeds, order, 1)).collect();
+    append(harness, &events).await?;
+    let mut claimed = Vec::new();
+    // Those who meet may leave something over, and somebody who comes too often at once may be sent away.
+    while claimed.len() < EVENTS {
+        let claims = (0..4).map(async |number| match claim(harness, number, HOUR, 7).await {
+            Err(StoreError::Conflict(_)) => Ok::<_, StoreError>(Vec::new()),
+            answer => answer,
+        });
+        claimed.extend(try_join_all(claims).await?.concat());
+    }
+    let different: BTreeSet<EventId> = claimed.iter().copied().collect();
+    assert_eq!((claimed.len(), different.len()), (EVENTS, EVENTS));
+    assert_eq!(claim(harness, 9, HOUR, 7).await?, []);
+    Ok(())
+}
+
+/// What waits is counted, claimed or not, and so is what was put aside.
+pub async fn the_backlog_tells_what_waits_and_since_when(harness: &dyn StoreHarness) -> Result<(), StoreError> {
+    let queue = harness.event_queue();
+    assert_eq!(queue.backlog().await?, Backlog::default());
+    let seeds = Seeds::new(harness);
+    let [a, b, c] = orders(&seeds).await?;
+    let now = harness.queries().clock.now().await?;
+    let ago = |event, hours: i64| OutboxEvent { at: now.saturating_add(time::Duration::hours(-hours)), ..event };
+    let events = [ago(paid(&seeds, &a, 0), 3), ago(paid(&seeds, &b, 0), 2), ago(paid(&seeds, &c, 0), 1)];
+    append(harness, &events).await?;
+    let [received, rejected, waiting] = events.map(|event| event.id);
+    let hours_of = |backlog: &Backlog| backlog.oldest.map(|oldest| oldest.as_secs() / 3_600);
+    let backlog = queue.backlog().await?;
+    assert_eq!((backlog.pending, backlog.dead, hours_of(&backlog)), (3, 0, Some(3)));
+
+    assert_eq!(claim(harness, 1, HOUR, 10).await?, [received, rejected, waiting]);
+    settle(harness, received, 1, Settlement::Delivered).await?;
+    settle(harness, rejected, 1, dead()).await?;
+    let backlog = queue.backlog().await?;
+    assert_eq!((backlog.pending, backlog.dead, hours_of(&backlog)), (1, 1, Some(1)));
+    settle(harness, waiting, 1, Settlement::Delivered).await?;
+    assert_eq!(queue.backlog().await?, Backlog { pending: 0, dead: 1, oldest: None });
+    Ok(())
+}
+
+/// Every field of a delivery is stored, the longest reason, too.
+pub async fn deliveries_keep_every_field(harness: &dyn StoreHarness) -> Result<(), StoreError> {
+    let seeds = Seeds::new(harness);
+    let [a, b, c] = orders(&seeds).await?;
+    let events = [paid(&seeds, &a, 1), refunded(&seeds, &b, 1, 2), paid(&seeds, &c, 3)];
+    append(harness, &events).await?;
+    let fresh = events.each_ref().map(|event| Delivery {
+        event_id: event.id,
+        order_id: event.order_id,
+        sequence: event.sequence,
+        event_type: event.data.event_type().to_owned(),
+        at: event.at,
+        state: DeliveryState::Pending,
+        due_at: event.at,
+        attempts: 0,
+        last_error: None,
+        delivered_at: None,
+    });
+    for delivery_before in &fresh {
+        assert_eq!(delivery(harness, delivery_before.event_id).await?, *delivery_before);
+    }
+    let [received, rejected, waiting] = fresh;
+
+    claim(harness, 1, HOUR, 10).await?;
+    let longest = FailureReason::from(wide(FailureReason::LENGTH_MAX));
+    settle(harness, received.event_id, 1, retry(Duration::ZERO)).await?;
+    claim(harness, 2, HOUR, 10).await?;
+    settle(harness, received.event_id, 2, Settlement::Delivered).await?;
+    settle(harness, rejected.event_id, 1, Settlement::Dead { reason: longest.clone() }).await?;
+    settle(harness, waiting.event_id, 1, retry(HOUR)).await?;
+    let stored = async |before: &Delivery| delivery(harness, before.event_id).await;
+
+    let after = stored(&received).await?;
+    assert!(after.delivered_at.is_some_and(|at| at > received.at && at == after.due_at), "{after:?}");
+    let expected = Delivery {
+        state: DeliveryState::Delivered,
+        due_at: after.due_at,
+        attempts: 2,
+        last_error: Some(reason("HTTP 503")),
+        delivered_at: after.delivered_at,
+        ..received
+    };
+    assert_eq!(after, expected);
+    let after = stored(&rejected).await?;
+    let expected = Delivery {
+        state: DeliveryState::Dead,
+        due_at: after.due_at,
+        attempts: 1,
+        last_error: Some(longest),
+        ..rejected
+    };
+    assert_eq!(after, expected);
+    let after = stored(&waiting).await?;
+    let expected = Delivery { due_at: after.due_at, attempts: 1, last_error: Some(reason("HTTP 503")), ..waiting };
+    assert_eq!(after, expected);
+    Ok(())
+}
+
+/// A walk through the deliveries, of all states or one, gives each once, the newest first, whatever is added meanwhile.
+pub async fn delivery_walks_miss_and_repeat_nothing(harness: &dyn StoreHarness) -> Result<(), StoreError> {
+    let seeds = Seeds::new(harness);
+    let events: Vec<_> = orders::<9>(&seeds).await?.iter().map(|order| paid(&seeds, order, 1)).collect();
+    append(harness, &events).await?;
+    let mut ids: Vec<EventId> = events.iter().map(|event| event.id).collect();
+    assert_eq!(claim(harness, 1, HOUR, 6).await?, ids[..6]);
+    for (place, settlement) in [(0, Settlement::Delivered), (2, Settlement::Delivered), (4, dead())] {
+        settle(harness, ids[place], 1, settlement).await?;
+    }
+    let (delivered, dead) = ([ids[2], ids[0]], [ids[4]]);
+    let pending: Vec<_> = [8, 7, 6, 5, 3, 1].map(|place| ids[place]).into();
+    ids.reverse();
+
+    let queries = harness.queries().deliveries;
+    for (state, expected) in [
+        (None, &ids[..]),
+        (Some(DeliveryState::Pending), &pending),
+        (Some(DeliveryState::Delivered), &delivered),
+        (Some(DeliveryState::Dead), &dead),
+    ] {
+        for limit in [1, 2, 100] {
+            let read = async |page| queries.list(state, &page).await;
+            let walked = walk(limit, |delivery: &Delivery| delivery.event_id, read).await?;
+            assert_eq!(walked.iter().map(|delivery| delivery.event_id).collect::<Vec<_>>(), expected, "{state:?}");
+        }
+    }
+
+    let newest = queries.list(None, &first_page(4)).await?;
+    let [added] = orders(&seeds).await?;
+    append(harness, &[paid(&seeds, &added, 1)]).await?;
+    let rest = Page { after: newest.last().map(|delivery| delivery.event_id), limit: 100 };
+    let rest = queries.list(None, &rest).await?;
+    assert_eq!([newest, rest].concat().iter().map(|delivery| delivery.event_id).collect::<Vec<_>>(), ids);
+    Ok(())
+}

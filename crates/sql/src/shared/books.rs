@@ -1,0 +1,592 @@
+//! The books: one snapshot, read in order of the keys, on a connection of its own that no pool lends.
+//!
+//! A page is found by the index that it is ordered by and begins where the one before ended. Where a key has two
+//! columns a page is two ranges: the rest of the first column's value, then the values after it; each database reads
+//! such ranges in order, which not both do for a comparison of pairs.
+
+use std::collections::BTreeMap;
+use std::error::Error as _;
+use std::fmt::{Debug, Display};
+
+use async_trait::async_trait;
+use diesel::deserialize::{FromSqlRow, StaticallySizedRow};
+use diesel::dsl::count_star;
+use diesel::prelude::*;
+use diesel::query_builder::{AsQuery, QueryFragment, QueryId};
+use diesel_async::{AsyncConnection, AsyncConnectionCore, RunQueryDsl, TransactionManager as _};
+use futures_util::StreamExt as _;
+use jangteo_domain::coupon::{Coupon, CouponCampaign};
+use jangteo_domain::delivery::DeliveryState;
+use jangteo_domain::id::{
+    BatchId, CampaignId, CouponId, EntryId, EventId, MovementId, OrderId, PaymentId, ProductId, RefundId, made_at,
+};
+use jangteo_domain::order::{Order, OrderStatus};
+use jangteo_domain::payment::{Payment, Refund};
+use jangteo_domain::point::{PointAccount, PointEntry};
+use jangteo_domain::retention::Expendable;
+use jangteo_domain::sales::SaleCounted;
+use jangteo_domain::stock::{Stock, StockMovement};
+use jangteo_domain::time::Date;
+use jangteo_domain::verification::{Books, BooksCorrection, BooksFactory, EventOutline, Rows, StrayLines, Unreadable};
+use jangteo_domain::{StoreError, Timestamp, UserId};
+use tracing::Instrument as _;
+
+use super::store::{Store, now};
+use super::{Conn, Db, Ticket, begin_snapshot, begin_snapshot_to_correct, classify, turn_to_writing};
+use crate::bulk::{Accumulate, chunks};
+use crate::keyed::Keyed;
+use crate::rows::coupon::{CampaignRow, CouponRow};
+use crate::rows::order::{OrderLineRow, OrderRow};
+use crate::rows::payment::{PaymentRow, RefundLineRow, RefundRow};
+use crate::rows::point::{PointAccountRow, PointEntryRow};
+use crate::rows::sales::DailySaleRow;
+use crate::rows::stock::{StockMovementRow, StockRow};
+use crate::schema::{
+    commit_markers, coupon_campaigns, coupons, daily_sales, idempotency_keys, order_lines, orders, outbox_events,
+    payments, point_accounts, point_entries, products, refund_lines, refunds, stock_movements, stocks,
+};
+use crate::types::{At, Coded as _, Count, Day, Id, Name, Words};
+
+type ConnectionTransactions = <Conn as AsyncConnection>::TransactionManager;
+
+/// Rows whose key is two ids.
+type KeyedByIds<A, B, Row> = Vec<Keyed<(Id<A>, Id<B>), Row>>;
+
+/// A snapshot. Dropped, it closes its connection, and the database forgets it; it must be used and dropped on the
+/// store's own runtime.
+struct Snapshot {
+    connection: Conn,
+    taken_at: Timestamp,
+}
+
+/// A snapshot, and what makes sure that nobody else corrects the books meanwhile.
+struct Correction {
+    snapshot: Snapshot,
+    ticket: Ticket,
+}
+
+#[async_trait]
+impl BooksFactory for Store {
+    async fn open(&self) -> Result<Box<dyn Books>, StoreError> {
+        let store = self.clone();
+        let opening = async move {
+            let mut connection = store.connect_to_books().await?;
+            begin_snapshot(&mut connection).await.map_err(classify)?;
+            Snapshot::begun(connection).await
+        };
+        let opened = self.runtime.spawn(opening.in_current_span()).await;
+        Ok(Box::new(opened.map_err(|panicked| StoreError::Unexpected(std::sync::Arc::new(panicked)))??))
+    }
+
+    async fn open_to_correct(&self) -> Result<Box<dyn BooksCorrection>, StoreError> {
+        let store = self.clone();
+        let opening = async move {
+            let mut connection = store.connect_to_books().await?;
+            let ticket = begin_snapshot_to_correct(&mut connection).await?;
+            Ok::<_, StoreError>(Correction { snapshot: Snapshot::begun(connection).await?, ticket })
+        };
+        let opened = self.runtime.spawn(opening.in_current_span()).await;
+        Ok(Box::new(opened.map_err(|panicked| StoreError::Unexpected(std::sync::Arc::new(panicked)))??))
+    }
+}
+
+#[async_trait]
+impl BooksCorrection for Correction {
+    fn books(&mut self) -> &mut dyn Books {
+        &mut self.snapshot
+    }
+
+    async fn add_sales(mut self: Box<Self>, sales: &[SaleCounted]) -> Result<(), StoreError> {
+        let connection = &mut self.snapshot.connection;
+        turn_to_writing(connection, self.ticket).await?;
+        for chunk in chunks(sales.iter().map(DailySaleRow::from))? {
+            Accumulate::<DailySaleRow>::new(chunk).execute(connection).await.map_err(classify)?;
+        }
+        ConnectionTransactions::commit_transaction(connection).await.map_err(|error| match classify(error) {
+            StoreError::Conflict(cause) => StoreError::Conflict(cause),
+            // Whatever is not known to have rolled back may have been kept.
+            StoreError::Unavailable(cause)
+            | StoreError::CommitUnknown(cause)
+            | StoreError::Corrupt(cause)
+            | StoreError::Unexpected(cause) => StoreError::CommitUnknown(cause),
+        })
+    }
+}
+
+impl Snapshot {
+    /// Runs a query that selects a key and a row.
+    async fn load<Key, Row, KeySql, RowSql, Q>(&mut self, query: Q) -> Result<Vec<Keyed<Key, Row>>, StoreError>
+    where
+        Q: AsQuery<SqlType = (KeySql, RowSql), Query: QueryFragment<Db> + QueryId + 'static> + 'static,
+        Key: StaticallySizedRow<KeySql, Db>,
+        Row: FromSqlRow<RowSql, Db>,
+    {
+        let mut read = AsyncConnectionCore::load(&mut self.connection, query).await.map_err(classify)?;
+        let mut rows = Vec::new();
+        while let Some(row) = read.next().await {
+            rows.push(Keyed::read::<KeySql, RowSql, Db>(&row.map_err(classify)?));
+        }
+        Ok(rows)
+    }
+
+    async fn begun(mut connection: Conn) -> Result<Self, StoreError> {
+        let taken_at = now(&mut connection).await?;
+        Ok(Self { connection, taken_at })
+    }
+
+    async fn kept_requests(&mut self) -> QueryResult<Option<(Timestamp, Timestamp)>> {
+        let times = idempotency_keys::table.select(idempotency_keys::created_at).limit(1);
+        let oldest =
+            times.order(idempotency_keys::created_at.asc()).first::<At>(&mut self.connection).await.optional()?;
+        let newest =
+            times.order(idempotency_keys::created_at.desc()).first::<At>(&mut self.connection).await.optional()?;
+        Ok(oldest.zip(newest).map(|(oldest, newest)| (oldest.0, newest.0)))
+    }
+
+    /// By the times that their ids tell.
+    async fn kept_markers(&mut self) -> QueryResult<Option<(Timestamp, Timestamp)>> {
+        let ids = commit_markers::table.select(commit_markers::id).limit(1);
+        let oldest = ids.order(commit_markers::id.asc()).first::<Id<BatchId>>(&mut self.connection).await.optional()?;
+        let newest =
+            ids.order(commit_markers::id.desc()).first::<Id<BatchId>>(&mut self.connection).await.optional()?;
+        let made_at = |id: Option<Id<BatchId>>| id.and_then(|id| made_at(id.0.uuid()));
+        Ok(made_at(oldest).zip(made_at(newest)))
+    }
+
+    async fn kept_events(&mut self) -> QueryResult<Option<(Timestamp, Timestamp)>> {
+        let delivered = outbox_events::table.filter(outbox_events::state.eq(DeliveryState::Delivered.code()));
+        let times = delivered.select(outbox_events::due_at).limit(1);
+        let oldest = times.order(outbox_events::due_at.asc()).first::<At>(&mut self.connection).await.optional()?;
+        let newest = times.order(outbox_events::due_at.desc()).first::<At>(&mut self.connection).await.optional()?;
+        Ok(oldest.zip(newest).map(|(oldest, newest)| (oldest.0, newest.0)))
+    }
+
+    /// Orders put together with their lines; what cannot be read of either is put aside.
+    async fn with_lines<Key>(&mut self, page: Rows<Key, OrderRow>) -> Result<Rows<Key, Order>, StoreError> {
+        let Rows { rows, mut unreadable, next } = page;
+        let query = order_lines::table
+            .filter(order_lines::order_id.eq_any(rows.iter().map(|order| order.id)))
+            .select(((order_lines::order_id, order_lines::product_id), columns_of::<OrderLineRow>()));
+        let lines: KeyedByIds<OrderId, ProductId, OrderLineRow> = self.load(query).await?;
+        let mut lines_of: BTreeMap<OrderId, Vec<OrderLineRow>> = BTreeMap::new();
+        for line in readable("order_lines", lines, pair_of_ids, &mut unreadable) {
+            lines_of.entry(line.order_id.0).or_default().push(line);
+        }
+        let mut orders = Vec::with_capacity(rows.len());
+        for row in rows {
+            let id = row.id.0;
+            let lines = lines_of.remove(&id).unwrap_or_default();
+            keep(row.with_lines(lines), "orders", || id.to_string(), &mut orders, &mut unreadable);
+        }
+        Ok(Rows { rows: orders, unreadable, next })
+    }
+}
+
+/// Loads the rows after a key of one column, in its order.
+macro_rules! load_by {
+    ($books:ident, $limit:ident, $query:expr, $key:expr, after $after:expr) => {{
+        let mut query = $query.order($key.asc()).limit($limit.into()).into_boxed::<Db>();
+        if let Some(after) = $after {
+            query = query.filter($key.gt(after));
+        }
+        $books.load(query).await?
+    }};
+    ($books:ident, $limit:ident, $query:expr, $first:expr, $second:expr, after $after:expr) => {{
+        let after = $after;
+        let mut rows = match after.clone() {
+            Some((first, second)) => {
+                let rest = $query.filter($first.eq(first)).filter($second.gt(second));
+                let rest = rest.order(($first.asc(), $second.asc())).limit($limit.into());
+                $books.load(rest).await?
+            }
+            None => Vec::new(),
+        };
+        let left = i64::from($limit) - i64::try_from(rows.len()).unwrap_or(i64::MAX);
+        if left > 0 {
+            let mut query = $query.order(($first.asc(), $second.asc())).limit(left).into_boxed::<Db>();
+            if let Some((first, _)) = after {
+                query = query.filter($first.gt(first));
+            }
+            rows.append(&mut $books.load(query).await?);
+        }
+        rows
+    }};
+}
+
+/// Makes a page of rows. Only a key that can be read is a place to go on from: rows at the end of a full page whose
+/// keys cannot be read are left to the next page.
+fn page<Columns, Key: Clone, Row, Made>(
+    table: &'static str,
+    mut rows: Vec<Keyed<Columns, Row>>,
+    limit: u32,
+    key: impl Fn(Columns) -> (Key, String),
+    make: impl Fn(Row) -> Result<Made, StoreError>,
+) -> Rows<Key, Made> {
+    let is_full = rows.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut page = Rows { rows: Vec::with_capacity(rows.len()), unreadable: Vec::new(), next: None };
+    if is_full {
+        let readable = rows.iter().rposition(|row| row.key.is_ok()).map_or(0, |last| last + 1);
+        if readable == 0 {
+            let what = format!("the keys of {} rows cannot be read; those after them were not looked at", rows.len());
+            page.unreadable.push(Unreadable { table, key: UNKNOWN.to_owned(), what });
+            return page;
+        }
+        rows.truncate(readable);
+    }
+    for row in rows {
+        let (next, shown) = match row.key.map(&key) {
+            Ok((key, shown)) => (Some(key), shown),
+            Err(_) => (None, UNKNOWN.to_owned()),
+        };
+        page.next = next.or(page.next).filter(|_| is_full);
+        match row.row {
+            Ok(row) => keep(make(row), table, || shown, &mut page.rows, &mut page.unreadable),
+            Err(what) => page.unreadable.push(Unreadable { table, key: shown, what }),
+        }
+    }
+    page
+}
+
+/// What stands for a key that cannot be read.
+const UNKNOWN: &str = "?";
+
+/// Puts a row where it belongs: among those that make sense, or aside.
+fn keep<Made>(
+    made: Result<Made, StoreError>,
+    table: &'static str,
+    key: impl FnOnce() -> String,
+    rows: &mut Vec<Made>,
+    unreadable: &mut Vec<Unreadable>,
+) {
+    match made {
+        Ok(made) => rows.push(made),
+        Err(error) => {
+            let what = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+            unreadable.push(Unreadable { table, key: key(), what });
+        }
+    }
+}
+
+/// The rows that can be read; the others are put aside.
+fn readable<Columns, Row>(
+    table: &'static str,
+    rows: Vec<Keyed<Columns, Row>>,
+    shown: impl Fn(Columns) -> String,
+    unreadable: &mut Vec<Unreadable>,
+) -> Vec<Row> {
+    let mut readable = Vec::with_capacity(rows.len());
+    for Keyed { key, row } in rows {
+        match row {
+            Ok(row) => readable.push(row),
+            Err(what) => {
+                let key = key.map_or_else(|_| UNKNOWN.to_owned(), &shown);
+                unreadable.push(Unreadable { table, key, what });
+            }
+        }
+    }
+    readable
+}
+
+/// A key of one id.
+fn id<T: Debug + Copy + Display>(Id(id): Id<T>) -> (T, String) {
+    (id, id.to_string())
+}
+
+/// A key of an id and its row's place among those of that id.
+fn id_and_sequence<T: Debug + Copy + Display, Sequence: Copy + Display>(
+    (Id(id), Count(sequence)): (Id<T>, Count<Sequence>),
+) -> ((T, Sequence), String) {
+    ((id, sequence), format!("{id} {sequence}"))
+}
+
+/// A key of two ids.
+fn two_ids<A: Debug + Copy + Display, B: Debug + Copy + Display>((Id(a), Id(b)): (Id<A>, Id<B>)) -> ((A, B), String) {
+    ((a, b), format!("{a} {b}"))
+}
+
+/// The columns of a row.
+fn columns_of<Row: Selectable<Db>>() -> Row::SelectExpression {
+    Row::construct_selection()
+}
+
+/// Two ids as text.
+fn pair_of_ids<A: Debug + Copy + Display, B: Debug + Copy + Display>(ids: (Id<A>, Id<B>)) -> String {
+    two_ids(ids).1
+}
+
+/// Two ids to go on from.
+fn after_ids<A: Debug, B: Debug>(after: Option<(A, B)>) -> Option<(Id<A>, Id<B>)> {
+    after.map(|(a, b)| (Id(a), Id(b)))
+}
+
+/// A sequence number as it is stored; none that was read is beyond it.
+fn stored(sequence: u64) -> i64 {
+    i64::try_from(sequence).unwrap_or(i64::MAX)
+}
+
+#[async_trait]
+impl Books for Snapshot {
+    async fn taken_at(&mut self) -> Result<Timestamp, StoreError> {
+        Ok(self.taken_at)
+    }
+
+    async fn kept(&mut self, what: Expendable) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
+        let kept = match what {
+            Expendable::AnsweredRequests => self.kept_requests().await,
+            Expendable::CommitMarkers => self.kept_markers().await,
+            Expendable::DeliveredEvents => self.kept_events().await,
+        };
+        kept.map_err(classify)
+    }
+
+    async fn accounts(&mut self, after: Option<UserId>, limit: u32) -> Result<Rows<UserId, PointAccount>, StoreError> {
+        let columns = (point_accounts::user_id, columns_of::<PointAccountRow>());
+        let query = point_accounts::table.select(columns);
+        let rows: Vec<Keyed<Words<UserId>, PointAccountRow>> =
+            load_by!(self, limit, query, point_accounts::user_id, after after.map(String::from));
+        let key = |Words(user_id): Words<UserId>| (user_id.clone(), user_id.to_string());
+        Ok(page("point_accounts", rows, limit, key, |row| Ok(row.into())))
+    }
+
+    async fn open_orders(
+        &mut self,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<Rows<UserId, (UserId, u32)>, StoreError> {
+        let query = orders::table
+            .filter(orders::status.eq(OrderStatus::PendingPayment.code()))
+            .group_by(orders::user_id)
+            .select((orders::user_id, (orders::user_id, count_star())));
+        let rows: Vec<Keyed<Words<UserId>, (Words<UserId>, Count<u32>)>> =
+            load_by!(self, limit, query, orders::user_id, after after.map(String::from));
+        let key = |Words(user_id): Words<UserId>| (user_id.clone(), user_id.to_string());
+        Ok(page("orders", rows, limit, key, |(Words(user_id), Count(count))| Ok((user_id, count))))
+    }
+
+    async fn entries(
+        &mut self,
+        after: Option<(UserId, u64)>,
+        limit: u32,
+    ) -> Result<Rows<(UserId, u64), PointEntry>, StoreError> {
+        let columns = ((point_entries::user_id, point_entries::sequence), columns_of::<PointEntryRow>());
+        let query = point_entries::table.select(columns);
+        let after = after.map(|(user_id, sequence)| (String::from(user_id), stored(sequence)));
+        let rows: Vec<Keyed<(Words<UserId>, Count<u64>), PointEntryRow>> =
+            load_by!(self, limit, query, point_entries::user_id, point_entries::sequence, after after);
+        let key = |(Words(user_id), Count(sequence)): (Words<UserId>, Count<u64>)| {
+            let shown = format!("{user_id} {sequence}");
+            ((user_id, sequence), shown)
+        };
+        Ok(page("point_entries", rows, limit, key, |row| Ok(row.into())))
+    }
+
+    async fn products(
+        &mut self,
+        after: Option<ProductId>,
+        limit: u32,
+    ) -> Result<Rows<ProductId, ProductId>, StoreError> {
+        let query = products::table.select((products::id, products::id));
+        let rows: Vec<Keyed<Id<ProductId>, Id<ProductId>>> =
+            load_by!(self, limit, query, products::id, after after.map(Id));
+        Ok(page("products", rows, limit, id, |Id(product_id)| Ok(product_id)))
+    }
+
+    async fn stocks(&mut self, after: Option<ProductId>, limit: u32) -> Result<Rows<ProductId, Stock>, StoreError> {
+        let query = stocks::table.select((stocks::product_id, columns_of::<StockRow>()));
+        let rows: Vec<Keyed<Id<ProductId>, StockRow>> =
+            load_by!(self, limit, query, stocks::product_id, after after.map(Id));
+        Ok(page("stocks", rows, limit, id, |row| Ok(row.into())))
+    }
+
+    async fn movements(
+        &mut self,
+        after: Option<(ProductId, u64)>,
+        limit: u32,
+    ) -> Result<Rows<(ProductId, u64), StockMovement>, StoreError> {
+        let columns = ((stock_movements::product_id, stock_movements::sequence), columns_of::<StockMovementRow>());
+        let query = stock_movements::table.select(columns);
+        let after = after.map(|(product_id, sequence)| (Id(product_id), stored(sequence)));
+        let rows: Vec<Keyed<(Id<ProductId>, Count<u64>), StockMovementRow>> =
+            load_by!(self, limit, query, stock_movements::product_id, stock_movements::sequence, after after);
+        Ok(page("stock_movements", rows, limit, id_and_sequence, |row| Ok(row.into())))
+    }
+
+    async fn orders(&mut self, after: Option<OrderId>, limit: u32) -> Result<Rows<OrderId, Order>, StoreError> {
+        let query = orders::table.select((orders::id, columns_of::<OrderRow>()));
+        let rows: Vec<Keyed<Id<OrderId>, OrderRow>> = load_by!(self, limit, query, orders::id, after after.map(Id));
+        let page = page("orders", rows, limit, id, Ok);
+        self.with_lines(page).await
+    }
+
+    async fn stray_order_lines(
+        &mut self,
+        after: Option<(OrderId, ProductId)>,
+        limit: u32,
+    ) -> Result<StrayLines<OrderId>, StoreError> {
+        let columns = (order_lines::order_id, order_lines::product_id);
+        // A join: for NOT EXISTS MariaDB would first copy the ids of all orders.
+        let query = order_lines::table
+            .left_join(orders::table.on(orders::id.eq(order_lines::order_id)))
+            .filter(orders::id.nullable().is_null())
+            .select((columns, columns));
+        let rows: KeyedByIds<OrderId, ProductId, (Id<OrderId>, Id<ProductId>)> =
+            load_by!(self, limit, query, order_lines::order_id, order_lines::product_id, after after_ids(after));
+        Ok(page("order_lines", rows, limit, two_ids, |(order_id, product_id)| Ok((order_id.0, product_id.0))))
+    }
+
+    async fn orders_of(&mut self, ids: &[OrderId]) -> Result<Rows<OrderId, Order>, StoreError> {
+        let query = orders::table
+            .filter(orders::id.eq_any(ids.iter().copied().map(Id)))
+            .select((orders::id, columns_of::<OrderRow>()));
+        let rows: Vec<Keyed<Id<OrderId>, OrderRow>> = self.load(query).await?;
+        let page = page("orders", rows, u32::MAX, id, Ok);
+        self.with_lines(page).await
+    }
+
+    async fn payments(
+        &mut self,
+        after: Option<(OrderId, PaymentId)>,
+        limit: u32,
+    ) -> Result<Rows<(OrderId, PaymentId), Payment>, StoreError> {
+        let query = payments::table.select(((payments::order_id, payments::id), columns_of::<PaymentRow>()));
+        let rows: KeyedByIds<OrderId, PaymentId, PaymentRow> =
+            load_by!(self, limit, query, payments::order_id, payments::id, after after_ids(after));
+        Ok(page("payments", rows, limit, two_ids, |row| Ok(row.into())))
+    }
+
+    async fn refunds(
+        &mut self,
+        after: Option<(OrderId, u32)>,
+        limit: u32,
+    ) -> Result<Rows<(OrderId, u32), Refund>, StoreError> {
+        let query = refunds::table.select(((refunds::order_id, refunds::sequence), columns_of::<RefundRow>()));
+        let after = after.map(|(order_id, sequence)| (Id(order_id), i64::from(sequence)));
+        let rows: Vec<Keyed<(Id<OrderId>, Count<u32>), RefundRow>> =
+            load_by!(self, limit, query, refunds::order_id, refunds::sequence, after after);
+        let Rows { rows, mut unreadable, next } = page("refunds", rows, limit, id_and_sequence, Ok);
+        let query = refund_lines::table
+            .filter(refund_lines::refund_id.eq_any(rows.iter().map(|refund| refund.id)))
+            .select(((refund_lines::refund_id, refund_lines::product_id), columns_of::<RefundLineRow>()));
+        let lines: KeyedByIds<RefundId, ProductId, RefundLineRow> = self.load(query).await?;
+        let mut lines_of: BTreeMap<RefundId, Vec<RefundLineRow>> = BTreeMap::new();
+        for line in readable("refund_lines", lines, pair_of_ids, &mut unreadable) {
+            lines_of.entry(line.refund_id.0).or_default().push(line);
+        }
+        let mut refunds = Vec::with_capacity(rows.len());
+        for row in rows {
+            let id = row.id.0;
+            let lines = lines_of.remove(&id).unwrap_or_default();
+            keep(row.with_lines(lines), "refunds", || id.to_string(), &mut refunds, &mut unreadable);
+        }
+        Ok(Rows { rows: refunds, unreadable, next })
+    }
+
+    async fn stray_refund_lines(
+        &mut self,
+        after: Option<(RefundId, ProductId)>,
+        limit: u32,
+    ) -> Result<StrayLines<RefundId>, StoreError> {
+        let columns = (refund_lines::refund_id, refund_lines::product_id);
+        let query = refund_lines::table
+            .left_join(refunds::table.on(refunds::id.eq(refund_lines::refund_id)))
+            .filter(refunds::id.nullable().is_null())
+            .select((columns, columns));
+        let rows: KeyedByIds<RefundId, ProductId, (Id<RefundId>, Id<ProductId>)> =
+            load_by!(self, limit, query, refund_lines::refund_id, refund_lines::product_id, after after_ids(after));
+        Ok(page("refund_lines", rows, limit, two_ids, |(refund_id, product_id)| Ok((refund_id.0, product_id.0))))
+    }
+
+    async fn entries_by_order(
+        &mut self,
+        after: Option<(OrderId, EntryId)>,
+        limit: u32,
+    ) -> Result<Rows<(OrderId, EntryId), PointEntry>, StoreError> {
+        let order_id = point_entries::order_id.assume_not_null();
+        let query = point_entries::table
+            .filter(point_entries::order_id.is_not_null())
+            .select(((order_id, point_entries::id), columns_of::<PointEntryRow>()));
+        let rows: KeyedByIds<OrderId, EntryId, PointEntryRow> =
+            load_by!(self, limit, query, order_id, point_entries::id, after after_ids(after));
+        Ok(page("point_entries", rows, limit, two_ids, |row| Ok(row.into())))
+    }
+
+    async fn movements_by_order(
+        &mut self,
+        after: Option<(OrderId, MovementId)>,
+        limit: u32,
+    ) -> Result<Rows<(OrderId, MovementId), StockMovement>, StoreError> {
+        let order_id = stock_movements::order_id.assume_not_null();
+        let query = stock_movements::table
+            .filter(stock_movements::order_id.is_not_null())
+            .select(((order_id, stock_movements::id), columns_of::<StockMovementRow>()));
+        let rows: KeyedByIds<OrderId, MovementId, StockMovementRow> =
+            load_by!(self, limit, query, order_id, stock_movements::id, after after_ids(after));
+        Ok(page("stock_movements", rows, limit, two_ids, |row| Ok(row.into())))
+    }
+
+    async fn events(
+        &mut self,
+        after: Option<(OrderId, u32)>,
+        limit: u32,
+    ) -> Result<Rows<(OrderId, u32), EventOutline>, StoreError> {
+        type OutlineRow = (Id<EventId>, Id<OrderId>, Count<u32>, Name<100>);
+        let outline = (outbox_events::id, outbox_events::order_id, outbox_events::sequence, outbox_events::event_type);
+        let query = outbox_events::table.select(((outbox_events::order_id, outbox_events::sequence), outline));
+        let after = after.map(|(order_id, sequence)| (Id(order_id), i64::from(sequence)));
+        let rows: Vec<Keyed<(Id<OrderId>, Count<u32>), OutlineRow>> =
+            load_by!(self, limit, query, outbox_events::order_id, outbox_events::sequence, after after);
+        let event = |(id, order_id, sequence, event_type): OutlineRow| {
+            Ok(EventOutline { id: id.0, order_id: order_id.0, sequence: sequence.0, event_type: event_type.0 })
+        };
+        Ok(page("outbox_events", rows, limit, id_and_sequence, event))
+    }
+
+    async fn campaigns(
+        &mut self,
+        after: Option<CampaignId>,
+        limit: u32,
+    ) -> Result<Rows<CampaignId, CouponCampaign>, StoreError> {
+        let query = coupon_campaigns::table.select((coupon_campaigns::id, columns_of::<CampaignRow>()));
+        let rows: Vec<Keyed<Id<CampaignId>, CampaignRow>> =
+            load_by!(self, limit, query, coupon_campaigns::id, after after.map(Id));
+        Ok(page("coupon_campaigns", rows, limit, id, TryInto::try_into))
+    }
+
+    async fn coupons(
+        &mut self,
+        after: Option<(CampaignId, UserId)>,
+        limit: u32,
+    ) -> Result<Rows<(CampaignId, UserId), Coupon>, StoreError> {
+        let query = coupons::table.select(((coupons::campaign_id, coupons::user_id), columns_of::<CouponRow>()));
+        let after = after.map(|(campaign_id, user_id)| (Id(campaign_id), String::from(user_id)));
+        let rows: Vec<Keyed<(Id<CampaignId>, Words<UserId>), CouponRow>> =
+            load_by!(self, limit, query, coupons::campaign_id, coupons::user_id, after after);
+        let key = |(Id(campaign_id), Words(user_id)): (Id<CampaignId>, Words<UserId>)| {
+            let shown = format!("{campaign_id} {user_id}");
+            ((campaign_id, user_id), shown)
+        };
+        Ok(page("coupons", rows, limit, key, TryInto::try_into))
+    }
+
+    async fn coupons_of(&mut self, ids: &[CouponId]) -> Result<Rows<CouponId, Coupon>, StoreError> {
+        let query = coupons::table
+            .filter(coupons::id.eq_any(ids.iter().copied().map(Id)))
+            .select((coupons::id, columns_of::<CouponRow>()));
+        let rows: Vec<Keyed<Id<CouponId>, CouponRow>> = self.load(query).await?;
+        Ok(page("coupons", rows, u32::MAX, id, TryInto::try_into))
+    }
+
+    async fn daily_sales(
+        &mut self,
+        after: Option<(Date, ProductId)>,
+        limit: u32,
+    ) -> Result<Rows<(Date, ProductId), SaleCounted>, StoreError> {
+        let columns = ((daily_sales::day, daily_sales::product_id), columns_of::<DailySaleRow>());
+        let query = daily_sales::table.select(columns);
+        let after = after.map(|(day, product_id)| (day, Id(product_id)));
+        let rows: Vec<Keyed<(Day, Id<ProductId>), DailySaleRow>> =
+            load_by!(self, limit, query, daily_sales::day, daily_sales::product_id, after after);
+        let key = |(Day(day), Id(product_id)): (Day, Id<ProductId>)| ((day, product_id), format!("{day} {product_id}"));
+        Ok(page("daily_sales", rows, limit, key, |row| Ok(row.into())))
+    }
+}

@@ -1,0 +1,141 @@
+//! The audit log: every change of the back office leaves a line, and nothing else does.
+
+use jangteo_tests::{Call, Server, Shop, assert_fields, scenarios};
+use serde_json::{Value, json};
+
+use crate::{assert_utc, assert_uuid_v7, ids};
+
+scenarios![
+    tells_every_change_of_the_back_office,
+    tells_what_the_back_office_does_for_somebody_else,
+    tells_nothing_of_what_was_refused_or_repeated,
+    is_filtered_and_paged,
+];
+
+const LOG: &str = "/v1/admin/audit-log";
+
+async fn log(server: &Server) -> Vec<Value> {
+    let list = server.admin().get(format!("{LOG}?limit=100")).await.json(200);
+    list["data"].as_array().expect("a list").clone()
+}
+
+async fn tells_every_change_of_the_back_office(shop: Shop) {
+    let server = shop.start().await;
+    let tea = server.product("tea").price(100).stock(9).create().await;
+    let campaign = server.campaign("all").create().await;
+    server.charge("kim", 1_000).await;
+    let coupon = server.take_coupon("kim", &campaign).await;
+    let order = server.order("kim", &tea, 2).await;
+    server.pay("kim", &order).await;
+    let events = server.admin().get("/v1/admin/events").await.json(200);
+    let event = events["data"][0]["event_id"].as_str().expect("an event").to_owned();
+    let prepared = log(&server).await.len();
+    let admin = server.admin();
+    let refund = json!({ "lines": [tea.line(1)], "restock": true, "reason": "broken" });
+    let changes: [(Call, &str, &str, &str, Value); 7] = [
+        (admin.patch(tea.admin_path(), json!({ "price": "120" })), "change_product", "product", &tea.id, Value::Null),
+        (
+            admin.post(format!("/v1/admin/events/{event}/replay"), json!({})),
+            "replay_event",
+            "event",
+            &event,
+            Value::Null,
+        ),
+        (server.restock(&tea, 5), "adjust_stock", "product", &tea.id, json!("a test")),
+        (
+            admin.patch(campaign.admin_path(), json!({ "quantity": 11 })),
+            "change_campaign",
+            "campaign",
+            &campaign.id,
+            Value::Null,
+        ),
+        (
+            admin.post(format!("/v1/admin/coupons/{coupon}/revocation"), json!({})),
+            "revoke_coupon",
+            "coupon",
+            &coupon,
+            Value::Null,
+        ),
+        (
+            admin.post(format!("/v1/admin/orders/{}/refunds", order.id), refund),
+            "refund_order",
+            "order",
+            &order.id,
+            json!("broken"),
+        ),
+        (
+            admin.post("/v1/admin/users/kim/points/adjustments", json!({ "amount": "-5", "reason": "정정" })),
+            "adjust_points",
+            "user",
+            "kim",
+            json!("정정"),
+        ),
+    ];
+    for (nth, (call, action, kind, id, reason)) in changes.into_iter().enumerate() {
+        let answer = call.await;
+        assert!((200..300).contains(&answer.status), "{answer}");
+        let result: Value = serde_json::from_slice(&answer.body).expect("JSON");
+        let log = log(&server).await;
+        assert_eq!(log.len(), prepared + nth + 1, "one line more");
+        let line = &log[0];
+        assert_fields(
+            line,
+            &["audit_entry_id", "actor", "action", "subject_kind", "subject_id", "result", "created_at"],
+            &["reason"],
+        );
+        assert_uuid_v7(&line["audit_entry_id"]);
+        assert_utc(&line["created_at"]);
+        let told = ["actor", "action", "subject_kind", "subject_id", "reason"].map(|member| line[member].clone());
+        assert_eq!(json!(told), json!(["back-office", action, kind, id, reason]));
+        assert_eq!(line["result"], result, "{action}");
+    }
+}
+
+/// What an admin does in somebody else's name is a change of the back office, whichever path it takes.
+async fn tells_what_the_back_office_does_for_somebody_else(shop: Shop) {
+    let server = shop.start().await;
+    let tea = server.product("tea").price(100).stock(9).create().await;
+    let order = server.order("kim", &tea, 1).await;
+    server.admin().post(order.cancellation(), json!({})).await.expect(200);
+    let log = log(&server).await;
+    assert_eq!((&log[0]["action"], &log[0]["subject_id"]), (&json!("cancel_order"), &json!(order.id)));
+    // What kim does is nobody else's business.
+    assert!(log.iter().all(|line| line["actor"] == "back-office" && line["action"] != "place_order"), "{log:?}");
+}
+
+async fn tells_nothing_of_what_was_refused_or_repeated(shop: Shop) {
+    let server = shop.start().await;
+    let tea = server.product("tea").price(100).stock(9).create().await;
+    let prepared = log(&server).await.len();
+    server.restock(&tea, -10).await.problem(409, "OUT_OF_STOCK");
+    server.restock(&tea, 0).await.expect(400);
+    server.restock(&tea, -10).key("refused").await.problem(409, "OUT_OF_STOCK");
+    server.restock(&tea, 1).key("once").await.expect(201);
+    server.restock(&tea, 1).key("once").await.expect(201);
+    assert_eq!(log(&server).await.len(), prepared + 1);
+}
+
+async fn is_filtered_and_paged(shop: Shop) {
+    let server = shop.start().await;
+    let tea = server.product("tea").price(100).stock(9).create().await;
+    let other = server.bearer(jangteo_tests::token("park", Some("admin")));
+    other.patch(tea.admin_path(), json!({ "price": "120" })).await.expect(200);
+    let of = async |query: &str| {
+        let list = server.admin().get(format!("{LOG}?{query}")).await.json(200);
+        ids(&list["data"], "action")
+    };
+    assert_eq!(of("actor=park").await, ["change_product"]);
+    assert_eq!(of("actor=Park").await, [""; 0]);
+    let all = ["change_product", "adjust_stock", "create_product"];
+    assert_eq!(of(&format!("subject_id={}", tea.id)).await, all);
+    assert_eq!(of(&format!("subject_id={}&actor=back-office", tea.id)).await, all[1..]);
+
+    let first = server.admin().get(format!("{LOG}?limit=2")).await.json(200);
+    assert_eq!(ids(&first["data"], "action"), all[..2]);
+    let cursor = first["next_cursor"].as_str().expect("there are more");
+    assert_eq!(of(&format!("limit=2&cursor={cursor}")).await, all[2..]);
+    server.admin().get(format!("{LOG}?actor=park&cursor={cursor}")).await.problem(400, "INVALID_CURSOR");
+    for query in ["actor=a%20b", "subject_id=%C3%A9", "since=1"] {
+        server.admin().get(format!("{LOG}?{query}")).await.problem(400, "INVALID_QUERY");
+    }
+}

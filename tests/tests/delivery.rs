@@ -1,0 +1,511 @@
+//! The data platform is told of every paid and refunded order, whatever it does and whoever dies, and no payment
+//! ever waits for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use jangteo_tests::{
+    Column, Order, Product, Receiver, Server, Shop, assert_fields, eventually, eventually_within, scenarios,
+};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::{assert_utc, assert_uuid_v7, ids};
+
+scenarios![
+    delivers_everything_in_order_while_the_platform_fails_and_relays_are_killed,
+    tells_the_whole_order_signed_and_in_its_envelope,
+    loses_nothing_to_hostile_platforms,
+    puts_aside_what_is_refused_for_good,
+    keeps_retry_after,
+    takes_payments_while_the_platform_hangs,
+    delivers_each_event_once_from_two_relays_side_by_side,
+    settles_what_is_under_way_when_told_to_end,
+    delivers_to_its_own_receiver_for_developers,
+    relays_only_where_there_is_a_platform,
+    goes_on_after_its_connections_were_lost,
+    counts_deliveries_and_what_waits,
+    lists_events_by_status_page_by_page,
+    makes_a_receiver_only_of_sensible_behaviour,
+];
+
+/// A few pieces of tea, and kim with the points for them.
+async fn tea(server: &Server) -> Product {
+    let tea = server.product("tea").price(10).stock(1_000_000).create().await;
+    server.charge("kim", 100_000).await;
+    tea
+}
+
+/// So many orders of kim's, paid.
+async fn paid_orders(server: &Server, tea: &Product, count: usize) -> Vec<Order> {
+    let mut orders = Vec::new();
+    for _ in 0..count {
+        let order = server.order("kim", tea, 1).await;
+        server.pay("kim", &order).await;
+        orders.push(order);
+    }
+    orders
+}
+
+async fn cancel(server: &Server, order: &Order) {
+    server.user("kim").post(order.cancellation(), json!({})).await.expect(200);
+}
+
+/// How many events are in that state, as the database says.
+async fn stored(shop: &Shop, state: &str) -> i64 {
+    let mut connection = shop.database().connect().await;
+    let count = connection.number("COUNT(*)", &format!("outbox_events WHERE state = '{state}'")).await;
+    connection.close().await;
+    count
+}
+
+/// Waits until nothing waits any more.
+async fn everything_settled(shop: &Shop) {
+    eventually_within(Duration::from_secs(120), "no event waits", async || {
+        (stored(shop, "pending").await == 0).then_some(())
+    })
+    .await;
+}
+
+/// That what was received is what the outbox holds, each event whole, signed, unchanged, and in order per order.
+async fn assert_received_all(shop: &Shop, receiver: &Receiver) {
+    let mut connection = shop.database().connect().await;
+    let written = connection.rows("outbox_events", &[Column::Id("id")], |row| row.text().to_lowercase()).await;
+    connection.close().await;
+    let received = receiver.received().await;
+    let written: BTreeSet<String> = written.into_iter().collect();
+    let id = |received: &Value| received["event"]["id"].as_str().expect("an id").replace('-', "");
+    assert_eq!(received.iter().map(id).collect::<BTreeSet<_>>(), written, "all of them, and none invented");
+    assert_eq!(received.len(), written.len(), "each once");
+    let mut last: BTreeMap<&str, u64> = BTreeMap::new();
+    for received in &received {
+        let event = &received["event"];
+        let last = last.entry(event["subject"].as_str().expect("an order")).or_default();
+        *last += 1;
+        assert_eq!(event["sequence"], *last, "out of order: {event}");
+    }
+    let counters = receiver.counters().await;
+    for fault in ["altered", "out_of_order", "unsigned", "bad_envelopes"] {
+        assert_eq!(counters[fault], 0, "{counters}");
+    }
+}
+
+/// Charges, orders, pays and partly cancels at the same time, every write under a key of its own.
+async fn buy(server: &Server, tea: &Product, users: usize, orders: usize) {
+    let users = (0..users).map(|number| async move {
+        let user = format!("user-{number}");
+        let caller = server.user(&user);
+        let charge = json!({ "amount": "100000" });
+        caller.post(format!("/v1/users/{user}/points/charges"), charge).key("charge").await.expect(201);
+        for number in 0..orders {
+            let lines = json!({ "lines": [tea.line(1)] });
+            let order = caller.post("/v1/orders", lines).key(&format!("order-{number}")).await.json(201);
+            let path = format!("/v1/orders/{}", order["order_id"].as_str().expect("an id"));
+            let payment = caller.post(format!("{path}/payment"), json!({}));
+            payment.key(&format!("payment-{number}")).await.expect(201);
+            if number % 10 == 0 {
+                let cancellation = caller.post(format!("{path}/cancellation"), json!({}));
+                cancellation.key(&format!("cancellation-{number}")).await.expect(200);
+            }
+        }
+    });
+    join_all(users).await;
+}
+
+async fn delivers_everything_in_order_while_the_platform_fails_and_relays_are_killed(shop: Shop) {
+    const USERS: usize = 100;
+    const ORDERS: usize = 20;
+    const KILLS: usize = 10;
+
+    let rates = ["--fail-rate", "0.3", "--hang-rate", "0.1", "--throttle-rate", "0.1", "--lose-answer-rate", "0.1"];
+    let receiver = Receiver::start(&shop, rates).await;
+    let server = shop.server().settings([("BATCH_MAX", "256"), ("REQUEST_TIMEOUT", "60s")]).start().await;
+    let tea = tea(&server).await;
+    let relay = || shop.server().command("relay").delivering_to(receiver.url()).spawn();
+    let killing = async {
+        let mut running = relay();
+        for _ in 0..KILLS {
+            // In the middle of it: something was received since the last one died.
+            let before = receiver.count().await;
+            eventually_within(Duration::from_secs(60), "the relay delivers", async || {
+                (receiver.count().await >= before + 20).then_some(())
+            })
+            .await;
+            running.kill().await;
+            running = relay();
+        }
+    };
+    tokio::join!(buy(&server, &tea, USERS, ORDERS), killing);
+    everything_settled(&shop).await;
+    assert_received_all(&shop, &receiver).await;
+    assert_eq!(receiver.count().await, USERS * (ORDERS + ORDERS / 10));
+    assert_eq!(stored(&shop, "dead").await, 0);
+    let counters = receiver.counters().await;
+    for fault in ["failed", "hung", "throttled", "answers_lost", "duplicates"] {
+        assert!(counters[fault].as_u64().is_some_and(|count| count > 0), "no test of {fault}: {counters}");
+    }
+}
+
+async fn tells_the_whole_order_signed_and_in_its_envelope(shop: Shop) {
+    let receiver = Receiver::start(&shop, []).await;
+    let server = shop.server().delivering_to(receiver.url()).start().await;
+    let tea = tea(&server).await;
+    let order = server.order("kim", &tea, 3).await;
+    let payment = server.pay("kim", &order).await;
+    cancel(&server, &order).await;
+    everything_settled(&shop).await;
+    assert_received_all(&shop, &receiver).await;
+
+    let received = receiver.received().await;
+    let [paid, refunded] = &received[..] else { panic!("{received:?}") };
+    let (paid, refunded) = (&paid["event"], &refunded["event"]);
+    let members = ["specversion", "id", "source", "type", "subject", "time", "sequence", "datacontenttype", "data"];
+    for event in [paid, refunded] {
+        assert_fields(event, &members, &[]);
+        assert_uuid_v7(&event["id"]);
+        assert_utc(&event["time"]);
+        assert_eq!((&event["specversion"], &event["subject"]), (&json!("1.0"), &json!(order.id)));
+    }
+    assert_eq!((&paid["type"], &paid["sequence"]), (&json!("jangteo.order.paid.v1"), &json!(1)));
+    assert_eq!((&refunded["type"], &refunded["sequence"]), (&json!("jangteo.order.refunded.v1"), &json!(2)));
+    let told = &paid["data"]["order"];
+    for member in ["order_id", "user_id", "total", "currency"] {
+        assert_eq!(told[member], order.document[member], "{member}");
+    }
+    assert_eq!((&told["status"], &told["lines"][0]["quantity"]), (&json!("paid"), &json!(3)));
+    for member in ["payment_id", "amount", "discount", "total"] {
+        assert_eq!(paid["data"]["payment"][member], payment[member], "{member}");
+    }
+    assert_eq!(refunded["data"]["order"]["status"], "refunded");
+    assert_eq!(refunded["data"]["refund"]["amount"], payment["amount"]);
+}
+
+/// What a server may do to whoever calls it.
+#[derive(Clone, Copy, Debug)]
+enum Mischief {
+    /// Answers a head without an end.
+    EndlessHead,
+    /// Answers an error, and then a body without an end.
+    EndlessBody,
+    /// Says that somebody else takes the event.
+    Redirect,
+    /// Closes the connection instead of answering.
+    HangUp,
+    /// Begins to say that it has the event, and dies.
+    HalfAnAnswer,
+    /// Says nothing at all.
+    Silence,
+    /// Answers what is no HTTP.
+    Nonsense,
+}
+
+impl Mischief {
+    const ALL: [Self; 7] = [
+        Self::EndlessHead,
+        Self::EndlessBody,
+        Self::Redirect,
+        Self::HangUp,
+        Self::HalfAnAnswer,
+        Self::Silence,
+        Self::Nonsense,
+    ];
+
+    async fn do_to(self, caller: &mut TcpStream, elsewhere: &str) -> std::io::Result<()> {
+        let mut request = [0; 65_536];
+        let _some_of_it = caller.read(&mut request).await?;
+        match self {
+            Self::EndlessHead => {
+                caller.write_all(b"HTTP/1.1 200 OK\r\n").await?;
+                loop {
+                    caller.write_all(b"X-More: and more\r\n").await?;
+                }
+            }
+            Self::EndlessBody => {
+                caller.write_all(b"HTTP/1.1 500 Oops\r\nTransfer-Encoding: chunked\r\n\r\n").await?;
+                loop {
+                    caller.write_all(b"4\r\nmore\r\n").await?;
+                }
+            }
+            Self::Redirect => {
+                let answer = format!(
+                    "HTTP/1.1 307 Elsewhere\r\nLocation: {elsewhere}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                );
+                caller.write_all(answer.as_bytes()).await
+            }
+            Self::HangUp => Ok(()),
+            Self::HalfAnAnswer => caller.write_all(b"HTTP/1.1 200 O").await,
+            // Until the caller has enough.
+            Self::Silence => caller.read(&mut request).await.map(drop),
+            Self::Nonsense => caller.write_all(b"\x16\x03\x01 I speak another language\r\n\r\n").await,
+        }
+    }
+}
+
+/// The address of a server that does all of this, twice, to those who call it first, and then leads to the receiver.
+async fn hostile(receiver: &Receiver, elsewhere: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/events", listener.local_addr().expect("its address"));
+    let target = receiver.server().address();
+    tokio::spawn(async move {
+        let mut mischief = Mischief::ALL.into_iter().chain(Mischief::ALL);
+        while let Ok((mut caller, _)) = listener.accept().await {
+            let (next, target, elsewhere) = (mischief.next(), target.clone(), elsewhere.clone());
+            tokio::spawn(async move {
+                match next {
+                    // However it ends, the caller has gone.
+                    Some(mischief) => drop(mischief.do_to(&mut caller, &elsewhere).await),
+                    None => {
+                        let Ok(mut server) = TcpStream::connect(&target).await else { return };
+                        drop(tokio::io::copy_bidirectional(&mut caller, &mut server).await);
+                    }
+                }
+            });
+        }
+    });
+    url
+}
+
+async fn loses_nothing_to_hostile_platforms(shop: Shop) {
+    let receiver = Receiver::start(&shop, []).await;
+    let elsewhere = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = elsewhere.local_addr().expect("its address");
+    let url = hostile(&receiver, format!("http://{address}/")).await;
+    let server = shop.server().delivering_to(url).start().await;
+    let tea = tea(&server).await;
+    let orders = paid_orders(&server, &tea, 20).await;
+    cancel(&server, &orders[0]).await;
+    everything_settled(&shop).await;
+    assert_received_all(&shop, &receiver).await;
+    let nobody = tokio::time::timeout(Duration::ZERO, elsewhere.accept()).await;
+    assert!(nobody.is_err(), "a redirect was followed");
+}
+
+async fn puts_aside_what_is_refused_for_good(shop: Shop) {
+    let receiver = Receiver::start(&shop, ["--fail-status", "410", "--fail-next", "1"]).await;
+    let server = shop.server().delivering_to(receiver.url()).start().await;
+    let tea = tea(&server).await;
+    let mut dead = paid_orders(&server, &tea, 1).await;
+    everything_settled(&shop).await;
+    receiver.behave(json!({ "fail_status": 400, "fail_next": 1 })).await;
+    dead.extend(paid_orders(&server, &tea, 1).await);
+    everything_settled(&shop).await;
+    let list = server.admin().get("/v1/admin/events?status=dead").await.json(200);
+    dead.reverse();
+    assert_eq!(ids(&list["data"], "order_id"), [dead[0].id.as_str(), &dead[1].id]);
+    assert_eq!(ids(&list["data"], "last_error"), ["HTTP 400", "HTTP 410"]);
+    assert_eq!(list["data"][0]["attempts"], 1);
+    // What comes later, of the same order too, is delivered all the same.
+    cancel(&server, &dead[0]).await;
+    paid_orders(&server, &tea, 1).await;
+    everything_settled(&shop).await;
+    assert_eq!((receiver.count().await, stored(&shop, "dead").await), (2, 2));
+}
+
+async fn keeps_retry_after(shop: Shop) {
+    let receiver = Receiver::start(&shop, ["--throttle-next", "1", "--retry-after", "3"]).await;
+    let server = shop.server().delivering_to(receiver.url()).start().await;
+    let tea = tea(&server).await;
+    let paid_at = Instant::now();
+    paid_orders(&server, &tea, 1).await;
+    eventually("it is throttled", async || (receiver.counter("throttled").await == 1).then_some(())).await;
+    // Without Retry-After it would come again after 20 ms.
+    everything_settled(&shop).await;
+    assert!(paid_at.elapsed() >= Duration::from_secs(3), "{:?}", paid_at.elapsed());
+    let list = server.admin().get("/v1/admin/events").await.json(200);
+    let event = &list["data"][0];
+    assert_eq!((&event["attempts"], &event["last_error"]), (&json!(2), &json!("HTTP 429")));
+}
+
+async fn takes_payments_while_the_platform_hangs(shop: Shop) {
+    let receiver = Receiver::start(&shop, ["--hang-rate", "1", "--hang-seconds", "600"]).await;
+    let hanging = shop.server().delivering_to(receiver.url()).setting("DATA_PLATFORM_TIMEOUT", "200ms");
+    let server = hanging.start().await;
+    let tea = server.product("tea").price(10).stock(1_000).create().await;
+    buy(&server, &tea, 20, 10).await;
+    eventually("deliveries hang", async || (receiver.counter("hung").await > 0).then_some(())).await;
+    assert_eq!((receiver.count().await, stored(&shop, "delivered").await), (0, 0));
+    receiver.behave_well().await;
+    everything_settled(&shop).await;
+    assert_received_all(&shop, &receiver).await;
+}
+
+async fn delivers_each_event_once_from_two_relays_side_by_side(shop: Shop) {
+    let receiver = Receiver::start(&shop, []).await;
+    let server = shop.start().await;
+    let tea = server.product("tea").price(10).stock(10_000).create().await;
+    buy(&server, &tea, 30, 10).await;
+    // The events wait for the relays, so that both have work. Their leases are long: nothing is sent twice for lateness.
+    let relay = || shop.server().command("relay").delivering_to(receiver.url()).setting("DATA_PLATFORM_TIMEOUT", "30s");
+    let relays = [relay().spawn(), relay().spawn()];
+    everything_settled(&shop).await;
+    assert_received_all(&shop, &receiver).await;
+    assert_eq!(receiver.counter("duplicates").await, 0);
+    for relay in relays {
+        relay.terminate();
+        assert_eq!(relay.ended().await.code(), Some(0), "{}", relay.log());
+    }
+}
+
+async fn settles_what_is_under_way_when_told_to_end(shop: Shop) {
+    let receiver = Receiver::start(&shop, ["--hang-next", "1", "--hang-seconds", "2"]).await;
+    let server = shop.start().await;
+    let tea = tea(&server).await;
+    paid_orders(&server, &tea, 1).await;
+    let slow = shop.server().command("relay").delivering_to(receiver.url()).setting("DATA_PLATFORM_TIMEOUT", "20s");
+    let relay = slow.spawn();
+    eventually("the delivery is under way", async || (receiver.counter("hung").await == 1).then_some(())).await;
+    relay.terminate();
+    assert_eq!(relay.ended().await.code(), Some(0), "{}", relay.log());
+    // It heard the answer and wrote it down; the lease, which goes on for long, is given back.
+    let list = server.admin().get("/v1/admin/events?status=pending").await.json(200);
+    assert_eq!(list["data"][0]["last_error"], "HTTP 504");
+    let _quick = shop.server().command("relay").delivering_to(receiver.url()).spawn();
+    everything_settled(&shop).await;
+    assert_received_all(&shop, &receiver).await;
+}
+
+async fn delivers_to_its_own_receiver_for_developers(shop: Shop) {
+    let server = shop.server().arguments(["--dev"]).start().await;
+    let call = eventually("the receiver is told", async || {
+        let log = server.log();
+        let line = log.lines().find(|line| line.contains("curl -s http://") && line.ends_with("/events"));
+        line.map(|line| line[line.find("http://").expect("an address")..].to_owned())
+    })
+    .await;
+    let tea = tea(&server).await;
+    let orders = paid_orders(&server, &tea, 1).await;
+    let received = eventually("the event is received", async || {
+        let answer = reqwest::get(&call).await.expect("an answer").json::<Value>().await.expect("JSON");
+        (answer["total"] == 1).then(|| answer["data"][0]["event"].clone())
+    })
+    .await;
+    assert_eq!(received["subject"], json!(orders[0].id));
+}
+
+async fn relays_only_where_there_is_a_platform(shop: Shop) {
+    let refused = shop.server().run(["relay"]).await;
+    assert!(refused.code.is_some_and(|code| code != 0), "{refused:?}");
+    assert!(refused.stderr.contains("DATA_PLATFORM_URL") && refused.stderr.lines().count() == 1, "{refused:?}");
+    let server = shop.start().await;
+    let tea = tea(&server).await;
+    paid_orders(&server, &tea, 1).await;
+    assert_eq!(server.log().matches("DATA_PLATFORM_URL is not set").count(), 1, "{}", server.log());
+    assert_eq!(stored(&shop, "pending").await, 1, "it waits");
+}
+
+async fn goes_on_after_its_connections_were_lost(shop: Shop) {
+    shop.expect_server_errors();
+    let receiver = Receiver::start(&shop, []).await;
+    let server = shop.server().delivering_to(receiver.url()).start().await;
+    let tea = tea(&server).await;
+    paid_orders(&server, &tea, 1).await;
+    everything_settled(&shop).await;
+    for round in 0..3 {
+        shop.database().kill_connections().await;
+        let kim = server.user("kim");
+        let lines = json!({ "lines": [tea.line(1)] });
+        let order = kim.post("/v1/orders", lines).key(&format!("order-{round}"));
+        let order = eventually("orders are taken again", async || {
+            let answer = order.clone().await;
+            (answer.status == 201).then(|| answer.json(201))
+        })
+        .await;
+        let path = format!("/v1/orders/{}/payment", order["order_id"].as_str().expect("an id"));
+        let payment = kim.post(path, json!({})).key(&format!("payment-{round}"));
+        eventually("the order is paid", async || (payment.clone().await.status == 201).then_some(())).await;
+        everything_settled(&shop).await;
+    }
+    assert_received_all(&shop, &receiver).await;
+    assert_eq!(receiver.count().await, 4);
+}
+
+async fn counts_deliveries_and_what_waits(shop: Shop) {
+    let receiver = Receiver::start(&shop, ["--fail-next", "1"]).await;
+    let port = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("its address").port();
+    let server = shop.start().await;
+    let tea = tea(&server).await;
+    paid_orders(&server, &tea, 2).await;
+    let figures_of_server =
+        async || String::from_utf8(server.anonymous().get("/metrics").await.expect(200).body).expect("UTF-8");
+    eventually("what waits is counted", async || {
+        let figures = figures_of_server().await;
+        let counted = figures.contains(r#"jangteo_outbox_events{state="pending"} 2"#);
+        (counted && figures.contains("jangteo_outbox_lag_seconds")).then_some(())
+    })
+    .await;
+    let _relay = shop
+        .server()
+        .command("relay")
+        .delivering_to(receiver.url())
+        .setting("METRICS_BIND", format!("127.0.0.1:{port}"))
+        .spawn();
+    everything_settled(&shop).await;
+    let figures = eventually("the relay tells its figures", async || {
+        let answer = reqwest::get(format!("http://127.0.0.1:{port}/metrics")).await.ok()?;
+        let figures = answer.text().await.ok()?;
+        figures.contains(r#"jangteo_outbox_events{state="pending"} 0"#).then_some(figures)
+    })
+    .await;
+    for line in [
+        r#"jangteo_deliveries_total{outcome="delivered"} 2"#,
+        r#"jangteo_deliveries_total{outcome="retry"} 1"#,
+        r#"jangteo_delivery_duration_seconds_count{outcome="delivered"} 2"#,
+        "jangteo_outbox_lag_seconds 0",
+    ] {
+        assert!(figures.contains(line), "no {line}: {figures}");
+    }
+}
+
+async fn lists_events_by_status_page_by_page(shop: Shop) {
+    let receiver = Receiver::start(&shop, []).await;
+    let first = shop.server().delivering_to(receiver.url()).start().await;
+    let tea = tea(&first).await;
+    let delivered = paid_orders(&first, &tea, 1).await;
+    everything_settled(&shop).await;
+    first.kill().await;
+    let server = shop.start().await;
+    let pending = paid_orders(&server, &tea, 3).await;
+
+    let admin = server.admin();
+    let list = admin.get("/v1/admin/events?status=delivered").await.json(200);
+    let event = &list["data"][0];
+    let members =
+        ["event_id", "order_id", "type", "sequence", "status", "attempts", "created_at", "delivered_at", "due_at"];
+    assert_fields(event, &members, &[]);
+    assert_eq!((&event["order_id"], &event["status"]), (&json!(delivered[0].id), &json!("delivered")));
+    assert_eq!((&event["type"], &event["attempts"]), (&json!("jangteo.order.paid.v1"), &json!(1)));
+    assert!(assert_utc(&event["delivered_at"]) >= assert_utc(&event["created_at"]), "{event}");
+    assert_eq!(list["next_cursor"], Value::Null);
+
+    let mut newest_first: Vec<String> = pending.iter().map(|order| order.id.clone()).collect();
+    newest_first.reverse();
+    let page = admin.get("/v1/admin/events?status=pending&limit=2").await.json(200);
+    assert_eq!(ids(&page["data"], "order_id"), newest_first[..2]);
+    assert_fields(
+        &page["data"][0],
+        &["event_id", "order_id", "type", "sequence", "status", "attempts", "created_at", "due_at"],
+        &[],
+    );
+    let cursor = page["next_cursor"].as_str().expect("there is more");
+    let rest = admin.get(format!("/v1/admin/events?status=pending&limit=2&cursor={cursor}")).await.json(200);
+    assert_eq!(ids(&rest["data"], "order_id"), newest_first[2..]);
+    newest_first.push(delivered[0].id.clone());
+    assert_eq!(ids(&admin.get("/v1/admin/events").await.json(200)["data"], "order_id"), newest_first);
+    assert_eq!(admin.get("/v1/admin/events?status=dead").await.json(200)["data"], json!([]));
+    for query in ["status=lost", "status=", "limit=0", "state=dead"] {
+        admin.get(format!("/v1/admin/events?{query}")).await.problem(400, "INVALID_QUERY");
+    }
+    admin.get(format!("/v1/admin/events?status=dead&cursor={cursor}")).await.problem(400, "INVALID_CURSOR");
+}
+
+async fn makes_a_receiver_only_of_sensible_behaviour(shop: Shop) {
+    shop.expect_no_books();
+    let run = async |flag, value| shop.server().run(["mock-data-platform", "--bind", "127.0.0.1:0", flag, value]).await;
+    for (flag, value) in [("--fail-rate", "1.5"), ("--hang-rate", "often"), ("--fail-status", "200"), ("--bind", "x")] {
+        let refused = run(flag, value).await;
+        assert!(refused.code.is_some_and(|code| code != 0), "{flag} {value}: {refused:?}");
+        assert!(!refused.stderr.is_empty() && refused.stdout.is_empty(), "{flag} {value}: {refused:?}");
+    }
+}

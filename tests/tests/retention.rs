@@ -1,0 +1,85 @@
+//! What is only needed for a while is deleted in time, and nothing else.
+
+use std::time::Duration;
+
+use jangteo_tests::{Backend, Receiver, Shop, eventually, eventually_within, scenarios};
+use serde_json::json;
+
+scenarios![forgets_requests_and_markers_that_are_old, forgets_events_that_the_platform_has];
+
+async fn count(shop: &Shop, rows: &str) -> i64 {
+    let mut connection = shop.database().connect().await;
+    let count = connection.number("COUNT(*)", rows).await;
+    connection.close().await;
+    count
+}
+
+async fn forgets_requests_and_markers_that_are_old(shop: Shop) {
+    let server = shop.start().await;
+    let charge =
+        |key: &str| server.user("kim").post("/v1/users/kim/points/charges", json!({ "amount": "500" })).key(key);
+    for key in ["old", "young"] {
+        charge(key).await.expect(201);
+    }
+    let (long_ago, oldest) = match shop.backend() {
+        Backend::Sqlite => ("1577836800000000", "SELECT MIN(created_at) FROM idempotency_keys"),
+        Backend::Mysql => {
+            ("'2020-01-01'", "SELECT t FROM (SELECT MIN(created_at) AS t FROM idempotency_keys) AS first")
+        }
+    };
+    let mut connection = shop.database().connect().await;
+    connection
+        .execute(&format!("UPDATE idempotency_keys SET created_at = {long_ago} WHERE created_at = ({oldest})"))
+        .await;
+    // An id of the year 2024.
+    connection.execute("INSERT INTO commit_markers (id) VALUES (X'0190ffff000070008000000000000000')").await;
+    connection.close().await;
+    let marked = "commit_markers WHERE id = X'0190ffff000070008000000000000000'";
+    assert_eq!((count(&shop, "idempotency_keys").await, count(&shop, marked).await), (2, 1));
+
+    // A server looks when it starts, and then every now and then.
+    server.kill().await;
+    let server = shop.start().await;
+    eventually("the old rows are deleted", async || {
+        (count(&shop, "idempotency_keys").await == 1 && count(&shop, marked).await == 0).then_some(())
+    })
+    .await;
+    let charge =
+        |key: &str| server.user("kim").post("/v1/users/kim/points/charges", json!({ "amount": "500" })).key(key);
+    assert_eq!(charge("young").await.expect(201).header("idempotent-replayed"), Some("true"));
+    assert_eq!(charge("old").await.expect(201).header("idempotent-replayed"), None, "it is a new request now");
+    assert_eq!(server.balance("kim").await, 1_500);
+    let metrics = server.anonymous().get("/metrics").await.expect(200);
+    let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
+    let pruned = |kind: &str| format!("jangteo_rows_pruned_total{{kind=\"{kind}\"}} 1");
+    assert!(metrics.contains(&pruned("answered_requests")) && metrics.contains(&pruned("commit_markers")), "{metrics}");
+}
+
+async fn forgets_events_that_the_platform_has(shop: Shop) {
+    let receiver = Receiver::start(&shop, []).await;
+    let server = shop.server().delivering_to(receiver.url()).start().await;
+    let tea = server.product("tea").price(10).stock(10).create().await;
+    server.charge("kim", 100).await;
+    for _ in 0..2 {
+        let order = server.order("kim", &tea, 1).await;
+        server.pay("kim", &order).await;
+    }
+    let delivered = "outbox_events WHERE state = 'delivered'";
+    eventually("both are delivered", async || (count(&shop, delivered).await == 2).then_some(())).await;
+    server.kill().await;
+
+    let forgetful = || shop.server().delivering_to(receiver.url()).setting("EVENT_RETENTION", "1s");
+    let server = forgetful().start().await;
+    let order = server.order("kim", &tea, 1).await;
+    let deleted = async || (count(&shop, "outbox_events").await == 0).then_some(());
+    eventually_within(Duration::from_secs(60), "the events are deleted", deleted).await;
+    // What is gone is known to be gone, and what was not told yet is still told.
+    server.pay("kim", &order).await;
+    eventually("the third is received", async || (receiver.count().await == 3).then_some(())).await;
+    let verified = forgetful().run(["verify"]).await;
+    assert_eq!(verified.code, Some(0), "{verified:?}");
+    // By the setting of the others they would have to be there.
+    let verified = shop.server().run(["verify"]).await;
+    assert_eq!(verified.code, Some(1), "{verified:?}");
+    shop.expect_no_books();
+}
