@@ -181,7 +181,7 @@ impl Purchases<'_> {
     fn transactions(&mut self, commands: Vec<Command>) -> Result<Vec<Transaction>> {
         let mut request = |command| {
             self.count += 1;
-            Request { command, idempotency: Some(shop::claim(self.count)) }
+            Request { idempotency: Some(shop::claim(self.count)), ..Request::new(command) }
         };
         let requests: Vec<_> = commands.into_iter().map(&mut request).collect();
         self.shop.script().set_now(shop::now()?);

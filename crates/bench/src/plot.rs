@@ -114,7 +114,7 @@ pub fn draw_growth(growth: &Growth, path: &Path) -> Result<()> {
         line("orders of a user, p50 ms", all(&|point| point.user_orders.latency.p50_ms)),
         line("ledger of a user, p50 ms", all(&|point| point.user_entries.latency.p50_ms)),
         line("popular list, p50 ms", all(&|point| point.popular.latency.p50_ms)),
-        line("verify, s", points.iter().map(|point| point.verify_seconds).collect()),
+        line("verify, s", points.iter().map(|point| Some(point.verify_seconds)).collect()),
     ];
     draw(times, "Time", "orders in the database", range, &lines)?;
     root.present().map_err(failed)

@@ -85,7 +85,6 @@ fn say(books: &Books) -> String {
     match books {
         Books::Right => "`jangteo verify` finds nothing wrong".to_owned(),
         Books::Wrong { findings } => format!("`jangteo verify` FINDS:\n{}\n", findings.join("\n")),
-        Books::NotChecked => "not checked, as the program has no `verify`".to_owned(),
     }
 }
 
@@ -187,7 +186,7 @@ fn add_growth(text: &mut String, growth: &Growth) {
             figure(user_entries.latency.p50_ms),
             figure(popular.latency.p50_ms),
             figure(point.expired_per_second),
-            point.verify_seconds.map_or_else(|| "–".to_owned(), figure),
+            figure(point.verify_seconds),
             figure(point.database_gib),
             figure(point.fill_seconds),
         ]);

@@ -13,9 +13,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use futures_util::FutureExt;
+use jangteo_domain::audit::{AuditEntry, AuditRepository};
 use jangteo_domain::batch::{Answer, Backoff, BatchExecutor, Request};
 use jangteo_domain::coupon::{Coupon, CouponCampaign, CouponRepository};
-use jangteo_domain::id::{BatchId, CampaignId, CouponId, IdSource, OrderId, ProductId, UserId};
+use jangteo_domain::delivery::Delivery;
+use jangteo_domain::id::{BatchId, CampaignId, CouponId, EventId, IdSource, OrderId, ProductId, UserId};
 use jangteo_domain::idempotency::{IdempotencyRecord, IdempotencyRepository, RequestKey};
 use jangteo_domain::money::{Currency, Money};
 use jangteo_domain::order::{Order, OrderRepository, OrderStatus};
@@ -288,6 +290,9 @@ impl UnitOfWork for Writer {
     fn outbox(&mut self) -> &mut dyn OutboxRepository {
         self
     }
+    fn audit(&mut self) -> &mut dyn AuditRepository {
+        self
+    }
     fn idempotency(&mut self) -> &mut dyn IdempotencyRepository {
         self
     }
@@ -483,6 +488,21 @@ impl OutboxRepository for Writer {
         let state = if self.is_replay() { "pending" } else { "delivered" };
         self.statements.extend(rows::outbox_events(self.dialect(), state, events));
         Ok(())
+    }
+
+    async fn lock_many(&mut self, _ids: &BTreeSet<EventId>) -> Result<Vec<Delivery>, StoreError> {
+        Err(not_scripted("sends no event again"))
+    }
+
+    async fn save_many(&mut self, _deliveries: &[Delivery]) -> Result<(), StoreError> {
+        Err(not_scripted("sends no event again"))
+    }
+}
+
+#[async_trait]
+impl AuditRepository for Writer {
+    async fn append_many(&mut self, _entries: &[AuditEntry]) -> Result<(), StoreError> {
+        Err(not_scripted("has no back office"))
     }
 }
 

@@ -100,8 +100,7 @@ impl Shop {
     }
 
     fn run(&self, commands: &[Command]) -> Result<()> {
-        let requests: Vec<_> =
-            commands.iter().map(|command| Request { command: command.clone(), idempotency: None }).collect();
+        let requests: Vec<_> = commands.iter().cloned().map(Request::new).collect();
         self.script.run(&requests)
     }
 

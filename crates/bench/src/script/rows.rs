@@ -171,7 +171,7 @@ pub fn refunds(dialect: Dialect, refunds: &[Refund]) -> Vec<String> {
     let columns = "id, order_id, sequence, amount, restocked, reason, created_at";
     let mut statements = insert(dialect, "refunds", columns, OnDuplicate::Fail, refunds, |row, refund| {
         row.id(refund.id.uuid()).id(refund.order_id.uuid()).integer(refund.sequence).money(refund.amount);
-        row.integer(i8::from(refund.restocked)).text(&refund.reason).time(refund.at);
+        row.integer(i8::from(refund.restocked)).text(refund.reason.as_str()).time(refund.at);
     });
     let lines: Vec<_> =
         refunds.iter().flat_map(|refund| refund.lines.iter().map(move |line| (refund.id, line))).collect();
