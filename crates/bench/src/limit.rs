@@ -24,7 +24,7 @@ use crate::script::{Style, Transaction};
 use crate::server::{Books, Program};
 use crate::shop::{self, Shop, Size};
 
-const NAME: &str = "limit";
+const NAME: &str = "yardstick";
 
 /// What to try.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -48,8 +48,7 @@ pub fn point_entries(dialect: Dialect, entries: &[PointEntry]) -> Vec<String> {
 }
 
 pub fn products(dialect: Dialect, products: &[Product]) -> Vec<String> {
-    let columns = "id, name, description, category, options, item_group_id, price, status, search_text, created_at, \
-                   updated_at";
+    let columns = "id, name, description, category, options, item_group_id, price, status, created_at, updated_at";
     let mut statements = insert(dialect, "products", columns, OnDuplicate::Fail, products, |row, product| {
         let details = &product.details;
         let options = serde_json::to_string(&details.options).expect("options are a map of text");
@@ -58,11 +57,10 @@ pub fn products(dialect: Dialect, products: &[Product]) -> Vec<String> {
             ProductStatus::Hidden => "hidden",
             ProductStatus::Discontinued => "discontinued",
         };
-        let search_text = format!("{}\n{}", details.name.as_str(), details.description.as_str()).to_lowercase();
         row.id(product.id.uuid()).text(details.name.as_str()).text(details.description.as_str());
         row.text(details.category.as_str()).text(&options);
         row.optional(details.item_group_id.as_ref(), |row, id| row.text(id.as_str()));
-        row.money(details.price.get()).text(status).text(&search_text);
+        row.money(details.price.get()).text(status);
         row.time(product.created_at).time(product.updated_at);
     });
     let options: Vec<(ProductId, &OptionName, &OptionValue)> = products
@@ -73,6 +71,12 @@ pub fn products(dialect: Dialect, products: &[Product]) -> Vec<String> {
     statements.extend(insert(dialect, "product_options", columns, OnDuplicate::Fail, &options, |row, option| {
         let (product_id, name, value) = option;
         row.id(product_id.uuid()).text(name.as_str()).text(value.as_str());
+    }));
+    let columns = "product_id, search_text";
+    statements.extend(insert(dialect, "product_search_texts", columns, OnDuplicate::Fail, products, |row, product| {
+        let details = &product.details;
+        let text = format!("{}\n{}", details.name.as_str(), details.description.as_str()).to_lowercase();
+        row.id(product.id.uuid()).text(&text);
     }));
     statements
 }
