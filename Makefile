@@ -4,10 +4,10 @@
 # A database for the tests: the one in TEST_MYSQL_URL, or a private one for as long as they run.
 WITH_DATABASE := $(if $(TEST_MYSQL_URL),,tests/scripts/with-mariadb)
 
-.PHONY: help run check test fmt
+.PHONY: help run check test fmt bench bench-quick
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: ## Serve on SQLite with demo data; needs nothing but Rust and a C compiler
 	cargo run --release --locked --bin jangteo -- serve --dev
@@ -23,6 +23,14 @@ test: ## Every test, on SQLite and on TEST_MYSQL_URL or else a private MariaDB
 	cargo build --workspace --locked
 	$(WITH_DATABASE) cargo test --workspace --locked
 	cargo test --workspace --locked --lib --features jangteo/otel traces::
+
+bench: ## Measure everything beside its yardsticks, for about half an hour; DB=sqlite for SQLite
+	cargo build --release --workspace --locked
+	target/release/jangteo-bench run
+
+bench-quick: ## The same in under a minute: that it works, not how fast
+	cargo build --release --workspace --locked
+	target/release/jangteo-bench quick
 
 fmt: ## Format all code
 	cargo fmt --all

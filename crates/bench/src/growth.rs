@@ -1,0 +1,212 @@
+//! `bench-growth`: the same shop with more and more orders behind it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::sync::mpsc;
+
+use crate::database::{Database, Kind};
+use crate::load::{self, Directory, Plan, Site, Workload};
+use crate::machine::Machine;
+use crate::measure::{Measurement, Target, Watched, per_second};
+use crate::progress::Progress;
+use crate::results::{Circumstances, Growth};
+use crate::script::Transaction;
+use crate::server::{Books, Program, Server};
+use crate::shop::{self, History, Shop, Size};
+
+const NAME: &str = "grown";
+/// Transactions that are written down ahead of the database.
+const AHEAD: usize = 4;
+/// Open orders of a user at most, so that the server's own limit holds.
+const OPEN_ORDERS_OF_USER: usize = 10;
+const EXPIRY_PATIENCE: Duration = Duration::from_secs(300);
+
+/// How much to do.
+pub struct GrowthProfile {
+    /// The shop.
+    pub size: Size,
+    /// Numbers of orders, ascending.
+    pub orders: Vec<usize>,
+    /// Callers.
+    pub concurrency: usize,
+    /// How long each measurement is warmed up.
+    pub warm_up: Duration,
+    /// How long it counts.
+    pub window: Duration,
+    /// Orders that expire at once.
+    pub expiring: usize,
+}
+
+impl GrowthProfile {
+    /// Up to so many orders, from none.
+    pub fn new(orders: &[usize]) -> Self {
+        Self {
+            size: Size { users: 100_000, products: 1_000 },
+            orders: orders.to_vec(),
+            concurrency: 64,
+            warm_up: Duration::from_secs(3),
+            window: Duration::from_secs(15),
+            expiring: 10_000,
+        }
+    }
+}
+
+/// What was found with so many orders.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GrowthPoint {
+    /// Orders that the shop had.
+    pub orders: usize,
+    /// How long it took to write them.
+    pub fill_seconds: f64,
+    /// How large the database was then.
+    pub database_gib: f64,
+    /// Purchases spread over the products.
+    pub purchases: Measurement,
+    /// The orders of a user at random.
+    pub user_orders: Measurement,
+    /// The ledger of a user at random.
+    pub user_entries: Measurement,
+    /// The popular list of ever other days and lengths, one caller.
+    pub popular: Measurement,
+    /// Orders that were due at once, and how many of them ended a second.
+    pub expired_per_second: f64,
+    /// How long `jangteo verify` took, where the program has it.
+    pub verify_seconds: f64,
+    /// What it said.
+    pub books: Books,
+}
+
+/// Runs it all.
+pub async fn run(kind: Kind, program: &Program, profile: &GrowthProfile, seed: u64) -> Result<Growth> {
+    let started_at = OffsetDateTime::now_utc().format(&Rfc3339)?;
+    let machine = Machine::describe();
+    // Filling takes most of the time: about 20 seconds for 100,000 orders.
+    let filling = Duration::from_micros(200) * u32::try_from(profile.orders.iter().sum::<usize>()).unwrap_or(u32::MAX);
+    let measuring = (profile.warm_up + profile.window) * 4 * u32::try_from(1 + profile.orders.len())?;
+    let progress = Progress::new(filling + measuring);
+    let database = Database::start(kind, &program.logs).await?;
+    let circumstances = Circumstances {
+        started_at,
+        machine,
+        database: database.describe().await?,
+        profile: "growth".to_owned(),
+        size: profile.size,
+        warm_up_seconds: profile.warm_up.as_secs_f64(),
+        window_seconds: profile.window.as_secs_f64(),
+        seed,
+    };
+    let mut points = Vec::new();
+    for orders in std::iter::once(0).chain(profile.orders.iter().copied()) {
+        points.push(measure_point(&database, program, profile, orders, seed, &progress).await?);
+        database.discard(NAME).await?;
+    }
+    database.stop()?;
+    progress.finish();
+    Ok(Growth { circumstances, points })
+}
+
+async fn measure_point(
+    database: &Database,
+    program: &Program,
+    profile: &GrowthProfile,
+    orders: usize,
+    seed: u64,
+    progress: &Progress,
+) -> Result<GrowthPoint> {
+    progress.step(format!("writing {orders} orders"));
+    let url = database.create(NAME).await?;
+    program.migrate(&url)?;
+    let now = shop::now()?;
+    let opened_at = now.saturating_add(-History::LENGTH - time::Duration::days(1));
+    let shop = Arc::new(Shop::open(database.kind().dialect(), profile.size, opened_at)?);
+    let begun_at = Instant::now();
+    fill(database, &shop, orders, seed).await?;
+    progress.advance(begun_at.elapsed());
+    let fill_seconds = begun_at.elapsed().as_secs_f64();
+    let database_gib = database.size_gib(NAME)?;
+
+    let server = Server::shop(program, &url, None).await?;
+    let site = Site {
+        address: server.address().to_owned(),
+        target: Target::Batched,
+        watched: Watched { server: server.pid(), database: database.pid() },
+    };
+    let directory = Rc::new(Directory::new(&shop)?);
+    let expired_per_second = expire(database, &shop, profile.expiring, progress).await?;
+    let measure = async |workload: Workload, concurrency: usize| {
+        progress.step(format!("{} with {orders} orders", workload.name()));
+        let plan = Plan { concurrency, warm_up: profile.warm_up, window: profile.window, seed };
+        load::measure(&site, &directory, &workload, plan, progress).await
+    };
+    let purchases = measure(Workload::SpreadPurchases, profile.concurrency).await?;
+    let user_orders = measure(Workload::UserOrders, profile.concurrency).await?;
+    let user_entries = measure(Workload::UserEntries, profile.concurrency).await?;
+    let popular = measure(Workload::PopularProducts, 1).await?;
+    server.stop()?;
+
+    progress.step(format!("checking the books with {orders} orders"));
+    let begun_at = Instant::now();
+    let books = program.verify(&url)?;
+    let verify_seconds = begun_at.elapsed().as_secs_f64();
+    Ok(GrowthPoint {
+        orders,
+        fill_seconds,
+        database_gib,
+        purchases,
+        user_orders,
+        user_entries,
+        popular,
+        expired_per_second,
+        verify_seconds,
+        books,
+    })
+}
+
+/// Writes the shop and its past: a thread decides and writes down, the database follows.
+async fn fill(database: &Database, shop: &Arc<Shop>, orders: usize, seed: u64) -> Result<()> {
+    let mut connection = database.connect(NAME).await?;
+    let (sender, mut receiver) = mpsc::channel::<Transaction>(AHEAD);
+    let until = shop::now()?;
+    let shop = Arc::clone(shop);
+    let decided = tokio::task::spawn_blocking(move || {
+        let mut history = shop.history(orders, until, seed);
+        let mut is_written = false;
+        while !is_written {
+            is_written = !history.next_batch()?;
+            for transaction in shop.script().take() {
+                sender.blocking_send(transaction).context("the writer is gone")?;
+            }
+        }
+        sender.blocking_send(shop.script().finish()).context("the writer is gone")
+    });
+    while let Some(transaction) = receiver.recv().await {
+        connection.run_transaction(&transaction).await?;
+    }
+    decided.await??;
+    connection.close().await
+}
+
+/// Puts orders whose time is over before a server that runs, and waits until the last one has ended.
+async fn expire(database: &Database, shop: &Shop, count: usize, progress: &Progress) -> Result<f64> {
+    progress.step(format!("{count} orders expire"));
+    let mut connection = database.connect(NAME).await?;
+    shop.forget_orders(count, OPEN_ORDERS_OF_USER, shop::now()?)?;
+    let mut statements: Vec<String> = shop.script().take().into_iter().flatten().collect();
+    statements.extend(shop.script().finish());
+    statements.extend(shop.script().finish_open_orders());
+    connection.run_transaction(&statements).await?;
+    let begun_at = Instant::now();
+    let left = "SELECT COUNT(*) AS number FROM orders WHERE status = 'pending_payment'";
+    while connection.number(left).await? > 0 {
+        anyhow::ensure!(begun_at.elapsed() < EXPIRY_PATIENCE, "orders do not expire");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    connection.close().await?;
+    Ok(per_second(count as u64, begun_at.elapsed().as_secs_f64()))
+}

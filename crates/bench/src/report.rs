@@ -1,0 +1,237 @@
+//! The report that a person reads: tables in Markdown, for the terminal and for the documentation alike.
+
+use std::fmt::Write;
+
+use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
+
+use crate::growth::GrowthPoint;
+use crate::measure::{Measurement, Target};
+use crate::results::{Bound, Circumstances, Growth, Results, Run, TargetCheck};
+use crate::server::Books;
+
+/// All of it.
+pub fn markdown(results: &Results) -> String {
+    let mut text = String::new();
+    if let Some(run) = &results.run {
+        add_run(&mut text, run);
+    }
+    if let Some(growth) = &results.growth {
+        add_growth(&mut text, growth);
+    }
+    add(&mut text, "## Targets", &targets_table(&results.targets));
+    text
+}
+
+fn add(text: &mut String, title: &str, body: &dyn std::fmt::Display) {
+    writeln!(text, "{title}\n\n{body}\n").expect("writing to a string does not fail");
+}
+
+fn add_run(text: &mut String, run: &Run) {
+    add(text, "## Circumstances", &circumstances(&run.circumstances));
+    let explanation = "A purchase is two calls, an order and its payment; its latencies are those of a call. Callers \
+                       wait for an answer before they ask again (a closed loop): the quantiles are what so many \
+                       callers see, and not corrected for coordinated omission. Processor time is in microseconds of \
+                       one processor for each unit of work.";
+    add(text, "## Measurements", &format!("{explanation}\n\n{}", measurements_table(&run.measurements)));
+    let single = &run.single_caller;
+    let single = format!(
+        "One caller, both servers in turns: a step of a purchase takes {} ms (p50) with batches, {} ms with \
+         BATCH_MAX=1.",
+        figure(single.batched.p50_ms),
+        figure(single.unbatched.p50_ms),
+    );
+    add(text, "## A single caller", &single);
+    let explanation = "The statements of a batch, written down beforehand and sent as plain SQL, with no HTTP and no \
+                       application. A transaction places so many orders and pays so many others.";
+    add(text, "## The database's own limit", &format!("{explanation}\n\n{}", limit_table(run)));
+    let mut books = format!("After the load: {}. After the plain SQL: {}.", say(&run.books), say(&run.limit.books));
+    for rush in &run.coupon_rushes {
+        write!(
+            books,
+            "\nCoupon rush, {:?}, {} callers: {} of {} coupons given, {} issued{}.",
+            rush.target,
+            rush.concurrency,
+            rush.given,
+            rush.quantity,
+            rush.issued,
+            if rush.is_exact() { "" } else { ", WHICH IS WRONG" },
+        )
+        .expect("writing to a string does not fail");
+    }
+    add(text, "## The books", &books);
+}
+
+fn circumstances(circumstances: &Circumstances) -> String {
+    let Circumstances { started_at, machine, database, profile, size, warm_up_seconds, window_seconds, seed } =
+        circumstances;
+    format!(
+        "{started_at}, {} ({} processors, {} GiB, Linux {}, load average before {}). {}: {}; {}. {} users, {} \
+         products. Each measurement: {warm_up_seconds} s to warm up, then {window_seconds} s. Seed {seed}, profile `{profile}`. Server, \
+         database and load generator share the processors.",
+        machine.processor,
+        machine.processors,
+        machine.memory_gib,
+        machine.kernel,
+        machine.load_average_before,
+        database.version,
+        database.durability,
+        database.settings.join(", "),
+        size.users,
+        size.products,
+    )
+}
+
+fn say(books: &Books) -> String {
+    match books {
+        Books::Right => "`jangteo verify` finds nothing wrong".to_owned(),
+        Books::Wrong { findings } => format!("`jangteo verify` FINDS:\n{}\n", findings.join("\n")),
+    }
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN).set_header(header);
+    table
+}
+
+/// All columns but the first so many hold numbers.
+fn align(table: &mut Table, texts: usize) {
+    for column in table.column_iter_mut().skip(texts) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+}
+
+fn measurements_table(measurements: &[Measurement]) -> Table {
+    let mut table = table(&[
+        "workload",
+        "server",
+        "callers",
+        "a second",
+        "p50 ms",
+        "p99 ms",
+        "p99.9 ms",
+        "errors",
+        "server µs",
+        "database µs",
+        "client µs",
+        "peak MiB",
+    ]);
+    for m in measurements {
+        let target = match m.target {
+            Target::Batched => "as it is",
+            Target::Unbatched => "BATCH_MAX=1",
+            Target::Constant => "constant",
+        };
+        let cpu = |seconds: f64| figure(if m.done > 0 { seconds * 1e6 / m.done as f64 } else { 0.0 });
+        table.add_row([
+            m.workload.clone(),
+            target.to_owned(),
+            m.concurrency.to_string(),
+            figure(m.per_second),
+            figure(m.latency.p50_ms),
+            figure(m.latency.p99_ms),
+            figure(m.latency.p999_ms),
+            errors(m),
+            cpu(m.cpu_seconds.server),
+            m.cpu_seconds.database.map_or_else(|| "–".to_owned(), cpu),
+            cpu(m.cpu_seconds.client),
+            figure(m.server_memory_peak_mib),
+        ]);
+    }
+    align(&mut table, 2);
+    table
+}
+
+fn errors(measurement: &Measurement) -> String {
+    let labels: Vec<_> = measurement.errors.iter().map(|(label, count)| format!("{count} × {label}")).collect();
+    if labels.is_empty() { "0".to_owned() } else { labels.join(", ").replace('|', "/") }
+}
+
+fn limit_table(run: &Run) -> Table {
+    let mut table = table(&["purchases a transaction", "connections", "statements", "purchases a second", ""]);
+    for tried in &run.limit.tried {
+        let is_best = (tried.batch, tried.connections) == (run.limit.best.batch, run.limit.best.connections);
+        table.add_row([
+            tried.batch.to_string(),
+            tried.connections.to_string(),
+            tried.statements.to_string(),
+            figure(tried.per_second),
+            if is_best { "the limit" } else { "" }.to_owned(),
+        ]);
+    }
+    align(&mut table, 0);
+    table
+}
+
+fn add_growth(text: &mut String, growth: &Growth) {
+    let mut table = table(&[
+        "orders",
+        "purchases/s",
+        "p99 ms",
+        "orders of a user, p50 ms",
+        "ledger of a user, p50 ms",
+        "popular list, p50 ms",
+        "expired/s",
+        "verify s",
+        "database GiB",
+        "filled in s",
+    ]);
+    for point in &growth.points {
+        let GrowthPoint { orders, purchases, user_orders, user_entries, popular, .. } = point;
+        table.add_row([
+            orders.to_string(),
+            figure(purchases.per_second),
+            figure(purchases.latency.p99_ms),
+            figure(user_orders.latency.p50_ms),
+            figure(user_entries.latency.p50_ms),
+            figure(popular.latency.p50_ms),
+            figure(point.expired_per_second),
+            figure(point.verify_seconds),
+            figure(point.database_gib),
+            figure(point.fill_seconds),
+        ]);
+    }
+    align(&mut table, 0);
+    let circumstances = circumstances(&growth.circumstances);
+    let books: Vec<_> = growth.points.iter().map(|point| format!("{}: {}", point.orders, say(&point.books))).collect();
+    add(text, "## Growth", &format!("{circumstances}\n\n{table}\n\nThe books, by orders: {}.", books.join("; ")));
+}
+
+fn targets_table(targets: &[TargetCheck]) -> Table {
+    let mut table = table(&["target", "wanted", "found", "met"]);
+    for target in targets {
+        table.add_row([
+            target.name.clone(),
+            match target.wanted {
+                Bound::AtLeast(bound) => format!("≥ {bound}"),
+                Bound::AtMost(bound) => format!("≤ {bound}"),
+            },
+            target.found.map_or_else(|| "–".to_owned(), figure),
+            target.met.map_or("–", |met| if met { "yes" } else { "no" }).to_owned(),
+        ]);
+    }
+    align(&mut table, 1);
+    table
+}
+
+/// Three significant digits, as much as a run can tell; whole numbers from a hundred on.
+fn figure(value: f64) -> String {
+    let decimals = match value.abs() {
+        size if size >= 100.0 => 0,
+        size if size >= 10.0 => 1,
+        size if size >= 1.0 => 2,
+        _ => 3,
+    };
+    format!("{value:.decimals$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_have_three_digits() {
+        let figures = [12_550.4, 100.0, 99.94, 1.236, 0.0123].map(figure);
+        assert_eq!(figures, ["12550", "100", "99.9", "1.24", "0.012"]);
+    }
+}

@@ -1,0 +1,353 @@
+//! `results.json`: every figure, in a shape that a later run can be compared with, and the ratios that are the point
+//! of it all.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::database::Description;
+use crate::growth::GrowthPoint;
+use crate::limit::{Limit, LimitPlan};
+use crate::load::{COUPON_RUSH, HOT_PURCHASES, PRODUCT_LIST, PRODUCT_READ, SPREAD_PURCHASES};
+use crate::machine::Machine;
+use crate::measure::{LatencySummary, Measurement, Target};
+use crate::server::Books;
+use crate::shop::Size;
+
+/// Goes up when a field changes its meaning or goes away.
+const FORMAT: u32 = 1;
+
+/// The file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Results {
+    /// Of this shape.
+    pub format: u32,
+    /// What the last `bench` found.
+    pub run: Option<Run>,
+    /// What the last `bench-growth` found.
+    pub growth: Option<Growth>,
+    /// What it comes to.
+    pub ratios: Ratios,
+    /// What was wanted of it.
+    pub targets: Vec<TargetCheck>,
+}
+
+/// Where and how figures were taken.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Circumstances {
+    /// When, RFC 3339.
+    pub started_at: String,
+    /// On which machine.
+    pub machine: Machine,
+    /// With which database.
+    pub database: Description,
+    /// How thoroughly: `full`, `quick` (whose figures count for nothing) or `growth`.
+    pub profile: String,
+    /// In how large a shop.
+    pub size: Size,
+    /// How long each measurement was warmed up.
+    pub warm_up_seconds: f64,
+    /// How long it counted.
+    pub window_seconds: f64,
+    /// Where randomness started.
+    pub seed: u64,
+}
+
+/// What `bench` found.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Run {
+    /// Where and how.
+    pub circumstances: Circumstances,
+    /// Every measurement, in the order in which it was taken.
+    pub measurements: Vec<Measurement>,
+    /// What became of each coupon rush.
+    pub coupon_rushes: Vec<CouponRush>,
+    /// One caller, the server and the server with `BATCH_MAX=1` in turns.
+    pub single_caller: SingleCaller,
+    /// What was tried to find the limit.
+    pub limit_plan: LimitPlan,
+    /// The database's own limit.
+    pub limit: Limit,
+    /// Bytes of a page of products and of one product.
+    pub answer_bytes: AnswerBytes,
+    /// Whether the books were right after it.
+    pub books: Books,
+}
+
+/// How long answers are.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct AnswerBytes {
+    /// A page of products.
+    pub product_list: usize,
+    /// One product.
+    pub product: usize,
+}
+
+/// What became of a coupon rush.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CouponRush {
+    /// Whose.
+    pub target: Target,
+    /// Callers at once.
+    pub concurrency: usize,
+    /// Coupons of the campaign.
+    pub quantity: usize,
+    /// Users who had a turn, each once.
+    pub users: usize,
+    /// Coupons that callers were given.
+    pub given: u64,
+    /// Coupons that the campaign says it has issued.
+    pub issued: u64,
+    /// Whether every user had a turn within the window; otherwise some answers came too late to be counted.
+    pub exhausted: bool,
+}
+
+impl CouponRush {
+    /// Whether not one coupon too many and not one too few was given.
+    pub fn is_exact(&self) -> bool {
+        let all = self.quantity.min(self.users) as u64;
+        self.issued <= all && (!self.exhausted || (self.issued == all && self.given == all))
+    }
+}
+
+/// One caller alone.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct SingleCaller {
+    /// A step of a purchase on the server as it is.
+    pub batched: LatencySummary,
+    /// A step of a purchase on the server with `BATCH_MAX=1`.
+    pub unbatched: LatencySummary,
+}
+
+/// What `bench-growth` found.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Growth {
+    /// Where and how.
+    pub circumstances: Circumstances,
+    /// One for each number of orders, from none.
+    pub points: Vec<GrowthPoint>,
+}
+
+/// What it comes to; `None` where it was not measured.
+#[derive(Clone, Default, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Ratios {
+    /// Purchases a second, spread over the products, to the database's own limit.
+    pub purchases_to_limit: Option<f64>,
+    /// Purchases of one product to purchases spread over all.
+    pub hot_to_spread: Option<f64>,
+    /// Purchases to those with `BATCH_MAX=1`.
+    pub batched_to_unbatched: Option<f64>,
+    /// Answers of a coupon rush to purchases.
+    pub coupons_to_purchases: Option<f64>,
+    /// Pages of products to answers of a constant of 16 bytes.
+    pub reads_to_constant: Option<f64>,
+    /// Reads of one product to answers of a constant of 16 bytes.
+    pub product_reads_to_constant: Option<f64>,
+    /// Pages of products to answers of a constant of their length.
+    pub list_reads_to_constant_of_their_length: Option<f64>,
+    /// Reads of one product to answers of a constant of their length.
+    pub product_reads_to_constant_of_their_length: Option<f64>,
+    /// Median latency of a step of a purchase for a single caller, to that with `BATCH_MAX=1`.
+    pub single_caller_latency: Option<f64>,
+    /// Purchases with the most orders in the database to purchases with none.
+    pub grown_to_empty: Option<f64>,
+}
+
+/// A target and whether it was met.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct TargetCheck {
+    /// Of what.
+    pub name: String,
+    /// At least or at most.
+    pub wanted: Bound,
+    /// What was found; `None` where it was not measured.
+    pub found: Option<f64>,
+    /// Whether it is within the bound.
+    pub met: Option<bool>,
+}
+
+/// What is wanted of a figure.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bound {
+    /// No less.
+    AtLeast(f64),
+    /// No more.
+    AtMost(f64),
+}
+
+impl TargetCheck {
+    fn new(name: &str, wanted: Bound, found: Option<f64>) -> Self {
+        let met = found.map(|found| match wanted {
+            Bound::AtLeast(bound) => found >= bound,
+            Bound::AtMost(bound) => found <= bound,
+        });
+        Self { name: name.to_owned(), wanted, found, met }
+    }
+}
+
+/// The length of the constant that reads are compared with.
+pub const CONSTANT_LENGTH: usize = 16;
+
+impl Run {
+    /// The best rate of a workload over all numbers of callers.
+    fn best_rate(&self, workload: &str, target: Target) -> Option<f64> {
+        let fits = |m: &&Measurement| m.workload == workload && m.target == target;
+        self.measurements.iter().filter(fits).map(|m| m.per_second).max_by(f64::total_cmp)
+    }
+
+    fn best_constant(&self, length: usize) -> Option<f64> {
+        self.best_rate(&crate::load::Workload::Constant { length }.name(), Target::Constant)
+    }
+
+    /// The longest p99 among the steps of spread purchases at so many callers.
+    fn purchase_p99_ms(&self, concurrency: usize) -> Option<f64> {
+        let fits = |m: &&Measurement| {
+            (&*m.workload, m.target, m.concurrency) == (SPREAD_PURCHASES, Target::Batched, concurrency)
+        };
+        let steps = self.measurements.iter().filter(fits).flat_map(|m| m.steps.values());
+        steps.map(|step| step.p99_ms).max_by(f64::total_cmp)
+    }
+
+    fn memory_peak_mib(&self, concurrency: usize) -> Option<f64> {
+        let fits = |m: &&Measurement| m.target == Target::Batched && m.concurrency == concurrency;
+        self.measurements.iter().filter(fits).map(|m| m.server_memory_peak_mib).max_by(f64::total_cmp)
+    }
+
+    /// Calls that went wrong, in all measurements.
+    pub fn errors(&self) -> u64 {
+        self.measurements.iter().map(Measurement::errors_count).sum()
+    }
+}
+
+impl Results {
+    /// What the file holds; an empty report where there is none, or one of another shape.
+    pub fn load(path: &Path) -> Self {
+        let file = fs::read(path).ok().and_then(|text| serde_json::from_slice::<Self>(&text).ok());
+        let empty = Self { format: FORMAT, run: None, growth: None, ratios: Ratios::default(), targets: Vec::new() };
+        file.filter(|results| results.format == FORMAT).unwrap_or(empty)
+    }
+
+    /// Works out the ratios and writes the file.
+    pub fn save(&mut self, path: &Path) -> Result<()> {
+        self.conclude();
+        fs::write(path, serde_json::to_vec_pretty(self)?).with_context(|| path.display().to_string())
+    }
+
+    fn conclude(&mut self) {
+        self.ratios = self.run.as_ref().map(ratios_of).unwrap_or_default();
+        self.ratios.grown_to_empty = self.growth.as_ref().and_then(grown_to_empty);
+        let ratios = &self.ratios;
+        let run = self.run.as_ref();
+        use Bound::{AtLeast, AtMost};
+        self.targets = vec![
+            TargetCheck::new("purchases to the database's own limit", AtLeast(0.5), ratios.purchases_to_limit),
+            TargetCheck::new("purchases of one product to spread ones", AtLeast(0.9), ratios.hot_to_spread),
+            TargetCheck::new("purchases to those with BATCH_MAX=1", AtLeast(5.0), ratios.batched_to_unbatched),
+            TargetCheck::new("coupon rush to purchases", AtLeast(2.0), ratios.coupons_to_purchases),
+            TargetCheck::new("product list to a constant", AtLeast(0.5), ratios.reads_to_constant),
+            TargetCheck::new("product to a constant", AtLeast(0.25), ratios.product_reads_to_constant),
+            TargetCheck::new("single caller's latency to BATCH_MAX=1", AtMost(1.05), ratios.single_caller_latency),
+            TargetCheck::new("purchases with most orders to none", AtLeast(0.85), ratios.grown_to_empty),
+            TargetCheck::new(
+                "p99 of a purchase step, 64 callers, ms",
+                AtMost(50.0),
+                run.and_then(|run| run.purchase_p99_ms(64)),
+            ),
+            TargetCheck::new(
+                "server memory, 256 callers, MiB",
+                AtMost(150.0),
+                run.and_then(|run| run.memory_peak_mib(256)),
+            ),
+        ];
+    }
+}
+
+fn ratio(of: Option<f64>, to: Option<f64>) -> Option<f64> {
+    of.zip(to).filter(|(_, to)| *to > 0.0).map(|(of, to)| of / to)
+}
+
+fn ratios_of(run: &Run) -> Ratios {
+    let batched = |workload| run.best_rate(workload, Target::Batched);
+    let purchases = batched(SPREAD_PURCHASES);
+    let constant = run.best_constant(CONSTANT_LENGTH);
+    let SingleCaller { batched: one_batched, unbatched: one_unbatched } = run.single_caller;
+    Ratios {
+        purchases_to_limit: ratio(purchases, Some(run.limit.best.per_second)),
+        hot_to_spread: ratio(batched(HOT_PURCHASES), purchases),
+        batched_to_unbatched: ratio(purchases, run.best_rate(SPREAD_PURCHASES, Target::Unbatched)),
+        coupons_to_purchases: ratio(batched(COUPON_RUSH), purchases),
+        reads_to_constant: ratio(batched(PRODUCT_LIST), constant),
+        product_reads_to_constant: ratio(batched(PRODUCT_READ), constant),
+        list_reads_to_constant_of_their_length: ratio(
+            batched(PRODUCT_LIST),
+            run.best_constant(run.answer_bytes.product_list),
+        ),
+        product_reads_to_constant_of_their_length: ratio(
+            batched(PRODUCT_READ),
+            run.best_constant(run.answer_bytes.product),
+        ),
+        single_caller_latency: ratio(Some(one_batched.p50_ms), Some(one_unbatched.p50_ms)),
+        grown_to_empty: None,
+    }
+}
+
+fn grown_to_empty(growth: &Growth) -> Option<f64> {
+    let rate = |point: Option<&GrowthPoint>| point.map(|point| point.purchases.per_second);
+    let empty = growth.points.iter().find(|point| point.orders == 0);
+    let most = growth.points.iter().max_by_key(|point| point.orders).filter(|point| point.orders > 0);
+    ratio(rate(most), rate(empty))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_met_at_its_bound() {
+        let met = |wanted, found| TargetCheck::new("x", wanted, found).met;
+        assert_eq!(met(Bound::AtLeast(0.5), Some(0.5)), Some(true));
+        assert_eq!(met(Bound::AtLeast(0.5), Some(0.49)), Some(false));
+        assert_eq!(met(Bound::AtMost(50.0), Some(50.0)), Some(true));
+        assert_eq!(met(Bound::AtMost(50.0), Some(50.1)), Some(false));
+        assert_eq!(met(Bound::AtMost(50.0), None), None);
+    }
+
+    #[test]
+    fn a_ratio_to_nothing_is_none() {
+        assert_eq!(ratio(Some(1.0), Some(0.0)), None);
+        assert_eq!(ratio(None, Some(1.0)), None);
+        assert_eq!(ratio(Some(1.0), Some(4.0)), Some(0.25));
+    }
+
+    #[test]
+    fn a_coupon_rush_is_exact_to_the_coupon() {
+        let rush = |given, issued, exhausted| {
+            let target = Target::Batched;
+            CouponRush { target, concurrency: 1, quantity: 5, users: 9, given, issued, exhausted }.is_exact()
+        };
+        assert!(rush(5, 5, true) && rush(3, 4, false));
+        assert!(!rush(4, 5, true) && !rush(5, 6, true) && !rush(6, 6, false) && !rush(4, 4, true));
+    }
+
+    #[test]
+    fn an_absent_file_is_an_empty_report_with_every_ratio_named() {
+        let mut results = Results::load(Path::new("/nonexistent/results.json"));
+        results.conclude();
+        let json = serde_json::to_value(&results).expect("plain JSON");
+        for name in [
+            "purchases_to_limit",
+            "hot_to_spread",
+            "batched_to_unbatched",
+            "coupons_to_purchases",
+            "reads_to_constant",
+            "single_caller_latency",
+            "grown_to_empty",
+        ] {
+            assert!(json["ratios"].as_object().expect("an object").contains_key(name), "{name}");
+        }
+        assert!(results.targets.iter().all(|target| target.met.is_none()));
+    }
+}

@@ -1,0 +1,244 @@
+//! `bench`: every workload at every number of callers, the yardsticks in the same run, and the books at the end.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::client::Request;
+use crate::database::{Database, Kind};
+use crate::limit::{self, LimitPlan};
+use crate::load::{self, Directory, Plan, Site, Workload};
+use crate::machine::Machine;
+use crate::measure::{Measurement, Tally, Target, Watched};
+use crate::progress::Progress;
+use crate::results::{AnswerBytes, CONSTANT_LENGTH, Circumstances, CouponRush, Run, SingleCaller};
+use crate::server::{Program, Server};
+use crate::shop::{self, Shop, Size};
+
+const NAME: &str = "shop";
+
+/// How much to do.
+pub struct Profile {
+    /// What it is called.
+    pub name: &'static str,
+    /// The shop.
+    pub size: Size,
+    /// Coupons that the users rush for.
+    pub coupons: usize,
+    /// Numbers of callers.
+    pub concurrency: Vec<usize>,
+    /// How long each measurement is warmed up.
+    pub warm_up: Duration,
+    /// How long it counts.
+    pub window: Duration,
+    /// How often the single caller changes between the two servers, and for how long each time.
+    pub turns: u32,
+    /// How long a turn is.
+    pub turn: Duration,
+    /// The yardstick.
+    pub limit: LimitPlan,
+}
+
+impl Profile {
+    /// The one whose figures count; about a quarter of an hour.
+    pub fn full() -> Self {
+        Self {
+            name: "full",
+            size: Size { users: 100_000, products: 1_000 },
+            coupons: 50_000,
+            concurrency: vec![1, 16, 64, 256],
+            warm_up: Duration::from_secs(2),
+            window: Duration::from_secs(10),
+            turns: 10,
+            turn: Duration::from_secs(2),
+            limit: LimitPlan { purchases: 40_000, batches: vec![64, 128, 256, 512], connections: vec![1, 2, 4] },
+        }
+    }
+
+    /// One that shows in under a minute that everything works.
+    pub fn quick() -> Self {
+        Self {
+            name: "quick",
+            size: Size { users: 5_000, products: 200 },
+            coupons: 2_500,
+            concurrency: vec![1, 64],
+            warm_up: Duration::from_millis(300),
+            window: Duration::from_millis(1_200),
+            turns: 2,
+            turn: Duration::from_millis(500),
+            limit: LimitPlan { purchases: 4_000, batches: vec![128], connections: vec![1, 2] },
+        }
+    }
+
+    fn planned(&self) -> Duration {
+        let measurement = self.warm_up + self.window;
+        let levels = u32::try_from(self.concurrency.len()).unwrap_or(u32::MAX);
+        // Six workloads, four of them again without batches, three constants; the rest is small.
+        measurement * levels * 13 + self.turn * self.turns * 2 + Duration::from_secs(10)
+    }
+}
+
+/// Runs it all.
+pub async fn run(kind: Kind, program: &Program, profile: &Profile, seed: u64) -> Result<Run> {
+    let progress = Progress::new(profile.planned());
+    let started_at = OffsetDateTime::now_utc().format(&Rfc3339)?;
+    let machine = Machine::describe();
+
+    progress.step("starting a database");
+    let database = Database::start(kind, &program.logs).await?;
+    let circumstances = Circumstances {
+        started_at,
+        machine,
+        database: database.describe().await?,
+        profile: profile.name.to_owned(),
+        size: profile.size,
+        warm_up_seconds: profile.warm_up.as_secs_f64(),
+        window_seconds: profile.window.as_secs_f64(),
+        seed,
+    };
+    progress.step("opening the shop");
+    let url = database.create(NAME).await?;
+    program.migrate(&url)?;
+    let shop = Shop::open(kind.dialect(), profile.size, shop::now()?)?;
+    let mut connection = database.connect(NAME).await?;
+    shop::write_transactions(shop.script(), &mut connection).await?;
+    connection.run_transaction(&shop.script().finish()).await?;
+    connection.close().await?;
+
+    let directory = Rc::new(Directory::new(&shop)?);
+    let mut bench =
+        Bench { profile, seed, directory, progress: &progress, measurements: Vec::new(), rushes: Vec::new() };
+    let site = |server: &Server, target| Site {
+        address: server.address().to_owned(),
+        target,
+        watched: Watched { server: server.pid(), database: database.pid() },
+    };
+
+    let server = Server::shop(program, &url, None).await?;
+    let batched = site(&server, Target::Batched);
+    let answer_bytes = measure_answers(&batched, &shop).await?;
+    bench.writes(&batched).await?;
+    bench.at_every_level(&batched, &[Workload::ProductList, Workload::ProductRead]).await?;
+
+    let unbatched_server = Server::shop(program, &url, Some(1)).await?;
+    let unbatched = site(&unbatched_server, Target::Unbatched);
+    let single_caller = bench.single_caller(&batched, &unbatched).await?;
+    server.stop()?;
+    bench.writes(&unbatched).await?;
+    unbatched_server.stop()?;
+
+    let constant_server = Server::constant(&program.logs).await?;
+    let lengths = [CONSTANT_LENGTH, answer_bytes.product, answer_bytes.product_list];
+    let constants = lengths.map(|length| Workload::Constant { length });
+    bench.at_every_level(&site(&constant_server, Target::Constant), &constants).await?;
+    constant_server.stop()?;
+    let Bench { measurements, rushes, .. } = bench;
+
+    let limit = limit::find(&database, program, profile.size, &profile.limit, seed, &progress).await?;
+    progress.step("checking the books");
+    let books = program.verify(&url)?;
+    database.stop()?;
+    progress.finish();
+    Ok(Run {
+        circumstances,
+        measurements,
+        coupon_rushes: rushes,
+        single_caller,
+        limit_plan: profile.limit.clone(),
+        limit,
+        answer_bytes,
+        books,
+    })
+}
+
+struct Bench<'a> {
+    profile: &'a Profile,
+    seed: u64,
+    directory: Rc<Directory>,
+    progress: &'a Progress,
+    measurements: Vec<Measurement>,
+    rushes: Vec<CouponRush>,
+}
+
+impl Bench<'_> {
+    fn plan(&self, concurrency: usize) -> Plan {
+        Plan { concurrency, warm_up: self.profile.warm_up, window: self.profile.window, seed: self.seed }
+    }
+
+    async fn writes(&mut self, site: &Site) -> Result<()> {
+        let workloads = [Workload::SpreadPurchases, Workload::HotPurchases, Workload::PointCharges];
+        self.at_every_level(site, &workloads).await?;
+        for concurrency in self.profile.concurrency.clone() {
+            self.coupon_rush(site, concurrency).await?;
+        }
+        Ok(())
+    }
+
+    async fn at_every_level(&mut self, site: &Site, workloads: &[Workload]) -> Result<()> {
+        for workload in workloads {
+            for concurrency in self.profile.concurrency.clone() {
+                self.measure(site, workload, self.plan(concurrency)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn measure(&mut self, site: &Site, workload: &Workload, plan: Plan) -> Result<()> {
+        self.progress.step(format!("{}, {:?}, {} callers", workload.name(), site.target, plan.concurrency));
+        let measurement = load::measure(site, &self.directory, workload, plan, self.progress).await?;
+        self.measurements.push(measurement);
+        Ok(())
+    }
+
+    /// All users for half as many coupons: nothing to warm up, and it ends when all had their turn.
+    async fn coupon_rush(&mut self, site: &Site, concurrency: usize) -> Result<()> {
+        let quantity = self.profile.coupons;
+        let campaign_id = load::create_campaign(&site.address, quantity).await?;
+        let plan = Plan { warm_up: Duration::ZERO, window: 2 * self.profile.window, ..self.plan(concurrency) };
+        self.measure(site, &Workload::CouponRush { campaign_id: campaign_id.clone() }, plan).await?;
+        let measurement = self.measurements.last().context("it was just measured")?;
+        let sold_out: u64 = measurement.refusals.values().sum();
+        let users = self.profile.size.users;
+        self.rushes.push(CouponRush {
+            target: site.target,
+            concurrency,
+            quantity,
+            users,
+            given: measurement.done - sold_out,
+            issued: load::issued_coupons(&site.address, &campaign_id).await?,
+            exhausted: measurement.done + measurement.errors_count() == users as u64,
+        });
+        Ok(())
+    }
+
+    /// One caller, in turns on the one server and on the other, so that whatever else the machine does meets both.
+    async fn single_caller(&self, batched: &Site, unbatched: &Site) -> Result<SingleCaller> {
+        self.progress.step("a single caller, with batches and without in turns");
+        let warm_up = self.profile.warm_up.min(self.profile.turn / 10);
+        let plan = Plan { concurrency: 1, warm_up, window: self.profile.turn, seed: self.seed };
+        let (mut with, mut without) = (Tally::default(), Tally::default());
+        for _ in 0..self.profile.turns {
+            for (site, tally) in [(batched, &mut with), (unbatched, &mut without)] {
+                let workload = Workload::SpreadPurchases;
+                tally.add(&load::run(site, &self.directory, &workload, plan, self.progress).await?.tally);
+            }
+        }
+        Ok(SingleCaller { batched: with.latencies().summary(), unbatched: without.latencies().summary() })
+    }
+}
+
+async fn measure_answers(site: &Site, shop: &Shop) -> Result<AnswerBytes> {
+    let product_id = shop.products().first().context("a shop has products")?;
+    let mut lengths = [0; 2];
+    let paths = [format!("/v1/products?category={}&limit=20", shop::category(1)), format!("/v1/products/{product_id}")];
+    for (path, length) in paths.iter().zip(&mut lengths) {
+        let request = Request { method: "GET", path, token: None, key: None, body: "" };
+        let (status, body) = load::call(&site.address, &request).await?;
+        ensure!(status == 200, "{path} answers {status}: {}", String::from_utf8_lossy(&body));
+        *length = body.len();
+    }
+    Ok(AnswerBytes { product_list: lengths[0], product: lengths[1] })
+}

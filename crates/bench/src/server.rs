@@ -1,0 +1,164 @@
+//! The server under test, and the yardstick server: started with their own settings, stopped with their owner.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tokio::sync::oneshot;
+
+use crate::process::Guarded;
+use crate::token;
+
+const START_PATIENCE: Duration = Duration::from_secs(60);
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
+
+/// The program under test, and where its output goes.
+#[derive(Clone)]
+pub struct Program {
+    /// The release build of `jangteo`.
+    pub binary: PathBuf,
+    /// Where logs are written.
+    pub logs: PathBuf,
+}
+
+/// A server that listens.
+pub struct Server {
+    process: Guarded,
+    address: String,
+}
+
+impl Server {
+    /// The server of the shop whose database is at `database_url`.
+    pub async fn shop(program: &Program, database_url: &str, batch_max: Option<u32>) -> Result<Self> {
+        let mut command = program.command(database_url);
+        command.arg("serve").env("BIND", "127.0.0.1:0");
+        if let Some(batch_max) = batch_max {
+            command.env("BATCH_MAX", batch_max.to_string());
+        }
+        let log = batch_max.map_or("server.log".to_owned(), |batch_max| format!("server-batch-max-{batch_max}.log"));
+        Self::start("jangteo serve", &mut command, &program.logs.join(log)).await
+    }
+
+    /// The server that answers a constant: this very program, as a process of its own.
+    pub async fn constant(logs: &Path) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("constant-server");
+        Self::start("the constant server", &mut command, &logs.join("constant.log")).await
+    }
+
+    async fn start(name: &'static str, command: &mut Command, log: &Path) -> Result<Self> {
+        let log_file = File::create(log)?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log_file.try_clone()?);
+        let mut process = Guarded::start(name, command)?;
+        let stdout = process.child().stdout.take().context("the output is piped")?;
+        let address = tokio::time::timeout(START_PATIENCE, read_address(stdout, log_file));
+        match address.await {
+            Ok(Ok(address)) => Ok(Self { process, address }),
+            Ok(Err(_)) => bail!("{name} ended before it listened; see {}", log.display()),
+            Err(_) => bail!("{name} did not listen within {START_PATIENCE:?}; see {}", log.display()),
+        }
+    }
+
+    /// `host:port`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Stops it as an operator would.
+    pub fn stop(self) -> Result<()> {
+        self.process.stop(STOP_PATIENCE)
+    }
+}
+
+/// Copies the output to the log, on a thread of its own, and picks the address out of it.
+fn read_address(stdout: ChildStdout, mut log: File) -> oneshot::Receiver<String> {
+    let (sender, receiver) = oneshot::channel();
+    std::thread::spawn(move || {
+        let mut sender = Some(sender);
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            // A log that cannot be written is no reason to stop: the pipe must be read all the same.
+            let _ = writeln!(log, "{line}");
+            if let Some(address) = parse_address(&line)
+                && let Some(sender) = sender.take()
+            {
+                let _ = sender.send(address.to_owned());
+            }
+        }
+    });
+    receiver
+}
+
+fn parse_address(line: &str) -> Option<&str> {
+    let (_, url) = line.split_once("listening on http://")?;
+    url.split([' ', '/']).next().filter(|address| !address.is_empty())
+}
+
+impl Program {
+    /// The program with the settings of the benchmark, and none of the surroundings'.
+    fn command(&self, database_url: &str) -> Command {
+        let mut command = Command::new(&self.binary);
+        command
+            .env_clear()
+            .envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "HOME" || name == "TMPDIR"))
+            .env("DATABASE_URL", database_url)
+            .envs(token::server_settings())
+            .env("RATE_LIMIT", "off")
+            .env("CURRENCY", "KRW")
+            .env("SHOP_TIME_ZONE", "Asia/Seoul")
+            .env("RUST_LOG", "warn")
+            .current_dir(&self.logs);
+        command
+    }
+
+    /// Makes the tables.
+    pub fn migrate(&self, database_url: &str) -> Result<()> {
+        let output = self.command(database_url).arg("migrate").output().context("jangteo migrate does not start")?;
+        if !output.status.success() {
+            bail!("jangteo migrate failed: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(())
+    }
+
+    /// Checks the books.
+    pub fn verify(&self, database_url: &str) -> Result<Books> {
+        let output = self.command(database_url).arg("verify").output().context("jangteo verify does not start")?;
+        if output.status.success() {
+            return Ok(Books::Right);
+        }
+        let said = [&*String::from_utf8_lossy(&output.stdout), &*String::from_utf8_lossy(&output.stderr)].concat();
+        Ok(Books::Wrong { findings: said.lines().take(100).map(str::to_owned).collect() })
+    }
+}
+
+/// What `jangteo verify` says.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Books {
+    /// Everything adds up.
+    Right,
+    /// Something does not.
+    Wrong {
+        /// What it printed.
+        findings: Vec<String>,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn picks_the_address_out_of_the_line() {
+        assert_eq!(parse_address("listening on http://127.0.0.1:4711"), Some("127.0.0.1:4711"));
+        assert_eq!(parse_address("INFO listening on http://[::1]:80/ now"), Some("[::1]:80"));
+        assert_eq!(parse_address("listening on port 80"), None);
+    }
+}
