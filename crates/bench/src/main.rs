@@ -7,7 +7,7 @@
 //! | [`load`], [`client`], [`token`] | the callers |
 //! | [`shop`], [`script`], [`sql`] | the shop that is measured, written down by the domain's own rules |
 //! | [`database`], [`server`], [`process`] | what runs beside the benchmark, and ends with it |
-//! | [`measure`], [`results`], [`report`], [`plot`], [`machine`], [`progress`] | the figures |
+//! | [`mod@measure`], [`results`], [`mod@report`], [`plot`], [`machine`], [`progress`] | the figures |
 //!
 //! It measures through the same door as everybody: it must never reach into the server or its libraries.
 

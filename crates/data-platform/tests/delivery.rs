@@ -88,6 +88,20 @@ async fn delivers_a_signed_event_that_the_receiver_keeps_as_it_was_stored() {
     mock.server.stop(true).await;
 }
 
+/// An address that says https and is not: it answers in plain text, or says nothing at all.
+#[tokio::test]
+async fn a_platform_that_speaks_no_tls_costs_a_timeout() {
+    let mock = Mock::start(Behaviour::default());
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let silent_url = format!("https://{}/events", silent.local_addr().expect("its address"));
+    for url in [events_url(&mock).replace("http://", "https://"), silent_url] {
+        let failed = platform(&url, SECRET).deliver(&event(1, 1)).await;
+        assert!(matches!(failed, Err(DeliveryFailure::Retryable { .. })), "{url}: {failed:?}");
+    }
+    assert_eq!(mock.counters().await, Counters::default());
+    mock.server.stop(true).await;
+}
+
 #[tokio::test]
 async fn a_duplicate_is_received_once_and_counted() {
     let mock = Mock::start(Behaviour { lose_answer_next: 1, ..Behaviour::default() });
