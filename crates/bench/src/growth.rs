@@ -131,7 +131,7 @@ async fn measure_point(
     let fill_seconds = begun_at.elapsed().as_secs_f64();
     let database_gib = database.size_gib(NAME)?;
 
-    let server = Server::shop(program, &url, None).await?;
+    let server = Server::shop(program, &url, &[]).await?;
     let site = Site {
         address: server.address().to_owned(),
         target: Target::Batched,

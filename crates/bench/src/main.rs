@@ -3,7 +3,7 @@
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`run`], [`growth`], [`limit`], [`constant`] | what is measured, and the yardsticks |
+//! | [`run`], [`growth`], [`one`], [`limit`], [`constant`] | what is measured, and the yardsticks |
 //! | [`load`], [`client`], [`token`] | the callers |
 //! | [`shop`], [`script`], [`sql`] | the shop that is measured, written down by the domain's own rules |
 //! | [`database`], [`server`], [`process`] | what runs beside the benchmark, and ends with it |
@@ -19,6 +19,7 @@ mod limit;
 mod load;
 mod machine;
 mod measure;
+mod one;
 mod plot;
 mod process;
 mod progress;
@@ -34,6 +35,7 @@ mod token;
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
@@ -41,6 +43,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::database::Kind;
 use crate::growth::GrowthProfile;
+use crate::one::Subject;
 use crate::results::{Growth, Results, Run};
 use crate::run::Profile;
 use crate::server::{Books, Program};
@@ -65,6 +68,23 @@ enum Command {
         /// Numbers of orders.
         #[arg(long, value_delimiter = ',', default_values_t = [100_000, 1_000_000, 5_000_000])]
         orders: Vec<usize>,
+    },
+    /// One workload alone, to tune and to profile by.
+    One {
+        /// The workload.
+        #[arg(value_enum)]
+        subject: Subject,
+        #[command(flatten)]
+        options: Options,
+        /// Numbers of callers.
+        #[arg(long, value_delimiter = ',', default_values_t = [64])]
+        callers: Vec<usize>,
+        /// How many seconds count.
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+        /// A setting of the server; may be repeated.
+        #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parse_setting)]
+        settings: Vec<(String, String)>,
     },
     /// The yardstick server.
     #[command(hide = true)]
@@ -102,6 +122,11 @@ fn main() -> ExitCode {
     }
 }
 
+fn parse_setting(text: &str) -> Result<(String, String)> {
+    let (name, value) = text.split_once('=').context("a setting is NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
 /// Runs on one thread: the callers must not take more than one processor from those that are measured. False when the
 /// books are wrong or calls failed.
 #[tokio::main(flavor = "current_thread")]
@@ -120,6 +145,14 @@ async fn work(command: Command) -> Result<bool> {
         Command::Run(options) => measure(&options, Profile::full()).await,
         Command::Quick(options) => measure(&options, Profile::quick()).await,
         Command::Growth { options, orders } => measure_growth(&options, &orders).await,
+        Command::One { subject, options, callers, seconds, settings } => {
+            let window = Duration::from_secs(seconds);
+            let program = options.program()?;
+            let measured =
+                one::run(options.database, &program, subject, &callers, window, &settings, options.seed).await?;
+            println!("{}", report::measurements(&measured));
+            Ok(measured.iter().all(|measurement| measurement.errors_count() == 0))
+        }
         Command::ConstantServer => bail!("it runs on its own"),
     }
 }

@@ -32,7 +32,7 @@ fn add_run(text: &mut String, run: &Run) {
                        wait for an answer before they ask again (a closed loop): the quantiles are what so many \
                        callers see, and not corrected for coordinated omission. Processor time is in microseconds of \
                        one processor for each unit of work.";
-    add(text, "## Measurements", &format!("{explanation}\n\n{}", measurements_table(&run.measurements)));
+    add(text, "## Measurements", &format!("{explanation}\n\n{}", measurements(&run.measurements)));
     let single = &run.single_caller;
     let single = format!(
         "One caller, both servers in turns: a step of a purchase takes {} ms (p50) with batches, {} ms with \
@@ -101,7 +101,8 @@ fn align(table: &mut Table, texts: usize) {
     }
 }
 
-fn measurements_table(measurements: &[Measurement]) -> Table {
+/// A row for each measurement.
+pub fn measurements(measurements: &[Measurement]) -> Table {
     let mut table = table(&[
         "workload",
         "server",

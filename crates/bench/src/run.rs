@@ -117,13 +117,13 @@ pub async fn run(kind: Kind, program: &Program, profile: &Profile, seed: u64) ->
         watched: Watched { server: server.pid(), database: database.pid() },
     };
 
-    let server = Server::shop(program, &url, None).await?;
+    let server = Server::shop(program, &url, &[]).await?;
     let batched = site(&server, Target::Batched);
     let answer_bytes = measure_answers(&batched, &shop).await?;
     bench.writes(&batched).await?;
     bench.at_every_level(&batched, &[Workload::ProductList, Workload::ProductRead]).await?;
 
-    let unbatched_server = Server::shop(program, &url, Some(1)).await?;
+    let unbatched_server = Server::shop(program, &url, &[("BATCH_MAX".to_owned(), "1".to_owned())]).await?;
     let unbatched = site(&unbatched_server, Target::Unbatched);
     let single_caller = bench.single_caller(&batched, &unbatched).await?;
     server.stop()?;

@@ -33,6 +33,7 @@ use jangteo_domain::time::{Date, Timestamp};
 use jangteo_domain::unit_of_work::{UnitOfWork, UnitOfWorkFactory};
 use uuid::Uuid;
 
+use crate::shop;
 use crate::sql::{Dialect, select, select_locked};
 
 mod rows;
@@ -45,6 +46,9 @@ pub enum Style {
     /// Every statement of a batch.
     Replay,
 }
+
+/// How long a server with no settings of its own keeps events that were delivered.
+const EVENT_RETENTION: time::Duration = time::Duration::days(30);
 
 /// The statements of one transaction, without its begin and its commit.
 pub type Transaction = Vec<String>;
@@ -484,9 +488,15 @@ impl SalesRepository for Writer {
 #[async_trait]
 impl OutboxRepository for Writer {
     async fn append_many(&mut self, events: &[OutboxEvent]) -> Result<(), StoreError> {
-        // What was sold long ago was told long ago.
-        let state = if self.is_replay() { "pending" } else { "delivered" };
-        self.statements.extend(rows::outbox_events(self.dialect(), state, events));
+        if self.is_replay() {
+            self.statements.extend(rows::outbox_events(self.dialect(), "pending", events));
+            return Ok(());
+        }
+        // What was sold long ago was told long ago, and a server has pruned it since.
+        let today = shop::now().map_err(|error| StoreError::unexpected(error.to_string()))?;
+        let kept_since = today.saturating_add(-EVENT_RETENTION - time::Duration::hours(1));
+        let kept: Vec<_> = events.iter().filter(|event| event.at >= kept_since).cloned().collect();
+        self.statements.extend(rows::outbox_events(self.dialect(), "delivered", &kept));
         Ok(())
     }
 

@@ -31,15 +31,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// The server of the shop whose database is at `database_url`.
-    pub async fn shop(program: &Program, database_url: &str, batch_max: Option<u32>) -> Result<Self> {
+    /// The server of the shop whose database is at `database_url`, with these settings beside those of the benchmark.
+    pub async fn shop(program: &Program, database_url: &str, settings: &[(String, String)]) -> Result<Self> {
         let mut command = program.command(database_url);
-        command.arg("serve").env("BIND", "127.0.0.1:0");
-        if let Some(batch_max) = batch_max {
-            command.env("BATCH_MAX", batch_max.to_string());
-        }
-        let log = batch_max.map_or("server.log".to_owned(), |batch_max| format!("server-batch-max-{batch_max}.log"));
-        Self::start("jangteo serve", &mut command, &program.logs.join(log)).await
+        command.arg("serve").env("BIND", "127.0.0.1:0").envs(settings.iter().cloned());
+        let suffix: String = settings.iter().map(|(name, value)| format!("-{name}-{value}")).collect();
+        Self::start("jangteo serve", &mut command, &program.logs.join(format!("server{suffix}.log"))).await
     }
 
     /// The server that answers a constant: this very program, as a process of its own.
@@ -149,6 +146,16 @@ pub enum Books {
         /// What it printed.
         findings: Vec<String>,
     },
+}
+
+impl Books {
+    /// Fails with the findings, where there are any.
+    pub fn check(self) -> Result<()> {
+        match self {
+            Self::Right => Ok(()),
+            Self::Wrong { findings } => bail!("the books are wrong: {}", findings.join("; ")),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -20,6 +20,9 @@ use crate::time::Timestamp;
 ///
 /// Dropped without [`commit`](UnitOfWork::commit) it rolls back and leaves no lock. After any error it must be
 /// dropped: the only thing that an implementation promises then is that nothing of it is kept.
+///
+/// What a repository is given to write may be put off until rows are locked or read again, [`mark`](UnitOfWork::mark) or
+/// [`commit`](UnitOfWork::commit), so that it goes out together; what is wrong with it may be told only there.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait UnitOfWork: Send {
@@ -48,7 +51,7 @@ pub trait UnitOfWork: Send {
     /// server saw, as far as that clock does not go backwards.
     async fn now(&mut self) -> Result<Timestamp, StoreError>;
 
-    /// Leaves a row by which [`UnitOfWorkFactory::committed`] knows the transaction.
+    /// Leaves a row by which [`UnitOfWorkFactory::committed`] knows the transaction; nothing is left to be written then.
     async fn mark(&mut self, id: BatchId) -> Result<(), StoreError>;
 
     /// Makes all of it durable. [`StoreError::CommitUnknown`] when the connection broke before the answer came; any

@@ -32,11 +32,18 @@ macro_rules! rows {
         { $($value:ident: $value_type:ty,)* }
     )*) => {$(
         $(#[$meta])*
-        #[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, serde::Serialize)]
+        #[derive(Debug, Clone, diesel::Queryable, diesel::Selectable)]
         #[diesel(table_name = $crate::schema::$table)]
         pub(crate) struct $name {
             $(pub $key: $key_type,)*
             $(pub $value: $value_type,)*
+        }
+
+        impl $crate::bulk::Record for $name {
+            fn put(&self, out: &mut impl $crate::types::Cells) {
+                $($crate::types::Cell::put(&self.$key, out);)*
+                $($crate::types::Cell::put(&self.$value, out);)*
+            }
         }
 
         impl $crate::bulk::Row for $name {
@@ -59,9 +66,15 @@ macro_rules! lookups {
         $name:ident $verb:ident $row:ident by $index:literal { $($key:ident: $key_type:ty,)* }
     )*) => {$(
         $(#[$meta])*
-        #[derive(Debug, Clone, serde::Serialize)]
+        #[derive(Debug, Clone)]
         pub(crate) struct $name {
             $(pub $key: $key_type,)*
+        }
+
+        impl $crate::bulk::Record for $name {
+            fn put(&self, out: &mut impl $crate::types::Cells) {
+                $($crate::types::Cell::put(&self.$key, out);)*
+            }
         }
 
         impl $crate::bulk::Lookup for $name {

@@ -51,6 +51,7 @@ mod stock;
 mod store;
 #[path = "shared/unit_of_work.rs"]
 mod unit_of_work;
+mod writes;
 
 use store::Pools;
 pub(crate) use store::Store;

@@ -1,5 +1,5 @@
 //! How the domain's values are stored. One Rust face for both dialects; each wrapper knows its column type in each,
-//! how it is read back, and how it is written into the JSON of a bulk statement (see [`crate::bulk`]).
+//! how it is read back, and how it is written into a statement about many rows (see [`crate::bulk`]).
 //!
 //! | wrapper | MySQL | SQLite | in JSON |
 //! |---|---|---|---|
@@ -12,7 +12,7 @@
 //!
 //! What was read and makes no sense is an error here, never a wrong value.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io::Write as _;
 
 use diesel::backend::Backend;
@@ -29,7 +29,6 @@ use jangteo_domain::money::Money;
 use jangteo_domain::text::Text as BoundedText;
 use jangteo_domain::time::{Date as CalendarDate, Timestamp};
 use rust_decimal::Decimal;
-use serde::{Serialize, Serializer};
 use time::{OffsetDateTime, PrimitiveDateTime};
 use uuid::Uuid;
 
@@ -58,29 +57,133 @@ pub(crate) enum Kind {
 /// A value that a bulk statement can carry.
 pub(crate) trait Cell {
     const KIND: Kind;
+    /// Writes the value.
+    fn put(&self, out: &mut impl Cells);
+}
+
+/// Where the values of a row are written, one after the other.
+pub(crate) trait Cells {
+    /// Nothing.
+    fn null(&mut self);
+    /// Bytes.
+    fn bytes(&mut self, bytes: &[u8]);
+    /// Text.
+    fn text(&mut self, text: &str);
+    /// A whole number.
+    fn integer(&mut self, number: i128);
+    /// An amount of money.
+    fn money(&mut self, amount: Money);
+    /// A point in time.
+    fn time(&mut self, at: Timestamp);
+    /// A day.
+    fn day(&mut self, day: CalendarDate);
+}
+
+/// Writes values as the elements of a JSON array, in the forms of the table above.
+pub(crate) struct JsonCells<'a> {
+    out: &'a mut String,
+    is_first: bool,
+}
+
+impl<'a> JsonCells<'a> {
+    /// Writes to the end of the text, the brackets left out.
+    pub(crate) fn new(out: &'a mut String) -> Self {
+        Self { out, is_first: true }
+    }
+
+    fn push(&mut self, element: fmt::Arguments<'_>) {
+        if !std::mem::replace(&mut self.is_first, false) {
+            self.out.push(',');
+        }
+        self.out.write_fmt(element).expect("writing to a string does not fail");
+    }
+}
+
+impl Cells for JsonCells<'_> {
+    fn null(&mut self) {
+        self.push(format_args!("null"));
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.push(format_args!("\"{}\"", Hexadecimal(bytes)));
+    }
+
+    fn text(&mut self, text: &str) {
+        self.push(format_args!("{}", serde_json::Value::from(text)));
+    }
+
+    fn integer(&mut self, number: i128) {
+        self.push(format_args!("{number}"));
+    }
+
+    fn money(&mut self, amount: Money) {
+        self.push(format_args!("{}", amount.ten_thousandths()));
+    }
+
+    fn time(&mut self, at: Timestamp) {
+        self.push(format_args!("{}", at.unix_microseconds()));
+    }
+
+    fn day(&mut self, day: CalendarDate) {
+        self.push(format_args!("\"{}\"", IsoDay(day)));
+    }
+}
+
+/// Bytes in hexadecimal.
+pub(crate) struct Hexadecimal<'a>(pub &'a [u8]);
+
+impl fmt::Display for Hexadecimal<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        // A byte at a time through the formatter would cost more than the bytes.
+        for bytes in self.0.chunks(32) {
+            let mut digits = [0; 64];
+            for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+                pair[0] = DIGITS[usize::from(byte >> 4)];
+                pair[1] = DIGITS[usize::from(byte & 0xf)];
+            }
+            formatter.write_str(str::from_utf8(&digits[..2 * bytes.len()]).map_err(|_| fmt::Error)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// A day as in ISO 8601.
+pub(crate) struct IsoDay(pub CalendarDate);
+
+impl fmt::Display for IsoDay {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (year, month, day) = self.0.to_calendar_date();
+        write!(formatter, "{year:04}-{:02}-{day:02}", u8::from(month))
+    }
 }
 
 impl<T: Cell> Cell for Option<T> {
     const KIND: Kind = T::KIND;
+
+    fn put(&self, out: &mut impl Cells) {
+        match self {
+            Some(value) => value.put(out),
+            None => out.null(),
+        }
+    }
 }
 
 /// A UUID, or what wraps one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Binary)]
-pub struct Id<T: std::fmt::Debug>(pub T);
+pub struct Id<T: fmt::Debug>(pub T);
 
-impl<T: std::fmt::Debug> Cell for Id<T> {
+impl<T: fmt::Debug + Copy + Into<Uuid>> Cell for Id<T> {
     const KIND: Kind = Kind::Bytes { length: 16 };
-}
 
-impl<T: std::fmt::Debug + Copy + Into<Uuid>> Serialize for Id<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    fn put(&self, out: &mut impl Cells) {
         let uuid: Uuid = self.0.into();
-        serializer.serialize_str(uuid.as_simple().encode_lower(&mut Uuid::encode_buffer()))
+        out.bytes(uuid.as_bytes());
     }
 }
 
-impl<T: std::fmt::Debug + Copy + Into<Uuid>> ToSql<Binary, Mysql> for Id<T> {
+impl<T: fmt::Debug + Copy + Into<Uuid>> ToSql<Binary, Mysql> for Id<T> {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Mysql>) -> serialize::Result {
         let uuid: Uuid = self.0.into();
         out.write_all(uuid.as_bytes())?;
@@ -88,7 +191,7 @@ impl<T: std::fmt::Debug + Copy + Into<Uuid>> ToSql<Binary, Mysql> for Id<T> {
     }
 }
 
-impl<T: std::fmt::Debug + Copy + Into<Uuid>> ToSql<Binary, Sqlite> for Id<T> {
+impl<T: fmt::Debug + Copy + Into<Uuid>> ToSql<Binary, Sqlite> for Id<T> {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
         let uuid: Uuid = self.0.into();
         out.set_value(uuid.into_bytes().to_vec());
@@ -96,7 +199,7 @@ impl<T: std::fmt::Debug + Copy + Into<Uuid>> ToSql<Binary, Sqlite> for Id<T> {
     }
 }
 
-impl<T: std::fmt::Debug + From<Uuid>, DB: Backend> FromSql<Binary, DB> for Id<T>
+impl<T: fmt::Debug + From<Uuid>, DB: Backend> FromSql<Binary, DB> for Id<T>
 where
     Vec<u8>: FromSql<Binary, DB>,
 {
@@ -111,15 +214,9 @@ pub struct Bytes<const LENGTH: usize>(pub [u8; LENGTH]);
 
 impl<const LENGTH: usize> Cell for Bytes<LENGTH> {
     const KIND: Kind = Kind::Bytes { length: LENGTH };
-}
 
-impl<const LENGTH: usize> Serialize for Bytes<LENGTH> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut hexadecimal = String::with_capacity(2 * LENGTH);
-        for byte in self.0 {
-            write!(hexadecimal, "{byte:02x}").map_err(serde::ser::Error::custom)?;
-        }
-        serializer.serialize_str(&hexadecimal)
+    fn put(&self, out: &mut impl Cells) {
+        out.bytes(&self.0);
     }
 }
 
@@ -141,11 +238,9 @@ pub struct Amount(pub Money);
 
 impl Cell for Amount {
     const KIND: Kind = Kind::Money;
-}
 
-impl Serialize for Amount {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_i64(self.0.ten_thousandths())
+    fn put(&self, out: &mut impl Cells) {
+        out.money(self.0);
     }
 }
 
@@ -183,11 +278,9 @@ pub struct At(pub Timestamp);
 
 impl Cell for At {
     const KIND: Kind = Kind::Time;
-}
 
-impl Serialize for At {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_i64(self.0.unix_microseconds())
+    fn put(&self, out: &mut impl Cells) {
+        out.time(self.0);
     }
 }
 
@@ -224,12 +317,9 @@ pub struct Day(pub CalendarDate);
 
 impl Cell for Day {
     const KIND: Kind = Kind::Day;
-}
 
-impl Serialize for Day {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (year, month, day) = self.0.to_calendar_date();
-        serializer.collect_str(&format_args!("{year:04}-{:02}-{day:02}", u8::from(month)))
+    fn put(&self, out: &mut impl Cells) {
+        out.day(self.0);
     }
 }
 
@@ -243,12 +333,15 @@ where
 }
 
 /// A number of things, in whatever integer type the domain counts them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, FromSqlRow, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromSqlRow)]
 pub struct Count<T>(pub T);
 
-impl<T> Cell for Count<T> {
+impl<T: Copy + Into<i128>> Cell for Count<T> {
     const KIND: Kind = Kind::Integer;
+
+    fn put(&self, out: &mut impl Cells) {
+        out.integer(self.0.into());
+    }
 }
 
 impl<T: TryFrom<i64>, DB: Backend> FromSql<BigInt, DB> for Count<T>
@@ -262,20 +355,31 @@ where
 }
 
 /// Text that the domain has checked, and checks again when it is read.
-#[derive(Debug, Clone, PartialEq, Eq, FromSqlRow, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq, Eq, FromSqlRow)]
 pub struct Words<T>(pub T);
 
 impl Cell for Words<UserId> {
     const KIND: Kind = Kind::Varchar { length_max: UserId::LENGTH_MAX };
+
+    fn put(&self, out: &mut impl Cells) {
+        out.text(self.0.as_str());
+    }
 }
 
 impl Cell for Words<FailureReason> {
     const KIND: Kind = varchar(FailureReason::LENGTH_MAX);
+
+    fn put(&self, out: &mut impl Cells) {
+        out.text(self.0.as_str());
+    }
 }
 
 impl<const MIN: usize, const MAX: usize> Cell for Words<BoundedText<MIN, MAX>> {
     const KIND: Kind = varchar(MAX);
+
+    fn put(&self, out: &mut impl Cells) {
+        out.text(self.0.as_str());
+    }
 }
 
 impl<T, DB: Backend> FromSql<Text, DB> for Words<T>
@@ -289,12 +393,15 @@ where
 }
 
 /// Text as it was copied from somewhere that bounds it.
-#[derive(Debug, Clone, PartialEq, Eq, FromSqlRow, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq, Eq, FromSqlRow)]
 pub struct Name<const MAX: usize>(pub String);
 
 impl<const MAX: usize> Cell for Name<MAX> {
     const KIND: Kind = varchar(MAX);
+
+    fn put(&self, out: &mut impl Cells) {
+        out.text(&self.0);
+    }
 }
 
 impl<const MAX: usize, DB: Backend> FromSql<Text, DB> for Name<MAX>
@@ -307,12 +414,15 @@ where
 }
 
 /// Text of any length.
-#[derive(Debug, Clone, PartialEq, Eq, FromSqlRow, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq, Eq, FromSqlRow)]
 pub struct Body(pub String);
 
 impl Cell for Body {
     const KIND: Kind = Kind::LongText;
+
+    fn put(&self, out: &mut impl Cells) {
+        out.text(&self.0);
+    }
 }
 
 impl<DB: Backend> FromSql<Text, DB> for Body
@@ -357,13 +467,11 @@ macro_rules! codes {
 }
 pub(crate) use codes;
 
-impl<T> Cell for Code<T> {
+impl<T: Coded> Cell for Code<T> {
     const KIND: Kind = Kind::Varchar { length_max: 20 };
-}
 
-impl<T: Coded> Serialize for Code<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.0.code())
+    fn put(&self, out: &mut impl Cells) {
+        out.text(self.0.code());
     }
 }
 
@@ -388,6 +496,6 @@ pub(crate) fn before(after: Option<u64>) -> i64 {
 }
 
 /// The id below which a descending page begins.
-pub(crate) fn before_id<T: std::fmt::Debug + From<Uuid>>(after: Option<T>) -> Id<T> {
+pub(crate) fn before_id<T: fmt::Debug + From<Uuid>>(after: Option<T>) -> Id<T> {
     Id(after.unwrap_or_else(|| Uuid::max().into()))
 }

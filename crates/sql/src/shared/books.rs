@@ -32,8 +32,8 @@ use jangteo_domain::{StoreError, Timestamp, UserId};
 use tracing::Instrument as _;
 
 use super::store::{Store, now};
+use super::writes::Writes;
 use super::{Conn, Db, Ticket, begin_snapshot, begin_snapshot_to_correct, classify, turn_to_writing};
-use crate::bulk::{Accumulate, chunks};
 use crate::keyed::Keyed;
 use crate::rows::coupon::{CampaignRow, CouponRow};
 use crate::rows::order::{OrderLineRow, OrderRow};
@@ -99,9 +99,9 @@ impl BooksCorrection for Correction {
     async fn add_sales(mut self: Box<Self>, sales: &[SaleCounted]) -> Result<(), StoreError> {
         let connection = &mut self.snapshot.connection;
         turn_to_writing(connection, self.ticket).await?;
-        for chunk in chunks(sales.iter().map(DailySaleRow::from))? {
-            Accumulate::<DailySaleRow>::new(chunk).execute(connection).await.map_err(classify)?;
-        }
+        let mut writes = Writes::default();
+        writes.accumulate(sales.iter().map(DailySaleRow::from));
+        writes.send(connection).await?;
         ConnectionTransactions::commit_transaction(connection).await.map_err(|error| match classify(error) {
             StoreError::Conflict(cause) => StoreError::Conflict(cause),
             // Whatever is not known to have rolled back may have been kept.

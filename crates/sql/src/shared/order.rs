@@ -126,7 +126,7 @@ async fn load(connection: &mut Conn, orders: BoxedOrders) -> Result<AsOf<Vec<Ord
             let now = now(connection).await?;
             let orders: Vec<OrderRow> = orders.load(connection).await?;
             let mut lines = Vec::new();
-            for chunk in chunks(lines_of(&orders))? {
+            for chunk in chunks(lines_of(&orders)) {
                 lines.append(&mut Find::<LinesOf>::new(chunk).load(connection).await?);
             }
             Ok(AsOf { now, value: assemble(orders, lines)? })

@@ -27,8 +27,9 @@ use tokio::time::timeout;
 use tracing::Instrument as _;
 
 use super::store::{Pool, Store};
+use super::writes::Writes;
 use super::{Conn, Now, begin, bounded, classify, is_connection_lost};
-use crate::bulk::{Accumulate, Delete, Ensure, Find, Insert, Lookup, Row, Update, chunks};
+use crate::bulk::{Find, Lookup, Row, chunks};
 use crate::error::TookTooLong;
 use crate::rows::idempotency::{CommitMarkerRow, MarkerOf};
 use crate::types::{At, Id};
@@ -45,6 +46,8 @@ pub(super) struct Transaction {
     /// Whether a statement has failed, or was left in the middle. Nothing is sent after that: after a deadlock the next
     /// statement would stand outside of the transaction, after a lock wait the transaction would be kept by half.
     failed: bool,
+    /// What is still to be sent.
+    writes: Writes,
     /// The accounts that [`PointRepository::ensure_many`] has locked on its way.
     pub(super) accounts: BTreeMap<UserId, PointAccount>,
 }
@@ -55,24 +58,27 @@ impl Transaction {
         &mut self,
         statement: impl for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, QueryResult<T>> + Send,
     ) -> Result<T, StoreError> {
-        if self.failed {
-            return Err(StoreError::unexpected("a statement after one that failed"));
-        }
-        self.failed = true;
-        let answer = bounded(statement(&mut self.connection)).await.map_err(classify)?;
+        let answer = bounded(statement(self.begin_to_send()?)).await.map_err(classify)?;
         self.failed = false;
         Ok(answer)
     }
 
-    /// Adds new rows.
+    /// The connection, for what counts as failed until it is known to have succeeded.
+    fn begin_to_send(&mut self) -> Result<&mut Conn, StoreError> {
+        if std::mem::replace(&mut self.failed, true) {
+            return Err(StoreError::unexpected("a statement after one that failed"));
+        }
+        Ok(&mut self.connection)
+    }
+
+    /// Adds new rows. What is written goes out together, at the latest before the next look at the rows or the commit,
+    /// and only then is it known whether it failed; so everywhere below.
     pub(super) async fn insert<R: Row + 'static>(
         &mut self,
         rows: impl IntoIterator<Item = R> + Send,
     ) -> Result<(), StoreError> {
-        for chunk in chunks(rows)? {
-            self.run(|connection| Insert::<R>::new(chunk).execute(connection).boxed()).await?;
-        }
-        Ok(())
+        self.writes.insert(rows);
+        self.send_many_writes().await
     }
 
     /// Adds the rows whose keys are not there yet.
@@ -80,10 +86,8 @@ impl Transaction {
         &mut self,
         rows: impl IntoIterator<Item = R> + Send,
     ) -> Result<(), StoreError> {
-        for chunk in chunks(rows)? {
-            self.run(|connection| Ensure::<R>::new(chunk).execute(connection).boxed()).await?;
-        }
-        Ok(())
+        self.writes.ensure(rows);
+        self.send_many_writes().await
     }
 
     /// Adds the values to the rows with these keys, which are made where they are not there yet.
@@ -91,10 +95,8 @@ impl Transaction {
         &mut self,
         rows: impl IntoIterator<Item = R> + Send,
     ) -> Result<(), StoreError> {
-        for chunk in chunks(rows)? {
-            self.run(|connection| Accumulate::<R>::new(chunk).execute(connection).boxed()).await?;
-        }
-        Ok(())
+        self.writes.accumulate(rows);
+        self.send_many_writes().await
     }
 
     /// Writes the values of the rows with these keys, each of which must be there.
@@ -102,16 +104,8 @@ impl Transaction {
         &mut self,
         rows: impl IntoIterator<Item = R> + Send,
     ) -> Result<(), StoreError> {
-        for chunk in chunks(rows)? {
-            let wanted = chunk.rows;
-            let found = self.run(|connection| Update::<R>::new(chunk).execute(connection).boxed()).await?;
-            if found != wanted {
-                self.failed = true;
-                let table = R::TABLE;
-                return Err(StoreError::unexpected(format!("{found} rows of {table} were found to write {wanted}")));
-            }
-        }
-        Ok(())
+        self.writes.update(rows);
+        self.send_many_writes().await
     }
 
     /// Takes the rows away that are found.
@@ -119,9 +113,21 @@ impl Transaction {
         &mut self,
         keys: impl IntoIterator<Item = L> + Send,
     ) -> Result<(), StoreError> {
-        for chunk in chunks(keys)? {
-            self.run(|connection| Delete::<L>::new(chunk).execute(connection).boxed()).await?;
+        self.writes.delete(keys);
+        self.send_many_writes().await
+    }
+
+    async fn send_many_writes(&mut self) -> Result<(), StoreError> {
+        if self.writes.are_many() { self.send_writes().await } else { Ok(()) }
+    }
+
+    async fn send_writes(&mut self) -> Result<(), StoreError> {
+        if self.writes.is_empty() {
+            return Ok(());
         }
+        let mut writes = std::mem::take(&mut self.writes);
+        writes.send(self.begin_to_send()?).await?;
+        self.failed = false;
         Ok(())
     }
 
@@ -134,8 +140,9 @@ impl Transaction {
         L::Row: Send + 'static,
         Find<L>: for<'q> LoadQuery<'q, Conn, L::Row>,
     {
+        self.send_writes().await?;
         let mut found = Vec::new();
-        for chunk in chunks(keys)? {
+        for chunk in chunks(keys) {
             found.append(&mut self.run(|connection| Find::<L>::new(chunk).load(connection).boxed()).await?);
         }
         Ok(found)
@@ -148,7 +155,7 @@ impl Transaction {
         loop {
             let mut connection = pool.get().await?;
             let Err(error) = bounded(begin(&mut connection)).await else {
-                return Ok(Self { connection, failed: false, accounts: BTreeMap::new() });
+                return Ok(Self { connection, failed: false, writes: Writes::default(), accounts: BTreeMap::new() });
             };
             Self::abandon(connection);
             if dead == pool.connections_max() || !is_connection_lost(&error) {
@@ -212,13 +219,15 @@ impl UnitOfWork for Transaction {
     }
 
     async fn mark(&mut self, id: BatchId) -> Result<(), StoreError> {
-        self.insert([CommitMarkerRow { id: Id(id) }]).await
+        self.insert([CommitMarkerRow { id: Id(id) }]).await?;
+        self.send_writes().await
     }
 
     async fn commit(mut self: Box<Self>) -> Result<(), StoreError> {
         if self.failed {
             return Err(StoreError::unexpected("a commit after a statement that failed"));
         }
+        self.send_writes().await?;
         let committed = bounded(ConnectionTransactions::commit_transaction(&mut *self.connection)).await;
         committed.map_err(|error| {
             Transaction::abandon(self.connection);

@@ -18,7 +18,8 @@ async fn duplicate(database: &TestDatabase) -> Result<(), StoreError> {
     let stock = Stock::empty(SequentialIds::id(1).into());
     let mut unit = database.database.unit_of_work_factory().begin().await?;
     unit.stocks().insert_many(std::slice::from_ref(&stock)).await?;
-    unit.stocks().insert_many(&[stock]).await
+    unit.stocks().insert_many(&[stock]).await?;
+    unit.commit().await
 }
 
 /// Tries to store a balance below zero.
@@ -27,7 +28,8 @@ async fn overdraft(database: &TestDatabase) -> Result<(), StoreError> {
     let mut unit = database.database.unit_of_work_factory().begin().await?;
     unit.points().ensure_many(&users).await?;
     let overdrawn = PointAccount { balance: won(-1), ..PointAccount::empty(user("kim")) };
-    unit.points().save_many(&[overdrawn]).await
+    unit.points().save_many(&[overdrawn]).await?;
+    unit.commit().await
 }
 
 /// Reads a product with a name that no product can have.
@@ -45,7 +47,8 @@ async fn nonsense(database: &TestDatabase) -> Result<(), StoreError> {
 /// Writes a row that is not there.
 async fn vanished(database: &TestDatabase) -> Result<(), StoreError> {
     let mut unit = database.database.unit_of_work_factory().begin().await?;
-    unit.stocks().save_many(&[Stock::empty(SequentialIds::id(1).into())]).await
+    unit.stocks().save_many(&[Stock::empty(SequentialIds::id(1).into())]).await?;
+    unit.commit().await
 }
 
 /// Does something after a statement that failed.
@@ -53,7 +56,8 @@ async fn after_a_failure(database: &TestDatabase) -> Result<(), StoreError> {
     let stock = Stock::empty(SequentialIds::id(1).into());
     let mut unit = database.database.unit_of_work_factory().begin().await?;
     unit.stocks().insert_many(std::slice::from_ref(&stock)).await?;
-    unit.stocks().insert_many(&[stock]).await.expect_err("a duplicate");
+    unit.stocks().insert_many(&[stock]).await?;
+    unit.mark(SequentialIds::id(2).into()).await.expect_err("a duplicate");
     unit.now().await.expect_err("nothing is sent after a failure");
     let committed = unit.commit().await;
     assert_eq!(database.number("SELECT COUNT(*) FROM stocks").await, 0);

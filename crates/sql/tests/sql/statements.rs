@@ -104,15 +104,20 @@ async fn batches_of_every_size_take_the_same_statements(dialect: Dialect) -> Res
     let (place_100, pay_100) = shop.trade(100, CouponChoice::None).await;
     assert_eq!((place_1.len(), place_10.len()), (place_100.len(), place_100.len()), "{place_1:#?}");
     assert_eq!((pay_1.len(), pay_10.len()), (pay_100.len(), pay_100.len()), "{pay_1:#?}");
+    // To MySQL all that is written goes in one packet.
+    let sent = |written| match dialect {
+        Dialect::Mysql => 1,
+        Dialect::Sqlite => written,
+    };
     // BEGIN, answered requests, products, stocks, accounts, the clock; orders, their lines, stocks, movements,
-    // accounts, answers, the marker, COMMIT.
-    assert_eq!(place_100.len(), 14, "{place_100:#?}");
+    // accounts, answers, the marker; COMMIT.
+    assert_eq!(place_100.len(), 6 + sent(7) + 1, "{place_100:#?}");
     // BEGIN, answered requests, orders, their lines, accounts, the clock; orders, accounts, entries, payments, daily
-    // sales, events, answers, the marker, COMMIT.
-    assert_eq!(pay_100.len(), 15, "{pay_100:#?}");
-    // With a coupon besides: the candidates, their locks, their states, and the shares of the orders' lines.
+    // sales, events, answers, the marker; COMMIT.
+    assert_eq!(pay_100.len(), 6 + sent(8) + 1, "{pay_100:#?}");
+    // With a coupon besides: the candidates, their locks; their states, and the shares of the orders' lines.
     let (_, with_coupons) = shop.trade(100, CouponChoice::Best).await;
-    assert_eq!(with_coupons.len(), 19, "{with_coupons:#?}");
+    assert_eq!(with_coupons.len(), 8 + sent(10) + 1, "{with_coupons:#?}");
     Ok(())
 }
 

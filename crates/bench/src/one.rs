@@ -1,0 +1,100 @@
+//! `one`: a single workload for as long as it is asked for, to tune and to profile by.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::database::{Database, Kind};
+use crate::load::{self, Directory, Plan, Site, Workload};
+use crate::measure::{Measurement, Target, Watched};
+use crate::progress::Progress;
+use crate::server::{Program, Server};
+use crate::shop::{self, Shop, Size};
+
+const NAME: &str = "shop";
+const SIZE: Size = Size { users: 100_000, products: 1_000 };
+
+/// What to measure.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Subject {
+    /// A user at random orders a product at random and pays.
+    SpreadPurchases,
+    /// A user at random orders the one product that everybody wants, and pays.
+    HotPurchases,
+    /// Every user asks once for one of half as many coupons.
+    CouponRush,
+    /// A user at random charges points.
+    PointCharges,
+    /// The first page of the products of a category at random.
+    ProductList,
+    /// One product at random.
+    ProductRead,
+    /// The constant answer of 256 bytes.
+    Constant,
+}
+
+/// Runs the workload with each number of callers.
+pub async fn run(
+    kind: Kind,
+    program: &Program,
+    subject: Subject,
+    callers: &[usize],
+    window: Duration,
+    settings: &[(String, String)],
+    seed: u64,
+) -> Result<Vec<Measurement>> {
+    let warm_up = window / 5;
+    let progress = Progress::new((warm_up + window) * u32::try_from(callers.len())?);
+    progress.step("opening the shop");
+    let database = Database::start(kind, &program.logs).await?;
+    let url = database.create(NAME).await?;
+    program.migrate(&url)?;
+    let shop = Shop::open(kind.dialect(), SIZE, shop::now()?)?;
+    let mut connection = database.connect(NAME).await?;
+    shop::write_transactions(shop.script(), &mut connection).await?;
+    connection.run_transaction(&shop.script().finish()).await?;
+    connection.close().await?;
+
+    let server = match subject {
+        Subject::Constant => Server::constant(&program.logs).await?,
+        _ => Server::shop(program, &url, settings).await?,
+    };
+    let target = if subject == Subject::Constant { Target::Constant } else { Target::Batched };
+    let watched = Watched { server: server.pid(), database: database.pid() };
+    let site = Site { address: server.address().to_owned(), target, watched };
+    let directory = Rc::new(Directory::new(&shop)?);
+    let mut measurements = Vec::new();
+    for &concurrency in callers {
+        let workload = subject.workload(&site).await?;
+        progress.step(format!("{}, {concurrency} callers, server {}", workload.name(), server.pid()));
+        let plan = Plan { concurrency, warm_up, window, seed };
+        let plan = if subject == Subject::CouponRush { Plan { warm_up: Duration::ZERO, ..plan } } else { plan };
+        measurements.push(load::measure(&site, &directory, &workload, plan, &progress).await?);
+    }
+    server.stop()?;
+    if subject != Subject::Constant {
+        progress.step("checking the books");
+        program.verify(&url)?.check()?;
+    }
+    database.stop()?;
+    progress.finish();
+    Ok(measurements)
+}
+
+impl Subject {
+    async fn workload(self, site: &Site) -> Result<Workload> {
+        Ok(match self {
+            Self::SpreadPurchases => Workload::SpreadPurchases,
+            Self::HotPurchases => Workload::HotPurchases,
+            Self::CouponRush => {
+                Workload::CouponRush { campaign_id: load::create_campaign(&site.address, SIZE.users / 2).await? }
+            }
+            Self::PointCharges => Workload::PointCharges,
+            Self::ProductList => Workload::ProductList,
+            Self::ProductRead => Workload::ProductRead,
+            Self::Constant => Workload::Constant { length: 256 },
+        })
+    }
+}

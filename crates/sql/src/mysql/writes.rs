@@ -1,0 +1,303 @@
+//! How rows are written to MySQL: as plain text, and all that a transaction writes in one packet.
+//!
+//! A server spends less on parsing literals than on unpacking them from a bind of JSON (see docs/performance.md), and
+//! one packet takes one round trip for as many statements as there are in it. What a caller sent can still never be part
+//! of a statement: see [`Literals`].
+
+use std::fmt::Write as _;
+
+use diesel_async::SimpleAsyncConnection as _;
+use jangteo_domain::StoreError;
+use jangteo_domain::money::Money;
+use jangteo_domain::time::{Date, Timestamp};
+
+use super::{Conn, bounded, classify};
+use crate::bulk::{Column, Lookup, Record, Row};
+use crate::types::{Cells, Hexadecimal, IsoDay};
+
+/// The most rows of one `UPDATE` or `DELETE`: each is a branch of the statement, and servers take them one inside the
+/// other.
+const BRANCHES_MAX: usize = 256;
+/// How many bytes of statements are sent together, and the most of one `INSERT`, a single larger row aside: well below
+/// the 16 MiB that a MariaDB server takes in one packet unless it is told otherwise.
+const PACKET_BYTES: usize = 1 << 20;
+
+/// Statements that are still to be sent.
+#[derive(Debug, Default)]
+pub(super) struct Writes(String);
+
+impl Writes {
+    /// Adds new rows.
+    pub(super) fn insert<R: Row>(&mut self, rows: impl IntoIterator<Item = R>) {
+        self.push_inserts(rows, "");
+    }
+
+    /// Adds the rows whose keys are not there yet.
+    pub(super) fn ensure<R: Row>(&mut self, rows: impl IntoIterator<Item = R>) {
+        // Not INSERT IGNORE, which would also swallow broken constraints and clip what does not fit.
+        let (table, key) = (R::TABLE, R::KEYS[0].name);
+        self.push_inserts(rows, &format!(" ON DUPLICATE KEY UPDATE {key} = {table}.{key}"));
+    }
+
+    /// Adds the values to the rows with these keys, which are made where they are not there yet.
+    pub(super) fn accumulate<R: Row>(&mut self, rows: impl IntoIterator<Item = R>) {
+        let sum = |column: &Column| format!("{0} = {1}.{0} + VALUES({0})", column.name, R::TABLE);
+        let sums: Vec<String> = R::VALUES.iter().map(sum).collect();
+        self.push_inserts(rows, &format!(" ON DUPLICATE KEY UPDATE {}", sums.join(", ")));
+    }
+
+    /// Writes the values of the rows with these keys, each of which must be there.
+    pub(super) fn update<R: Row>(&mut self, rows: impl IntoIterator<Item = R>) {
+        let table = R::TABLE;
+        let equal = |column: &Column| format!("{table}.{0} = given.{0}", column.name);
+        let keys: Vec<String> = R::KEYS.iter().map(equal).collect();
+        let values: Vec<String> = R::VALUES.iter().map(equal).collect();
+        let mut rows = rows.into_iter().peekable();
+        while rows.peek().is_some() {
+            self.0.push_str("UPDATE (");
+            let mut count = 0;
+            for row in rows.by_ref().take(BRANCHES_MAX) {
+                self.0.push_str(if count == 0 { "SELECT " } else { " UNION ALL SELECT " });
+                let mut names = R::columns().map(|column| column.name);
+                // The first branch names the columns for all.
+                row.put(&mut Literals::named(&mut self.0, &mut names, count == 0));
+                count += 1;
+            }
+            let (keys, values) = (keys.join(" AND "), values.join(", "));
+            self.push(format_args!(") AS given STRAIGHT_JOIN {table} FORCE INDEX (PRIMARY) ON {keys} SET {values};"));
+            self.push_check(count);
+        }
+    }
+
+    /// Takes the rows away that are found.
+    pub(super) fn delete<L: Lookup>(&mut self, keys: impl IntoIterator<Item = L>) {
+        let columns: Vec<&str> = L::COLUMNS.iter().map(|column| column.name).collect();
+        let mut keys = keys.into_iter().peekable();
+        while keys.peek().is_some() {
+            self.push(format_args!("DELETE FROM {} WHERE ({}) IN (", L::Row::TABLE, columns.join(", ")));
+            self.push_tuples(keys.by_ref().take(BRANCHES_MAX));
+            self.0.push_str(");");
+        }
+    }
+
+    /// Whether nothing is left to be sent.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether it is time to send them.
+    pub(super) fn are_many(&self) -> bool {
+        self.0.len() >= PACKET_BYTES
+    }
+
+    /// Sends them, in order, up to the first that fails.
+    pub(super) async fn send(&mut self, connection: &mut Conn) -> Result<(), StoreError> {
+        let statements = std::mem::take(&mut self.0);
+        bounded(connection.batch_execute(&statements)).await.map_err(classify)
+    }
+
+    fn push_inserts<R: Row>(&mut self, rows: impl IntoIterator<Item = R>, on_duplicate: &str) {
+        let columns: Vec<&str> = R::columns().map(|column| column.name).collect();
+        let mut rows = rows.into_iter().peekable();
+        while rows.peek().is_some() {
+            self.push(format_args!("INSERT INTO {} ({}) VALUES ", R::TABLE, columns.join(", ")));
+            let begins_at = self.0.len();
+            while let Some(row) = rows.next_if(|_| self.0.len() - begins_at < PACKET_BYTES) {
+                self.0.push_str(if self.0.len() == begins_at { "(" } else { "),(" });
+                row.put(&mut Literals::new(&mut self.0));
+            }
+            self.push(format_args!("){on_duplicate};"));
+        }
+    }
+
+    fn push_tuples(&mut self, records: impl Iterator<Item = impl Record>) {
+        for (index, record) in records.enumerate() {
+            self.0.push_str(if index == 0 { "(" } else { ", (" });
+            record.put(&mut Literals::new(&mut self.0));
+            self.0.push(')');
+        }
+    }
+
+    /// Fails, as nothing else that a statement can say would, when the one before has not found so many rows: the power
+    /// is out of range.
+    fn push_check(&mut self, rows: usize) {
+        self.push(format_args!("DO IF(ROW_COUNT() = {rows}, 0, POW(10, 1000 + ROW_COUNT()));"));
+    }
+
+    fn push(&mut self, text: std::fmt::Arguments<'_>) {
+        self.0.write_fmt(text).expect("writing to a string does not fail");
+    }
+}
+
+/// Writes values as literals with commas in between.
+///
+/// Numbers and times are digits; text is either made of characters that mean nothing inside of quotes or is written in
+/// hexadecimal, whatever it holds. So nothing that a caller sent can end a literal.
+struct Literals<'a, 'n> {
+    out: &'a mut String,
+    /// What the columns are called, where the literals are to carry names.
+    names: Option<&'n mut dyn Iterator<Item = &'static str>>,
+    is_first: bool,
+}
+
+impl<'a, 'n> Literals<'a, 'n> {
+    fn new(out: &'a mut String) -> Self {
+        Self { out, names: None, is_first: true }
+    }
+
+    fn named(out: &'a mut String, names: &'n mut dyn Iterator<Item = &'static str>, wanted: bool) -> Self {
+        Self { out, names: wanted.then_some(names), is_first: true }
+    }
+
+    fn push(&mut self, literal: std::fmt::Arguments<'_>) {
+        if !std::mem::replace(&mut self.is_first, false) {
+            self.out.push(',');
+        }
+        self.out.write_fmt(literal).expect("writing to a string does not fail");
+        if let Some(name) = self.names.as_mut().and_then(|names| names.next()) {
+            self.out.push_str(" AS ");
+            self.out.push_str(name);
+        }
+    }
+}
+
+impl Cells for Literals<'_, '_> {
+    fn null(&mut self) {
+        self.push(format_args!("NULL"));
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.push(format_args!("x'{}'", Hexadecimal(bytes)));
+    }
+
+    fn text(&mut self, text: &str) {
+        let is_harmless = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'\'' && byte != b'\\';
+        if text.bytes().all(is_harmless) {
+            self.push(format_args!("'{text}'"));
+        } else {
+            self.push(format_args!("_utf8mb4 x'{}'", Hexadecimal(text.as_bytes())));
+        }
+    }
+
+    fn integer(&mut self, number: i128) {
+        self.push(format_args!("{number}"));
+    }
+
+    fn money(&mut self, amount: Money) {
+        self.push(format_args!("{}", amount.to_decimal()));
+    }
+
+    fn time(&mut self, at: Timestamp) {
+        let at = at.to_offset_date_time();
+        let (hour, minute, second, microsecond) = at.time().as_hms_micro();
+        let day = IsoDay(at.date());
+        self.push(format_args!("TIMESTAMP'{day} {hour:02}:{minute:02}:{second:02}.{microsecond:06}'"));
+    }
+
+    fn day(&mut self, day: Date) {
+        self.push(format_args!("DATE'{}'", IsoDay(day)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jangteo_domain::UserId;
+    use jangteo_domain::id::ProductId;
+
+    use super::*;
+    use crate::rows::point::PointAccountRow;
+    use crate::rows::product::{OptionsOf, ProductSearchTextRow};
+    use crate::rows::sales::DailySaleRow;
+    use crate::rows::stock::StockRow;
+    use crate::types::{Amount, Body, Bytes, Count, Day, Id, Words};
+
+    fn product_id(number: u32) -> Id<ProductId> {
+        Id(ProductId::from(uuid::Uuid::from_u128(u128::from(number))))
+    }
+
+    fn stock(number: u32) -> StockRow {
+        StockRow { product_id: product_id(number), available: Count(number), movements: Count(1) }
+    }
+
+    fn written(write: impl FnOnce(&mut Writes)) -> String {
+        let mut writes = Writes::default();
+        write(&mut writes);
+        writes.0
+    }
+
+    #[test]
+    fn an_update_names_its_columns_once_and_counts_what_it_found() {
+        assert_eq!(
+            written(|writes| writes.update([stock(1), stock(2)])),
+            "UPDATE (SELECT x'00000000000000000000000000000001' AS product_id,1 AS available,1 AS movements \
+             UNION ALL SELECT x'00000000000000000000000000000002',2,1) AS given \
+             STRAIGHT_JOIN stocks FORCE INDEX (PRIMARY) ON stocks.product_id = given.product_id \
+             SET stocks.available = given.available, stocks.movements = given.movements;\
+             DO IF(ROW_COUNT() = 2, 0, POW(10, 1000 + ROW_COUNT()));"
+        );
+    }
+
+    #[test]
+    fn an_update_of_many_rows_is_more_than_one_statement() {
+        let text = written(|writes| writes.update((0..=BRANCHES_MAX as u32).map(stock)));
+        assert_eq!(text.matches("UPDATE (").count(), 2);
+        assert!(text.ends_with("DO IF(ROW_COUNT() = 1, 0, POW(10, 1000 + ROW_COUNT()));"));
+    }
+
+    #[test]
+    fn an_insert_is_split_before_it_is_more_than_a_server_takes_and_no_row_is_lost() {
+        let text =
+            |number| ProductSearchTextRow { product_id: product_id(number), search_text: Body("한".repeat(999)) };
+        let text = written(|writes| writes.insert((0..1_000).map(text)));
+        let statements: Vec<&str> = text.split_terminator(';').collect();
+        assert!(statements.len() > 1 && statements.iter().all(|text| text.len() < 2 * PACKET_BYTES));
+        let rows = |statement: &&str| statement.matches("_utf8mb4 x'").count();
+        assert_eq!(statements.iter().map(rows).sum::<usize>(), 1_000);
+    }
+
+    #[test]
+    fn sums_are_made_by_the_server_from_exact_numbers() {
+        let day = Date::from_calendar_date(2026, time::Month::March, 1).expect("a day");
+        let revenue = Amount(Money::from_ten_thousandths(-15_000).expect("an amount"));
+        let row = DailySaleRow { day: Day(day), product_id: product_id(1), quantity: Count(-2), revenue };
+        assert_eq!(
+            written(|writes| writes.accumulate([row])),
+            "INSERT INTO daily_sales (day, product_id, quantity, revenue) VALUES \
+             (DATE'2026-03-01',x'00000000000000000000000000000001',-2,-1.5000) ON DUPLICATE KEY UPDATE \
+             quantity = daily_sales.quantity + VALUES(quantity), revenue = daily_sales.revenue + VALUES(revenue);"
+        );
+    }
+
+    #[test]
+    fn what_a_caller_sent_cannot_end_its_literal() {
+        let account = |name: &str| PointAccountRow {
+            user_id: Words(UserId::try_from(name.to_owned()).expect("a user's id")),
+            balance: Amount(Money::ZERO),
+            entries: Count(0),
+            hash: Bytes([0; 32]),
+            open_orders: Count(0),
+            updated_at: None,
+        };
+        let text = |text: &str| {
+            written(|writes| {
+                writes.insert([ProductSearchTextRow { product_id: product_id(1), search_text: Body(text.to_owned()) }])
+            })
+        };
+        assert!(written(|writes| writes.insert([account("kim")])).contains("VALUES ('kim',"));
+        assert!(text("a \"b\"; -- c").contains(",'a \"b\"; -- c')"));
+        for hostile in ["'", "\\", "\\'", "a'); DROP TABLE stocks; --", "\0", "\n", "가'", "\u{7f}"] {
+            let hexadecimal: String = hostile.bytes().map(|byte| format!("{byte:02x}")).collect();
+            assert!(text(hostile).ends_with(&format!(",_utf8mb4 x'{hexadecimal}');")), "{}", text(hostile));
+        }
+    }
+
+    #[test]
+    fn rows_are_deleted_by_their_keys() {
+        let keys = [OptionsOf { product_id: product_id(1) }, OptionsOf { product_id: product_id(2) }];
+        assert_eq!(
+            written(|writes| writes.delete(keys)),
+            "DELETE FROM product_options WHERE (product_id) IN ((x'00000000000000000000000000000001'), \
+             (x'00000000000000000000000000000002'));"
+        );
+    }
+}
