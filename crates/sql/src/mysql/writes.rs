@@ -121,7 +121,7 @@ impl Writes {
     /// Fails, as nothing else that a statement can say would, when the one before has not found so many rows: the power
     /// is out of range.
     fn push_check(&mut self, rows: usize) {
-        self.push(format_args!("DO IF(ROW_COUNT() = {rows}, 0, POW(10, 1000 + ROW_COUNT()));"));
+        self.push(format_args!("SELECT IF(ROW_COUNT() = {rows}, 0, POW(10, 1000 + ROW_COUNT()));"));
     }
 
     fn push(&mut self, text: std::fmt::Arguments<'_>) {
@@ -233,7 +233,7 @@ mod tests {
              UNION ALL SELECT x'00000000000000000000000000000002',2,1) AS given \
              STRAIGHT_JOIN stocks FORCE INDEX (PRIMARY) ON stocks.product_id = given.product_id \
              SET stocks.available = given.available, stocks.movements = given.movements;\
-             DO IF(ROW_COUNT() = 2, 0, POW(10, 1000 + ROW_COUNT()));"
+             SELECT IF(ROW_COUNT() = 2, 0, POW(10, 1000 + ROW_COUNT()));"
         );
     }
 
@@ -241,7 +241,7 @@ mod tests {
     fn an_update_of_many_rows_is_more_than_one_statement() {
         let text = written(|writes| writes.update((0..=BRANCHES_MAX as u32).map(stock)));
         assert_eq!(text.matches("UPDATE (").count(), 2);
-        assert!(text.ends_with("DO IF(ROW_COUNT() = 1, 0, POW(10, 1000 + ROW_COUNT()));"));
+        assert!(text.ends_with("SELECT IF(ROW_COUNT() = 1, 0, POW(10, 1000 + ROW_COUNT()));"));
     }
 
     #[test]
