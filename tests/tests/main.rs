@@ -11,6 +11,7 @@ mod expiry;
 mod hang_ups;
 mod http_rules;
 mod idempotency;
+mod kept_answers;
 mod lists;
 mod operation;
 mod orders;

@@ -5,6 +5,8 @@
 //! | `edge`, `admission` | what happens to every request: ids, errors, panics; tokens and limits |
 //! | `caller`, `path`, `query`, `body`, `page`, `amount`, `write` | parts of requests, parsed |
 //! | `reply` | the answer to each command |
+//! | `shared_answer`, `compression` | answers that are the same for everybody; long answers |
+//! | `kept`, `availability` | what many ask for, read once for all of them |
 //! | `points`, `products`, `popular`, `coupons`, `orders`, `quotes`, `payments`, `admin` | one resource each |
 //! | `health`, `document` | for operators and for readers |
 
@@ -20,6 +22,8 @@ use tracing_actix_web::TracingLogger;
 use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_actix_web::{AppExt, scope};
 
+use jangteo_domain::id::ProductId;
+use jangteo_domain::product::Product;
 use jangteo_domain::{IdSource, Queries, ShopRules};
 
 use crate::auth::Authenticator;
@@ -30,12 +34,15 @@ use crate::verification::Verifier;
 mod admin;
 mod admission;
 pub(crate) mod amount;
+mod availability;
 mod body;
 mod caller;
+mod compression;
 mod coupons;
 mod document;
 mod edge;
 mod health;
+mod kept;
 mod orders;
 mod page;
 mod path;
@@ -46,12 +53,16 @@ mod products;
 mod query;
 mod quotes;
 mod reply;
+mod shared_answer;
 mod write;
 
 pub use document::openapi;
 pub use health::{DatabaseHealth, PoolFigures, Readiness, metrics_app};
 
-use popular::PopularCache;
+use availability::Availability;
+use kept::Kept;
+use popular::Ranking;
+use shared_answer::SharedAnswer;
 
 /// What the handlers work with.
 pub struct Shop {
@@ -62,7 +73,13 @@ pub struct Shop {
     authenticator: Authenticator,
     in_flight: InFlight,
     rate_limiter: Option<DefaultKeyedRateLimiter<String>>,
-    popular: PopularCache,
+    /// Pages of products as they are sent, by the list's name, its filters and the place in it.
+    pages: Kept<String, SharedAnswer>,
+    /// Popular products, by the days that they are counted over.
+    rankings: Kept<u32, Ranking>,
+    /// Products by their ids; `None` for an id that nobody has.
+    products: Kept<ProductId, Option<Product>>,
+    availability: Availability,
     verifier: Arc<Verifier>,
     health: Arc<dyn DatabaseHealth>,
     readiness: Readiness,
@@ -102,10 +119,20 @@ pub struct Parts {
     pub readiness: Readiness,
 }
 
+/// The most bytes that are kept of pages, of rankings and of products.
+const PAGES_BYTES_MAX: u64 = 32 << 20;
+const RANKINGS_BYTES_MAX: u64 = 8 << 20;
+const PRODUCTS_BYTES_MAX: u64 = 8 << 20;
+
 impl Shop {
-    /// Puts the parts together.
+    /// Puts the parts together. To be called on the main runtime.
     pub fn new(parts: Parts, options: Options) -> Self {
+        let catalogue = parts.lanes.catalogue().clone();
         Self {
+            pages: Kept::new(catalogue.clone(), PAGES_BYTES_MAX, |name, page| name.len() + page.weight()),
+            rankings: Kept::new(catalogue.clone(), RANKINGS_BYTES_MAX, |_, ranking| ranking.weight()),
+            products: Kept::new(catalogue, PRODUCTS_BYTES_MAX, |_, product| products::weight(product.as_ref())),
+            availability: Availability::start(&parts.queries.stocks),
             rules: parts.rules,
             queries: parts.queries,
             lanes: parts.lanes,
@@ -113,7 +140,6 @@ impl Shop {
             authenticator: parts.authenticator,
             in_flight: InFlight::default(),
             rate_limiter: options.rate_limit.map(RateLimiter::keyed),
-            popular: PopularCache::new(),
             verifier: parts.verifier,
             health: parts.health,
             readiness: parts.readiness,

@@ -13,6 +13,7 @@ use tracing::{Instrument, Span};
 
 use jangteo_domain::{Answer, BatchExecutor, Command, Request, StoreError};
 
+use crate::catalogue::Catalogue;
 use crate::idempotency::InFlightGuard;
 use crate::settings::LaneSettings;
 use crate::telemetry;
@@ -27,7 +28,10 @@ struct Job {
     span: Span,
 }
 
-struct Runner(BatchExecutor);
+struct Runner {
+    executor: BatchExecutor,
+    catalogue: Catalogue,
+}
 
 #[async_trait]
 impl BatchRunner for Runner {
@@ -42,7 +46,8 @@ impl BatchRunner for Runner {
         }
         let (requests, in_flight): (Vec<Request>, Vec<Option<InFlightGuard>>) =
             batch.into_iter().map(|job| (job.request, job.in_flight)).unzip();
-        let answers = self.0.execute(&requests).instrument(span).await;
+        let answers = self.executor.execute(&requests).instrument(span).await;
+        requests.iter().for_each(|request| self.catalogue.note(&request.command));
         drop(in_flight);
         answers
     }
@@ -50,15 +55,20 @@ impl BatchRunner for Runner {
 
 /// Submits requests to the lanes. Cheap to clone.
 #[derive(Clone)]
-pub struct Lanes(GroupCommit<Job, Result<Answer, StoreError>>);
+pub struct Lanes {
+    lanes: GroupCommit<Job, Result<Answer, StoreError>>,
+    catalogue: Catalogue,
+}
 
 impl Lanes {
     /// Starts the lanes on the current runtime, which must be the main one.
     pub fn start(executor: &BatchExecutor, settings: LaneSettings) -> (Self, Drain) {
-        let runners = (0..settings.write_lanes.get()).map(|_| Runner(executor.clone())).collect();
+        let catalogue = Catalogue::default();
+        let runner = |_| Runner { executor: executor.clone(), catalogue: catalogue.clone() };
+        let runners = (0..settings.write_lanes.get()).map(runner).collect();
         let bounds = Settings { batch_max: settings.batch_max, queue_max: settings.queue_max };
-        let (group_commit, drain) = start_observed(runners, bounds, BatchFigures);
-        (Self(group_commit), drain)
+        let (lanes, drain) = start_observed(runners, bounds, BatchFigures);
+        (Self { lanes, catalogue }, drain)
     }
 
     /// Has the request decided and stored, and waits for the answer until the deadline at the latest.
@@ -72,12 +82,17 @@ impl Lanes {
         deadline: Instant,
     ) -> Result<Result<Answer, StoreError>, SubmitError> {
         let affinity = affinity(&request.command);
-        self.0.submit(Job { request, in_flight, span: Span::current() }, affinity, deadline).await
+        self.lanes.submit(Job { request, in_flight, span: Span::current() }, affinity, deadline).await
     }
 
     /// How many requests wait.
     pub fn depth(&self) -> usize {
-        self.0.depth()
+        self.lanes.depth()
+    }
+
+    /// What the lanes have done to the products.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
     }
 }
 

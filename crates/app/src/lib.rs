@@ -13,6 +13,7 @@
 //! deliveries, the pruner, which deletes what nobody needs any more, and `jangteo rebuild`, which corrects.
 
 pub mod auth;
+mod catalogue;
 pub mod cli;
 mod demo;
 pub mod http;

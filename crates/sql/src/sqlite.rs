@@ -6,7 +6,6 @@ use std::sync::Arc;
 use diesel::QueryResult;
 use diesel::connection::SimpleConnection as _;
 use diesel::dsl::sql;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::{ConnectionError, ConnectionResult, DatabaseErrorKind, Error};
 use diesel::sql_types::{BigInt, Integer};
 use diesel::sqlite::{Sqlite, SqliteConnection};
@@ -18,7 +17,6 @@ use futures_util::FutureExt as _;
 use jangteo_domain::StoreError;
 
 use crate::error::{AlreadyCorrected, OpenError};
-use crate::types::TimeSql;
 use crate::{DatabaseSettings, migrations};
 
 #[path = "shared/audit.rs"]
@@ -151,20 +149,8 @@ async fn bounded<T>(statement: impl Future<Output = QueryResult<T>> + Send) -> Q
     statement.await
 }
 
-/// `SELECT` the database's time, which SQLite knows to the millisecond.
-#[derive(Debug, Clone, Copy, QueryId)]
-struct Now;
-
-impl Query for Now {
-    type SqlType = TimeSql;
-}
-
-impl QueryFragment<Sqlite> for Now {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-        out.push_sql("SELECT CAST(round(unixepoch('subsec') * 1000000) AS INTEGER)");
-        Ok(())
-    }
-}
+/// The database's time, which SQLite knows to the millisecond.
+const NOW: &str = "CAST(round(unixepoch('subsec') * 1000000) AS INTEGER)";
 
 /// Says what a failed statement means. Diesel tells broken constraints apart, but not the codes that SQLite gives for
 /// everything else; their texts are fixed.

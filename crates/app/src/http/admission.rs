@@ -1,8 +1,9 @@
-//! Lets requests to the API in: whose they are, whether they come too often, and whether the answer can be read.
+//! Lets requests to the API in: whose they are, whether they come too often, and whether the answer can be read,
+//! and in which form.
 
 use std::sync::LazyLock;
 
-use actix_web::body::MessageBody;
+use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, Accept, Header, HeaderValue};
 use actix_web::middleware::Next;
@@ -12,7 +13,7 @@ use governor::clock::{Clock, DefaultClock};
 
 use jangteo_domain::command::Actor;
 
-use crate::http::Shop;
+use crate::http::{Shop, compression};
 use crate::problem::{Problem, ProblemCode};
 
 static CLOCK: LazyLock<DefaultClock> = LazyLock::new(DefaultClock::default);
@@ -21,8 +22,8 @@ static CLOCK: LazyLock<DefaultClock> = LazyLock::new(DefaultClock::default);
 pub async fn admit(
     shop: web::Data<Shop>,
     request: ServiceRequest,
-    next: Next<impl MessageBody>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
     let caller = authenticate(&shop, &request).await;
     // Whoever proves nothing counts by address, so that wrong tokens are no way around the limit.
     limit_rate(&shop, &request, caller.as_ref().ok().and_then(Option::as_ref))?;
@@ -31,7 +32,9 @@ pub async fn admit(
         request.extensions_mut().insert(actor);
     }
     check_accept(&request)?;
-    next.call(request).await
+    let is_compressed = compression::is_asked_for(&request);
+    let response = next.call(request).await?;
+    Ok(if is_compressed { compression::compress(response).await } else { response.map_into_boxed_body() })
 }
 
 /// The caller, where the request carries a token.

@@ -2,7 +2,7 @@
 
 use actix_web::http::header::{self, HeaderName};
 use actix_web::middleware::DefaultHeaders;
-use actix_web::{HttpResponse, get, web};
+use actix_web::{HttpRequest, HttpResponse, get, web};
 use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
@@ -14,6 +14,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_actix_web::{AppExt, scope};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use crate::http::shared_answer::{MayKeep, SharedAnswer};
 use crate::http::{health, resources};
 use crate::problem::CONTENT_TYPE;
 
@@ -109,9 +110,16 @@ fn complete_operation(path: &str, method: &HttpMethod, operation: &mut Operation
         }
         operation.security.get_or_insert_with(|| vec![SecurityRequirement::new("bearer", [] as [&str; 0])]);
     }
+    let may_be_known = operation.responses.responses.contains_key("304");
+    if may_be_known {
+        operation.parameters.get_or_insert_default().push(if_none_match().into());
+    }
     for (status, answer) in &mut operation.responses.responses {
         if let RefOr::T(answer) = answer {
             complete_answer(status, answer, is_write);
+            if may_be_known && matches!(status.as_str(), "200" | "304") {
+                complete_shared_answer(answer);
+            }
         }
     }
 }
@@ -162,6 +170,26 @@ fn idempotency_key() -> utoipa::openapi::path::Parameter {
         .build()
 }
 
+fn if_none_match() -> utoipa::openapi::path::Parameter {
+    ParameterBuilder::new()
+        .name("If-None-Match")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some("The `ETag` of an answer that the caller has: the same again is 304, without a body."))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+        .build()
+}
+
+fn complete_shared_answer(answer: &mut Response) {
+    for (name, description) in [
+        ("ETag", "What tells this answer from others to the same request"),
+        ("Cache-Control", "How long it may be kept on the way"),
+        ("Vary", "`Accept-Encoding`"),
+    ] {
+        answer.headers.insert(name.to_owned(), text_header(description));
+    }
+}
+
 fn complete_answer(status: &str, answer: &mut Response, is_write: bool) {
     let mut add = |name: &str, description: &str| answer.headers.insert(name.to_owned(), text_header(description));
     add("X-Request-Id", "The request's id, as it was sent or as it was made");
@@ -191,12 +219,12 @@ fn text_header(description: &str) -> RefOr<Header> {
 }
 
 /// The document as it is served.
-pub struct Document(web::Bytes);
+pub struct Document(SharedAnswer);
 
 impl Document {
     /// The document, written once.
     pub fn of(api: &OpenApi) -> Self {
-        Self(api.to_json().expect("the document can be written as JSON").into())
+        Self(SharedAnswer::write(api))
     }
 }
 
@@ -205,10 +233,17 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
 }
 
 /// This document
-#[utoipa::path(tag = "operation", security(()), responses((status = 200, body = std::collections::BTreeMap<String, serde_json::Value>)))]
+#[utoipa::path(
+    tag = "operation",
+    security(()),
+    responses(
+        (status = 200, body = std::collections::BTreeMap<String, serde_json::Value>),
+        (status = 304, description = "As it was"),
+    ),
+)]
 #[get("/openapi.json")]
-async fn show_document(document: web::Data<Document>) -> HttpResponse {
-    HttpResponse::Ok().content_type("application/json").body(document.0.clone())
+async fn show_document(document: web::Data<Document>, request: HttpRequest) -> HttpResponse {
+    document.0.tell(&request, MayKeep::IfTheyAsk).await
 }
 
 /// Serves the page that shows the document and fetches nothing from elsewhere.

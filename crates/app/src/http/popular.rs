@@ -1,92 +1,92 @@
-//! The popular products: counted at most every few seconds, however many ask.
+//! The popular products: counted at most every second, however many ask.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
 
-use actix_web::get;
-use actix_web::web::{Data, Json};
-use moka::future::Cache;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse, get};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::http::page::LIMIT_MAX;
 use jangteo_domain::product::ProductListing;
 use jangteo_domain::time::Date;
-use jangteo_domain::{Queries, ShopCalendar, StoreError};
+use jangteo_domain::{Currency, StoreError};
 
-use crate::http::Shop;
 use crate::http::edge::Deadline;
+use crate::http::kept::Dated;
+use crate::http::page::LIMIT_MAX;
 use crate::http::products::ProductResponse;
 use crate::http::query::InQuery;
+use crate::http::shared_answer::{MayKeep, SharedAnswer};
+use crate::http::{Shop, products};
 use crate::problem::{Fault, Problem, Reason};
 
 /// Days to count over when nothing else is asked for, today included.
 pub const DAYS_DEFAULT: u32 = 3;
 const DAYS_MAX: i64 = 30;
 const LIMIT_DEFAULT: i64 = 5;
-/// How old an answer may get in the cache; what is promised is five seconds, and reading takes some of them.
-const AGE_MAX: Duration = Duration::from_secs(4);
-
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(list_popular_products);
 }
 
 /// The products that sold most
+///
+/// What it tells was so at most a second before it was asked for.
 #[utoipa::path(
     tag = "products",
     params(PopularQuery),
     security((), ("bearer" = [])),
-    responses((status = 200, body = PopularResponse)),
+    responses((status = 200, body = PopularResponse), (status = 304, description = "As it was")),
 )]
 #[get("/products/popular")]
 async fn list_popular_products(
     shop: Data<Shop>,
     deadline: Deadline,
+    request: HttpRequest,
     query: InQuery<PopularQuery>,
-) -> Result<Json<PopularResponse>, Problem> {
+) -> Result<HttpResponse, Problem> {
     let (days, limit) = query.0.check()?;
-    let ranking = deadline.read(shop.popular.ranking(&shop.queries, &*shop.rules.calendar, days)).await?;
-    let currency = shop.rules.currency;
-    let data =
-        (1_u32..).zip(&ranking.rows).take(limit).map(|(rank, (listing, quantity_sold))| PopularProductResponse {
-            rank,
-            product: ProductResponse::of_listing(listing, currency),
-            quantity_sold: *quantity_sold,
-        });
-    Ok(Json(PopularResponse { from: ranking.from.to_string(), to: ranking.to.to_string(), data: data.collect() }))
+    let page = shop.pages.get(format!("popular {days} {limit}"), || write(Data::clone(&shop), days, limit));
+    Ok(deadline.read(page).await?.value.tell(&request, MayKeep::Briefly).await)
 }
 
-/// Rankings that were counted a moment ago, by the days that they count over.
-pub struct PopularCache(Cache<u32, Arc<Ranking>>);
+/// The first products of a ranking that was counted a moment ago, or is counted now.
+async fn write(shop: Data<Shop>, days: u32, limit: usize) -> Result<Dated<SharedAnswer>, StoreError> {
+    let ranking = shop.rankings.get(days, || count(Data::clone(&shop), days)).await?;
+    let answer = ranking.value.show(limit, shop.rules.currency);
+    Ok(Dated { value: SharedAnswer::write(&answer), as_of: ranking.as_of })
+}
 
 /// The products that sold most over some days, as many as anybody may ask for.
-struct Ranking {
+pub struct Ranking {
     from: Date,
     to: Date,
     rows: Vec<(ProductListing, i64)>,
 }
 
-impl PopularCache {
-    pub fn new() -> Self {
-        Self(Cache::builder().time_to_live(AGE_MAX).build())
+impl Ranking {
+    /// About how many bytes it takes in memory.
+    pub fn weight(&self) -> usize {
+        let rows = self.rows.iter().map(|(listing, _)| products::weight(Some(&listing.product)));
+        size_of::<Self>() + rows.sum::<usize>()
     }
 
-    /// The ranking over so many days. Of those who ask at once, one asks the database.
-    async fn ranking(
-        &self,
-        queries: &Queries,
-        calendar: &dyn ShopCalendar,
-        days: u32,
-    ) -> Result<Arc<Ranking>, StoreError> {
-        let counted = self.0.try_get_with(days, count(queries, calendar, days)).await;
-        counted.map_err(|error| (*error).clone())
+    fn show(&self, limit: usize, currency: Currency) -> PopularResponse {
+        let rows = (1_u32..).zip(&self.rows).take(limit);
+        let show = |(rank, (listing, quantity_sold)): (u32, &(ProductListing, i64))| PopularProductResponse {
+            rank,
+            product: ProductResponse::of_listing(listing, currency),
+            quantity_sold: *quantity_sold,
+        };
+        PopularResponse { from: self.from.to_string(), to: self.to.to_string(), data: rows.map(show).collect() }
     }
 }
 
-async fn count(queries: &Queries, calendar: &dyn ShopCalendar, days: u32) -> Result<Arc<Ranking>, StoreError> {
-    let to = calendar.day_of(queries.clock.now().await?);
+async fn count(shop: Data<Shop>, days: u32) -> Result<Dated<Ranking>, StoreError> {
+    let as_of = Instant::now();
+    let queries = &shop.queries;
+    let to = shop.rules.calendar.day_of(queries.clock.now().await?);
     let from = to
         .checked_sub(time::Duration::days(i64::from(days) - 1))
         .ok_or_else(|| StoreError::unexpected("a clock at the beginning of time"))?;
@@ -95,7 +95,7 @@ async fn count(queries: &Queries, calendar: &dyn ShopCalendar, days: u32) -> Res
     let listings = queries.products.find_many(&ids).await?;
     let mut listings: BTreeMap<_, _> = listings.into_iter().map(|listing| (listing.product.id, listing)).collect();
     let rows = sold.iter().filter_map(|row| Some((listings.remove(&row.product_id)?, row.quantity_sold))).collect();
-    Ok(Arc::new(Ranking { from, to, rows }))
+    Ok(Dated { value: Ranking { from, to, rows }, as_of })
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]

@@ -1,10 +1,13 @@
 //! Products, as everybody sees them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use actix_web::get;
-use actix_web::web::{Data, Json};
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse, get};
+use futures_util::future::try_join;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
@@ -23,10 +26,12 @@ use crate::http::Shop;
 use crate::http::amount::{AmountText, Time, WrittenAmount};
 use crate::http::caller::Anybody;
 use crate::http::edge::Deadline;
+use crate::http::kept::Dated;
 use crate::http::page::{self, List, ListResponse};
 use crate::http::path::InPath;
 use crate::http::popular::DAYS_DEFAULT;
 use crate::http::query::InQuery;
+use crate::http::shared_answer::{MayKeep, SharedAnswer};
 use crate::problem::{Fault, Problem, ProblemCode, Reason};
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
@@ -34,29 +39,48 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
 }
 
 /// Products that can be bought
+///
+/// What it tells was so at most a second before it was asked for.
 #[utoipa::path(
     tag = "products",
     params(ProductsQuery),
     security((), ("bearer" = [])),
     responses(
         (status = 200, body = ListResponse<ProductResponse>),
+        (status = 304, description = "As it was"),
     ),
 )]
 #[get("/products")]
 async fn list_products(
     shop: Data<Shop>,
     deadline: Deadline,
+    request: HttpRequest,
     query: InQuery<ProductsQuery>,
-) -> Result<Json<ListResponse<ProductResponse>>, Problem> {
-    list(&shop, deadline, query.0, false).await
+) -> Result<HttpResponse, Problem> {
+    let list = Arc::new(ProductList::of(query.0, shop.rules.currency, false)?);
+    let name = list.name.clone();
+    let page = shop.pages.get(name, || {
+        let (shop, list) = (Data::clone(&shop), Arc::clone(&list));
+        async move {
+            let as_of = Instant::now();
+            Ok(Dated { value: SharedAnswer::write(&list.read(&shop).await?), as_of })
+        }
+    });
+    Ok(deadline.read(page).await?.value.tell(&request, MayKeep::Briefly).await)
 }
 
 /// One product
+///
+/// `available` is read when it is asked for; the rest was so at most a second before.
 #[utoipa::path(
     tag = "products",
     params(("product_id" = Uuid, Path, description = "The product")),
     security((), ("bearer" = [])),
-    responses((status = 200, body = ProductResponse), (status = 404, description = "`PRODUCT_NOT_FOUND`")),
+    responses(
+        (status = 200, body = ProductResponse),
+        (status = 304, description = "As it was"),
+        (status = 404, description = "`PRODUCT_NOT_FOUND`"),
+    ),
 )]
 #[get("/products/{product_id}")]
 async fn show_product(
@@ -64,57 +88,106 @@ async fn show_product(
     caller: Anybody,
     product_id: InPath<ProductId>,
     deadline: Deadline,
-) -> Result<Json<ProductResponse>, Problem> {
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
     let InPath(product_id) = product_id;
-    let listing = deadline.read(shop.queries.products.find(product_id)).await?;
-    let is_visible = |listing: &ProductListing| match listing.product.details.status {
-        ProductStatus::OnSale | ProductStatus::Discontinued => true,
-        ProductStatus::Hidden => caller.is_admin(),
-    };
-    let listing = listing
-        .filter(is_visible)
-        .ok_or_else(|| Problem::new(ProblemCode::ProductNotFound).with("product_id", product_id.to_string()))?;
-    Ok(Json(ProductResponse::of_listing(&listing, shop.rules.currency)))
+    let product = shop.products.get(product_id, || {
+        let products = Arc::clone(&shop.queries.products);
+        async move {
+            let as_of = Instant::now();
+            let found = products.find(product_id).await?;
+            Ok(Dated { value: found.map(|listing| listing.product), as_of })
+        }
+    });
+    let (kept, available) = try_join(deadline.read(product), shop.availability.of(product_id, deadline)).await?;
+    let not_found = || Problem::new(ProblemCode::ProductNotFound).with("product_id", product_id.to_string());
+    let (product, available) = kept.value.as_ref().zip(available).ok_or_else(not_found)?;
+    let answer = ProductResponse::of(product, available, shop.rules.currency);
+    match product.details.status {
+        ProductStatus::OnSale | ProductStatus::Discontinued => {
+            Ok(SharedAnswer::write(&answer).tell(&request, MayKeep::IfTheyAsk).await)
+        }
+        ProductStatus::Hidden if caller.is_admin() => Ok(HttpResponse::Ok().json(answer)),
+        ProductStatus::Hidden => Err(not_found()),
+    }
 }
 
-/// A page of the products that the query asks for; in all states for the back office.
-pub async fn list(
-    shop: &Shop,
-    deadline: Deadline,
-    query: ProductsQuery,
-    all_states: bool,
-) -> Result<Json<ListResponse<ProductResponse>>, Problem> {
-    let currency = shop.rules.currency;
-    let (limit, cursor, sort) = (query.limit, query.cursor.clone(), query.sort);
-    let mut filter = query.filter(currency, all_states)?;
-    // The day from which sales count stays what it was on the first page, so it is no part of the filters.
-    let list = List::new(format!("products {filter:?} {sort:?}"));
-    let Page { after, limit } = list.page::<(ProductKey, Option<Date>)>(limit, cursor.as_deref())?;
-    let since = match (&after, sort) {
-        (Some((_, since)), _) => *since,
-        (None, SortName::Popular) => Some(popular_since(shop, deadline).await?),
-        (None, SortName::Newest | SortName::Price | SortName::PriceDescending | SortName::Name) => None,
-    };
-    filter.sort = match (sort, since) {
-        (SortName::Newest, _) => ProductSort::Newest,
-        (SortName::Price, _) => ProductSort::PriceAscending,
-        (SortName::PriceDescending, _) => ProductSort::PriceDescending,
-        (SortName::Name, _) => ProductSort::Name,
-        (SortName::Popular, Some(since)) => ProductSort::Popular { since },
-        (SortName::Popular, None) => return Err(ProblemCode::InvalidCursor.into()),
-    };
-    let domain_page = Page { after: after.map(|(key, _)| key), limit };
-    let rows = deadline.read(shop.queries.products.list(&filter, &domain_page)).await?;
-    let show = |(listing, _): &(ProductListing, ProductKey)| ProductResponse::of_listing(listing, currency);
-    Ok(Json(list.answer(limit, &rows, |(_, key)| (key.clone(), since), show)))
+/// About how many bytes a product takes in memory.
+pub fn weight(product: Option<&Product>) -> usize {
+    let texts = product.map_or(0, |Product { details, .. }| {
+        let options = details.options.iter().map(|(name, value)| name.as_str().len() + value.as_str().len() + 64);
+        let group = details.item_group_id.as_ref().map_or(0, |id| id.as_str().len());
+        let fixed = [details.name.as_str(), details.description.as_str(), details.category.as_str()].map(str::len);
+        fixed.iter().sum::<usize>() + group + options.sum::<usize>()
+    });
+    size_of::<Product>() + texts
+}
+
+/// A page of products that somebody asks for.
+pub struct ProductList {
+    list: List,
+    /// What tells it apart from all others.
+    name: String,
+    filter: ProductFilter,
+    sort: SortName,
+    /// The last place of the page before and, in order of popularity, the day from which sales count; it stays what it
+    /// was on the first page.
+    page: Page<(ProductKey, Option<Date>)>,
+    currency: Currency,
+}
+
+impl ProductList {
+    /// The page that the query asks for; of products in all states for the back office.
+    ///
+    /// # Errors
+    /// `INVALID_QUERY`, `INVALID_CURSOR`.
+    pub fn of(query: ProductsQuery, currency: Currency, all_states: bool) -> Result<Self, Problem> {
+        let (limit, cursor, sort) = (query.limit, query.cursor.clone(), query.sort);
+        let filter = query.filter(currency, all_states)?;
+        let list = List::new(format!("products {filter:?} {sort:?}"));
+        let page: Page<(ProductKey, Option<Date>)> = list.page(limit, cursor.as_deref())?;
+        if matches!((sort, &page.after), (SortName::Popular, Some((_, None)))) {
+            return Err(ProblemCode::InvalidCursor.into());
+        }
+        let name = list.name_of_page(page.limit, cursor.as_deref());
+        Ok(Self { list, name, filter, sort, page, currency })
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn read(&self, shop: &Shop) -> Result<ListResponse<ProductResponse>, StoreError> {
+        let Page { after, limit } = self.page.clone();
+        let (after, since) = match after {
+            Some((key, since)) => (Some(key), since),
+            None => (None, None),
+        };
+        let (sort, since) = match self.sort {
+            SortName::Newest => (ProductSort::Newest, None),
+            SortName::Price => (ProductSort::PriceAscending, None),
+            SortName::PriceDescending => (ProductSort::PriceDescending, None),
+            SortName::Name => (ProductSort::Name, None),
+            SortName::Popular => {
+                let since = match since {
+                    Some(since) => since,
+                    None => popular_since(shop).await?,
+                };
+                (ProductSort::Popular { since }, Some(since))
+            }
+        };
+        let filter = ProductFilter { sort, ..self.filter.clone() };
+        let rows = shop.queries.products.list(&filter, &Page { after, limit }).await?;
+        let show = |(listing, _): &(ProductListing, ProductKey)| ProductResponse::of_listing(listing, self.currency);
+        Ok(self.list.answer(limit, &rows, |(_, key)| (key.clone(), since), show))
+    }
 }
 
 /// The first of the days that the popular products are counted over.
-async fn popular_since(shop: &Shop, deadline: Deadline) -> Result<Date, Problem> {
-    let now = deadline.read(shop.queries.clock.now()).await?;
-    let today = shop.rules.calendar.day_of(now);
+async fn popular_since(shop: &Shop) -> Result<Date, StoreError> {
+    let today = shop.rules.calendar.day_of(shop.queries.clock.now().await?);
     let days = time::Duration::days(i64::from(DAYS_DEFAULT) - 1);
-    Ok(today.checked_sub(days).ok_or_else(|| StoreError::unexpected("a clock at the beginning of time"))?)
+    today.checked_sub(days).ok_or_else(|| StoreError::unexpected("a clock at the beginning of time"))
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]

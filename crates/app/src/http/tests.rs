@@ -4,13 +4,18 @@ mod client;
 #[cfg(feature = "otel")]
 mod traces;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use actix_web::http::{Method, StatusCode, header};
 use async_trait::async_trait;
 use jangteo_domain::StoreError;
-use jangteo_domain::testing::TestShop;
-use jangteo_domain::testing::fixtures::product_details;
+use jangteo_domain::id::ProductId;
+use jangteo_domain::product::{MockProductQueries, Product, ProductKey, ProductListing};
+use jangteo_domain::stock::MockStockQueries;
+use jangteo_domain::testing::fixtures::{NOON, product_details};
+use jangteo_domain::testing::{SequentialIds, TestShop};
 use jangteo_domain::verification::{Books, BooksCorrection, BooksFactory};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -463,6 +468,127 @@ async fn a_hidden_product_is_seen_by_the_back_office_alone() {
     assert_eq!(client.call(get(&path)).await.status, StatusCode::OK);
 }
 
+/// A product of a price by which it can be told from others.
+fn lamp(price: i64) -> Product {
+    Product::create(ProductId::from(SequentialIds::id(7)), product_details("Lamp", price), NOON)
+}
+
+fn page_of(product: Product) -> Vec<(ProductListing, ProductKey)> {
+    let key = ProductKey::Newest(product.id);
+    vec![(ProductListing { product, available: 3 }, key)]
+}
+
+#[actix_web::test]
+async fn a_page_is_read_once_for_all_who_ask_within_a_moment() {
+    let client = Client::reading(|queries| {
+        let mut products = MockProductQueries::new();
+        products.expect_list().times(2).returning(|_, _| Ok(page_of(lamp(1))));
+        queries.products = Arc::new(products);
+    })
+    .await;
+    let first = client.call(get("/v1/products")).await;
+    assert_eq!(first.json()["data"][0]["price"], "1");
+    for again in [get("/v1/products"), kim(get("/v1/products?limit=20")), admin(get("/v1/products"))] {
+        assert_eq!(client.call(again).await.body, first.body);
+    }
+    // Another page is read by itself.
+    assert_eq!(client.call(get("/v1/products?q=lamp")).await.status, StatusCode::OK);
+}
+
+#[actix_web::test]
+async fn pages_of_the_back_office_are_read_each_time() {
+    let client = Client::reading(|queries| {
+        let mut products = MockProductQueries::new();
+        products.expect_list().withf(|filter, _| filter.all_states).times(2).returning(|_, _| Ok(page_of(lamp(1))));
+        products.expect_list().withf(|filter, _| !filter.all_states).times(1).returning(|_, _| Ok(vec![]));
+        queries.products = Arc::new(products);
+    })
+    .await;
+    for _ in 0..2 {
+        let listed = client.call(admin(get("/v1/admin/products"))).await;
+        assert_eq!(listed.json()["data"][0]["price"], "1");
+        assert_eq!(listed.header("cache-control"), "no-store");
+        assert_eq!(client.call(admin(get("/v1/products"))).await.json()["data"], json!([]));
+    }
+}
+
+#[actix_web::test]
+async fn a_page_that_could_not_be_read_is_read_again() {
+    let client = Client::reading(|queries| {
+        let mut products = MockProductQueries::new();
+        let gone = || StoreError::Unavailable(Arc::new(std::io::Error::other("gone")));
+        products.expect_list().times(1).returning(move |_, _| Err(gone()));
+        products.expect_list().times(1).returning(|_, _| Ok(page_of(lamp(1))));
+        queries.products = Arc::new(products);
+    })
+    .await;
+    let failed = client.call(get("/v1/products")).await;
+    assert_eq!((failed.status, failed.code()), (StatusCode::SERVICE_UNAVAILABLE, "DATABASE_UNAVAILABLE".to_owned()));
+    assert_eq!((failed.header("cache-control"), failed.header("etag")), ("no-store", ""));
+    assert_eq!(client.call(get("/v1/products")).await.status, StatusCode::OK);
+}
+
+#[actix_web::test]
+async fn a_product_is_read_once_and_its_stock_each_time() {
+    let client = Client::reading(|queries| {
+        let mut products = MockProductQueries::new();
+        let listing = ProductListing { product: lamp(1), available: 99 };
+        products.expect_find().times(1).return_once(|_| Ok(Some(listing)));
+        queries.products = Arc::new(products);
+        let mut stocks = MockStockQueries::new();
+        let left = AtomicU32::new(5);
+        let one_less = move |ids: &BTreeSet<ProductId>| {
+            let available = left.fetch_sub(1, Ordering::Relaxed);
+            Ok(ids.iter().map(|id| (*id, available)).collect())
+        };
+        stocks.expect_available().times(3).returning(one_less);
+        queries.stocks = Arc::new(stocks);
+    })
+    .await;
+    for available in [5, 4, 3] {
+        let shown = client.call(get(&format!("/v1/products/{}", lamp(1).id))).await;
+        assert_eq!((shown.status, &shown.json()["available"]), (StatusCode::OK, &json!(available)));
+    }
+}
+
+#[actix_web::test]
+async fn what_the_back_office_did_is_listed_at_once() {
+    let client = Client::new().await;
+    let listed = async || client.call(get("/v1/products")).await.json()["data"].clone();
+    assert_eq!(listed().await, json!([]));
+    let product = client.product(json!({"name": "Lamp", "category": "home", "price": "1"}), 1).await;
+    assert_eq!(listed().await[0]["available"], 1);
+    let change = |json: Value| admin(send(Method::PATCH, &format!("/v1/admin/products/{product}")).set_json(json));
+    client.call(change(json!({"price": "2"}))).await;
+    assert_eq!(listed().await[0]["price"], "2");
+    assert_eq!(client.call(get(&format!("/v1/products/{product}"))).await.json()["price"], "2");
+    client.call(change(json!({"status": "hidden"}))).await;
+    assert_eq!(listed().await, json!([]));
+    assert_eq!(client.call(get(&format!("/v1/products/{product}"))).await.code(), "PRODUCT_NOT_FOUND");
+}
+
+#[rstest]
+#[case("/v1/products", "public, max-age=1")]
+#[case("/v1/products?sort=popular", "public, max-age=1")]
+#[case("/v1/products/popular", "public, max-age=1")]
+#[case("/openapi.json", "public, no-cache")]
+#[actix_web::test]
+async fn who_has_an_answer_is_not_sent_it_again(#[case] path: &str, #[case] cache_control: &str) {
+    let client = Client::new().await;
+    let first = client.call(get(path)).await;
+    let tag = first.header("etag").to_owned();
+    assert!(tag.starts_with("W/\""), "{tag}");
+    for known in [tag.as_str(), "*", &format!("\"x\", {tag}")] {
+        let again = client.call(kim(get(path)).insert_header(("If-None-Match", known))).await;
+        assert_eq!((again.status, &*again.body), (StatusCode::NOT_MODIFIED, &b""[..]), "{known}");
+        let described = ["etag", "cache-control", "vary"].map(|name| again.header(name));
+        assert_eq!(described, [&tag, cache_control, "Accept-Encoding"]);
+        assert_eq!(again.header("content-type"), "");
+    }
+    let other = client.call(get(path).insert_header(("If-None-Match", "W/\"x\""))).await;
+    assert_eq!((other.status, other.body), (StatusCode::OK, first.body));
+}
+
 #[actix_web::test]
 async fn a_stock_moves_and_never_below_zero() {
     let client = Client::new().await;
@@ -585,7 +711,7 @@ async fn figures_are_given() {
 
 #[actix_web::test]
 async fn answers_are_safe_to_show() {
-    let answer = Client::new().await.call(get("/v1/products")).await;
+    let answer = Client::new().await.call(get("/v1/coupon-campaigns")).await;
     assert_eq!(answer.header("x-content-type-options"), "nosniff");
     assert_eq!(answer.header("cache-control"), "no-store");
     assert_eq!(answer.header("access-control-allow-origin"), "");

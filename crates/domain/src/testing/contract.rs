@@ -148,6 +148,7 @@ macro_rules! contract_suite {
             product_lists_sort_every_way,
             product_walks_miss_and_repeat_nothing,
             products_are_found_in_whatever_state,
+            what_is_available_is_told_of_many_products,
 
             a_paid_and_cancelled_order_leaves_rows_that_agree,
             an_expired_order_leaves_rows_that_agree,

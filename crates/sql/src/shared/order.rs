@@ -9,7 +9,7 @@ use jangteo_domain::id::OrderId;
 use jangteo_domain::order::{Order, OrderFilter, OrderQueries, OrderRepository, OrderStatus};
 use jangteo_domain::page::{AsOf, Page};
 
-use super::store::{Failure, Store, now};
+use super::store::{Failure, Now, Store, now};
 use super::unit_of_work::Transaction;
 use super::{Conn, Db};
 use crate::bulk::{Find, chunks};
@@ -50,18 +50,22 @@ impl OrderQueries for Store {
     async fn find(&self, id: OrderId) -> Result<AsOf<Option<Order>>, StoreError> {
         let found = self.read(move |connection| {
             async move {
-                let now = now(connection).await?;
                 // One statement, so that no order is shown with the lines of another time.
                 let order = orders::table
                     .left_join(order_lines::table.on(order_lines::order_id.eq(orders::id)))
                     .filter(orders::id.eq(Id(id)))
-                    .select((OrderRow::as_select(), Option::<OrderLineRow>::as_select()));
-                Ok((now, order.load::<(OrderRow, Option<OrderLineRow>)>(connection).await?))
+                    .select((Now, OrderRow::as_select(), Option::<OrderLineRow>::as_select()));
+                let rows = order.load::<(At, OrderRow, Option<OrderLineRow>)>(connection).await?;
+                let now = match &rows[..] {
+                    [(At(now), ..), ..] => *now,
+                    [] => now(connection).await?,
+                };
+                Ok((now, rows))
             }
             .boxed()
         });
         let (now, rows) = found.await?;
-        let (orders, lines): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+        let (orders, lines): (Vec<_>, Vec<_>) = rows.into_iter().map(|(_, order, line)| (order, line)).unzip();
         let order = orders.into_iter().take(1).collect();
         let lines = lines.into_iter().flatten().collect();
         Ok(AsOf { now, value: assemble(order, lines)?.pop() })

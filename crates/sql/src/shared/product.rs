@@ -122,7 +122,7 @@ type ListRow = (ProductRow, Count<u32>, Count<i64>);
 
 /// A page of a product list. Written out, as its joins and conditions depend on what is asked for; each order ends in
 /// the id and is that of an index, and its key bounds the first column by itself so that the index is entered there.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct ProductList {
     all_states: bool,
     category: Option<String>,
@@ -137,7 +137,7 @@ struct ProductList {
 }
 
 /// In which order, and after which place.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Order {
     NewestFirst(Option<Id<ProductId>>),
     CheapestFirst(Option<(Amount, Id<ProductId>)>),

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use diesel::prelude::*;
@@ -11,7 +11,8 @@ use jangteo_domain::stock::{Stock, StockMovement, StockQueries, StockRepository}
 
 use super::store::Store;
 use super::unit_of_work::Transaction;
-use crate::rows::stock::{StockMovementRow, StockOf, StockRow};
+use crate::bulk::{Find, chunks};
+use crate::rows::stock::{ShownStockOf, StockMovementRow, StockOf, StockRow};
 use crate::schema::stock_movements;
 use crate::types::{Id, before};
 
@@ -54,5 +55,20 @@ impl StockQueries for Store {
             .boxed()
         });
         Ok(movements.await?.into_iter().map(Into::into).collect())
+    }
+
+    async fn available(&self, ids: &BTreeSet<ProductId>) -> Result<BTreeMap<ProductId, u32>, StoreError> {
+        let chunks = chunks(ids.iter().map(|id| ShownStockOf { product_id: Id(*id) }));
+        let stocks = self.read(move |connection| {
+            async move {
+                let mut stocks = Vec::new();
+                for chunk in chunks {
+                    stocks.append(&mut Find::<ShownStockOf>::new(chunk).load::<StockRow>(connection).await?);
+                }
+                Ok(stocks)
+            }
+            .boxed()
+        });
+        Ok(stocks.await?.into_iter().map(|stock| (stock.product_id.0, stock.available.0)).collect())
     }
 }

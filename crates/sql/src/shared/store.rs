@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bb8::RunError;
+use diesel::QueryResult;
 use diesel::dsl::sql;
+use diesel::expression::{AppearsOnTable, Expression, SelectableExpression, ValidGrouping, is_aggregate};
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Text};
-use diesel_async::RunQueryDsl as _;
 use diesel_async::pooled_connection::bb8::PooledConnection;
+use diesel_async::{AsyncConnection, RunQueryDsl as _, TransactionManager as _};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use jangteo_domain::queries::DatabaseClock;
@@ -18,9 +21,9 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tracing::Instrument as _;
 
-use super::{COUNT_MIGRATIONS_TABLES, Conn, Db, MIGRATIONS, Manager, Now, classify};
+use super::{COUNT_MIGRATIONS_TABLES, Conn, Db, MIGRATIONS, Manager, NOW, classify, is_connection_lost};
 use crate::error::{LastConnectError, NoConnection, TookTooLong};
-use crate::types::At;
+use crate::types::{At, TimeSql};
 use crate::{DatabaseFigures, PoolFigures, migrations};
 
 /// How long to wait for a connection, one that has to be made included. Beyond that callers are better told to come
@@ -63,11 +66,10 @@ impl Store {
     pub(super) fn new(url: &str, pools: Pools) -> Self {
         Self {
             url: url.into(),
-            // A writer is never cut off in the middle of a statement and put back, so it needs no check.
-            writers: Pool::new(pools.writers, false),
-            readers: Pool::new(pools.readers, true),
-            primary: pools.primary.map(|primary| Pool::new(primary, true)),
-            background: pools.background.map(|background| Pool::new(background, true)),
+            writers: Pool::new(pools.writers),
+            readers: Pool::new(pools.readers),
+            primary: pools.primary.map(Pool::new),
+            background: pools.background.map(Pool::new),
             runtime: Handle::current(),
         }
     }
@@ -85,11 +87,7 @@ impl Store {
     }
 
     /// Reads, where reads go.
-    pub(super) async fn read<T, F>(&self, query: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, Failure>> + Send + 'static,
-    {
+    pub(super) async fn read<T: Send + 'static>(&self, query: impl Query<T>) -> Result<T, StoreError> {
         self.read_from(&self.readers, query).await
     }
 
@@ -99,26 +97,15 @@ impl Store {
     }
 
     /// Reads in the background, never from a replica: what is not there yet would make figures wrong.
-    pub(super) async fn read_in_background<T, F>(&self, query: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, Failure>> + Send + 'static,
-    {
+    pub(super) async fn read_in_background<T: Send + 'static>(&self, query: impl Query<T>) -> Result<T, StoreError> {
         self.read_from(self.background.as_ref().unwrap_or(&self.readers), query).await
     }
 
     /// Reads in a task of its own: whoever goes away or has waited long enough leaves the task behind, which ends the
     /// call properly before the connection goes back.
-    async fn read_from<T, F>(&self, pool: &Pool, query: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, Failure>> + Send + 'static,
-    {
+    async fn read_from<T: Send + 'static>(&self, pool: &Pool, query: impl Query<T>) -> Result<T, StoreError> {
         let pool = pool.clone();
-        let reading = async move {
-            let mut connection = pool.get().await?;
-            query(&mut connection).await.map_err(StoreError::from)
-        };
+        let reading = async move { pool.read(query).await };
         let reading = self.runtime.spawn(reading.in_current_span());
         match timeout(READ_WAIT_MAX, reading).await {
             Ok(Ok(answer)) => answer,
@@ -188,8 +175,42 @@ impl DatabaseClock for Store {
 
 /// The database's time.
 pub(super) async fn now(connection: &mut Conn) -> Result<Timestamp, Failure> {
-    let At(now) = Now.get_result(connection).await?;
+    let At(now) = diesel::select(Now).get_result(connection).await?;
     Ok(now)
+}
+
+/// The database's time, as a column of whatever is selected.
+#[derive(Debug, Clone, Copy, QueryId)]
+pub(super) struct Now;
+
+impl Expression for Now {
+    type SqlType = TimeSql;
+}
+
+impl QueryFragment<Db> for Now {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Db>) -> QueryResult<()> {
+        out.push_sql(NOW);
+        Ok(())
+    }
+}
+
+impl<Tables: ?Sized> AppearsOnTable<Tables> for Now {}
+
+impl<Tables: ?Sized> SelectableExpression<Tables> for Now {}
+
+impl<Columns> ValidGrouping<Columns> for Now {
+    type IsAggregate = is_aggregate::Never;
+}
+
+/// A read. It changes nothing, so it can be tried again on another connection.
+pub(super) trait Query<T>:
+    for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, Failure>> + Clone + Send + 'static
+{
+}
+
+impl<T, F> Query<T> for F where
+    F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, Failure>> + Clone + Send + 'static
+{
 }
 
 /// What a read fails with: the database's error, or a row that makes no sense.
@@ -227,11 +248,13 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    fn new((manager, connections_max): (Manager, u32), check: bool) -> Self {
+    fn new((manager, connections_max): (Manager, u32)) -> Self {
         let last_error = LastConnectError::default();
         let pool = bb8::Pool::builder()
             .max_size(connections_max)
-            .test_on_check_out(check)
+            // A question to see whether anybody answers would double the work of a read. Who meets a connection that
+            // died in the pool takes the next, and one that was left in the middle of an answer is never put back.
+            .test_on_check_out(false)
             .connection_timeout(CONNECTION_WAIT_MAX)
             .idle_timeout(Some(IDLE_MAX))
             .max_lifetime(Some(LIFETIME_MAX))
@@ -265,4 +288,43 @@ impl Pool {
             StoreError::Unavailable(Arc::new(NoConnection { waited: begun.elapsed(), cause }))
         })
     }
+
+    /// Reads. A connection that died in the pool, as all do when the server restarts, is thrown away and the read tried
+    /// on the next one: after as many as the pool can hold there is a fresh one.
+    async fn read<T>(&self, query: impl Query<T>) -> Result<T, StoreError> {
+        let mut dead = 0;
+        loop {
+            let mut loan = Loan { connection: self.get().await?, is_answered: false };
+            match query.clone()(&mut loan.connection).await {
+                Ok(answer) => {
+                    loan.is_answered = true;
+                    return Ok(answer);
+                }
+                Err(Failure::Database(error)) if dead < self.connections_max() && is_connection_lost(&error) => {
+                    dead += 1;
+                }
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+    }
+}
+
+/// A connection on loan for a read. It goes back only when the read was answered to its end: what was left unread of an
+/// answer would be taken for the answer to the next question.
+struct Loan {
+    connection: PooledConnection<'static, Conn>,
+    is_answered: bool,
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            give_up(&mut self.connection);
+        }
+    }
+}
+
+/// Makes the pool close the connection instead of lending it again.
+pub(super) fn give_up(connection: &mut Conn) {
+    <Conn as AsyncConnection>::TransactionManager::transaction_manager_status_mut(connection).set_in_error();
 }

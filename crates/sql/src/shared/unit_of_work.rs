@@ -26,9 +26,9 @@ use jangteo_domain::{StoreError, Timestamp, UnitOfWork, UnitOfWorkFactory, UserI
 use tokio::time::timeout;
 use tracing::Instrument as _;
 
-use super::store::{Pool, Store};
+use super::store::{Now, Pool, Store, give_up};
 use super::writes::Writes;
-use super::{Conn, Now, begin, bounded, classify, is_connection_lost};
+use super::{Conn, begin, bounded, classify, is_connection_lost};
 use crate::bulk::{Find, Lookup, Row, chunks};
 use crate::error::TookTooLong;
 use crate::rows::idempotency::{CommitMarkerRow, MarkerOf};
@@ -157,17 +157,12 @@ impl Transaction {
             let Err(error) = bounded(begin(&mut connection)).await else {
                 return Ok(Self { connection, failed: false, writes: Writes::default(), accounts: BTreeMap::new() });
             };
-            Self::abandon(connection);
+            give_up(&mut connection);
             if dead == pool.connections_max() || !is_connection_lost(&error) {
                 return Err(classify(error));
             }
             dead += 1;
         }
-    }
-
-    /// Makes the pool close the connection instead of lending it again.
-    fn abandon(mut connection: PooledConnection<'static, Conn>) {
-        ConnectionTransactions::transaction_manager_status_mut(&mut *connection).set_in_error();
     }
 }
 
@@ -214,7 +209,7 @@ impl UnitOfWork for Transaction {
     }
 
     async fn now(&mut self) -> Result<Timestamp, StoreError> {
-        let At(now) = self.run(|connection| Now.get_result(connection).boxed()).await?;
+        let At(now) = self.run(|connection| diesel::select(Now).get_result(connection).boxed()).await?;
         Ok(now)
     }
 
@@ -230,7 +225,7 @@ impl UnitOfWork for Transaction {
         self.send_writes().await?;
         let committed = bounded(ConnectionTransactions::commit_transaction(&mut *self.connection)).await;
         committed.map_err(|error| {
-            Transaction::abandon(self.connection);
+            give_up(&mut self.connection);
             // Whatever is not known to have rolled back may have been kept.
             match classify(error) {
                 StoreError::Conflict(cause) => StoreError::Conflict(cause),

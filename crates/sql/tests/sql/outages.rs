@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use jangteo_domain::StoreError;
 use jangteo_domain::id::BatchId;
 use jangteo_domain::stock::Stock;
 use jangteo_domain::testing::SequentialIds;
 use jangteo_domain::testing::fixtures::user;
+use mysql_async::prelude::Queryable as _;
 
 use crate::server::TestDatabase;
 
@@ -31,6 +33,70 @@ async fn connections_that_died_in_the_pool_are_replaced_unseen() -> Result<(), S
         unit.commit().await?;
         database.database.ping().await?;
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_at_once_do_not_notice_that_their_connections_died() -> Result<(), StoreError> {
+    let database = TestDatabase::mysql().await;
+    let queries = database.database.queries();
+    let readers_max = 4;
+    for round in 0..3 {
+        // More at once than there are connections, so that there are as many as there can be.
+        while database.database.pool_figures().read.connections < readers_max {
+            try_join_all((0..100).map(|_| queries.clock.now())).await?;
+        }
+        assert!(database.kill_connections().await);
+        let absent = SequentialIds::id(round).into();
+        let answers = try_join_all((0..100).map(|_| queries.products.find(absent))).await?;
+        assert!(answers.iter().all(Option::is_none));
+    }
+    Ok(())
+}
+
+/// Reads while no read of a product gets anywhere, kills what it does, and lets reads go on.
+async fn read_and_kill(database: &TestDatabase, kill: &str) -> Result<bool, StoreError> {
+    let queries = database.database.queries();
+    let mut session = database.session().await;
+    session.query_drop("LOCK TABLES products WRITE, stocks WRITE").await.expect("a lock");
+    let reading = tokio::spawn(async move { queries.products.find(SequentialIds::id(1).into()).await });
+    let id = statement_that_waits(database, "products").await;
+    database.execute(&format!("{kill} {id}")).await;
+    session.query_drop("UNLOCK TABLES").await.expect("no lock");
+    reading.await.expect("no panic").map(|found| found.is_none())
+}
+
+/// The connection of the statement about that table that waits, once there is one.
+async fn statement_that_waits(database: &TestDatabase, table: &str) -> i64 {
+    let waiters = format!(
+        "SELECT COALESCE(MAX(id), 0) FROM information_schema.processlist WHERE db = DATABASE() \
+         AND id <> CONNECTION_ID() AND info LIKE '%{table}%' AND info NOT LIKE 'LOCK TABLES%'"
+    );
+    let id = async {
+        loop {
+            match database.number(&waiters).await {
+                0 => tokio::task::yield_now().await,
+                id => break id,
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(3), id).await.expect("it waits")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_whose_connection_dies_is_read_again() -> Result<(), StoreError> {
+    let database = TestDatabase::mysql().await;
+    assert!(read_and_kill(&database, "KILL").await?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_is_ended_by_the_server_is_unavailable_and_leaves_nothing_behind() -> Result<(), StoreError> {
+    let database = TestDatabase::mysql().await;
+    let error = read_and_kill(&database, "KILL QUERY").await.expect_err("a killed statement");
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    let queries = database.database.queries();
+    assert_eq!(queries.products.find(SequentialIds::id(1).into()).await?, None);
     Ok(())
 }
 
@@ -76,17 +142,7 @@ async fn a_statement_that_is_killed_is_unavailable() -> Result<(), StoreError> {
     let mut waiter = factory.begin().await?;
     let waiting = tokio::spawn(async move { waiter.points().ensure_many(&users).await });
 
-    let waiters = "SELECT COALESCE(MAX(id), 0) FROM information_schema.processlist \
-                   WHERE db = DATABASE() AND id <> CONNECTION_ID() AND info LIKE '%point_accounts%'";
-    let id = async {
-        loop {
-            match database.number(waiters).await {
-                0 => tokio::task::yield_now().await,
-                id => break id,
-            }
-        }
-    };
-    let id = tokio::time::timeout(Duration::from_secs(3), id).await.expect("it waits for the holder's lock");
+    let id = statement_that_waits(&database, "point_accounts").await;
     database.execute(&format!("KILL QUERY {id}")).await;
     let error = waiting.await.expect("no panic").expect_err("a killed statement");
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");

@@ -23,7 +23,7 @@ use crate::http::caller::Admin;
 use crate::http::edge::Deadline;
 use crate::http::page::ListResponse;
 use crate::http::path::InPath;
-use crate::http::products::{ProductResponse, ProductStatusName, ProductsQuery, list};
+use crate::http::products::{ProductList, ProductResponse, ProductStatusName, ProductsQuery};
 use crate::http::query::InQuery;
 use crate::http::write::Write;
 use crate::problem::{Faults, Problem, Reason};
@@ -64,7 +64,8 @@ async fn list_all_products(
     deadline: Deadline,
     query: InQuery<ProductsQuery>,
 ) -> Result<Json<ListResponse<ProductResponse>>, Problem> {
-    list(&shop, deadline, query.0, true).await
+    let list = ProductList::of(query.0, shop.rules.currency, true)?;
+    Ok(Json(deadline.read(list.read(&shop)).await?))
 }
 
 /// Describe a product anew

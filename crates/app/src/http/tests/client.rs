@@ -19,7 +19,7 @@ use jangteo_domain::point::MockPointQueries;
 use jangteo_domain::retention::Retention;
 use jangteo_domain::testing::{MemoryStore, NoBackoff, rules};
 use jangteo_domain::verification::BooksFactory;
-use jangteo_domain::{BatchExecutor, StoreError};
+use jangteo_domain::{BatchExecutor, Queries, StoreError};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
@@ -56,20 +56,34 @@ impl Client {
 
     /// A server with options of its own.
     pub async fn with(change: impl FnOnce(&mut Options)) -> Self {
-        Self::start(change, false, None).await
+        Self::start(change, |_| {}, None).await
+    }
+
+    /// A server that reads otherwise than from its store.
+    pub async fn reading(change: impl FnOnce(&mut Queries)) -> Self {
+        Self::start(|_| {}, change, None).await
     }
 
     /// A server with other books than its store's, and options of its own.
     pub async fn with_books(books: Arc<dyn BooksFactory>, change: impl FnOnce(&mut Options)) -> Self {
-        Self::start(change, false, Some(books)).await
+        Self::start(change, |_| {}, Some(books)).await
     }
 
     /// A server whose reads of points panic.
     pub async fn panicking() -> Self {
-        Self::start(|_| {}, true, None).await
+        Self::reading(|queries| {
+            let mut points = MockPointQueries::new();
+            points.expect_account().returning(|_| panic!("the store broke"));
+            queries.points = Arc::new(points);
+        })
+        .await
     }
 
-    async fn start(change: impl FnOnce(&mut Options), panicking: bool, books: Option<Arc<dyn BooksFactory>>) -> Self {
+    async fn start(
+        change: impl FnOnce(&mut Options),
+        change_queries: impl FnOnce(&mut Queries),
+        books: Option<Arc<dyn BooksFactory>>,
+    ) -> Self {
         telemetry::figures();
         let store = MemoryStore::new();
         let rules = Arc::new(rules());
@@ -83,11 +97,7 @@ impl Client {
         // Dropped, the lanes live as long as the server.
         let (lanes, _) = Lanes::start(&executor, lane_settings);
         let mut queries = store.queries();
-        if panicking {
-            let mut points = MockPointQueries::new();
-            points.expect_account().returning(|_| panic!("the store broke"));
-            queries.points = Arc::new(points);
-        }
+        change_queries(&mut queries);
         let token_settings =
             TokenSettings { algorithm: jsonwebtoken::Algorithm::HS256, key: TokenKey::Secret(secret()) };
         let readiness = Readiness::default();

@@ -1,3 +1,5 @@
+use std::collections::{BTreeMap, BTreeSet};
+
 use time::{Duration, Month};
 
 use crate::id::ProductId;
@@ -275,5 +277,23 @@ pub async fn products_are_found_in_whatever_state(harness: &dyn StoreHarness) ->
     found.sort_by_key(|listing| listing.product.id);
     assert_eq!(found, [listing(0), listing(1), listing(2)]);
     assert_eq!(queries.find_many(&[]).await?, []);
+    Ok(())
+}
+
+/// What can be ordered is told of each product that exists, and of no other, however many are asked about.
+pub async fn what_is_available_is_told_of_many_products(harness: &dyn StoreHarness) -> Result<(), StoreError> {
+    let seeds = Seeds::new(harness);
+    let products: [_; 300] = std::array::from_fn(|pieces| (product_details("lamp", 1), pieces as u32));
+    let products = seeds.products(products).await?;
+    let stocks = harness.queries().stocks;
+    let all: BTreeMap<ProductId, u32> = products.iter().map(|product| product.id).zip(0..).collect();
+    let absent: ProductId = seeds.id();
+    let ids = all.keys().copied().chain([absent]).collect();
+    assert_eq!(stocks.available(&ids).await?, all);
+
+    let one = [products[7].id].into();
+    assert_eq!(stocks.available(&one).await?, [(products[7].id, 7)].into());
+    assert_eq!(stocks.available(&[absent].into()).await?, BTreeMap::new());
+    assert_eq!(stocks.available(&BTreeSet::new()).await?, BTreeMap::new());
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The read ports.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 
@@ -54,6 +54,12 @@ impl StockQueries for MemoryStore {
         let tables = self.committed();
         let movements = tables.movements.values().filter(|movement| movement.product_id == product_id);
         Ok(newest_first(movements, |movement| movement.sequence, page))
+    }
+
+    async fn available(&self, ids: &BTreeSet<ProductId>) -> Result<BTreeMap<ProductId, u32>, StoreError> {
+        let tables = self.committed();
+        let stocks = ids.iter().filter_map(|id| tables.stocks.get(id));
+        Ok(stocks.map(|stock| (stock.product_id, stock.available)).collect())
     }
 }
 
