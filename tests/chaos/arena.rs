@@ -21,10 +21,23 @@ use crate::workload::{Clerk, Customer, Stock};
 
 /// Customers at a time: few, so that they meet on the same rows, and enough to fill batches.
 const CUSTOMERS: u32 = 10;
+/// Whoever charges without keys.
+pub const KEYLESS: &str = "keyless";
 /// People of the back office at a time.
 const CLERKS: u32 = 2;
 /// How far the callers must get under a fault that ends on its own, at the least.
 const PROGRESS_MAX: Duration = Duration::from_secs(60);
+
+/// What is known of a charge that cannot be repeated, as it has no key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Keyless {
+    /// It took effect, once.
+    Happened,
+    /// It took no effect.
+    DidNot,
+    /// It took effect once, or not at all.
+    Unknown,
+}
 
 /// See the module.
 pub struct Arena {
@@ -35,6 +48,8 @@ pub struct Arena {
     pub journal: Journal,
     /// What there is to buy, as far as callers know.
     pub stock: Mutex<Stock>,
+    /// Charges without a key, by their amounts, and what is known of them.
+    keyless: Mutex<BTreeMap<i64, Keyless>>,
     /// Orders that a caller was told to have expired. No other may have.
     expired: Mutex<BTreeSet<String>>,
     /// The servers that callers may call now.
@@ -62,6 +77,7 @@ impl Arena {
             proxy,
             journal: Journal::default(),
             stock: Mutex::default(),
+            keyless: Mutex::default(),
             expired: Mutex::default(),
             servers: RwLock::default(),
             every_server: Mutex::default(),
@@ -139,7 +155,8 @@ impl Arena {
             stop.send_replace(true);
             outcome
         };
-        tokio::join!(faulting, join_all(customers), join_all(clerks)).0
+        let keyless = self.charge_without_keys(stop.subscribe());
+        tokio::join!(faulting, join_all(customers), join_all(clerks), keyless).0
     }
 
     /// Waits until so many more writes have been answered: the shop is at work.
@@ -149,6 +166,35 @@ impl Arena {
             (self.journal.told() >= before + count).then_some(())
         })
         .await;
+    }
+
+    /// Charges without a key, each of another amount, so that it can be told apart. Nothing but the server's own care
+    /// keeps one that it tries again from taking effect twice: there is no key that would give it away.
+    async fn charge_without_keys(&self, stop: watch::Receiver<bool>) {
+        let mut random = self.random(3_000);
+        let path = format!("/v1/users/{KEYLESS}/points/charges");
+        while !*stop.borrow() {
+            tokio::time::sleep(Duration::from_millis(random.random_range(0..20))).await;
+            let amount = {
+                let mut keyless = self.keyless.lock().expect("no panic while it is held");
+                let amount = 1 + keyless.len() as i64;
+                keyless.insert(amount, Keyless::Unknown);
+                amount
+            };
+            let Some(server) = self.pick(&mut random) else { continue };
+            let call = server.bearer(token(Some(KEYLESS))).post(&path, json!({ "amount": amount.to_string() }));
+            let known = match call.try_send().await.map(Heard::of) {
+                Ok(Heard::Told { told, .. }) if told.is_success() => Keyless::Happened,
+                Ok(Heard::Told { .. } | Heard::NothingHappened | Heard::InProgress) => Keyless::DidNot,
+                Ok(Heard::Nothing | Heard::Failed(_)) | Err(_) => Keyless::Unknown,
+            };
+            self.keyless.lock().expect("no panic while it is held").insert(amount, known);
+        }
+    }
+
+    /// The charges without a key, by their amounts.
+    pub fn keyless(&self) -> BTreeMap<i64, Keyless> {
+        self.keyless.lock().expect("no panic while it is held").clone()
     }
 
     /// Notes that a caller was told that the order has expired.

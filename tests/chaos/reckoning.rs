@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jangteo_tests::{Column, Connection};
 use serde_json::Value;
 
-use crate::arena::Arena;
+use crate::arena::{Arena, KEYLESS, Keyless};
 use crate::journal::{Deed, Entry};
 
 /// What the reckoning found; nothing, if all promises were kept.
@@ -271,7 +271,7 @@ impl Arena {
     /// Each effect is one that somebody was told of, and each that somebody was told of is there.
     async fn compare_effects(&self, connection: &mut Connection, told: &mut Told, found: &mut Reckoning) {
         let effects = [
-            ("ledger entry", "point_entries WHERE kind IN ('charge', 'adjustment')"),
+            ("ledger entry", "point_entries WHERE kind IN ('charge', 'adjustment') AND user_id <> 'keyless'"),
             ("stock movement", "stock_movements WHERE kind = 'adjustment'"),
             ("product", "products"),
             ("campaign", "coupon_campaigns"),
@@ -293,9 +293,28 @@ impl Arena {
         found.lost.extend(lost.map(|refund| format!("refund {refund}")));
         let revoked = ids(connection, "coupons WHERE state = 'revoked'", "id").await;
         found.compare("revocation of coupon", revoked, told.revoked.iter().cloned().collect());
+        self.compare_keyless(connection, found).await;
         let audited = connection.number("COUNT(*)", "audit_log").await;
         let expected = told.take("audit log").len() as i64;
         found.agree(|| "lines of the audit log".to_owned(), &audited.into(), &expected.into());
+    }
+
+    /// A charge without a key took effect once if somebody was told so, and at most once otherwise.
+    async fn compare_keyless(&self, connection: &mut Connection, found: &mut Reckoning) {
+        let table = format!("point_entries WHERE user_id = '{KEYLESS}'");
+        let amounts = connection.rows(&table, &[Column::Money("amount")], |row| row.number() / 10_000).await;
+        let (mut there, mut told) = (Vec::new(), Vec::new());
+        for (amount, known) in self.keyless() {
+            let times = amounts.iter().filter(|there| **there == amount).count();
+            let expected = match known {
+                Keyless::Happened => 1,
+                Keyless::DidNot => 0,
+                Keyless::Unknown => times.min(1),
+            };
+            there.extend((0..times).map(|_| amount.to_string()));
+            told.extend((0..expected).map(|_| amount.to_string()));
+        }
+        found.compare("charge without a key of", there, told);
     }
 
     /// What the shop says of everything is what follows from its answers.

@@ -15,6 +15,8 @@ use crate::journal::{Deed, Heard, Write};
 /// Rows that a rival changes before it begins, so that the database, which has to end one of two transactions, ends the
 /// other one, which has done less.
 const BALLAST: u32 = 3_000;
+/// Who asks the database for its locks more often than this is shown those of before.
+const FRESH_AFTER: Duration = Duration::from_millis(110);
 /// How long a server may take to answer: `REQUEST_TIMEOUT`, and a little for a busy machine.
 const ANSWER_MAX: Duration = Duration::from_millis(12_000);
 
@@ -68,10 +70,11 @@ pub async fn deadlocks(arena: &Arena, count: u64) -> Notes {
 /// Somebody who takes locks in the wrong order.
 struct Rival {
     connection: Connection,
+    /// The connection's id.
+    thread: i64,
     watcher: Connection,
     product: String,
     random: StdRng,
-    orders: u64,
     /// Deadlocks that this one was ended by.
     lost: u64,
 }
@@ -85,6 +88,7 @@ impl Rival {
         let charge = arena.write(Deed::ChargePoints, Some(Self::USER), path, json!({ "amount": "100000" }));
         arena.make(charge, &mut random).await.expect("no fault yet");
         let mut connection = arena.shop.database().connect().await;
+        let thread = connection.number("CONNECTION_ID()", "DUAL").await;
         for statement in [
             "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
             "CREATE TABLE chaos_ballast (id INT PRIMARY KEY, weight INT NOT NULL) ENGINE = InnoDB",
@@ -93,7 +97,7 @@ impl Rival {
             connection.execute(statement).await;
         }
         let watcher = arena.shop.database().connect().await;
-        Self { connection, watcher, product: product.replace('-', ""), random, orders: 0, lost: 0 }
+        Self { connection, thread, watcher, product: product.replace('-', ""), random, lost: 0 }
     }
 
     async fn provoke(&mut self, arena: &Arena) {
@@ -101,6 +105,11 @@ impl Rival {
         self.connection.execute("UPDATE chaos_ballast SET weight = weight + 1").await;
         let account = format!("SELECT * FROM point_accounts WHERE user_id = '{}' FOR UPDATE", Self::USER);
         let stock = format!("SELECT * FROM stocks WHERE product_id = UNHEX('{}') FOR UPDATE", self.product);
+        let waiting = format!(
+            "information_schema.INNODB_LOCK_WAITS AS w JOIN information_schema.INNODB_TRX AS t \
+             ON t.trx_id = w.blocking_trx_id WHERE t.trx_mysql_thread_id = {}",
+            self.thread
+        );
         // Both may meet a deadlock, as may any statement of anybody.
         let crossing = async {
             self.connection.try_execute(&account).await?;
@@ -110,7 +119,8 @@ impl Rival {
             let watcher = &mut self.watcher;
             let wanting = async {
                 eventually_within(Duration::from_secs(5), "the order waits", async || {
-                    (status(watcher, "INNODB_ROW_LOCK_CURRENT_WAITS").await > 0).then_some(())
+                    tokio::time::sleep(FRESH_AFTER).await;
+                    (watcher.number("COUNT(*)", &waiting).await > 0).then_some(())
                 })
                 .await;
                 connection.try_execute(&stock).await?;
@@ -135,7 +145,6 @@ impl Rival {
                 self.connection.execute("ROLLBACK").await;
             }
         }
-        self.orders += 1;
     }
 
     async fn deadlocks(&mut self) -> u64 {
