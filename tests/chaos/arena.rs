@@ -322,7 +322,8 @@ impl Arena {
         for server in self.servers() {
             let text = server.anonymous().get("/metrics").await.expect(200).body;
             let text = String::from_utf8(text).expect("UTF-8");
-            let series = text.lines().filter_map(|line| line.strip_prefix("jangteo_transaction_retries_total{cause=\""));
+            let series =
+                text.lines().filter_map(|line| line.strip_prefix("jangteo_transaction_retries_total{cause=\""));
             for (cause, count) in series.filter_map(|line| line.split_once("\"} ")) {
                 *retries.entry(cause.to_owned()).or_default() += count.parse::<u64>().expect("a count");
             }

@@ -52,10 +52,10 @@ pub const FAULTS: &[Fault] = faults![
     "connection cut before COMMIT", Mysql, 10, 100, network::cut_commits;
     "COMMIT arrives after its connection broke", Mysql, 10, 100, network::late_commits;
     "connection cut at a statement", Mysql, 15, 150, network::cut_statements;
-    "connection stalls for 6 s", Mysql, 3, 20, network::stalls;
+    "connection stalls for 6 s", Mysql, 2, 20, network::stalls;
     "network silent for 3 s, then all connections reset", Mysql, 1, 10, network::outages;
     "database killed", Mysql, 2, 20, database::kills;
-    "deadlock forced", Mysql, 20, 200, database::deadlocks;
+    "deadlock forced", Mysql, 10, 200, database::deadlocks;
     "lock held for 8 s", Mysql, 1, 1, database::short_lock;
     "lock held for a minute", Mysql, 0, 1, database::long_lock;
     "relay killed, platform fails, hangs and throttles", Mysql, 4, 40, platform::kills;

@@ -286,7 +286,11 @@ impl Arena {
             let orders = told.orders.iter();
             orders.flat_map(|(id, order)| (0..count(order)).map(move |_| plain(id))).collect::<Vec<_>>()
         };
-        found.compare("refund of order", ids(connection, "refunds", "order_id").await, per_order(Order::refunds_stored));
+        found.compare(
+            "refund of order",
+            ids(connection, "refunds", "order_id").await,
+            per_order(Order::refunds_stored),
+        );
         found.compare("event of order", ids(connection, "outbox_events", "order_id").await, per_order(Order::events));
         let refunds: BTreeSet<String> = ids(connection, "refunds", "id").await.into_iter().collect();
         let lost = told.take("refund").into_iter().filter(|refund| !refunds.contains(refund));

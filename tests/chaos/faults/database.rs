@@ -249,7 +249,10 @@ async fn hold_lock(arena: &Arena, time: Duration) -> Notes {
     let charging = |number: u32| charge(format!("charging-{number}"));
     let ((wanting, others), charging) = tokio::join!(
         async {
-            tokio::join!(join_all((0..3).map(|caller| call(caller, &wanting))), join_all((0..3).map(|caller| call(caller, &other))))
+            tokio::join!(
+                join_all((0..3).map(|caller| call(caller, &wanting))),
+                join_all((0..3).map(|caller| call(caller, &other)))
+            )
         },
         join_all((0..3).map(|caller| call(caller, &charging)))
     );

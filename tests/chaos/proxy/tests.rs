@@ -54,10 +54,8 @@ impl Setting {
 
     /// Nothing is left of a transaction that a blow ended.
     async fn end(self) {
-        eventually("no transaction is open", async || {
-            (self.database.open_transactions().await == 0).then_some(())
-        })
-        .await;
+        eventually("no transaction is open", async || (self.database.open_transactions().await == 0).then_some(()))
+            .await;
         drop(self.proxy);
         self.database.remove().await.expect("it can be removed");
     }
