@@ -41,10 +41,13 @@ pub enum Keyless {
 
 /// See the module.
 pub struct Arena {
+    /// The database, and the binary.
     pub shop: Shop,
+    /// The server that the database is on, unless it is SQLite.
     pub mariadb: Arc<MariaDb>,
     /// Between the servers and their database, where that is MariaDB.
     proxy: Option<Proxy>,
+    /// What callers know.
     pub journal: Journal,
     /// What there is to buy, as far as callers know.
     pub stock: Mutex<Stock>,
@@ -293,14 +296,13 @@ impl Arena {
         if let Some(proxy) = &self.proxy {
             proxy.freeze(false);
         }
-        let mut random = self.random(u64::MAX);
-        let start = random.random_range(0..1_000);
-        let turn = AtomicU64::new(start);
+        let turn = AtomicU64::new(0);
         self.journal
             .settle(async |write| {
                 let servers = self.servers();
-                let turn = turn.fetch_add(1, Ordering::SeqCst) as usize;
-                send(&servers[turn % servers.len()], &write).await
+                // The remainder is less than a length, so it is a `usize`.
+                let turn = turn.fetch_add(1, Ordering::SeqCst) % servers.len() as u64;
+                send(&servers[turn as usize], &write).await
             })
             .await;
         eventually_within(PROGRESS_MAX, "no transaction is left open", async || {

@@ -19,6 +19,7 @@ pub type Notes = Vec<String>;
 pub struct Fault {
     /// What happens.
     pub name: &'static str,
+    /// On which database.
     pub backend: Backend,
     /// How often in the quick run, which tells that all of it works …
     pub quick: u64,

@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How many writes are repeated at a time.
 const AT_ONCE: usize = 24;
 
-/// What a write does.
+/// What a write does: the commands that callers have, as the domain calls them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Deed {
     ChargePoints,
@@ -41,12 +41,17 @@ pub enum Deed {
 /// A write as it is sent, each time the same.
 #[derive(Clone, Debug)]
 pub struct Write {
+    /// What it does.
     pub deed: Deed,
     /// Whose token it carries; `None` is the back office's.
     pub user_id: Option<String>,
+    /// POST or PATCH.
     pub method: Method,
+    /// Where it goes.
     pub path: String,
+    /// What is sent.
     pub body: Value,
+    /// What makes it the same write, however often it is sent.
     pub key: String,
 }
 
@@ -68,7 +73,9 @@ pub enum Heard {
 /// An answer for good.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Told {
+    /// The status code.
     pub status: u16,
+    /// The body, byte for byte.
     pub body: Vec<u8>,
 }
 
@@ -111,6 +118,7 @@ impl Heard {
 /// A write and its story.
 #[derive(Clone, Debug)]
 pub struct Entry {
+    /// What was sent.
     pub write: Write,
     /// What became of it, once somebody was told.
     pub told: Option<Told>,

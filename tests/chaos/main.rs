@@ -45,7 +45,7 @@ struct Arguments {
     #[arg(long, env = "CHAOS_SEED")]
     seed: Option<u64>,
     /// Only faults whose name holds this.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "document")]
     only: Option<String>,
     /// Writes the table, as Markdown, between the two marks of this document.
     #[arg(long)]

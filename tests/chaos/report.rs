@@ -32,9 +32,13 @@ const HEADER: [&str; 10] = [
 
 /// What came of a fault.
 pub struct Outcome {
+    /// What was said of the writes.
     pub figures: Figures,
+    /// What became of them.
     pub reckoning: Reckoning,
+    /// Lines of servers that panicked.
     pub panics: Vec<String>,
+    /// What is to be said beside.
     pub notes: Notes,
 }
 

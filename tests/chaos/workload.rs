@@ -21,7 +21,9 @@ const PAUSE_MAX_MICROS: u64 = 12_000;
 /// What there is, as far as callers were told.
 #[derive(Default)]
 pub struct Stock {
+    /// Products that everybody wants.
     pub products: Vec<String>,
+    /// Campaigns, each with fewer coupons than there are customers.
     pub campaigns: Vec<String>,
     /// Paid orders, each with a product of it.
     paid_orders: Vec<(String, String)>,
