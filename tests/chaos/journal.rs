@@ -3,6 +3,7 @@
 //! A caller knows nothing but answers. So nothing in here is read from the shop: what the journal says at the end is what
 //! the shop is held against.
 
+use std::fmt;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -71,12 +72,18 @@ pub enum Heard {
 }
 
 /// An answer for good.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Told {
     /// The status code.
     pub status: u16,
     /// The body, byte for byte.
     pub body: Vec<u8>,
+}
+
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.status, String::from_utf8_lossy(&self.body))
+    }
 }
 
 impl Told {
