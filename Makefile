@@ -4,7 +4,7 @@
 # A database for the tests: the one in TEST_MYSQL_URL, or a private one for as long as they run.
 WITH_DATABASE := $(if $(TEST_MYSQL_URL),,tests/scripts/with-mariadb)
 
-.PHONY: help run check test fmt bench bench-quick
+.PHONY: help run check test chaos chaos-quick chaos-tools fmt bench bench-quick
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -22,7 +22,23 @@ check: ## Formatting, lints, documentation and the architecture's rules
 test: ## Every test, on SQLite and on TEST_MYSQL_URL or else a private MariaDB
 	cargo build --workspace --locked
 	$(WITH_DATABASE) cargo test --workspace --locked
+	$(MAKE) chaos-quick
 	cargo test --workspace --locked --lib --features jangteo/otel traces::
+
+chaos: chaos-tools ## Kill, cut, stall and lock everything, hundreds of times; CHAOS_SEED=N as that run did
+	cargo build --release --workspace --locked
+	target/release/jangteo-chaos full --document docs/reliability.md
+
+chaos-quick: chaos-tools ## The same, each a few times, in under 3 minutes
+	cargo build --workspace --locked
+	target/debug/jangteo-chaos quick
+
+# A database to kill, and a library that lies about the time.
+chaos-tools:
+	@PATH=$$PATH:/usr/sbin; { command -v mariadbd && command -v mariadb-install-db; } >/dev/null || \
+		tests/scripts/apt-install mariadb-server-core mariadb-client-core
+	@ls /usr/lib*/*/faketime/libfaketimeMT.so.1 /usr/lib*/faketime/libfaketimeMT.so.1 2>/dev/null | grep -q . || \
+		tests/scripts/apt-install faketime
 
 bench: ## Measure everything beside its yardsticks, for about half an hour; DB=sqlite for SQLite
 	cargo build --release --workspace --locked

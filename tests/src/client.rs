@@ -210,6 +210,12 @@ impl Answer {
         self
     }
 
+    /// The JSON of an answer, whatever its status.
+    #[track_caller]
+    pub fn document(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{self}: {error}"))
+    }
+
     /// The JSON of an answer that must have that status.
     #[track_caller]
     pub fn json(self, status: u16) -> Value {

@@ -39,17 +39,23 @@ impl Database {
     /// # Errors
     /// For MySQL when `TEST_MYSQL_URL` is unset or wrong: a test that cannot run must fail, not be skipped.
     pub async fn create(backend: Backend) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("jangteo-test-").tempdir().context("no temporary folder")?;
-        let place = match backend {
-            Backend::Sqlite => Place::Sqlite { file: folder.path().join("jangteo.db") },
-            Backend::Mysql => {
-                let server = mysql_server()?;
-                let name = format!("jangteo_test_{:016x}", rand::random::<u64>());
-                admin(&server, &format!("CREATE DATABASE {name}")).await?;
-                Place::Mysql { server, name }
+        match backend {
+            Backend::Sqlite => {
+                let folder = folder()?;
+                Ok(Self { place: Place::Sqlite { file: folder.path().join("jangteo.db") }, folder })
             }
-        };
-        Ok(Self { place, folder })
+            Backend::Mysql => Self::create_on(mysql_server()?).await,
+        }
+    }
+
+    /// Makes an empty database on that MySQL server, `mysql://USER:PASSWORD@HOST:PORT`.
+    ///
+    /// # Errors
+    /// When the server does not answer, or refuses.
+    pub async fn create_on(server: String) -> Result<Self> {
+        let name = format!("jangteo_test_{:016x}", rand::random::<u64>());
+        admin(&server, &format!("CREATE DATABASE {name}")).await?;
+        Ok(Self { place: Place::Mysql { server, name }, folder: folder()? })
     }
 
     /// Which kind it is.
@@ -146,6 +152,10 @@ impl Database {
         }
         std::fs::remove_dir_all(self.folder.path()).context("the temporary folder cannot be removed")
     }
+}
+
+fn folder() -> Result<TempDir> {
+    tempfile::Builder::new().prefix("jangteo-test-").tempdir().context("no temporary folder")
 }
 
 /// The address of the MySQL server for tests, without a database.

@@ -22,7 +22,7 @@ pub use database::{Backend, Column, Connection, Database, Row};
 pub use poll::{eventually, eventually_within};
 pub use raw::{RawAnswer, RawConnection};
 pub use receiver::{DATA_PLATFORM_SECRET, Receiver};
-pub use scenario::{Shop, run};
+pub use scenario::{Shop, run, run_on};
 pub use server::{CommandOutput, Server, ServerBuilder, binary};
 pub use token::{AUDIENCE, Claims, ISSUER, SECRET, token};
 

@@ -128,39 +128,46 @@ where
     Test: FnOnce(Shop) -> F,
     F: Future<Output = ()>,
 {
-    install_crypto();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let database = Database::create(backend).await.unwrap_or_else(|error| panic!("{error:#}"));
-        let inner = Arc::new(Inner {
-            database,
-            servers: Mutex::default(),
-            watch: Arc::default(),
-            books_expected: AtomicBool::new(true),
-        });
-        let whole = async {
-            let shop = Shop(inner.clone());
-            bounded(test(shop.clone())).await;
-            let faults = shop.faults().await;
-            assert!(faults.is_empty(), "after the test:\n{}", faults.join("\n"));
-        };
-        let outcome = AssertUnwindSafe(whole).catch_unwind().await;
-        let logs = inner.stop_servers().await;
-        if outcome.is_err() {
-            eprintln!("--- what the servers said ---\n{logs}--- end ---");
-        }
-        let removed = inner.database.remove().await;
-        if let Err(failed) = outcome {
-            resume_unwind(failed);
-        }
-        removed.expect("the database can be removed");
+        run_on(database, SCENARIO_MAX, test).await;
     });
 }
 
-async fn bounded(test: impl Future<Output = ()>) {
-    tokio::time::timeout(SCENARIO_MAX, test)
-        .await
-        .unwrap_or_else(|_| panic!("the test hangs: {SCENARIO_MAX:?} passed"));
+/// As [`run`], on that database, which is taken away afterwards, and within that time.
+///
+/// # Panics
+/// As [`run`] does.
+pub async fn run_on<T, F, Test>(database: Database, bound: Duration, test: Test) -> T
+where
+    Test: FnOnce(Shop) -> F,
+    F: Future<Output = T>,
+{
+    install_crypto();
+    let inner = Arc::new(Inner {
+        database,
+        servers: Mutex::default(),
+        watch: Arc::default(),
+        books_expected: AtomicBool::new(true),
+    });
+    let whole = async {
+        let shop = Shop(inner.clone());
+        let tested = tokio::time::timeout(bound, test(shop.clone())).await;
+        let tested = tested.unwrap_or_else(|_| panic!("the test hangs: {bound:?} passed"));
+        let faults = shop.faults().await;
+        assert!(faults.is_empty(), "after the test:\n{}", faults.join("\n"));
+        tested
+    };
+    let outcome = AssertUnwindSafe(whole).catch_unwind().await;
+    let logs = inner.stop_servers().await;
+    if outcome.is_err() {
+        eprintln!("--- what the servers said ---\n{logs}--- end ---");
+    }
+    let removed = inner.database.remove().await;
+    let tested = outcome.unwrap_or_else(|failed| resume_unwind(failed));
+    removed.expect("the database can be removed");
+    tested
 }
 
 /// The client is built without a cryptography of its own and wants to be told one, though nothing here is encrypted.

@@ -30,7 +30,10 @@ pub fn binary() -> &'static Path {
             return path.into();
         }
         let test = std::env::current_exe().expect("the path of this executable");
-        let profile = test.parent().and_then(Path::parent).expect("target/<profile>/deps/<test>").to_owned();
+        // Tests are in target/<profile>/deps, programs in target/<profile>.
+        let folder = test.parent().expect("a file is in a folder");
+        let profile = if folder.ends_with("deps") { folder.parent().expect("target/<profile>") } else { folder };
+        let profile = profile.to_owned();
         let path = profile.join("jangteo");
         if !is_fresh(&path) {
             build(&profile);

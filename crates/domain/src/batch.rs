@@ -25,6 +25,9 @@ use crate::working_set::WorkingSet;
 /// How often a transaction is begun for the same commands. A conflict that lasts so long is not one that waiting
 /// solves within a request's time.
 pub const ATTEMPTS_MAX: u32 = 5;
+/// How often it is asked what became of a commit. With a database that cannot be reached each time takes about a second,
+/// so this is about as long as a caller waits; a database that is started again is mostly back before.
+pub const QUESTIONS_MAX: u32 = 10;
 
 /// A command, and what is known of whoever asks for it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -180,15 +183,15 @@ impl BatchExecutor {
             Err(StoreError::CommitUnknown(cause)) => cause,
             Err(error) => return Err(error),
         };
-        let mut attempt = 1;
+        let mut question = 1;
         loop {
             match self.factory.committed(id).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => return Err(StoreError::Unavailable(unknown)),
-                Err(_) if attempt == ATTEMPTS_MAX => return Err(StoreError::CommitUnknown(unknown)),
-                Err(error) => self.backoff.pause(attempt, &error).await,
+                Err(_) if question == QUESTIONS_MAX => return Err(StoreError::CommitUnknown(unknown)),
+                Err(error) => self.backoff.pause(question, &error).await,
             }
-            attempt += 1;
+            question += 1;
         }
     }
 }

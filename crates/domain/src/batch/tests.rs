@@ -324,8 +324,8 @@ async fn a_marker_is_asked_again_while_the_database_is_away() {
 async fn a_commit_that_nobody_can_tell_of_is_answered_as_unknown_and_not_run_again() {
     let (unit, _) = unanswered();
     let mut factory = factory_of([unit]);
-    factory.expect_committed().times(5).returning(|_| Err(unavailable()));
-    let answers = executor(factory, pauses(4, "unavailable")).execute(&[charge("kim", 1), charge("lee", 2)]).await;
+    factory.expect_committed().times(10).returning(|_| Err(unavailable()));
+    let answers = executor(factory, pauses(9, "unavailable")).execute(&[charge("kim", 1), charge("lee", 2)]).await;
     assert_failed(&answers, "commit_unknown", 2);
 }
 

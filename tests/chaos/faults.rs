@@ -1,0 +1,65 @@
+//! The faults, in the order in which they are tried.
+
+mod clocks;
+mod database;
+mod network;
+mod platform;
+mod server;
+
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
+use jangteo_tests::Backend;
+
+use crate::arena::Arena;
+
+/// What is to be said of a fault beside its figures.
+pub type Notes = Vec<String>;
+
+/// A fault, and how often it strikes.
+pub struct Fault {
+    /// What happens.
+    pub name: &'static str,
+    /// On which database.
+    pub backend: Backend,
+    /// How often in the quick run, which tells that all of it works …
+    pub quick: u64,
+    /// … and in the full one.
+    pub full: u64,
+    /// Starts servers, and strikes so often while they are called.
+    pub strike: for<'a> fn(&'a Arena, u64) -> LocalBoxFuture<'a, Notes>,
+}
+
+/// `name, backend, quick, full, async fn`.
+macro_rules! faults {
+    ($($name:literal, $backend:ident, $quick:literal, $full:literal, $strike:path;)+) => {
+        &[$(Fault {
+            name: $name,
+            backend: Backend::$backend,
+            quick: $quick,
+            full: $full,
+            strike: |arena, count| $strike(arena, count).boxed_local(),
+        }),+]
+    };
+}
+
+/// All of them.
+pub const FAULTS: &[Fault] = faults![
+    "server killed", Mysql, 4, 60, server::kills;
+    "server killed", Sqlite, 3, 40, server::kills_alone;
+    "one of two servers told to end", Mysql, 2, 20, server::endings;
+    "client hangs up", Mysql, 60, 300, server::hang_ups;
+    "client hangs up", Sqlite, 30, 200, server::hang_ups_alone;
+    "reply to COMMIT lost", Mysql, 20, 200, network::lost_replies;
+    "connection cut before COMMIT", Mysql, 10, 100, network::cut_commits;
+    "COMMIT arrives after its connection broke", Mysql, 10, 100, network::late_commits;
+    "connection cut at a statement", Mysql, 15, 150, network::cut_statements;
+    "connection stalls for 6 s", Mysql, 2, 20, network::stalls;
+    "network silent for 3 s, then all connections reset", Mysql, 1, 10, network::outages;
+    "database killed", Mysql, 2, 20, database::kills;
+    "deadlock forced", Mysql, 10, 200, database::deadlocks;
+    "lock held for 8 s", Mysql, 1, 1, database::short_lock;
+    "lock held for a minute", Mysql, 0, 1, database::long_lock;
+    "relay killed, platform fails, hangs and throttles", Mysql, 4, 40, platform::kills;
+    "relay killed, platform fails, hangs and throttles", Sqlite, 2, 10, platform::kills;
+    "servers' clocks an hour fast and an hour slow", Mysql, 1, 3, clocks::an_hour_off;
+];

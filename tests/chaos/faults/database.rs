@@ -1,0 +1,281 @@
+//! The database dies, and others hold its locks.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use jangteo_tests::{Column, Connection, eventually_within};
+use rand::RngExt;
+use rand::rngs::StdRng;
+use serde_json::json;
+
+use crate::arena::{Arena, nothing, send};
+use crate::faults::Notes;
+use crate::journal::{Deed, Heard, Write};
+
+/// Rows that a rival changes before it begins, so that the database, which has to end one of two transactions, ends the
+/// other one, which has done less.
+const BALLAST: u32 = 3_000;
+/// Who asks the database for its locks more often than this is shown those of before.
+const FRESH_AFTER: Duration = Duration::from_millis(110);
+/// How long a server may take to answer: `REQUEST_TIMEOUT`, and a little for a busy machine.
+const ANSWER_MAX: Duration = Duration::from_millis(12_000);
+
+/// SIGKILL of the database, in the middle of it, and its start on what it left behind.
+pub async fn kills(arena: &Arena, count: u64) -> Notes {
+    for _ in 0..2 {
+        arena.open(arena.server()).await;
+    }
+    arena.fill().await;
+    let mut random = arena.random(1);
+    let killing = async {
+        for number in 1..=count {
+            arena.after_writes(random.random_range(20..80)).await;
+            tokio::time::sleep(Duration::from_micros(random.random_range(0..15_000))).await;
+            arena.mariadb.crash().await.expect("it runs");
+            tokio::time::sleep(Duration::from_millis(random.random_range(0..1_500))).await;
+            arena.mariadb.start_again().await.expect("it comes up again");
+            arena.tried(number);
+        }
+        // No server was told of it: they find their way back alone.
+        arena.after_writes(50).await;
+    };
+    arena.under_load(killing).await;
+    Notes::new()
+}
+
+/// A rival locks an account that an order will want, waits until that waits, and then wants the order's stock.
+pub async fn deadlocks(arena: &Arena, count: u64) -> Notes {
+    for _ in 0..2 {
+        arena.open(arena.server()).await;
+    }
+    arena.fill().await;
+    let product = arena.stock.lock().expect("no panic while it is held").products[0].clone();
+    let mut rival = Rival::new(arena, &product).await;
+    let before = rival.deadlocks().await;
+    let forcing = async {
+        let mut suffered = 0;
+        while suffered < count {
+            rival.provoke(arena).await;
+            suffered = (rival.deadlocks().await - before).saturating_sub(rival.lost);
+            arena.tried(suffered.min(count));
+        }
+    };
+    arena.under_load(forcing).await;
+    let retries = arena.retries().await.get("conflict").copied().unwrap_or_default();
+    let lost = rival.lost;
+    rival.end().await;
+    vec![format!("{retries} retries after conflicts; the rival lost {lost} more")]
+}
+
+/// Somebody who takes locks in the wrong order.
+struct Rival {
+    connection: Connection,
+    /// The connection's id.
+    thread: i64,
+    watcher: Connection,
+    product: String,
+    random: StdRng,
+    /// Deadlocks that this one was ended by.
+    lost: u64,
+}
+
+impl Rival {
+    const USER: &'static str = "rivalled";
+
+    async fn new(arena: &Arena, product: &str) -> Self {
+        let mut random = arena.random(2);
+        let path = format!("/v1/users/{}/points/charges", Self::USER);
+        let charge = arena.write(Deed::ChargePoints, Some(Self::USER), path, json!({ "amount": "100000" }));
+        arena.make(charge, &mut random).await.expect("no fault yet");
+        let mut connection = arena.shop.database().connect().await;
+        let thread = connection.number("CONNECTION_ID()", "DUAL").await;
+        for statement in [
+            "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+            "CREATE TABLE chaos_ballast (id INT PRIMARY KEY, weight INT NOT NULL) ENGINE = InnoDB",
+            &format!("INSERT INTO chaos_ballast SELECT seq, 0 FROM seq_1_to_{BALLAST}"),
+        ] {
+            connection.execute(statement).await;
+        }
+        let watcher = arena.shop.database().connect().await;
+        Self { connection, thread, watcher, product: product.replace('-', ""), random, lost: 0 }
+    }
+
+    async fn provoke(&mut self, arena: &Arena) {
+        self.connection.execute("BEGIN").await;
+        self.connection.execute("UPDATE chaos_ballast SET weight = weight + 1").await;
+        let account = format!("SELECT * FROM point_accounts WHERE user_id = '{}' FOR UPDATE", Self::USER);
+        let stock = format!("SELECT * FROM stocks WHERE product_id = UNHEX('{}') FOR UPDATE", self.product);
+        let waiting = format!(
+            "information_schema.INNODB_LOCK_WAITS AS w JOIN information_schema.INNODB_TRX AS t \
+             ON t.trx_id = w.blocking_trx_id WHERE t.trx_mysql_thread_id = {}",
+            self.thread
+        );
+        // Both may meet a deadlock, as may any statement of anybody.
+        let crossing = async {
+            self.connection.try_execute(&account).await?;
+            let lines = json!({ "lines": [{ "product_id": dashed(&self.product), "quantity": 1 }] });
+            let order = arena.write(Deed::PlaceOrder, Some(Self::USER), "/v1/orders".to_owned(), lines);
+            let connection = &mut self.connection;
+            let watcher = &mut self.watcher;
+            let wanting = async {
+                eventually_within(Duration::from_secs(5), "the order waits", async || {
+                    tokio::time::sleep(FRESH_AFTER).await;
+                    (watcher.number("COUNT(*)", &waiting).await > 0).then_some(())
+                })
+                .await;
+                connection.try_execute(&stock).await?;
+                connection.try_execute("ROLLBACK").await
+            };
+            let (wanted, told) = tokio::join!(wanting, arena.make(order, &mut self.random));
+            wanted.map(|()| told)
+        };
+        match crossing.await {
+            Ok(told) => {
+                let placed = told.filter(|told| told.is_success());
+                // Unpaid orders are bounded.
+                if let Some(placed) = placed {
+                    let order = placed.document()["order_id"].as_str().expect("an id").to_owned();
+                    let path = format!("/v1/orders/{order}/cancellation");
+                    let cancellation = arena.write(Deed::CancelOrder, Some(Self::USER), path, nothing());
+                    arena.make(cancellation, &mut self.random).await;
+                }
+            }
+            Err(_) => {
+                self.lost += 1;
+                self.connection.execute("ROLLBACK").await;
+            }
+        }
+    }
+
+    async fn deadlocks(&mut self) -> u64 {
+        status(&mut self.watcher, "INNODB_DEADLOCKS").await
+    }
+
+    async fn end(self) {
+        self.connection.close().await;
+        self.watcher.close().await;
+    }
+}
+
+/// A figure of the database's.
+async fn status(connection: &mut Connection, name: &str) -> u64 {
+    let table = format!("information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = '{name}'");
+    let values = connection.rows(&table, &[Column::Plain("VARIABLE_VALUE")], |row| row.text()).await;
+    values.first().and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name}: {values:?}"))
+}
+
+fn dashed(id: &str) -> String {
+    format!("{}-{}-{}-{}-{}", &id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..])
+}
+
+/// Somebody locks a stock for a few seconds.
+pub async fn short_lock(arena: &Arena, _once: u64) -> Notes {
+    hold_lock(arena, Duration::from_secs(8)).await
+}
+
+/// Somebody locks a stock for a minute.
+pub async fn long_lock(arena: &Arena, _once: u64) -> Notes {
+    hold_lock(arena, Duration::from_secs(60)).await
+}
+
+/// What callers of one kind were told, and how long each waited.
+#[derive(Default)]
+struct Waits {
+    told: Vec<Duration>,
+    untold: Vec<Duration>,
+}
+
+impl Waits {
+    /// Those of all callers of a kind.
+    fn all(callers: Vec<Self>) -> Self {
+        let mut all = Self::default();
+        for waits in callers {
+            all.told.extend(waits.told);
+            all.untold.extend(waits.untold);
+        }
+        all
+    }
+
+    fn note(&mut self, wait: Duration, is_told: bool) {
+        assert!(wait < ANSWER_MAX, "an answer took {wait:?}");
+        (if is_told { &mut self.told } else { &mut self.untold }).push(wait);
+    }
+
+    fn describe(mut self, who: &str) -> String {
+        self.told.sort();
+        let middle = self.told.get(self.told.len() / 2).copied().unwrap_or_default();
+        let longest = self.told.iter().chain(&self.untold).max().copied().unwrap_or_default();
+        format!(
+            "{who}: {} answered (median {} ms), {} put off with 503, longest wait {:.1} s",
+            self.told.len(),
+            middle.as_millis(),
+            self.untold.len(),
+            longest.as_secs_f64()
+        )
+    }
+}
+
+async fn hold_lock(arena: &Arena, time: Duration) -> Notes {
+    let server = arena.open(arena.server()).await;
+    arena.fill().await;
+    let products = arena.stock.lock().expect("no panic while it is held").products.clone();
+    let held = products[0].replace('-', "");
+    let mut rival = arena.shop.database().connect().await;
+    rival.execute("BEGIN").await;
+    let stock = format!("SELECT * FROM stocks WHERE product_id = UNHEX('{held}') FOR UPDATE");
+    rival.execute(&stock).await;
+
+    let until = Instant::now() + time;
+    let order = |user: String, product: &str| {
+        let lines = json!({ "lines": [{ "product_id": product, "quantity": 1 }] });
+        arena.write(Deed::PlaceOrder, Some(&user), "/v1/orders".to_owned(), lines)
+    };
+    let charge = |user: String| {
+        let path = format!("/v1/users/{user}/points/charges");
+        arena.write(Deed::ChargePoints, Some(&user), path, json!({ "amount": "10" }))
+    };
+    let call = &async |caller: u32, write: &dyn Fn(u32) -> Write| {
+        let mut waits = Waits::default();
+        let mut number = 0;
+        while Instant::now() < until {
+            let write = write(caller * 1_000 + number);
+            number += 1;
+            let place = arena.journal.open(write.clone());
+            let begun = Instant::now();
+            let heard = send(&server, &write).await;
+            waits.note(begun.elapsed(), matches!(heard, Heard::Told { .. }));
+            arena.journal.hear(place, heard);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        waits
+    };
+    let wanting = |number: u32| order(format!("wanting-{number}"), &products[0]);
+    let other = |number: u32| order(format!("other-{number}"), &products[1]);
+    let charging = |number: u32| charge(format!("charging-{number}"));
+    let callers = |write| join_all((0..3).map(move |caller| call(caller, write)));
+    let releasing = async {
+        tokio::time::sleep_until(until.into()).await;
+        rival.execute("ROLLBACK").await;
+        Instant::now()
+    };
+    let (wanting, others, charging, released) =
+        tokio::join!(callers(&wanting), callers(&other), callers(&charging), releasing);
+    rival.close().await;
+    arena.tried(1);
+
+    // All is as before.
+    let mut random = arena.random(1);
+    for product in &products[..2] {
+        eventually_within(Duration::from_secs(10), "orders are placed again", async || {
+            arena.make(order("afterwards".to_owned(), product), &mut random).await.filter(|told| told.is_success())
+        })
+        .await;
+    }
+    let normal_after = released.elapsed();
+    vec![
+        Waits::all(wanting).describe("orders of the locked product"),
+        Waits::all(others).describe("of another"),
+        Waits::all(charging).describe("charges"),
+        format!("all normal {:.1} s after the lock went", normal_after.as_secs_f64()),
+    ]
+}

@@ -1,0 +1,73 @@
+//! The line between a server and its database.
+
+use std::time::Duration;
+
+use crate::arena::Arena;
+use crate::faults::Notes;
+use crate::proxy::{Blow, Moment, Plan};
+
+/// One of so many transactions is hit.
+const ONE_IN: u32 = 3;
+
+/// The database commits and says so, and nobody hears it.
+pub async fn lost_replies(arena: &Arena, count: u64) -> Notes {
+    strike(arena, Plan { moment: Moment::Commit, blow: Blow::LoseReply, one_in: ONE_IN, count }).await
+}
+
+/// The database never hears of the commit.
+pub async fn cut_commits(arena: &Arena, count: u64) -> Notes {
+    strike(arena, Plan { moment: Moment::Commit, blow: Blow::Cut, one_in: ONE_IN, count }).await
+}
+
+/// The server asks what became of its commit while that is still on its way to the database.
+pub async fn late_commits(arena: &Arena, count: u64) -> Notes {
+    let blow = Blow::ArriveLate(Duration::from_millis(250));
+    strike(arena, Plan { moment: Moment::Commit, blow, one_in: ONE_IN, count }).await
+}
+
+/// The connection breaks somewhere in a transaction.
+pub async fn cut_statements(arena: &Arena, count: u64) -> Notes {
+    strike(arena, Plan { moment: Moment::Statement, blow: Blow::Cut, one_in: ONE_IN, count }).await
+}
+
+/// A statement takes longer than a server waits, and is carried out all the same.
+pub async fn stalls(arena: &Arena, count: u64) -> Notes {
+    let blow = Blow::Stall(Duration::from_secs(6));
+    strike(arena, Plan { moment: Moment::Statement, blow, one_in: 2 * ONE_IN, count }).await
+}
+
+async fn strike(arena: &Arena, plan: Plan) -> Notes {
+    for _ in 0..2 {
+        arena.open(arena.server()).await;
+    }
+    arena.fill().await;
+    let striking = async {
+        arena.proxy().begin(plan);
+        arena.proxy().fallen(plan.count, |fallen| arena.tried(fallen)).await;
+    };
+    arena.under_load(striking).await;
+    let retries: Vec<String> =
+        arena.retries().await.into_iter().map(|(cause, count)| format!("{count} {cause}")).collect();
+    vec![format!("retries: {}", retries.join(", "))]
+}
+
+/// Nothing passes, in either direction; then every connection breaks.
+pub async fn outages(arena: &Arena, count: u64) -> Notes {
+    for _ in 0..2 {
+        arena.open(arena.server()).await;
+    }
+    arena.fill().await;
+    let outage = async {
+        for number in 1..=count {
+            arena.after_writes(20).await;
+            arena.proxy().freeze(true);
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            arena.proxy().reset_all();
+            arena.proxy().freeze(false);
+            arena.tried(number);
+        }
+        arena.after_writes(20).await;
+    };
+    arena.under_load(outage).await;
+    Notes::new()
+}

@@ -1,0 +1,88 @@
+//! Relays that die, and a data platform that fails, hangs and throttles.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jangteo_tests::{Column, Receiver, eventually_within};
+use rand::RngExt;
+
+use crate::arena::Arena;
+use crate::faults::Notes;
+
+/// The longest that what is left may take to be delivered.
+const DELIVERY_MAX: Duration = Duration::from_secs(120);
+
+/// SIGKILL of one of two relays, while the platform does what it likes.
+pub async fn kills(arena: &Arena, count: u64) -> Notes {
+    let rates = ["--fail-rate", "0.2", "--hang-rate", "0.05", "--throttle-rate", "0.1", "--lose-answer-rate", "0.1"];
+    let receiver = Receiver::start(&arena.shop, rates).await;
+    arena.open(arena.server()).await;
+    arena.fill().await;
+    let relay = || arena.server().command("relay").delivering_to(receiver.url()).spawn();
+    let mut random = arena.random(1);
+    let killing = async {
+        let mut relays = [relay(), relay()];
+        for number in 1..=count {
+            // In the middle of it: something was received since the last one died.
+            let before = receiver.count().await;
+            let more = random.random_range(1..8);
+            eventually_within(DELIVERY_MAX, "a relay delivers", async || {
+                (receiver.count().await >= before + more).then_some(())
+            })
+            .await;
+            let victim = &mut relays[random.random_range(0..2)];
+            victim.kill().await;
+            *victim = relay();
+            arena.tried(number);
+        }
+        relays
+    };
+    let relays = arena.under_load(killing).await;
+    // Afterwards all writes are settled, which makes more events; the relays are still there.
+    arena.settle().await;
+    receiver.behave_well().await;
+    eventually_within(DELIVERY_MAX, "no event waits", async || {
+        let mut connection = arena.shop.database().connect().await;
+        let waiting = connection.number("COUNT(*)", "outbox_events WHERE state = 'pending'").await;
+        connection.close().await;
+        (waiting == 0).then_some(())
+    })
+    .await;
+    for relay in relays {
+        relay.kill().await;
+    }
+    let notes = check_received(arena, &receiver).await;
+    receiver.server().kill().await;
+    notes
+}
+
+/// What was received is what the outbox holds: each event unchanged, those of an order in order, and none invented.
+async fn check_received(arena: &Arena, receiver: &Receiver) -> Notes {
+    let mut connection = arena.shop.database().connect().await;
+    let written = connection.rows("outbox_events", &[Column::Id("id")], |row| row.text().to_lowercase()).await;
+    connection.close().await;
+    let received = receiver.received().await;
+    let ids = received.iter().map(|received| received["event"]["id"].as_str().expect("an id").replace('-', ""));
+    assert_eq!(ids.collect::<BTreeSet<_>>(), written.into_iter().collect(), "all of them, and none invented");
+    let mut last: BTreeMap<&str, u64> = BTreeMap::new();
+    for received in &received {
+        let event = &received["event"];
+        let last = last.entry(event["subject"].as_str().expect("an order")).or_default();
+        *last += 1;
+        assert_eq!(event["sequence"], *last, "out of order: {event}");
+    }
+    let counters = receiver.counters().await;
+    for fault in ["altered", "unsigned", "bad_envelopes"] {
+        assert_eq!(counters[fault], 0, "{counters}");
+    }
+    let count = |name: &str| counters[name].as_u64().unwrap_or_default();
+    vec![format!(
+        "{} events received, all and no other, in order; {} times failed, {} hung, {} throttled, {} answers lost, {} duplicates",
+        received.len(),
+        count("failed"),
+        count("hung"),
+        count("throttled"),
+        count("answers_lost"),
+        count("duplicates")
+    )]
+}

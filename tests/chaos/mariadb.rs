@@ -1,0 +1,159 @@
+//! A MariaDB of the suite's own, which it may kill in the middle of anything and start again on the same data.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use mysql_async::{Conn, Opts};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+use tokio::sync::Mutex;
+
+/// A server that repairs itself after a crash needs a second or two, on a busy machine some more.
+const START_MAX: Duration = Duration::from_secs(60);
+/// Between two looks whether it answers.
+const PAUSE: Duration = Duration::from_millis(20);
+/// Each finds its port taken now and then.
+const PORT_ATTEMPTS_MAX: u32 = 5;
+
+/// What the promises rest on, and what makes a small server quick to start.
+const SETTINGS: [&str; 10] = [
+    // A commit is answered once the log is on the disk: an acknowledged write depends on it.
+    "--innodb-flush-log-at-trx-commit=1",
+    "--innodb-doublewrite=ON",
+    "--innodb-buffer-pool-size=128M",
+    "--innodb-log-file-size=48M",
+    "--skip-log-bin",
+    "--skip-name-resolve",
+    "--character-set-server=utf8mb4",
+    "--max-connections=500",
+    "--performance-schema=OFF",
+    "--bind-address=127.0.0.1",
+];
+
+/// The server, which ends with its owner.
+pub struct MariaDb {
+    port: u16,
+    process: Mutex<Child>,
+    // Dropped last: the server writes into it until it is killed.
+    folder: TempDir,
+}
+
+impl MariaDb {
+    /// Makes a data folder and starts a server on it.
+    pub async fn start() -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("jangteo-chaos-").tempdir()?;
+        install(folder.path()).await?;
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+            match launch(folder.path(), port).await {
+                Ok(process) => return Ok(Self { port, process: Mutex::new(process), folder }),
+                // Somebody else may have taken the port meanwhile.
+                Err(_) if attempts < PORT_ATTEMPTS_MAX => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Its address, without a database.
+    pub fn url(&self) -> String {
+        url(self.port)
+    }
+
+    /// Its port on the loopback.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Ends it at once, as a crash does.
+    pub async fn crash(&self) -> Result<()> {
+        Ok(self.process.lock().await.kill().await?)
+    }
+
+    /// Starts it again where it was, and waits until it answers.
+    pub async fn start_again(&self) -> Result<()> {
+        let mut process = self.process.lock().await;
+        *process = launch(self.folder.path(), self.port).await?;
+        Ok(())
+    }
+}
+
+fn url(port: u16) -> String {
+    format!("mysql://chaos:chaos@127.0.0.1:{port}")
+}
+
+async fn install(folder: &Path) -> Result<()> {
+    fs::create_dir(folder.join("tmp"))?;
+    let installed = Command::new("mariadb-install-db")
+        .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"])
+        .arg(format!("--datadir={}", folder.join("data").display()))
+        .arg(format!("--tmpdir={}", folder.join("tmp").display()))
+        .args(user_argument())
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .context("mariadb-install-db does not start: the suite needs the package mariadb-server")?;
+    if !installed.status.success() {
+        bail!("mariadb-install-db failed: {}", String::from_utf8_lossy(&installed.stderr));
+    }
+    let init = "CREATE USER IF NOT EXISTS chaos@'127.0.0.1' IDENTIFIED BY 'chaos';\n\
+                GRANT ALL ON *.* TO chaos@'127.0.0.1';\n";
+    fs::write(folder.join("init.sql"), init).context("the server's first statements")
+}
+
+/// Starts the server and waits until it answers.
+async fn launch(folder: &Path, port: u16) -> Result<Child> {
+    let mut process = Command::new(mariadbd())
+        .arg("--no-defaults")
+        .arg(format!("--datadir={}", folder.join("data").display()))
+        .arg(format!("--tmpdir={}", folder.join("tmp").display()))
+        .arg(format!("--init-file={}", folder.join("init.sql").display()))
+        .arg(format!("--port={port}"))
+        // Relative to the data folder: the path of a socket must be short.
+        .args(["--socket=chaos.sock", "--pid-file=chaos.pid"])
+        .args(SETTINGS)
+        .args(user_argument())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(File::create(folder.join("server.log"))?)
+        // Ctrl-C reaches the suite alone, which then ends what it started.
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .context("mariadbd does not start: the suite needs the package mariadb-server")?;
+    let deadline = Instant::now() + START_MAX;
+    let options = Opts::from_url(&url(port))?;
+    loop {
+        if let Some(status) = process.try_wait()? {
+            let log = fs::read_to_string(folder.join("server.log")).unwrap_or_default();
+            bail!("mariadbd ended with {status}:\n{log}");
+        }
+        match Conn::new(options.clone()).await {
+            Ok(connection) => {
+                connection.disconnect().await?;
+                return Ok(process);
+            }
+            Err(error) if Instant::now() > deadline => return Err(error).context("mariadbd does not answer"),
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
+/// The server, which is not on everybody's path.
+fn mariadbd() -> &'static Path {
+    ["/usr/sbin/mariadbd", "/usr/libexec/mariadbd", "/usr/local/sbin/mariadbd"]
+        .map(Path::new)
+        .into_iter()
+        .find(|path| path.exists())
+        .unwrap_or(Path::new("mariadbd"))
+}
+
+/// MariaDB refuses to run as root unless it is told to.
+fn user_argument() -> Option<&'static str> {
+    nix::unistd::geteuid().is_root().then_some("--user=root")
+}

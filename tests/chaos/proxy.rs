@@ -1,0 +1,339 @@
+//! A proxy between a server and its MySQL database that understands just enough of the protocol to strike at a chosen
+//! moment: it tells commands apart and knows where a transaction begins and ends. It changes nothing that it lets pass.
+//!
+//! A packet is a length of three bytes, a sequence number and the payload; the packet of number 0 that a client sends is
+//! a command, and its first byte says which. There is no TLS on the loopback, so all of it can be read.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Result;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+
+/// The length and the sequence number before each payload.
+const HEADER: usize = 4;
+const COM_QUERY: u8 = 0x03;
+const COM_STMT_EXECUTE: u8 = 0x17;
+/// The first byte of a reply that says that all went well.
+const OK: u8 = 0x00;
+/// The longest transaction that is struck at a statement picked at random; most have fewer statements.
+const STATEMENTS_MAX: u32 = 12;
+
+/// When a blow falls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Moment {
+    /// At a COMMIT.
+    Commit,
+    /// At a statement of a transaction, picked at random.
+    Statement,
+}
+
+/// What is done to the connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Blow {
+    /// It breaks before the command reaches the database.
+    Cut,
+    /// The database gets the command and answers it, and then the connection breaks: the answer is lost.
+    LoseReply,
+    /// It breaks before the command reaches the database, which gets it all the same, so much later.
+    ArriveLate(Duration),
+    /// Nothing passes for so long; then all goes on.
+    Stall(Duration),
+}
+
+/// A series of blows.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// When they fall.
+    pub moment: Moment,
+    /// What they are.
+    pub blow: Blow,
+    /// One of so many transactions is hit, so that what is tried again gets through sooner or later.
+    pub one_in: u32,
+    /// How many fall.
+    pub count: u64,
+}
+
+/// A proxy that runs until it is dropped.
+pub struct Proxy {
+    address: SocketAddr,
+    state: Arc<State>,
+    accepting: AbortHandle,
+}
+
+struct State {
+    upstream: SocketAddr,
+    chance: Mutex<Chance>,
+    /// How many blows of the plan have fallen.
+    fallen: watch::Sender<u64>,
+    /// Nothing passes while this is set.
+    frozen: watch::Sender<bool>,
+    /// Each change breaks all connections that there are.
+    resets: watch::Sender<u64>,
+}
+
+struct Chance {
+    random: StdRng,
+    plan: Option<Plan>,
+    /// How many blows of the plan are still to be dealt.
+    left: u64,
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+impl Proxy {
+    /// Listens on the loopback and leads to that port of it.
+    pub async fn start(upstream_port: u16, seed: u64) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let state = Arc::new(State {
+            upstream: SocketAddr::from(([127, 0, 0, 1], upstream_port)),
+            chance: Mutex::new(Chance { random: StdRng::seed_from_u64(seed), plan: None, left: 0 }),
+            fallen: watch::Sender::new(0),
+            frozen: watch::Sender::new(false),
+            resets: watch::Sender::new(0),
+        });
+        let accepting = tokio::spawn(accept(listener, state.clone())).abort_handle();
+        Ok(Self { address, state, accepting })
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Begins a series of blows.
+    pub fn begin(&self, plan: Plan) {
+        let mut chance = self.state.chance.lock().expect("no panic while it is held");
+        chance.plan = Some(plan);
+        chance.left = plan.count;
+        self.state.fallen.send_replace(0);
+    }
+
+    /// Waits until so many blows of the series have fallen, and tells `told` whenever one has.
+    pub async fn fallen(&self, count: u64, mut told: impl FnMut(u64)) {
+        let mut fallen = self.state.fallen.subscribe();
+        loop {
+            let now = *fallen.borrow_and_update();
+            told(now.min(count));
+            if now >= count {
+                return;
+            }
+            fallen.changed().await.expect("the proxy is there");
+        }
+    }
+
+    /// Breaks all connections that there are.
+    pub fn reset_all(&self) {
+        self.state.resets.send_modify(|resets| *resets += 1);
+    }
+
+    /// Lets nothing pass, or everything again.
+    pub fn freeze(&self, is_frozen: bool) {
+        self.state.frozen.send_replace(is_frozen);
+    }
+}
+
+async fn accept(listener: TcpListener, state: Arc<State>) {
+    // Ends with the proxy, and every connection with it.
+    let mut connections = JoinSet::new();
+    loop {
+        // One that is gone before it is accepted is nobody's concern.
+        if let Ok((client, _)) = listener.accept().await {
+            connections.spawn(Connection::serve(client, state.clone()));
+        }
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+/// One connection, and where its transaction stands.
+struct Connection {
+    state: Arc<State>,
+    /// The statements since BEGIN; `None` outside of a transaction.
+    statements: Option<u32>,
+    /// The statement at which a blow falls.
+    target: Option<(u32, Blow)>,
+}
+
+/// How a connection ends.
+enum End {
+    /// One side closed it.
+    Closed,
+    /// It breaks.
+    Broken,
+    /// It breaks for the client, and the database gets these bytes later.
+    BrokenEarly(Vec<u8>, Duration),
+}
+
+impl Connection {
+    async fn serve(mut client: TcpStream, state: Arc<State>) {
+        // The database may be down: then the client finds a closed connection, as it would without the proxy.
+        let Ok(mut upstream) = TcpStream::connect(state.upstream).await else { return };
+        for stream in [&client, &upstream] {
+            stream.set_nodelay(true).expect("a socket option");
+        }
+        let mut connection = Self { state, statements: None, target: None };
+        match connection.pass(&mut client, &mut upstream).await {
+            Ok(End::Closed) | Err(_) => {}
+            Ok(End::Broken) => {
+                client.set_zero_linger().expect("a socket option");
+                upstream.set_zero_linger().expect("a socket option");
+            }
+            Ok(End::BrokenEarly(bytes, delay)) => {
+                client.set_zero_linger().expect("a socket option");
+                drop(client);
+                tokio::time::sleep(delay).await;
+                // The database may have been killed meanwhile.
+                let arrived = upstream.write_all(&bytes).await.is_ok();
+                connection.state.note_result(arrived && reply(&mut upstream).await.is_ok());
+            }
+        }
+    }
+
+    /// Passes everything on until one side ends it, or a blow does.
+    async fn pass(&mut self, client: &mut TcpStream, upstream: &mut TcpStream) -> io::Result<End> {
+        let mut frozen = self.state.frozen.subscribe();
+        let mut resets = self.state.resets.subscribe();
+        let mut sent = Vec::with_capacity(64 << 10);
+        let mut answered = Vec::with_capacity(64 << 10);
+        let gone = |_| io::Error::other("the proxy ends");
+        loop {
+            tokio::select! {
+                read = client.read_buf(&mut sent) => {
+                    if read? == 0 {
+                        return Ok(End::Closed);
+                    }
+                    frozen.wait_for(|frozen| !frozen).await.map_err(gone)?;
+                    while let Some(packet) = take_packet(&mut sent) {
+                        let Some(blow) = self.blow(&packet) else {
+                            upstream.write_all(&packet).await?;
+                            continue;
+                        };
+                        match blow {
+                            Blow::Cut => {
+                                self.state.note_fallen();
+                                return Ok(End::Broken);
+                            }
+                            Blow::LoseReply => {
+                                upstream.write_all(&packet).await?;
+                                self.state.note_result(reply(upstream).await.is_ok_and(|reply| reply == OK));
+                                return Ok(End::Broken);
+                            }
+                            Blow::ArriveLate(delay) => return Ok(End::BrokenEarly(packet, delay)),
+                            Blow::Stall(time) => {
+                                tokio::time::sleep(time).await;
+                                self.state.note_fallen();
+                                upstream.write_all(&packet).await?;
+                            }
+                        }
+                    }
+                }
+                read = upstream.read_buf(&mut answered) => {
+                    if read? == 0 {
+                        return Ok(End::Closed);
+                    }
+                    frozen.wait_for(|frozen| !frozen).await.map_err(gone)?;
+                    client.write_all(&answered).await?;
+                    answered.clear();
+                }
+                changed = resets.changed() => {
+                    changed.map_err(gone)?;
+                    return Ok(End::Broken);
+                }
+            }
+        }
+    }
+
+    /// Follows the transaction, and says whether a blow falls at this packet of the client's.
+    fn blow(&mut self, packet: &[u8]) -> Option<Blow> {
+        let payload = &packet[HEADER..];
+        let is_command = packet[HEADER - 1] == 0;
+        let command = payload.first().copied().filter(|_| is_command)?;
+        if command == COM_QUERY && payload[1..].starts_with(b"BEGIN") {
+            self.statements = Some(0);
+            self.target = self.state.target();
+            return None;
+        }
+        if command == COM_QUERY && (payload[1..].starts_with(b"COMMIT") || payload[1..].starts_with(b"ROLLBACK")) {
+            let was_begun = self.statements.take().is_some();
+            let is_commit = was_begun && payload[1..].starts_with(b"COMMIT");
+            let blow = self.target.take().filter(|_| is_commit).map(|(_, blow)| blow);
+            return blow.filter(|_| self.state.deal(Moment::Commit));
+        }
+        if matches!(command, COM_QUERY | COM_STMT_EXECUTE) {
+            let statements = self.statements.as_mut()?;
+            *statements += 1;
+            let blow = self.target.filter(|(target, _)| target == statements).map(|(_, blow)| blow);
+            return blow.filter(|_| self.state.deal(Moment::Statement));
+        }
+        None
+    }
+}
+
+impl State {
+    /// The statement of a transaction that begins at which a blow falls, if one shall, and which.
+    fn target(&self) -> Option<(u32, Blow)> {
+        let mut chance = self.chance.lock().expect("no panic while it is held");
+        let plan = chance.plan.filter(|_| chance.left > 0)?;
+        if !chance.random.random_ratio(1, plan.one_in) {
+            return None;
+        }
+        let statement = chance.random.random_range(1..=STATEMENTS_MAX);
+        Some((statement, plan.blow))
+    }
+
+    /// Whether a blow that would fall at that moment does.
+    fn deal(&self, moment: Moment) -> bool {
+        let mut chance = self.chance.lock().expect("no panic while it is held");
+        let deals = chance.left > 0 && chance.plan.is_some_and(|plan| plan.moment == moment);
+        chance.left -= u64::from(deals);
+        deals
+    }
+
+    /// Notes a blow that has fallen, or else is to be dealt anew.
+    fn note_result(&self, has_fallen: bool) {
+        if has_fallen {
+            self.note_fallen();
+        } else {
+            self.chance.lock().expect("no panic while it is held").left += 1;
+        }
+    }
+
+    fn note_fallen(&self) {
+        self.fallen.send_modify(|fallen| *fallen += 1);
+    }
+}
+
+/// The first whole packet, taken out of the bytes.
+fn take_packet(bytes: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let [low, middle, high, _] = *bytes.first_chunk::<HEADER>()?;
+    let length = HEADER + usize::from(low) + (usize::from(middle) << 8) + (usize::from(high) << 16);
+    (bytes.len() >= length).then(|| bytes.drain(..length).collect())
+}
+
+/// Waits for the reply to a command, and answers its first byte.
+async fn reply(upstream: &mut TcpStream) -> io::Result<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        if let Some(packet) = take_packet(&mut bytes) {
+            return packet.get(HEADER).copied().ok_or_else(|| io::Error::other("an empty reply"));
+        }
+        if upstream.read_buf(&mut bytes).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
