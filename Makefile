@@ -4,7 +4,7 @@
 # A database for the tests: the one in TEST_MYSQL_URL, or a private one for as long as they run.
 WITH_DATABASE := $(if $(TEST_MYSQL_URL),,tests/scripts/with-mariadb)
 
-.PHONY: help run check test chaos chaos-quick chaos-tools fmt bench bench-quick
+.PHONY: help run check test chaos chaos-quick chaos-tools fmt bench bench-quick bench-growth
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +47,10 @@ bench: ## Measure everything beside its yardsticks, for about half an hour; DB=s
 bench-quick: ## The same in under a minute: that it works, not how fast
 	cargo build --release --workspace --locked
 	target/release/jangteo-bench quick
+
+bench-growth: ## What 100 thousand, 1 million and 5 million orders cost, for about half an hour; DB=sqlite for SQLite
+	cargo build --release --workspace --locked
+	target/release/jangteo-bench growth
 
 fmt: ## Format all code
 	cargo fmt --all
