@@ -265,9 +265,10 @@ impl Connection {
             self.target = self.state.target();
             return None;
         }
-        if command == COM_QUERY && (payload[1..].starts_with(b"COMMIT") || payload[1..].starts_with(b"ROLLBACK")) {
+        // What is still to be written goes along with the COMMIT.
+        if command == COM_QUERY && (payload.ends_with(b"COMMIT") || payload[1..].starts_with(b"ROLLBACK")) {
             let was_begun = self.statements.take().is_some();
-            let is_commit = was_begun && payload[1..].starts_with(b"COMMIT");
+            let is_commit = was_begun && payload.ends_with(b"COMMIT");
             let blow = self.target.take().filter(|_| is_commit).map(|(_, blow)| blow);
             return blow.filter(|_| self.state.deal(Moment::Commit));
         }
@@ -322,17 +323,39 @@ fn take_packet(bytes: &mut Vec<u8>) -> Option<Vec<u8>> {
     (bytes.len() >= length).then(|| bytes.drain(..length).collect())
 }
 
-/// Waits for the reply to a command, and answers its first byte.
+/// Waits for the reply to the last of the statements of a command, or to the first that fails, and answers its first
+/// byte.
 async fn reply(upstream: &mut TcpStream) -> io::Result<u8> {
     let mut bytes = Vec::new();
     loop {
-        if let Some(packet) = take_packet(&mut bytes) {
-            return packet.get(HEADER).copied().ok_or_else(|| io::Error::other("an empty reply"));
+        while let Some(packet) = take_packet(&mut bytes) {
+            let payload = &packet[HEADER..];
+            let first = *payload.first().ok_or_else(|| io::Error::other("an empty reply"))?;
+            if first != OK || !are_more_to_come(payload) {
+                return Ok(first);
+            }
         }
         if upstream.read_buf(&mut bytes).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
+}
+
+/// Whether a packet that says that all is well says also that the replies to further statements follow.
+fn are_more_to_come(payload: &[u8]) -> bool {
+    const MORE_RESULTS: u8 = 8;
+
+    // Two numbers of one byte, or of so many more as their first byte says; then the flags.
+    let mut flags_at = 1;
+    for _ in 0..2 {
+        flags_at += match payload.get(flags_at) {
+            Some(0xfc) => 3,
+            Some(0xfd) => 4,
+            Some(0xfe) => 9,
+            _ => 1,
+        };
+    }
+    payload.get(flags_at).is_some_and(|flags| flags & MORE_RESULTS != 0)
 }
 
 #[cfg(test)]

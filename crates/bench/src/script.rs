@@ -232,8 +232,13 @@ struct Factory(Arc<Store>);
 
 #[async_trait]
 impl UnitOfWorkFactory for Factory {
-    async fn begin(&self) -> Result<Box<dyn UnitOfWork>, StoreError> {
-        Ok(Box::new(Writer { style: self.0.books().style, store: Arc::clone(&self.0), statements: Vec::new() }))
+    async fn begin(&self, id: BatchId) -> Result<Box<dyn UnitOfWork>, StoreError> {
+        let mut writer = Writer { style: self.0.books().style, store: Arc::clone(&self.0), statements: Vec::new() };
+        if writer.is_replay() {
+            let id = hex::encode(id.uuid().as_bytes());
+            writer.statements.push(format!("INSERT INTO commit_markers (id) VALUES (x'{id}')"));
+        }
+        Ok(Box::new(writer))
     }
 
     async fn committed(&self, _id: BatchId) -> Result<bool, StoreError> {
@@ -310,14 +315,6 @@ impl UnitOfWork for Writer {
             self.statements.push(clock.to_owned());
         }
         Ok(self.store.books().now)
-    }
-
-    async fn mark(&mut self, id: BatchId) -> Result<(), StoreError> {
-        if self.is_replay() {
-            let id = hex::encode(id.uuid().as_bytes());
-            self.statements.push(format!("INSERT INTO commit_markers (id) VALUES (x'{id}')"));
-        }
-        Ok(())
     }
 
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {

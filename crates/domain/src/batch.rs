@@ -111,8 +111,9 @@ impl BatchExecutor {
         let mut attempt = 1;
         loop {
             // A database that cannot be reached is not waited for: the factory has waited, and callers have not long.
-            let unit_of_work = self.factory.begin().await?;
-            let error = match self.attempt(requests, unit_of_work).await {
+            let id = BatchId::next(&*self.ids);
+            let unit_of_work = self.factory.begin(id).await?;
+            let error = match self.attempt(requests, id, unit_of_work).await {
                 Ok(answers) => return Ok(answers),
                 Err(error) => error,
             };
@@ -131,6 +132,7 @@ impl BatchExecutor {
     async fn attempt(
         &self,
         requests: &[Request],
+        id: BatchId,
         mut unit_of_work: Box<dyn UnitOfWork>,
     ) -> Result<Vec<Answer>, StoreError> {
         let mut answered = find_answered(requests, &mut *unit_of_work).await?;
@@ -163,14 +165,12 @@ impl BatchExecutor {
         if set.is_unchanged() && records.is_empty() {
             return Ok(answers); // Dropping the unit of work lets the locks go; there is nothing to keep.
         }
-        let id = BatchId::next(&*self.ids);
         set.save(&mut *unit_of_work).await?;
         if !records.is_empty() {
             // In order of their keys, as everything that another transaction may wait for.
             records.sort_by_key(|record| record.claim.key);
             unit_of_work.idempotency().insert_many(&records).await?;
         }
-        unit_of_work.mark(id).await?;
         self.commit(id, unit_of_work).await?;
         Ok(answers)
     }

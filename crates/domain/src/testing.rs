@@ -13,4 +13,4 @@ mod support;
 
 pub use memory::MemoryStore;
 pub use shop::TestShop;
-pub use support::{FixedCalendar, NoBackoff, OffsetCalendar, SequentialIds, rules};
+pub use support::{FixedCalendar, NoBackoff, OffsetCalendar, SequentialIds, batch_id, rules};

@@ -21,7 +21,7 @@ use crate::time::Timestamp;
 /// Dropped without [`commit`](UnitOfWork::commit) it rolls back and leaves no lock. After any error it must be
 /// dropped: the only thing that an implementation promises then is that nothing of it is kept.
 ///
-/// What a repository is given to write may be put off until rows are locked or read again, [`mark`](UnitOfWork::mark) or
+/// What a repository is given to write may be put off until rows are locked or read again or until
 /// [`commit`](UnitOfWork::commit), so that it goes out together; what is wrong with it may be told only there.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
@@ -51,10 +51,7 @@ pub trait UnitOfWork: Send {
     /// server saw, as far as that clock does not go backwards.
     async fn now(&mut self) -> Result<Timestamp, StoreError>;
 
-    /// Leaves a row by which [`UnitOfWorkFactory::committed`] knows the transaction; nothing is left to be written then.
-    async fn mark(&mut self, id: BatchId) -> Result<(), StoreError>;
-
-    /// Makes all of it durable. [`StoreError::CommitUnknown`] when the connection broke before the answer came; any
+    /// Writes what is left to be written and makes all of it durable. [`StoreError::CommitUnknown`] when the connection broke before the answer came; any
     /// other error means that nothing of it is kept.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;
 }
@@ -63,9 +60,10 @@ pub trait UnitOfWork: Send {
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait UnitOfWorkFactory: Send + Sync {
-    /// Begins one. [`StoreError::Unavailable`] when the database cannot be reached, within a bounded time.
-    async fn begin(&self) -> Result<Box<dyn UnitOfWork>, StoreError>;
+    /// Begins one, and leaves a row in it by which [`committed`](UnitOfWorkFactory::committed) knows it. The id must be
+    /// new. [`StoreError::Unavailable`] when the database cannot be reached, within a bounded time.
+    async fn begin(&self, id: BatchId) -> Result<Box<dyn UnitOfWork>, StoreError>;
 
-    /// Whether the unit of work that was marked so was committed; waits for one that is still under way.
+    /// Whether the unit of work of that id was committed; waits for one that is still under way.
     async fn committed(&self, id: BatchId) -> Result<bool, StoreError>;
 }

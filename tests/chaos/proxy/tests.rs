@@ -34,8 +34,7 @@ impl Setting {
             for _ in 0..super::STATEMENTS_MAX {
                 connection.query_drop("SELECT 1").await?;
             }
-            connection.query_drop(format!("INSERT INTO notes VALUES ({id})")).await?;
-            connection.query_drop("COMMIT").await
+            connection.query_drop(format!("INSERT INTO notes VALUES ({id});UPDATE notes SET id = id;COMMIT")).await
         }
         .await;
         written.is_ok()

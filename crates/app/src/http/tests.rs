@@ -15,7 +15,7 @@ use jangteo_domain::id::ProductId;
 use jangteo_domain::product::{MockProductQueries, Product, ProductKey, ProductListing};
 use jangteo_domain::stock::MockStockQueries;
 use jangteo_domain::testing::fixtures::{NOON, product_details};
-use jangteo_domain::testing::{SequentialIds, TestShop};
+use jangteo_domain::testing::{SequentialIds, TestShop, batch_id};
 use jangteo_domain::verification::{Books, BooksCorrection, BooksFactory};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -226,7 +226,7 @@ async fn a_request_that_still_runs_is_told_so() {
     let client = Client::new().await;
     let charge =
         || kim(post("/v1/users/kim/points/charges", json!({"amount": "5"}))).insert_header(("Idempotency-Key", "slow"));
-    let writer = client.store.factory().begin().await.expect("the only writer");
+    let writer = client.store.factory().begin(batch_id()).await.expect("the only writer");
     let first = client.call(charge());
     let second = async {
         let answer = client.call(charge()).await;
@@ -245,7 +245,7 @@ async fn a_write_that_gets_no_answer_in_time_keeps_its_key() {
     let client = Client::with(|options| options.request_timeout = std::time::Duration::from_millis(50)).await;
     let charge =
         || kim(post("/v1/users/kim/points/charges", json!({"amount": "5"}))).insert_header(("Idempotency-Key", "late"));
-    let writer = client.store.factory().begin().await.expect("the only writer");
+    let writer = client.store.factory().begin(batch_id()).await.expect("the only writer");
     let late = client.call(charge()).await;
     assert_eq!((late.status, late.code()), (StatusCode::SERVICE_UNAVAILABLE, "OUTCOME_UNKNOWN".to_owned()));
     assert_eq!((&late.json()["retryable"], late.header("retry-after")), (&json!(true), "1"));

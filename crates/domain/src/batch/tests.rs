@@ -74,7 +74,6 @@ fn unit_on(points: MockPointRepository) -> MockUnitOfWork {
     let mut unit = MockUnitOfWork::new();
     unit.expect_points().return_var(Box::new(points));
     unit.expect_now().returning(|| Ok(NOON));
-    unit.expect_mark().returning(|_| Ok(()));
     unit
 }
 
@@ -97,7 +96,7 @@ fn factory_of(units: impl IntoIterator<Item = MockUnitOfWork>) -> MockUnitOfWork
     let mut factory = MockUnitOfWorkFactory::new();
     let mut sequence = Sequence::new();
     for unit in units {
-        factory.expect_begin().times(1).in_sequence(&mut sequence).return_once(move || Ok(Box::new(unit)));
+        factory.expect_begin().times(1).in_sequence(&mut sequence).return_once(move |_| Ok(Box::new(unit)));
     }
     factory
 }
@@ -197,7 +196,7 @@ async fn a_begin_that_fails_is_not_tried_again() {
     for error in [unavailable(), conflict()] {
         let kind = error.kind();
         let mut factory = MockUnitOfWorkFactory::new();
-        factory.expect_begin().times(1).return_once(move || Err(error));
+        factory.expect_begin().times(1).return_once(move |_| Err(error));
         let answers = executor(factory, no_pause()).execute(&[charge("kim", 1), charge("lee", 2)]).await;
         assert_failed(&answers, kind, 2);
     }
@@ -208,7 +207,7 @@ fn poisoned(error: StoreError) -> (MockUnitOfWorkFactory, Arc<Mutex<Vec<Vec<Stri
     let batches = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&batches);
     let mut factory = MockUnitOfWorkFactory::new();
-    factory.expect_begin().returning(move || {
+    factory.expect_begin().returning(move |_| {
         let (error, seen) = (error.clone(), Arc::clone(&seen));
         let mut points = MockPointRepository::new();
         points.expect_ensure_many().returning(move |ids| {
@@ -264,56 +263,55 @@ async fn each_half_has_attempts_of_its_own() {
     assert_charged(&answers, &[1]);
 }
 
-/// A unit of work whose commit gives no answer, and what it was marked with.
-fn unanswered() -> (MockUnitOfWork, Arc<Mutex<Option<BatchId>>>) {
-    let marked = Arc::new(Mutex::new(None));
-    let mark = Arc::clone(&marked);
+/// A unit of work whose commit gives no answer.
+fn unanswered() -> MockUnitOfWork {
     let mut unit = MockUnitOfWork::new();
     unit.expect_points().return_var(Box::new(points()));
     unit.expect_now().returning(|| Ok(NOON));
-    unit.expect_mark().times(1).returning(move |id| {
-        *mark.lock().expect("no panic") = Some(id);
-        Ok(())
-    });
     unit.expect_commit().times(1).returning(|| Err(unknown()));
-    (unit, marked)
+    unit
+}
+
+/// A factory that gives these units of work, in this order, and the ids that they are given.
+fn noting_factory_of(units: [MockUnitOfWork; 2]) -> (MockUnitOfWorkFactory, Arc<Mutex<Vec<BatchId>>>) {
+    let ids = Arc::new(Mutex::new(Vec::new()));
+    let mut factory = MockUnitOfWorkFactory::new();
+    let mut sequence = Sequence::new();
+    for unit in units {
+        let ids = Arc::clone(&ids);
+        factory.expect_begin().times(1).in_sequence(&mut sequence).return_once(move |id| {
+            ids.lock().expect("no panic").push(id);
+            Ok(Box::new(unit))
+        });
+    }
+    (factory, ids)
 }
 
 #[tokio::test]
 async fn an_unknown_commit_that_took_effect_is_answered() {
-    let (unit, marked) = unanswered();
-    let mut factory = factory_of([unit]);
-    factory
-        .expect_committed()
-        .withf(move |id| *marked.lock().expect("no panic") == Some(*id))
-        .times(1)
-        .returning(|_| Ok(true));
+    let mut factory = factory_of([unanswered()]);
+    factory.expect_committed().times(1).returning(|_| Ok(true));
     assert_charged(&executor(factory, no_pause()).execute(&[charge("kim", 1)]).await, &[1]);
 }
 
 #[tokio::test]
-async fn an_unknown_commit_that_took_no_effect_is_run_again_under_another_marker() {
-    let (unit, first) = unanswered();
-    let first_mark = Arc::clone(&first);
-    let mut second = MockUnitOfWork::new();
-    second.expect_points().return_var(Box::new(points()));
-    second.expect_now().returning(|| Ok(NOON));
-    second
-        .expect_mark()
-        .withf(move |id| first.lock().expect("no panic").is_some_and(|first| first != *id))
+async fn an_unknown_commit_is_asked_for_by_its_id_and_run_again_under_another_if_it_took_no_effect() {
+    let (mut factory, ids) = noting_factory_of([unanswered(), committing(unit_on(points()))]);
+    let begun = Arc::clone(&ids);
+    factory
+        .expect_committed()
+        .withf(move |id| *begun.lock().expect("no panic") == [*id])
         .times(1)
-        .returning(|_| Ok(()));
-    let mut factory = factory_of([unit, committing(second)]);
-    factory.expect_committed().times(1).returning(|_| Ok(false));
+        .returning(|_| Ok(false));
     let answers = executor(factory, pauses(1, "unavailable")).execute(&[charge("kim", 1)]).await;
     assert_charged(&answers, &[1]);
-    assert!(first_mark.lock().expect("no panic").is_some());
+    let ids = ids.lock().expect("no panic");
+    assert_ne!(ids[0], ids[1]);
 }
 
 #[tokio::test]
 async fn a_marker_is_asked_again_while_the_database_is_away() {
-    let (unit, _) = unanswered();
-    let mut factory = factory_of([unit]);
+    let mut factory = factory_of([unanswered()]);
     let mut sequence = Sequence::new();
     factory.expect_committed().times(2).in_sequence(&mut sequence).returning(|_| Err(unavailable()));
     factory.expect_committed().times(1).in_sequence(&mut sequence).returning(|_| Ok(true));
@@ -322,8 +320,7 @@ async fn a_marker_is_asked_again_while_the_database_is_away() {
 
 #[tokio::test]
 async fn a_commit_that_nobody_can_tell_of_is_answered_as_unknown_and_not_run_again() {
-    let (unit, _) = unanswered();
-    let mut factory = factory_of([unit]);
+    let mut factory = factory_of([unanswered()]);
     factory.expect_committed().times(10).returning(|_| Err(unavailable()));
     let answers = executor(factory, pauses(9, "unavailable")).execute(&[charge("kim", 1), charge("lee", 2)]).await;
     assert_failed(&answers, "commit_unknown", 2);
@@ -331,7 +328,7 @@ async fn a_commit_that_nobody_can_tell_of_is_answered_as_unknown_and_not_run_aga
 
 #[tokio::test]
 async fn a_batch_that_changes_nothing_is_not_committed() {
-    // No expectation of a save, a mark or a commit: each would be a panic.
+    // No expectation of a save or a commit: each would be a panic.
     let mut points = MockPointRepository::new();
     points.expect_ensure_many().returning(|_| Ok(()));
     points.expect_lock_many().returning(|ids| Ok(ids.iter().cloned().map(PointAccount::empty).collect()));
@@ -505,7 +502,6 @@ async fn rows_are_locked_and_written_in_one_order() {
     then!(sales.expect_add_many(always()) => ());
     then!(outbox.expect_append_many(always()) => ());
     then!(idempotency.expect_insert_many(always()) => ());
-    then!(unit.expect_mark(always()) => ());
     unit.expect_commit().times(1).in_sequence(&mut steps).returning(|| Ok(()));
 
     unit.expect_idempotency().return_var(Box::new(idempotency));

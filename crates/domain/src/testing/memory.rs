@@ -224,9 +224,11 @@ impl StoreHarness for MemoryStore {
 
 #[async_trait]
 impl UnitOfWorkFactory for MemoryStore {
-    async fn begin(&self) -> Result<Box<dyn UnitOfWork>, StoreError> {
+    async fn begin(&self, id: BatchId) -> Result<Box<dyn UnitOfWork>, StoreError> {
         let turn = Arc::clone(&self.0.writer).lock_owned().await;
-        Ok(Box::new(MemoryUnitOfWork::new(self.clone(), turn)))
+        let mut unit_of_work = MemoryUnitOfWork::new(self.clone(), turn);
+        unit_of_work.mark(id)?;
+        Ok(Box::new(unit_of_work))
     }
 
     async fn committed(&self, id: BatchId) -> Result<bool, StoreError> {

@@ -6,11 +6,19 @@ use time::{Duration, UtcOffset};
 use uuid::Uuid;
 
 use crate::batch::Backoff;
-use crate::id::IdSource;
+use crate::id::{BatchId, IdSource};
 use crate::rules::{ShopCalendar, ShopRules};
 use crate::store_error::StoreError;
 use crate::testing::fixtures::{won, won_currency};
 use crate::time::{Date, Timestamp};
+
+/// An id for a unit of work of which nobody will ask; each is new.
+pub fn batch_id() -> BatchId {
+    // Far beyond those that tests count up from 1.
+    static NEXT: AtomicU64 = AtomicU64::new(1 << 40);
+
+    SequentialIds::id(NEXT.fetch_add(1, Ordering::Relaxed)).into()
+}
 
 /// Ids that count up from 1; each has the form of a UUIDv7, and each sorts after those before it.
 #[derive(Debug)]

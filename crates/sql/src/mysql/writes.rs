@@ -6,11 +6,14 @@
 
 use std::fmt::Write as _;
 
-use diesel_async::SimpleAsyncConnection as _;
+use diesel::QueryResult;
+use diesel::connection::TransactionManagerStatus;
+use diesel_async::{AnsiTransactionManager, SimpleAsyncConnection as _, TransactionManager as _};
 use jangteo_domain::StoreError;
 use jangteo_domain::money::Money;
 use jangteo_domain::time::{Date, Timestamp};
 
+use super::unit_of_work::failed_commit;
 use super::{Conn, bounded, classify};
 use crate::bulk::{Column, Lookup, Record, Row};
 use crate::types::{Cells, Hexadecimal, IsoDay};
@@ -21,6 +24,9 @@ const BRANCHES_MAX: usize = 256;
 /// How many bytes of statements are sent together, and the most of one `INSERT`, a single larger row aside: well below
 /// the 16 MiB that a MariaDB server takes in one packet unless it is told otherwise.
 const PACKET_BYTES: usize = 1 << 20;
+
+/// What a server says of a commit that failed, and of nothing else (1180).
+const COMMIT_FAILED: &str = "during COMMIT";
 
 /// Statements that are still to be sent.
 #[derive(Debug, Default)]
@@ -91,10 +97,38 @@ impl Writes {
         self.0.len() >= PACKET_BYTES
     }
 
+    /// Begins a transaction with them: if one fails, there is none.
+    pub(super) async fn begin(&mut self, connection: &mut Conn) -> QueryResult<()> {
+        AnsiTransactionManager::begin_transaction_sql(connection, &format!("BEGIN;{}", self.0)).await?;
+        self.0.clear();
+        Ok(())
+    }
+
     /// Sends them, in order, up to the first that fails.
     pub(super) async fn send(&mut self, connection: &mut Conn) -> Result<(), StoreError> {
         let statements = std::mem::take(&mut self.0);
         bounded(connection.batch_execute(&statements)).await.map_err(classify)
+    }
+
+    /// Sends them and commits, in one packet. The marker is not among them: it must have been written before, or who asks
+    /// for it while the packet is still under way would find nothing to wait for.
+    pub(super) async fn commit(&mut self, connection: &mut Conn) -> Result<(), StoreError> {
+        let statements = std::mem::take(&mut self.0);
+        let has_failed_before = |error: &StoreError| match error {
+            StoreError::Unexpected(cause) | StoreError::Corrupt(cause) => {
+                !statements.is_empty() && !cause.to_string().contains(COMMIT_FAILED)
+            }
+            StoreError::Conflict(_) | StoreError::Unavailable(_) | StoreError::CommitUnknown(_) => false,
+        };
+        match bounded(connection.batch_execute(&format!("{statements}COMMIT"))).await.map_err(classify) {
+            Ok(()) => {
+                *AnsiTransactionManager::transaction_manager_status_mut(connection) =
+                    TransactionManagerStatus::default();
+                Ok(())
+            }
+            Err(error) if has_failed_before(&error) => Err(error),
+            Err(error) => Err(failed_commit(error)),
+        }
     }
 
     fn push_inserts<R: Row>(&mut self, rows: impl IntoIterator<Item = R>, on_duplicate: &str) {

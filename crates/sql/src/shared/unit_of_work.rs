@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use diesel::QueryResult;
+use diesel_async::RunQueryDsl as _;
 use diesel_async::methods::LoadQuery;
 use diesel_async::pooled_connection::bb8::PooledConnection;
-use diesel_async::{AsyncConnection, RunQueryDsl as _, TransactionManager as _};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use jangteo_domain::audit::AuditRepository;
@@ -28,13 +28,11 @@ use tracing::Instrument as _;
 
 use super::store::{Now, Pool, Store, give_up};
 use super::writes::Writes;
-use super::{Conn, begin, bounded, classify, is_connection_lost};
+use super::{Conn, bounded, classify, is_connection_lost};
 use crate::bulk::{Find, Lookup, Row, chunks};
 use crate::error::TookTooLong;
 use crate::rows::idempotency::{CommitMarkerRow, MarkerOf};
 use crate::types::{At, Id};
-
-type ConnectionTransactions = <Conn as AsyncConnection>::TransactionManager;
 
 /// How long the beginning of a transaction may take, the wait for a connection and new attempts included.
 const BEGIN_MAX: Duration = Duration::from_millis(2_500);
@@ -148,14 +146,16 @@ impl Transaction {
         Ok(found)
     }
 
-    /// Begins a transaction. A connection that died in the pool, as all do when the server restarts, is thrown away
+    /// Begins a transaction, with a marker where it has an id. A connection that died in the pool, as all do when the server restarts, is thrown away
     /// and the next one taken: after as many as the pool can hold there is a fresh one.
-    async fn begin(pool: &Pool) -> Result<Self, StoreError> {
+    async fn begin(pool: &Pool, id: Option<BatchId>) -> Result<Self, StoreError> {
+        let mut writes = Writes::default();
+        writes.insert(id.map(|id| CommitMarkerRow { id: Id(id) }));
         let mut dead = 0;
         loop {
             let mut connection = pool.get().await?;
-            let Err(error) = bounded(begin(&mut connection)).await else {
-                return Ok(Self { connection, failed: false, writes: Writes::default(), accounts: BTreeMap::new() });
+            let Err(error) = bounded(writes.begin(&mut connection)).await else {
+                return Ok(Self { connection, failed: false, writes, accounts: BTreeMap::new() });
             };
             give_up(&mut connection);
             if dead == pool.connections_max() || !is_connection_lost(&error) {
@@ -213,36 +213,34 @@ impl UnitOfWork for Transaction {
         Ok(now)
     }
 
-    async fn mark(&mut self, id: BatchId) -> Result<(), StoreError> {
-        self.insert([CommitMarkerRow { id: Id(id) }]).await?;
-        self.send_writes().await
-    }
-
     async fn commit(mut self: Box<Self>) -> Result<(), StoreError> {
         if self.failed {
             return Err(StoreError::unexpected("a commit after a statement that failed"));
         }
-        self.send_writes().await?;
-        let committed = bounded(ConnectionTransactions::commit_transaction(&mut *self.connection)).await;
-        committed.map_err(|error| {
+        let committed = self.writes.commit(&mut self.connection).await;
+        if committed.is_err() {
             give_up(&mut self.connection);
-            // Whatever is not known to have rolled back may have been kept.
-            match classify(error) {
-                StoreError::Conflict(cause) => StoreError::Conflict(cause),
-                StoreError::Unavailable(cause)
-                | StoreError::CommitUnknown(cause)
-                | StoreError::Corrupt(cause)
-                | StoreError::Unexpected(cause) => StoreError::CommitUnknown(cause),
-            }
-        })
+        }
+        committed
+    }
+}
+
+/// What a commit that failed means: whatever is not known to have rolled back may have been kept.
+pub(super) fn failed_commit(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Conflict(cause) => StoreError::Conflict(cause),
+        StoreError::Unavailable(cause)
+        | StoreError::CommitUnknown(cause)
+        | StoreError::Corrupt(cause)
+        | StoreError::Unexpected(cause) => StoreError::CommitUnknown(cause),
     }
 }
 
 impl Store {
     /// Begins a transaction, in a task of its own so that nobody can leave it half begun.
-    async fn begin_transaction(&self, pool: &Pool) -> Result<Transaction, StoreError> {
+    async fn begin_transaction(&self, pool: &Pool, id: Option<BatchId>) -> Result<Transaction, StoreError> {
         let pool = pool.clone();
-        let beginning = self.runtime.spawn(async move { Transaction::begin(&pool).await }.in_current_span());
+        let beginning = self.runtime.spawn(async move { Transaction::begin(&pool, id).await }.in_current_span());
         match timeout(BEGIN_MAX, beginning).await {
             Ok(Ok(begun)) => begun,
             Ok(Err(panicked)) => Err(StoreError::Unexpected(Arc::new(panicked))),
@@ -258,7 +256,7 @@ impl Store {
     {
         let store = self.clone();
         let working = async move {
-            let mut transaction = store.begin_transaction(store.background_pool()).await?;
+            let mut transaction = store.begin_transaction(store.background_pool(), None).await?;
             let answer = work(&mut transaction).await?;
             Box::new(transaction).commit().await?;
             Ok(answer)
@@ -270,12 +268,12 @@ impl Store {
 
 #[async_trait]
 impl UnitOfWorkFactory for Store {
-    async fn begin(&self) -> Result<Box<dyn UnitOfWork>, StoreError> {
-        Ok(Box::new(self.begin_transaction(&self.writers).await?))
+    async fn begin(&self, id: BatchId) -> Result<Box<dyn UnitOfWork>, StoreError> {
+        Ok(Box::new(self.begin_transaction(&self.writers, Some(id)).await?))
     }
 
     async fn committed(&self, id: BatchId) -> Result<bool, StoreError> {
-        let mut transaction = self.begin_transaction(&self.writers).await?;
+        let mut transaction = self.begin_transaction(&self.writers, None).await?;
         Ok(!transaction.find([MarkerOf { id: Id(id) }]).await?.is_empty())
     }
 }

@@ -1,13 +1,15 @@
 //! How rows are written to SQLite: each statement prepared once, its rows as one JSON array in one bind; all of them
 //! together in one visit to the thread that the connection lives on.
 
+use diesel::connection::{AnsiTransactionManager, TransactionManager as _};
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::query_dsl::methods::ExecuteDsl;
 use diesel::sqlite::Sqlite;
 use diesel::{QueryResult, SqliteConnection};
 use jangteo_domain::StoreError;
 
-use super::{Conn, classify};
+use super::unit_of_work::failed_commit;
+use super::{Conn, begin, classify};
 use crate::bulk::{BulkDialect as _, Column, Lookup, Row, chunks, push_column, push_equal_keys, separated, statements};
 
 /// Statements that are still to be sent.
@@ -74,14 +76,33 @@ impl Writes {
         false // They are prepared already, and there is no line that they could fill.
     }
 
+    /// Begins a transaction, which they are still to be sent in.
+    pub(super) async fn begin(&mut self, connection: &mut Conn) -> QueryResult<()> {
+        begin(connection).await
+    }
+
     /// Sends them, in order, up to the first that fails.
     pub(super) async fn send(&mut self, connection: &mut Conn) -> Result<(), StoreError> {
         let statements = std::mem::take(&mut self.0);
-        let run = |connection: &mut SqliteConnection| {
-            Ok(statements.into_iter().try_for_each(|statement| statement(connection)))
-        };
+        let run = |connection: &mut SqliteConnection| Ok(execute_all(statements, connection));
         connection.spawn_blocking(run).await.map_err(classify)?
     }
+
+    /// Sends them and commits.
+    pub(super) async fn commit(&mut self, connection: &mut Conn) -> Result<(), StoreError> {
+        let statements = std::mem::take(&mut self.0);
+        let run = |connection: &mut SqliteConnection| {
+            Ok(execute_all(statements, connection).and_then(|()| {
+                let committed = AnsiTransactionManager::commit_transaction(connection);
+                committed.map_err(|error| failed_commit(classify(error)))
+            }))
+        };
+        connection.spawn_blocking(run).await.map_err(|error| failed_commit(classify(error)))?
+    }
+}
+
+fn execute_all(statements: Vec<Statement>, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    statements.into_iter().try_for_each(|statement| statement(connection))
 }
 
 fn execute(statement: impl QueryFragment<Sqlite> + QueryId, connection: &mut SqliteConnection) -> QueryResult<usize> {

@@ -6,8 +6,8 @@ use jangteo_domain::StoreError;
 use jangteo_domain::point::PointAccount;
 use jangteo_domain::product::Product;
 use jangteo_domain::stock::Stock;
-use jangteo_domain::testing::SequentialIds;
 use jangteo_domain::testing::fixtures::{NOON, product_details, user, won};
+use jangteo_domain::testing::{SequentialIds, batch_id};
 
 use jangteo_sql::{Database, DatabaseSettings};
 
@@ -16,7 +16,7 @@ use crate::server::TestDatabase;
 /// Tries to store a stock of a product that has one.
 async fn duplicate(database: &TestDatabase) -> Result<(), StoreError> {
     let stock = Stock::empty(SequentialIds::id(1).into());
-    let mut unit = database.database.unit_of_work_factory().begin().await?;
+    let mut unit = database.database.unit_of_work_factory().begin(batch_id()).await?;
     unit.stocks().insert_many(std::slice::from_ref(&stock)).await?;
     unit.stocks().insert_many(&[stock]).await?;
     unit.commit().await
@@ -25,7 +25,7 @@ async fn duplicate(database: &TestDatabase) -> Result<(), StoreError> {
 /// Tries to store a balance below zero.
 async fn overdraft(database: &TestDatabase) -> Result<(), StoreError> {
     let users = [user("kim")].into();
-    let mut unit = database.database.unit_of_work_factory().begin().await?;
+    let mut unit = database.database.unit_of_work_factory().begin(batch_id()).await?;
     unit.points().ensure_many(&users).await?;
     let overdrawn = PointAccount { balance: won(-1), ..PointAccount::empty(user("kim")) };
     unit.points().save_many(&[overdrawn]).await?;
@@ -36,7 +36,7 @@ async fn overdraft(database: &TestDatabase) -> Result<(), StoreError> {
 async fn nonsense(database: &TestDatabase) -> Result<(), StoreError> {
     let id = SequentialIds::id(1);
     let product = Product::create(id.into(), product_details("lamp", 1_000), NOON);
-    let mut unit = database.database.unit_of_work_factory().begin().await?;
+    let mut unit = database.database.unit_of_work_factory().begin(batch_id()).await?;
     unit.products().insert_many(&[product]).await?;
     unit.stocks().insert_many(&[Stock::empty(id.into())]).await?;
     unit.commit().await?;
@@ -46,7 +46,7 @@ async fn nonsense(database: &TestDatabase) -> Result<(), StoreError> {
 
 /// Writes a row that is not there.
 async fn vanished(database: &TestDatabase) -> Result<(), StoreError> {
-    let mut unit = database.database.unit_of_work_factory().begin().await?;
+    let mut unit = database.database.unit_of_work_factory().begin(batch_id()).await?;
     unit.stocks().save_many(&[Stock::empty(SequentialIds::id(1).into())]).await?;
     unit.commit().await
 }
@@ -54,10 +54,10 @@ async fn vanished(database: &TestDatabase) -> Result<(), StoreError> {
 /// Does something after a statement that failed.
 async fn after_a_failure(database: &TestDatabase) -> Result<(), StoreError> {
     let stock = Stock::empty(SequentialIds::id(1).into());
-    let mut unit = database.database.unit_of_work_factory().begin().await?;
+    let mut unit = database.database.unit_of_work_factory().begin(batch_id()).await?;
     unit.stocks().insert_many(std::slice::from_ref(&stock)).await?;
     unit.stocks().insert_many(&[stock]).await?;
-    unit.mark(SequentialIds::id(2).into()).await.expect_err("a duplicate");
+    unit.stocks().lock_many(&[].into()).await.expect_err("a duplicate");
     unit.now().await.expect_err("nothing is sent after a failure");
     let committed = unit.commit().await;
     assert_eq!(database.number("SELECT COUNT(*) FROM stocks").await, 0);
@@ -104,7 +104,7 @@ async fn another_process_that_holds_the_sqlite_file_is_a_conflict() {
     let database = TestDatabase::sqlite().await;
     let mut other = diesel::SqliteConnection::establish(&database.settings.url["sqlite:".len()..]).expect("a file");
     other.batch_execute("BEGIN IMMEDIATE").expect("the lock");
-    let error = database.database.unit_of_work_factory().begin().await.err().expect("no second writer");
+    let error = database.database.unit_of_work_factory().begin(batch_id()).await.err().expect("no second writer");
     assert!(matches!(error, StoreError::Conflict(_)), "{error:?}");
 }
 

@@ -6,8 +6,8 @@ use futures_util::future::try_join_all;
 use jangteo_domain::StoreError;
 use jangteo_domain::id::BatchId;
 use jangteo_domain::stock::Stock;
-use jangteo_domain::testing::SequentialIds;
 use jangteo_domain::testing::fixtures::user;
+use jangteo_domain::testing::{SequentialIds, batch_id};
 use mysql_async::prelude::Queryable as _;
 
 use crate::server::TestDatabase;
@@ -19,7 +19,7 @@ async fn connections_that_died_in_the_pool_are_replaced_unseen() -> Result<(), S
     // As many as there can be, all idle, all killed: as after a restart of the server.
     let mut units = Vec::new();
     for _ in 0..6 {
-        units.push(factory.begin().await?);
+        units.push(factory.begin(batch_id()).await?);
     }
     for unit in units {
         unit.commit().await?;
@@ -28,7 +28,7 @@ async fn connections_that_died_in_the_pool_are_replaced_unseen() -> Result<(), S
     assert!(database.kill_connections().await);
 
     for number in 1..=6 {
-        let mut unit = factory.begin().await?;
+        let mut unit = factory.begin(batch_id()).await?;
         unit.stocks().insert_many(&[Stock::empty(SequentialIds::id(number).into())]).await?;
         unit.commit().await?;
         database.database.ping().await?;
@@ -103,7 +103,7 @@ async fn a_read_that_is_ended_by_the_server_is_unavailable_and_leaves_nothing_be
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_dies_before_the_commit_is_unavailable() -> Result<(), StoreError> {
     let database = TestDatabase::mysql().await;
-    let mut unit = database.database.unit_of_work_factory().begin().await?;
+    let mut unit = database.database.unit_of_work_factory().begin(batch_id()).await?;
     unit.stocks().insert_many(&[Stock::empty(SequentialIds::id(1).into())]).await?;
     assert!(database.kill_connections().await);
     let error = unit.now().await.expect_err("a dead connection");
@@ -118,16 +118,13 @@ async fn a_connection_that_dies_in_the_commit_leaves_it_unknown_and_the_marker_t
     let database = TestDatabase::mysql().await;
     let factory = database.database.unit_of_work_factory();
     let id = BatchId::from(SequentialIds::id(7));
-    let mut unit = factory.begin().await?;
-    unit.mark(id).await?;
+    let unit = factory.begin(id).await?;
     assert!(database.kill_connections().await);
     let error = unit.commit().await.expect_err("a dead connection");
     assert!(matches!(error, StoreError::CommitUnknown(_)), "{error:?}");
     assert!(!factory.committed(id).await?);
 
-    let mut unit = factory.begin().await?;
-    unit.mark(id).await?;
-    unit.commit().await?;
+    factory.begin(id).await?.commit().await?;
     assert!(factory.committed(id).await?);
     Ok(())
 }
@@ -137,9 +134,9 @@ async fn a_statement_that_is_killed_is_unavailable() -> Result<(), StoreError> {
     let database = TestDatabase::mysql().await;
     let factory = database.database.unit_of_work_factory();
     let users = [user("kim")].into();
-    let mut holder = factory.begin().await?;
+    let mut holder = factory.begin(batch_id()).await?;
     holder.points().ensure_many(&users).await?;
-    let mut waiter = factory.begin().await?;
+    let mut waiter = factory.begin(batch_id()).await?;
     let waiting = tokio::spawn(async move { waiter.points().ensure_many(&users).await });
 
     let id = statement_that_waits(&database, "point_accounts").await;

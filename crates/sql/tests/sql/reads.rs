@@ -6,8 +6,8 @@ use jangteo_domain::StoreError;
 use jangteo_domain::id::ProductId;
 use jangteo_domain::order::OrderFilter;
 use jangteo_domain::stock::Stock;
-use jangteo_domain::testing::SequentialIds;
 use jangteo_domain::testing::fixtures::{product_details, user};
+use jangteo_domain::testing::{SequentialIds, batch_id};
 use jangteo_domain::{page::Page, product::Product, testing::fixtures::NOON};
 use jangteo_sql::Dialect;
 
@@ -24,7 +24,7 @@ async fn reads_hung_up_at_random_answer_nobody_else(dialect: Dialect) -> Result<
         |(n, id): (usize, &ProductId)| Product::create(*id, product_details(&format!("lamp {n}"), 1_000), NOON);
     let products: Vec<Product> = ids.iter().enumerate().map(product).collect();
     let stocks: Vec<Stock> = (0..).zip(&ids).map(|(n, id)| Stock { available: n, ..Stock::empty(*id) }).collect();
-    let mut unit = database.database.unit_of_work_factory().begin().await?;
+    let mut unit = database.database.unit_of_work_factory().begin(batch_id()).await?;
     unit.products().insert_many(&products).await?;
     unit.stocks().insert_many(&stocks).await?;
     unit.commit().await?;

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use jangteo_domain::StoreError;
+use jangteo_domain::testing::batch_id;
 use jangteo_sql::{Database, DatabaseSettings, Dialect, OpenError};
 
 use crate::server::{Schema, TestDatabase};
@@ -60,7 +61,7 @@ async fn unavailable(url: &str) -> String {
     let read = database.ping().await.expect_err("nobody to answer");
     assert!(begun.elapsed() < Duration::from_secs(3), "a read waited {:?}", begun.elapsed());
     let begun = Instant::now();
-    let write = database.unit_of_work_factory().begin().await.map(|_| ()).expect_err("nobody to answer");
+    let write = database.unit_of_work_factory().begin(batch_id()).await.map(|_| ()).expect_err("nobody to answer");
     assert!(begun.elapsed() < Duration::from_secs(3), "a write waited {:?}", begun.elapsed());
     for error in [&read, &write] {
         assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
@@ -106,7 +107,7 @@ async fn a_replica_is_read_from_and_does_not_hide_that_the_primary_is_gone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn figures_count_connections() -> Result<(), StoreError> {
     let TestDatabase { database, .. } = &TestDatabase::sqlite().await;
-    let unit = database.unit_of_work_factory().begin().await?;
+    let unit = database.unit_of_work_factory().begin(batch_id()).await?;
     let figures = database.pool_figures();
     assert_eq!((figures.write.connections, figures.write.idle), (1, 0));
     unit.commit().await?;

@@ -117,9 +117,9 @@ struct Counting {
 
 #[async_trait]
 impl UnitOfWorkFactory for Counting {
-    async fn begin(&self) -> Result<Box<dyn UnitOfWork>, StoreError> {
+    async fn begin(&self, id: BatchId) -> Result<Box<dyn UnitOfWork>, StoreError> {
         self.begun.fetch_add(1, Ordering::SeqCst);
-        self.factory.begin().await
+        self.factory.begin(id).await
     }
 
     async fn committed(&self, id: BatchId) -> Result<bool, StoreError> {

@@ -11,7 +11,10 @@ use crate::product::Product;
 use crate::sales::SaleCounted;
 use crate::stock::{MovementKind, Stock, StockMovement};
 use crate::store_error::StoreError;
-use crate::testing::contract::harness::{Seeds, StoreHarness, account, first_page, look, round_trips, set, write};
+use crate::testing::batch_id;
+use crate::testing::contract::harness::{
+    Seeds, StoreHarness, account, assert_conflict, first_page, look, round_trips, set, write,
+};
 use crate::testing::fixtures::{
     NOON, campaign_details, fixed, order_line, pending_order, product_details, text, user, won, won_currency,
 };
@@ -25,7 +28,6 @@ struct Everything {
     campaign_id: CampaignId,
     coupon_id: CouponId,
     order_id: OrderId,
-    batch_id: BatchId,
 }
 
 impl Everything {
@@ -88,16 +90,7 @@ impl Everything {
         unit.sales().add_many(&[sale]).await?;
         let event = OutboxEvent::order_paid(seeds.id(), &order, &payment, won_currency());
         unit.outbox().append_many(&[event]).await?;
-        let batch_id = seeds.id();
-        unit.mark(batch_id).await?;
-        Ok(Self {
-            user_id,
-            product_id: product.id,
-            campaign_id: campaign.id,
-            coupon_id: coupon.id,
-            order_id: order.id,
-            batch_id,
-        })
+        Ok(Self { user_id, product_id: product.id, campaign_id: campaign.id, coupon_id: coupon.id, order_id: order.id })
     }
 
     /// Which of the rows the queries see, each by its name.
@@ -128,7 +121,6 @@ const DAY: Date = time::macros::date!(2030 - 01 - 01);
 pub async fn a_dropped_unit_of_work_keeps_nothing(harness: &dyn StoreHarness) -> Result<(), StoreError> {
     let everything = look(harness, async |unit| Everything::write(&Seeds::new(harness), unit).await).await?;
     assert_eq!(everything.seen(harness).await?, Vec::<&str>::new());
-    assert!(!harness.factory().committed(everything.batch_id).await?);
     // The same ids again: no row, lock or key of them is left.
     write(harness, async |unit| Everything::write(&Seeds::new(harness), unit).await).await?;
     Ok(())
@@ -147,7 +139,7 @@ pub async fn a_committed_unit_of_work_is_seen_by_all_queries(harness: &dyn Store
 
 /// Before the commit no query sees any row, and none waits for it.
 pub async fn queries_do_not_see_what_is_not_committed(harness: &dyn StoreHarness) -> Result<(), StoreError> {
-    let mut unit_of_work = harness.factory().begin().await?;
+    let mut unit_of_work = harness.factory().begin(batch_id()).await?;
     let everything = Everything::write(&Seeds::new(harness), &mut *unit_of_work).await?;
     assert_eq!(everything.seen(harness).await?, Vec::<&str>::new());
     unit_of_work.commit().await?;
@@ -159,12 +151,17 @@ pub async fn queries_do_not_see_what_is_not_committed(harness: &dyn StoreHarness
 pub async fn a_marker_tells_whether_a_unit_of_work_was_committed(harness: &dyn StoreHarness) -> Result<(), StoreError> {
     let seeds = Seeds::new(harness);
     let [committed, dropped, never] = [(); 3].map(|()| -> BatchId { seeds.id() });
-    write(harness, async |unit| unit.mark(committed).await).await?;
-    look(harness, async |unit| unit.mark(dropped).await).await?;
     let factory = harness.factory();
+    factory.begin(committed).await?.commit().await?;
+    drop(factory.begin(dropped).await?);
     assert!(factory.committed(committed).await?);
     assert!(!factory.committed(dropped).await?);
     assert!(!factory.committed(never).await?);
+    // The id of one that was dropped is free again, that of one that was committed is not.
+    let again = async |id| factory.begin(id).await?.commit().await;
+    again(dropped).await?;
+    assert!(factory.committed(dropped).await?);
+    assert_conflict(again(committed).await);
     Ok(())
 }
 
@@ -172,8 +169,7 @@ pub async fn a_marker_tells_whether_a_unit_of_work_was_committed(harness: &dyn S
 pub async fn asking_for_a_marker_waits_for_a_commit_under_way(harness: &dyn StoreHarness) -> Result<(), StoreError> {
     let id: BatchId = Seeds::new(harness).id();
     let factory = harness.factory();
-    let mut unit_of_work = factory.begin().await?;
-    unit_of_work.mark(id).await?;
+    let mut unit_of_work = factory.begin(id).await?;
     let waiting = {
         let meanwhile = round_trips(&mut *unit_of_work);
         match select(factory.committed(id), pin!(meanwhile)).await {
@@ -196,7 +192,7 @@ pub async fn the_clock_does_not_go_backwards(harness: &dyn StoreHarness) -> Resu
     let mut times = Vec::new();
     for _ in 0..20 {
         times.push(queries.clock.now().await?);
-        let mut unit_of_work = harness.factory().begin().await?;
+        let mut unit_of_work = harness.factory().begin(batch_id()).await?;
         times.extend([unit_of_work.now().await?, unit_of_work.now().await?]);
         unit_of_work.commit().await?;
         times.push(queries.orders.find(Seeds::new(harness).id()).await?.now);
@@ -207,7 +203,9 @@ pub async fn the_clock_does_not_go_backwards(harness: &dyn StoreHarness) -> Resu
 
 /// A broken connection is told, and nothing of the unit of work is kept; a new one works.
 pub async fn a_connection_broken_before_commit_keeps_nothing(harness: &dyn StoreHarness) -> Result<(), StoreError> {
-    let mut unit_of_work = harness.factory().begin().await?;
+    let seeds = Seeds::new(harness);
+    let [first, second] = [(); 2].map(|()| -> BatchId { seeds.id() });
+    let mut unit_of_work = harness.factory().begin(first).await?;
     let everything = Everything::write(&Seeds::new(harness), &mut *unit_of_work).await?;
     if !harness.break_connections().await {
         return Ok(()); // A store without connections cannot lose one.
@@ -215,17 +213,17 @@ pub async fn a_connection_broken_before_commit_keeps_nothing(harness: &dyn Store
     let error = unit_of_work.points().ensure_many(&set([user("lee")])).await;
     assert!(matches!(error, Err(StoreError::Unavailable(_))), "{error:?}");
     drop(unit_of_work);
-    assert!(!patiently(async || harness.factory().committed(everything.batch_id).await).await?);
+    assert!(!patiently(async || harness.factory().committed(first).await).await?);
     assert_eq!(patiently(async || everything.seen(harness).await).await?, Vec::<&str>::new());
 
-    let mut unit_of_work = patiently(async || harness.factory().begin().await).await?;
+    let mut unit_of_work = patiently(async || harness.factory().begin(second).await).await?;
     let everything = Everything::write(&Seeds::new(harness), &mut *unit_of_work).await?;
     harness.break_connections().await;
     let error = unit_of_work.commit().await;
     assert!(matches!(error, Err(StoreError::Unavailable(_) | StoreError::CommitUnknown(_))), "{error:?}");
-    assert!(!patiently(async || harness.factory().committed(everything.batch_id).await).await?);
+    assert!(!patiently(async || harness.factory().committed(second).await).await?);
     assert_eq!(patiently(async || everything.seen(harness).await).await?, Vec::<&str>::new());
-    patiently(async || write(harness, async |unit| unit.mark(everything.batch_id).await).await).await
+    patiently(async || harness.factory().begin(second).await?.commit().await).await
 }
 
 /// Whenever the connection breaks, the marker says what is true, and a commit that answered says the same.
@@ -235,9 +233,8 @@ pub async fn a_marker_tells_the_truth_of_a_broken_commit(harness: &dyn StoreHarn
         let id: BatchId = seeds.id();
         let user_id = user(&format!("user-{round}"));
         let prepare = async || {
-            let mut unit_of_work = harness.factory().begin().await?;
+            let mut unit_of_work = harness.factory().begin(id).await?;
             unit_of_work.points().ensure_many(&set([user_id.clone()])).await?;
-            unit_of_work.mark(id).await?;
             Ok(unit_of_work)
         };
         let unit_of_work = patiently(prepare).await?;

@@ -7,9 +7,9 @@ use crate::id::ProductId;
 use crate::retention::Retention;
 use crate::sales::SaleCounted;
 use crate::store_error::StoreError;
-use crate::testing::TestShop;
 use crate::testing::contract::harness::{StoreHarness, assert_conflict, date};
 use crate::testing::fixtures::{campaign_details, percent, user, won};
+use crate::testing::{TestShop, batch_id};
 use crate::verification::{Books, Rows, rebuild_daily_sales, verify};
 
 /// Two users who ordered, paid with coupons and cancelled, and ordered again.
@@ -119,7 +119,7 @@ fn sale(product_id: ProductId, quantity: i64, revenue: i64) -> SaleCounted {
 pub async fn a_correction_adds_to_what_the_rows_hold_by_then(harness: &dyn StoreHarness) -> Result<(), StoreError> {
     let shop = TestShop::new(harness.factory());
     let lamp = trade(&shop).await?;
-    let mut wrong = harness.factory().begin().await?;
+    let mut wrong = harness.factory().begin(batch_id()).await?;
     wrong.sales().add_many(&[sale(lamp, 7, 70)]).await?;
     wrong.commit().await?;
     let mut findings = Vec::new();

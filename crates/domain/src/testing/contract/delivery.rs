@@ -11,6 +11,7 @@ use crate::outbox::OutboxEvent;
 use crate::page::Page;
 use crate::payment::Refund;
 use crate::store_error::StoreError;
+use crate::testing::batch_id;
 use crate::testing::contract::harness::{Concurrency, Seeds, StoreHarness, first_page, walk, wide, write};
 use crate::testing::contract::money_trail::{orders, payment};
 use crate::testing::fixtures::{text, won, won_currency};
@@ -249,7 +250,7 @@ pub async fn an_event_that_commits_late_is_claimed(harness: &dyn StoreHarness) -
     // Where only one can write at a time it begins later; its place is before the other's all the same.
     let mut open = match harness.concurrency() {
         Concurrency::RowLocks => {
-            let mut unit_of_work = harness.factory().begin().await?;
+            let mut unit_of_work = harness.factory().begin(batch_id()).await?;
             unit_of_work.outbox().append_many(std::slice::from_ref(&late)).await?;
             Some(unit_of_work)
         }

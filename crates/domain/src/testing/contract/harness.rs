@@ -20,7 +20,7 @@ use crate::retention::Pruning;
 use crate::stock::Stock;
 use crate::store_error::StoreError;
 use crate::testing::fixtures::{NOON, product_details, user};
-use crate::testing::support::SequentialIds;
+use crate::testing::support::{SequentialIds, batch_id};
 use crate::time::Timestamp;
 use crate::unit_of_work::{UnitOfWork, UnitOfWorkFactory};
 use crate::verification::BooksFactory;
@@ -102,7 +102,7 @@ pub(super) async fn write<T>(
     harness: &dyn StoreHarness,
     work: impl AsyncFnOnce(&mut dyn UnitOfWork) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    let mut unit_of_work = harness.factory().begin().await?;
+    let mut unit_of_work = harness.factory().begin(batch_id()).await?;
     let result = work(&mut *unit_of_work).await?;
     unit_of_work.commit().await?;
     Ok(result)
@@ -113,7 +113,7 @@ pub(super) async fn look<T>(
     harness: &dyn StoreHarness,
     work: impl AsyncFnOnce(&mut dyn UnitOfWork) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    let mut unit_of_work = harness.factory().begin().await?;
+    let mut unit_of_work = harness.factory().begin(batch_id()).await?;
     work(&mut *unit_of_work).await
 }
 

@@ -9,6 +9,7 @@ use crate::money::Money;
 use crate::order::OrderStatus;
 use crate::point::PointAccount;
 use crate::store_error::StoreError;
+use crate::testing::batch_id;
 use crate::testing::contract::harness::{
     Concurrency, Seeds, StoreHarness, account, assert_conflict, look, round_trips, set, write,
 };
@@ -161,11 +162,11 @@ async fn a_lock_blocks_until(harness: &dyn StoreHarness, end: End) -> Result<(),
     let rows = Rows::seed(harness).await?;
     let factory = harness.factory();
     for lockable in LOCKABLES {
-        let mut first = factory.begin().await?;
+        let mut first = factory.begin(batch_id()).await?;
         assert_eq!(rows.lock(&mut *first, lockable, &[0]).await?, [0]);
         let second = match harness.concurrency() {
             Concurrency::RowLocks => {
-                let mut second = factory.begin().await?;
+                let mut second = factory.begin(batch_id()).await?;
                 let other_row = rows.lock(&mut *second, lockable, &[1]).await?;
                 assert_eq!(other_row, [1], "{lockable:?}: nobody has locked this row");
                 Some(second)
@@ -175,7 +176,7 @@ async fn a_lock_blocks_until(harness: &dyn StoreHarness, end: End) -> Result<(),
         let lock = async {
             let mut second = match second {
                 Some(second) => second,
-                None => factory.begin().await?,
+                None => factory.begin(batch_id()).await?,
             };
             rows.lock(&mut *second, lockable, &[0]).await
         };
@@ -200,10 +201,10 @@ async fn a_lock_blocks_until(harness: &dyn StoreHarness, end: End) -> Result<(),
 pub async fn a_locker_sees_what_the_one_before_committed(harness: &dyn StoreHarness) -> Result<(), StoreError> {
     let [id] = Seeds::new(harness).users(["kim"]).await?;
     let factory = harness.factory();
-    let mut first = factory.begin().await?;
+    let mut first = factory.begin(batch_id()).await?;
     first.points().lock_many(&set([id.clone()])).await?;
     let wait_and_lock = async {
-        let mut second = factory.begin().await?;
+        let mut second = factory.begin(batch_id()).await?;
         second.now().await?; // A snapshot, if it were taken now, would be too old.
         second.points().lock_many(&set([id.clone()])).await
     };
@@ -247,7 +248,7 @@ pub async fn lockers_in_one_order_never_deadlock(harness: &dyn StoreHarness) -> 
 pub async fn a_deadlock_is_a_conflict(harness: &dyn StoreHarness) -> Result<(), StoreError> {
     let [a, b] = Seeds::new(harness).users(["a", "b"]).await?;
     let begin_with = async |id: &UserId| {
-        let mut unit = harness.factory().begin().await?;
+        let mut unit = harness.factory().begin(batch_id()).await?;
         unit.points().lock_many(&set([id.clone()])).await?;
         Ok::<_, StoreError>(unit)
     };
@@ -286,7 +287,7 @@ pub async fn a_deadlock_is_a_conflict(harness: &dyn StoreHarness) -> Result<(), 
 pub async fn a_lock_wait_that_takes_too_long_is_a_conflict(harness: &dyn StoreHarness) -> Result<(), StoreError> {
     let [id] = Seeds::new(harness).users(["kim"]).await?;
     let ids = set([id]);
-    let mut first = harness.factory().begin().await?;
+    let mut first = harness.factory().begin(batch_id()).await?;
     first.points().lock_many(&ids).await?;
     let second = look(harness, async |unit| unit.points().lock_many(&ids).await);
     if harness.concurrency() == Concurrency::RowLocks {
@@ -316,19 +317,19 @@ pub async fn a_lock_wait_that_takes_too_long_is_a_conflict(harness: &dyn StoreHa
 /// With row locks a second is given at once.
 pub async fn a_second_begin_waits_or_is_a_conflict(harness: &dyn StoreHarness) -> Result<(), StoreError> {
     let factory = harness.factory();
-    let mut first = factory.begin().await?;
+    let mut first = factory.begin(batch_id()).await?;
     match harness.concurrency() {
         Concurrency::RowLocks => {
-            factory.begin().await?;
+            factory.begin(batch_id()).await?;
             round_trips(&mut *first).await?;
             first.commit().await
         }
         Concurrency::SingleWriter => {
-            let waiting = match select(factory.begin(), Box::pin(round_trips(&mut *first))).await {
+            let waiting = match select(factory.begin(batch_id()), Box::pin(round_trips(&mut *first))).await {
                 Either::Left((Ok(_), _)) => panic!("two writers are open at the same time"),
                 Either::Left((error, _)) => {
                     assert_conflict(error.map(|_| ()));
-                    factory.begin()
+                    factory.begin(batch_id())
                 }
                 Either::Right((done, waiting)) => {
                     done?;

@@ -51,7 +51,7 @@ pub async fn commit_markers_are_pruned_by_age(harness: &dyn StoreHarness) -> Res
     let marker = |hours: i64| BatchId::from(first_id_at(now.saturating_add(Duration::hours(-hours))));
     let [old, older, young] = [25, 26, 1].map(marker);
     for id in [old, older, young] {
-        write(harness, async |unit| unit.mark(id).await).await?;
+        harness.factory().begin(id).await?.commit().await?;
     }
     assert_eq!(prune(harness, Expendable::CommitMarkers, Duration::days(1), 1).await?, 1);
     let factory = harness.factory();

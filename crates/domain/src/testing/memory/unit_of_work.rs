@@ -51,6 +51,14 @@ impl MemoryUnitOfWork {
         Self { store, tables, held: BTreeSet::new(), breaks_at_begin, is_over: false, _turn: turn }
     }
 
+    /// Leaves the marker by which it is known.
+    pub fn mark(&mut self, id: BatchId) -> Result<(), StoreError> {
+        self.run(|tables, _| {
+            let is_new = Arc::make_mut(&mut tables.markers).insert(id);
+            if is_new { Ok(()) } else { Err(conflict(format!("{id} is committed"))) }
+        })
+    }
+
     /// Does a statement: on a whole connection, and only while none failed before.
     pub fn run<T>(
         &mut self,
@@ -120,13 +128,6 @@ impl UnitOfWork for MemoryUnitOfWork {
     async fn now(&mut self) -> Result<Timestamp, StoreError> {
         let now = self.store.time();
         self.run(|_, _| Ok(now))
-    }
-
-    async fn mark(&mut self, id: BatchId) -> Result<(), StoreError> {
-        self.run(|tables, _| {
-            let is_new = Arc::make_mut(&mut tables.markers).insert(id);
-            if is_new { Ok(()) } else { Err(conflict(format!("{id} is marked"))) }
-        })
     }
 
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {
