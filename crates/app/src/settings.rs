@@ -97,6 +97,8 @@ pub struct LaneSettings {
     pub write_lanes: NonZeroU32,
     /// The most commands that wait.
     pub queue_max: NonZeroUsize,
+    /// How long a caller's command waits for its turn.
+    pub queue_wait_max: Duration,
 }
 
 /// Who is told of paid and refunded orders, and how.
@@ -270,6 +272,7 @@ raw_settings! {
     batch_max "BATCH_MAX",
     write_lanes "WRITE_LANES",
     queue_max "QUEUE_MAX",
+    queue_wait_max "QUEUE_WAIT_MAX",
     request_timeout "REQUEST_TIMEOUT",
     jwt_algorithm "JWT_ALGORITHM",
     jwt_secret "JWT_SECRET",
@@ -356,6 +359,7 @@ fn check_lanes(raw: &Raw, is_sqlite: bool) -> Result<LaneSettings, SettingsError
         batch_max: parse("BATCH_MAX", raw.batch_max.as_deref(), "256", "a number above zero")?,
         write_lanes,
         queue_max: parse("QUEUE_MAX", raw.queue_max.as_deref(), "10000", "a number above zero")?,
+        queue_wait_max: duration("QUEUE_WAIT_MAX", raw.queue_wait_max.as_deref(), "500ms")?,
     })
 }
 
