@@ -86,6 +86,11 @@ impl DatabaseSettings {
     pub fn sqlite_path(&self) -> Option<&Path> {
         self.url.expose_secret().strip_prefix("sqlite:").map(Path::new)
     }
+
+    /// What it is called in front of an operator: a file by its path. The address of a server may hold a secret.
+    pub fn called(&self) -> String {
+        self.sqlite_path().map_or_else(|| "the database".to_owned(), |path| format!("the database {}", path.display()))
+    }
 }
 
 /// The write path's bounds.

@@ -20,7 +20,7 @@ use jangteo_domain::StoreError;
 use mysql_async::{Opts, OptsBuilder};
 use tokio::time::timeout;
 
-use crate::error::{AlreadyCorrected, OpenError};
+use crate::error::{AlreadyCorrected, NoConnection, OpenError};
 use crate::{DatabaseSettings, migrations};
 
 #[path = "shared/audit.rs"]
@@ -207,6 +207,11 @@ fn classify(error: Error) -> StoreError {
         Error::BrokenTransactionManager => StoreError::Unavailable(cause(error)),
         _ => StoreError::Unexpected(cause(error)),
     }
+}
+
+/// A server that lets nobody in may do so later.
+fn no_connection(error: NoConnection) -> StoreError {
+    StoreError::Unavailable(Arc::new(error))
 }
 
 /// Whether the connection is of no more use, and the statement never had an effect that lasts.
