@@ -309,3 +309,6 @@ const PRUNE_ANSWERED_REQUESTS: &str =
 const PRUNE_COMMIT_MARKERS: &str = "DELETE FROM commit_markers WHERE id <= ? ORDER BY id LIMIT ?";
 const PRUNE_DELIVERED_EVENTS: &str =
     "DELETE FROM outbox_events WHERE state = 'delivered' AND due_at <= ? ORDER BY due_at, id LIMIT ?";
+
+#[cfg(test)]
+mod tests;
