@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use jangteo_tests::{Server, eventually_within};
+use jangteo_tests::{Server, ServerBuilder, eventually_within};
 use serde_json::json;
 
 use crate::arena::{Arena, send};
@@ -26,17 +26,22 @@ const NORMAL_AFTER_MAX: Duration = Duration::from_secs(30);
 
 /// A few callers, and then ten times as many.
 pub async fn few(arena: &Arena, seconds: u64) -> Notes {
-    overload(arena, 32, Duration::from_secs(seconds)).await
+    overload(arena, arena.server(), 32, Duration::from_secs(seconds)).await
 }
 
-/// As many callers as fill batches, and then ten times as many.
+/// As many callers as fill batches, and then ten times as many. Batches grow with them, so it may well serve them all.
 pub async fn many(arena: &Arena, seconds: u64) -> Notes {
-    overload(arena, 256, Duration::from_secs(seconds)).await
+    overload(arena, arena.server(), 256, Duration::from_secs(seconds)).await
 }
 
-async fn overload(arena: &Arena, callers: usize, time: Duration) -> Notes {
+/// The same where batches cannot grow: most of them cannot be served.
+pub async fn too_many(arena: &Arena, seconds: u64) -> Notes {
+    overload(arena, arena.server().setting("BATCH_MAX", 8), 256, Duration::from_secs(seconds)).await
+}
+
+async fn overload(arena: &Arena, server: ServerBuilder, callers: usize, time: Duration) -> Notes {
     // Turned away as in a real shop, not as patiently as in other tests.
-    let server = arena.open(arena.server().without("QUEUE_WAIT_MAX").setting("RUST_LOG", "error")).await;
+    let server = arena.open(server.without("QUEUE_WAIT_MAX").setting("RUST_LOG", "error")).await;
     let (best, _) = call(arena, &server, 0..callers, time).await;
     let before = server.memory_peak();
     let crowd = callers..callers + TIMES * callers;
