@@ -19,7 +19,7 @@ pub(crate) fn accept<Item, Answer>(
 ) -> (Ticket<Item, Answer>, Pending<Item, Answer>) {
     let slot = Arc::new(Slot(Mutex::new(Some(item))));
     let (reply, answer) = oneshot::channel();
-    let turn_by = patience.turn_by();
+    let turn_by = patience.last_turn();
     let ticket = Ticket { slot: Arc::clone(&slot), turn_by, accepted_at: Instant::now(), reply, _place: place };
     (ticket, Pending { slot, patience, answer })
 }
@@ -53,7 +53,7 @@ pub(crate) struct Pending<Item, Answer> {
 
 impl<Item, Answer> Pending<Item, Answer> {
     pub(crate) async fn answer(mut self) -> Result<Answer, SubmitError> {
-        let turn_by = self.patience.turn_by();
+        let turn_by = self.patience.last_turn();
         let no_turn = match timeout_at(turn_by, &mut self.answer).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(_no_answer_will_come)) => false,

@@ -36,7 +36,7 @@ pub struct Patience {
 }
 
 impl Patience {
-    pub(crate) fn turn_by(&self) -> Instant {
+    pub(crate) fn last_turn(&self) -> Instant {
         self.turn_by.min(self.answer_by)
     }
 }
