@@ -118,7 +118,7 @@ impl Arena {
         match &self.proxy {
             Some(proxy) => {
                 let name = self.shop.database().mysql_name();
-                builder.setting("DATABASE_URL", format!("mysql://chaos:chaos@127.0.0.1:{}/{name}", proxy.port()))
+                builder.setting("DATABASE_URL", format!("mysql://shop:shop@127.0.0.1:{}/{name}", proxy.port()))
             }
             None => builder,
         }

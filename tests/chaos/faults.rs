@@ -3,8 +3,10 @@
 mod clocks;
 mod database;
 mod network;
+mod overload;
 mod platform;
 mod server;
+mod waits;
 
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
@@ -55,10 +57,19 @@ pub const FAULTS: &[Fault] = faults![
     "connection cut at a statement", Mysql, 15, 150, network::cut_statements;
     "connection stalls for 6 s", Mysql, 2, 20, network::stalls;
     "network silent for 3 s, then all connections reset", Mysql, 1, 10, network::outages;
+    "database hangs for 15 s", Mysql, 1, 3, network::hangs;
     "database killed", Mysql, 2, 20, database::kills;
+    "database takes no writes for 2 s", Mysql, 1, 10, database::read_only;
+    "database takes no connections for 2 s", Mysql, 1, 10, database::full_house;
     "deadlock forced", Mysql, 10, 200, database::deadlocks;
     "lock held for 8 s", Mysql, 1, 1, database::short_lock;
     "lock held for a minute", Mysql, 0, 1, database::long_lock;
+    "a second with ten times 32 callers", Mysql, 2, 0, overload::few;
+    "a second with ten times 32 callers", Sqlite, 2, 0, overload::few;
+    "a second with ten times 256 callers", Mysql, 0, 5, overload::many;
+    "a second with ten times 256 callers", Sqlite, 0, 5, overload::many;
+    "the same, with batches of 8", Mysql, 0, 5, overload::too_many;
+    "the same, with batches of 8", Sqlite, 0, 5, overload::too_many;
     "relay killed, platform fails, hangs and throttles", Mysql, 4, 40, platform::kills;
     "relay killed, platform fails, hangs and throttles", Sqlite, 2, 10, platform::kills;
     "servers' clocks an hour fast and an hour slow", Mysql, 1, 3, clocks::an_hour_off;

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 use futures_util::FutureExt;
-use jangteo_tests::{Backend, Database, run_on};
+use jangteo_tests::{Backend, Database, raise_open_files_max, run_on};
 
 use crate::arena::Arena;
 use crate::faults::{FAULTS, Fault};
@@ -63,6 +63,7 @@ enum Extent {
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
+    raise_open_files_max();
     let seed = arguments.seed.unwrap_or_else(rand::random);
     println!("CHAOS_SEED={seed}");
     let mariadb = Arc::new(MariaDb::start().await?);

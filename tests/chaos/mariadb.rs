@@ -102,7 +102,9 @@ async fn install(folder: &Path) -> Result<()> {
         bail!("mariadb-install-db failed: {}", String::from_utf8_lossy(&installed.stderr));
     }
     let init = "CREATE USER IF NOT EXISTS chaos@'127.0.0.1' IDENTIFIED BY 'chaos';\n\
-                GRANT ALL ON *.* TO chaos@'127.0.0.1';\n";
+                GRANT ALL ON *.* TO chaos@'127.0.0.1';\n\
+                CREATE USER IF NOT EXISTS shop@'127.0.0.1' IDENTIFIED BY 'shop';\n\
+                GRANT ALL ON `jangteo\\_test\\_%`.* TO shop@'127.0.0.1';\n";
     fs::write(folder.join("init.sql"), init).context("the server's first statements")
 }
 

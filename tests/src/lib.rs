@@ -9,6 +9,7 @@
 mod catalogue;
 mod client;
 mod database;
+mod limits;
 mod poll;
 mod raw;
 mod receiver;
@@ -19,6 +20,7 @@ mod token;
 pub use catalogue::{Campaign, CampaignBuilder, Order, Product, ProductBuilder, now, rfc3339};
 pub use client::{Answer, Call, Caller, Problem, assert_fields};
 pub use database::{Backend, Column, Connection, Database, Row};
+pub use limits::raise_open_files_max;
 pub use poll::{eventually, eventually_within};
 pub use raw::{RawAnswer, RawConnection};
 pub use receiver::{DATA_PLATFORM_SECRET, Receiver};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::client::check_problem;
 use crate::server::Server;
@@ -31,6 +31,17 @@ impl RawConnection {
         Self(TcpStream::connect(server.address()).await.expect("the server accepts"))
     }
 
+    /// Connects, with no room for more than a few bytes that were not read.
+    ///
+    /// # Panics
+    /// When the server does not accept.
+    pub async fn open_with_small_buffer(server: &Server) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4_096).expect("a socket option");
+        let address = server.address().parse().expect("an address and port");
+        Self(socket.connect(address).await.expect("the server accepts"))
+    }
+
     /// Sends bytes; the server may have closed already.
     pub async fn send(&mut self, bytes: &[u8]) {
         // A server that refuses early closes while we still write: what counts is its answer.
@@ -46,6 +57,50 @@ impl RawConnection {
         let read = tokio::time::timeout(Duration::from_secs(30), self.read_answer(&mut bytes)).await;
         read.expect("the server neither answers nor closes");
         RawAnswer::parse(&bytes)
+    }
+
+    /// Sends nothing more, and waits until the server closes.
+    ///
+    /// # Panics
+    /// When it does not within that time.
+    pub async fn closed_within(mut self, bound: Duration) {
+        let mut rest = Vec::new();
+        let closed = tokio::time::timeout(bound, self.0.read_to_end(&mut rest)).await;
+        assert!(closed.is_ok(), "the server does not close");
+    }
+
+    /// Sends a byte now and then until the server closes, and answers what it said.
+    ///
+    /// # Panics
+    /// When it does not within that time.
+    pub async fn drip_until_closed(self, bytes: &[u8], bound: Duration) -> Vec<u8> {
+        const PAUSE: Duration = Duration::from_millis(200);
+        let (mut reader, mut writer) = self.0.into_split();
+        let mut answered = Vec::new();
+        let dripping = async {
+            for byte in bytes {
+                if writer.write_all(&[*byte]).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+            std::future::pending().await
+        };
+        let closing = async {
+            tokio::select! {
+                // An error is an end as well.
+                _ = reader.read_to_end(&mut answered) => {}
+                () = dripping => {}
+            }
+        };
+        tokio::time::timeout(bound, closing).await.expect("the server does not close");
+        answered
+    }
+
+    /// Whether the server has let go of the connection, which shows when something is sent, without reading anything.
+    pub async fn is_reset(&mut self) -> bool {
+        // A buffer that is full says nothing.
+        matches!(self.0.try_write(b" "), Err(error) if error.kind() != std::io::ErrorKind::WouldBlock)
     }
 
     async fn read_answer(&mut self, bytes: &mut Vec<u8>) {

@@ -74,6 +74,7 @@ pub struct ServerBuilder {
     shop: Shop,
     settings: Vec<(String, String)>,
     arguments: Vec<String>,
+    limits: Vec<String>,
 }
 
 impl ServerBuilder {
@@ -88,10 +89,12 @@ impl ServerBuilder {
             ("JWT_ISSUER", ISSUER),
             ("JWT_AUDIENCE", AUDIENCE),
             ("RATE_LIMIT", "off"),
+            // A debug build on a busy machine takes its time; what is tested here is not how long anybody waits.
+            ("QUEUE_WAIT_MAX", "10s"),
             ("RUST_LOG", "info"),
         ];
         let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        Self { shop, settings, arguments: vec!["serve".to_owned()] }
+        Self { shop, settings, arguments: vec!["serve".to_owned()], limits: Vec::new() }
     }
 
     /// With that setting instead.
@@ -121,6 +124,24 @@ impl ServerBuilder {
     /// With these arguments after the command.
     pub fn arguments<const N: usize>(mut self, arguments: [&str; N]) -> Self {
         self.arguments.extend(arguments.map(str::to_owned));
+        self
+    }
+
+    /// With so many open files and sockets to begin with, as a shell allows it, and as many as that one does at the most.
+    pub fn open_files(self, count: u64) -> Self {
+        self.limit(format!("ulimit -S -n {count}"))
+    }
+
+    /// With files that can grow to so many bytes, as if the disk were full then, until that is
+    /// [lifted](Server::lift_file_size_max).
+    pub fn file_size_max(self, bytes: u64) -> Self {
+        // A shell counts in half KiB, and the system ends whoever does not ignore the signal.
+        self.limit(format!("trap '' XFSZ && ulimit -S -f {}", bytes / 512))
+    }
+
+    /// With that limit, as a shell sets it.
+    fn limit(mut self, limit: String) -> Self {
+        self.limits.push(limit);
         self
     }
 
@@ -182,6 +203,12 @@ impl ServerBuilder {
     /// The process in an environment that holds the settings and nothing of the person's who runs the tests.
     fn process(&self, arguments: &[String]) -> Command {
         let mut command = Command::new(binary());
+        if !self.limits.is_empty() {
+            // The shell sets the limits, and becomes the server.
+            let limits = self.limits.iter().map(|limit| format!("{limit} && ")).collect::<String>();
+            command = Command::new("sh");
+            command.args(["-c", &format!("{limits}exec \"$@\""), "sh"]).arg(binary());
+        }
         let kept = ["PATH", "HOME", "TMPDIR", "LLVM_PROFILE_FILE"];
         let kept = kept.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
         command.args(arguments).env_clear().envs(kept).envs(self.settings.iter().map(|(name, value)| (name, value)));
@@ -251,6 +278,26 @@ impl Server {
     pub fn log(&self) -> String {
         let lines = self.0.log.lock().expect("no panic while it is held");
         lines.iter().map(|line| format!("[{}] {line}\n", self.0.process_id)).collect()
+    }
+
+    /// Lets its files grow again as they will.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn lift_file_size_max(&self) {
+        let arguments = [format!("--pid={}", self.0.process_id), "--fsize=unlimited".to_owned()];
+        let status = std::process::Command::new("prlimit").args(arguments).status();
+        assert!(status.as_ref().is_ok_and(ExitStatus::success), "prlimit: {status:?}");
+    }
+
+    /// The most memory that it ever had, in KiB.
+    ///
+    /// # Panics
+    /// When it has ended, or this is not Linux.
+    pub fn memory_peak(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.process_id)).expect("a running process");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        peak.and_then(|peak| peak.parse().ok()).expect("its peak in KiB")
     }
 
     /// A caller without a token.

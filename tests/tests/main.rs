@@ -15,11 +15,13 @@ mod kept_answers;
 mod lists;
 mod operation;
 mod orders;
+mod overload;
 mod payment;
 mod points;
 mod products;
 mod races;
 mod retention;
+mod sqlite_faults;
 mod typed_client;
 mod verification;
 

@@ -199,6 +199,7 @@ async fn tells_each_wrong_setting_in_one_line(shop: Shop) {
         ("BATCH_MAX", "0"),
         ("WRITE_LANES", "0"),
         ("QUEUE_MAX", "0"),
+        ("QUEUE_WAIT_MAX", "soon"),
         ("REQUEST_TIMEOUT", "0s"),
         ("JWT_ALGORITHM", "none"),
         ("JWT_ALGORITHM", "RS256"),

@@ -3,10 +3,12 @@
 //! deliveries.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jangteo_group_commit::{
-    BatchOutcome, BatchReport, BatchRunner, Drain, GroupCommit, Observer, Settings, SubmitError, start_observed,
+    BatchOutcome, BatchReport, BatchRunner, Drain, GroupCommit, Observer, Patience, Settings, SubmitError,
+    start_observed,
 };
 use tokio::time::Instant;
 use tracing::{Instrument, Span};
@@ -58,6 +60,7 @@ impl BatchRunner for Runner {
 pub struct Lanes {
     lanes: GroupCommit<Job, Result<Answer, StoreError>>,
     catalogue: Catalogue,
+    queue_wait_max: Duration,
 }
 
 impl Lanes {
@@ -68,10 +71,11 @@ impl Lanes {
         let runners = (0..settings.write_lanes.get()).map(runner).collect();
         let bounds = Settings { batch_max: settings.batch_max, queue_max: settings.queue_max };
         let (lanes, drain) = start_observed(runners, bounds, BatchFigures);
-        (Self { lanes, catalogue }, drain)
+        (Self { lanes, catalogue, queue_wait_max: settings.queue_wait_max }, drain)
     }
 
-    /// Has the request decided and stored, and waits for the answer until the deadline at the latest.
+    /// Has a caller's request decided and stored, and waits for the answer until the deadline at the latest; for its
+    /// turn no longer than `QUEUE_WAIT_MAX`.
     ///
     /// # Errors
     /// Those of the queue: what is known of a request that was not answered.
@@ -81,8 +85,31 @@ impl Lanes {
         in_flight: Option<InFlightGuard>,
         deadline: Instant,
     ) -> Result<Result<Answer, StoreError>, SubmitError> {
+        let patience = Patience { turn_by: Instant::now() + self.queue_wait_max, answer_by: deadline };
+        self.run(request, in_flight, patience).await
+    }
+
+    /// As [`Lanes::submit`], for the shop's own work, which waits for its turn until the deadline: whatever callers do,
+    /// it gets done.
+    ///
+    /// # Errors
+    /// As [`Lanes::submit`].
+    pub async fn submit_own(
+        &self,
+        request: Request,
+        deadline: Instant,
+    ) -> Result<Result<Answer, StoreError>, SubmitError> {
+        self.run(request, None, deadline.into()).await
+    }
+
+    async fn run(
+        &self,
+        request: Request,
+        in_flight: Option<InFlightGuard>,
+        patience: Patience,
+    ) -> Result<Result<Answer, StoreError>, SubmitError> {
         let affinity = affinity(&request.command);
-        self.lanes.submit(Job { request, in_flight, span: Span::current() }, affinity, deadline).await
+        self.lanes.submit(Job { request, in_flight, span: Span::current() }, affinity, patience).await
     }
 
     /// How many requests wait.

@@ -86,6 +86,11 @@ impl DatabaseSettings {
     pub fn sqlite_path(&self) -> Option<&Path> {
         self.url.expose_secret().strip_prefix("sqlite:").map(Path::new)
     }
+
+    /// What it is called in front of an operator: a file by its path. The address of a server may hold a secret.
+    pub fn called(&self) -> String {
+        self.sqlite_path().map_or_else(|| "the database".to_owned(), |path| format!("the database {}", path.display()))
+    }
 }
 
 /// The write path's bounds.
@@ -97,6 +102,8 @@ pub struct LaneSettings {
     pub write_lanes: NonZeroU32,
     /// The most commands that wait.
     pub queue_max: NonZeroUsize,
+    /// How long a caller's command waits for its turn.
+    pub queue_wait_max: Duration,
 }
 
 /// Who is told of paid and refunded orders, and how.
@@ -270,6 +277,7 @@ raw_settings! {
     batch_max "BATCH_MAX",
     write_lanes "WRITE_LANES",
     queue_max "QUEUE_MAX",
+    queue_wait_max "QUEUE_WAIT_MAX",
     request_timeout "REQUEST_TIMEOUT",
     jwt_algorithm "JWT_ALGORITHM",
     jwt_secret "JWT_SECRET",
@@ -356,6 +364,7 @@ fn check_lanes(raw: &Raw, is_sqlite: bool) -> Result<LaneSettings, SettingsError
         batch_max: parse("BATCH_MAX", raw.batch_max.as_deref(), "256", "a number above zero")?,
         write_lanes,
         queue_max: parse("QUEUE_MAX", raw.queue_max.as_deref(), "10000", "a number above zero")?,
+        queue_wait_max: duration("QUEUE_WAIT_MAX", raw.queue_wait_max.as_deref(), "500ms")?,
     })
 }
 

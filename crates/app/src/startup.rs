@@ -1,10 +1,12 @@
 //! Puts everything together, and takes it apart again in order. The only place that knows which store there is.
 
+use std::any::Any;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
+use actix_web::rt::net::TcpStream;
 use actix_web::{HttpServer, web};
 use anyhow::{Context, anyhow, bail};
 use async_trait::async_trait;
@@ -12,6 +14,7 @@ use jangteo_data_platform::{GatewaySettings, HttpDataPlatform};
 use jangteo_group_commit::Drain;
 use jangteo_sql::Database;
 use secrecy::ExposeSecret;
+use socket2::{Domain, Socket, Type};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval, sleep};
@@ -28,7 +31,7 @@ use crate::pruner::Pruner;
 use crate::relay::{Relay, RunningRelay, sample_backlog};
 use crate::settings::{DataPlatformSettings, Settings};
 use crate::sweeper::Sweeper;
-use crate::system::{JitteredBackoff, UuidSource, install_crypto};
+use crate::system::{JitteredBackoff, UuidSource, install_crypto, raise_open_files_max};
 use crate::telemetry;
 use crate::verification::Verifier;
 
@@ -37,8 +40,12 @@ const DATABASE_START_MAX: Duration = Duration::from_secs(30);
 const DATABASE_START_POLL: Duration = Duration::from_millis(500);
 /// How long a client may take to send the head of a request, or a connection to be closed.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long what is sent may wait for a client who reads nothing of it.
+const UNREAD_MAX: Duration = Duration::from_secs(20);
 /// How long an idle connection is kept; longer than the usual proxies do, so that it is they who close it.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// The most connections that wait to be taken. What comes beyond it may believe for minutes that it is connected.
+const BACKLOG_MAX: i32 = 4_096;
 /// The most connections of a worker.
 const CONNECTIONS_MAX: usize = 10_000;
 /// How often figures and rate limits are tidied up.
@@ -67,6 +74,7 @@ impl Server {
     /// # Errors
     /// When the database does not come up, lacks migrations that may not be made, or an address cannot be bound.
     pub async fn start(settings: &Settings, authenticator: Authenticator) -> anyhow::Result<Self> {
+        raise_open_files_max();
         let figures = telemetry::figures();
         let platform = data_platform(settings)?;
         let database = open_started(settings).await?;
@@ -229,7 +237,7 @@ pub async fn relay(settings: &Settings, stopped: impl Future<Output = ()>) -> an
 /// When the database does not come up or a migration fails.
 pub async fn migrate(settings: &Settings) -> anyhow::Result<Vec<String>> {
     let database = open_started(settings).await?;
-    let done = migrate_opened(&database).await;
+    let done = migrate_opened(settings, &database).await;
     database.close().await;
     done
 }
@@ -259,7 +267,7 @@ pub async fn books(settings: &Settings) -> anyhow::Result<Arc<dyn BooksFactory>>
     match database.migrations_pending().await {
         Ok(false) => Ok(database.books()),
         Ok(true) => bail!("the database lacks migrations: run `jangteo migrate` first"),
-        Err(error) => bail!("the database cannot be used: {}", chain(&error)),
+        Err(error) => bail!("{} cannot be used: {}", settings.database.called(), chain(&error)),
     }
 }
 
@@ -285,7 +293,8 @@ async fn open_started(settings: &Settings) -> anyhow::Result<Database> {
             }
             Err(error) => {
                 let waited = began_at.elapsed().as_secs();
-                return Err(anyhow!("the database cannot be used after {waited} s: {}", chain(&error)));
+                let database = settings.database.called();
+                return Err(anyhow!("{database} cannot be used after {waited} s: {}", chain(&error)));
             }
         }
     }
@@ -295,14 +304,17 @@ async fn open_started(settings: &Settings) -> anyhow::Result<Database> {
 /// nobody has to wait for his turn to write only to start.
 async fn auto_migrate(settings: &Settings, database: &Database) -> anyhow::Result<()> {
     let is_needed = async || database.migrations_pending().await.map_err(|error| anyhow!(chain(&error)));
-    if settings.auto_migrate && is_needed().await.context("the migrations cannot be looked at")? {
-        migrate_opened(database).await?;
+    let looking = || format!("the migrations of {} cannot be looked at", settings.database.called());
+    if settings.auto_migrate && is_needed().await.with_context(looking)? {
+        migrate_opened(settings, database).await?;
     }
     Ok(())
 }
 
-async fn migrate_opened(database: &Database) -> anyhow::Result<Vec<String>> {
-    let done = database.migrate().await.map_err(|error| anyhow!("the migration failed: {}", chain(&error)))?;
+async fn migrate_opened(settings: &Settings, database: &Database) -> anyhow::Result<Vec<String>> {
+    let failed =
+        |error: StoreError| anyhow!("the migration of {} failed: {}", settings.database.called(), chain(&error));
+    let done = database.migrate().await.map_err(failed)?;
     for name in &done {
         tracing::info!(name, "migrated");
     }
@@ -343,9 +355,15 @@ fn options(settings: &Settings) -> Options {
 }
 
 fn bind(name: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(address).with_context(|| format!("{name}: cannot listen on {address}"))?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+    let listen = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG_MAX)?;
+        socket.set_nonblocking(true)?;
+        Ok::<TcpListener, std::io::Error>(socket.into())
+    };
+    listen().with_context(|| format!("{name}: cannot listen on {address}"))
 }
 
 type RunningServer = (JoinHandle<std::io::Result<()>>, ServerHandle);
@@ -356,6 +374,7 @@ fn serve(shop: Arc<Shop>, listener: TcpListener, request_timeout: Duration) -> a
         .client_disconnect_timeout(HEAD_TIMEOUT)
         .keep_alive(KEEP_ALIVE)
         .max_connections(CONNECTIONS_MAX)
+        .on_connect(|connection, _| bound_unread(connection))
         // A request that has been let in is answered; one second more is for the answer's way back.
         .shutdown_timeout(request_timeout.as_secs() + 1)
         .disable_signals()
@@ -363,6 +382,21 @@ fn serve(shop: Arc<Shop>, listener: TcpListener, request_timeout: Duration) -> a
         .run();
     let handle = server.handle();
     Ok((tokio::spawn(server), handle))
+}
+
+/// Other kernels than Linux keep a connection for as long as it lives.
+#[cfg(not(target_os = "linux"))]
+fn bound_unread(_: &dyn Any) {}
+
+/// Has the kernel give up a connection whose other end reads nothing of what it is sent: nobody else looks after that.
+#[cfg(target_os = "linux")]
+fn bound_unread(connection: &dyn Any) {
+    if let Some(stream) = connection.downcast_ref::<TcpStream>() {
+        let bounded = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(UNREAD_MAX));
+        if let Err(error) = bounded {
+            tracing::debug!(%error, "a connection is not bounded");
+        }
+    }
 }
 
 fn serve_metrics(shop: Option<web::Data<Shop>>, listener: TcpListener) -> anyhow::Result<ServerHandle> {

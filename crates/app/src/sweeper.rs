@@ -120,7 +120,7 @@ impl Sweeper {
     /// Whether the order expired now. That it was paid, or expired by another server, since it was listed is normal.
     async fn expire(&self, order_id: OrderId) -> Result<bool, String> {
         let request = Request::new(Command::ExpireOrder(ExpireOrder { order_id }));
-        let answer = self.lanes.submit(request, None, Instant::now() + ANSWER_TIMEOUT).await;
+        let answer = self.lanes.submit_own(request, Instant::now() + ANSWER_TIMEOUT).await;
         match answer.map_err(|error| error.to_string())?.map_err(|error| chain(&error))? {
             Answer::Decided(Ok(_)) => Ok(true),
             Answer::Decided(Err(Refusal::Order(OrderRefusal::NotDue | OrderRefusal::NotFound))) => Ok(false),
@@ -149,8 +149,11 @@ mod tests {
     fn lanes(shop: &TestShop) -> Lanes {
         let batch_max = NonZeroUsize::new(64).expect("above zero");
         let queue_max = NonZeroUsize::new(1_000).expect("above zero");
+        let write_lanes = NonZeroU32::MIN;
+        // No caller's request ever gets a turn; a sweep does.
+        let queue_wait_max = Duration::ZERO;
         // Dropped, the drain leaves the lanes to live as long as the test.
-        Lanes::start(&shop.executor, LaneSettings { batch_max, write_lanes: NonZeroU32::MIN, queue_max }).0
+        Lanes::start(&shop.executor, LaneSettings { batch_max, write_lanes, queue_max, queue_wait_max }).0
     }
 
     #[tokio::test]

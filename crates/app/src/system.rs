@@ -1,9 +1,10 @@
-//! What the domain asks of the system: new ids, the shop's calendar, and waiting.
+//! What the domain asks of the system, new ids, the shop's calendar, and waiting; and what a server asks of it.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::tz::TimeZone;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use uuid::Uuid;
 
 use jangteo_domain::time::Date;
@@ -22,6 +23,18 @@ impl IdSource for UuidSource {
 /// Makes TLS possible in this process. The first provider that is installed stays; it is the same one.
 pub fn install_crypto() {
     let _installed_before = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// Lets this process have as many sockets open as it may. A shell allows 1,024 to begin with, and a thousand callers who
+/// keep theirs open would leave none for others.
+pub fn raise_open_files_max() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(now, most)| match now < most {
+        true => setrlimit(Resource::RLIMIT_NOFILE, most, most),
+        false => Ok(()),
+    });
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 /// The calendar of a time zone.

@@ -23,6 +23,31 @@ pub struct Settings {
     pub queue_max: NonZeroUsize,
 }
 
+/// How long a caller waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// An item whose turn has not come by then is not run any more. Under a load that the lanes
+    /// cannot carry this bounds the queue in time: those who are run have waited so long at the
+    /// most, and the others know by then that nothing happened, while the lanes go on at their best
+    /// rate.
+    pub turn_by: Instant,
+    /// Nobody waits for an answer after it, whether or not the item is being run; nor for a turn.
+    pub answer_by: Instant,
+}
+
+impl Patience {
+    pub(crate) fn last_turn(&self) -> Instant {
+        self.turn_by.min(self.answer_by)
+    }
+}
+
+/// Waits in the queue for as long as for the answer.
+impl From<Instant> for Patience {
+    fn from(deadline: Instant) -> Self {
+        Self { turn_by: deadline, answer_by: deadline }
+    }
+}
+
 /// Starts one lane for each runner, as a task on the current tokio runtime.
 ///
 /// Lanes live as long as that runtime: start them on the main one, not on one that ends with a
@@ -81,7 +106,7 @@ pub enum SubmitError {
     /// As many items wait as may. Nothing happened.
     #[error("the queue is full; nothing happened")]
     QueueFull,
-    /// The item waited in the queue until its deadline. Nothing happened.
+    /// The item waited in the queue for as long as it may. Nothing happened.
     #[error("the deadline passed in the queue; nothing happened")]
     DeadlinePassed,
     /// The item was still being run at its deadline, or its batch was lost while it ran: the effect
@@ -91,24 +116,29 @@ pub enum SubmitError {
 }
 
 impl<Item, Answer> GroupCommit<Item, Answer> {
-    /// Waits for the answer to an item, in the queue and while it is run, until the deadline at the
-    /// latest.
+    /// Waits for the answer to an item, in the queue and while it is run, for as long as that
+    /// patience lasts.
     ///
     /// Items of equal `affinity` go to the same lane and are run in the order in which they were
     /// accepted; those that would wait for each other in the database are better off there. The
     /// item is accepted at the first poll. From then on it is run whether or not this future is
-    /// still there, unless its deadline passes in the queue.
+    /// still there, unless its turn comes too late.
     ///
     /// # Errors
     /// [`ShuttingDown`](SubmitError::ShuttingDown) and [`QueueFull`](SubmitError::QueueFull) at
-    /// once, [`DeadlinePassed`](SubmitError::DeadlinePassed) at the deadline or when the lane gets
-    /// to the item too late, and [`AnswerUnknown`](SubmitError::AnswerUnknown) at the deadline of
-    /// an item that is being run, or when its batch is lost.
+    /// once, [`DeadlinePassed`](SubmitError::DeadlinePassed) when no lane has got to the item by
+    /// [`turn_by`](Patience::turn_by), and [`AnswerUnknown`](SubmitError::AnswerUnknown) when it
+    /// is still being run at [`answer_by`](Patience::answer_by), or when its batch is lost.
     ///
     /// # Panics
     /// When polled on a runtime without a time driver.
-    pub async fn submit(&self, item: Item, affinity: u64, deadline: Instant) -> Result<Answer, SubmitError> {
-        self.enqueue(item, affinity, deadline)?.answer().await
+    pub async fn submit(
+        &self,
+        item: Item,
+        affinity: u64,
+        patience: impl Into<Patience>,
+    ) -> Result<Answer, SubmitError> {
+        self.enqueue(item, affinity, patience)?.answer().await
     }
 
     /// How many items wait in the queue now, over all lanes; those that are being run are not
@@ -128,13 +158,13 @@ impl<Item, Answer> GroupCommit<Item, Answer> {
         &self,
         item: Item,
         affinity: u64,
-        deadline: Instant,
+        patience: impl Into<Patience>,
     ) -> Result<Pending<Item, Answer>, SubmitError> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|refusal| match refusal {
             TryAcquireError::Closed => SubmitError::ShuttingDown,
             TryAcquireError::NoPermits => SubmitError::QueueFull,
         })?;
-        let (ticket, pending) = accept(item, deadline, place);
+        let (ticket, pending) = accept(item, patience.into(), place);
         // A queue without a receiver belongs to a lane that has ended since the place was taken.
         self.queue(affinity).send(ticket).map_err(|_| SubmitError::ShuttingDown)?;
         Ok(pending)

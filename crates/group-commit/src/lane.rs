@@ -2,10 +2,11 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::accepted::Ticket;
@@ -55,7 +56,10 @@ impl<R: BatchRunner> Lane<R> {
             if tickets.is_empty() {
                 return;
             }
-            self.run_batch(tickets).await;
+            let batch = self.claim(tickets);
+            if !batch.items.is_empty() {
+                self.run_batch(batch).await;
+            }
         }
     }
 
@@ -73,16 +77,22 @@ impl<R: BatchRunner> Lane<R> {
         tickets
     }
 
-    async fn run_batch(&mut self, tickets: Vec<Ticket<R::Item, R::Answer>>) {
+    /// The items that came in time, and as many more as there is room for in place of those that did
+    /// not: under too great a load most of what is first in the queue has waited too long.
+    fn claim(&mut self, tickets: Vec<Ticket<R::Item, R::Answer>>) -> Batch<R> {
         let began_at = Instant::now();
-        // The first in the queue has waited longest.
-        let waited_max = tickets.first().map(|ticket| began_at - ticket.accepted_at).unwrap_or_default();
-        let (items, replies): (Vec<_>, Vec<_>) =
-            tickets.into_iter().filter_map(|ticket| ticket.claim(began_at)).unzip();
-        if items.is_empty() {
-            return;
+        let mut batch = Batch { began_at, waited_max: Duration::ZERO, items: Vec::new(), replies: Vec::new() };
+        tickets.into_iter().for_each(|ticket| batch.claim(ticket));
+        while batch.items.len() < self.batch_max
+            && let Ok(ticket) = self.queue.try_recv()
+        {
+            batch.claim(ticket);
         }
+        batch
+    }
 
+    async fn run_batch(&mut self, batch: Batch<R>) {
+        let Batch { began_at, waited_max, items, replies } = batch;
         let size = items.len();
         let answers = answers_of(&mut self.runner, items).await;
         let outcome = if answers.is_some() { BatchOutcome::Answered } else { BatchOutcome::Lost };
@@ -93,6 +103,26 @@ impl<R: BatchRunner> Lane<R> {
             // The caller may have gone away; the item has been run all the same, and nobody waits
             // for its answer.
             let _ = reply.send(answer);
+        }
+    }
+}
+
+/// What is run together, and where its answers go.
+struct Batch<R: BatchRunner> {
+    began_at: Instant,
+    /// How long the first item has waited, and so the longest of all.
+    waited_max: Duration,
+    items: Vec<R::Item>,
+    replies: Vec<oneshot::Sender<R::Answer>>,
+}
+
+impl<R: BatchRunner> Batch<R> {
+    fn claim(&mut self, ticket: Ticket<R::Item, R::Answer>) {
+        let waited = self.began_at.saturating_duration_since(ticket.accepted_at);
+        if let Some((item, reply)) = ticket.claim(self.began_at) {
+            self.waited_max = self.waited_max.max(waited);
+            self.items.push(item);
+            self.replies.push(reply);
         }
     }
 }

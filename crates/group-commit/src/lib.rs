@@ -17,7 +17,9 @@
 //! - **No waiting for company.** There is no timer: an idle lane takes a single item at once, and
 //!   whatever arrives while it runs, up to [`Settings::batch_max`], is the next batch.
 //! - **Bounds.** No more than [`Settings::queue_max`] items wait, over all lanes; the next is
-//!   refused at once.
+//!   refused at once. No item waits longer for its turn than its caller's [`Patience`] says, and
+//!   one that has waited too long takes no place in a batch: however many callers there are, full
+//!   batches are run.
 //! - **Nothing is cancelled half-way.** A lane is a task of its own. A caller that goes away, by a
 //!   timeout or a closed connection, cancels nothing: its item was accepted and is run all the
 //!   same.
@@ -40,6 +42,6 @@ mod observer;
 mod tests;
 
 pub use drain::Drain;
-pub use group_commit::{GroupCommit, Settings, SubmitError, start, start_observed};
+pub use group_commit::{GroupCommit, Patience, Settings, SubmitError, start, start_observed};
 pub use lane::BatchRunner;
 pub use observer::{BatchOutcome, BatchReport, Observer};

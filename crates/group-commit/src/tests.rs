@@ -14,7 +14,8 @@ use tokio::time::Instant;
 
 use crate::accepted::Pending;
 use crate::{
-    BatchOutcome, BatchReport, BatchRunner, Drain, GroupCommit, Observer, Settings, SubmitError, start, start_observed,
+    BatchOutcome, BatchReport, BatchRunner, Drain, GroupCommit, Observer, Patience, Settings, SubmitError, start,
+    start_observed,
 };
 
 #[tokio::test]
@@ -129,6 +130,68 @@ async fn does_not_run_an_item_that_it_gets_to_after_the_deadline() {
 }
 
 #[tokio::test]
+async fn gives_up_an_item_whose_turn_does_not_come_in_time_long_before_its_deadline() {
+    let mut lanes = gated(1, 256, 1000);
+    let _running = lanes.enqueue_and_wait_until_it_runs(1).await;
+
+    let patience = Patience { turn_by: Instant::now(), answer_by: far() };
+    assert_eq!(lanes.group.submit(2, 0, patience).await, Err(SubmitError::DeadlinePassed));
+
+    let _later = lanes.enqueue(3);
+    lanes.gate.open();
+    assert_eq!(lanes.batch().await, (0, vec![3]));
+}
+
+#[tokio::test]
+async fn waits_for_the_answer_to_an_item_whose_turn_came_in_time() {
+    let mut lanes = gated(1, 256, 1000);
+    let mut running = lanes.enqueue_and_wait_until_it_runs(1).await;
+
+    // It is late for a turn, which it has had.
+    running.patience = Patience { turn_by: Instant::now(), answer_by: far() };
+    let mut answered = Box::pin(running.answer());
+    assert!((&mut answered).now_or_never().is_none());
+
+    lanes.gate.open();
+    assert_eq!(answered.await, Ok(answer(1)));
+}
+
+#[tokio::test]
+async fn waits_no_longer_for_a_turn_than_for_an_answer() {
+    let mut lanes = gated(1, 256, 1000);
+    let _running = lanes.enqueue_and_wait_until_it_runs(1).await;
+
+    let patience = Patience { turn_by: far(), answer_by: Instant::now() };
+    assert_eq!(lanes.group.submit(2, 0, patience).await, Err(SubmitError::DeadlinePassed));
+}
+
+#[tokio::test]
+async fn tells_at_once_that_a_batch_was_lost_although_its_turn_came_in_time() {
+    let runner = Scripted(|_: Vec<u32>| panic!("the runner's bug"));
+    let (group, _drain) = start(vec![runner], settings(256, 1000));
+
+    assert_eq!(
+        group.submit(1, 0, Patience { turn_by: far(), answer_by: far() }).await,
+        Err(SubmitError::AnswerUnknown)
+    );
+}
+
+#[tokio::test]
+async fn fills_a_batch_with_those_that_came_in_time() {
+    let mut lanes = gated(1, 3, 1000);
+    let _running = lanes.enqueue_and_wait_until_it_runs(1).await;
+    for item in 2..=11 {
+        let patience = if item % 2 == 0 { Instant::now() } else { far() };
+        drop(lanes.group.enqueue(item, 0, patience).expect("a place"));
+    }
+
+    lanes.gate.open();
+
+    assert_eq!(lanes.batch().await, (0, vec![3, 5, 7]));
+    assert_eq!(lanes.batch().await, (0, vec![9, 11]));
+}
+
+#[tokio::test]
 async fn skips_a_batch_of_which_every_item_came_too_late() {
     let mut lanes = gated(1, 256, 1000);
     let running = lanes.enqueue_and_wait_until_it_runs(1).await;
@@ -147,7 +210,7 @@ async fn tells_a_caller_whose_item_still_runs_at_the_deadline_that_nobody_knows_
     let mut lanes = gated(1, 256, 1000);
     let mut running = lanes.enqueue_and_wait_until_it_runs(1).await;
 
-    running.deadline = Instant::now();
+    running.patience = Instant::now().into();
     assert_eq!(running.answer().await, Err(SubmitError::AnswerUnknown));
 
     lanes.gate.open();

@@ -20,7 +20,7 @@ use jangteo_domain::StoreError;
 use mysql_async::{Opts, OptsBuilder};
 use tokio::time::timeout;
 
-use crate::error::{AlreadyCorrected, OpenError};
+use crate::error::{AlreadyCorrected, NoConnection, OpenError};
 use crate::{DatabaseSettings, migrations};
 
 #[path = "shared/audit.rs"]
@@ -209,6 +209,11 @@ fn classify(error: Error) -> StoreError {
     }
 }
 
+/// A server that lets nobody in may do so later.
+fn no_connection(error: NoConnection) -> StoreError {
+    StoreError::Unavailable(Arc::new(error))
+}
+
 /// Whether the connection is of no more use, and the statement never had an effect that lasts.
 fn is_connection_lost(error: &Error) -> bool {
     match error {
@@ -304,3 +309,6 @@ const PRUNE_ANSWERED_REQUESTS: &str =
 const PRUNE_COMMIT_MARKERS: &str = "DELETE FROM commit_markers WHERE id <= ? ORDER BY id LIMIT ?";
 const PRUNE_DELIVERED_EVENTS: &str =
     "DELETE FROM outbox_events WHERE state = 'delivered' AND due_at <= ? ORDER BY due_at, id LIMIT ?";
+
+#[cfg(test)]
+mod tests;

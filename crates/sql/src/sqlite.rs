@@ -16,7 +16,7 @@ use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use futures_util::FutureExt as _;
 use jangteo_domain::StoreError;
 
-use crate::error::{AlreadyCorrected, OpenError};
+use crate::error::{AlreadyCorrected, NoConnection, OpenError};
 use crate::{DatabaseSettings, migrations};
 
 #[path = "shared/audit.rs"]
@@ -186,6 +186,13 @@ const OUTAGES: [&str; 5] = [
 ];
 const CORRUPTIONS: [&str; 2] = ["database disk image is malformed", "file is not a database"];
 
+/// A file that is no database is none later; any other may be opened by then.
+fn no_connection(error: NoConnection) -> StoreError {
+    let cause = error.cause.as_deref().unwrap_or_default();
+    let is_corrupt = CORRUPTIONS.iter().any(|text| cause.contains(text));
+    if is_corrupt { StoreError::Corrupt(Arc::new(error)) } else { StoreError::Unavailable(Arc::new(error)) }
+}
+
 /// A file has no line that could be cut.
 fn is_connection_lost(_error: &Error) -> bool {
     false
@@ -234,3 +241,6 @@ const PRUNE_COMMIT_MARKERS: &str =
     "DELETE FROM commit_markers WHERE id IN (SELECT id FROM commit_markers WHERE id <= ? ORDER BY id LIMIT ?)";
 const PRUNE_DELIVERED_EVENTS: &str = "DELETE FROM outbox_events WHERE rowid IN \
     (SELECT rowid FROM outbox_events WHERE state = 'delivered' AND due_at <= ? ORDER BY due_at, id LIMIT ?)";
+
+#[cfg(test)]
+mod tests;

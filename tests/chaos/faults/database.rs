@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::arena::{Arena, nothing, send};
 use crate::faults::Notes;
+use crate::faults::waits::Waits;
 use crate::journal::{Deed, Heard, Write};
 
 /// Rows that a rival changes before it begins, so that the database, which has to end one of two transactions, ends the
@@ -17,8 +18,6 @@ use crate::journal::{Deed, Heard, Write};
 const BALLAST: u32 = 3_000;
 /// Who asks the database for its locks more often than this is shown those of before.
 const FRESH_AFTER: Duration = Duration::from_millis(110);
-/// How long a server may take to answer: `REQUEST_TIMEOUT`, and a little for a busy machine.
-const ANSWER_MAX: Duration = Duration::from_millis(12_000);
 
 /// SIGKILL of the database, in the middle of it, and its start on what it left behind.
 pub async fn kills(arena: &Arena, count: u64) -> Notes {
@@ -40,6 +39,40 @@ pub async fn kills(arena: &Arena, count: u64) -> Notes {
         arena.after_writes(50).await;
     };
     arena.under_load(killing).await;
+    Notes::new()
+}
+
+/// The database takes no writes for a while, as the old primary after a switch-over.
+pub async fn read_only(arena: &Arena, count: u64) -> Notes {
+    refuse(arena, count, "SET GLOBAL read_only = ON", "SET GLOBAL read_only = OFF").await
+}
+
+/// The database takes no more connections for a while, and loses those that it has.
+pub async fn full_house(arena: &Arena, count: u64) -> Notes {
+    // Whoever administers the server gets in all the same.
+    refuse(arena, count, "SET GLOBAL max_connections = 10", "SET GLOBAL max_connections = 500").await
+}
+
+/// Has the database refuse what the servers want. That is no failure of theirs: each write is put off.
+async fn refuse(arena: &Arena, count: u64, begin: &str, end: &str) -> Notes {
+    for _ in 0..2 {
+        arena.open(arena.server()).await;
+    }
+    arena.fill().await;
+    let mut administrator = arena.shop.database().connect().await;
+    let refusing = async {
+        for number in 1..=count {
+            arena.after_writes(20).await;
+            administrator.execute(begin).await;
+            arena.proxy().reset_all();
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            administrator.execute(end).await;
+            arena.tried(number);
+        }
+        arena.after_writes(20).await;
+    };
+    arena.under_load(refusing).await;
+    administrator.close().await;
     Notes::new()
 }
 
@@ -176,43 +209,6 @@ pub async fn short_lock(arena: &Arena, _once: u64) -> Notes {
 /// Somebody locks a stock for a minute.
 pub async fn long_lock(arena: &Arena, _once: u64) -> Notes {
     hold_lock(arena, Duration::from_secs(60)).await
-}
-
-/// What callers of one kind were told, and how long each waited.
-#[derive(Default)]
-struct Waits {
-    told: Vec<Duration>,
-    untold: Vec<Duration>,
-}
-
-impl Waits {
-    /// Those of all callers of a kind.
-    fn all(callers: Vec<Self>) -> Self {
-        let mut all = Self::default();
-        for waits in callers {
-            all.told.extend(waits.told);
-            all.untold.extend(waits.untold);
-        }
-        all
-    }
-
-    fn note(&mut self, wait: Duration, is_told: bool) {
-        assert!(wait < ANSWER_MAX, "an answer took {wait:?}");
-        (if is_told { &mut self.told } else { &mut self.untold }).push(wait);
-    }
-
-    fn describe(mut self, who: &str) -> String {
-        self.told.sort();
-        let middle = self.told.get(self.told.len() / 2).copied().unwrap_or_default();
-        let longest = self.told.iter().chain(&self.untold).max().copied().unwrap_or_default();
-        format!(
-            "{who}: {} answered (median {} ms), {} put off with 503, longest wait {:.1} s",
-            self.told.len(),
-            middle.as_millis(),
-            self.untold.len(),
-            longest.as_secs_f64()
-        )
-    }
 }
 
 async fn hold_lock(arena: &Arena, time: Duration) -> Notes {

@@ -1,9 +1,14 @@
 //! The line between a server and its database.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::arena::Arena;
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::arena::{Arena, send};
 use crate::faults::Notes;
+use crate::faults::waits::Waits;
+use crate::journal::{Deed, Heard};
 use crate::proxy::{Blow, Moment, Plan};
 
 /// One of so many transactions is hit.
@@ -70,4 +75,41 @@ pub async fn outages(arena: &Arena, count: u64) -> Notes {
     };
     arena.under_load(outage).await;
     Notes::new()
+}
+
+/// Callers who wait for a database that says nothing.
+const WAITING: u32 = 20;
+
+/// The database takes every word and says none, for longer than any request may take; then it goes on where it was.
+pub async fn hangs(arena: &Arena, count: u64) -> Notes {
+    let server = arena.open(arena.server()).await;
+    arena.fill().await;
+    let mut all = Vec::new();
+    for number in 1..=count {
+        let until = Instant::now() + Duration::from_secs(15);
+        arena.proxy().freeze(true);
+        let callers = (0..WAITING).map(|caller| {
+            let server = &server;
+            async move {
+                let mut waits = Waits::default();
+                while Instant::now() < until {
+                    let user = format!("waiting-{caller}");
+                    let path = format!("/v1/users/{user}/points/charges");
+                    let write = arena.write(Deed::ChargePoints, Some(&user), path, json!({ "amount": "10" }));
+                    let place = arena.journal.open(write.clone());
+                    let begun = Instant::now();
+                    let heard = send(server, &write).await;
+                    waits.note(begun.elapsed(), matches!(heard, Heard::Told { .. }));
+                    arena.journal.hear(place, heard);
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                waits
+            }
+        });
+        all.extend(join_all(callers).await);
+        arena.proxy().freeze(false);
+        arena.tried(number);
+        arena.under_load(arena.after_writes(20)).await;
+    }
+    vec![Waits::all(all).describe("writes")]
 }

@@ -26,7 +26,10 @@ pub async fn run(settings: &Settings, json: bool) -> anyhow::Result<ExitCode> {
     };
     let verified = verification::verify(&*books, &settings.retention, &mut bar, &mut report).await;
     bar.clear();
-    let verified = verified.map_err(|error| anyhow!("the books cannot be read: {}", chain(&error)))?;
+    let unread = |error: jangteo_domain::StoreError| {
+        anyhow!("the books of {} cannot be read: {}", settings.database.called(), chain(&error))
+    };
+    let verified = verified.map_err(unread)?;
     let text = if json { serde_json::to_string_pretty(&verified)? } else { verified.lines().join("\n") };
     // Whoever stopped reading still gets the exit code.
     let _unread = writeln!(stdout(), "{text}");

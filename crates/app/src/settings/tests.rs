@@ -19,6 +19,7 @@ fn a_shop_needs_no_settings_but_a_key() {
     assert_eq!(settings.rules.order_ttl, time::Duration::minutes(10));
     assert_eq!(settings.lanes.batch_max.get(), 256);
     assert_eq!(settings.lanes.queue_max.get(), 10_000);
+    assert_eq!(settings.lanes.queue_wait_max, Duration::from_millis(500));
     assert_eq!(settings.lanes.write_lanes.get(), 1);
     assert_eq!(settings.request_timeout, Duration::from_secs(10));
     assert_eq!(settings.rate_limit, NonZeroU32::new(600).map(Quota::per_minute));
@@ -60,6 +61,7 @@ fn an_empty_variable_is_none() {
 #[case("BATCH_MAX", "0")]
 #[case("WRITE_LANES", "2")]
 #[case("QUEUE_MAX", "many")]
+#[case("QUEUE_WAIT_MAX", "0s")]
 #[case("REQUEST_TIMEOUT", "10")]
 #[case("JWT_ALGORITHM", "none")]
 #[case("JWT_ALGORITHM", "RS256")]

@@ -21,7 +21,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tracing::Instrument as _;
 
-use super::{COUNT_MIGRATIONS_TABLES, Conn, Db, MIGRATIONS, Manager, NOW, classify, is_connection_lost};
+use super::{COUNT_MIGRATIONS_TABLES, Conn, Db, MIGRATIONS, Manager, NOW, classify, is_connection_lost, no_connection};
 use crate::error::{LastConnectError, NoConnection, TookTooLong};
 use crate::types::{At, TimeSql};
 use crate::{DatabaseFigures, PoolFigures, migrations};
@@ -285,7 +285,7 @@ impl Pool {
                 RunError::User(error) => Some(error.to_string()),
                 RunError::TimedOut => self.last_error.since(begun),
             };
-            StoreError::Unavailable(Arc::new(NoConnection { waited: begun.elapsed(), cause }))
+            no_connection(NoConnection { waited: begun.elapsed(), cause })
         })
     }
 

@@ -98,6 +98,26 @@ async fn the_cause_is_kept() {
     assert!(cause.contains("stocks.product_id"), "{cause}");
 }
 
+/// A table in memory is full as a disk is, only sooner.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_mysql_table_is_unavailable() -> Result<(), StoreError> {
+    let database = TestDatabase::mysql().await;
+    database.execute("SET SESSION max_heap_table_size = 16384; ALTER TABLE commit_markers ENGINE = MEMORY").await;
+    let mut unit = database.database.unit_of_work_factory().begin().await?;
+    let mut filled = Ok(());
+    for number in 1..10_000 {
+        filled = unit.mark(SequentialIds::id(number).into()).await;
+        if filled.is_err() {
+            break;
+        }
+    }
+    let error = filled.expect_err("it is full");
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    let cause = error.source().expect("a cause").to_string();
+    assert!(cause.contains("is full"), "{cause}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn another_process_that_holds_the_sqlite_file_is_a_conflict() {
     use diesel::connection::{Connection as _, SimpleConnection as _};
@@ -123,5 +143,5 @@ async fn a_sqlite_file_that_is_none_is_corrupt() {
     let database = Database::open(settings).await.expect("valid settings");
     let error = database.migrate().await.expect_err("no database");
     assert!(matches!(error, StoreError::Corrupt(_)), "{error:?}");
-    assert!(matches!(database.ping().await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(database.ping().await, Err(StoreError::Corrupt(_))), "there is nothing to wait for");
 }

@@ -1,0 +1,76 @@
+//! What SQLite says when something fails is provoked and read. What only a server can be brought to say is provoked in
+//! `tests`: a file that cannot grow, and one that is damaged while it is in use.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use diesel::Connection as _;
+use rstest::rstest;
+use tempfile::TempDir;
+
+use super::*;
+
+fn file_in(folder: &TempDir) -> PathBuf {
+    folder.path().join("shop.db")
+}
+
+fn connect(path: &Path) -> SqliteConnection {
+    SqliteConnection::establish(&path.display().to_string()).expect("a file")
+}
+
+/// A file with a table of some pages in it.
+fn filled(folder: &TempDir) -> SqliteConnection {
+    let mut connection = connect(&file_in(folder));
+    let rows = "WITH RECURSIVE row(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM row WHERE n < 100)";
+    let text = format!(
+        "CREATE TABLE things (thing UNIQUE CHECK (thing <> 'odd')); INSERT INTO things {rows} SELECT randomblob(400) FROM row"
+    );
+    connection.batch_execute(&text).expect("a table");
+    connection
+}
+
+fn overwrite(file: &mut File, at: u64) {
+    file.seek(SeekFrom::Start(at)).and_then(|_| file.write_all(&[0xff; 4096])).expect("a file that can be written");
+}
+
+#[rstest]
+#[case::duplicate("INSERT INTO things VALUES ('one'), ('one')", "conflict")]
+#[case::broken_check("INSERT INTO things VALUES ('odd')", "unexpected")]
+#[case::no_such_table("INSERT INTO nothing VALUES (1)", "unexpected")]
+#[case::full("PRAGMA max_page_count = 1; INSERT INTO things SELECT randomblob(100000)", "unavailable")]
+#[case::read_only("PRAGMA query_only = ON; DELETE FROM things", "unavailable")]
+fn reads_what_a_statement_fails_with(#[case] statements: &str, #[case] kind: &str) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let error = filled(&folder).batch_execute(statements).expect_err("it fails");
+    assert_eq!(classify(error).kind(), kind);
+}
+
+#[test]
+fn another_writer_is_a_conflict() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut one = filled(&folder);
+    one.batch_execute("BEGIN EXCLUSIVE").expect("the lock");
+    let error = connect(&file_in(&folder)).batch_execute("DELETE FROM things").expect_err("it is locked");
+    assert_eq!(classify(error).kind(), "conflict");
+}
+
+#[rstest]
+#[case::the_header(0)]
+#[case::the_root_of_the_table(4096)]
+fn a_damaged_file_is_corrupt(#[case] at: u64) {
+    let folder = tempfile::tempdir().expect("a folder");
+    drop(filled(&folder));
+    overwrite(&mut OpenOptions::new().write(true).open(file_in(&folder)).expect("a file"), at);
+    let error = connect(&file_in(&folder)).batch_execute("UPDATE things SET thing = thing").expect_err("it is damaged");
+    assert_eq!(classify(error).kind(), "corrupt");
+}
+
+#[test]
+fn no_connection_to_a_file_that_is_no_database_is_corrupt() {
+    let no_connection_after = |cause: &str| {
+        no_connection(NoConnection { waited: std::time::Duration::ZERO, cause: Some(cause.to_owned()) }).kind()
+    };
+    assert_eq!(no_connection_after("file is not a database"), "corrupt");
+    assert_eq!(no_connection_after("database is locked"), "unavailable");
+}
