@@ -4,7 +4,7 @@
 # A database for the tests: the one in TEST_MYSQL_URL, or a private one for as long as they run.
 WITH_DATABASE := $(if $(TEST_MYSQL_URL),,tests/scripts/with-mariadb)
 
-.PHONY: help run check test chaos chaos-quick chaos-tools fmt bench bench-quick bench-growth
+.PHONY: help run check test chaos chaos-quick chaos-tools mutants fmt bench bench-quick bench-growth
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -39,6 +39,9 @@ chaos-tools:
 		tests/scripts/apt-install mariadb-server-core mariadb-client-core
 	@ls /usr/lib*/*/faketime/libfaketimeMT.so.1 /usr/lib*/faketime/libfaketimeMT.so.1 2>/dev/null | grep -q . || \
 		tests/scripts/apt-install faketime
+
+mutants: ## Break the rules one defect at a time; the test that each names must notice
+	tests/scripts/mutants
 
 bench: ## Measure everything beside its yardsticks, for about half an hour; DB=sqlite for SQLite
 	cargo build --release --workspace --locked

@@ -119,6 +119,30 @@ fn every_setting_stands_in_the_runbook_with_its_default() {
 }
 
 #[test]
+fn every_mutant_is_told_of_with_the_test_that_catches_it_and_no_other() {
+    let text = read("docs/testing.md");
+    let told: BTreeMap<String, Vec<String>> = rows(&text)
+        .filter(|row| row.len() == 3 && row[0].starts_with('`'))
+        .map(|row| (row[0].trim_matches('`').to_owned(), row[1..].iter().map(|cell| (*cell).to_owned()).collect()))
+        .collect();
+    let folder = std::fs::read_dir(Path::new(ROOT).join("tests/mutants")).expect("a folder");
+    let mutants: BTreeMap<String, Vec<String>> = folder
+        .map(|entry| {
+            let path = entry.expect("an entry").path();
+            let patch = read(&path);
+            let line = |label: &str| patch.lines().find_map(|line| line.strip_prefix(label).map(str::to_owned));
+            let missing = || panic!("{}: no line says it", path.display());
+            let breaks = line("Breaks: ").unwrap_or_else(missing);
+            let test = line("Caught by: ").unwrap_or_else(missing);
+            let name = path.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
+            (name, vec![breaks, format!("`{test}`")])
+        })
+        .collect();
+    assert!(mutants.len() >= 20, "{}", mutants.len());
+    assert_eq!(told, mutants);
+}
+
+#[test]
 fn the_korean_readme_is_in_step_with_the_english_one() {
     const LANGUAGES: [&str; 2] = ["README.md", "docs/README.ko.md"];
     let [english, korean] = LANGUAGES.map(read);

@@ -110,8 +110,8 @@ impl BatchExecutor {
     async fn execute_together(&self, requests: &[Request]) -> Result<Vec<Answer>, StoreError> {
         let mut attempt = 1;
         loop {
-            // A database that cannot be reached is not waited for: the factory has waited, and callers have not long.
             let id = BatchId::next(&*self.ids);
+            // A database that cannot be reached is not waited for: the factory has waited, and callers have not long.
             let unit_of_work = self.factory.begin(id).await?;
             let error = match self.attempt(requests, id, unit_of_work).await {
                 Ok(answers) => return Ok(answers),
