@@ -67,7 +67,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
 //! let mut factory = MockUnitOfWorkFactory::new();
-//! factory.expect_begin().times(1).returning(|| Err(StoreError::Unavailable(Arc::new(std::fmt::Error))));
+//! factory.expect_begin().times(1).returning(|_| Err(StoreError::Unavailable(Arc::new(std::fmt::Error))));
 //! let shop = TestShop::new(Arc::new(factory));
 //! assert!(matches!(shop.user("kim", 5_000).await, Err(StoreError::Unavailable(_))));
 //! # }
