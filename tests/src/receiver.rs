@@ -1,8 +1,11 @@
 //! The data platform of the tests: the binary's own receiver, as a process.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use reqwest::Client;
 use serde_json::{Value, json};
 
+use crate::database::Column;
 use crate::scenario::Shop;
 use crate::server::{Server, ServerBuilder};
 
@@ -46,6 +49,31 @@ impl Receiver {
             }
             received.extend(page);
         }
+    }
+
+    /// The same, when they are all that the shop's outbox holds and none invented, each whole, signed and unchanged, and
+    /// those of an order in order.
+    pub async fn received_all(&self, shop: &Shop) -> Vec<Value> {
+        let mut connection = shop.database().connect().await;
+        let written = connection.rows("outbox_events", &[Column::Id("id")], |row| row.text().to_lowercase()).await;
+        connection.close().await;
+        let received = self.received().await;
+        let id = |received: &Value| received["event"]["id"].as_str().expect("an id").replace('-', "");
+        let written: BTreeSet<String> = written.into_iter().collect();
+        assert_eq!(received.iter().map(id).collect::<BTreeSet<_>>(), written, "all of them, and none invented");
+        assert_eq!(received.len(), written.len(), "each once");
+        let mut last: BTreeMap<&str, u64> = BTreeMap::new();
+        for received in &received {
+            let event = &received["event"];
+            let last = last.entry(event["subject"].as_str().expect("an order")).or_default();
+            *last += 1;
+            assert_eq!(event["sequence"], *last, "out of order: {event}");
+        }
+        let counters = self.counters().await;
+        for fault in ["altered", "unsigned", "bad_envelopes"] {
+            assert_eq!(counters[fault], 0, "{counters}");
+        }
+        received
     }
 
     /// How many different events it received.

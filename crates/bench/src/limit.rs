@@ -76,13 +76,7 @@ pub async fn find(
     seed: u64,
     progress: &Progress,
 ) -> Result<Limit> {
-    let url = database.create(NAME).await?;
-    program.migrate(&url)?;
-    let shop = Shop::open(database.kind().dialect(), size, shop::now()?)?;
-    let mut connection = database.connect(NAME).await?;
-    shop::write_transactions(shop.script(), &mut connection).await?;
-    connection.run_transaction(&shop.script().finish()).await?;
-    connection.close().await?;
+    let (shop, url) = Shop::open_in(database, NAME, program, size).await?;
     shop.script().set_style(Style::Replay);
 
     let mut purchases = Purchases { shop: &shop, random: SmallRng::seed_from_u64(seed), count: 0 };

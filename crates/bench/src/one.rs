@@ -11,7 +11,7 @@ use crate::load::{self, Directory, Plan, Site, Workload};
 use crate::measure::{Measurement, Target, Watched};
 use crate::progress::Progress;
 use crate::server::{Program, Server};
-use crate::shop::{self, Shop, Size};
+use crate::shop::{Shop, Size};
 
 const NAME: &str = "shop";
 const SIZE: Size = Size { users: 100_000, products: 1_000 };
@@ -49,13 +49,7 @@ pub async fn run(
     let progress = Progress::new((warm_up + window) * u32::try_from(callers.len())?);
     progress.step("opening the shop");
     let database = Database::start(kind, &program.logs).await?;
-    let url = database.create(NAME).await?;
-    program.migrate(&url)?;
-    let shop = Shop::open(kind.dialect(), SIZE, shop::now()?)?;
-    let mut connection = database.connect(NAME).await?;
-    shop::write_transactions(shop.script(), &mut connection).await?;
-    connection.run_transaction(&shop.script().finish()).await?;
-    connection.close().await?;
+    let (shop, url) = Shop::open_in(&database, NAME, program, SIZE).await?;
 
     let server = match subject {
         Subject::Constant => Server::constant(&program.logs).await?,

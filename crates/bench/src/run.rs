@@ -100,13 +100,7 @@ pub async fn run(kind: Kind, program: &Program, profile: &Profile, seed: u64) ->
         seed,
     };
     progress.step("opening the shop");
-    let url = database.create(NAME).await?;
-    program.migrate(&url)?;
-    let shop = Shop::open(kind.dialect(), profile.size, shop::now()?)?;
-    let mut connection = database.connect(NAME).await?;
-    shop::write_transactions(shop.script(), &mut connection).await?;
-    connection.run_transaction(&shop.script().finish()).await?;
-    connection.close().await?;
+    let (shop, url) = Shop::open_in(&database, NAME, program, profile.size).await?;
 
     let directory = Rc::new(Directory::new(&shop)?);
     let mut bench =

@@ -18,8 +18,9 @@ use jangteo_domain::time::Timestamp;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::database::Connection;
+use crate::database::Database;
 use crate::script::{Script, Style};
+use crate::server::Program;
 use crate::sql::Dialect;
 
 /// The points that each user starts with: the most that one charge may add, enough for thousands of orders.
@@ -77,6 +78,20 @@ impl Shop {
             shop.run(batch)?;
         }
         Ok(shop)
+    }
+
+    /// One that opens now, in a new database of that name, and the address for the server.
+    pub async fn open_in(database: &Database, name: &str, program: &Program, size: Size) -> Result<(Self, String)> {
+        let url = database.create(name).await?;
+        program.migrate(&url)?;
+        let shop = Self::open(database.kind().dialect(), size, now()?)?;
+        let mut connection = database.connect(name).await?;
+        for transaction in shop.script.take() {
+            connection.run_transaction(&transaction).await?;
+        }
+        connection.run_transaction(&shop.script.finish()).await?;
+        connection.close().await?;
+        Ok((shop, url))
     }
 
     /// The text of it.
@@ -200,14 +215,6 @@ impl History<'_> {
         let age = Self::LENGTH * ((self.orders - index) as f64 / self.orders as f64);
         end.saturating_add(-age).max(self.shop.opened_at)
     }
-}
-
-/// Writes what the script has so far into the database, a transaction each.
-pub async fn write_transactions(script: &Script, connection: &mut Connection) -> Result<()> {
-    for transaction in script.take() {
-        connection.run_transaction(&transaction).await?;
-    }
-    Ok(())
 }
 
 /// What makes a request one that may be sent again, as the server would have it from the client.

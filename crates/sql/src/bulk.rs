@@ -297,26 +297,17 @@ impl BulkDialect for Sqlite {
 #[cfg(test)]
 mod tests {
     use diesel::debug_query;
-    use jangteo_domain::id::ProductId;
     use serde_json::Value;
 
     use super::*;
     use crate::rows::product::{ProductSearchTextRow, search_form};
     use crate::rows::stock::{StockOf, StockRow};
-    use crate::types::{Body, Count, Id};
-
-    fn product_id(number: u32) -> Id<ProductId> {
-        Id(ProductId::from(uuid::Uuid::from_u128(u128::from(number))))
-    }
-
-    fn stock(number: u32) -> StockRow {
-        StockRow { product_id: product_id(number), available: Count(number), movements: Count(1) }
-    }
+    use crate::types::{Body, Id};
 
     #[test]
     fn rows_are_split_into_binds_that_a_server_takes_and_none_is_lost() {
         let rows = 200_000;
-        let chunks = chunks((0..rows).map(stock));
+        let chunks = chunks((0..rows).map(StockRow::numbered));
         assert!(chunks.len() > 1 && chunks.iter().all(|chunk| chunk.json.len() <= CHUNK_BYTES_MAX));
         let mut written = Vec::new();
         for chunk in &chunks {
@@ -330,7 +321,7 @@ mod tests {
     #[test]
     fn a_row_larger_than_a_bind_stands_alone() {
         let text =
-            |text: &str| ProductSearchTextRow { product_id: product_id(1), search_text: Body(search_form(text)) };
+            |text: &str| ProductSearchTextRow { product_id: Id::numbered(1), search_text: Body(search_form(text)) };
         let chunks = chunks([text("a"), text(&"x".repeat(CHUNK_BYTES_MAX)), text("b")]);
         assert_eq!(chunks.iter().map(|chunk| chunk.rows).collect::<Vec<_>>(), [1, 1, 1]);
     }
@@ -342,7 +333,7 @@ mod tests {
 
     #[test]
     fn mysql_locks_by_the_primary_key_in_the_order_given() {
-        let find = Find::<StockOf>::new(chunks([StockOf { product_id: product_id(1) }]).remove(0));
+        let find = Find::<StockOf>::new(chunks([StockOf { product_id: Id::numbered(1) }]).remove(0));
         assert_eq!(
             debug_query::<Mysql, _>(&find).to_string(),
             "SELECT `stocks`.`product_id`, `stocks`.`available`, `stocks`.`movements` FROM JSON_TABLE(?, '$[*]' COLUMNS \

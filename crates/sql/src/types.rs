@@ -174,6 +174,14 @@ impl<T: Cell> Cell for Option<T> {
 #[diesel(sql_type = Binary)]
 pub struct Id<T: fmt::Debug>(pub T);
 
+#[cfg(test)]
+impl<T: fmt::Debug + From<Uuid>> Id<T> {
+    /// The id whose bytes are that number.
+    pub fn numbered(number: u32) -> Self {
+        Self(Uuid::from_u128(number.into()).into())
+    }
+}
+
 impl<T: fmt::Debug + Copy + Into<Uuid>> Cell for Id<T> {
     const KIND: Kind = Kind::Bytes { length: 16 };
 

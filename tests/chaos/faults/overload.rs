@@ -49,7 +49,9 @@ async fn overload(arena: &Arena, server: ServerBuilder, callers: usize, time: Du
     let (after, ended) = (server.memory_peak(), Instant::now());
     eventually_within(NORMAL_AFTER_MAX, "all is normal", async || {
         let begun = Instant::now();
-        let heard = record(arena, &server, &charge(arena, 0)).await;
+        let (place, write) = open(arena, 0);
+        let heard = send(&server, &write).await;
+        arena.journal.hear(place, heard.clone());
         (matches!(heard, Heard::Told { .. }) && begun.elapsed() < NORMAL).then_some(())
     })
     .await;
@@ -77,9 +79,9 @@ async fn call(arena: &Arena, server: &Server, callers: Range<usize>, time: Durat
     let accepted = &Cell::new(0_u32);
     let calling = callers.map(|number| async move {
         let mut waits = Waits::default();
-        let mut write = charge(arena, number);
-        let mut place = arena.journal.open(write.clone());
+        let mut unanswered = None;
         while Instant::now() < until {
+            let (place, write) = unanswered.take().unwrap_or_else(|| open(arena, number));
             let begun = Instant::now();
             let heard = send(server, &write).await;
             let is_told = matches!(heard, Heard::Told { .. });
@@ -88,9 +90,8 @@ async fn call(arena: &Arena, server: &Server, callers: Range<usize>, time: Durat
             waits.note(now - begun, is_told);
             if is_told {
                 accepted.set(accepted.get() + u32::from((counted_from..until).contains(&now)));
-                write = charge(arena, number);
-                place = arena.journal.open(write.clone());
             } else {
+                unanswered = Some((place, write));
                 tokio::time::sleep(PAUSE).await;
             }
         }
@@ -100,16 +101,10 @@ async fn call(arena: &Arena, server: &Server, callers: Range<usize>, time: Durat
     (f64::from(accepted.get()) / time.as_secs_f64(), waits)
 }
 
-/// A charge of a user of that caller's own.
-fn charge(arena: &Arena, caller: usize) -> Write {
+/// A charge of a user of that caller's own, and its place in the journal.
+fn open(arena: &Arena, caller: usize) -> (usize, Write) {
     let user = format!("crowd-{caller}");
     let path = format!("/v1/users/{user}/points/charges");
-    arena.write(Deed::ChargePoints, Some(&user), path, json!({ "amount": "1" }))
-}
-
-async fn record(arena: &Arena, server: &Server, write: &Write) -> Heard {
-    let place = arena.journal.open(write.clone());
-    let heard = send(server, write).await;
-    arena.journal.hear(place, heard.clone());
-    heard
+    let write = arena.write(Deed::ChargePoints, Some(&user), path, json!({ "amount": "1" }));
+    (arena.journal.open(write.clone()), write)
 }

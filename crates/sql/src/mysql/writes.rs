@@ -231,7 +231,6 @@ impl Cells for Literals<'_, '_> {
 #[cfg(test)]
 mod tests {
     use jangteo_domain::UserId;
-    use jangteo_domain::id::ProductId;
 
     use super::*;
     use crate::rows::point::PointAccountRow;
@@ -239,14 +238,6 @@ mod tests {
     use crate::rows::sales::DailySaleRow;
     use crate::rows::stock::StockRow;
     use crate::types::{Amount, Body, Bytes, Count, Day, Id, Words};
-
-    fn product_id(number: u32) -> Id<ProductId> {
-        Id(ProductId::from(uuid::Uuid::from_u128(u128::from(number))))
-    }
-
-    fn stock(number: u32) -> StockRow {
-        StockRow { product_id: product_id(number), available: Count(number), movements: Count(1) }
-    }
 
     fn written(write: impl FnOnce(&mut Writes)) -> String {
         let mut writes = Writes::default();
@@ -257,7 +248,7 @@ mod tests {
     #[test]
     fn an_update_names_its_columns_once_and_fails_where_a_row_is_not_there() {
         assert_eq!(
-            written(|writes| writes.update([stock(1), stock(2)])),
+            written(|writes| writes.update([StockRow::numbered(1), StockRow::numbered(2)])),
             "UPDATE (SELECT x'00000000000000000000000000000001' AS product_id,1 AS available,1 AS movements \
              UNION ALL SELECT x'00000000000000000000000000000002',2,1) AS given \
              LEFT JOIN stocks FORCE INDEX (PRIMARY) ON stocks.product_id = given.product_id \
@@ -268,14 +259,14 @@ mod tests {
 
     #[test]
     fn an_update_of_many_rows_is_more_than_one_statement() {
-        let text = written(|writes| writes.update((0..=BRANCHES_MAX as u32).map(stock)));
+        let text = written(|writes| writes.update((0..=BRANCHES_MAX as u32).map(StockRow::numbered)));
         assert_eq!(text.matches("UPDATE (").count(), 2);
     }
 
     #[test]
     fn an_insert_is_split_before_it_is_more_than_a_server_takes_and_no_row_is_lost() {
         let text =
-            |number| ProductSearchTextRow { product_id: product_id(number), search_text: Body("한".repeat(999)) };
+            |number| ProductSearchTextRow { product_id: Id::numbered(number), search_text: Body("한".repeat(999)) };
         let text = written(|writes| writes.insert((0..1_000).map(text)));
         let statements: Vec<&str> = text.split_terminator(';').collect();
         assert!(statements.len() > 1 && statements.iter().all(|text| text.len() < 2 * PACKET_BYTES));
@@ -287,7 +278,7 @@ mod tests {
     fn sums_are_made_by_the_server_from_exact_numbers() {
         let day = Date::from_calendar_date(2026, time::Month::March, 1).expect("a day");
         let revenue = Amount(Money::from_ten_thousandths(-15_000).expect("an amount"));
-        let row = DailySaleRow { day: Day(day), product_id: product_id(1), quantity: Count(-2), revenue };
+        let row = DailySaleRow { day: Day(day), product_id: Id::numbered(1), quantity: Count(-2), revenue };
         assert_eq!(
             written(|writes| writes.accumulate([row])),
             "INSERT INTO daily_sales (day, product_id, quantity, revenue) VALUES \
@@ -308,7 +299,8 @@ mod tests {
         };
         let text = |text: &str| {
             written(|writes| {
-                writes.insert([ProductSearchTextRow { product_id: product_id(1), search_text: Body(text.to_owned()) }])
+                writes
+                    .insert([ProductSearchTextRow { product_id: Id::numbered(1), search_text: Body(text.to_owned()) }])
             })
         };
         assert!(written(|writes| writes.insert([account("kim")])).contains("VALUES ('kim',"));
@@ -321,7 +313,7 @@ mod tests {
 
     #[test]
     fn rows_are_deleted_by_their_keys() {
-        let keys = [OptionsOf { product_id: product_id(1) }, OptionsOf { product_id: product_id(2) }];
+        let keys = [OptionsOf { product_id: Id::numbered(1) }, OptionsOf { product_id: Id::numbered(2) }];
         assert_eq!(
             written(|writes| writes.delete(keys)),
             "DELETE FROM product_options WHERE (product_id) IN ((x'00000000000000000000000000000001'), \

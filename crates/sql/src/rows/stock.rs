@@ -46,6 +46,14 @@ codes! {
     }
 }
 
+#[cfg(test)]
+impl StockRow {
+    /// So many pieces of the product with that number.
+    pub fn numbered(number: u32) -> Self {
+        Self { product_id: Id::numbered(number), available: Count(number), movements: Count(1) }
+    }
+}
+
 impl From<&Stock> for StockRow {
     fn from(stock: &Stock) -> Self {
         Self { product_id: Id(stock.product_id), available: Count(stock.available), movements: Count(stock.movements) }

@@ -32,6 +32,7 @@ use jangteo_domain::{StoreError, Timestamp, UserId};
 use tracing::Instrument as _;
 
 use super::store::{Store, now};
+use super::unit_of_work::failed_commit;
 use super::writes::Writes;
 use super::{Conn, Db, Ticket, begin_snapshot, begin_snapshot_to_correct, classify, turn_to_writing};
 use crate::keyed::Keyed;
@@ -102,14 +103,7 @@ impl BooksCorrection for Correction {
         let mut writes = Writes::default();
         writes.accumulate(sales.iter().map(DailySaleRow::from));
         writes.send(connection).await?;
-        ConnectionTransactions::commit_transaction(connection).await.map_err(|error| match classify(error) {
-            StoreError::Conflict(cause) => StoreError::Conflict(cause),
-            // Whatever is not known to have rolled back may have been kept.
-            StoreError::Unavailable(cause)
-            | StoreError::CommitUnknown(cause)
-            | StoreError::Corrupt(cause)
-            | StoreError::Unexpected(cause) => StoreError::CommitUnknown(cause),
-        })
+        ConnectionTransactions::commit_transaction(connection).await.map_err(|error| failed_commit(classify(error)))
     }
 }
 
