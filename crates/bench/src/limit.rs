@@ -7,7 +7,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use futures_util::future::try_join_all;
 use jangteo_domain::batch::Request;
 use jangteo_domain::command::Command;
@@ -63,72 +63,93 @@ pub struct Limit {
     pub best: Try,
     /// All that was tried.
     pub tried: Vec<Try>,
+    /// The best again, and the server, in turns.
+    pub turns: Turns,
     /// Whether the books were right after it.
     pub books: Books,
 }
 
-/// Finds the limit, on a database of its own.
-pub async fn find(
-    database: &Database,
-    program: &Program,
-    size: Size,
-    plan: &LimitPlan,
-    seed: u64,
-    progress: &Progress,
-) -> Result<Limit> {
-    let (shop, url) = Shop::open_in(database, NAME, program, size).await?;
-    shop.script().set_style(Style::Replay);
-
-    let mut purchases = Purchases { shop: &shop, random: SmallRng::seed_from_u64(seed), count: 0 };
-    let connection_counts: &[usize] = match database.kind() {
-        Kind::Mariadb => &plan.connections,
-        Kind::Sqlite => &[1], // One writer at a time is all that it has.
-    };
-    // The first try warms the database up and does not count.
-    replay(database, &mut purchases, plan.batches[0], connection_counts[0], plan.purchases / 4).await?;
-    let mut tried = Vec::new();
-    for &connections in connection_counts {
-        for &batch in &plan.batches {
-            progress
-                .step(format!("the database's own limit: {batch} purchases a transaction, {connections} connections"));
-            let begun_at = Instant::now();
-            tried.push(replay(database, &mut purchases, batch, connections, plan.purchases).await?);
-            progress.advance(begun_at.elapsed());
-        }
-    }
-    let best = tried.iter().max_by(|a, b| a.per_second.total_cmp(&b.per_second)).context("something was tried")?;
-    let books = program.verify(&url)?;
-    database.discard(NAME).await?;
-    Ok(Limit { best: best.clone(), tried: tried.clone(), books })
+/// The server and the plain SQL in turns, so that whatever else the machine does meets both.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Turns {
+    /// How many.
+    pub turns: u32,
+    /// Callers of the server.
+    pub callers: usize,
+    /// Purchases a second by HTTP.
+    pub purchases_per_second: f64,
+    /// Purchases a second by plain SQL.
+    pub limit_per_second: f64,
 }
 
-async fn replay(
-    database: &Database,
-    purchases: &mut Purchases<'_>,
-    batch: usize,
-    connections: usize,
-    count: usize,
-) -> Result<Try> {
-    let rounds = (count / batch / connections).max(1);
-    let scripts = purchases.write_down(batch, connections, rounds)?;
-    let statements = scripts.iter().flatten().map(Vec::len).max().unwrap_or(0);
-    let mut open = Vec::new();
-    for _ in 0..connections {
-        open.push(database.connect(NAME).await?);
+/// Plain SQL on a database of its own.
+pub struct Yardstick<'a> {
+    database: &'a Database,
+    url: String,
+    purchases: Purchases,
+}
+
+impl<'a> Yardstick<'a> {
+    /// Opens its shop.
+    pub async fn open(database: &'a Database, program: &Program, size: Size, seed: u64) -> Result<Self> {
+        let (shop, url) = Shop::open_in(database, NAME, program, size).await?;
+        shop.script().set_style(Style::Replay);
+        let purchases = Purchases { shop, random: SmallRng::seed_from_u64(seed), count: 0 };
+        Ok(Self { database, url, purchases })
     }
-    let cpu = || database.pid().map(process::cpu_seconds).transpose();
-    let cpu_before = cpu()?;
-    let begun_at = Instant::now();
-    let open =
-        try_join_all(open.into_iter().zip(&scripts).map(|(connection, script)| send(connection, script))).await?;
-    let seconds = begun_at.elapsed().as_secs_f64();
-    let database_cpu_seconds = cpu()?.zip(cpu_before).map(|(after, before)| after - before);
-    for connection in open {
-        connection.close().await?;
+
+    /// Tries all of the plan.
+    pub async fn try_all(&mut self, plan: &LimitPlan, progress: &Progress) -> Result<Vec<Try>> {
+        let connection_counts: &[usize] = match self.database.kind() {
+            Kind::Mariadb => &plan.connections,
+            Kind::Sqlite => &[1], // One writer at a time is all that it has.
+        };
+        // The first try warms the database up and does not count.
+        self.replay(plan.batches[0], connection_counts[0], plan.purchases / 4).await?;
+        let mut tried = Vec::new();
+        for &connections in connection_counts {
+            for &batch in &plan.batches {
+                progress.step(format!(
+                    "the database's own limit: {batch} purchases a transaction, {connections} connections"
+                ));
+                let begun_at = Instant::now();
+                tried.push(self.replay(batch, connections, plan.purchases).await?);
+                progress.advance(begun_at.elapsed());
+            }
+        }
+        Ok(tried)
     }
-    let purchases = rounds * batch * connections;
-    let per_second = per_second(purchases as u64, seconds);
-    Ok(Try { batch, connections, purchases, seconds, per_second, statements, database_cpu_seconds })
+
+    /// Makes about so many purchases.
+    pub async fn replay(&mut self, batch: usize, connections: usize, count: usize) -> Result<Try> {
+        let rounds = (count / batch / connections).max(1);
+        let scripts = self.purchases.write_down(batch, connections, rounds)?;
+        let statements = scripts.iter().flatten().map(Vec::len).max().unwrap_or(0);
+        let mut open = Vec::new();
+        for _ in 0..connections {
+            open.push(self.database.connect(NAME).await?);
+        }
+        let cpu = || self.database.pid().map(process::cpu_seconds).transpose();
+        let cpu_before = cpu()?;
+        let begun_at = Instant::now();
+        let open =
+            try_join_all(open.into_iter().zip(&scripts).map(|(connection, script)| send(connection, script))).await?;
+        let seconds = begun_at.elapsed().as_secs_f64();
+        let database_cpu_seconds = cpu()?.zip(cpu_before).map(|(after, before)| after - before);
+        for connection in open {
+            connection.close().await?;
+        }
+        let purchases = rounds * batch * connections;
+        let per_second = per_second(purchases as u64, seconds);
+        Ok(Try { batch, connections, purchases, seconds, per_second, statements, database_cpu_seconds })
+    }
+
+    /// Checks its books and takes it away.
+    pub async fn close(self, program: &Program) -> Result<Books> {
+        let books = program.verify(&self.url)?;
+        self.database.discard(NAME).await?;
+        Ok(books)
+    }
 }
 
 async fn send(mut connection: Connection, script: &[Transaction]) -> Result<Connection> {
@@ -138,13 +159,13 @@ async fn send(mut connection: Connection, script: &[Transaction]) -> Result<Conn
     Ok(connection)
 }
 
-struct Purchases<'a> {
-    shop: &'a Shop,
+struct Purchases {
+    shop: Shop,
     random: SmallRng,
     count: u64,
 }
 
-impl Purchases<'_> {
+impl Purchases {
     /// The transactions of each connection: `rounds` that place orders, each paying for those of the one before, and
     /// one that pays for the last.
     fn write_down(&mut self, batch: usize, connections: usize, rounds: usize) -> Result<Vec<Vec<Transaction>>> {
@@ -196,7 +217,7 @@ mod tests {
         let shop = Shop::open(Dialect::MySql, Size { users: 40, products: 8 }, opened_at).expect("a shop");
         shop.script().take();
         shop.script().set_style(Style::Replay);
-        let mut purchases = Purchases { shop: &shop, random: SmallRng::seed_from_u64(1), count: 0 };
+        let mut purchases = Purchases { shop, random: SmallRng::seed_from_u64(1), count: 0 };
         let scripts = purchases.write_down(4, 2, 3).expect("written down");
         assert_eq!(scripts.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4]);
         let locked = |script: &[Transaction], table: &str| -> BTreeSet<String> {

@@ -50,7 +50,7 @@ pub fn draw_run(run: &Run, path: &Path) -> Result<()> {
     let workloads = [SPREAD_PURCHASES, HOT_PURCHASES, COUPON_RUSH, POINT_CHARGES];
     let mut lines: Vec<Line> = workloads.map(|workload| rate(workload, Target::Batched, workload)).into();
     lines.push(rate(SPREAD_PURCHASES, Target::Unbatched, "purchases, BATCH_MAX=1").dashed());
-    let limit = run.limit.best.per_second;
+    let limit = run.limit.turns.limit_per_second;
     let limit = vec![(range.start, limit), (range.end, limit)];
     lines.push(Line::new("purchases, the database's own limit", limit).dashed());
     draw(writes, "Writes a second", "callers", range.clone(), &lines)?;

@@ -43,7 +43,15 @@ fn add_run(text: &mut String, run: &Run) {
     add(text, "## A single caller", &single);
     let explanation = "The statements of a batch, written down beforehand and sent as plain SQL, with no HTTP and no \
                        application. A transaction places so many orders and pays so many others.";
-    add(text, "## The database's own limit", &format!("{explanation}\n\n{}", limit_table(run)));
+    let turns = &run.limit.turns;
+    let turns = format!(
+        "The best of it and {} callers in turns, {} times: {} purchases a second by plain SQL, {} by HTTP.",
+        turns.callers,
+        turns.turns,
+        figure(turns.limit_per_second),
+        figure(turns.purchases_per_second),
+    );
+    add(text, "## The database's own limit", &format!("{explanation}\n\n{}\n\n{turns}", limit_table(run)));
     let mut books = format!("After the load: {}. After the plain SQL: {}.", say(&run.books), say(&run.limit.books));
     for rush in &run.coupon_rushes {
         write!(
@@ -157,7 +165,7 @@ fn limit_table(run: &Run) -> Table {
             tried.connections.to_string(),
             tried.statements.to_string(),
             figure(tried.per_second),
-            if is_best { "the limit" } else { "" }.to_owned(),
+            if is_best { "the best" } else { "" }.to_owned(),
         ]);
     }
     align(&mut table, 0);

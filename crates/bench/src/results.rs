@@ -17,7 +17,7 @@ use crate::server::Books;
 use crate::shop::Size;
 
 /// Goes up when a field changes its meaning or goes away.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -133,7 +133,7 @@ pub struct Growth {
 /// What it comes to; `None` where it was not measured.
 #[derive(Clone, Default, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Ratios {
-    /// Purchases a second, spread over the products, to the database's own limit.
+    /// Purchases a second, spread over the products, to the database's own limit, in turns.
     pub purchases_to_limit: Option<f64>,
     /// Purchases of one product to purchases spread over all.
     pub hot_to_spread: Option<f64>,
@@ -275,7 +275,7 @@ fn ratios_of(run: &Run) -> Ratios {
     let constant = run.best_constant(CONSTANT_LENGTH);
     let SingleCaller { batched: one_batched, unbatched: one_unbatched } = run.single_caller;
     Ratios {
-        purchases_to_limit: ratio(purchases, Some(run.limit.best.per_second)),
+        purchases_to_limit: ratio(Some(run.limit.turns.purchases_per_second), Some(run.limit.turns.limit_per_second)),
         hot_to_spread: ratio(batched(HOT_PURCHASES), purchases),
         batched_to_unbatched: ratio(purchases, run.best_rate(SPREAD_PURCHASES, Target::Unbatched)),
         coupons_to_purchases: ratio(batched(COUPON_RUSH), purchases),

@@ -9,10 +9,10 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::client::Request;
 use crate::database::{Database, Kind};
-use crate::limit::{self, LimitPlan};
-use crate::load::{self, Directory, Plan, Site, Workload};
+use crate::limit::{Limit, LimitPlan, Try, Turns, Yardstick};
+use crate::load::{self, Directory, Plan, SPREAD_PURCHASES, Site, Workload};
 use crate::machine::Machine;
-use crate::measure::{Measurement, Tally, Target, Watched};
+use crate::measure::{Measurement, Tally, Target, Watched, per_second};
 use crate::progress::Progress;
 use crate::results::{AnswerBytes, CONSTANT_LENGTH, Circumstances, CouponRush, Run, SingleCaller};
 use crate::server::{Program, Server};
@@ -34,7 +34,7 @@ pub struct Profile {
     pub warm_up: Duration,
     /// How long it counts.
     pub window: Duration,
-    /// How often the single caller changes between the two servers, and for how long each time.
+    /// How often what is measured in turns has its turn.
     pub turns: u32,
     /// How long a turn is.
     pub turn: Duration,
@@ -77,7 +77,7 @@ impl Profile {
         let measurement = self.warm_up + self.window;
         let levels = u32::try_from(self.concurrency.len()).unwrap_or(u32::MAX);
         // Six workloads, four of them again without batches, three constants; the rest is small.
-        measurement * levels * 13 + self.turn * self.turns * 2 + Duration::from_secs(10)
+        measurement * levels * 13 + self.turn * self.turns * 4 + Duration::from_secs(10)
     }
 }
 
@@ -117,6 +117,13 @@ pub async fn run(kind: Kind, program: &Program, profile: &Profile, seed: u64) ->
     bench.writes(&batched).await?;
     bench.at_every_level(&batched, &[Workload::ProductList, Workload::ProductRead]).await?;
 
+    let mut yardstick = Yardstick::open(&database, program, profile.size, seed).await?;
+    let tried = yardstick.try_all(&profile.limit, &progress).await?;
+    let best =
+        tried.iter().max_by(|a, b| a.per_second.total_cmp(&b.per_second)).context("something was tried")?.clone();
+    let turns = bench.beside_the_limit(&batched, &mut yardstick, &best).await?;
+    let limit = Limit { best, tried, turns, books: yardstick.close(program).await? };
+
     let unbatched_server = Server::shop(program, &url, &[("BATCH_MAX".to_owned(), "1".to_owned())]).await?;
     let unbatched = site(&unbatched_server, Target::Unbatched);
     let single_caller = bench.single_caller(&batched, &unbatched).await?;
@@ -131,7 +138,6 @@ pub async fn run(kind: Kind, program: &Program, profile: &Profile, seed: u64) ->
     constant_server.stop()?;
     let Bench { measurements, rushes, .. } = bench;
 
-    let limit = limit::find(&database, program, profile.size, &profile.limit, seed, &progress).await?;
     progress.step("checking the books");
     let books = program.verify(&url)?;
     database.stop()?;
@@ -208,11 +214,38 @@ impl Bench<'_> {
         Ok(())
     }
 
+    /// As many callers as buy the most, in turns with the plain SQL that did best.
+    async fn beside_the_limit(&self, site: &Site, yardstick: &mut Yardstick<'_>, best: &Try) -> Result<Turns> {
+        self.progress.step("purchases, and the database's own limit, in turns");
+        let rates = self.measurements.iter().filter(|m| (&*m.workload, m.target) == (SPREAD_PURCHASES, site.target));
+        let most = rates.max_by(|a, b| a.per_second.total_cmp(&b.per_second)).context("purchases were measured")?;
+        let plan = self.turn_of(most.concurrency);
+        let (mut done, mut seconds, mut replayed, mut replay_seconds) = (0, 0.0, 0, 0.0);
+        for _ in 0..self.profile.turns {
+            let outcome = load::run(site, &self.directory, &Workload::SpreadPurchases, plan, self.progress).await?;
+            done += outcome.tally.done;
+            seconds += outcome.seconds;
+            let replay = yardstick.replay(best.batch, best.connections, self.profile.limit.purchases / 2).await?;
+            replayed += replay.purchases as u64;
+            replay_seconds += replay.seconds;
+        }
+        Ok(Turns {
+            turns: self.profile.turns,
+            callers: plan.concurrency,
+            purchases_per_second: per_second(done, seconds),
+            limit_per_second: per_second(replayed, replay_seconds),
+        })
+    }
+
+    fn turn_of(&self, concurrency: usize) -> Plan {
+        let warm_up = self.profile.warm_up.min(self.profile.turn / 10);
+        Plan { concurrency, warm_up, window: self.profile.turn, seed: self.seed }
+    }
+
     /// One caller, in turns on the one server and on the other, so that whatever else the machine does meets both.
     async fn single_caller(&self, batched: &Site, unbatched: &Site) -> Result<SingleCaller> {
         self.progress.step("a single caller, with batches and without in turns");
-        let warm_up = self.profile.warm_up.min(self.profile.turn / 10);
-        let plan = Plan { concurrency: 1, warm_up, window: self.profile.turn, seed: self.seed };
+        let plan = self.turn_of(1);
         let (mut with, mut without) = (Tally::default(), Tally::default());
         for _ in 0..self.profile.turns {
             for (site, tally) in [(batched, &mut with), (unbatched, &mut without)] {

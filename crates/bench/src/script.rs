@@ -24,7 +24,7 @@ use jangteo_domain::order::{Order, OrderRepository, OrderStatus};
 use jangteo_domain::outbox::{OutboxEvent, OutboxRepository};
 use jangteo_domain::payment::{Payment, PaymentRepository, Refund};
 use jangteo_domain::point::{PointAccount, PointEntry, PointRepository};
-use jangteo_domain::product::{Product, ProductRepository};
+use jangteo_domain::product::{Product, ProductOffer, ProductRepository};
 use jangteo_domain::rules::{ShopCalendar, ShopRules};
 use jangteo_domain::sales::{DailySales, SaleCounted, SalesRepository};
 use jangteo_domain::stock::{Stock, StockMovement, StockRepository};
@@ -331,11 +331,6 @@ impl PointRepository for Writer {
             let missing = ids.iter().filter(|id| !books.accounts.contains_key(*id));
             missing.cloned().map(PointAccount::empty).collect()
         };
-        if self.is_replay() {
-            // Who has an account is the database's to find out, so all are named.
-            let all: Vec<_> = ids.iter().cloned().map(PointAccount::empty).collect();
-            self.statements.extend(rows::ensured_accounts(self.dialect(), &all));
-        }
         self.store.books().accounts.extend(missing.into_iter().map(|account| (account.user_id.clone(), account)));
         Ok(())
     }
@@ -369,11 +364,14 @@ impl PointRepository for Writer {
 
 #[async_trait]
 impl ProductRepository for Writer {
-    async fn lock_many(&mut self, ids: &BTreeSet<ProductId>) -> Result<Vec<Product>, StoreError> {
-        let columns = "id, name, description, category, options, item_group_id, price, status, created_at, updated_at";
-        self.lock_by_id(columns, "products", "id", ids.iter().map(|id| id.uuid()));
+    async fn lock_many(&mut self, _ids: &BTreeSet<ProductId>) -> Result<Vec<Product>, StoreError> {
+        Err(not_scripted("changes no product"))
+    }
+
+    async fn lock_offers(&mut self, ids: &BTreeSet<ProductId>) -> Result<Vec<ProductOffer>, StoreError> {
+        self.lock_by_id("id, name, price, status", "products", "id", ids.iter().map(|id| id.uuid()));
         let books = self.store.books();
-        Ok(ids.iter().filter_map(|id| books.products.get(id)).cloned().collect())
+        Ok(ids.iter().filter_map(|id| books.products.get(id)).map(Product::offer).collect())
     }
 
     async fn insert_many(&mut self, products: &[Product]) -> Result<(), StoreError> {

@@ -136,13 +136,6 @@ pub enum OnDuplicate<'a> {
         /// The columns.
         columns: &'a [&'a str],
     },
-    /// It stays as it is.
-    Keep {
-        /// The key, which SQLite wants named.
-        key: &'a str,
-        /// One of its columns.
-        column: &'a str,
-    },
 }
 
 impl OnDuplicate<'_> {
@@ -164,10 +157,6 @@ impl OnDuplicate<'_> {
             Self::Fail => String::new(),
             Self::Assign { key, columns } => upsert(key, assignments(columns, false)),
             Self::Add { key, columns } => upsert(key, assignments(columns, true)),
-            Self::Keep { key, column } => match dialect {
-                Dialect::MySql => format!(" ON DUPLICATE KEY UPDATE {column} = {column}"),
-                Dialect::Sqlite => format!(" ON CONFLICT ({key}) DO NOTHING"),
-            },
         }
     }
 }
@@ -276,9 +265,6 @@ mod tests {
         let add = OnDuplicate::Add { key: "id", columns: &["a"] };
         assert_eq!(end(Dialect::MySql, add).as_deref(), Some("DUPLICATE KEY UPDATE a = a + VALUES(a)"));
         assert_eq!(end(Dialect::Sqlite, add).as_deref(), Some("CONFLICT (id) DO UPDATE SET a = a + excluded.a"));
-        let keep = OnDuplicate::Keep { key: "id", column: "id" };
-        assert_eq!(end(Dialect::MySql, keep).as_deref(), Some("DUPLICATE KEY UPDATE id = id"));
-        assert_eq!(end(Dialect::Sqlite, keep).as_deref(), Some("CONFLICT (id) DO NOTHING"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub use refusal::ProductRefusal;
 pub use repository::ProductRepository;
 pub use state::{
     Category, InvalidPrice, ItemGroupId, OptionName, OptionValue, Options, Price, Product, ProductDescription,
-    ProductDetails, ProductName, ProductStatus, TooManyOptions,
+    ProductDetails, ProductName, ProductOffer, ProductStatus, TooManyOptions,
 };
 
 #[cfg(any(test, feature = "mock"))]

@@ -14,7 +14,7 @@ use crate::order::{Order, OrderEvent};
 use crate::outbox::OutboxEvent;
 use crate::payment::{Payment, Refund};
 use crate::point::{PointAccount, PointEntry};
-use crate::product::{Product, ProductEvent};
+use crate::product::{Product, ProductEvent, ProductOffer};
 use crate::sales::{DailySales, SaleCounted};
 use crate::stock::{Stock, StockMovement};
 use crate::store_error::StoreError;
@@ -31,6 +31,8 @@ pub(crate) struct Locks {
     /// Users all of whose unused coupons are needed.
     pub unused_coupons_of: BTreeSet<UserId>,
     pub products: BTreeSet<ProductId>,
+    /// Products that are ordered.
+    pub offers: BTreeSet<ProductId>,
     pub stocks: BTreeSet<ProductId>,
     pub accounts: BTreeSet<UserId>,
     pub events: BTreeSet<EventId>,
@@ -63,6 +65,8 @@ pub struct WorkingSet {
     holders: BTreeSet<(CampaignId, UserId)>,
     coupons: Rows<CouponId, Coupon>,
     products: Rows<ProductId, Product>,
+    /// What is offered of the products that are not there as a whole.
+    offers: BTreeMap<ProductId, ProductOffer>,
     stocks: Rows<ProductId, Stock>,
     accounts: Rows<UserId, PointAccount>,
     deliveries: Rows<EventId, Delivery>,
@@ -92,10 +96,7 @@ impl WorkingSet {
         }
         set.name_locks_of_orders(commands, &mut locks);
         set.load_coupons(&mut locks, unit_of_work).await?;
-        if !locks.products.is_empty() {
-            let products = unit_of_work.products().lock_many(&locks.products).await?;
-            set.products.load(products.into_iter().map(|product| (product.id, product)));
-        }
+        set.load_products(&mut locks, unit_of_work).await?;
         if !locks.stocks.is_empty() {
             let stocks = unit_of_work.stocks().lock_many(&locks.stocks).await?;
             set.stocks.load(stocks.into_iter().map(|stock| (stock.product_id, stock)));
@@ -148,6 +149,20 @@ impl WorkingSet {
         Ok(())
     }
 
+    async fn load_products(&mut self, locks: &mut Locks, unit_of_work: &mut dyn UnitOfWork) -> Result<(), StoreError> {
+        if !locks.products.is_empty() {
+            // Those that are ordered among them, as a whole, too: two statements would lock in two orders.
+            locks.products.append(&mut locks.offers);
+            let products = unit_of_work.products().lock_many(&locks.products).await?;
+            self.products.load(products.into_iter().map(|product| (product.id, product)));
+        }
+        if !locks.offers.is_empty() {
+            let offers = unit_of_work.products().lock_offers(&locks.offers).await?;
+            self.offers = offers.into_iter().map(|offer| (offer.product_id, offer)).collect();
+        }
+        Ok(())
+    }
+
     async fn load_accounts(
         &mut self,
         users: &BTreeSet<UserId>,
@@ -194,6 +209,11 @@ impl WorkingSet {
     /// The product of that id.
     pub fn product(&self, id: ProductId) -> Option<&Product> {
         self.products.get(&id)
+    }
+
+    /// What buyers are offered of the product of that id.
+    pub fn offer(&self, id: ProductId) -> Option<ProductOffer> {
+        self.product(id).map(Product::offer).or_else(|| self.offers.get(&id).cloned())
     }
 
     /// The stock of that product.

@@ -22,16 +22,6 @@ pub fn accounts(dialect: Dialect, accounts: &[PointAccount]) -> Vec<String> {
     })
 }
 
-/// Empty accounts for those who have none.
-pub fn ensured_accounts(dialect: Dialect, accounts: &[PointAccount]) -> Vec<String> {
-    let columns = "user_id, balance, entries, hash, open_orders";
-    let keep = OnDuplicate::Keep { key: "user_id", column: "user_id" };
-    insert(dialect, "point_accounts", columns, keep, accounts, |row, account| {
-        row.text(account.user_id.as_str()).money(account.balance).integer(account.entries).bytes(&account.hash);
-        row.integer(account.open_orders);
-    })
-}
-
 pub fn point_entries(dialect: Dialect, entries: &[PointEntry]) -> Vec<String> {
     let columns = "id, user_id, sequence, kind, amount, balance_after, order_id, created_at, hash";
     insert(dialect, "point_entries", columns, OnDuplicate::Fail, entries, |row, entry| {

@@ -5,7 +5,8 @@ use mockall::predicate::{always, eq, function};
 
 use super::*;
 use crate::command::{
-    AdjustStock, CancelOrder, ChargePoints, CouponChoice, CreateProduct, IssueCoupon, PayOrder, PlaceOrder, Reply,
+    AdjustStock, CancelOrder, ChangeProduct, ChargePoints, CouponChoice, CreateProduct, IssueCoupon, PayOrder,
+    PlaceOrder, ProductChange, Reply,
 };
 use crate::coupon::{CouponCampaign, MockCouponRepository};
 use crate::id::{CouponId, OrderId, ProductId, UserId};
@@ -439,6 +440,40 @@ async fn a_conflict_of_keys_is_found_at_the_next_attempt() {
     assert!(matches!(&answers[..], [Ok(Answer::Replayed { outcome: same, .. })] if *same == outcome), "{answers:?}");
 }
 
+/// Two statements would lock products in two orders, and an order would not see the new price.
+#[tokio::test]
+async fn products_that_are_ordered_are_locked_with_those_that_are_changed() {
+    let ids = SequentialIds::new();
+    let [lamp, chair]: [ProductId; 2] = [ids.next_id().into(), ids.next_id().into()];
+    let mut products = MockProductRepository::new();
+    let rows = [lamp, chair].map(|id| Product::create(id, product_details("a thing", 7), NOON));
+    let both = BTreeSet::from([lamp, chair]);
+    products.expect_lock_many().with(eq(both.clone())).times(1).return_once(move |_| Ok(rows.to_vec()));
+    products.expect_save_many().times(1).returning(|_| Ok(()));
+    let mut stocks = MockStockRepository::new();
+    let counted = [lamp, chair].map(|id| Stock { available: 5, ..Stock::empty(id) });
+    stocks.expect_lock_many().with(eq(both)).times(1).return_once(move |_| Ok(counted.to_vec()));
+    stocks.expect_save_many().returning(|_| Ok(()));
+    stocks.expect_append_movements().returning(|_| Ok(()));
+    let mut orders = MockOrderRepository::new();
+    orders.expect_insert_many().times(1).returning(|_| Ok(()));
+    let mut unit = committing(unit_on(points()));
+    unit.expect_products().return_var(Box::new(products));
+    unit.expect_stocks().return_var(Box::new(stocks));
+    unit.expect_orders().return_var(Box::new(orders));
+
+    let change = ProductChange { price: Some(won(9).try_into().expect("a price")), ..ProductChange::default() };
+    let lines = order_lines(&[(lamp, 1), (chair, 1)]);
+    let place = PlaceOrder { order_id: ids.next_id().into(), user_id: user("kim"), lines, expected_total: None };
+    let requests = [
+        Request::new(Command::ChangeProduct(ChangeProduct { product_id: chair, change })),
+        Request::new(Command::PlaceOrder(place)),
+    ];
+    let answers = executor(factory_of([unit]), no_pause()).execute(&requests).await;
+    let Ok(Answer::Decided(Ok(Reply::OrderPlaced { order, .. }))) = &answers[1] else { panic!("{answers:?}") };
+    assert_eq!(order.total, won(7 + 9));
+}
+
 /// Which statement comes after which, whatever order the commands come in: the order in which every writer locks.
 #[tokio::test]
 async fn rows_are_locked_and_written_in_one_order() {
@@ -479,7 +514,7 @@ async fn rows_are_locked_and_written_in_one_order() {
     then!(coupons.expect_holders(eq(BTreeSet::from([(campaign.id, kim.clone())]))) => BTreeSet::new());
     then!(coupons.expect_unused_of(eq(BTreeSet::from([lee.clone()]))) => BTreeSet::from([held.id]));
     then!(coupons.expect_lock_many(eq(BTreeSet::from([held.id]))) => vec![held.clone()]);
-    then!(products.expect_lock_many(eq(BTreeSet::from([lamp]))) => vec![Product::create(lamp, product_details("lamp", 7), NOON)]);
+    then!(products.expect_lock_offers(eq(BTreeSet::from([lamp]))) => vec![Product::create(lamp, product_details("lamp", 7), NOON).offer()]);
     let [of_lamp, of_chair] = [lamp, chair].map(|id| Stock { available: 5, ..Stock::empty(id) });
     then!(stocks.expect_lock_many(eq(BTreeSet::from([lamp, chair]))) => vec![of_lamp, of_chair]);
     then!(point_rows.expect_ensure_many(eq(BTreeSet::from([kim.clone(), lee.clone()]))) => ());

@@ -22,13 +22,13 @@ pub struct PlaceOrder {
 
 impl Decide for PlaceOrder {
     fn name_locks(&self, locks: &mut Locks) {
-        locks.products.extend(self.lines.product_ids());
+        locks.offers.extend(self.lines.product_ids());
         locks.stocks.extend(self.lines.product_ids());
         locks.accounts.insert(self.user_id.clone());
     }
 
     fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Refusal> {
-        let lines = self.lines.price(|product_id| set.product(product_id))?;
+        let lines = self.lines.price(|product_id| set.offer(product_id))?;
         let movements = self.hold_stock(set, context)?;
         let Context { rules, now, .. } = *context;
         let open_orders = set.account(&self.user_id).open_orders;

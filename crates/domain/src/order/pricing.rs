@@ -3,7 +3,7 @@
 use crate::id::ProductId;
 use crate::money::{Currency, Money};
 use crate::order::{OrderLine, OrderLines, RequestedLine};
-use crate::product::{Product, ProductRefusal};
+use crate::product::{ProductOffer, ProductRefusal};
 
 impl OrderLines {
     /// The lines with today's names and prices.
@@ -11,17 +11,17 @@ impl OrderLines {
     /// # Errors
     /// In this order: [`ProductRefusal::NotFound`] for the first product that is not there,
     /// [`ProductRefusal::NotOnSale`] for the first that cannot be bought.
-    pub fn price<'a>(&self, find: impl Fn(ProductId) -> Option<&'a Product>) -> Result<Vec<OrderLine>, ProductRefusal> {
+    pub fn price(&self, find: impl Fn(ProductId) -> Option<ProductOffer>) -> Result<Vec<OrderLine>, ProductRefusal> {
         let found = |RequestedLine { product_id, quantity }| {
-            find(product_id).map(|product| (product, quantity)).ok_or(ProductRefusal::NotFound { product_id })
+            find(product_id).map(|offer| (offer, quantity)).ok_or(ProductRefusal::NotFound { product_id })
         };
-        let products = self.iter().map(found).collect::<Result<Vec<_>, _>>()?;
-        let priced = products.into_iter().map(|(product, quantity)| {
+        let offers = self.iter().map(found).collect::<Result<Vec<_>, _>>()?;
+        let priced = offers.into_iter().map(|(offer, quantity)| {
             Ok(OrderLine {
-                product_id: product.id,
-                name: product.details.name.as_str().to_owned(),
+                product_id: offer.product_id,
+                unit_price: offer.price_on_sale()?.get(),
+                name: offer.name.into(),
                 quantity,
-                unit_price: product.price_on_sale()?.get(),
                 discount_share: Money::ZERO,
                 refunded_quantity: 0,
             })

@@ -72,7 +72,7 @@ impl Quote {
         now: Timestamp,
     ) -> Result<Self, Refusal> {
         let listing = |id: ProductId| listings.iter().find(|listing| listing.product.id == id);
-        let lines = lines.price(|id| listing(id).map(|listing| &listing.product))?;
+        let lines = lines.price(|id| listing(id).map(|listing| listing.product.offer()))?;
         let total = pricing::total(&lines);
         let chosen = choice.choose(coupons, total, rules.currency, now)?;
 

@@ -153,15 +153,36 @@ impl Product {
         Self { details, updated_at: now, ..self.clone() }
     }
 
+    /// What buyers are offered.
+    pub fn offer(&self) -> ProductOffer {
+        let ProductDetails { name, price, status, .. } = &self.details;
+        ProductOffer { product_id: self.id, name: name.clone(), price: *price, status: *status }
+    }
+}
+
+/// What an order needs to know of a product: all but what may be long.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProductOffer {
+    /// The product.
+    pub product_id: ProductId,
+    /// What it is called.
+    pub name: ProductName,
+    /// What one piece costs.
+    pub price: Price,
+    /// Whether it can be bought.
+    pub status: ProductStatus,
+}
+
+impl ProductOffer {
     /// What one piece costs somebody who orders now.
     ///
     /// # Errors
     /// [`ProductRefusal::NotOnSale`].
     pub fn price_on_sale(&self) -> Result<Price, ProductRefusal> {
-        match self.details.status {
-            ProductStatus::OnSale => Ok(self.details.price),
+        match self.status {
+            ProductStatus::OnSale => Ok(self.price),
             ProductStatus::Hidden | ProductStatus::Discontinued => {
-                Err(ProductRefusal::NotOnSale { product_id: self.id })
+                Err(ProductRefusal::NotOnSale { product_id: self.product_id })
             }
         }
     }
@@ -197,14 +218,14 @@ mod tests {
 
     #[test]
     fn only_what_is_on_sale_has_a_price_for_buyers() {
-        let product = |status| {
+        let offer = |status| {
             let details = ProductDetails { status, ..product_details("lamp", 5) };
-            Product::create(SequentialIds::id(1).into(), details, NOON)
+            Product::create(SequentialIds::id(1).into(), details, NOON).offer()
         };
-        assert_eq!(product(ProductStatus::OnSale).price_on_sale().map(Price::get), Ok(won(5)));
+        assert_eq!(offer(ProductStatus::OnSale).price_on_sale().map(Price::get), Ok(won(5)));
         for status in [ProductStatus::Hidden, ProductStatus::Discontinued] {
             let product_id = SequentialIds::id(1).into();
-            assert_eq!(product(status).price_on_sale(), Err(ProductRefusal::NotOnSale { product_id }));
+            assert_eq!(offer(status).price_on_sale(), Err(ProductRefusal::NotOnSale { product_id }));
         }
     }
 }

@@ -2,7 +2,7 @@ use jangteo_domain::StoreError;
 use jangteo_domain::id::ProductId;
 use jangteo_domain::product::{
     Category, ItemGroupId, OptionName, OptionValue, Options, Product, ProductDescription, ProductDetails, ProductName,
-    ProductStatus,
+    ProductOffer, ProductStatus,
 };
 
 use crate::rows::{corrupt, lookups, rows};
@@ -24,6 +24,15 @@ rows! {
         updated_at: At,
     }
 
+    /// What an order needs of a product.
+    ProductOfferRow of products {
+        id: Id<ProductId>,
+    } {
+        name: Words<ProductName>,
+        price: Amount,
+        status: Code<ProductStatus>,
+    }
+
     /// An option of a product, by which lists are filtered.
     ProductOptionRow of product_options {
         product_id: Id<ProductId>,
@@ -43,6 +52,8 @@ rows! {
 lookups! {
     /// A product by its id.
     ProductById locks ProductRow by "PRIMARY" { id: Id<ProductId>, }
+    /// What is offered of a product by its id.
+    OfferOf locks ProductOfferRow by "PRIMARY" { id: Id<ProductId>, }
     /// The options of a product.
     OptionsOf finds ProductOptionRow by "PRIMARY" { product_id: Id<ProductId>, }
 }
@@ -103,6 +114,15 @@ impl TryFrom<ProductRow> for Product {
             created_at: row.created_at.0,
             updated_at: row.updated_at.0,
         })
+    }
+}
+
+impl TryFrom<ProductOfferRow> for ProductOffer {
+    type Error = StoreError;
+
+    fn try_from(row: ProductOfferRow) -> Result<Self, StoreError> {
+        let price = row.price.0.try_into().map_err(corrupt)?;
+        Ok(Self { product_id: row.id.0, name: row.name.0, price, status: row.status.0 })
     }
 }
 

@@ -10,7 +10,8 @@ use jangteo_domain::StoreError;
 use jangteo_domain::id::ProductId;
 use jangteo_domain::page::Page;
 use jangteo_domain::product::{
-    OptionValue, Product, ProductFilter, ProductKey, ProductListing, ProductQueries, ProductRepository, ProductSort,
+    OptionValue, Product, ProductFilter, ProductKey, ProductListing, ProductOffer, ProductQueries, ProductRepository,
+    ProductSort,
 };
 use jangteo_domain::time::Date;
 
@@ -18,7 +19,9 @@ use super::Db;
 use super::store::Store;
 use super::unit_of_work::Transaction;
 use crate::bulk::Row;
-use crate::rows::product::{OptionsOf, ProductById, ProductOptionRow, ProductRow, ProductSearchTextRow, search_form};
+use crate::rows::product::{
+    OfferOf, OptionsOf, ProductById, ProductOptionRow, ProductRow, ProductSearchTextRow, search_form,
+};
 use crate::schema::{products, stocks};
 use crate::types::{Amount, Count, Id, MoneySql};
 
@@ -26,6 +29,12 @@ use crate::types::{Amount, Count, Id, MoneySql};
 impl ProductRepository for Transaction {
     async fn lock_many(&mut self, ids: &BTreeSet<ProductId>) -> Result<Vec<Product>, StoreError> {
         let mut rows = self.find(ids.iter().map(|id| ProductById { id: Id(*id) })).await?;
+        rows.sort_by_key(|row| row.id.0);
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    async fn lock_offers(&mut self, ids: &BTreeSet<ProductId>) -> Result<Vec<ProductOffer>, StoreError> {
+        let mut rows = self.find(ids.iter().map(|id| OfferOf { id: Id(*id) })).await?;
         rows.sort_by_key(|row| row.id.0);
         rows.into_iter().map(TryInto::try_into).collect()
     }

@@ -1,7 +1,7 @@
 use crate::id::ProductId;
 use crate::money::Money;
 use crate::page::Page;
-use crate::product::{Options, Price, Product, ProductDetails, ProductListing, ProductStatus};
+use crate::product::{Options, Price, Product, ProductDetails, ProductListing, ProductOffer, ProductStatus};
 use crate::stock::{MovementKind, Stock, StockMovement};
 use crate::store_error::StoreError;
 use crate::testing::contract::harness::{
@@ -50,6 +50,10 @@ async fn found(harness: &dyn StoreHarness, id: ProductId) -> Result<ProductListi
     Ok(harness.queries().products.find(id).await?.unwrap_or_else(|| panic!("there is no product {id}")))
 }
 
+async fn offered(harness: &dyn StoreHarness, ids: &[ProductId]) -> Result<Vec<ProductOffer>, StoreError> {
+    look(harness, async |unit| unit.products().lock_offers(&set(ids.iter().copied())).await).await
+}
+
 /// Every field of a product comes back, by lock and by query.
 pub async fn products_keep_every_field(harness: &dyn StoreHarness) -> Result<(), StoreError> {
     let seeds = Seeds::new(harness);
@@ -66,7 +70,9 @@ pub async fn products_keep_every_field(harness: &dyn StoreHarness) -> Result<(),
         unit.stocks().insert_many(&stocks).await
     })
     .await?;
-    assert_eq!(locked(harness, &products.clone().map(|product| product.id)).await?, products);
+    let ids = products.clone().map(|product| product.id);
+    assert_eq!(locked(harness, &ids).await?, products);
+    assert_eq!(offered(harness, &ids).await?, products.each_ref().map(Product::offer));
     for product in products {
         assert_eq!(found(harness, product.id).await?, ProductListing { product, available: 3 });
     }
@@ -87,6 +93,7 @@ pub async fn changed_products_keep_every_field(harness: &dyn StoreHarness) -> Re
     })
     .await?;
     assert_eq!(locked(harness, &ids).await?, changed);
+    assert_eq!(offered(harness, &ids).await?, changed.each_ref().map(Product::offer));
     for product in changed.into_iter().chain([untouched]) {
         assert_eq!(found(harness, product.id).await?.product, product);
     }

@@ -32,15 +32,17 @@ enum Lockable {
     Campaigns,
     Coupons,
     Products,
+    Offers,
     Stocks,
     Accounts,
 }
 
-const LOCKABLES: [Lockable; 6] = [
+const LOCKABLES: [Lockable; 7] = [
     Lockable::Orders,
     Lockable::Campaigns,
     Lockable::Coupons,
     Lockable::Products,
+    Lockable::Offers,
     Lockable::Stocks,
     Lockable::Accounts,
 ];
@@ -102,6 +104,10 @@ impl Rows {
             Lockable::Products => {
                 let rows = unit.products().lock_many(&ids(&self.products, places)).await?;
                 places_of(&self.products, rows.into_iter().map(|product| product.id))
+            }
+            Lockable::Offers => {
+                let rows = unit.products().lock_offers(&ids(&self.products, places)).await?;
+                places_of(&self.products, rows.into_iter().map(|offer| offer.product_id))
             }
             Lockable::Stocks => {
                 let rows = unit.stocks().lock_many(&ids(&self.products, places)).await?;

@@ -14,7 +14,7 @@ use crate::order::{Order, OrderRepository};
 use crate::outbox::{OutboxEvent, OutboxRepository};
 use crate::payment::{Payment, PaymentRepository, Refund};
 use crate::point::{PointAccount, PointEntry, PointRepository};
-use crate::product::{Product, ProductRepository};
+use crate::product::{Product, ProductOffer, ProductRepository};
 use crate::sales::{SaleCounted, SalesRepository};
 use crate::stock::{Stock, StockMovement, StockRepository};
 use crate::store_error::StoreError;
@@ -74,6 +74,11 @@ impl ProductRepository for MemoryUnitOfWork {
             held.extend(ids.iter().copied().map(RowKey::Product));
             Ok(rows(&tables.products, ids))
         })
+    }
+
+    async fn lock_offers(&mut self, ids: &BTreeSet<ProductId>) -> Result<Vec<ProductOffer>, StoreError> {
+        let products = ProductRepository::lock_many(self, ids).await?;
+        Ok(products.iter().map(Product::offer).collect())
     }
 
     async fn insert_many(&mut self, products: &[Product]) -> Result<(), StoreError> {
