@@ -443,8 +443,10 @@ impl Books for Snapshot {
         limit: u32,
     ) -> Result<Rows<(OrderId, PaymentId), Payment>, StoreError> {
         let query = payments::table.select(((payments::order_id, payments::id), columns_of::<PaymentRow>()));
+        // An order has one, by a UNIQUE key; behind such a key MariaDB would sort all rows by a second column.
+        let after = after.map(|(order_id, _)| Id(order_id));
         let rows: KeyedByIds<OrderId, PaymentId, PaymentRow> =
-            load_by!(self, limit, query, payments::order_id, payments::id, after after_ids(after));
+            load_by!(self, limit, query, payments::order_id, after after);
         Ok(page("payments", rows, limit, two_ids, |row| Ok(row.into())))
     }
 
