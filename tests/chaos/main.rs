@@ -21,10 +21,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 use futures_util::FutureExt;
 use jangteo_tests::{Backend, Database, raise_open_files_max, run_on};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::arena::Arena;
 use crate::faults::{FAULTS, Fault};
@@ -64,6 +65,16 @@ enum Extent {
 async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     raise_open_files_max();
+    let mut terminated = signal(SignalKind::terminate())?;
+    // What is left in the middle ends its servers as it goes.
+    tokio::select! {
+        tried = try_all(&arguments) => tried,
+        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+        _ = terminated.recv() => bail!("terminated"),
+    }
+}
+
+async fn try_all(arguments: &Arguments) -> Result<ExitCode> {
     let seed = arguments.seed.unwrap_or_else(rand::random);
     println!("CHAOS_SEED={seed}");
     let mariadb = Arc::new(MariaDb::start().await?);

@@ -1,6 +1,7 @@
 //! A fresh database for each test, and a plain connection to it that shares no code with the adapters under test.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use diesel::connection::SimpleConnection;
@@ -9,6 +10,10 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder};
 use serde_json::Value;
 use tempfile::TempDir;
+
+/// Who asks InnoDB again within 0.1 s for its transactions or its locks is answered what it was answered before, however
+/// often: see "Persistence and Consistency of InnoDB Transaction and Locking Information" in the MySQL manual.
+pub const INNODB_FRESH_AFTER: Duration = Duration::from_millis(110);
 
 /// Which database a test runs on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -129,6 +134,7 @@ impl Database {
     pub async fn open_transactions(&self) -> u64 {
         let Place::Mysql { server, name } = &self.place else { return 0 };
         let mut connection = server_connection(server).await.expect("the database server of the tests answers");
+        tokio::time::sleep(INNODB_FRESH_AFTER).await;
         let open = connection
             .exec_first(
                 "SELECT COUNT(*) FROM information_schema.INNODB_TRX AS t \

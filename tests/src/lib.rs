@@ -19,7 +19,7 @@ mod token;
 
 pub use catalogue::{Campaign, CampaignBuilder, Order, Product, ProductBuilder, now, rfc3339};
 pub use client::{Answer, Call, Caller, Problem, assert_fields};
-pub use database::{Backend, Column, Connection, Database, Row};
+pub use database::{Backend, Column, Connection, Database, INNODB_FRESH_AFTER, Row};
 pub use limits::raise_open_files_max;
 pub use poll::{eventually, eventually_within};
 pub use raw::{RawAnswer, RawConnection};

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use jangteo_tests::{Column, Connection, eventually_within};
+use jangteo_tests::{Column, Connection, INNODB_FRESH_AFTER, eventually_within};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use serde_json::json;
@@ -16,8 +16,6 @@ use crate::journal::{Deed, Heard, Write};
 /// Rows that a rival changes before it begins, so that the database, which has to end one of two transactions, ends the
 /// other one, which has done less.
 const BALLAST: u32 = 3_000;
-/// Who asks the database for its locks more often than this is shown those of before.
-const FRESH_AFTER: Duration = Duration::from_millis(110);
 
 /// SIGKILL of the database, in the middle of it, and its start on what it left behind.
 pub async fn kills(arena: &Arena, count: u64) -> Notes {
@@ -152,7 +150,7 @@ impl Rival {
             let watcher = &mut self.watcher;
             let wanting = async {
                 eventually_within(Duration::from_secs(5), "the order waits", async || {
-                    tokio::time::sleep(FRESH_AFTER).await;
+                    tokio::time::sleep(INNODB_FRESH_AFTER).await;
                     (watcher.number("COUNT(*)", &waiting).await > 0).then_some(())
                 })
                 .await;

@@ -60,11 +60,10 @@ async fn overload(arena: &Arena, server: ServerBuilder, callers: usize, time: Du
     vec![
         format!("{callers} callers: {best:.0} writes a second; {} MiB of memory at the most", before / 1_024),
         format!(
-            "{} callers: {overloaded:.0} writes a second, {:.0} % of that; {} MiB; the slowest 503 took {:.2} s",
+            "{} callers: {overloaded:.0} writes a second, {:.0} % of that; {} MiB",
             TIMES * callers,
             100.0 * overloaded / best,
             after / 1_024,
-            waits.longest_untold().as_secs_f64()
         ),
         waits.describe("they"),
         format!("all normal {:.1} s after they left", normal_after.as_secs_f64()),

@@ -32,22 +32,24 @@ impl Waits {
         (if is_told { &mut self.told } else { &mut self.untold }).push(wait);
     }
 
-    /// The longest wait for a 503.
-    pub fn longest_untold(&self) -> Duration {
-        self.untold.iter().max().copied().unwrap_or_default()
-    }
-
     /// All of it, in words.
     pub fn describe(mut self, who: &str) -> String {
-        self.told.sort();
-        let middle = self.told.get(self.told.len() / 2).copied().unwrap_or_default();
-        let longest = self.told.iter().chain(&self.untold).max().copied().unwrap_or_default();
-        format!(
-            "{who}: {} answered (median {} ms), {} put off with 503, longest wait {:.1} s",
-            self.told.len(),
-            middle.as_millis(),
-            self.untold.len(),
-            longest.as_secs_f64()
-        )
+        let told = of(&mut self.told, "answered");
+        let untold = of(&mut self.untold, "put off with 503");
+        format!("{who}: {told}; {untold}")
+    }
+}
+
+fn of(waits: &mut [Duration], what: &str) -> String {
+    waits.sort();
+    let quantile = |of: f64| waits[((waits.len() - 1) as f64 * of) as usize].as_secs_f64();
+    match waits.len() {
+        0 => format!("none {what}"),
+        count => format!(
+            "{count} {what} (half within {:.2} s, 99 % within {:.2} s, the last in {:.2} s)",
+            quantile(0.5),
+            quantile(0.99),
+            quantile(1.0)
+        ),
     }
 }
