@@ -364,7 +364,7 @@ fn check_lanes(raw: &Raw, is_sqlite: bool) -> Result<LaneSettings, SettingsError
         batch_max: parse("BATCH_MAX", raw.batch_max.as_deref(), "256", "a number above zero")?,
         write_lanes,
         queue_max: parse("QUEUE_MAX", raw.queue_max.as_deref(), "10000", "a number above zero")?,
-        queue_wait_max: duration("QUEUE_WAIT_MAX", raw.queue_wait_max.as_deref(), "800ms")?,
+        queue_wait_max: duration("QUEUE_WAIT_MAX", raw.queue_wait_max.as_deref(), "500ms")?,
     })
 }
 

@@ -19,7 +19,7 @@ fn a_shop_needs_no_settings_but_a_key() {
     assert_eq!(settings.rules.order_ttl, time::Duration::minutes(10));
     assert_eq!(settings.lanes.batch_max.get(), 256);
     assert_eq!(settings.lanes.queue_max.get(), 10_000);
-    assert_eq!(settings.lanes.queue_wait_max, Duration::from_millis(800));
+    assert_eq!(settings.lanes.queue_wait_max, Duration::from_millis(500));
     assert_eq!(settings.lanes.write_lanes.get(), 1);
     assert_eq!(settings.request_timeout, Duration::from_secs(10));
     assert_eq!(settings.rate_limit, NonZeroU32::new(600).map(Quota::per_minute));
