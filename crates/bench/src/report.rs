@@ -41,6 +41,16 @@ fn add_run(text: &mut String, run: &Run) {
         figure(single.unbatched.p50_ms),
     );
     add(text, "## A single caller", &single);
+    let reads = &run.reads;
+    let reads = format!(
+        "{} callers in turns, {} times: {} pages of products a second, {} products, {} constants of 16 bytes.",
+        reads.callers,
+        reads.turns,
+        figure(reads.product_list_per_second),
+        figure(reads.product_per_second),
+        figure(reads.constant_per_second),
+    );
+    add(text, "## Reads beside a constant", &reads);
     let explanation = "The statements of a batch, written down beforehand and sent as plain SQL, with no HTTP and no \
                        application. A transaction places so many orders and pays so many others.";
     let turns = &run.limit.turns;

@@ -66,6 +66,8 @@ pub struct Run {
     pub coupon_rushes: Vec<CouponRush>,
     /// One caller, the server and the server with `BATCH_MAX=1` in turns.
     pub single_caller: SingleCaller,
+    /// Reads and a constant, in turns.
+    pub reads: ReadTurns,
     /// What was tried to find the limit.
     pub limit_plan: LimitPlan,
     /// The database's own limit.
@@ -119,6 +121,21 @@ pub struct SingleCaller {
     pub batched: LatencySummary,
     /// A step of a purchase on the server with `BATCH_MAX=1`.
     pub unbatched: LatencySummary,
+}
+
+/// Reads, and answers of a constant of 16 bytes, in turns.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct ReadTurns {
+    /// How many turns.
+    pub turns: u32,
+    /// Callers.
+    pub callers: usize,
+    /// Pages of products a second.
+    pub product_list_per_second: f64,
+    /// Reads of one product a second.
+    pub product_per_second: f64,
+    /// Constants a second.
+    pub constant_per_second: f64,
 }
 
 /// What `bench-growth` found.
@@ -272,15 +289,15 @@ fn ratio(of: Option<f64>, to: Option<f64>) -> Option<f64> {
 fn ratios_of(run: &Run) -> Ratios {
     let batched = |workload| run.best_rate(workload, Target::Batched);
     let purchases = batched(SPREAD_PURCHASES);
-    let constant = run.best_constant(CONSTANT_LENGTH);
+    let constant = Some(run.reads.constant_per_second);
     let SingleCaller { batched: one_batched, unbatched: one_unbatched } = run.single_caller;
     Ratios {
         purchases_to_limit: ratio(Some(run.limit.turns.purchases_per_second), Some(run.limit.turns.limit_per_second)),
         hot_to_spread: ratio(batched(HOT_PURCHASES), purchases),
         batched_to_unbatched: ratio(purchases, run.best_rate(SPREAD_PURCHASES, Target::Unbatched)),
         coupons_to_purchases: ratio(batched(COUPON_RUSH), purchases),
-        reads_to_constant: ratio(batched(PRODUCT_LIST), constant),
-        product_reads_to_constant: ratio(batched(PRODUCT_READ), constant),
+        reads_to_constant: ratio(Some(run.reads.product_list_per_second), constant),
+        product_reads_to_constant: ratio(Some(run.reads.product_per_second), constant),
         list_reads_to_constant_of_their_length: ratio(
             batched(PRODUCT_LIST),
             run.best_constant(run.answer_bytes.product_list),

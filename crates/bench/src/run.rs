@@ -10,11 +10,11 @@ use time::format_description::well_known::Rfc3339;
 use crate::client::Request;
 use crate::database::{Database, Kind};
 use crate::limit::{Limit, LimitPlan, Try, Turns, Yardstick};
-use crate::load::{self, Directory, Plan, SPREAD_PURCHASES, Site, Workload};
+use crate::load::{self, Directory, PRODUCT_LIST, Plan, SPREAD_PURCHASES, Site, Workload};
 use crate::machine::Machine;
 use crate::measure::{Measurement, Tally, Target, Watched, per_second};
 use crate::progress::Progress;
-use crate::results::{AnswerBytes, CONSTANT_LENGTH, Circumstances, CouponRush, Run, SingleCaller};
+use crate::results::{AnswerBytes, CONSTANT_LENGTH, Circumstances, CouponRush, ReadTurns, Run, SingleCaller};
 use crate::server::{Program, Server};
 use crate::shop::{self, Shop, Size};
 
@@ -77,7 +77,7 @@ impl Profile {
         let measurement = self.warm_up + self.window;
         let levels = u32::try_from(self.concurrency.len()).unwrap_or(u32::MAX);
         // Six workloads, four of them again without batches, three constants; the rest is small.
-        measurement * levels * 13 + self.turn * self.turns * 4 + Duration::from_secs(10)
+        measurement * levels * 13 + self.turn * self.turns * 8 + Duration::from_secs(10)
     }
 }
 
@@ -124,17 +124,22 @@ pub async fn run(kind: Kind, program: &Program, profile: &Profile, seed: u64) ->
     let turns = bench.beside_the_limit(&batched, &mut yardstick, &best).await?;
     let limit = Limit { best, tried, turns, books: yardstick.close(program).await? };
 
-    let unbatched_server = Server::shop(program, &url, &[("BATCH_MAX".to_owned(), "1".to_owned())]).await?;
+    let constant_server = Server::constant(&program.logs).await?;
+    let constant = site(&constant_server, Target::Constant);
+    let reads = bench.reads_beside_a_constant(&batched, &constant).await?;
+
+    // Patient with its callers: it is measured by what it does, not by how many it turns away.
+    let unbatched = [("BATCH_MAX", "1"), ("QUEUE_WAIT_MAX", "10s")].map(|(name, value)| (name.into(), value.into()));
+    let unbatched_server = Server::shop(program, &url, &unbatched).await?;
     let unbatched = site(&unbatched_server, Target::Unbatched);
     let single_caller = bench.single_caller(&batched, &unbatched).await?;
     server.stop()?;
     bench.writes(&unbatched).await?;
     unbatched_server.stop()?;
 
-    let constant_server = Server::constant(&program.logs).await?;
     let lengths = [CONSTANT_LENGTH, answer_bytes.product, answer_bytes.product_list];
     let constants = lengths.map(|length| Workload::Constant { length });
-    bench.at_every_level(&site(&constant_server, Target::Constant), &constants).await?;
+    bench.at_every_level(&constant, &constants).await?;
     constant_server.stop()?;
     let Bench { measurements, rushes, .. } = bench;
 
@@ -147,6 +152,7 @@ pub async fn run(kind: Kind, program: &Program, profile: &Profile, seed: u64) ->
         measurements,
         coupon_rushes: rushes,
         single_caller,
+        reads,
         limit_plan: profile.limit.clone(),
         limit,
         answer_bytes,
@@ -217,15 +223,13 @@ impl Bench<'_> {
     /// As many callers as buy the most, in turns with the plain SQL that did best.
     async fn beside_the_limit(&self, site: &Site, yardstick: &mut Yardstick<'_>, best: &Try) -> Result<Turns> {
         self.progress.step("purchases, and the database's own limit, in turns");
-        let rates = self.measurements.iter().filter(|m| (&*m.workload, m.target) == (SPREAD_PURCHASES, site.target));
-        let most = rates.max_by(|a, b| a.per_second.total_cmp(&b.per_second)).context("purchases were measured")?;
-        let plan = self.turn_of(most.concurrency);
+        let plan = self.turn_of(self.busiest(SPREAD_PURCHASES)?);
         let (mut done, mut seconds, mut replayed, mut replay_seconds) = (0, 0.0, 0, 0.0);
         for _ in 0..self.profile.turns {
             let outcome = load::run(site, &self.directory, &Workload::SpreadPurchases, plan, self.progress).await?;
             done += outcome.tally.done;
             seconds += outcome.seconds;
-            let replay = yardstick.replay(best.batch, best.connections, self.profile.limit.purchases / 2).await?;
+            let replay = yardstick.replay(best.batch, best.connections, self.profile.limit.purchases / 4).await?;
             replayed += replay.purchases as u64;
             replay_seconds += replay.seconds;
         }
@@ -237,23 +241,58 @@ impl Bench<'_> {
         })
     }
 
+    /// As many callers as read the most, in turns with the constant.
+    async fn reads_beside_a_constant(&self, site: &Site, constant: &Site) -> Result<ReadTurns> {
+        self.progress.step("reads, and a constant, in turns");
+        let plan = self.turn_of(self.busiest(PRODUCT_LIST)?);
+        let length = CONSTANT_LENGTH;
+        let each =
+            [(site, Workload::ProductList), (site, Workload::ProductRead), (constant, Workload::Constant { length })];
+        let rates = self.in_turns(each, plan).await?.map(|(tally, seconds)| per_second(tally.done, seconds));
+        let [product_list_per_second, product_per_second, constant_per_second] = rates;
+        Ok(ReadTurns {
+            turns: self.profile.turns,
+            callers: plan.concurrency,
+            product_list_per_second,
+            product_per_second,
+            constant_per_second,
+        })
+    }
+
+    /// One caller, on the one server and on the other.
+    async fn single_caller(&self, batched: &Site, unbatched: &Site) -> Result<SingleCaller> {
+        self.progress.step("a single caller, with batches and without in turns");
+        let each = [(batched, Workload::SpreadPurchases), (unbatched, Workload::SpreadPurchases)];
+        let [batched, unbatched] =
+            self.in_turns(each, self.turn_of(1)).await?.map(|(tally, _)| tally.latencies().summary());
+        Ok(SingleCaller { batched, unbatched })
+    }
+
+    /// What each comes to, and in how many seconds, when they take turns: whatever else the machine does meets all of
+    /// them.
+    async fn in_turns<const N: usize>(&self, each: [(&Site, Workload); N], plan: Plan) -> Result<[(Tally, f64); N]> {
+        let mut sums = std::array::from_fn(|_| (Tally::default(), 0.0));
+        for _ in 0..self.profile.turns {
+            for ((site, workload), (tally, seconds)) in each.iter().zip(&mut sums) {
+                let outcome = load::run(site, &self.directory, workload, plan, self.progress).await?;
+                tally.add(&outcome.tally);
+                *seconds += outcome.seconds;
+            }
+        }
+        Ok(sums)
+    }
+
     fn turn_of(&self, concurrency: usize) -> Plan {
         let warm_up = self.profile.warm_up.min(self.profile.turn / 10);
         Plan { concurrency, warm_up, window: self.profile.turn, seed: self.seed }
     }
 
-    /// One caller, in turns on the one server and on the other, so that whatever else the machine does meets both.
-    async fn single_caller(&self, batched: &Site, unbatched: &Site) -> Result<SingleCaller> {
-        self.progress.step("a single caller, with batches and without in turns");
-        let plan = self.turn_of(1);
-        let (mut with, mut without) = (Tally::default(), Tally::default());
-        for _ in 0..self.profile.turns {
-            for (site, tally) in [(batched, &mut with), (unbatched, &mut without)] {
-                let workload = Workload::SpreadPurchases;
-                tally.add(&load::run(site, &self.directory, &workload, plan, self.progress).await?.tally);
-            }
-        }
-        Ok(SingleCaller { batched: with.latencies().summary(), unbatched: without.latencies().summary() })
+    /// How many callers of the server as it is did the most of that.
+    fn busiest(&self, workload: &str) -> Result<usize> {
+        let fits = |m: &&Measurement| m.workload == workload && m.target == Target::Batched;
+        let measured = self.measurements.iter().filter(fits);
+        let most = measured.max_by(|a, b| a.per_second.total_cmp(&b.per_second)).context("it was measured")?;
+        Ok(most.concurrency)
     }
 }
 
