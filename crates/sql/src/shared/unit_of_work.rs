@@ -146,8 +146,8 @@ impl Transaction {
         Ok(found)
     }
 
-    /// Begins a transaction, with a marker where it has an id. A connection that died in the pool, as all do when the server restarts, is thrown away
-    /// and the next one taken: after as many as the pool can hold there is a fresh one.
+    /// Begins a transaction, with a marker where it has an id. A connection that died in the pool, as all do when the
+    /// server restarts, is thrown away and the next one taken: after as many as the pool can hold there is a fresh one.
     async fn begin(pool: &Pool, id: Option<BatchId>) -> Result<Self, StoreError> {
         let mut writes = Writes::default();
         writes.insert(id.map(|id| CommitMarkerRow { id: Id(id) }));
