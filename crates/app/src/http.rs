@@ -18,7 +18,6 @@ use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::from_fn;
 use actix_web::{App, Error, web};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use tracing_actix_web::TracingLogger;
 use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_actix_web::{AppExt, scope};
 
@@ -73,7 +72,7 @@ pub struct Shop {
     authenticator: Authenticator,
     in_flight: InFlight,
     rate_limiter: Option<DefaultKeyedRateLimiter<String>>,
-    /// Pages of products as they are sent, by the list's name, its filters and the place in it.
+    /// Pages of products as they are sent, by the list's name and what was asked of it.
     pages: Kept<String, SharedAnswer>,
     /// Popular products, by the days that they are counted over.
     rankings: Kept<u32, Ranking>,
@@ -183,7 +182,6 @@ pub fn app(
         .app_data(web::Data::new(document::Document::of(&api)))
         .configure(document::page)
         .default_service(web::to(edge::unmatched))
-        .wrap(TracingLogger::<edge::RequestSpan>::new())
         .wrap(from_fn(edge::answer_every_request))
 }
 

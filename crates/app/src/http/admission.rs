@@ -8,7 +8,6 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, Accept, Header, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, web};
-use actix_web_httpauth::headers::authorization::{Bearer, Scheme};
 use governor::clock::{Clock, DefaultClock};
 
 use jangteo_domain::command::Actor;
@@ -42,23 +41,20 @@ async fn authenticate(shop: &Shop, request: &ServiceRequest) -> Result<Option<Ac
     let mut headers = request.headers().get_all(header::AUTHORIZATION);
     let token = match (headers.next(), headers.next()) {
         (None, _) => return Ok(None),
-        (Some(value), None) => Bearer::parse(&with_plain_scheme(value)).map_err(|_| rejected())?,
+        (Some(value), None) => bearer_token(value).ok_or_else(rejected)?,
         (Some(_), Some(_)) => return Err(rejected()),
     };
-    let actor = shop.authenticator.authenticate(token.token()).await.map_err(|error| {
+    let actor = shop.authenticator.authenticate(token).await.map_err(|error| {
         tracing::debug!(%error, "a token was rejected");
         rejected()
     })?;
     Ok(Some(actor))
 }
 
-/// The header with its scheme written as the parser wants it; by RFC 9110, 11.1, its case does not matter.
-fn with_plain_scheme(value: &HeaderValue) -> HeaderValue {
-    let plain = value.to_str().ok().and_then(|text| {
-        let (scheme, token) = text.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| HeaderValue::try_from(format!("Bearer {token}")).ok())?
-    });
-    plain.unwrap_or_else(|| value.clone())
+/// What follows the scheme (RFC 6750, 2.1), in whose name case does not matter (RFC 9110, 11.1).
+fn bearer_token(authorization: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = authorization.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start_matches(' '))
 }
 
 fn rejected() -> Problem {

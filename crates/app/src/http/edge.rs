@@ -1,6 +1,7 @@
 //! The outermost layer: gives each request its id and deadline, and makes sure that each gets one well-formed answer,
 //! whatever happens inside.
 
+use std::borrow::Cow;
 use std::future::{Future, Ready, ready};
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -14,8 +15,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, HttpResponse, web};
 use futures_util::FutureExt;
 use tokio::time::{Instant, timeout_at};
-use tracing::Span;
-use tracing_actix_web::RootSpanBuilder;
+use tracing::{Instrument, Span};
 use utoipa::openapi::OpenApi;
 use uuid::Uuid;
 
@@ -77,6 +77,7 @@ pub async fn answer_every_request(
         language: language(&request),
     };
     let method = request.method().clone();
+    let span = span_of(&request, &occurrence);
     if method == Method::HEAD {
         // What answers GET answers HEAD (RFC 9110, 9.3.2); the protocol's layer below leaves the body out.
         request.head_mut().method = Method::GET;
@@ -84,8 +85,10 @@ pub async fn answer_every_request(
     request.extensions_mut().insert(occurrence.clone());
     request.extensions_mut().insert(Deadline(began_at + shop.options.request_timeout));
 
+    let answering = async move { next.call(request).await }.instrument(span.clone());
     // Unwind safe: nothing that the request touched is used afterwards but shared state, which keeps itself sound.
-    let outcome = AssertUnwindSafe(next.call(request)).catch_unwind().await;
+    let outcome = AssertUnwindSafe(answering).catch_unwind().await;
+    let _in_span = span.enter();
     let answer = match outcome {
         Ok(Ok(response)) => Ok(tell_problem(response.map_into_boxed_body(), &occurrence)),
         Ok(Err(error)) => Err(problem_of_error(&error).render(&occurrence)),
@@ -95,12 +98,12 @@ pub async fn answer_every_request(
         Ok(mut response) => {
             let route = response.request().match_pattern();
             finish(response.response_mut().headers_mut(), &occurrence, &shop);
-            count(&method, route.as_deref(), response.status(), began_at.elapsed());
+            note(&span, &method, route, response.status(), began_at.elapsed());
             Ok(response)
         }
         Err(mut response) => {
             finish(response.headers_mut(), &occurrence, &shop);
-            count(&method, None, response.status(), began_at.elapsed());
+            note(&span, &method, None, response.status(), began_at.elapsed());
             Err(InternalError::from_response("", response).into())
         }
     }
@@ -185,7 +188,31 @@ fn finish(headers: &mut HeaderMap, occurrence: &Occurrence, shop: &Shop) {
     }
 }
 
-fn count(method: &Method, route: Option<&str>, status: StatusCode, took: Duration) {
+/// The span that all log lines of a request stand in.
+fn span_of(request: &ServiceRequest, occurrence: &Occurrence) -> Span {
+    let trace = request.headers().get("traceparent").and_then(|value| value.to_str().ok()).and_then(TraceParent::parse);
+    let span = tracing::info_span!(
+        "request",
+        request_id = occurrence.request_id,
+        method = %request.method(),
+        path = request.path(),
+        trace_id = trace.map(|trace| trace.trace_id),
+        parent_id = trace.map(|trace| trace.parent_id),
+        user_id = tracing::field::Empty,
+        status = tracing::field::Empty,
+        otel.kind = tracing::field::Empty,
+    );
+    #[cfg(feature = "otel")]
+    crate::traces::begin_request(&span, trace);
+    span
+}
+
+/// Tells the log, the figures and the trace of an answer.
+fn note(span: &Span, method: &Method, route: Option<String>, status: StatusCode, took: Duration) {
+    span.record("status", status.as_u16());
+    #[cfg(feature = "otel")]
+    crate::traces::end_request(span, method, route.as_deref(), status);
+    tracing::info!("answered");
     // Routes and methods are few whatever callers send, so that the figures stay few.
     let method = match *method {
         Method::GET => "GET",
@@ -197,50 +224,10 @@ fn count(method: &Method, route: Option<&str>, status: StatusCode, took: Duratio
         Method::OPTIONS => "OPTIONS",
         _ => "other",
     };
-    let route = route.unwrap_or("unmatched").to_owned();
+    let route = route.map_or(Cow::Borrowed("unmatched"), Cow::Owned);
     let status = status.as_str().to_owned();
     metrics::histogram!(telemetry::REQUEST_SECONDS, "method" => method, "route" => route, "status" => status)
         .record(took);
-}
-
-/// The span that all log lines of a request stand in.
-pub struct RequestSpan;
-
-impl RootSpanBuilder for RequestSpan {
-    fn on_request_start(request: &ServiceRequest) -> Span {
-        let extensions = request.extensions();
-        let request_id = extensions.get::<Occurrence>().map_or("", |occurrence| occurrence.request_id.as_str());
-        let trace =
-            request.headers().get("traceparent").and_then(|value| value.to_str().ok()).and_then(TraceParent::parse);
-        let span = tracing::info_span!(
-            "request",
-            request_id,
-            method = %request.method(),
-            path = request.path(),
-            trace_id = trace.map(|trace| trace.trace_id),
-            parent_id = trace.map(|trace| trace.parent_id),
-            user_id = tracing::field::Empty,
-            status = tracing::field::Empty,
-            otel.kind = tracing::field::Empty,
-        );
-        #[cfg(feature = "otel")]
-        crate::traces::begin_request(&span, trace);
-        span
-    }
-
-    fn on_request_end<B: MessageBody>(span: Span, outcome: &Result<ServiceResponse<B>, Error>) {
-        let status = match outcome {
-            Ok(response) => response.status(),
-            Err(error) => error.as_response_error().status_code(),
-        };
-        span.record("status", status.as_u16());
-        #[cfg(feature = "otel")]
-        if let Ok(response) = outcome {
-            let request = response.request();
-            crate::traces::end_request(&span, request.method(), request.match_pattern().as_deref(), status);
-        }
-        span.in_scope(|| tracing::info!("answered"));
-    }
 }
 
 /// Which methods each path takes, from the API's own document.
