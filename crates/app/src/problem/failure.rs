@@ -31,7 +31,12 @@ impl From<SubmitError> for Problem {
             SubmitError::QueueFull | SubmitError::DeadlinePassed => ProblemCode::Overloaded,
             SubmitError::AnswerUnknown => ProblemCode::OutcomeUnknown,
         };
-        tracing::warn!(%error, "a request was not answered");
+        if code == ProblemCode::Overloaded {
+            // Said of each of thousands, it would cost more than turning them away; the figures count them.
+            tracing::debug!(%error, "a request was turned away");
+        } else {
+            tracing::warn!(%error, "a request was not answered");
+        }
         code.into()
     }
 }
