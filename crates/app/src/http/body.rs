@@ -101,17 +101,25 @@ async fn read(mut payload: Payload) -> Result<BytesMut, Problem> {
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Body<T>, Problem> {
     let tree = if bytes.is_empty() { Value::Object(Map::new()) } else { parse_tree(bytes)? };
     let canonical = serde_json::to_vec(&tree).expect("a JSON value can be written as JSON");
-    let Strict(value) = serde_path_to_error::deserialize(tree).map_err(fault_of_json)?;
+    // Only a fault has to tell its place, and to keep track of that takes memory at every step.
+    let Strict(value) =
+        Strict::deserialize(&tree).or_else(|_| serde_path_to_error::deserialize(&tree)).map_err(fault_of_json)?;
     Ok(Body { value, canonical })
 }
 
 fn parse_tree(bytes: &[u8]) -> Result<Value, Problem> {
+    let UniqueKeys(tree) = serde_json::from_slice(bytes).or_else(|_| find_fault(bytes))?;
+    Ok(tree)
+}
+
+/// Reads what could not be read once more, to tell where it goes wrong.
+fn find_fault(bytes: &[u8]) -> Result<UniqueKeys, Problem> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let tree: UniqueKeys = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        if error.inner().is_data() { fault_of_json(error) } else { ProblemCode::MalformedJson.into() }
+    let tree = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        if error.inner().is_data() { fault_of_json(error) } else { Problem::from(ProblemCode::MalformedJson) }
     })?;
     json.end().map_err(|_| ProblemCode::MalformedJson)?;
-    Ok(tree.0)
+    Ok(tree)
 }
 
 fn fault_of_json(error: serde_path_to_error::Error<serde_json::Error>) -> Problem {

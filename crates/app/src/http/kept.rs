@@ -52,6 +52,12 @@ where
         Self { cache, catalogue }
     }
 
+    /// What was asked for, where it is kept and no older than [`AGE_MAX`] now.
+    pub async fn find(&self, key: Key) -> Option<Arc<Dated<T>>> {
+        let asked_at = Instant::now();
+        self.cache.get(&self.current(key)).await.filter(|kept| kept.is_fresh(asked_at))
+    }
+
     /// What was asked for, no older than [`AGE_MAX`] now. A caller who goes away stops no reading that others wait for.
     ///
     /// # Errors
@@ -61,8 +67,7 @@ where
         Reading: Future<Output = Result<Dated<T>, StoreError>> + Send + 'static,
     {
         let asked_at = Instant::now();
-        // Under a number of its own, what was read before a change is out of the way, also when it arrives after it.
-        let key = (self.catalogue.version(), key);
+        let key = self.current(key);
         if let Some(kept) = self.cache.get(&key).await {
             if kept.is_fresh(asked_at) {
                 return Ok(kept);
@@ -76,6 +81,11 @@ where
         // It had been under way for long when it was joined; the next one begins now.
         self.cache.invalidate(&key).await;
         self.join(key, read()).await
+    }
+
+    /// Under a number of its own, what was read before a change is out of the way, also when it arrives after it.
+    fn current(&self, key: Key) -> (u64, Key) {
+        (self.catalogue.version(), key)
     }
 
     /// Waits for the reading that is under way, or begins it. In a task of its own: whoever goes away would otherwise

@@ -77,11 +77,6 @@ impl List {
         Ok(Page { after, limit: limit + 1 })
     }
 
-    /// What tells the page apart from all other pages of all lists.
-    pub fn name_of_page(&self, limit: u32, cursor: Option<&str>) -> String {
-        format!("{} {limit} {}", self.0, cursor.unwrap_or_default())
-    }
-
     /// The answer with the rows that were read of that page. The last row that a page may have is the one too many:
     /// it is not told, but where it is there the list goes on.
     pub fn answer<Row, Key: Serialize, T>(

@@ -51,22 +51,24 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     ),
 )]
 #[get("/products")]
-async fn list_products(
-    shop: Data<Shop>,
-    deadline: Deadline,
-    request: HttpRequest,
-    query: InQuery<ProductsQuery>,
-) -> Result<HttpResponse, Problem> {
-    let list = Arc::new(ProductList::of(query.0, shop.rules.currency, false)?);
-    let name = list.name.clone();
-    let page = shop.pages.get(name, || {
-        let (shop, list) = (Data::clone(&shop), Arc::clone(&list));
-        async move {
-            let as_of = Instant::now();
-            Ok(Dated { value: SharedAnswer::write(&list.read(&shop).await?), as_of })
+async fn list_products(shop: Data<Shop>, deadline: Deadline, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    // A page is kept under its query as it is written, so that the many who ask alike have it read only once.
+    let name = format!("products?{}", request.query_string());
+    let page = match shop.pages.find(name.clone()).await {
+        Some(page) => page,
+        None => {
+            let InQuery(query) = InQuery::of(&request)?;
+            let list = Arc::new(ProductList::of(query, shop.rules.currency, false)?);
+            let read = || read_page(Data::clone(&shop), Arc::clone(&list));
+            deadline.read(shop.pages.get(name, read)).await?
         }
-    });
-    Ok(deadline.read(page).await?.value.tell(&request, MayKeep::Briefly).await)
+    };
+    Ok(page.value.tell(&request, MayKeep::Briefly).await)
+}
+
+async fn read_page(shop: Data<Shop>, list: Arc<ProductList>) -> Result<Dated<SharedAnswer>, StoreError> {
+    let as_of = Instant::now();
+    Ok(Dated { value: SharedAnswer::write(&list.read(&shop).await?), as_of })
 }
 
 /// One product
@@ -126,8 +128,6 @@ pub fn weight(product: Option<&Product>) -> usize {
 /// A page of products that somebody asks for.
 pub struct ProductList {
     list: List,
-    /// What tells it apart from all others.
-    name: String,
     filter: ProductFilter,
     sort: SortName,
     /// The last place of the page before and, in order of popularity, the day from which sales count; it stays what it
@@ -149,8 +149,7 @@ impl ProductList {
         if matches!((sort, &page.after), (SortName::Popular, Some((_, None)))) {
             return Err(ProblemCode::InvalidCursor.into());
         }
-        let name = list.name_of_page(page.limit, cursor.as_deref());
-        Ok(Self { list, name, filter, sort, page, currency })
+        Ok(Self { list, filter, sort, page, currency })
     }
 
     /// Reads it.

@@ -18,14 +18,24 @@ impl<T: DeserializeOwned> FromRequest for InQuery<T> {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(parse(request.query_string()).map(Self))
+        ready(Self::of(request))
+    }
+}
+
+impl<T: DeserializeOwned> InQuery<T> {
+    /// The query of that request.
+    ///
+    /// # Errors
+    /// `INVALID_QUERY`.
+    pub fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        parse(request.query_string()).map(Self)
     }
 }
 
 fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
     check_form(query)?;
-    let pairs = serde_html_form::Deserializer::from_bytes(query.as_bytes());
-    serde_path_to_error::deserialize(pairs).map_err(|error| {
+    let pairs = || serde_html_form::Deserializer::from_bytes(query.as_bytes());
+    T::deserialize(pairs()).or_else(|_| serde_path_to_error::deserialize(pairs())).map_err(|error| {
         let path = error.path().clone();
         let fault = fault_of(&path, &error.into_inner().to_string());
         Problem::of_query(vec![Fault { pointer: parameter(&fault.pointer), ..fault }])
