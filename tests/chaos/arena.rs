@@ -271,13 +271,7 @@ impl Arena {
 
     /// Calls and hangs up at a random moment: with a reset or politely, a few before the request is whole.
     async fn hang_up(&self, server: &Server, write: &Write, random: &mut StdRng) {
-        let Write { method, path, key, body, .. } = write;
-        let (token, body) = (token(write.user_id.as_deref()), body.to_string());
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: shop\r\nauthorization: Bearer {token}\r\nidempotency-key: {key}\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
+        let request = raw(write, &token(write.user_id.as_deref()));
         let sent = if random.random_ratio(1, 10) { request.len() / 2 } else { request.len() };
         let mut connection = RawConnection::open(server).await;
         connection.send(&request.as_bytes()[..sent]).await;
@@ -350,6 +344,17 @@ pub async fn send(server: &Server, write: &Write) -> Heard {
         Err(error) if error.is_connect() => Heard::NothingHappened,
         Err(_) => Heard::Nothing,
     }
+}
+
+/// A write as it goes over a connection, with that token.
+pub fn raw(write: &Write, token: &str) -> String {
+    let Write { method, path, key, body, .. } = write;
+    let body = body.to_string();
+    format!(
+        "{method} {path} HTTP/1.1\r\nhost: shop\r\nauthorization: Bearer {token}\r\nidempotency-key: {key}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 /// The body of a write that says nothing.

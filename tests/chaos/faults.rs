@@ -66,10 +66,10 @@ pub const FAULTS: &[Fault] = faults![
     "lock held for a minute", Mysql, 0, 1, database::long_lock;
     "a second with ten times 32 callers", Mysql, 2, 0, overload::few;
     "a second with ten times 32 callers", Sqlite, 2, 0, overload::few;
-    "a second with ten times 256 callers", Mysql, 0, 5, overload::many;
-    "a second with ten times 256 callers", Sqlite, 0, 5, overload::many;
-    "the same, with batches of 8", Mysql, 0, 5, overload::too_many;
-    "the same, with batches of 8", Sqlite, 0, 5, overload::too_many;
+    "a second with ten times 256 callers", Mysql, 0, 10, overload::many;
+    "a second with ten times 256 callers", Sqlite, 0, 10, overload::many;
+    "the same, with batches of 8", Mysql, 0, 10, overload::too_many;
+    "the same, with batches of 8", Sqlite, 0, 10, overload::too_many;
     "relay killed, platform fails, hangs and throttles", Mysql, 4, 40, platform::kills;
     "relay killed, platform fails, hangs and throttles", Sqlite, 2, 10, platform::kills;
     "servers' clocks an hour fast and an hour slow", Mysql, 1, 3, clocks::an_hour_off;

@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::iter;
-use jangteo_tests::Answer;
+use jangteo_tests::{Answer, RawAnswer};
 use reqwest::Method;
 use serde_json::Value;
 
+/// The header of an answer that was given before.
+const REPLAYED: &str = "idempotent-replayed";
 /// How long a write may take to be answered for good once all is well again.
 const RESOLVE_MAX: Duration = Duration::from_secs(60);
 /// Between two attempts, which is what the shop asks of callers in `Retry-After`, only less patient.
@@ -106,18 +108,28 @@ impl Told {
 impl Heard {
     /// What an answer says.
     pub fn of(answer: Answer) -> Self {
-        let is_replayed = answer.header("idempotent-replayed").is_some();
-        let code = || serde_json::from_slice::<Value>(&answer.body).ok().map(|problem| problem["code"].clone());
-        let code = if answer.status < 400 { None } else { code() };
-        let code = code.as_ref().and_then(Value::as_str);
-        match (answer.status, code) {
+        let is_replayed = answer.header(REPLAYED).is_some();
+        Self::of_parts(answer.status, is_replayed, answer.body)
+    }
+
+    /// What an answer says that came over a connection of the caller's own.
+    pub fn of_raw(answer: RawAnswer) -> Self {
+        if answer.status >= 400 {
+            answer.check_problem();
+        }
+        let is_replayed = answer.header(REPLAYED).is_some();
+        Self::of_parts(answer.status, is_replayed, answer.body)
+    }
+
+    fn of_parts(status: u16, is_replayed: bool, body: Vec<u8>) -> Self {
+        let code = || serde_json::from_slice::<Value>(&body).ok().map(|problem| problem["code"].clone());
+        let code = if status < 400 { None } else { code() };
+        match (status, code.as_ref().and_then(Value::as_str)) {
             (409, Some("REQUEST_IN_PROGRESS")) => Self::InProgress,
             (503, Some("OUTCOME_UNKNOWN")) => Self::Nothing,
             (503, Some("DATABASE_UNAVAILABLE" | "OVERLOADED" | "SHUTTING_DOWN" | "NOT_READY")) => Self::NothingHappened,
-            (200..300 | 404 | 409, _) => {
-                Self::Told { told: Told { status: answer.status, body: answer.body }, is_replayed }
-            }
-            _ => Self::Failed(answer.to_string()),
+            (200..300 | 404 | 409, _) => Self::Told { told: Told { status, body }, is_replayed },
+            _ => Self::Failed(format!("{status}: {}", String::from_utf8_lossy(&body))),
         }
     }
 }
