@@ -70,7 +70,7 @@ pub struct Description {
 const MARIADB_SETTINGS: &[&str] = &[
     "innodb_flush_log_at_trx_commit=1",
     "innodb_doublewrite=ON",
-    "innodb_buffer_pool_size=1G",
+    "innodb_buffer_pool_size=4G",
     "innodb_log_file_size=1G",
     "max_connections=500",
 ];

@@ -50,7 +50,7 @@ impl GrowthProfile {
             size: Size { users: 100_000, products: 1_000 },
             orders: orders.to_vec(),
             concurrency: 64,
-            warm_up: Duration::from_secs(3),
+            warm_up: Duration::from_secs(10),
             window: Duration::from_secs(15),
             expiring: 10_000,
         }
@@ -72,7 +72,7 @@ pub struct GrowthPoint {
     pub user_orders: Measurement,
     /// The ledger of a user at random.
     pub user_entries: Measurement,
-    /// The popular list of ever other days and lengths, one caller.
+    /// The popular list of one period after the other, one caller.
     pub popular: Measurement,
     /// Orders that were due at once, and how many of them ended a second.
     pub expired_per_second: f64,

@@ -25,8 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a caller waits before it connects again.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(20);
 /// The longest that a period `days` of the popular list may be.
-const POPULAR_DAYS_MAX: usize = 30;
-const LIMIT_MAX: usize = 100;
+const POPULAR_DAYS_MAX: u64 = 30;
+/// After this the server has let go of a popular list.
+const POPULAR_KEPT: Duration = Duration::from_millis(1_100);
 
 /// Purchases of a product at random.
 pub const SPREAD_PURCHASES: &str = "purchases, spread";
@@ -63,7 +64,8 @@ pub enum Workload {
     UserOrders,
     /// The ledger of a user at random.
     UserEntries,
-    /// The popular products, each time of another period and length, so that no answer is one that was kept.
+    /// The popular products of one period after the other, for one caller, with a pause before the first comes again, so
+    /// that no answer is one that was kept.
     PopularProducts,
     /// The constant answer of so many bytes.
     Constant {
@@ -346,9 +348,12 @@ impl Caller {
                 self.read(user, &format!("/v1/users/{}/points/entries", directory.users[user])).await;
             }
             Workload::PopularProducts => {
-                let number = usize::try_from(shared.keys.replace(shared.keys.get() + 1)).unwrap_or_default();
-                let (days, limit) = (1 + number % POPULAR_DAYS_MAX, 1 + number / POPULAR_DAYS_MAX % LIMIT_MAX);
-                self.read(user, &format!("/v1/products/popular?days={days}&limit={limit}")).await;
+                let number = shared.keys.replace(shared.keys.get() + 1);
+                let days = 1 + number % POPULAR_DAYS_MAX;
+                if days == 1 {
+                    tokio::time::sleep(POPULAR_KEPT).await;
+                }
+                self.read(user, &format!("/v1/products/popular?days={days}")).await;
             }
             Workload::Constant { length } => self.read(user, &format!("/constant/{length}")).await,
         }
