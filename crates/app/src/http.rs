@@ -185,15 +185,16 @@ pub fn app(
         .wrap(from_fn(edge::answer_every_request))
 }
 
-/// Everything under `/v1`. What is named exactly comes before what an id could match.
+/// Everything under `/v1`. Routes are tried one after the other: what is asked for most comes first, and what is named
+/// exactly before what an id could match.
 fn resources(config: &mut ServiceConfig<'_>) {
-    points::routes(config);
     popular::routes(config);
     products::routes(config);
-    coupons::routes(config);
-    quotes::routes(config);
     orders::routes(config);
     payments::routes(config);
+    coupons::routes(config);
+    points::routes(config);
+    quotes::routes(config);
     admin::routes(config);
 }
 
