@@ -1,5 +1,6 @@
 //! `bench-growth`: the same shop with more and more orders behind it.
 
+use std::fs;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use tokio::sync::mpsc;
 use crate::database::{Database, Kind};
 use crate::load::{self, Directory, Plan, Site, Workload};
 use crate::machine::Machine;
-use crate::measure::{Measurement, Target, Watched, per_second};
+use crate::measure::{Measurement, Rate, Target, Watched, per_second};
 use crate::progress::Progress;
 use crate::results::{Circumstances, Growth};
 use crate::script::Transaction;
@@ -21,6 +22,8 @@ use crate::server::{Books, Program, Server};
 use crate::shop::{self, History, Shop, Size};
 
 const NAME: &str = "grown";
+/// The shop without a past, beside which the grown one is measured.
+const FRESH: &str = "fresh";
 /// Transactions that are written down ahead of the database.
 const AHEAD: usize = 4;
 /// Open orders of a user at most, so that the server's own limit holds.
@@ -39,6 +42,10 @@ pub struct GrowthProfile {
     pub warm_up: Duration,
     /// How long it counts.
     pub window: Duration,
+    /// How often the grown shop and a fresh one have their turn.
+    pub turns: u32,
+    /// How long a turn is.
+    pub turn: Duration,
     /// Orders that expire at once.
     pub expiring: usize,
 }
@@ -52,6 +59,8 @@ impl GrowthProfile {
             concurrency: 64,
             warm_up: Duration::from_secs(10),
             window: Duration::from_secs(15),
+            turns: 10,
+            turn: Duration::from_secs(2),
             expiring: 10_000,
         }
     }
@@ -68,6 +77,8 @@ pub struct GrowthPoint {
     pub database_gib: f64,
     /// Purchases spread over the products.
     pub purchases: Measurement,
+    /// The same in turns with a shop without a past.
+    pub turns: GrowthTurns,
     /// The orders of a user at random.
     pub user_orders: Measurement,
     /// The ledger of a user at random.
@@ -82,13 +93,24 @@ pub struct GrowthPoint {
     pub books: Books,
 }
 
+/// Purchases a second, in turns, so that whatever else the machine does meets both.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct GrowthTurns {
+    /// In the shop with its orders.
+    pub grown_per_second: f64,
+    /// In a shop without.
+    pub fresh_per_second: f64,
+}
+
 /// Runs it all.
 pub async fn run(kind: Kind, program: &Program, profile: &GrowthProfile, seed: u64) -> Result<Growth> {
     let started_at = OffsetDateTime::now_utc().format(&Rfc3339)?;
     let machine = Machine::describe();
     // Filling takes most of the time: about 20 seconds for 100,000 orders.
     let filling = Duration::from_micros(200) * u32::try_from(profile.orders.iter().sum::<usize>()).unwrap_or(u32::MAX);
-    let measuring = (profile.warm_up + profile.window) * 4 * u32::try_from(1 + profile.orders.len())?;
+    let turns = profile.warm_up + profile.turn * 2 * profile.turns;
+    let point = (profile.warm_up + profile.window) * 4 + turns;
+    let measuring = point * u32::try_from(1 + profile.orders.len())?;
     let progress = Progress::new(filling + measuring);
     let database = Database::start(kind, &program.logs).await?;
     let circumstances = Circumstances {
@@ -101,9 +123,10 @@ pub async fn run(kind: Kind, program: &Program, profile: &GrowthProfile, seed: u
         window_seconds: profile.window.as_secs_f64(),
         seed,
     };
+    let bench = Bench { database: &database, program, profile, seed, progress: &progress };
     let mut points = Vec::new();
     for orders in std::iter::once(0).chain(profile.orders.iter().copied()) {
-        points.push(measure_point(&database, program, profile, orders, seed, &progress).await?);
+        points.push(bench.measure_point(orders).await?);
         database.discard(NAME).await?;
     }
     database.stop()?;
@@ -111,61 +134,106 @@ pub async fn run(kind: Kind, program: &Program, profile: &GrowthProfile, seed: u
     Ok(Growth { circumstances, points })
 }
 
-async fn measure_point(
-    database: &Database,
-    program: &Program,
-    profile: &GrowthProfile,
-    orders: usize,
+struct Bench<'a> {
+    database: &'a Database,
+    program: &'a Program,
+    profile: &'a GrowthProfile,
     seed: u64,
-    progress: &Progress,
-) -> Result<GrowthPoint> {
-    progress.step(format!("writing {orders} orders"));
-    let url = database.create(NAME).await?;
-    program.migrate(&url)?;
-    let now = shop::now()?;
-    let opened_at = now.saturating_add(-History::LENGTH - time::Duration::days(1));
-    let shop = Arc::new(Shop::open(database.kind().dialect(), profile.size, opened_at)?);
-    let begun_at = Instant::now();
-    fill(database, &shop, orders, seed).await?;
-    progress.advance(begun_at.elapsed());
-    let fill_seconds = begun_at.elapsed().as_secs_f64();
-    let database_gib = database.size_gib(NAME)?;
+    progress: &'a Progress,
+}
 
-    let server = Server::shop(program, &url, &[]).await?;
-    let site = Site {
-        address: server.address().to_owned(),
-        target: Target::Batched,
-        watched: Watched { server: server.pid(), database: database.pid() },
-    };
-    let directory = Rc::new(Directory::new(&shop)?);
-    let expired_per_second = expire(database, &shop, profile.expiring, progress).await?;
-    let measure = async |workload: Workload, concurrency: usize| {
-        progress.step(format!("{} with {orders} orders", workload.name()));
-        let plan = Plan { concurrency, warm_up: profile.warm_up, window: profile.window, seed };
-        load::measure(&site, &directory, &workload, plan, progress).await
-    };
-    let purchases = measure(Workload::SpreadPurchases, profile.concurrency).await?;
-    let user_orders = measure(Workload::UserOrders, profile.concurrency).await?;
-    let user_entries = measure(Workload::UserEntries, profile.concurrency).await?;
-    let popular = measure(Workload::PopularProducts, 1).await?;
-    server.stop()?;
+impl Bench<'_> {
+    async fn measure_point(&self, orders: usize) -> Result<GrowthPoint> {
+        let Self { database, program, profile, progress, .. } = self;
+        progress.step(format!("writing {orders} orders"));
+        let url = database.create(NAME).await?;
+        program.migrate(&url)?;
+        let now = shop::now()?;
+        let opened_at = now.saturating_add(-History::LENGTH - time::Duration::days(1));
+        let shop = Arc::new(Shop::open(database.kind().dialect(), profile.size, opened_at)?);
+        let begun_at = Instant::now();
+        fill(database, &shop, orders, self.seed).await?;
+        progress.advance(begun_at.elapsed());
+        let fill_seconds = begun_at.elapsed().as_secs_f64();
+        let database_gib = database.size_gib(NAME)?;
 
-    progress.step(format!("checking the books with {orders} orders"));
-    let begun_at = Instant::now();
-    let books = program.verify(&url)?;
-    let verify_seconds = begun_at.elapsed().as_secs_f64();
-    Ok(GrowthPoint {
-        orders,
-        fill_seconds,
-        database_gib,
-        purchases,
-        user_orders,
-        user_entries,
-        popular,
-        expired_per_second,
-        verify_seconds,
-        books,
-    })
+        let server = Server::shop(program, &url, &[]).await?;
+        let site = self.site_of(&server);
+        let directory = Rc::new(Directory::new(&shop)?);
+        let expired_per_second = expire(database, &shop, profile.expiring, progress).await?;
+        let measure = async |workload: Workload, concurrency: usize| {
+            progress.step(format!("{} with {orders} orders", workload.name()));
+            let plan = Plan { concurrency, ..self.plan() };
+            load::measure(&site, &directory, &workload, plan, progress).await
+        };
+        let purchases = measure(Workload::SpreadPurchases, profile.concurrency).await?;
+        let user_orders = measure(Workload::UserOrders, profile.concurrency).await?;
+        let user_entries = measure(Workload::UserEntries, profile.concurrency).await?;
+        let popular = measure(Workload::PopularProducts, 1).await?;
+        progress.step(format!("purchases with {orders} orders and with none, in turns"));
+        let turns = self.beside_a_fresh_shop(&site, &directory).await?;
+        server.stop()?;
+
+        progress.step(format!("checking the books with {orders} orders"));
+        let begun_at = Instant::now();
+        let books = program.verify(&url)?;
+        let verify_seconds = begun_at.elapsed().as_secs_f64();
+        Ok(GrowthPoint {
+            orders,
+            fill_seconds,
+            database_gib,
+            purchases,
+            turns,
+            user_orders,
+            user_entries,
+            popular,
+            expired_per_second,
+            verify_seconds,
+            books,
+        })
+    }
+
+    async fn beside_a_fresh_shop(&self, grown: &Site, directory: &Rc<Directory>) -> Result<GrowthTurns> {
+        let Self { database, profile, progress, .. } = self;
+        // Its server has a log of its own.
+        let program = Program { logs: self.program.logs.join(FRESH), ..self.program.clone() };
+        fs::create_dir_all(&program.logs)?;
+        let (shop, url) = Shop::open_in(database, FRESH, &program, profile.size).await?;
+        let server = Server::shop(&program, &url, &[]).await?;
+        let (fresh, fresh_directory) = (self.site_of(&server), Rc::new(Directory::new(&shop)?));
+
+        let purchases = &Workload::SpreadPurchases;
+        // The grown shop is warm by now.
+        let warming_up = Plan { window: Duration::ZERO, ..self.plan() };
+        load::run(&fresh, &fresh_directory, purchases, warming_up, progress).await?;
+        let plan = Plan { warm_up: profile.turn / 10, window: profile.turn, ..self.plan() };
+        let mut rates = [Rate::default(); 2];
+        for _ in 0..profile.turns {
+            for ((site, directory), rate) in
+                [(grown, directory), (&fresh, &fresh_directory)].into_iter().zip(&mut rates)
+            {
+                let outcome = load::run(site, directory, purchases, plan, progress).await?;
+                rate.add(outcome.tally.done, outcome.seconds);
+            }
+        }
+        server.stop()?;
+        database.discard(FRESH).await?;
+        let [grown_per_second, fresh_per_second] = rates.map(Rate::per_second);
+        Ok(GrowthTurns { grown_per_second, fresh_per_second })
+    }
+
+    fn site_of(&self, server: &Server) -> Site {
+        Site {
+            address: server.address().to_owned(),
+            target: Target::Batched,
+            watched: Watched { server: server.pid(), database: self.database.pid() },
+        }
+    }
+
+    fn plan(&self) -> Plan {
+        let GrowthProfile { concurrency, warm_up, window, .. } = *self.profile;
+        Plan { concurrency, warm_up, window, seed: self.seed }
+    }
 }
 
 /// Writes the shop and its past: a thread decides and writes down, the database follows.

@@ -76,8 +76,14 @@ pub struct Turns {
     pub turns: u32,
     /// Callers of the server.
     pub callers: usize,
-    /// Purchases a second by HTTP.
+    /// Purchases a second by HTTP, spread over the products.
     pub purchases_per_second: f64,
+    /// Purchases a second of the one product.
+    pub hot_purchases_per_second: f64,
+    /// Twice as many callers, whose batches are larger.
+    pub more_callers: usize,
+    /// Their purchases a second, spread over the products.
+    pub purchases_of_more_per_second: f64,
     /// Purchases a second by plain SQL.
     pub limit_per_second: f64,
 }

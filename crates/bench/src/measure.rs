@@ -210,6 +210,26 @@ impl Measurement {
     }
 }
 
+/// How many, and in how long, over all turns.
+#[derive(Clone, Copy, Default)]
+pub struct Rate {
+    done: u64,
+    seconds: f64,
+}
+
+impl Rate {
+    /// Adds a turn.
+    pub fn add(&mut self, done: u64, seconds: f64) {
+        self.done += done;
+        self.seconds += seconds;
+    }
+
+    /// How many a second.
+    pub fn per_second(self) -> f64 {
+        per_second(self.done, self.seconds)
+    }
+}
+
 /// A rate; zero where no time passed.
 pub fn per_second(count: u64, seconds: f64) -> f64 {
     if seconds > 0.0 { count as f64 / seconds } else { 0.0 }

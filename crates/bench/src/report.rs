@@ -55,11 +55,15 @@ fn add_run(text: &mut String, run: &Run) {
                        application. A transaction places so many orders and pays so many others.";
     let turns = &run.limit.turns;
     let turns = format!(
-        "The best of it and {} callers in turns, {} times: {} purchases a second by plain SQL, {} by HTTP.",
-        turns.callers,
+        "The best of it and the server in turns, {} times: {} purchases a second by plain SQL; by HTTP {} of {} \
+         callers, {} where they all want one product, and {} of {} callers.",
         turns.turns,
         figure(turns.limit_per_second),
         figure(turns.purchases_per_second),
+        turns.callers,
+        figure(turns.hot_purchases_per_second),
+        figure(turns.purchases_of_more_per_second),
+        turns.more_callers,
     );
     add(text, "## The database's own limit", &format!("{explanation}\n\n{}\n\n{turns}", limit_table(run)));
     let mut books = format!("After the load: {}. After the plain SQL: {}.", say(&run.books), say(&run.limit.books));
@@ -187,6 +191,8 @@ fn add_growth(text: &mut String, growth: &Growth) {
         "orders",
         "purchases/s",
         "p99 ms",
+        "in turns: purchases/s",
+        "of a fresh shop",
         "orders of a user, p50 ms",
         "ledger of a user, p50 ms",
         "popular list, p50 ms",
@@ -196,11 +202,13 @@ fn add_growth(text: &mut String, growth: &Growth) {
         "filled in s",
     ]);
     for point in &growth.points {
-        let GrowthPoint { orders, purchases, user_orders, user_entries, popular, .. } = point;
+        let GrowthPoint { orders, purchases, turns, user_orders, user_entries, popular, .. } = point;
         table.add_row([
             orders.to_string(),
             figure(purchases.per_second),
             figure(purchases.latency.p99_ms),
+            figure(turns.grown_per_second),
+            figure(turns.fresh_per_second),
             figure(user_orders.latency.p50_ms),
             figure(user_entries.latency.p50_ms),
             figure(popular.latency.p50_ms),

@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 use crate::database::Description;
 use crate::growth::GrowthPoint;
 use crate::limit::{Limit, LimitPlan};
-use crate::load::{COUPON_RUSH, HOT_PURCHASES, PRODUCT_LIST, PRODUCT_READ, SPREAD_PURCHASES};
+use crate::load::{COUPON_RUSH, PRODUCT_LIST, PRODUCT_READ, SPREAD_PURCHASES};
 use crate::machine::Machine;
 use crate::measure::{LatencySummary, Measurement, Target};
 use crate::server::Books;
 use crate::shop::Size;
 
 /// Goes up when a field changes its meaning or goes away.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// The file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -152,7 +152,9 @@ pub struct Growth {
 pub struct Ratios {
     /// Purchases a second, spread over the products, to the database's own limit, in turns.
     pub purchases_to_limit: Option<f64>,
-    /// Purchases of one product to purchases spread over all.
+    /// The same with twice as many callers as bought the most.
+    pub purchases_of_more_callers_to_limit: Option<f64>,
+    /// Purchases of one product to purchases spread over all, in turns.
     pub hot_to_spread: Option<f64>,
     /// Purchases to those with `BATCH_MAX=1`.
     pub batched_to_unbatched: Option<f64>,
@@ -168,7 +170,7 @@ pub struct Ratios {
     pub product_reads_to_constant_of_their_length: Option<f64>,
     /// Median latency of a step of a purchase for a single caller, to that with `BATCH_MAX=1`.
     pub single_caller_latency: Option<f64>,
-    /// Purchases with the most orders in the database to purchases with none.
+    /// Purchases with the most orders in the database to purchases with none, in turns.
     pub grown_to_empty: Option<f64>,
 }
 
@@ -289,11 +291,14 @@ fn ratio(of: Option<f64>, to: Option<f64>) -> Option<f64> {
 fn ratios_of(run: &Run) -> Ratios {
     let batched = |workload| run.best_rate(workload, Target::Batched);
     let purchases = batched(SPREAD_PURCHASES);
+    let turns = run.limit.turns;
+    let limit = Some(turns.limit_per_second);
     let constant = Some(run.reads.constant_per_second);
     let SingleCaller { batched: one_batched, unbatched: one_unbatched } = run.single_caller;
     Ratios {
-        purchases_to_limit: ratio(Some(run.limit.turns.purchases_per_second), Some(run.limit.turns.limit_per_second)),
-        hot_to_spread: ratio(batched(HOT_PURCHASES), purchases),
+        purchases_to_limit: ratio(Some(turns.purchases_per_second), limit),
+        purchases_of_more_callers_to_limit: ratio(Some(turns.purchases_of_more_per_second), limit),
+        hot_to_spread: ratio(Some(turns.hot_purchases_per_second), Some(turns.purchases_per_second)),
         batched_to_unbatched: ratio(purchases, run.best_rate(SPREAD_PURCHASES, Target::Unbatched)),
         coupons_to_purchases: ratio(batched(COUPON_RUSH), purchases),
         reads_to_constant: ratio(Some(run.reads.product_list_per_second), constant),
@@ -312,10 +317,8 @@ fn ratios_of(run: &Run) -> Ratios {
 }
 
 fn grown_to_empty(growth: &Growth) -> Option<f64> {
-    let rate = |point: Option<&GrowthPoint>| point.map(|point| point.purchases.per_second);
-    let empty = growth.points.iter().find(|point| point.orders == 0);
-    let most = growth.points.iter().max_by_key(|point| point.orders).filter(|point| point.orders > 0);
-    ratio(rate(most), rate(empty))
+    let most = growth.points.iter().max_by_key(|point| point.orders).filter(|point| point.orders > 0)?;
+    ratio(Some(most.turns.grown_per_second), Some(most.turns.fresh_per_second))
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use time::format_description::well_known::Rfc3339;
 use crate::client::Request;
 use crate::database::{Database, Kind};
 use crate::limit::{Limit, LimitPlan, Try, Turns, Yardstick};
-use crate::load::{self, Directory, PRODUCT_LIST, Plan, SPREAD_PURCHASES, Site, Workload};
+use crate::load::{self, Directory, PRODUCT_READ, Plan, SPREAD_PURCHASES, Site, Workload};
 use crate::machine::Machine;
-use crate::measure::{Measurement, Tally, Target, Watched, per_second};
+use crate::measure::{Measurement, Rate, Tally, Target, Watched, per_second};
 use crate::progress::Progress;
 use crate::results::{AnswerBytes, CONSTANT_LENGTH, Circumstances, CouponRush, ReadTurns, Run, SingleCaller};
 use crate::server::{Program, Server};
@@ -77,7 +77,7 @@ impl Profile {
         let measurement = self.warm_up + self.window;
         let levels = u32::try_from(self.concurrency.len()).unwrap_or(u32::MAX);
         // Six workloads, four of them again without batches, three constants; the rest is small.
-        measurement * levels * 13 + self.turn * self.turns * 8 + Duration::from_secs(10)
+        measurement * levels * 13 + self.turn * self.turns * 10 + Duration::from_secs(10)
     }
 }
 
@@ -220,31 +220,41 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// As many callers as buy the most, in turns with the plain SQL that did best.
+    /// As many callers as buy the most, and twice as many, in turns with the plain SQL that did best.
     async fn beside_the_limit(&self, site: &Site, yardstick: &mut Yardstick<'_>, best: &Try) -> Result<Turns> {
         self.progress.step("purchases, and the database's own limit, in turns");
         let plan = self.turn_of(self.busiest(SPREAD_PURCHASES)?);
-        let (mut done, mut seconds, mut replayed, mut replay_seconds) = (0, 0.0, 0, 0.0);
+        let more = Plan { concurrency: 2 * plan.concurrency, ..plan };
+        let each =
+            [(Workload::SpreadPurchases, plan), (Workload::HotPurchases, plan), (Workload::SpreadPurchases, more)];
+        let mut rates = [Rate::default(); 3];
+        let mut limit = Rate::default();
         for _ in 0..self.profile.turns {
-            let outcome = load::run(site, &self.directory, &Workload::SpreadPurchases, plan, self.progress).await?;
-            done += outcome.tally.done;
-            seconds += outcome.seconds;
+            for ((workload, plan), rate) in each.iter().zip(&mut rates) {
+                let outcome = load::run(site, &self.directory, workload, *plan, self.progress).await?;
+                rate.add(outcome.tally.done, outcome.seconds);
+            }
             let replay = yardstick.replay(best.batch, best.connections, self.profile.limit.purchases / 4).await?;
-            replayed += replay.purchases as u64;
-            replay_seconds += replay.seconds;
+            limit.add(replay.purchases as u64, replay.seconds);
         }
+        let [purchases_per_second, hot_purchases_per_second, purchases_of_more_per_second] =
+            rates.map(Rate::per_second);
         Ok(Turns {
             turns: self.profile.turns,
             callers: plan.concurrency,
-            purchases_per_second: per_second(done, seconds),
-            limit_per_second: per_second(replayed, replay_seconds),
+            purchases_per_second,
+            hot_purchases_per_second,
+            more_callers: more.concurrency,
+            purchases_of_more_per_second,
+            limit_per_second: limit.per_second(),
         })
     }
 
-    /// As many callers as read the most, in turns with the constant.
+    /// As many callers as read the most single products, which take more of them than pages do, in turns with the
+    /// constant.
     async fn reads_beside_a_constant(&self, site: &Site, constant: &Site) -> Result<ReadTurns> {
         self.progress.step("reads, and a constant, in turns");
-        let plan = self.turn_of(self.busiest(PRODUCT_LIST)?);
+        let plan = self.turn_of(self.busiest(PRODUCT_READ)?);
         let length = CONSTANT_LENGTH;
         let each =
             [(site, Workload::ProductList), (site, Workload::ProductRead), (constant, Workload::Constant { length })];
