@@ -114,9 +114,7 @@ impl Heard {
 
     /// What an answer says that came over a connection of the caller's own.
     pub fn of_raw(answer: RawAnswer) -> Self {
-        if answer.status >= 400 {
-            answer.check_problem();
-        }
+        answer.check_rules();
         let is_replayed = answer.header(REPLAYED).is_some();
         Self::of_parts(answer.status, is_replayed, answer.body)
     }

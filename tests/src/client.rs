@@ -1,6 +1,7 @@
 //! Calls over HTTP, and what every answer must keep to, whatever was asked.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::future::IntoFuture;
 use std::sync::Arc;
 
@@ -191,7 +192,7 @@ impl std::ops::Deref for Problem {
     }
 }
 
-impl std::fmt::Display for Answer {
+impl Display for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} answered {}: {}", self.what, self.status, String::from_utf8_lossy(&self.body))
     }
@@ -243,28 +244,39 @@ impl Answer {
         Problem(problem)
     }
 
-    /// The rules of all answers: a request id, and for errors a problem document that gives nothing away.
     #[track_caller]
     fn check_rules(&self) {
-        let request_id = self.header("x-request-id").unwrap_or_else(|| panic!("no X-Request-Id: {self}"));
-        let has_body = !self.body.is_empty();
-        if self.status < 400 || (self.what.starts_with("HEAD ") && !has_body) {
-            return;
-        }
-        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self}");
-        // A replay tells what the first request was told, its id included.
-        let told_to = self.header("idempotent-replayed").is_none().then_some(request_id);
-        check_problem(&self.body, self.status, told_to, &self.to_string());
-        let must_say_when = matches!(self.status, 429 | 503);
-        assert!(!must_say_when || self.header("retry-after").is_some(), "no Retry-After: {self}");
-        assert!(self.status != 401 || self.header("www-authenticate").is_some(), "no WWW-Authenticate: {self}");
-        assert!(self.status != 405 || self.header("allow").is_some(), "no Allow: {self}");
+        let has_head_only = self.what.starts_with("HEAD ") && self.body.is_empty();
+        let status = if has_head_only { 200 } else { self.status };
+        check_rules(status, &self.body, |name| self.header(name), self);
     }
+}
+
+/// The rules of all answers: a request id, and for errors a problem document that gives nothing away.
+#[track_caller]
+pub(crate) fn check_rules<'a>(
+    status: u16,
+    body: &[u8],
+    header: impl Fn(&str) -> Option<&'a str>,
+    answer: &impl Display,
+) {
+    let request_id = header("x-request-id").unwrap_or_else(|| panic!("no X-Request-Id: {answer}"));
+    if status < 400 {
+        return;
+    }
+    assert_eq!(header("content-type"), Some("application/problem+json"), "{answer}");
+    // A replay tells what the first request was told, its id included.
+    let told_to = header("idempotent-replayed").is_none().then_some(request_id);
+    check_problem(body, status, told_to, &answer.to_string());
+    let must_say_when = matches!(status, 429 | 503);
+    assert!(!must_say_when || header("retry-after").is_some(), "no Retry-After: {answer}");
+    assert!(status != 401 || header("www-authenticate").is_some(), "no WWW-Authenticate: {answer}");
+    assert!(status != 405 || header("allow").is_some(), "no Allow: {answer}");
 }
 
 /// RFC 9457 with the members that the contract adds.
 #[track_caller]
-pub(crate) fn check_problem(body: &[u8], status: u16, request_id: Option<&str>, what: &str) {
+fn check_problem(body: &[u8], status: u16, request_id: Option<&str>, what: &str) {
     let problem: Value = serde_json::from_slice(body).unwrap_or_else(|error| panic!("{error}: {what}"));
     for member in ["type", "title", "detail", "instance", "code", "request_id"] {
         let text = problem[member].as_str().unwrap_or_else(|| panic!("no text in {member:?}: {what}"));

@@ -54,7 +54,7 @@ async fn authenticate(shop: &Shop, request: &ServiceRequest) -> Result<Option<Ac
 /// What follows the scheme (RFC 6750, 2.1), in whose name case does not matter (RFC 9110, 11.1).
 fn bearer_token(authorization: &HeaderValue) -> Option<&str> {
     let (scheme, token) = authorization.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start_matches(' '))
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }
 
 fn rejected() -> Problem {

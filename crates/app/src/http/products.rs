@@ -53,14 +53,14 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
 #[get("/products")]
 async fn list_products(shop: Data<Shop>, deadline: Deadline, request: HttpRequest) -> Result<HttpResponse, Problem> {
     // A page is kept under its query as it is written, so that the many who ask alike have it read only once.
-    let name = format!("products?{}", request.query_string());
-    let page = match shop.pages.find(name.clone()).await {
+    let name = || format!("products?{}", request.query_string());
+    let page = match shop.pages.find(name()).await {
         Some(page) => page,
         None => {
             let InQuery(query) = InQuery::of(&request)?;
             let list = Arc::new(ProductList::of(query, shop.rules.currency, false)?);
             let read = || read_page(Data::clone(&shop), Arc::clone(&list));
-            deadline.read(shop.pages.get(name, read)).await?
+            deadline.read(shop.pages.get(name(), read)).await?
         }
     };
     Ok(page.value.tell(&request, MayKeep::Briefly).await)

@@ -55,6 +55,15 @@ fn kept(catalogue: &Catalogue) -> Kept<&'static str, usize> {
     Kept::new(catalogue.clone(), 1_000, |_, _| 1)
 }
 
+/// A change of the products.
+fn adjustment() -> Command {
+    Command::AdjustStock(AdjustStock {
+        product_id: SequentialIds::id(1).into(),
+        quantity: 1,
+        reason: "new".to_owned().try_into().expect("a reason"),
+    })
+}
+
 fn long_ago() -> Instant {
     Instant::now().checked_sub(2 * AGE_MAX).expect("a clock that has run for long")
 }
@@ -80,6 +89,21 @@ async fn what_is_asked_for_is_kept_by_itself() -> Result<(), StoreError> {
     assert_eq!(kept.get("a", || shelf.read()).await?.value, 1);
     assert_eq!(kept.get("b", || shelf.read()).await?.value, 2);
     assert_eq!(kept.get("a", || shelf.read()).await?.value, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_what_is_kept_and_still_true_is_found() -> Result<(), StoreError> {
+    let (catalogue, shelf) = (Catalogue::default(), Shelf::open());
+    let kept = kept(&catalogue);
+    assert!(kept.find("a").await.is_none());
+    kept.get("a", || shelf.read()).await?;
+    assert_eq!(kept.find("a").await.map(|found| found.value), Some(1));
+    assert!(kept.find("b").await.is_none());
+    catalogue.note(&adjustment());
+    assert!(kept.find("a").await.is_none(), "it was read before a change");
+    kept.join(kept.current("b"), shelf.read_as_of(long_ago())).await?;
+    assert!(kept.find("b").await.is_none(), "it is too old");
     Ok(())
 }
 
@@ -122,11 +146,7 @@ async fn what_was_read_before_a_change_is_not_told_after_it() -> Result<(), Stor
     let mut before = Box::pin(kept.get("a", || shelf.read()));
     assert!((&mut before).now_or_never().is_none());
     shelf.wait_for(1).await;
-    catalogue.note(&Command::AdjustStock(AdjustStock {
-        product_id: SequentialIds::id(1).into(),
-        quantity: 1,
-        reason: "new".to_owned().try_into().expect("a reason"),
-    }));
+    catalogue.note(&adjustment());
     // The reading that began before the change ends after it.
     shelf.gate.add_permits(2);
     assert_eq!(before.await?.value, 1);
