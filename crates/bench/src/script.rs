@@ -307,13 +307,7 @@ impl UnitOfWork for Writer {
     }
 
     async fn now(&mut self) -> Result<Timestamp, StoreError> {
-        if self.is_replay() {
-            let clock = match self.dialect() {
-                Dialect::MySql => "SELECT UTC_TIMESTAMP(6)",
-                Dialect::Sqlite => "SELECT unixepoch('subsec')",
-            };
-            self.statements.push(clock.to_owned());
-        }
+        // No statement: the time comes with the rows that are locked.
         Ok(self.store.books().now)
     }
 
@@ -415,15 +409,10 @@ impl StockRepository for Writer {
 impl OrderRepository for Writer {
     async fn lock_many(&mut self, ids: &BTreeSet<OrderId>) -> Result<Vec<Order>, StoreError> {
         let columns = "id, user_id, status, total, created_at, expires_at, payment_id, discount, paid_amount, \
-                       coupon_id, paid_at, sales_day, refunded, refunds";
-        self.lock_by_id(columns, "orders", "id", ids.iter().map(|id| id.uuid()));
-        if self.is_replay() {
-            let columns = "order_id, product_id, name, quantity, unit_price, discount_share, refunded_quantity";
-            let statement = select(self.dialect(), columns, "order_lines", "order_id", ids, |row, id| {
-                row.id(id.uuid());
-            });
-            self.statements.push(statement);
-        }
+                       coupon_id, paid_at, sales_day, refunded, refunds, order_id, product_id, position, name, \
+                       quantity, unit_price, discount_share, refunded_quantity";
+        let table = "orders LEFT JOIN order_lines ON order_id = id";
+        self.lock_by_id(columns, table, "id", ids.iter().map(|id| id.uuid()));
         let books = self.store.books();
         Ok(ids.iter().filter_map(|id| books.orders.get(id)).cloned().collect())
     }

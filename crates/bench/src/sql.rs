@@ -183,7 +183,8 @@ pub fn insert<T>(
     items.chunks(ROWS_MAX).map(statement).collect()
 }
 
-/// A SELECT of the rows whose key is one of these, in order of their keys; it locks them where the dialect can.
+/// A SELECT of the rows whose key is one of these, and of the time, in order of their keys; it locks them where the
+/// dialect can.
 pub fn select_locked<T>(
     dialect: Dialect,
     columns: &str,
@@ -192,7 +193,11 @@ pub fn select_locked<T>(
     keys: impl IntoIterator<Item = T>,
     write: impl Fn(&mut Row<'_>, &T),
 ) -> String {
-    let mut text = select(dialect, columns, table, key, keys, write);
+    let time = match dialect {
+        Dialect::MySql => "SYSDATE(6)",
+        Dialect::Sqlite => "unixepoch('subsec')",
+    };
+    let mut text = select(dialect, &format!("{time}, {columns}"), table, key, keys, write);
     write_end(&mut text, key);
     if dialect == Dialect::MySql {
         text.push_str(" FOR UPDATE");
@@ -274,7 +279,7 @@ mod tests {
                 row.integer(*id);
             })
         };
-        assert_eq!(statement(Dialect::MySql), "SELECT a FROM t WHERE id IN (1,2) ORDER BY id FOR UPDATE");
-        assert_eq!(statement(Dialect::Sqlite), "SELECT a FROM t WHERE id IN (1,2) ORDER BY id");
+        assert_eq!(statement(Dialect::MySql), "SELECT SYSDATE(6), a FROM t WHERE id IN (1,2) ORDER BY id FOR UPDATE");
+        assert_eq!(statement(Dialect::Sqlite), "SELECT unixepoch('subsec'), a FROM t WHERE id IN (1,2) ORDER BY id");
     }
 }

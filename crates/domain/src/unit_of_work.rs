@@ -47,12 +47,12 @@ pub trait UnitOfWork: Send {
     /// Requests that were answered.
     fn idempotency(&mut self) -> &mut dyn IdempotencyRepository;
 
-    /// The database's clock, read anew at each call; never earlier than what an earlier transaction of the same
-    /// server saw, as far as that clock does not go backwards.
+    /// The database's clock at a moment when every row that was locked so far was held; never earlier than what an
+    /// earlier transaction that held one of them saw, as far as that clock does not go backwards.
     async fn now(&mut self) -> Result<Timestamp, StoreError>;
 
-    /// Writes what is left to be written and makes all of it durable. [`StoreError::CommitUnknown`] when the connection broke before the answer came; any
-    /// other error means that nothing of it is kept.
+    /// Writes what is left to be written and makes all of it durable. [`StoreError::CommitUnknown`] when the connection
+    /// broke before the answer came; any other error means that nothing of it is kept.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;
 }
 

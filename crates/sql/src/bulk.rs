@@ -3,7 +3,8 @@
 //! What rows are found by travels as one JSON array in one bind, which `JSON_TABLE` (MySQL) or `json_each` (SQLite) turns
 //! into a table named `given`. So a statement is prepared once for a connection whatever the number of rows, meets no
 //! limit on binds, and takes one round trip. It joins `given` into the table through a named index, row by row in the
-//! order given: it locks the rows that it names, in that order, and never scans.
+//! order given: it locks the rows that it names, in that order, and never scans. With the rows that it locks it brings
+//! the database's time, so that nobody has to ask for it afterwards.
 //!
 //! How rows are written is each dialect's own, in `mysql/writes.rs` and `sqlite/writes.rs`. Everywhere money and times
 //! travel as exact numbers, so that no amount is ever computed in floating point.
@@ -15,7 +16,7 @@ use diesel::query_builder::{AstPass, Query, QueryFragment};
 use diesel::sql_types::{HasSqlType, Text};
 use diesel::sqlite::Sqlite;
 
-use crate::types::{Cells, JsonCells, Kind};
+use crate::types::{Cells, JsonCells, Kind, TimeSql};
 
 /// What has columns.
 pub(crate) trait Record {
@@ -31,6 +32,9 @@ pub(crate) trait Row: Record {
     const KEYS: &'static [Column];
     const VALUES: &'static [Column];
 
+    /// Writes the value of each column of the key.
+    fn put_key(&self, out: &mut impl Cells);
+
     /// All columns.
     fn columns() -> impl Iterator<Item = &'static Column> {
         Self::KEYS.iter().chain(Self::VALUES)
@@ -43,8 +47,6 @@ pub(crate) trait Lookup: Record {
     const COLUMNS: &'static [Column];
     /// The index that holds the columns first; `PRIMARY` is the primary key.
     const INDEX: &'static str;
-    /// Whether the rows found are locked until the transaction ends.
-    const LOCKS: bool;
 }
 
 /// A column and what its values look like.
@@ -130,21 +132,30 @@ macro_rules! statements {
 pub(crate) use statements;
 
 statements! {
-    /// `SELECT`s the rows that are found, and locks them where the lookup says so.
+    /// `SELECT`s the rows that are found, as they were committed last.
     Find<L: Lookup>;
+    /// Locks the rows that are found until the transaction ends and `SELECT`s them, each after the time at which it was
+    /// locked.
+    Lock<L: Lookup>;
 }
 
 impl<L: Lookup> Query for Find<L> {
     type SqlType = <L::Row as Row>::SqlType;
 }
 
+impl<L: Lookup> Query for Lock<L> {
+    type SqlType = (TimeSql, <L::Row as Row>::SqlType);
+}
+
 /// What the dialects say differently of `given`.
 pub(crate) trait BulkDialect: Backend + HasSqlType<Text> {
     /// Joins `given` on its left with a table on its right, read in that order.
     const JOIN: &'static str;
+    /// The time when a row is read, its lock held.
+    const READ_AT: &'static str;
 
-    /// Locks the rows of the table that are found.
-    fn push_lock(out: &mut AstPass<'_, '_, Self>, table: &str) -> QueryResult<()>;
+    /// Locks the rows of the tables that are found.
+    fn push_lock(out: &mut AstPass<'_, '_, Self>, tables: &[&'static str]) -> QueryResult<()>;
 
     /// The table `given` of these columns, read from one bind.
     fn push_given<'b>(out: &mut AstPass<'_, 'b, Self>, columns: &[Column], chunk: &'b Chunk) -> QueryResult<()>;
@@ -156,18 +167,45 @@ pub(crate) trait BulkDialect: Backend + HasSqlType<Text> {
 
 impl<L: Lookup, DB: BulkDialect> QueryFragment<DB> for Find<L> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
-        let table = L::Row::TABLE;
         out.push_sql("SELECT ");
-        separated(&mut out, ", ", L::Row::columns(), |out, _, column| push_column(out, table, column.name))?;
-        out.push_sql(" FROM ");
-        DB::push_given(&mut out, L::COLUMNS, &self.chunk)?;
-        out.push_sql(DB::JOIN);
-        out.push_identifier(table)?;
-        DB::push_index(&mut out, L::INDEX)?;
-        out.push_sql(" ON ");
-        push_equal_keys(&mut out, table, L::COLUMNS)?;
-        if L::LOCKS { DB::push_lock(&mut out, table) } else { Ok(()) }
+        push_columns::<L::Row, DB>(&mut out)?;
+        push_found::<L, DB>(&mut out, &self.chunk)
     }
+}
+
+impl<L: Lookup, DB: BulkDialect> QueryFragment<DB> for Lock<L> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        push_select_read_at(&mut out);
+        push_columns::<L::Row, DB>(&mut out)?;
+        push_found::<L, DB>(&mut out, &self.chunk)?;
+        DB::push_lock(&mut out, &[L::Row::TABLE])
+    }
+}
+
+/// `SELECT time, `.
+pub(crate) fn push_select_read_at<DB: BulkDialect>(out: &mut AstPass<'_, '_, DB>) {
+    out.push_sql("SELECT ");
+    out.push_sql(DB::READ_AT);
+    out.push_sql(", ");
+}
+
+/// All columns of a row.
+pub(crate) fn push_columns<R: Row, DB: BulkDialect>(out: &mut AstPass<'_, '_, DB>) -> QueryResult<()> {
+    separated(out, ", ", R::columns(), |out, _, column| push_column(out, R::TABLE, column.name))
+}
+
+/// ` FROM given JOIN table ON …`.
+pub(crate) fn push_found<'b, L: Lookup, DB: BulkDialect>(
+    out: &mut AstPass<'_, 'b, DB>,
+    chunk: &'b Chunk,
+) -> QueryResult<()> {
+    out.push_sql(" FROM ");
+    DB::push_given(out, L::COLUMNS, chunk)?;
+    out.push_sql(DB::JOIN);
+    out.push_identifier(L::Row::TABLE)?;
+    DB::push_index(out, L::INDEX)?;
+    out.push_sql(" ON ");
+    push_equal_keys(out, L::Row::TABLE, L::COLUMNS)
 }
 
 /// `table.key = cell AND …`, of the first columns of `given`.
@@ -208,10 +246,14 @@ pub(crate) fn separated<'a, DB: Backend, T: 'a>(
 impl BulkDialect for Mysql {
     const JOIN: &'static str = " STRAIGHT_JOIN ";
 
-    fn push_lock(out: &mut AstPass<'_, '_, Self>, table: &str) -> QueryResult<()> {
+    // Unlike UTC_TIMESTAMP not the time at which the statement began, which may since have waited for a lock. Sessions
+    // are in UTC.
+    const READ_AT: &'static str = "SYSDATE(6)";
+
+    fn push_lock(out: &mut AstPass<'_, '_, Self>, tables: &[&'static str]) -> QueryResult<()> {
         // MySQL must be told not to lock `given`; MariaDB cannot be told, and passes over this comment.
         out.push_sql(" FOR UPDATE /*!80001 OF ");
-        out.push_identifier(table)?;
+        separated(out, ", ", tables, |out, _, table| out.push_identifier(table))?;
         out.push_sql(" */");
         Ok(())
     }
@@ -266,8 +308,9 @@ fn push_varchar(out: &mut AstPass<'_, '_, Mysql>, length: usize) {
 impl BulkDialect for Sqlite {
     /// CROSS JOIN keeps the order of its tables.
     const JOIN: &'static str = " CROSS JOIN ";
+    const READ_AT: &'static str = crate::sqlite::NOW;
 
-    fn push_lock(_out: &mut AstPass<'_, '_, Self>, _table: &str) -> QueryResult<()> {
+    fn push_lock(_out: &mut AstPass<'_, '_, Self>, _tables: &[&'static str]) -> QueryResult<()> {
         Ok(()) // A write transaction is the only one there is; it holds every row.
     }
 
@@ -333,10 +376,10 @@ mod tests {
 
     #[test]
     fn mysql_locks_by_the_primary_key_in_the_order_given() {
-        let find = Find::<StockOf>::new(chunks([StockOf { product_id: Id::numbered(1) }]).remove(0));
+        let lock = Lock::<StockOf>::new(chunks([StockOf { product_id: Id::numbered(1) }]).remove(0));
         assert_eq!(
-            debug_query::<Mysql, _>(&find).to_string(),
-            "SELECT `stocks`.`product_id`, `stocks`.`available`, `stocks`.`movements` FROM JSON_TABLE(?, '$[*]' COLUMNS \
+            debug_query::<Mysql, _>(&lock).to_string(),
+            "SELECT SYSDATE(6), `stocks`.`product_id`, `stocks`.`available`, `stocks`.`movements` FROM JSON_TABLE(?, '$[*]' COLUMNS \
              (`product_id` VARCHAR(32) CHARACTER SET utf8mb4 PATH '$[0]' ERROR ON ERROR)) AS given \
              STRAIGHT_JOIN `stocks` FORCE INDEX (`PRIMARY`) ON `stocks`.`product_id` = UNHEX(`given`.`product_id`) \
              FOR UPDATE /*!80001 OF `stocks` */ \

@@ -54,16 +54,20 @@ macro_rules! rows {
             const TABLE: &'static str = stringify!($table);
             const KEYS: &'static [$crate::bulk::Column] = $crate::bulk::columns!($($key: $key_type,)*);
             const VALUES: &'static [$crate::bulk::Column] = $crate::bulk::columns!($($value: $value_type,)*);
+
+            fn put_key(&self, out: &mut impl $crate::types::Cells) {
+                $($crate::types::Cell::put(&self.$key, out);)*
+            }
         }
     )*};
 }
 pub(crate) use rows;
 
-/// Defines lookups: `Lookup finds Row by "index" { columns }`; the rows are locked where it says `locks`.
+/// Defines lookups: `Lookup finds Row by "index" { columns }`.
 macro_rules! lookups {
     ($(
         $(#[$meta:meta])*
-        $name:ident $verb:ident $row:ident by $index:literal { $($key:ident: $key_type:ty,)* }
+        $name:ident finds $row:ident by $index:literal { $($key:ident: $key_type:ty,)* }
     )*) => {$(
         $(#[$meta])*
         #[derive(Debug, Clone)]
@@ -81,10 +85,7 @@ macro_rules! lookups {
             type Row = $row;
             const COLUMNS: &'static [$crate::bulk::Column] = $crate::bulk::columns!($($key: $key_type,)*);
             const INDEX: &'static str = $index;
-            const LOCKS: bool = $crate::rows::lookups!(@ $verb);
         }
     )*};
-    (@ finds) => { false };
-    (@ locks) => { true };
 }
 pub(crate) use lookups;

@@ -150,7 +150,7 @@ async fn bounded<T>(statement: impl Future<Output = QueryResult<T>> + Send) -> Q
 }
 
 /// The database's time, which SQLite knows to the millisecond.
-const NOW: &str = "CAST(round(unixepoch('subsec') * 1000000) AS INTEGER)";
+pub(crate) const NOW: &str = "CAST(round(unixepoch('subsec') * 1000000) AS INTEGER)";
 
 /// Says what a failed statement means. Diesel tells broken constraints apart, but not the codes that SQLite gives for
 /// everything else; their texts are fixed.

@@ -75,9 +75,9 @@ rows! {
 
 lookups! {
     /// A campaign by its id.
-    CampaignById locks CampaignRow by "PRIMARY" { id: Id<CampaignId>, }
+    CampaignById finds CampaignRow by "PRIMARY" { id: Id<CampaignId>, }
     /// A coupon by its id.
-    CouponById locks CouponRow by "PRIMARY" { id: Id<CouponId>, }
+    CouponById finds CouponRow by "PRIMARY" { id: Id<CouponId>, }
     /// The coupon that a user had of a campaign.
     HolderOf finds HolderRow by "uq_coupons_campaign_user" { campaign_id: Id<CampaignId>, user_id: Words<UserId>, }
     /// What became of a user's coupons.

@@ -26,7 +26,7 @@ lookups! {
     /// An answered request by its key.
     AnsweredRequest finds IdempotencyKeyRow by "uq_idempotency_keys_request_key" { request_key: Bytes<16>, }
     /// The marker of a transaction; as its writer holds it locked, this waits for one that is still under way.
-    MarkerOf locks CommitMarkerRow by "PRIMARY" { id: Id<BatchId>, }
+    MarkerOf finds CommitMarkerRow by "PRIMARY" { id: Id<BatchId>, }
 }
 
 impl TryFrom<&IdempotencyRecord> for IdempotencyKeyRow {

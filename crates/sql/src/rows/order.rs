@@ -1,11 +1,15 @@
 use std::collections::BTreeMap;
 
+use diesel::QueryResult;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::Nullable;
 use jangteo_domain::id::{CouponId, OrderId, PaymentId, ProductId};
 use jangteo_domain::order::{Order, OrderLine, OrderStatus, PaidTerms};
 use jangteo_domain::{StoreError, UserId};
 
+use crate::bulk::{BulkDialect, Chunk, Lookup as _, Row, push_columns, push_found, push_select_read_at};
 use crate::rows::{lookups, rows};
-use crate::types::{Amount, At, Code, Count, Day, Id, Name, Words, codes};
+use crate::types::{Amount, At, Code, Count, Day, Id, Name, TimeSql, Words, codes};
 
 rows! {
     /// An order without its lines.
@@ -17,21 +21,6 @@ rows! {
         total: Amount,
         created_at: At,
         expires_at: At,
-        payment_id: Option<Id<PaymentId>>,
-        discount: Option<Amount>,
-        paid_amount: Option<Amount>,
-        coupon_id: Option<Id<CouponId>>,
-        paid_at: Option<At>,
-        sales_day: Option<Day>,
-        refunded: Amount,
-        refunds: Count<u32>,
-    }
-
-    /// How far an order has come.
-    OrderProgressRow of orders {
-        id: Id<OrderId>,
-    } {
-        status: Code<OrderStatus>,
         payment_id: Option<Id<PaymentId>>,
         discount: Option<Amount>,
         paid_amount: Option<Amount>,
@@ -67,8 +56,8 @@ rows! {
 
 lookups! {
     /// An order by its id.
-    OrderById locks OrderRow by "PRIMARY" { id: Id<OrderId>, }
-    /// The lines of an order, which the order's own lock covers.
+    OrderById finds OrderRow by "PRIMARY" { id: Id<OrderId>, }
+    /// The lines of an order.
     LinesOf finds OrderLineRow by "PRIMARY" { order_id: Id<OrderId>, }
 }
 
@@ -80,6 +69,40 @@ codes! {
         Cancelled = "cancelled",
         PartiallyRefunded = "partially_refunded",
         Refunded = "refunded",
+    }
+}
+
+/// Locks orders together with their lines, so that it takes one statement to know them, and `SELECT`s them, each row
+/// after the time at which it was locked: an order without lines once, every other once with each line.
+#[derive(Debug, QueryId)]
+pub(crate) struct LockOrders {
+    chunk: Chunk,
+}
+
+/// A row of [`LockOrders`].
+pub(crate) type LockedOrderRow = (At, OrderRow, Option<OrderLineRow>);
+
+impl LockOrders {
+    pub(crate) fn new(orders: Chunk) -> Self {
+        Self { chunk: orders }
+    }
+}
+
+impl Query for LockOrders {
+    type SqlType = (TimeSql, <OrderRow as Row>::SqlType, Nullable<<OrderLineRow as Row>::SqlType>);
+}
+
+impl<DB: BulkDialect> QueryFragment<DB> for LockOrders {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        push_select_read_at(&mut out);
+        push_columns::<OrderRow, DB>(&mut out)?;
+        out.push_sql(", ");
+        push_columns::<OrderLineRow, DB>(&mut out)?;
+        push_found::<OrderById, DB>(&mut out, &self.chunk)?;
+        out.push_sql(" LEFT JOIN order_lines");
+        DB::push_index(&mut out, LinesOf::INDEX)?;
+        out.push_sql(" ON order_lines.order_id = orders.id");
+        DB::push_lock(&mut out, &[OrderRow::TABLE, OrderLineRow::TABLE])
     }
 }
 
@@ -133,32 +156,14 @@ impl OrderRow {
 
 impl From<&Order> for OrderRow {
     fn from(order: &Order) -> Self {
-        let progress = OrderProgressRow::from(order);
-        Self {
-            id: progress.id,
-            user_id: Words(order.user_id.clone()),
-            status: progress.status,
-            total: Amount(order.total),
-            created_at: At(order.created_at),
-            expires_at: At(order.expires_at),
-            payment_id: progress.payment_id,
-            discount: progress.discount,
-            paid_amount: progress.paid_amount,
-            coupon_id: progress.coupon_id,
-            paid_at: progress.paid_at,
-            sales_day: progress.sales_day,
-            refunded: progress.refunded,
-            refunds: progress.refunds,
-        }
-    }
-}
-
-impl From<&Order> for OrderProgressRow {
-    fn from(order: &Order) -> Self {
         let paid = order.paid.as_ref();
         Self {
             id: Id(order.id),
+            user_id: Words(order.user_id.clone()),
             status: Code(order.status),
+            total: Amount(order.total),
+            created_at: At(order.created_at),
+            expires_at: At(order.expires_at),
             payment_id: paid.map(|paid| Id(paid.payment_id)),
             discount: paid.map(|paid| Amount(paid.discount)),
             paid_amount: paid.map(|paid| Amount(paid.amount)),

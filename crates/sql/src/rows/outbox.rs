@@ -81,9 +81,9 @@ rows! {
 
 lookups! {
     /// How the delivery of an event goes, by its id.
-    DeliveryOf locks DeliveryRow by "PRIMARY" { id: Id<EventId>, }
+    DeliveryOf finds DeliveryRow by "PRIMARY" { id: Id<EventId>, }
     /// An event that is still held by the lease that it was claimed with.
-    HeldEvent locks SettlementRow by "PRIMARY" { id: Id<EventId>, lease: Id<Uuid>, }
+    HeldEvent finds SettlementRow by "PRIMARY" { id: Id<EventId>, lease: Id<Uuid>, }
 }
 
 codes! {

@@ -34,7 +34,7 @@ rows! {
 
 lookups! {
     /// An account by its user.
-    AccountOf locks PointAccountRow by "PRIMARY" { user_id: Words<UserId>, }
+    AccountOf finds PointAccountRow by "PRIMARY" { user_id: Words<UserId>, }
 }
 
 codes! {

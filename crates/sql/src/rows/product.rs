@@ -51,9 +51,9 @@ rows! {
 
 lookups! {
     /// A product by its id.
-    ProductById locks ProductRow by "PRIMARY" { id: Id<ProductId>, }
+    ProductById finds ProductRow by "PRIMARY" { id: Id<ProductId>, }
     /// What is offered of a product by its id.
-    OfferOf locks ProductOfferRow by "PRIMARY" { id: Id<ProductId>, }
+    OfferOf finds ProductOfferRow by "PRIMARY" { id: Id<ProductId>, }
     /// The options of a product.
     OptionsOf finds ProductOptionRow by "PRIMARY" { product_id: Id<ProductId>, }
 }

@@ -30,10 +30,7 @@ rows! {
 
 lookups! {
     /// A stock by its product.
-    StockOf locks StockRow by "PRIMARY" { product_id: Id<ProductId>, }
-
-    /// A stock by its product, to show it.
-    ShownStockOf finds StockRow by "PRIMARY" { product_id: Id<ProductId>, }
+    StockOf finds StockRow by "PRIMARY" { product_id: Id<ProductId>, }
 }
 
 codes! {

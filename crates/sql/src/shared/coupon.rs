@@ -22,7 +22,7 @@ use crate::types::{At, Coded as _, Id, Words, before_id};
 #[async_trait]
 impl CouponRepository for Transaction {
     async fn lock_campaigns(&mut self, ids: &BTreeSet<CampaignId>) -> Result<Vec<CouponCampaign>, StoreError> {
-        let mut rows = self.find(ids.iter().map(|id| CampaignById { id: Id(*id) })).await?;
+        let mut rows = self.lock(ids.iter().map(|id| CampaignById { id: Id(*id) })).await?;
         rows.sort_by_key(|row| row.id.0);
         rows.into_iter().map(TryInto::try_into).collect()
     }
@@ -45,7 +45,7 @@ impl CouponRepository for Transaction {
     }
 
     async fn lock_many(&mut self, ids: &BTreeSet<CouponId>) -> Result<Vec<Coupon>, StoreError> {
-        let mut rows = self.find(ids.iter().map(|id| CouponById { id: Id(*id) })).await?;
+        let mut rows = self.lock(ids.iter().map(|id| CouponById { id: Id(*id) })).await?;
         rows.sort_by_key(|row| row.id.0);
         rows.into_iter().map(TryInto::try_into).collect()
     }

@@ -71,7 +71,7 @@ impl Transaction {
         let mut by_id: BTreeMap<EventId, Settled> =
             settled.into_iter().map(|settled| (settled.event_id, settled)).collect();
         let keys = by_id.values().map(|settled| HeldEvent { id: Id(settled.event_id), lease: Id(settled.lease) });
-        let held = self.find(keys.collect::<Vec<_>>()).await?;
+        let held = self.lock(keys.collect::<Vec<_>>()).await?;
         let now = self.now().await?;
         let rows: Vec<SettlementRow> = held
             .into_iter()

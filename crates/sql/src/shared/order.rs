@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use diesel::prelude::*;
@@ -13,18 +13,27 @@ use super::store::{Failure, Now, Store, now};
 use super::unit_of_work::Transaction;
 use super::{Conn, Db};
 use crate::bulk::{Find, chunks};
-use crate::rows::order::{LinesOf, OrderById, OrderLineChangeRow, OrderLineRow, OrderProgressRow, OrderRow, assemble};
+use crate::rows::order::{
+    LinesOf, LockOrders, LockedOrderRow, OrderById, OrderLineChangeRow, OrderLineRow, OrderRow, assemble,
+};
 use crate::schema::{order_lines, orders};
 use crate::types::{At, Coded as _, Id, before_id};
 
 #[async_trait]
 impl OrderRepository for Transaction {
     async fn lock_many(&mut self, ids: &BTreeSet<OrderId>) -> Result<Vec<Order>, StoreError> {
-        let mut orders = self.find(ids.iter().map(|id| OrderById { id: Id(*id) })).await?;
-        orders.sort_by_key(|order| order.id.0);
-        // Read after the orders are locked, and changed only by those who hold them.
-        let lines = self.find(lines_of(&orders)).await?;
-        assemble(orders, lines)
+        let mut rows: Vec<LockedOrderRow> = Vec::new();
+        for chunk in chunks(ids.iter().map(|id| OrderById { id: Id(*id) })) {
+            rows.append(&mut self.query(LockOrders::new(chunk)).await?);
+        }
+        let mut orders: BTreeMap<OrderId, OrderRow> = BTreeMap::new();
+        let mut lines = Vec::new();
+        for (at, order, line) in rows {
+            self.hold(at, &order);
+            orders.entry(order.id.0).or_insert(order);
+            lines.extend(line);
+        }
+        assemble(orders.into_values().collect(), lines)
     }
 
     async fn insert_many(&mut self, orders: &[Order]) -> Result<(), StoreError> {
@@ -33,7 +42,7 @@ impl OrderRepository for Transaction {
     }
 
     async fn save_many(&mut self, orders: &[Order]) -> Result<(), StoreError> {
-        self.update(orders.iter().map(OrderProgressRow::from)).await
+        self.save(orders.iter().map(OrderRow::from)).await
     }
 
     async fn save_lines(&mut self, orders: &[Order]) -> Result<(), StoreError> {

@@ -18,7 +18,7 @@ impl OutboxRepository for Transaction {
     }
 
     async fn lock_many(&mut self, ids: &BTreeSet<EventId>) -> Result<Vec<Delivery>, StoreError> {
-        let rows = self.find(ids.iter().map(|id| DeliveryOf { id: Id(*id) })).await?;
+        let rows = self.lock(ids.iter().map(|id| DeliveryOf { id: Id(*id) })).await?;
         let mut deliveries: Vec<Delivery> = rows.into_iter().map(Into::into).collect();
         deliveries.sort_by_key(|delivery| delivery.event_id);
         Ok(deliveries)

@@ -36,7 +36,7 @@ impl PointRepository for Transaction {
 
     async fn save_many(&mut self, accounts: &[PointAccount]) -> Result<(), StoreError> {
         self.accounts.clear(); // What was read before is out of date now.
-        self.update(accounts.iter().map(PointAccountRow::from)).await
+        self.save(accounts.iter().map(PointAccountRow::from)).await
     }
 
     async fn append_entries(&mut self, entries: &[PointEntry]) -> Result<(), StoreError> {
@@ -46,7 +46,7 @@ impl PointRepository for Transaction {
 
 impl Transaction {
     async fn lock_accounts(&mut self, ids: &BTreeSet<UserId>) -> Result<(), StoreError> {
-        let rows = self.find(ids.iter().map(|id| AccountOf { user_id: Words(id.clone()) })).await?;
+        let rows = self.lock(ids.iter().map(|id| AccountOf { user_id: Words(id.clone()) })).await?;
         self.accounts
             .extend(rows.into_iter().map(PointAccount::from).map(|account| (account.user_id.clone(), account)));
         Ok(())

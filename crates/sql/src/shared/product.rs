@@ -28,13 +28,13 @@ use crate::types::{Amount, Count, Id, MoneySql};
 #[async_trait]
 impl ProductRepository for Transaction {
     async fn lock_many(&mut self, ids: &BTreeSet<ProductId>) -> Result<Vec<Product>, StoreError> {
-        let mut rows = self.find(ids.iter().map(|id| ProductById { id: Id(*id) })).await?;
+        let mut rows = self.lock(ids.iter().map(|id| ProductById { id: Id(*id) })).await?;
         rows.sort_by_key(|row| row.id.0);
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
     async fn lock_offers(&mut self, ids: &BTreeSet<ProductId>) -> Result<Vec<ProductOffer>, StoreError> {
-        let mut rows = self.find(ids.iter().map(|id| OfferOf { id: Id(*id) })).await?;
+        let mut rows = self.lock(ids.iter().map(|id| OfferOf { id: Id(*id) })).await?;
         rows.sort_by_key(|row| row.id.0);
         rows.into_iter().map(TryInto::try_into).collect()
     }
@@ -48,7 +48,7 @@ impl ProductRepository for Transaction {
 
     async fn save_many(&mut self, products: &[Product]) -> Result<(), StoreError> {
         let rows: Vec<ProductRow> = products.iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
-        self.update(rows).await?;
+        self.save(rows).await?;
         self.update(products.iter().map(ProductSearchTextRow::from)).await?;
         self.delete(products.iter().map(|product| OptionsOf { product_id: Id(product.id) })).await?;
         self.insert(products.iter().flat_map(ProductOptionRow::of)).await

@@ -12,14 +12,14 @@ use jangteo_domain::stock::{Stock, StockMovement, StockQueries, StockRepository}
 use super::store::Store;
 use super::unit_of_work::Transaction;
 use crate::bulk::{Find, chunks};
-use crate::rows::stock::{ShownStockOf, StockMovementRow, StockOf, StockRow};
+use crate::rows::stock::{StockMovementRow, StockOf, StockRow};
 use crate::schema::stock_movements;
 use crate::types::{Id, before};
 
 #[async_trait]
 impl StockRepository for Transaction {
     async fn lock_many(&mut self, ids: &BTreeSet<ProductId>) -> Result<Vec<Stock>, StoreError> {
-        let rows = self.find(ids.iter().map(|id| StockOf { product_id: Id(*id) })).await?;
+        let rows = self.lock(ids.iter().map(|id| StockOf { product_id: Id(*id) })).await?;
         let mut stocks: Vec<Stock> = rows.into_iter().map(Into::into).collect();
         stocks.sort_by_key(|stock| stock.product_id);
         Ok(stocks)
@@ -30,7 +30,7 @@ impl StockRepository for Transaction {
     }
 
     async fn save_many(&mut self, stocks: &[Stock]) -> Result<(), StoreError> {
-        self.update(stocks.iter().map(StockRow::from)).await
+        self.save(stocks.iter().map(StockRow::from)).await
     }
 
     async fn append_movements(&mut self, movements: &[StockMovement]) -> Result<(), StoreError> {
@@ -58,12 +58,12 @@ impl StockQueries for Store {
     }
 
     async fn available(&self, ids: &BTreeSet<ProductId>) -> Result<BTreeMap<ProductId, u32>, StoreError> {
-        let chunks = chunks(ids.iter().map(|id| ShownStockOf { product_id: Id(*id) }));
+        let chunks = chunks(ids.iter().map(|id| StockOf { product_id: Id(*id) }));
         let stocks = self.read(move |connection| {
             async move {
                 let mut stocks = Vec::new();
                 for chunk in chunks {
-                    stocks.append(&mut Find::<ShownStockOf>::new(chunk).load::<StockRow>(connection).await?);
+                    stocks.append(&mut Find::<StockOf>::new(chunk).load::<StockRow>(connection).await?);
                 }
                 Ok(stocks)
             }

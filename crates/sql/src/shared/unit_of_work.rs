@@ -1,6 +1,6 @@
 //! The transaction: one connection, from its `BEGIN` to its `COMMIT` or its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,10 +29,10 @@ use tracing::Instrument as _;
 use super::store::{Now, Pool, Store, give_up};
 use super::writes::Writes;
 use super::{Conn, bounded, classify, is_connection_lost};
-use crate::bulk::{Find, Lookup, Row, chunks};
+use crate::bulk::{Find, Lock, Lookup, Row, chunks};
 use crate::error::TookTooLong;
 use crate::rows::idempotency::{CommitMarkerRow, MarkerOf};
-use crate::types::{At, Id};
+use crate::types::{At, Id, JsonCells};
 
 /// How long the beginning of a transaction may take, the wait for a connection and new attempts included.
 const BEGIN_MAX: Duration = Duration::from_millis(2_500);
@@ -46,6 +46,10 @@ pub(super) struct Transaction {
     failed: bool,
     /// What is still to be sent.
     writes: Writes,
+    /// The keys of the rows that it has locked, each after the name of its table.
+    held: HashSet<String>,
+    /// The database's time when the last of them was locked.
+    held_since: Option<Timestamp>,
     /// The accounts that [`PointRepository::ensure_many`] has locked on its way.
     pub(super) accounts: BTreeMap<UserId, PointAccount>,
 }
@@ -106,6 +110,19 @@ impl Transaction {
         self.send_many_writes().await
     }
 
+    /// Writes rows anew, as a whole, each of which this transaction must have locked.
+    pub(super) async fn save<R: Row + 'static>(
+        &mut self,
+        rows: impl IntoIterator<Item = R> + Send,
+    ) -> Result<(), StoreError> {
+        let rows: Vec<R> = rows.into_iter().collect();
+        if !rows.iter().all(|row| self.held.contains(&key_of(row))) {
+            return Err(StoreError::unexpected(format!("a row of {} is saved that is not locked", R::TABLE)));
+        }
+        self.writes.save(rows);
+        self.send_many_writes().await
+    }
+
     /// Takes the rows away that are found.
     pub(super) async fn delete<L: Lookup + 'static>(
         &mut self,
@@ -129,7 +146,7 @@ impl Transaction {
         Ok(())
     }
 
-    /// The rows that are found, in no order; locked in the order given where the lookup says so.
+    /// The rows that are found, in no order.
     pub(super) async fn find<L: Lookup + 'static>(
         &mut self,
         keys: impl IntoIterator<Item = L> + Send,
@@ -138,12 +155,46 @@ impl Transaction {
         L::Row: Send + 'static,
         Find<L>: for<'q> LoadQuery<'q, Conn, L::Row>,
     {
-        self.send_writes().await?;
         let mut found = Vec::new();
         for chunk in chunks(keys) {
-            found.append(&mut self.run(|connection| Find::<L>::new(chunk).load(connection).boxed()).await?);
+            found.append(&mut self.query(Find::<L>::new(chunk)).await?);
         }
         Ok(found)
+    }
+
+    /// The rows that are found, in no order, locked in the order given.
+    pub(super) async fn lock<L: Lookup + 'static>(
+        &mut self,
+        keys: impl IntoIterator<Item = L> + Send,
+    ) -> Result<Vec<L::Row>, StoreError>
+    where
+        L::Row: Send + 'static,
+        Lock<L>: for<'q> LoadQuery<'q, Conn, (At, L::Row)>,
+    {
+        let mut locked = Vec::new();
+        for chunk in chunks(keys) {
+            for (at, row) in self.query(Lock::<L>::new(chunk)).await? {
+                self.hold(at, &row);
+                locked.push(row);
+            }
+        }
+        Ok(locked)
+    }
+
+    /// Notes that the row was locked at that time.
+    pub(super) fn hold(&mut self, At(at): At, row: &impl Row) {
+        self.held.insert(key_of(row));
+        self.held_since = self.held_since.max(Some(at));
+    }
+
+    /// Asks for rows, after all that was written before.
+    pub(super) async fn query<Q, T>(&mut self, query: Q) -> Result<Vec<T>, StoreError>
+    where
+        Q: for<'q> LoadQuery<'q, Conn, T> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.send_writes().await?;
+        self.run(|connection| query.load(connection).boxed()).await
     }
 
     /// Begins a transaction, with a marker where it has an id. A connection that died in the pool, as all do when the
@@ -155,7 +206,14 @@ impl Transaction {
         loop {
             let mut connection = pool.get().await?;
             let Err(error) = bounded(writes.begin(&mut connection)).await else {
-                return Ok(Self { connection, failed: false, writes, accounts: BTreeMap::new() });
+                return Ok(Self {
+                    connection,
+                    failed: false,
+                    writes,
+                    held: HashSet::new(),
+                    held_since: None,
+                    accounts: BTreeMap::new(),
+                });
             };
             give_up(&mut connection);
             if dead == pool.connections_max() || !is_connection_lost(&error) {
@@ -209,6 +267,9 @@ impl UnitOfWork for Transaction {
     }
 
     async fn now(&mut self) -> Result<Timestamp, StoreError> {
+        if let Some(since) = self.held_since {
+            return Ok(since);
+        }
         let At(now) = self.run(|connection| diesel::select(Now).get_result(connection).boxed()).await?;
         Ok(now)
     }
@@ -223,6 +284,13 @@ impl UnitOfWork for Transaction {
         }
         committed
     }
+}
+
+/// What a row is known by among those that are locked.
+fn key_of<R: Row>(row: &R) -> String {
+    let mut key = format!("{} ", R::TABLE);
+    row.put_key(&mut JsonCells::new(&mut key));
+    key
 }
 
 /// What a commit that failed means: whatever is not known to have rolled back may have been kept.
@@ -274,6 +342,6 @@ impl UnitOfWorkFactory for Store {
 
     async fn committed(&self, id: BatchId) -> Result<bool, StoreError> {
         let mut transaction = self.begin_transaction(&self.writers, None).await?;
-        Ok(!transaction.find([MarkerOf { id: Id(id) }]).await?.is_empty())
+        Ok(!transaction.lock([MarkerOf { id: Id(id) }]).await?.is_empty())
     }
 }

@@ -55,6 +55,11 @@ impl Writes {
         }
     }
 
+    /// Writes rows anew, as a whole, each of which must be there.
+    pub(super) fn save<R: Row + 'static>(&mut self, rows: impl IntoIterator<Item = R>) {
+        self.update(rows);
+    }
+
     /// Takes the rows away that are found.
     pub(super) fn delete<L: Lookup + 'static>(&mut self, keys: impl IntoIterator<Item = L>) {
         for chunk in chunks(keys) {

@@ -56,8 +56,8 @@ async fn after_a_failure(database: &TestDatabase) -> Result<(), StoreError> {
     let stock = Stock::empty(SequentialIds::id(1).into());
     let mut unit = database.database.unit_of_work_factory().begin(batch_id()).await?;
     unit.stocks().insert_many(std::slice::from_ref(&stock)).await?;
-    unit.stocks().insert_many(&[stock]).await?;
-    unit.stocks().lock_many(&[].into()).await.expect_err("a duplicate");
+    unit.stocks().insert_many(std::slice::from_ref(&stock)).await?;
+    unit.stocks().lock_many(&[stock.product_id].into()).await.expect_err("a duplicate");
     unit.now().await.expect_err("nothing is sent after a failure");
     let committed = unit.commit().await;
     assert_eq!(database.number("SELECT COUNT(*) FROM stocks").await, 0);

@@ -8,10 +8,11 @@ use crate::id::{CampaignId, CouponId, OrderId, ProductId, UserId};
 use crate::money::Money;
 use crate::order::OrderStatus;
 use crate::point::PointAccount;
+use crate::stock::Stock;
 use crate::store_error::StoreError;
 use crate::testing::batch_id;
 use crate::testing::contract::harness::{
-    Concurrency, Seeds, StoreHarness, account, assert_conflict, look, round_trips, set, write,
+    Concurrency, Seeds, StoreHarness, account, assert_conflict, assert_unexpected, look, round_trips, set, write,
 };
 use crate::testing::fixtures::{NOON, campaign_details, fixed, order_line, pending_order, product_details, user, won};
 use crate::unit_of_work::UnitOfWork;
@@ -223,6 +224,98 @@ pub async fn a_locker_sees_what_the_one_before_committed(harness: &dyn StoreHarn
     let (seen, changed) = join(wait_and_lock, change).await;
     changed?;
     assert_eq!(seen?[0].balance, won(5));
+    Ok(())
+}
+
+/// Whoever waited for an order gets its lines, too, as they are then.
+pub async fn a_locker_of_an_order_sees_the_lines_that_the_one_before_committed(
+    harness: &dyn StoreHarness,
+) -> Result<(), StoreError> {
+    let seeds = Seeds::new(harness);
+    let [owner] = seeds.users(["owner"]).await?;
+    let [lamp, chair] = seeds.lamps().await?;
+    let mut order = pending_order(seeds.id(), &owner, [lamp, chair].map(|id| order_line(id, 2, 100)).into(), NOON);
+    seeds.orders(std::slice::from_ref(&order)).await?;
+    let factory = harness.factory();
+    let mut first = factory.begin(batch_id()).await?;
+    first.orders().lock_many(&set([order.id])).await?;
+    let wait_and_lock = async {
+        let mut second = factory.begin(batch_id()).await?;
+        second.orders().lock_many(&set([order.id])).await
+    };
+    order.lines[1].refunded_quantity = 1;
+    let changed = std::slice::from_ref(&order);
+    let change = async {
+        round_trips(&mut *first).await?;
+        first.orders().save_lines(changed).await?;
+        first.commit().await
+    };
+    let (seen, ended) = join(wait_and_lock, change).await;
+    ended?;
+    assert_eq!(seen?, changed);
+    Ok(())
+}
+
+/// The time that a unit of work goes by is none at which somebody else still held a row that it has locked.
+pub async fn the_time_is_not_before_the_last_lock(harness: &dyn StoreHarness) -> Result<(), StoreError> {
+    let rows = Rows::seed(harness).await?;
+    let factory = harness.factory();
+    for lockable in LOCKABLES {
+        let mut first = factory.begin(batch_id()).await?;
+        rows.lock(&mut *first, lockable, &[0]).await?;
+        let wait_and_look = async {
+            let mut second = factory.begin(batch_id()).await?;
+            rows.lock(&mut *second, lockable, &[0, 2]).await?;
+            second.now().await
+        };
+        let look_and_let_go = async {
+            round_trips(&mut *first).await?;
+            let last = harness.queries().clock.now().await?;
+            drop(first);
+            Ok::<_, StoreError>(last)
+        };
+        let (now, last) = join(wait_and_look, look_and_let_go).await;
+        let (now, last) = (now?, last?);
+        assert!(now >= last, "{lockable:?}: {now:?} is before {last:?}");
+    }
+    Ok(())
+}
+
+/// A row that is not there is not made by saving it; that is an error, and nothing of the unit of work is kept.
+pub async fn what_is_not_there_cannot_be_saved(harness: &dyn StoreHarness) -> Result<(), StoreError> {
+    let rows = Rows::seed(harness).await?;
+    let users = rows.users.clone();
+    let there = PointAccount { balance: won(1), ..PointAccount::empty(users[0].clone()) };
+    let nowhere = PointAccount::empty(users[2].clone());
+    assert_unexpected(
+        write(harness, async |unit| {
+            unit.points().lock_many(&set(users.clone())).await?;
+            unit.points().save_many(&[there, nowhere]).await
+        })
+        .await,
+    );
+    assert_eq!(harness.queries().points.account(&users[2]).await?, None);
+    assert_eq!(account(harness, &users[0]).await?.balance, Money::ZERO);
+
+    let nowhere = Stock::empty(rows.products[2]);
+    assert_unexpected(
+        write(harness, async |unit| {
+            unit.stocks().lock_many(&set(rows.products)).await?;
+            unit.stocks().save_many(&[nowhere]).await
+        })
+        .await,
+    );
+
+    let lines = vec![order_line(rows.products[0], 1, 100)];
+    let nowhere = pending_order(rows.orders[2], &users[0], lines, NOON);
+    assert_unexpected(
+        write(harness, async |unit| {
+            unit.orders().lock_many(&set(rows.orders)).await?;
+            unit.orders().save_many(&[nowhere]).await
+        })
+        .await,
+    );
+    assert_eq!(harness.queries().orders.find(rows.orders[2]).await?.value, None);
     Ok(())
 }
 
