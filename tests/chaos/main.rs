@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 use futures_util::FutureExt;
-use jangteo_tests::{Backend, Database, raise_open_files_max, run_on};
+use jangteo_tests::{Backend, Database, binary, raise_open_files_max, run_on};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::arena::Arena;
@@ -65,6 +65,7 @@ enum Extent {
 async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     raise_open_files_max();
+    binary(); // Built here where its sources are younger, which takes longer than any fault may.
     let mut terminated = signal(SignalKind::terminate())?;
     // What is left in the middle ends its servers as it goes.
     tokio::select! {

@@ -2,6 +2,7 @@
 //!
 //! The MySQL half needs a server: `TEST_MYSQL_URL` names it, `make test` starts one.
 
+mod books;
 mod contract;
 mod errors;
 mod locks;
