@@ -45,6 +45,8 @@ pub(crate) struct Lane<R: BatchRunner> {
     pub(crate) queue: mpsc::UnboundedReceiver<Ticket<R::Item, R::Answer>>,
     pub(crate) draining: watch::Receiver<bool>,
     pub(crate) batch_max: usize,
+    /// Of a queue that is longer, the lane takes half, but no less than this.
+    pub(crate) whole_queue_max: usize,
     pub(crate) observer: Arc<dyn Observer>,
 }
 
@@ -52,38 +54,39 @@ impl<R: BatchRunner> Lane<R> {
     /// Lives until nobody can submit any more and everything that was accepted has been answered.
     pub(crate) async fn run(mut self) {
         loop {
-            let tickets = self.next_tickets().await;
+            let size_max = self.queue.len().div_ceil(2).max(self.whole_queue_max).min(self.batch_max);
+            let tickets = self.next_tickets(size_max).await;
             if tickets.is_empty() {
                 return;
             }
-            let batch = self.claim(tickets);
+            let batch = self.claim(tickets, size_max);
             if !batch.items.is_empty() {
                 self.run_batch(batch).await;
             }
         }
     }
 
-    /// What waits, up to `batch_max`, as soon as there is anything; nothing when there will never
-    /// be anything again.
-    async fn next_tickets(&mut self) -> Vec<Ticket<R::Item, R::Answer>> {
+    /// What waits, up to `size_max`, as soon as there is anything; nothing when there will never be
+    /// anything again.
+    async fn next_tickets(&mut self, size_max: usize) -> Vec<Ticket<R::Item, R::Answer>> {
         let mut tickets = Vec::new();
         tokio::select! {
             biased;
             () = drain_begins(&mut self.draining), if !self.queue.is_closed() => self.queue.close(),
-            _ = self.queue.recv_many(&mut tickets, self.batch_max) => return tickets,
+            _ = self.queue.recv_many(&mut tickets, size_max) => return tickets,
         }
         // A closed queue still hands out what it holds.
-        self.queue.recv_many(&mut tickets, self.batch_max).await;
+        self.queue.recv_many(&mut tickets, size_max).await;
         tickets
     }
 
     /// The items that came in time, and as many more as there is room for in place of those that did
     /// not: under too great a load most of what is first in the queue has waited too long.
-    fn claim(&mut self, tickets: Vec<Ticket<R::Item, R::Answer>>) -> Batch<R> {
+    fn claim(&mut self, tickets: Vec<Ticket<R::Item, R::Answer>>, size_max: usize) -> Batch<R> {
         let began_at = Instant::now();
         let mut batch = Batch { began_at, waited_max: Duration::ZERO, items: Vec::new(), replies: Vec::new() };
         tickets.into_iter().for_each(|ticket| batch.claim(ticket));
-        while batch.items.len() < self.batch_max
+        while batch.items.len() < size_max
             && let Ok(ticket) = self.queue.try_recv()
         {
             batch.claim(ticket);
