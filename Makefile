@@ -19,7 +19,7 @@ check: ## Formatting, lints, documentation and the architecture's rules
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 	cargo test --workspace --locked --test suite architecture::
 
-test: ## Every test, on SQLite and on TEST_MYSQL_URL or else a private MariaDB
+test: chaos-tools ## Every test, on SQLite and on TEST_MYSQL_URL or else a private MariaDB
 	cargo build --workspace --locked
 	$(WITH_DATABASE) cargo test --workspace --locked
 	$(MAKE) chaos-quick

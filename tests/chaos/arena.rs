@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use indicatif::ProgressBar;
-use jangteo_tests::{Backend, Claims, RawConnection, Server, ServerBuilder, Shop, eventually_within};
+use jangteo_tests::{
+    Backend, Claims, MariaDb, RawConnection, Server, ServerBuilder, Shop, eventually_within, shop_url,
+};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use reqwest::Method;
@@ -15,7 +17,6 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::journal::{Deed, Heard, Journal, Told, Write};
-use crate::mariadb::MariaDb;
 use crate::proxy::Proxy;
 use crate::workload::{Clerk, Customer, Stock};
 
@@ -118,7 +119,7 @@ impl Arena {
         match &self.proxy {
             Some(proxy) => {
                 let name = self.shop.database().mysql_name();
-                builder.setting("DATABASE_URL", format!("mysql://shop:shop@127.0.0.1:{}/{name}", proxy.port()))
+                builder.setting("DATABASE_URL", shop_url(proxy.port(), name))
             }
             None => builder,
         }

@@ -9,7 +9,6 @@
 mod arena;
 mod faults;
 mod journal;
-mod mariadb;
 mod proxy;
 mod reckoning;
 mod report;
@@ -24,12 +23,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 use futures_util::FutureExt;
-use jangteo_tests::{Backend, Database, binary, raise_open_files_max, run_on};
+use jangteo_tests::{Backend, Database, MariaDb, binary, raise_open_files_max, run_on};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::arena::Arena;
 use crate::faults::{FAULTS, Fault};
-use crate::mariadb::MariaDb;
 use crate::report::{Outcome, Report};
 
 /// No fault takes as long; one that does hangs.

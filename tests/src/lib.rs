@@ -10,6 +10,7 @@ mod catalogue;
 mod client;
 mod database;
 mod limits;
+mod mariadb;
 mod poll;
 mod raw;
 mod receiver;
@@ -21,6 +22,7 @@ pub use catalogue::{Campaign, CampaignBuilder, Order, Product, ProductBuilder, n
 pub use client::{Answer, Call, Caller, Problem, assert_fields};
 pub use database::{Backend, Column, Connection, Database, INNODB_FRESH_AFTER, Row};
 pub use limits::raise_open_files_max;
+pub use mariadb::{MariaDb, shop_url};
 pub use poll::{eventually, eventually_within};
 pub use raw::{RawAnswer, RawConnection};
 pub use receiver::{DATA_PLATFORM_SECRET, Receiver};

@@ -13,6 +13,7 @@ mod http_rules;
 mod idempotency;
 mod kept_answers;
 mod lists;
+mod mysql_faults;
 mod operation;
 mod orders;
 mod overload;

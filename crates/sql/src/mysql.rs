@@ -250,7 +250,7 @@ const LOST_CONNECTIONS: [&str; 8] = [
 ];
 
 /// The server cannot be reached or takes no writes now.
-const OUTAGES: [&str; 12] = [
+const OUTAGES: [&str; 13] = [
     "Too many connections",             // 1040
     "max_user_connections",             // 1203
     "has exceeded the",                 // 1226
@@ -258,6 +258,7 @@ const OUTAGES: [&str; 12] = [
     "Query execution was interrupted",  // 1317, 1969, 3024
     "maximum statement execution time", // 3024
     "read-only",                        // 1290, 1836
+    "is read only",                     // 1036, InnoDB's own mode
     "Disk full",                        // 1021
     "is full",                          // 1114
     "No space left on device",          // 1026

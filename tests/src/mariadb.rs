@@ -1,4 +1,4 @@
-//! A MariaDB of the suite's own, which it may kill in the middle of anything and start again on the same data.
+//! A MariaDB of a test's own, which it may kill in the middle of anything and start again on the same data.
 
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -35,6 +36,7 @@ const SETTINGS: [&str; 10] = [
 ];
 
 /// The server, which ends with its owner.
+#[derive(Debug)]
 pub struct MariaDb {
     port: u16,
     process: Mutex<Child>,
@@ -44,14 +46,17 @@ pub struct MariaDb {
 
 impl MariaDb {
     /// Makes a data folder and starts a server on it.
+    ///
+    /// # Errors
+    /// When the programs are not there, or do not work.
     pub async fn start() -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("jangteo-chaos-").tempdir()?;
+        let folder = tempfile::Builder::new().prefix("jangteo-mariadb-").tempdir()?;
         install(folder.path()).await?;
         let mut attempts = 0;
         loop {
             attempts += 1;
             let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-            match launch(folder.path(), port).await {
+            match launch(folder.path(), port, &[]).await {
                 Ok(process) => return Ok(Self { port, process: Mutex::new(process), folder }),
                 // Somebody else may have taken the port meanwhile.
                 Err(_) if attempts < PORT_ATTEMPTS_MAX => {}
@@ -60,7 +65,7 @@ impl MariaDb {
         }
     }
 
-    /// Its address, without a database.
+    /// Its address, without a database, for whoever administers it.
     pub fn url(&self) -> String {
         url(self.port)
     }
@@ -71,20 +76,44 @@ impl MariaDb {
     }
 
     /// Ends it at once, as a crash does.
+    ///
+    /// # Errors
+    /// When it has ended by itself.
     pub async fn crash(&self) -> Result<()> {
         Ok(self.process.lock().await.kill().await?)
     }
 
     /// Starts it again where it was, and waits until it answers.
+    ///
+    /// # Errors
+    /// When it does not come up.
     pub async fn start_again(&self) -> Result<()> {
         let mut process = self.process.lock().await;
-        *process = launch(self.folder.path(), self.port).await?;
+        *process = launch(self.folder.path(), self.port, &[]).await?;
+        Ok(())
+    }
+
+    /// Ends it in order, and starts it again with those settings beside its own.
+    ///
+    /// # Errors
+    /// When it cannot be told to end, or does not come up.
+    pub async fn restart_with(&self, settings: &[&str]) -> Result<()> {
+        let mut process = self.process.lock().await;
+        Conn::new(Opts::from_url(&self.url())?).await?.query_drop("SHUTDOWN").await?;
+        process.wait().await?;
+        *process = launch(self.folder.path(), self.port, settings).await?;
         Ok(())
     }
 }
 
 fn url(port: u16) -> String {
     format!("mysql://chaos:chaos@127.0.0.1:{port}")
+}
+
+/// The address of a test's database for a shop, who does not administer the server, at that port: the server's, or that
+/// of something before it.
+pub fn shop_url(port: u16, database: &str) -> String {
+    format!("mysql://shop:shop@127.0.0.1:{port}/{database}")
 }
 
 async fn install(folder: &Path) -> Result<()> {
@@ -97,7 +126,7 @@ async fn install(folder: &Path) -> Result<()> {
         .stdin(Stdio::null())
         .output()
         .await
-        .context("mariadb-install-db does not start: the suite needs the package mariadb-server")?;
+        .context("mariadb-install-db does not start: the tests need the package mariadb-server")?;
     if !installed.status.success() {
         bail!("mariadb-install-db failed: {}", String::from_utf8_lossy(&installed.stderr));
     }
@@ -109,7 +138,7 @@ async fn install(folder: &Path) -> Result<()> {
 }
 
 /// Starts the server and waits until it answers.
-async fn launch(folder: &Path, port: u16) -> Result<Child> {
+async fn launch(folder: &Path, port: u16, settings: &[&str]) -> Result<Child> {
     let mut process = Command::new(mariadbd())
         .arg("--no-defaults")
         .arg(format!("--datadir={}", folder.join("data").display()))
@@ -117,17 +146,18 @@ async fn launch(folder: &Path, port: u16) -> Result<Child> {
         .arg(format!("--init-file={}", folder.join("init.sql").display()))
         .arg(format!("--port={port}"))
         // Relative to the data folder: the path of a socket must be short.
-        .args(["--socket=chaos.sock", "--pid-file=chaos.pid"])
+        .args(["--socket=mariadb.sock", "--pid-file=mariadb.pid"])
         .args(SETTINGS)
+        .args(settings)
         .args(user_argument())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(File::create(folder.join("server.log"))?)
-        // Ctrl-C reaches the suite alone, which then ends what it started.
+        // Ctrl-C reaches the test alone, which then ends what it started.
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
-        .context("mariadbd does not start: the suite needs the package mariadb-server")?;
+        .context("mariadbd does not start: the tests need the package mariadb-server")?;
     let deadline = Instant::now() + START_MAX;
     let options = Opts::from_url(&url(port))?;
     loop {
