@@ -164,12 +164,6 @@ impl<Item, Answer> GroupCommit<Item, Answer> {
         self.places_max - self.places.available_permits()
     }
 
-    /// How many lanes there are.
-    #[must_use]
-    pub fn lanes(&self) -> usize {
-        self.queues.len()
-    }
-
     pub(crate) fn enqueue(
         &self,
         item: Item,
@@ -201,6 +195,6 @@ impl<Item, Answer> Clone for GroupCommit<Item, Answer> {
 
 impl<Item, Answer> fmt::Debug for GroupCommit<Item, Answer> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("GroupCommit").field("lanes", &self.lanes()).field("depth", &self.depth()).finish()
+        formatter.debug_struct("GroupCommit").field("lanes", &self.queues.len()).field("depth", &self.depth()).finish()
     }
 }

@@ -131,6 +131,14 @@ async fn bounds_the_queue_over_all_lanes_together() {
 }
 
 #[tokio::test]
+async fn is_written_as_how_many_lanes_there_are_and_how_many_items_wait() {
+    let lanes = gated(2, 256, 1000);
+    let _waiting = lanes.enqueue(1);
+
+    assert_eq!(format!("{:?}", lanes.group), "GroupCommit { lanes: 2, depth: 1 }");
+}
+
+#[tokio::test]
 async fn tells_a_caller_whose_deadline_passes_in_the_queue_that_nothing_happened_and_keeps_to_it() {
     let mut lanes = gated(1, 256, 1000);
     let _running = lanes.enqueue_and_wait_until_it_runs(1).await;

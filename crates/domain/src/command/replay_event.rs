@@ -66,6 +66,14 @@ mod tests {
     }
 
     #[test]
+    fn locks_how_the_delivery_goes() {
+        let event_id = Scene::new().id();
+        let mut locks = Locks::default();
+        ReplayEvent { event_id }.name_locks(&mut locks);
+        assert_eq!(locks, Locks { events: [event_id].into(), ..Locks::default() });
+    }
+
+    #[test]
     fn refuses_to_send_an_event_that_is_not_there() {
         let mut scene = Scene::new();
         let event_id = scene.id();
