@@ -10,7 +10,7 @@ use jangteo_domain::testing::fixtures::user;
 use jangteo_domain::testing::{SequentialIds, batch_id};
 use mysql_async::prelude::Queryable as _;
 
-use crate::server::TestDatabase;
+use crate::server::{Process, TestDatabase};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_died_in_the_pool_are_replaced_unseen() -> Result<(), StoreError> {
@@ -67,16 +67,13 @@ async fn read_and_kill(database: &TestDatabase, kill: &str) -> Result<bool, Stor
 }
 
 /// The connection of the statement about that table that waits, once there is one.
-async fn statement_that_waits(database: &TestDatabase, table: &str) -> i64 {
-    let waiters = format!(
-        "SELECT COALESCE(MAX(id), 0) FROM information_schema.processlist WHERE db = DATABASE() \
-         AND id <> CONNECTION_ID() AND info LIKE '%{table}%' AND info NOT LIKE 'LOCK TABLES%'"
-    );
+async fn statement_that_waits(database: &TestDatabase, table: &str) -> u64 {
+    let waits = |process: &Process| process.statement.contains(table) && !process.statement.starts_with("LOCK TABLES");
     let id = async {
         loop {
-            match database.number(&waiters).await {
-                0 => tokio::task::yield_now().await,
-                id => break id,
+            match database.processes().await.into_iter().find(waits) {
+                Some(process) => break process.id,
+                None => tokio::task::yield_now().await,
             }
         }
     };

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use jangteo_sql::{Database, DatabaseSettings, Dialect};
-use mysql_async::prelude::{FromRow, Queryable as _};
-use mysql_async::{Conn, Error, Opts, Row};
+use mysql_async::prelude::Queryable as _;
+use mysql_async::{Conn, Opts, Row};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -57,7 +57,7 @@ impl TestDatabase {
     pub async fn objects(&self, query: &str) -> Vec<Value> {
         let rows = match &self.place {
             Place::Directory(directory) => sqlite_texts(&file_in(directory), query),
-            Place::Schema(schema) => read(&mut schema.connect().await, query).await,
+            Place::Schema(schema) => schema.connect().await.query(query).await.expect("a query"),
         };
         rows.iter().map(|row: &String| serde_json::from_str(row).expect("a JSON object")).collect()
     }
@@ -81,6 +81,14 @@ impl TestDatabase {
         match &self.place {
             Place::Directory(directory) => sqlite_execute(&file_in(directory), statements),
             Place::Schema(schema) => schema.connect().await.query_drop(statements).await.expect("statements"),
+        }
+    }
+
+    /// The connections to the schema; none where there is none.
+    pub async fn processes(&self) -> Vec<Process> {
+        match &self.place {
+            Place::Directory(_) => Vec::new(),
+            Place::Schema(schema) => schema.processes().await,
         }
     }
 
@@ -134,6 +142,14 @@ fn sqlite_execute(path: &str, statements: &str) {
     sqlite_connection(path).batch_execute(statements).expect("statements");
 }
 
+/// A connection to a server.
+pub struct Process {
+    /// Its id there.
+    pub id: u64,
+    /// What it executes; nothing when it is idle.
+    pub statement: String,
+}
+
 /// A schema on a real server.
 pub struct Schema {
     server: String,
@@ -171,12 +187,23 @@ impl Schema {
     /// Kills every connection to the schema.
     pub async fn kill_connections(&self) {
         let mut connection = connect(&self.server).await;
-        let find = format!("SELECT id FROM information_schema.processlist WHERE db = '{}'", self.name);
-        let ids: Vec<u64> = read(&mut connection, &find).await;
-        for id in ids {
+        for process in self.processes().await {
             // It may have ended by itself meanwhile.
-            let _ended: Result<Vec<Row>, _> = connection.query(format!("KILL {id}")).await;
+            let _ended: Result<Vec<Row>, _> = connection.query(format!("KILL {}", process.id)).await;
         }
+    }
+
+    /// The connections to the schema. MySQL's table of them fails where one executes what is not text, as ids are not;
+    /// its list does not.
+    pub async fn processes(&self) -> Vec<Process> {
+        let rows: Vec<Row> = connect(&self.server).await.query("SHOW FULL PROCESSLIST").await.expect("a list");
+        let ours = rows.iter().filter(|row| row.get::<Option<String>, _>("db") == Some(Some(self.name.clone())));
+        let process = |row: &Row| Process {
+            id: row.get("Id").expect("an id"),
+            statement: String::from_utf8_lossy(&row.get::<Option<Vec<u8>>, _>("Info").flatten().unwrap_or_default())
+                .into_owned(),
+        };
+        ours.map(process).collect()
     }
 }
 
@@ -203,16 +230,4 @@ async fn connect(url: &str) -> Conn {
     let options = Opts::from_url(url).expect("TEST_MYSQL_URL is a URL");
     let options = mysql_async::OptsBuilder::from_opts(options).prefer_socket(false);
     Conn::new(options).await.expect("the server of TEST_MYSQL_URL answers")
-}
-
-/// Reads; again where MySQL stumbles over what others do: its process list shows their statements, and fails when one
-/// of them is not text.
-async fn read<T: FromRow + Send + 'static>(connection: &mut Conn, query: &str) -> Vec<T> {
-    const CANNOT_CONVERT_STRING: u16 = 3854;
-    loop {
-        match connection.query(query).await {
-            Err(Error::Server(error)) if error.code == CANNOT_CONVERT_STRING => tokio::task::yield_now().await,
-            answer => return answer.expect("a query"),
-        }
-    }
 }
