@@ -6,7 +6,7 @@ use std::time::Duration;
 use jangteo_tests::{Answer, Call, Database, MariaDb, Server, eventually, run_on, shop_url};
 use serde_json::json;
 
-/// Four servers that end in order and start again take some seconds each on a busy machine.
+/// A server takes some seconds to end in order and to start again on a busy machine, four times.
 const TIME_MAX: Duration = Duration::from_secs(300);
 
 /// How a server comes to take no writes.
