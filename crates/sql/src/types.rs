@@ -91,71 +91,96 @@ impl<'a> JsonCells<'a> {
         Self { out, is_first: true }
     }
 
-    fn push(&mut self, element: fmt::Arguments<'_>) {
+    /// Where the next element goes.
+    fn next(&mut self) -> &mut String {
         if !std::mem::replace(&mut self.is_first, false) {
             self.out.push(',');
         }
-        self.out.write_fmt(element).expect("writing to a string does not fail");
+        self.out
     }
 }
 
 impl Cells for JsonCells<'_> {
     fn null(&mut self) {
-        self.push(format_args!("null"));
+        self.next().push_str("null");
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
-        self.push(format_args!("\"{}\"", Hexadecimal(bytes)));
+        let out = self.next();
+        out.push('"');
+        push_hexadecimal(out, bytes);
+        out.push('"');
     }
 
     fn text(&mut self, text: &str) {
-        self.push(format_args!("{}", serde_json::Value::from(text)));
+        write!(self.next(), "{}", serde_json::Value::from(text)).expect("writing to a string does not fail");
     }
 
     fn integer(&mut self, number: i128) {
-        self.push(format_args!("{number}"));
+        push_integer(self.next(), number);
     }
 
     fn money(&mut self, amount: Money) {
-        self.push(format_args!("{}", amount.ten_thousandths()));
+        push_integer(self.next(), amount.ten_thousandths());
     }
 
     fn time(&mut self, at: Timestamp) {
-        self.push(format_args!("{}", at.unix_microseconds()));
+        push_integer(self.next(), at.unix_microseconds());
     }
 
     fn day(&mut self, day: CalendarDate) {
-        self.push(format_args!("\"{}\"", IsoDay(day)));
+        let out = self.next();
+        out.push('"');
+        push_day(out, day);
+        out.push('"');
     }
 }
 
-/// Bytes in hexadecimal.
-pub(crate) struct Hexadecimal<'a>(pub &'a [u8]);
+// A batch writes tens of thousands of values. Through `fmt` they would cost several times what they cost here.
 
-impl fmt::Display for Hexadecimal<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        // A byte at a time through the formatter would cost more than the bytes.
-        for bytes in self.0.chunks(32) {
-            let mut digits = [0; 64];
-            for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
-                pair[0] = DIGITS[usize::from(byte >> 4)];
-                pair[1] = DIGITS[usize::from(byte & 0xf)];
-            }
-            formatter.write_str(str::from_utf8(&digits[..2 * bytes.len()]).map_err(|_| fmt::Error)?)?;
+/// Bytes in hexadecimal.
+pub(crate) fn push_hexadecimal(out: &mut String, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for bytes in bytes.chunks(32) {
+        let mut digits = [0; 64];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 0xf)];
         }
-        Ok(())
+        push_ascii(out, &digits[..2 * bytes.len()]);
     }
+}
+
+/// A whole number.
+pub(crate) fn push_integer(out: &mut String, number: impl itoa::Integer) {
+    out.push_str(itoa::Buffer::new().format(number));
+}
+
+/// The last digits of a number, as many as wanted, zeros first.
+pub(crate) fn push_digits<const WANTED: usize>(out: &mut String, mut number: u32) {
+    let mut digits = [b'0'; WANTED];
+    for digit in digits.iter_mut().rev() {
+        *digit += (number % 10) as u8;
+        number /= 10;
+    }
+    push_ascii(out, &digits);
 }
 
 /// A day as in ISO 8601.
-pub(crate) struct IsoDay(pub CalendarDate);
-
-impl fmt::Display for IsoDay {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (year, month, day) = self.0.to_calendar_date();
-        write!(formatter, "{year:04}-{:02}-{day:02}", u8::from(month))
+pub(crate) fn push_day(out: &mut String, day: CalendarDate) {
+    let (year, month, day) = day.to_calendar_date();
+    match u32::try_from(year) {
+        Ok(year) => push_digits::<4>(out, year),
+        Err(_before_the_first) => push_integer(out, year),
     }
+    out.push('-');
+    push_digits::<2>(out, u8::from(month).into());
+    out.push('-');
+    push_digits::<2>(out, day.into());
+}
+
+fn push_ascii(out: &mut String, text: &[u8]) {
+    out.push_str(str::from_utf8(text).expect("digits are ASCII"));
 }
 
 impl<T: Cell> Cell for Option<T> {

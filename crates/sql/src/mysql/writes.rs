@@ -16,7 +16,7 @@ use jangteo_domain::time::{Date, Timestamp};
 use super::unit_of_work::failed_commit;
 use super::{Conn, bounded, classify};
 use crate::bulk::{Column, Lookup, Record, Row};
-use crate::types::{Cells, Hexadecimal, IsoDay};
+use crate::types::{Cells, push_day, push_digits, push_hexadecimal, push_integer};
 
 /// The most rows of one `UPDATE` or `DELETE`: each is a branch of the statement, and servers take them one inside the
 /// other.
@@ -121,14 +121,16 @@ impl Writes {
     /// Sends them and commits, in one packet. The marker is not among them: it must have been written before, or who asks
     /// for it while the packet is still under way would find nothing to wait for.
     pub(super) async fn commit(&mut self, connection: &mut Conn) -> Result<(), StoreError> {
-        let statements = std::mem::take(&mut self.0);
+        let is_alone = self.is_empty();
+        let mut statements = std::mem::take(&mut self.0);
+        statements.push_str("COMMIT");
         let has_failed_before = |error: &StoreError| match error {
             StoreError::Unexpected(cause) | StoreError::Corrupt(cause) => {
-                !statements.is_empty() && !cause.to_string().contains(COMMIT_FAILED)
+                !is_alone && !cause.to_string().contains(COMMIT_FAILED)
             }
             StoreError::Conflict(_) | StoreError::Unavailable(_) | StoreError::CommitUnknown(_) => false,
         };
-        match bounded(connection.batch_execute(&format!("{statements}COMMIT"))).await.map_err(classify) {
+        match bounded(connection.batch_execute(&statements)).await.map_err(classify) {
             Ok(()) => {
                 *AnsiTransactionManager::transaction_manager_status_mut(connection) =
                     TransactionManagerStatus::default();
@@ -186,11 +188,11 @@ impl<'a, 'n> Literals<'a, 'n> {
         Self { out, names: wanted.then_some(names), is_first: true }
     }
 
-    fn push(&mut self, literal: std::fmt::Arguments<'_>) {
+    fn push(&mut self, write: impl FnOnce(&mut String)) {
         if !std::mem::replace(&mut self.is_first, false) {
             self.out.push(',');
         }
-        self.out.write_fmt(literal).expect("writing to a string does not fail");
+        write(self.out);
         if let Some(name) = self.names.as_mut().and_then(|names| names.next()) {
             self.out.push_str(" AS ");
             self.out.push_str(name);
@@ -200,39 +202,69 @@ impl<'a, 'n> Literals<'a, 'n> {
 
 impl Cells for Literals<'_, '_> {
     fn null(&mut self) {
-        self.push(format_args!("NULL"));
+        self.push(|out| out.push_str("NULL"));
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
-        self.push(format_args!("x'{}'", Hexadecimal(bytes)));
+        self.push(|out| {
+            out.push_str("x'");
+            push_hexadecimal(out, bytes);
+            out.push('\'');
+        });
     }
 
     fn text(&mut self, text: &str) {
         let is_harmless = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'\'' && byte != b'\\';
-        if text.bytes().all(is_harmless) {
-            self.push(format_args!("'{text}'"));
-        } else {
-            self.push(format_args!("_utf8mb4 x'{}'", Hexadecimal(text.as_bytes())));
-        }
+        self.push(|out| {
+            if text.bytes().all(is_harmless) {
+                out.push('\'');
+                out.push_str(text);
+            } else {
+                out.push_str("_utf8mb4 x'");
+                push_hexadecimal(out, text.as_bytes());
+            }
+            out.push('\'');
+        });
     }
 
     fn integer(&mut self, number: i128) {
-        self.push(format_args!("{number}"));
+        self.push(|out| push_integer(out, number));
     }
 
     fn money(&mut self, amount: Money) {
-        self.push(format_args!("{}", amount.to_decimal()));
+        self.push(|out| {
+            let ten_thousandths = amount.ten_thousandths().unsigned_abs();
+            if amount.is_negative() {
+                out.push('-');
+            }
+            push_integer(out, ten_thousandths / 10_000);
+            out.push('.');
+            push_digits::<4>(out, (ten_thousandths % 10_000) as u32);
+        });
     }
 
     fn time(&mut self, at: Timestamp) {
         let at = at.to_offset_date_time();
         let (hour, minute, second, microsecond) = at.time().as_hms_micro();
-        let day = IsoDay(at.date());
-        self.push(format_args!("TIMESTAMP'{day} {hour:02}:{minute:02}:{second:02}.{microsecond:06}'"));
+        self.push(|out| {
+            out.push_str("TIMESTAMP'");
+            push_day(out, at.date());
+            for (separator, number) in [(' ', hour), (':', minute), (':', second)] {
+                out.push(separator);
+                push_digits::<2>(out, number.into());
+            }
+            out.push('.');
+            push_digits::<6>(out, microsecond);
+            out.push('\'');
+        });
     }
 
     fn day(&mut self, day: Date) {
-        self.push(format_args!("DATE'{}'", IsoDay(day)));
+        self.push(|out| {
+            out.push_str("DATE'");
+            push_day(out, day);
+            out.push('\'');
+        });
     }
 }
 
@@ -303,6 +335,28 @@ mod tests {
              (DATE'2026-03-01',x'00000000000000000000000000000001',-2,-1.5000) ON DUPLICATE KEY UPDATE \
              quantity = daily_sales.quantity + VALUES(quantity), revenue = daily_sales.revenue + VALUES(revenue);"
         );
+    }
+
+    #[test]
+    fn amounts_and_times_are_written_to_their_last_digit() {
+        let literal = |write: &dyn Fn(&mut Literals)| {
+            let mut text = String::new();
+            write(&mut Literals::new(&mut text));
+            text
+        };
+        for ten_thousandths in [0, 1, -1, 9_999, -10_000, 123_456_789, -Money::MAX.ten_thousandths()] {
+            let amount = Money::from_ten_thousandths(ten_thousandths).expect("an amount");
+            assert_eq!(literal(&|out| out.money(amount)), amount.to_decimal().to_string());
+        }
+        for (microseconds, written) in [
+            (0, "TIMESTAMP'1970-01-01 00:00:00.000000'"),
+            (1_772_323_199_000_007, "TIMESTAMP'2026-02-28 23:59:59.000007'"),
+            (253_402_300_799_999_999, "TIMESTAMP'9999-12-31 23:59:59.999999'"),
+        ] {
+            let at = Timestamp::try_from(microseconds).expect("a time");
+            assert_eq!(literal(&|out| out.time(at)), written);
+        }
+        assert_eq!(literal(&|out| out.integer(i128::from(i64::MIN))), "-9223372036854775808");
     }
 
     #[test]
