@@ -3,7 +3,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, TokenData, Validation, decode, decode_header, encode};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, EncodingKey, Header, TokenData, Validation, decode, decode_header, encode,
+    get_current_timestamp,
+};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -14,8 +17,10 @@ use jangteo_domain::command::Actor;
 use crate::settings::{TokenKey, TokenParties, TokenSettings};
 
 mod key_set;
+mod proven;
 
 use key_set::{KeySet, KeySource};
+use proven::{Fingerprint, Proof, Proven};
 
 /// How far the clocks of the issuer and of this server may be apart.
 const LEEWAY_SECONDS: u64 = 5;
@@ -26,11 +31,23 @@ pub const ADMIN_SCOPE: &str = "admin";
 pub struct Authenticator {
     validation: Validation,
     keys: Keys,
+    /// What was proven of late, where a proof costs more than to look it up: not with a shared secret.
+    proven: Option<Proven>,
 }
 
 enum Keys {
     Fixed(DecodingKey),
     Set(KeySet),
+}
+
+impl Keys {
+    /// Grows whenever there may be other keys than before.
+    fn generation(&self) -> u64 {
+        match self {
+            Self::Fixed(_) => 0,
+            Self::Set(keys) => keys.generation(),
+        }
+    }
 }
 
 /// A token that proves nothing. Why is for the log only.
@@ -77,6 +94,8 @@ pub enum KeyError {
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
+    /// A fraction of a second is allowed (RFC 7519, 2).
+    exp: f64,
     #[serde(default)]
     scope: String,
 }
@@ -98,7 +117,8 @@ impl Authenticator {
             TokenKey::KeySetFile(path) => Keys::Set(KeySet::load(KeySource::file(path), algorithm).await?),
             TokenKey::KeySetUrl(url) => Keys::Set(KeySet::load(KeySource::url(url)?, algorithm).await?),
         };
-        Ok(Self { validation: validation(algorithm, parties), keys })
+        let proven = (algorithm != Algorithm::HS256).then(Proven::new);
+        Ok(Self { validation: validation(algorithm, parties), keys, proven })
     }
 
     /// Who a token speaks for.
@@ -106,7 +126,24 @@ impl Authenticator {
     /// # Errors
     /// When it proves nothing.
     pub async fn authenticate(&self, token: &str) -> Result<Actor, RejectedToken> {
-        let claims: TokenData<Claims> = match &self.keys {
+        let Some(proven) = &self.proven else {
+            let (actor, _expires_at) = self.check(token).await?;
+            return Ok(actor);
+        };
+        // Asked before the keys are: a proof by the old ones must not pass for one by the new.
+        let generation = self.keys.generation();
+        let fingerprint = Fingerprint::of(token);
+        if let Some(actor) = proven.find(&fingerprint, generation, get_current_timestamp()).await {
+            return Ok(actor);
+        }
+        let (actor, expires_at) = self.check(token).await?;
+        proven.remember(fingerprint, Proof { actor: actor.clone(), expires_at, generation }).await;
+        Ok(actor)
+    }
+
+    /// Who a token speaks for and when it expires, in seconds since 1970.
+    async fn check(&self, token: &str) -> Result<(Actor, u64), RejectedToken> {
+        let TokenData { header, claims } = match &self.keys {
             Keys::Fixed(key) => decode(token, key, &self.validation)?,
             Keys::Set(keys) => {
                 let key_id = decode_header(token)?.kid;
@@ -114,12 +151,13 @@ impl Authenticator {
                 decode(token, &key, &self.validation)?
             }
         };
-        if claims.header.crit.is_some() {
+        if header.crit.is_some() {
             return Err(RejectedToken::CriticalExtension);
         }
-        let Claims { sub, scope } = claims.claims;
+        let Claims { sub, exp, scope } = claims;
         let is_admin = scope.split(' ').any(|scope| scope == ADMIN_SCOPE);
-        Ok(Actor { user_id: UserId::try_from(sub)?, is_admin })
+        // Rounded as the check of the times rounds it.
+        Ok((Actor { user_id: UserId::try_from(sub)?, is_admin }, exp.round() as u64))
     }
 }
 

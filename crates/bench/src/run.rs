@@ -258,7 +258,10 @@ impl Bench<'_> {
         let length = CONSTANT_LENGTH;
         let each =
             [(site, Workload::ProductList), (site, Workload::ProductRead), (constant, Workload::Constant { length })];
-        let rates = self.in_turns(each, plan).await?.map(|(tally, seconds)| per_second(tally.done, seconds));
+        let rates = self
+            .in_turns(self.profile.turns, each, plan)
+            .await?
+            .map(|(tally, seconds)| per_second(tally.done, seconds));
         let [product_list_per_second, product_per_second, constant_per_second] = rates;
         Ok(ReadTurns {
             turns: self.profile.turns,
@@ -269,25 +272,36 @@ impl Bench<'_> {
         })
     }
 
-    /// One caller, on the one server and on the other.
+    /// One caller, on the one server and on the other. What a call takes that nobody shares the machine with changes by
+    /// half within seconds, so the turns are short and many.
     async fn single_caller(&self, batched: &Site, unbatched: &Site) -> Result<SingleCaller> {
         self.progress.step("a single caller, with batches and without in turns");
         let each = [(batched, Workload::SpreadPurchases), (unbatched, Workload::SpreadPurchases)];
-        let [batched, unbatched] =
-            self.in_turns(each, self.turn_of(1)).await?.map(|(tally, _)| tally.latencies().summary());
+        let plan = self.turn_of(1);
+        let plan = Plan { window: plan.window / 4, ..plan };
+        let taken = self.in_turns(4 * self.profile.turns, each, plan).await?;
+        let [batched, unbatched] = taken.map(|(tally, _)| tally.latencies().summary());
         Ok(SingleCaller { batched, unbatched })
     }
 
-    /// What each comes to, and in how many seconds, when they take turns: whatever else the machine does meets all of
-    /// them.
-    async fn in_turns<const N: usize>(&self, each: [(&Site, Workload); N], plan: Plan) -> Result<[(Tally, f64); N]> {
+    /// What each comes to, and in how many seconds, when they take turns, there and back: whatever else the machine does
+    /// meets all of them, and none always comes after the same other.
+    async fn in_turns<const N: usize>(
+        &self,
+        turns: u32,
+        each: [(&Site, Workload); N],
+        plan: Plan,
+    ) -> Result<[(Tally, f64); N]> {
         let mut sums = std::array::from_fn(|_| (Tally::default(), 0.0));
-        for _ in 0..self.profile.turns {
-            for ((site, workload), (tally, seconds)) in each.iter().zip(&mut sums) {
+        let mut order: [usize; N] = std::array::from_fn(|place| place);
+        for _ in 0..turns {
+            for &place in &order {
+                let ((site, workload), (tally, seconds)) = (&each[place], &mut sums[place]);
                 let outcome = load::run(site, &self.directory, workload, plan, self.progress).await?;
                 tally.add(&outcome.tally);
                 *seconds += outcome.seconds;
             }
+            order.reverse();
         }
         Ok(sums)
     }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -66,6 +67,8 @@ struct Shared {
     source: KeySource,
     algorithm: Algorithm,
     keys: RwLock<HashMap<String, DecodingKey>>,
+    /// How often they have been read.
+    generation: AtomicU64,
     /// When the keys were last asked for, successfully or not. Held while they are, so that it happens once at a time.
     asked_at: Mutex<Instant>,
 }
@@ -75,7 +78,13 @@ impl KeySet {
     pub(super) async fn load(source: KeySource, algorithm: Algorithm) -> Result<Self, KeyError> {
         let is_file = matches!(source, KeySource::File(_));
         let asked_at = Mutex::new(Instant::now());
-        let set = Self(Arc::new(Shared { source, algorithm, keys: RwLock::default(), asked_at }));
+        let set = Self(Arc::new(Shared {
+            source,
+            algorithm,
+            keys: RwLock::default(),
+            generation: AtomicU64::new(0),
+            asked_at,
+        }));
         match set.0.read().await {
             Err(error) if is_file => return Err(error),
             Err(error) => tracing::warn!(%error, "no token can be checked before its keys are fetched"),
@@ -83,6 +92,17 @@ impl KeySet {
         }
         tokio::spawn(keep_fresh(Arc::downgrade(&set.0)));
         Ok(set)
+    }
+
+    /// How often the keys have been read. Whoever asks before he asks for a key gets one that is no older.
+    pub(super) fn generation(&self) -> u64 {
+        self.0.generation.load(Ordering::Acquire)
+    }
+
+    /// Reads the keys now, as is done from time to time.
+    #[cfg(test)]
+    pub(super) async fn read(&self) {
+        self.0.read_or_warn().await;
     }
 
     /// The key of that id; without an id the only key there is.
@@ -132,6 +152,7 @@ impl Shared {
             return Err(KeyError::NoKey { name: "JWT_JWKS", algorithm: self.algorithm });
         }
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        self.generation.fetch_add(1, Ordering::Release);
         Ok(())
     }
 }

@@ -183,6 +183,59 @@ async fn a_key_set_is_searched_by_key_id() {
     }
 }
 
+#[tokio::test]
+async fn a_token_that_was_proven_lets_in_nothing_but_itself() {
+    for (algorithm, private, public) in KEY_PAIRS {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), public).expect("written");
+        let settings = TokenSettings { algorithm, key: TokenKey::PublicKeyFile(file.path().into()) };
+        let authenticator = Authenticator::new(&settings, &parties()).await.expect("a public key");
+        let token = |changed| {
+            encode(&Header::new(algorithm), &claims(changed), &signing_key(algorithm, private)).expect("a token")
+        };
+        let valid = token(json!({}));
+        let first = authenticator.authenticate(&valid).await.expect("a valid token");
+        let second = authenticator.authenticate(&valid).await.expect("a valid token");
+        assert_eq!(first, second);
+
+        let (signed, signature) = valid.rsplit_once('.').expect("three parts");
+        let others = token(json!({"sub": "lee"}));
+        let (signed_for_lee, _) = others.rsplit_once('.').expect("three parts");
+        let forged = [format!("{signed_for_lee}.{signature}"), format!("{signed}."), format!("{valid}=")];
+        for forged in forged {
+            assert!(authenticator.authenticate(&forged).await.is_err(), "{algorithm:?}: {forged}");
+        }
+        let lee = authenticator.authenticate(&others).await.expect("a valid token");
+        assert_eq!(lee.user_id.as_str(), "lee");
+    }
+}
+
+/// Who was let in by a key is not let in any more once the key is gone.
+#[tokio::test]
+async fn a_proof_does_not_outlive_its_key() {
+    let (algorithm, private, _) = KEY_PAIRS[1];
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let publish = |key_id: &str| {
+        let mut jwk = Jwk::from_encoding_key(&signing_key(algorithm, private), algorithm).expect("a key");
+        jwk.common.key_id = Some(key_id.to_owned());
+        std::fs::write(file.path(), serde_json::to_vec(&json!({"keys": [jwk]})).expect("JSON")).expect("written");
+    };
+    let token = |key_id: &str| {
+        let header = Header { kid: Some(key_id.to_owned()), ..Header::new(algorithm) };
+        encode(&header, &claims(json!({})), &signing_key(algorithm, private)).expect("a token")
+    };
+    publish("old");
+    let settings = TokenSettings { algorithm, key: TokenKey::KeySetFile(file.path().into()) };
+    let authenticator = Authenticator::new(&settings, &parties()).await.expect("a key set");
+    assert!(authenticator.authenticate(&token("old")).await.is_ok());
+
+    publish("new");
+    let Keys::Set(keys) = &authenticator.keys else { panic!("a key set") };
+    keys.read().await;
+    assert!(authenticator.authenticate(&token("new")).await.is_ok());
+    assert!(authenticator.authenticate(&token("old")).await.is_err());
+}
+
 /// A key set with the key of that algorithm.
 fn key_set_of(algorithm: Algorithm, private: &[u8]) -> Value {
     let jwk = Jwk::from_encoding_key(&signing_key(algorithm, private), algorithm).expect("a key");
