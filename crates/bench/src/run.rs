@@ -132,8 +132,11 @@ pub async fn run(kind: Kind, program: &Program, profile: &Profile, seed: u64) ->
     let unbatched = [("BATCH_MAX", "1"), ("QUEUE_WAIT_MAX", "10s")].map(|(name, value)| (name.into(), value.into()));
     let unbatched_server = Server::shop(program, &url, &unbatched).await?;
     let unbatched = site(&unbatched_server, Target::Unbatched);
-    let single_caller = bench.single_caller(&batched, &unbatched).await?;
     server.stop()?;
+    // Both fresh: one that has been under load answers a caller alone more slowly, whatever its batches.
+    let fresh_server = Server::shop(program, &url, &[]).await?;
+    let single_caller = bench.single_caller(&site(&fresh_server, Target::Batched), &unbatched).await?;
+    fresh_server.stop()?;
     bench.writes(&unbatched).await?;
     unbatched_server.stop()?;
 
