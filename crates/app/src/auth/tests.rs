@@ -144,13 +144,17 @@ fn signing_key(algorithm: Algorithm, private: &[u8]) -> EncodingKey {
     key.expect("a private key")
 }
 
+async fn authenticator_by_public_key(algorithm: Algorithm, public: &[u8]) -> Authenticator {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), public).expect("written");
+    let settings = TokenSettings { algorithm, key: TokenKey::PublicKeyFile(file.path().into()) };
+    Authenticator::new(&settings, &parties()).await.expect("a public key")
+}
+
 #[tokio::test]
 async fn public_keys_check_the_tokens_of_their_algorithm_alone() {
     for (algorithm, private, public) in KEY_PAIRS {
-        let file = tempfile::NamedTempFile::new().expect("a file");
-        std::fs::write(file.path(), public).expect("written");
-        let settings = TokenSettings { algorithm, key: TokenKey::PublicKeyFile(file.path().into()) };
-        let authenticator = Authenticator::new(&settings, &parties()).await.expect("a public key");
+        let authenticator = authenticator_by_public_key(algorithm, public).await;
         let token =
             encode(&Header::new(algorithm), &claims(json!({})), &signing_key(algorithm, private)).expect("a token");
         assert!(authenticator.authenticate(&token).await.is_ok(), "{algorithm:?}");
@@ -186,10 +190,7 @@ async fn a_key_set_is_searched_by_key_id() {
 #[tokio::test]
 async fn a_token_that_was_proven_lets_in_nothing_but_itself() {
     for (algorithm, private, public) in KEY_PAIRS {
-        let file = tempfile::NamedTempFile::new().expect("a file");
-        std::fs::write(file.path(), public).expect("written");
-        let settings = TokenSettings { algorithm, key: TokenKey::PublicKeyFile(file.path().into()) };
-        let authenticator = Authenticator::new(&settings, &parties()).await.expect("a public key");
+        let authenticator = authenticator_by_public_key(algorithm, public).await;
         let token = |changed| {
             encode(&Header::new(algorithm), &claims(changed), &signing_key(algorithm, private)).expect("a token")
         };
