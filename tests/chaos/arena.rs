@@ -16,20 +16,20 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::journal::{Deed, Heard, Journal, Told, Write};
+use crate::journal::{Expected, Journal, Observed, Operation, Write};
 use crate::proxy::Proxy;
 use crate::workload::{Clerk, Customer, Stock};
 
 /// Customers at a time: few, so that they meet on the same rows, and enough to fill batches.
 const CUSTOMERS: u32 = 10;
-/// Whoever charges without keys.
+/// Tops up points without keys.
 pub const KEYLESS: &str = "keyless";
 /// People of the back office at a time.
 const CLERKS: u32 = 2;
 /// How far the callers must get under a fault that ends on its own, at the least.
 const PROGRESS_MAX: Duration = Duration::from_secs(60);
 
-/// What is known of a charge that cannot be repeated, as it has no key.
+/// What is known of a top-up that cannot be repeated, as it has no key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Keyless {
     /// It took effect, once.
@@ -52,7 +52,7 @@ pub struct Arena {
     pub journal: Journal,
     /// What there is to buy, as far as callers know.
     pub stock: Mutex<Stock>,
-    /// Charges without a key, by their amounts, and what is known of them.
+    /// Top-ups without a key, by their amounts, and what is known of them.
     keyless: Mutex<BTreeMap<i64, Keyless>>,
     /// Orders that a caller was told to have expired. No other may have.
     expired: Mutex<BTreeSet<String>>,
@@ -159,7 +159,7 @@ impl Arena {
             stop.send_replace(true);
             outcome
         };
-        let keyless = self.charge_without_keys(stop.subscribe());
+        let keyless = self.top_up_without_keys(stop.subscribe());
         tokio::join!(faulting, join_all(customers), join_all(clerks), keyless).0
     }
 
@@ -172,11 +172,11 @@ impl Arena {
         .await;
     }
 
-    /// Charges without a key, each of another amount, so that it can be told apart. Nothing but the server's own care
+    /// Top-ups without a key, each of another amount, so that it can be told apart. Nothing but the server's own care
     /// keeps one that it tries again from taking effect twice: there is no key that would give it away.
-    async fn charge_without_keys(&self, stop: watch::Receiver<bool>) {
+    async fn top_up_without_keys(&self, stop: watch::Receiver<bool>) {
         let mut random = self.random(3_000);
-        let path = format!("/v1/users/{KEYLESS}/points/charges");
+        let path = format!("/v1/users/{KEYLESS}/points/top-ups");
         while !*stop.borrow() {
             tokio::time::sleep(Duration::from_millis(random.random_range(0..20))).await;
             let amount = {
@@ -187,16 +187,16 @@ impl Arena {
             };
             let Some(server) = self.pick(&mut random) else { continue };
             let call = server.bearer(token(Some(KEYLESS))).post(&path, json!({ "amount": amount.to_string() }));
-            let known = match call.try_send().await.map(Heard::of) {
-                Ok(Heard::Told { told, .. }) if told.is_success() => Keyless::Happened,
-                Ok(Heard::Told { .. } | Heard::NothingHappened | Heard::InProgress) => Keyless::DidNot,
-                Ok(Heard::Nothing | Heard::Failed(_)) | Err(_) => Keyless::Unknown,
+            let known = match call.try_send().await.map(Observed::of) {
+                Ok(Observed::Expected { told, .. }) if told.is_success() => Keyless::Happened,
+                Ok(Observed::Expected { .. } | Observed::NothingHappened | Observed::InProgress) => Keyless::DidNot,
+                Ok(Observed::Nothing | Observed::Failed(_)) | Err(_) => Keyless::Unknown,
             };
             self.keyless.lock().expect("no panic while it is held").insert(amount, known);
         }
     }
 
-    /// The charges without a key, by their amounts.
+    /// The top-ups without a key, by their amounts.
     pub fn keyless(&self) -> BTreeMap<i64, Keyless> {
         self.keyless.lock().expect("no panic while it is held").clone()
     }
@@ -222,9 +222,9 @@ impl Arena {
     }
 
     /// A write with a key of its own. `user_id` is whose token it carries; `None` is the back office's.
-    pub fn write(&self, deed: Deed, user_id: Option<&str>, path: String, body: Value) -> Write {
+    pub fn write(&self, deed: Operation, user_id: Option<&str>, path: String, body: Value) -> Write {
         let method = match deed {
-            Deed::ChangeProduct | Deed::ChangeCampaign => Method::PATCH,
+            Operation::ChangeProduct | Operation::ChangeCampaign => Method::PATCH,
             _ => Method::POST,
         };
         let key = format!("{deed:?}-{}", self.keys.fetch_add(1, Ordering::SeqCst));
@@ -233,7 +233,7 @@ impl Arena {
 
     /// Makes a write as a caller does who has no luck: sends it, at times twice at once, at times once more when nothing
     /// certain was heard. Answers what is known of it then.
-    pub async fn make(&self, write: Write, random: &mut StdRng) -> Option<Told> {
+    pub async fn make(&self, write: Write, random: &mut StdRng) -> Option<Expected> {
         let place = self.journal.open(write.clone());
         let Some(server) = self.pick(random) else {
             // Nobody is there; a caller comes back a little later.
@@ -242,7 +242,7 @@ impl Arena {
         };
         if self.hangs_up(random) {
             self.hang_up(&server, &write, random).await;
-            self.journal.hear(place, Heard::Nothing);
+            self.journal.hear(place, Observed::Nothing);
             return None;
         }
         if random.random_ratio(1, 10) {
@@ -286,14 +286,14 @@ impl Arena {
     }
 
     /// Ends every fault and finds out what became of every write.
-    pub async fn settle(&self) {
+    pub async fn record(&self) {
         self.hang_up_one_in(0);
         if let Some(proxy) = &self.proxy {
             proxy.freeze(false);
         }
         let turn = AtomicU64::new(0);
         self.journal
-            .settle(async |write| {
+            .record(async |write| {
                 let servers = self.servers();
                 // The remainder is less than a length, so it is a `usize`.
                 let turn = turn.fetch_add(1, Ordering::SeqCst) % servers.len() as u64;
@@ -337,13 +337,13 @@ pub fn token(user_id: Option<&str>) -> String {
 }
 
 /// Sends a write once.
-pub async fn send(server: &Server, write: &Write) -> Heard {
+pub async fn send(server: &Server, write: &Write) -> Observed {
     let call = server.bearer(token(write.user_id.as_deref())).call(write.method.clone(), &write.path);
     match call.json(&write.body).key(&write.key).try_send().await {
-        Ok(answer) => Heard::of(answer),
+        Ok(answer) => Observed::of(answer),
         // It was never sent.
-        Err(error) if error.is_connect() => Heard::NothingHappened,
-        Err(_) => Heard::Nothing,
+        Err(error) if error.is_connect() => Observed::NothingHappened,
+        Err(_) => Observed::Nothing,
     }
 }
 

@@ -24,8 +24,8 @@ const AT_ONCE: usize = 24;
 
 /// What a write does: the commands that callers have, as the domain calls them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Deed {
-    ChargePoints,
+pub enum Operation {
+    TopUpPoints,
     AdjustPoints,
     PlaceOrder,
     PayOrder,
@@ -38,14 +38,14 @@ pub enum Deed {
     ChangeProduct,
     CreateCampaign,
     ChangeCampaign,
-    ReplayEvent,
+    RedeliverEvent,
 }
 
 /// A write as it is sent, each time the same.
 #[derive(Clone, Debug)]
 pub struct Write {
     /// What it does.
-    pub deed: Deed,
+    pub deed: Operation,
     /// Whose token it carries; `None` is the back office's.
     pub user_id: Option<String>,
     /// POST or PATCH.
@@ -60,9 +60,9 @@ pub struct Write {
 
 /// What came of sending a write once.
 #[derive(Clone, Debug)]
-pub enum Heard {
-    /// A success or a refusal: what became of it, for good.
-    Told { told: Told, is_replayed: bool },
+pub enum Observed {
+    /// A success or a rejection: what became of it, for good.
+    Expected { told: Expected, is_replayed: bool },
     /// An error that says that nothing happened.
     NothingHappened,
     /// The first one is still being carried out; this one did nothing.
@@ -75,27 +75,27 @@ pub enum Heard {
 
 /// An answer for good.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct Expected {
     /// The status code.
     pub status: u16,
     /// The body, byte for byte.
     pub body: Vec<u8>,
 }
 
-impl fmt::Debug for Told {
+impl fmt::Debug for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.status, String::from_utf8_lossy(&self.body))
     }
 }
 
-impl Told {
+impl Expected {
     /// Whether the write took effect.
     pub fn is_success(&self) -> bool {
         self.status < 300
     }
 
     /// Whether it comes again, byte for byte, when the write does.
-    fn is_kept(&self) -> bool {
+    fn is_stored(&self) -> bool {
         self.is_success() || self.status == 409
     }
 
@@ -105,7 +105,7 @@ impl Told {
     }
 }
 
-impl Heard {
+impl Observed {
     /// What an answer says.
     pub fn of(answer: Answer) -> Self {
         let is_replayed = answer.header(REPLAYED).is_some();
@@ -126,7 +126,7 @@ impl Heard {
             (409, Some("REQUEST_IN_PROGRESS")) => Self::InProgress,
             (503, Some("OUTCOME_UNKNOWN")) => Self::Nothing,
             (503, Some("DATABASE_UNAVAILABLE" | "OVERLOADED" | "SHUTTING_DOWN" | "NOT_READY")) => Self::NothingHappened,
-            (200..300 | 404 | 409, _) => Self::Told { told: Told { status, body }, is_replayed },
+            (200..300 | 404 | 409, _) => Self::Expected { told: Expected { status, body }, is_replayed },
             _ => Self::Failed(format!("{status}: {}", String::from_utf8_lossy(&body))),
         }
     }
@@ -138,7 +138,7 @@ pub struct Entry {
     /// What was sent.
     pub write: Write,
     /// What became of it, once somebody was told.
-    pub told: Option<Told>,
+    pub told: Option<Expected>,
     /// Answers that were given for the first time.
     firsts: u32,
     /// Answers that were given again.
@@ -152,9 +152,9 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn hear(&mut self, heard: Heard) {
+    fn hear(&mut self, heard: Observed) {
         match heard {
-            Heard::Told { told, is_replayed } => {
+            Observed::Expected { told, is_replayed } => {
                 *(if is_replayed { &mut self.replays } else { &mut self.firsts }) += 1;
                 match &self.told {
                     Some(before) if *before != told => {
@@ -164,9 +164,9 @@ impl Entry {
                     None => self.told = Some(told),
                 }
             }
-            Heard::NothingHappened | Heard::InProgress => {}
-            Heard::Nothing => self.silences += 1,
-            Heard::Failed(what) => {
+            Observed::NothingHappened | Observed::InProgress => {}
+            Observed::Nothing => self.silences += 1,
+            Observed::Failed(what) => {
                 self.silences += 1;
                 self.contradictions.push(format!("failed: {what}"));
             }
@@ -174,19 +174,19 @@ impl Entry {
     }
 
     /// What was untrue about what was said of it.
-    fn untruths(&self) -> Vec<String> {
-        let mut untruths = self.contradictions.clone();
-        let is_kept = self.told.as_ref().is_some_and(Told::is_kept);
-        if is_kept && self.firsts > 1 {
-            untruths.push(format!("decided {} times", self.firsts));
+    fn violations(&self) -> Vec<String> {
+        let mut violations = self.contradictions.clone();
+        let is_stored = self.told.as_ref().is_some_and(Expected::is_stored);
+        if is_stored && self.firsts > 1 {
+            violations.push(format!("decided {} times", self.firsts));
         }
         if self.replays > 0 && self.firsts == 0 && self.silences == 0 {
-            untruths.push("it was said that nothing had happened, and it had".to_owned());
+            violations.push("it was said that nothing had happened, and it had".to_owned());
         }
         if self.told.as_ref().is_some_and(|told| told.status == 404) {
-            untruths.push("what it names was acknowledged, and is not there".to_owned());
+            violations.push("what it names was acknowledged, and is not there".to_owned());
         }
-        untruths
+        violations
     }
 }
 
@@ -196,15 +196,15 @@ pub struct Journal(Mutex<Vec<Entry>>);
 
 /// The figures of a journal.
 #[derive(Clone, Debug, Default)]
-pub struct Figures {
+pub struct Statistics {
     /// Writes that were made.
     pub writes: u64,
     /// Writes of which nobody knew what had become of them when the fault was over …
     pub in_doubt: u64,
-    /// … and of those, the ones that had taken effect or been refused before they were repeated.
+    /// … and of those, the ones that had taken effect or been rejected before they were repeated.
     pub had_happened: u64,
     /// What was said and was not so.
-    pub untruths: Vec<String>,
+    pub violations: Vec<String>,
 }
 
 impl Journal {
@@ -217,7 +217,7 @@ impl Journal {
     }
 
     /// Notes what was heard of a write, and answers what is known of it now.
-    pub fn hear(&self, place: usize, heard: Heard) -> Option<Told> {
+    pub fn hear(&self, place: usize, heard: Observed) -> Option<Expected> {
         let mut entries = self.entries();
         entries[place].hear(heard);
         entries[place].told.clone()
@@ -233,7 +233,7 @@ impl Journal {
     ///
     /// # Panics
     /// When a write is not answered for good although all is well.
-    pub async fn settle(&self, send: impl AsyncFn(Write) -> Heard) {
+    pub async fn record(&self, send: impl AsyncFn(Write) -> Observed) {
         let unknown: Vec<usize> = {
             let mut entries = self.entries();
             let unknown = entries.iter_mut().enumerate().filter(|(_, entry)| entry.told.is_none());
@@ -241,19 +241,19 @@ impl Journal {
         };
         let send = &send;
         iter(unknown).map(|place| self.ask(place, send)).buffer_unordered(AT_ONCE).collect::<()>().await;
-        let is_kept = |entry: &Entry| entry.told.as_ref().is_some_and(Told::is_kept);
+        let is_stored = |entry: &Entry| entry.told.as_ref().is_some_and(Expected::is_stored);
         let kept: Vec<usize> =
-            self.entries().iter().enumerate().filter(|(_, entry)| is_kept(entry)).map(|(place, _)| place).collect();
+            self.entries().iter().enumerate().filter(|(_, entry)| is_stored(entry)).map(|(place, _)| place).collect();
         iter(kept).map(|place| self.ask(place, send)).buffer_unordered(AT_ONCE).collect::<()>().await;
     }
 
     /// Sends a write until it is answered for good.
-    async fn ask(&self, place: usize, send: &impl AsyncFn(Write) -> Heard) {
+    async fn ask(&self, place: usize, send: &impl AsyncFn(Write) -> Observed) {
         let write = self.entries()[place].write.clone();
         let asking = async {
             loop {
                 let heard = send(write.clone()).await;
-                let is_told = matches!(heard, Heard::Told { .. });
+                let is_told = matches!(heard, Observed::Expected { .. });
                 self.hear(place, heard);
                 if is_told {
                     return;
@@ -271,15 +271,15 @@ impl Journal {
     }
 
     /// What it all comes to.
-    pub fn figures(&self) -> Figures {
-        let mut figures = Figures::default();
+    pub fn statistics(&self) -> Statistics {
+        let mut figures = Statistics::default();
         for entry in &*self.entries() {
             figures.writes += 1;
             figures.in_doubt += u64::from(entry.was_in_doubt);
             figures.had_happened += u64::from(entry.was_in_doubt && entry.firsts == 0);
             let write = &entry.write;
-            let named = |untruth| format!("{:?} {} {}: {untruth}", write.deed, write.path, write.key);
-            figures.untruths.extend(entry.untruths().into_iter().map(named));
+            let named = |violation| format!("{:?} {} {}: {violation}", write.deed, write.path, write.key);
+            figures.violations.extend(entry.violations().into_iter().map(named));
         }
         figures
     }
@@ -297,27 +297,27 @@ mod tests {
     fn journal() -> (Journal, usize) {
         let journal = Journal::default();
         let place = journal.open(Write {
-            deed: Deed::ChargePoints,
+            deed: Operation::TopUpPoints,
             user_id: Some("kim".to_owned()),
             method: Method::POST,
-            path: "/v1/users/kim/points/charges".to_owned(),
+            path: "/v1/users/kim/points/top-ups".to_owned(),
             body: json!({ "amount": "1" }),
             key: "key".to_owned(),
         });
         (journal, place)
     }
 
-    fn told(body: &str, is_replayed: bool) -> Heard {
-        Heard::Told { told: Told { status: 201, body: body.into() }, is_replayed }
+    fn told(body: &str, is_replayed: bool) -> Observed {
+        Observed::Expected { told: Expected { status: 201, body: body.into() }, is_replayed }
     }
 
     #[test]
     fn believes_one_story() {
         let (journal, place) = journal();
-        for heard in [Heard::NothingHappened, told("a", false), Heard::InProgress, told("a", true)] {
+        for heard in [Observed::NothingHappened, told("a", false), Observed::InProgress, told("a", true)] {
             journal.hear(place, heard);
         }
-        assert!(journal.figures().untruths.is_empty());
+        assert!(journal.statistics().violations.is_empty());
     }
 
     #[test]
@@ -325,7 +325,7 @@ mod tests {
         let (journal, place) = journal();
         journal.hear(place, told("a", false));
         journal.hear(place, told("a", false));
-        assert_eq!(journal.figures().untruths.len(), 1);
+        assert_eq!(journal.statistics().violations.len(), 1);
     }
 
     #[test]
@@ -333,26 +333,26 @@ mod tests {
         let (journal, place) = journal();
         journal.hear(place, told("a", false));
         journal.hear(place, told("b", true));
-        assert_eq!(journal.figures().untruths.len(), 1);
+        assert_eq!(journal.statistics().violations.len(), 1);
     }
 
     #[test]
     fn finds_that_something_had_happened_where_nothing_was_said_to_have() {
         let (journal, place) = journal();
-        journal.hear(place, Heard::NothingHappened);
+        journal.hear(place, Observed::NothingHappened);
         journal.hear(place, told("a", true));
-        assert_eq!(journal.figures().untruths.len(), 1);
-        journal.hear(place, Heard::Nothing);
-        assert!(journal.figures().untruths.is_empty(), "the one without an answer may have been it");
+        assert_eq!(journal.statistics().violations.len(), 1);
+        journal.hear(place, Observed::Nothing);
+        assert!(journal.statistics().violations.is_empty(), "the one without an answer may have been it");
     }
 
     #[tokio::test]
     async fn repeats_what_nobody_knows_and_counts_what_had_happened() {
         let (journal, place) = journal();
-        journal.hear(place, Heard::Nothing);
-        journal.settle(async |_| told("a", true)).await;
-        let figures = journal.figures();
+        journal.hear(place, Observed::Nothing);
+        journal.record(async |_| told("a", true)).await;
+        let figures = journal.statistics();
         assert_eq!((figures.writes, figures.in_doubt, figures.had_happened), (1, 1, 1));
-        assert!(figures.untruths.is_empty());
+        assert!(figures.violations.is_empty());
     }
 }

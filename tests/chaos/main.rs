@@ -7,10 +7,10 @@
 //! interleaving, which is the machine's. It must never depend on luck to pass, only to find something.
 
 mod arena;
+mod check;
 mod faults;
 mod journal;
 mod proxy;
-mod reckoning;
 mod report;
 mod workload;
 
@@ -119,9 +119,9 @@ async fn try_fault(
     run_on(database, FAULT_MAX, async |shop| {
         let arena = Arena::new(shop.clone(), mariadb.clone(), seed, progress).await?;
         let notes = (fault.strike)(&arena, count).await;
-        arena.settle().await;
-        let reckoning = arena.reckon().await;
-        Ok(Outcome { figures: arena.journal.figures(), reckoning, panics: arena.panics(), notes })
+        arena.record().await;
+        let check = arena.check().await;
+        Ok(Outcome { figures: arena.journal.statistics(), check, panics: arena.panics(), notes })
         // The books are verified by whoever owns the shop, which fails where there is a finding.
     })
     .await

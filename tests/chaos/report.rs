@@ -10,9 +10,9 @@ use comfy_table::{CellAlignment, Table};
 use indicatif::{ProgressBar, ProgressStyle};
 use jangteo_tests::Backend;
 
+use crate::check::Reckoning;
 use crate::faults::{Fault, Notes};
-use crate::journal::Figures;
-use crate::reckoning::Reckoning;
+use crate::journal::Statistics;
 
 /// Where the table stands in a document: between these two lines.
 const MARKS: [&str; 2] = ["<!-- chaos: begin -->", "<!-- chaos: end -->"];
@@ -33,9 +33,9 @@ const HEADER: [&str; 10] = [
 /// What came of a fault.
 pub struct Outcome {
     /// What was said of the writes.
-    pub figures: Figures,
+    pub figures: Statistics,
     /// What became of them.
-    pub reckoning: Reckoning,
+    pub check: Reckoning,
     /// Lines of servers that panicked.
     pub panics: Vec<String>,
     /// What is to be said beside.
@@ -44,12 +44,12 @@ pub struct Outcome {
 
 impl Outcome {
     fn complaints(&self) -> impl Iterator<Item = String> {
-        let Reckoning { lost, twice, disagreements } = &self.reckoning;
+        let Reckoning { lost, twice, disagreements } = &self.check;
         let kinds = [
             ("lost", lost),
             ("twice", twice),
             ("disagreement", disagreements),
-            ("untrue", &self.figures.untruths),
+            ("untrue", &self.figures.violations),
             ("panic", &self.panics),
         ];
         kinds.into_iter().flat_map(|(kind, list)| list.iter().map(move |what| format!("{kind}: {what}")))
@@ -117,14 +117,14 @@ impl Report {
         for line in &self.lines {
             let mut cells = vec![line.name.to_owned(), line.database.to_owned(), line.count.to_string()];
             match &line.outcome {
-                Some(Outcome { figures, reckoning, .. }) => cells.extend([
+                Some(Outcome { figures, check, .. }) => cells.extend([
                     figures.writes.to_string(),
                     (figures.writes - figures.in_doubt).to_string(),
                     figures.in_doubt.to_string(),
                     figures.had_happened.to_string(),
-                    figures.untruths.len().to_string(),
-                    (reckoning.lost.len() + reckoning.disagreements.len()).to_string(),
-                    reckoning.twice.len().to_string(),
+                    figures.violations.len().to_string(),
+                    (check.lost.len() + check.disagreements.len()).to_string(),
+                    check.twice.len().to_string(),
                 ]),
                 None => cells.push("failed".to_owned()),
             }

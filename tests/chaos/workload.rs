@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::arena::{Arena, nothing};
-use crate::journal::{Deed, Told, Write};
+use crate::journal::{Expected, Operation, Write};
 
 /// Products that everybody wants.
 const PRODUCTS: u32 = 4;
@@ -36,11 +36,11 @@ impl Stock {
         let mut random = arena.random(0);
         for number in 0..PRODUCTS {
             let product = make_product(arena, &mut random, &format!("product {number}")).await.expect("no fault yet");
-            // Of the last one there are few, so that orders are refused as well.
+            // Of the last one there are few, so that orders are rejected as well.
             let quantity = if number + 1 == PRODUCTS { 10 } else { 100_000 };
             let path = format!("/v1/admin/products/{product}/stock-movements");
             let body = json!({ "quantity": quantity, "reason": "delivered" });
-            let told = arena.make(arena.write(Deed::AdjustStock, None, path, body), &mut random).await;
+            let told = arena.make(arena.write(Operation::AdjustStock, None, path, body), &mut random).await;
             assert!(told.is_some_and(|told| told.is_success()), "no fault yet");
         }
         make_campaign(arena, &mut random).await.expect("no fault yet");
@@ -51,7 +51,7 @@ impl Stock {
 async fn make_product(arena: &Arena, random: &mut StdRng, name: &str) -> Option<String> {
     let price = random.random_range(100..900).to_string();
     let body = json!({ "name": name, "category": "chaos", "price": price });
-    let write = arena.write(Deed::CreateProduct, None, "/v1/admin/products".to_owned(), body);
+    let write = arena.write(Operation::CreateProduct, None, "/v1/admin/products".to_owned(), body);
     let product = text(&success(arena.make(write, random).await)?, "product_id");
     let mut stock = arena.stock.lock().expect("no panic while it is held");
     // What is made later is not on the shelf: few products are wanted by many.
@@ -72,15 +72,15 @@ async fn make_campaign(arena: &Arena, random: &mut StdRng) -> Option<String> {
         "issue_opens_at": rfc3339(now() - time::Duration::hours(1)),
         "issue_closes_at": rfc3339(now() + time::Duration::days(1)),
     });
-    let write = arena.write(Deed::CreateCampaign, None, "/v1/admin/coupon-campaigns".to_owned(), body);
+    let write = arena.write(Operation::CreateCampaign, None, "/v1/admin/coupon-campaigns".to_owned(), body);
     let campaign = text(&success(arena.make(write, random).await)?, "campaign_id");
     arena.stock.lock().expect("no panic while it is held").campaigns.push(campaign.clone());
     Some(campaign)
 }
 
 /// The document of a success.
-fn success(told: Option<Told>) -> Option<Value> {
-    told.filter(Told::is_success).map(|told| told.document())
+fn success(told: Option<Expected>) -> Option<Value> {
+    told.filter(Expected::is_success).map(|told| told.document())
 }
 
 fn text(document: &Value, member: &str) -> String {
@@ -126,22 +126,22 @@ impl<'a> Customer<'a> {
 
     fn choose(&mut self) -> Write {
         match self.random.random_range(0..100) {
-            0..20 => self.charge(),
+            0..20 => self.top_up(),
             20..30 => self.take_coupon(),
-            30..42 => self.cancel().unwrap_or_else(|| self.charge()),
+            30..42 => self.cancel().unwrap_or_else(|| self.top_up()),
             _ if self.open.len() < OPEN_ORDERS_MAX && self.random.random_ratio(1, 2) => self.order(),
             _ => self.pay().unwrap_or_else(|| self.order()),
         }
     }
 
-    fn write(&self, deed: Deed, path: String, body: Value) -> Write {
+    fn write(&self, deed: Operation, path: String, body: Value) -> Write {
         self.arena.write(deed, Some(&self.user_id), path, body)
     }
 
-    fn charge(&mut self) -> Write {
+    fn top_up(&mut self) -> Write {
         let amount = self.random.random_range(100..3_000).to_string();
-        let path = format!("/v1/users/{}/points/charges", self.user_id);
-        self.write(Deed::ChargePoints, path, json!({ "amount": amount }))
+        let path = format!("/v1/users/{}/points/top-ups", self.user_id);
+        self.write(Operation::TopUpPoints, path, json!({ "amount": amount }))
     }
 
     fn take_coupon(&mut self) -> Write {
@@ -149,7 +149,7 @@ impl<'a> Customer<'a> {
             let stock = self.arena.stock.lock().expect("no panic while it is held");
             pick(&mut self.random, &stock.campaigns).expect("there is one from the beginning").clone()
         };
-        self.write(Deed::IssueCoupon, format!("/v1/coupon-campaigns/{campaign}/coupons"), nothing())
+        self.write(Operation::IssueCoupon, format!("/v1/coupon-campaigns/{campaign}/coupons"), nothing())
     }
 
     fn order(&mut self) -> Write {
@@ -161,7 +161,7 @@ impl<'a> Customer<'a> {
                 json!({ "product_id": product, "quantity": random.random_range(1..=3) })
             })
             .collect();
-        self.write(Deed::PlaceOrder, "/v1/orders".to_owned(), json!({ "lines": lines }))
+        self.write(Operation::PlaceOrder, "/v1/orders".to_owned(), json!({ "lines": lines }))
     }
 
     fn pay(&mut self) -> Option<Write> {
@@ -172,39 +172,39 @@ impl<'a> Customer<'a> {
             (1, _) => json!({ "coupon_id": "best" }),
             _ => nothing(),
         };
-        Some(self.write(Deed::PayOrder, format!("/v1/orders/{order}/payment"), body))
+        Some(self.write(Operation::PayOrder, format!("/v1/orders/{order}/payment"), body))
     }
 
     fn cancel(&mut self) -> Option<Write> {
         let orders: Vec<&String> = self.open.iter().map(|(order, _)| order).chain(&self.paid).collect();
         let order = pick(&mut self.random, &orders).map(ToString::to_string)?;
-        Some(self.write(Deed::CancelOrder, format!("/v1/orders/{order}/cancellation"), nothing()))
+        Some(self.write(Operation::CancelOrder, format!("/v1/orders/{order}/cancellation"), nothing()))
     }
 
-    /// Remembers what came of a write. Of one without an answer nothing is known until all is settled.
-    fn learn(&mut self, write: &Write, told: Option<Told>) {
-        let is_refused = told.as_ref().is_some_and(|told| !told.is_success());
+    /// Remembers what came of a write. Of one without an answer nothing is known until all is recorded.
+    fn learn(&mut self, write: &Write, told: Option<Expected>) {
+        let is_rejected = told.as_ref().is_some_and(|told| !told.is_success());
         let named = write.path.split('/').nth(3).unwrap_or_default().to_owned();
         let document = success(told);
         match (write.deed, document) {
-            (Deed::IssueCoupon, Some(coupon)) => {
+            (Operation::IssueCoupon, Some(coupon)) => {
                 let coupon = text(&coupon, "coupon_id");
                 self.arena.stock.lock().expect("no panic while it is held").coupons.push(coupon.clone());
                 self.coupons.push(coupon);
             }
-            (Deed::PlaceOrder, Some(order)) => {
+            (Operation::PlaceOrder, Some(order)) => {
                 self.open.push((text(&order, "order_id"), text(&order["lines"][0], "product_id")));
             }
-            (Deed::PayOrder, Some(_)) => {
+            (Operation::PayOrder, Some(_)) => {
                 if let Some(at) = self.open.iter().position(|(order, _)| *order == named) {
                     let paid = self.open.swap_remove(at);
                     self.paid.push(paid.0.clone());
                     self.arena.stock.lock().expect("no panic while it is held").paid_orders.push(paid);
                 }
             }
-            (Deed::CancelOrder, Some(_)) => self.forget(&named),
-            // What cannot be paid is charged for or cancelled; there is no point in trying for ever.
-            (Deed::PayOrder | Deed::CancelOrder, None) if is_refused && self.random.random_ratio(1, 3) => {
+            (Operation::CancelOrder, Some(_)) => self.forget(&named),
+            // What cannot be paid is topped up for or cancelled; there is no point in trying for ever.
+            (Operation::PayOrder | Operation::CancelOrder, None) if is_rejected && self.random.random_ratio(1, 3) => {
                 self.forget(&named);
             }
             _ => {}
@@ -238,7 +238,7 @@ impl<'a> Clerk<'a> {
                 4..8 => {
                     make_campaign(self.arena, &mut self.random).await;
                 }
-                8..14 => self.replay_event().await,
+                8..14 => self.redeliver_event().await,
                 _ => {
                     if let Some(write) = self.choose() {
                         self.arena.make(write, &mut self.random).await;
@@ -259,45 +259,45 @@ impl<'a> Clerk<'a> {
         match random.random_range(0..6) {
             0 => {
                 let body = json!({ "quantity": random.random_range(-2..8_i32) | 1, "reason": "counted" });
-                write(Deed::AdjustStock, format!("/v1/admin/products/{product}/stock-movements"), body)
+                write(Operation::AdjustStock, format!("/v1/admin/products/{product}/stock-movements"), body)
             }
             1 => {
                 let body = json!({ "description": format!("text {}", random.random::<u32>()) });
-                write(Deed::ChangeProduct, format!("/v1/admin/products/{product}"), body)
+                write(Operation::ChangeProduct, format!("/v1/admin/products/{product}"), body)
             }
             2 => {
                 let user = random.random_range(0..10);
                 let body = json!({ "amount": (random.random_range(-50..200) | 1).to_string(), "reason": "sorry" });
-                write(Deed::AdjustPoints, format!("/v1/admin/users/customer-{user}/points/adjustments"), body)
+                write(Operation::AdjustPoints, format!("/v1/admin/users/customer-{user}/points/adjustments"), body)
             }
             3 => {
                 let campaign = pick(random, &stock.campaigns)?;
                 let body = json!({ "quantity": random.random_range(6..12) });
-                write(Deed::ChangeCampaign, format!("/v1/admin/coupon-campaigns/{campaign}"), body)
+                write(Operation::ChangeCampaign, format!("/v1/admin/coupon-campaigns/{campaign}"), body)
             }
             4 => {
                 let coupon = pick(random, &stock.coupons)?;
-                write(Deed::RevokeCoupon, format!("/v1/admin/coupons/{coupon}/revocation"), nothing())
+                write(Operation::RevokeCoupon, format!("/v1/admin/coupons/{coupon}/revocation"), nothing())
             }
             _ => {
                 let (order, product) = pick(random, &stock.paid_orders)?;
                 let lines = json!([{ "product_id": product, "quantity": 1 }]);
                 let body = json!({ "lines": lines, "restock": random.random_ratio(1, 2), "reason": "broken" });
-                write(Deed::RefundOrder, format!("/v1/admin/orders/{order}/refunds"), body)
+                write(Operation::RefundOrder, format!("/v1/admin/orders/{order}/refunds"), body)
             }
         }
     }
 
     /// Looks at the latest events and has one sent again. A look that fails is no write.
-    async fn replay_event(&mut self) {
+    async fn redeliver_event(&mut self) {
         let servers = self.arena.servers();
         let Some(server) = pick(&mut self.random, &servers) else { return };
         let listed = server.bearer(crate::arena::token(None)).get("/v1/admin/events?limit=10").try_send().await;
         let Some(listed) = listed.ok().filter(|answer| answer.status == 200) else { return };
         let events = listed.json(200)["data"].as_array().expect("a list").clone();
         let Some(event) = pick(&mut self.random, &events) else { return };
-        let path = format!("/v1/admin/events/{}/replay", text(event, "event_id"));
-        let write = self.arena.write(Deed::ReplayEvent, None, path, nothing());
+        let path = format!("/v1/admin/events/{}/redelivery", text(event, "event_id"));
+        let write = self.arena.write(Operation::RedeliverEvent, None, path, nothing());
         self.arena.make(write, &mut self.random).await;
     }
 }

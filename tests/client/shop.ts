@@ -29,8 +29,8 @@ export function done<Data>({ data, error }: Answer<Data>): Data {
   return data as Data;
 }
 
-/** The problem that a call was refused with. */
-export function refused({ data, error }: Answer<unknown>): Problem {
-  if (!error) throw new Error(`not refused, but ${JSON.stringify(data)}`);
+/** The problem that a call was rejected with. */
+export function rejected({ data, error }: Answer<unknown>): Problem {
+  if (!error) throw new Error(`not rejected, but ${JSON.stringify(data)}`);
   return error;
 }

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { env } from "node:process";
 
-import { connect, done, refused, type Shop } from "./shop.js";
+import { connect, done, rejected, type Shop } from "./shop.js";
 import { validated } from "./validation.js";
 
 function needed(name: string): string {
@@ -56,13 +56,13 @@ assert.equal(products.next_cursor, null);
 const campaigns = done(await anybody.GET("/v1/coupon-campaigns", { params: { query: { limit: 1 } } }));
 assert.equal(campaigns.data[0]?.campaign_id, campaign.campaign_id);
 
-// Kim charges points. Sent again with the same key it happens once, and the same answer comes back.
-const charging = {
-  params: { path: { user_id: "kim" }, header: { "Idempotency-Key": "tour-charge" } },
+// Kim tops up points. Sent again with the same key it happens once, and the same answer comes back.
+const topping_up = {
+  params: { path: { user_id: "kim" }, header: { "Idempotency-Key": "tour-top-up" } },
   body: { amount: "100000" },
 };
-const first = await kim.POST("/v1/users/{user_id}/points/charges", charging);
-const again = await kim.POST("/v1/users/{user_id}/points/charges", charging);
+const first = await kim.POST("/v1/users/{user_id}/points/top-ups", topping_up);
+const again = await kim.POST("/v1/users/{user_id}/points/top-ups", topping_up);
 assert.equal(done(first).balance, "100000");
 assert.deepEqual(done(again), done(first));
 assert.equal(again.response.headers.get("Idempotent-Replayed"), "true");
@@ -94,7 +94,7 @@ assert.deepEqual(popular.data.map((row) => [row.product.product_id, row.quantity
 const user = { params: { path: { user_id: "kim" } } };
 const entries = done(await kim.GET("/v1/users/{user_id}/points/entries", user));
 const moved = entries.data.map((entry) => [entry.kind, entry.amount]);
-assert.deepEqual(moved, [["payment", "-33000"], ["charge", "100000"]]);
+assert.deepEqual(moved, [["payment", "-33000"], ["top_up", "100000"]]);
 
 assert.equal(done(await kim.POST("/v1/orders/{order_id}/cancellation", order)).status, "refunded");
 assert.equal(done(await kim.GET("/v1/users/{user_id}/points", user)).balance, "100000");
@@ -112,20 +112,20 @@ assert.equal(done(await boss.GET("/v1/admin/verification")).findings_total, 0);
 // Errors are problems with a stable code, in English or Korean, and carry what it takes to act on them.
 const inKorean = { headers: { "Accept-Language": "ko" } };
 const cancelled = await kim.POST("/v1/orders/{order_id}/cancellation", { ...order, ...inKorean });
-assert.equal(refused(cancelled).code, "ORDER_ALREADY_CANCELLED");
-assert.match(refused(cancelled).title, /주문/);
+assert.equal(rejected(cancelled).code, "ORDER_ALREADY_CANCELLED");
+assert.match(rejected(cancelled).title, /주문/);
 assert.equal(cancelled.response.status, 409);
 
 const tooMany = [{ product_id: cup.product_id, quantity: 11 }];
-const short = refused(await kim.POST("/v1/orders", { body: { lines: tooMany } }));
+const short = rejected(await kim.POST("/v1/orders", { body: { lines: tooMany } }));
 assert.equal(short.code, "OUT_OF_STOCK");
 assert.deepEqual(short.shortages, [{ product_id: cup.product_id, requested: 11, available: 10 }]);
 
-const nothing = refused(await kim.POST("/v1/users/{user_id}/points/charges", { ...user, body: { amount: 0 } }));
+const nothing = rejected(await kim.POST("/v1/users/{user_id}/points/top-ups", { ...user, body: { amount: 0 } }));
 assert.deepEqual(nothing.errors, [{ pointer: "/amount", reason: "NOT_POSITIVE" }]);
 
-assert.equal(refused(await anybody.GET("/v1/users/{user_id}/points", user)).code, "UNAUTHENTICATED");
-assert.equal(refused(await kim.GET("/v1/admin/verification")).code, "FORBIDDEN");
+assert.equal(rejected(await anybody.GET("/v1/users/{user_id}/points", user)).code, "UNAUTHENTICATED");
+assert.equal(rejected(await kim.GET("/v1/admin/verification")).code, "FORBIDDEN");
 
 console.log(`${validated.answers} answers are what the document says`);
 
@@ -136,7 +136,7 @@ export async function wrong(shop: Shop): Promise<void> {
   // @ts-expect-error: an order has lines
   await shop.POST("/v1/orders", { body: {} });
   // @ts-expect-error: an amount is text or an integer
-  await shop.POST("/v1/users/{user_id}/points/charges", { ...user, body: { amount: true } });
+  await shop.POST("/v1/users/{user_id}/points/top-ups", { ...user, body: { amount: true } });
   // @ts-expect-error: a fixed discount has an amount
   await shop.POST("/v1/admin/coupon-campaigns", { body: { ...opening, discount: { kind: "fixed" } } });
   // @ts-expect-error: no such order of the list
@@ -144,7 +144,7 @@ export async function wrong(shop: Shop): Promise<void> {
   // @ts-expect-error: a product has no such member
   done(await shop.GET("/v1/products")).data[0]?.colour;
   // @ts-expect-error: no such code
-  refused(await shop.GET("/v1/products")).code === "OUT_OF_STOKC";
+  rejected(await shop.GET("/v1/products")).code === "OUT_OF_STOKC";
   // @ts-expect-error: an order may have no coupon
   done(await shop.GET("/v1/orders/{order_id}", order)).coupon_id.length;
 }

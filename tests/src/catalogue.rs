@@ -205,9 +205,9 @@ impl Server {
     }
 
     /// Puts points into a user's account.
-    pub async fn charge(&self, user_id: &str, amount: i64) {
+    pub async fn top_up(&self, user_id: &str, amount: i64) {
         let body = json!({ "amount": amount.to_string() });
-        self.user(user_id).post(format!("/v1/users/{user_id}/points/charges"), body).await.expect(201);
+        self.user(user_id).post(format!("/v1/users/{user_id}/points/top-ups"), body).await.expect(201);
     }
 
     /// A user's balance.

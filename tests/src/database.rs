@@ -56,7 +56,7 @@ impl Database {
     /// Makes an empty database on that MySQL server, `mysql://USER:PASSWORD@HOST:PORT`.
     ///
     /// # Errors
-    /// When the server does not answer, or refuses.
+    /// When the server does not answer, or rejects.
     pub async fn create_on(server: String) -> Result<Self> {
         let name = format!("jangteo_test_{:016x}", rand::random::<u64>());
         admin(&server, &format!("CREATE DATABASE {name}")).await?;
@@ -188,7 +188,7 @@ async fn server_connection(server: &str) -> Result<Conn> {
 
 async fn admin(server: &str, statement: &str) -> Result<()> {
     let mut connection = server_connection(server).await?;
-    connection.query_drop(statement).await.with_context(|| format!("refused by the server: {statement}"))?;
+    connection.query_drop(statement).await.with_context(|| format!("rejected by the server: {statement}"))?;
     connection.disconnect().await.context("a clean end")
 }
 
@@ -284,7 +284,7 @@ impl Connection {
     /// reader serves them.
     ///
     /// # Panics
-    /// When the database refuses the query, or `read` takes a column for what it is not.
+    /// When the database rejects the query, or `read` takes a column for what it is not.
     pub async fn rows<T>(&mut self, table: &str, columns: &[Column], read: impl Fn(&mut Row) -> T) -> Vec<T> {
         let backend = self.backend();
         let columns: Vec<String> = columns.iter().map(|column| column.expression(backend)).collect();
@@ -306,7 +306,7 @@ impl Connection {
     /// One number.
     ///
     /// # Panics
-    /// When the query is refused, or answers anything but one row.
+    /// When the query is rejected, or answers anything but one row.
     pub async fn number(&mut self, expression: &'static str, table: &str) -> i64 {
         let rows = self.rows(table, &[Column::Plain(expression)], Row::number).await;
         assert_eq!(rows.len(), 1, "{expression} from {table}");
@@ -316,12 +316,12 @@ impl Connection {
     /// Runs a statement.
     ///
     /// # Panics
-    /// When the database refuses it.
+    /// When the database rejects it.
     pub async fn execute(&mut self, statement: &str) {
         self.try_execute(statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
     }
 
-    /// Runs a statement that the database may refuse.
+    /// Runs a statement that the database may reject.
     ///
     /// # Errors
     /// What the database says.

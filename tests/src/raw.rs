@@ -45,7 +45,7 @@ impl RawConnection {
 
     /// Sends bytes; the server may have closed already.
     pub async fn send(&mut self, bytes: &[u8]) {
-        // A server that refuses early closes while we still write: what counts is its answer.
+        // A server that rejects early closes while we still write: what counts is its answer.
         let _closed_early = self.0.write_all(bytes).await;
     }
 

@@ -10,22 +10,22 @@ scenarios![
     keeps_everybody_else_out,
     makes_a_product,
     makes_a_product_with_the_least_that_is_needed,
-    refuses_what_is_no_product,
+    rejects_what_is_no_product,
     takes_the_longest_that_is_allowed,
     changes_what_is_named_and_nothing_else,
-    refuses_what_is_no_change,
+    rejects_what_is_no_change,
     lists_products_of_all_states,
     moves_stock_in_and_out,
     never_takes_more_than_there_is,
-    refuses_what_is_no_movement,
+    rejects_what_is_no_movement,
     lists_every_movement_newest_first,
     makes_a_campaign,
-    refuses_what_is_no_campaign,
+    rejects_what_is_no_campaign,
     raises_the_quantity_and_closes_early,
     counts_what_is_sold_off_by_hand_against_orders,
     lists_everybodys_orders,
     corrects_balances,
-    refuses_what_is_no_correction,
+    rejects_what_is_no_correction,
     lists_events_and_sends_them_again,
 ];
 
@@ -48,7 +48,7 @@ async fn keeps_everybody_else_out(shop: Shop) {
         ("POST", "/v1/admin/users/kim/points/adjustments".to_owned()),
         ("GET", "/v1/admin/audit-log".to_owned()),
         ("GET", "/v1/admin/events".to_owned()),
-        ("POST", format!("/v1/admin/events/{UNKNOWN}/replay")),
+        ("POST", format!("/v1/admin/events/{UNKNOWN}/redelivery")),
     ];
     for (method, path) in calls {
         let method = reqwest::Method::try_from(method).expect("a method");
@@ -91,7 +91,7 @@ async fn makes_a_product_with_the_least_that_is_needed(shop: Shop) {
     assert_eq!(json!(shown), json!(["", {}, "0", "on_sale", null]));
 }
 
-async fn refuses_what_is_no_product(shop: Shop) {
+async fn rejects_what_is_no_product(shop: Shop) {
     let server = shop.start().await;
     let good = json!({ "name": "x", "category": "y", "price": "1" });
     let many: serde_json::Map<String, Value> = (0..21).map(|n| (format!("option{n}"), json!("x"))).collect();
@@ -180,7 +180,7 @@ async fn changes_what_is_named_and_nothing_else(shop: Shop) {
     }
 }
 
-async fn refuses_what_is_no_change(shop: Shop) {
+async fn rejects_what_is_no_change(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").create().await;
     let before = server.admin().get(tea.path()).await.json(200);
@@ -231,8 +231,8 @@ async fn never_takes_more_than_there_is(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").stock(3).create().await;
     server.order("kim", &tea, 2).await;
-    let refused = server.restock(&tea, -2).await.problem(409, "OUT_OF_STOCK");
-    assert_eq!(refused["shortages"], json!([{ "product_id": tea.id, "requested": 2, "available": 1 }]));
+    let rejected = server.restock(&tea, -2).await.problem(409, "OUT_OF_STOCK");
+    assert_eq!(rejected["shortages"], json!([{ "product_id": tea.id, "requested": 2, "available": 1 }]));
     server.restock(&tea, -1).await.expect(201);
     assert_eq!(server.available(&tea).await, 0);
     // Nor more in than can be counted.
@@ -243,7 +243,7 @@ async fn never_takes_more_than_there_is(shop: Shop) {
     assert_eq!(server.available(&tea).await, i64::from(i32::MAX) * 2);
 }
 
-async fn refuses_what_is_no_movement(shop: Shop) {
+async fn rejects_what_is_no_movement(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").stock(3).create().await;
     let path = format!("{}/stock-movements", tea.admin_path());
@@ -256,7 +256,7 @@ async fn refuses_what_is_no_movement(shop: Shop) {
         (json!({ "quantity": 1 }), "/reason"),
         (json!({ "quantity": 1, "reason": "" }), "/reason"),
         (json!({ "quantity": 1, "reason": "x".repeat(201) }), "/reason"),
-        (json!({ "quantity": 1, "reason": "x", "kind": "hold" }), "/kind"),
+        (json!({ "quantity": 1, "reason": "x", "kind": "reservation" }), "/kind"),
     ];
     for (body, pointer) in cases {
         server.admin().post(&path, body).await.invalid_field(pointer);
@@ -270,7 +270,7 @@ async fn refuses_what_is_no_movement(shop: Shop) {
 async fn lists_every_movement_newest_first(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").price(10).stock(9).create().await;
-    server.charge("kim", 1_000).await;
+    server.top_up("kim", 1_000).await;
     let cancelled = server.order("kim", &tea, 1).await;
     server.user("kim").post(cancelled.cancellation(), json!({})).await.expect(200);
     let refunded = server.order("kim", &tea, 2).await;
@@ -281,9 +281,9 @@ async fn lists_every_movement_newest_first(shop: Shop) {
     let shown = shown.map(|movement| json!([movement["kind"], movement["quantity"], movement["order_id"]]));
     let expected = json!([
         ["refund", 2, refunded.id],
-        ["hold", -2, refunded.id],
+        ["reservation", -2, refunded.id],
         ["cancellation", 1, cancelled.id],
-        ["hold", -1, cancelled.id],
+        ["reservation", -1, cancelled.id],
         ["adjustment", 9, null],
     ]);
     assert_eq!(Value::from_iter(shown), expected);
@@ -303,7 +303,7 @@ async fn makes_a_campaign(shop: Shop) {
     assert_eq!(json!(shown.map(|member| made[member].clone())), expected);
 }
 
-async fn refuses_what_is_no_campaign(shop: Shop) {
+async fn rejects_what_is_no_campaign(shop: Shop) {
     let server = shop.start().await;
     let good = server.campaign("good").document();
     let cases = [
@@ -351,11 +351,11 @@ async fn raises_the_quantity_and_closes_early(shop: Shop) {
     let admin = server.admin();
     let changed = admin.patch(campaign.admin_path(), json!({ "quantity": 8 })).await.json(200);
     assert_eq!((&changed["quantity"], &changed["remaining"]), (&json!(8), &json!(8)));
-    let refused = admin.patch(campaign.admin_path(), json!({ "quantity": 7 })).await;
-    assert_eq!(refused.problem(409, "CAMPAIGN_QUANTITY_LOWERED")["quantity"], 8);
+    let rejected = admin.patch(campaign.admin_path(), json!({ "quantity": 7 })).await;
+    assert_eq!(rejected.problem(409, "CAMPAIGN_QUANTITY_LOWERED")["quantity"], 8);
     let later = rfc3339(now() + Duration::days(2));
-    let refused = admin.patch(campaign.admin_path(), json!({ "issue_closes_at": later })).await;
-    assert_eq!(refused.problem(409, "CAMPAIGN_CLOSING_POSTPONED")["issue_closes_at"], before["issue_closes_at"]);
+    let rejected = admin.patch(campaign.admin_path(), json!({ "issue_closes_at": later })).await;
+    assert_eq!(rejected.problem(409, "CAMPAIGN_CLOSING_POSTPONED")["issue_closes_at"], before["issue_closes_at"]);
     let earlier = rfc3339(now() + Duration::hours(1));
     let changed = admin.patch(campaign.admin_path(), json!({ "issue_closes_at": earlier })).await.json(200);
     assert_eq!(assert_utc(&changed["issue_closes_at"]).unix_timestamp(), assert_utc(&json!(earlier)).unix_timestamp());
@@ -378,7 +378,7 @@ async fn counts_what_is_sold_off_by_hand_against_orders(shop: Shop) {
 async fn lists_everybodys_orders(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").price(100).stock(9).create().await;
-    server.charge("kim", 1_000).await;
+    server.top_up("kim", 1_000).await;
     let [first, second, third] =
         [server.order("kim", &tea, 1).await, server.order("lee", &tea, 1).await, server.order("kim", &tea, 1).await];
     server.pay("kim", &third).await;
@@ -430,10 +430,10 @@ async fn corrects_balances(shop: Shop) {
     let shown = ["user_id", "amount", "balance", "currency", "reason"].map(|member| adjusted[member].clone());
     assert_eq!(json!(shown), json!(["kim", "500", "500", "KRW", "정정"]));
     assert_eq!(adjust(-200).await.json(201)["balance"], "300");
-    let refused = adjust(-301).await.problem(409, "INSUFFICIENT_POINTS");
-    assert_eq!((&refused["balance"], &refused["required"]), (&json!("300"), &json!("301")));
-    let refused = adjust(10_000_000).await.problem(409, "BALANCE_LIMIT_EXCEEDED");
-    assert_eq!(refused["balance_max"], "10000000");
+    let rejected = adjust(-301).await.problem(409, "INSUFFICIENT_POINTS");
+    assert_eq!((&rejected["balance"], &rejected["required"]), (&json!("300"), &json!("301")));
+    let rejected = adjust(10_000_000).await.problem(409, "BALANCE_LIMIT_EXCEEDED");
+    assert_eq!(rejected["balance_max"], "10000000");
     assert_eq!(server.balance("kim").await, 300);
     let entries = server.user("kim").get("/v1/users/kim/points/entries").await.json(200);
     let shown = entries["data"].as_array().expect("a list").iter();
@@ -441,7 +441,7 @@ async fn corrects_balances(shop: Shop) {
     assert_eq!(Value::from_iter(shown), json!([["adjustment", "-200", "300"], ["adjustment", "500", "500"]]));
 }
 
-async fn refuses_what_is_no_correction(shop: Shop) {
+async fn rejects_what_is_no_correction(shop: Shop) {
     let server = shop.start().await;
     let path = "/v1/admin/users/kim/points/adjustments";
     let cases = [
@@ -463,7 +463,7 @@ async fn refuses_what_is_no_correction(shop: Shop) {
 async fn lists_events_and_sends_them_again(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").price(100).stock(9).create().await;
-    server.charge("kim", 1_000).await;
+    server.top_up("kim", 1_000).await;
     let order = server.order("kim", &tea, 2).await;
     server.pay("kim", &order).await;
     server.user("kim").post(order.cancellation(), json!({})).await.expect(200);
@@ -478,7 +478,7 @@ async fn lists_events_and_sends_them_again(shop: Shop) {
         let shown = ["order_id", "type", "sequence", "status", "attempts"].map(|member| event[member].clone());
         assert_eq!(json!(shown), json!([order.id, event_type, sequence, "pending", 0]));
     }
-    let replay = |id: &str| server.admin().post(format!("/v1/admin/events/{id}/replay"), json!({}));
+    let replay = |id: &str| server.admin().post(format!("/v1/admin/events/{id}/redelivery"), json!({}));
     let again = replay(paid["event_id"].as_str().expect("an id")).await.json(200);
     let mut expected = paid.clone();
     expected["due_at"] = again["due_at"].clone();

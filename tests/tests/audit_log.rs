@@ -8,7 +8,7 @@ use crate::{assert_utc, assert_uuid_v7, ids};
 scenarios![
     tells_every_change_of_the_back_office,
     tells_what_the_back_office_does_for_somebody_else,
-    tells_nothing_of_what_was_refused_or_repeated,
+    tells_nothing_of_what_was_rejected_or_repeated,
     is_filtered_and_paged,
 ];
 
@@ -23,7 +23,7 @@ async fn tells_every_change_of_the_back_office(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").price(100).stock(9).create().await;
     let campaign = server.campaign("all").create().await;
-    server.charge("kim", 1_000).await;
+    server.top_up("kim", 1_000).await;
     let coupon = server.take_coupon("kim", &campaign).await;
     let order = server.order("kim", &tea, 2).await;
     server.pay("kim", &order).await;
@@ -35,8 +35,8 @@ async fn tells_every_change_of_the_back_office(shop: Shop) {
     let changes: [(Call, &str, &str, &str, Value); 7] = [
         (admin.patch(tea.admin_path(), json!({ "price": "120" })), "change_product", "product", &tea.id, Value::Null),
         (
-            admin.post(format!("/v1/admin/events/{event}/replay"), json!({})),
-            "replay_event",
+            admin.post(format!("/v1/admin/events/{event}/redelivery"), json!({})),
+            "redeliver_event",
             "event",
             &event,
             Value::Null,
@@ -103,13 +103,13 @@ async fn tells_what_the_back_office_does_for_somebody_else(shop: Shop) {
     assert!(log.iter().all(|line| line["actor"] == "back-office" && line["action"] != "place_order"), "{log:?}");
 }
 
-async fn tells_nothing_of_what_was_refused_or_repeated(shop: Shop) {
+async fn tells_nothing_of_what_was_rejected_or_repeated(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").price(100).stock(9).create().await;
     let prepared = log(&server).await.len();
     server.restock(&tea, -10).await.problem(409, "OUT_OF_STOCK");
     server.restock(&tea, 0).await.expect(400);
-    server.restock(&tea, -10).key("refused").await.problem(409, "OUT_OF_STOCK");
+    server.restock(&tea, -10).key("rejected").await.problem(409, "OUT_OF_STOCK");
     server.restock(&tea, 1).key("once").await.expect(201);
     server.restock(&tea, 1).key("once").await.expect(201);
     assert_eq!(log(&server).await.len(), prepared + 1);

@@ -10,13 +10,13 @@ scenarios![
     takes_a_good_token,
     needs_a_token,
     takes_no_other_scheme,
-    refuses_an_expired_token,
-    refuses_a_token_that_is_not_valid_yet,
-    refuses_a_token_of_another_issuer_or_for_another_audience,
-    refuses_a_token_without_a_required_claim,
-    refuses_a_subject_that_is_no_user_id,
-    refuses_other_algorithms_and_signatures,
-    refuses_what_is_no_token,
+    rejects_an_expired_token,
+    rejects_a_token_that_is_not_valid_yet,
+    rejects_a_token_of_another_issuer_or_for_another_audience,
+    rejects_a_token_without_a_required_claim,
+    rejects_a_subject_that_is_no_user_id,
+    rejects_other_algorithms_and_signatures,
+    rejects_what_is_no_token,
     forgets_a_token_once_it_expires,
     hides_what_belongs_to_somebody_else,
     lets_the_back_office_see_everybody,
@@ -24,7 +24,7 @@ scenarios![
 
 const POINTS: &str = "/v1/users/kim/points";
 
-async fn assert_refused(server: &Server, token: impl Into<String>, why: &str) {
+async fn assert_rejected(server: &Server, token: impl Into<String>, why: &str) {
     let answer = server.bearer(token).get(POINTS).await;
     assert_eq!(answer.status, 401, "{why}: {answer}");
     answer.problem(401, "UNAUTHENTICATED");
@@ -55,7 +55,7 @@ async fn needs_a_token(shop: Shop) {
         nobody.get(path).await.problem(401, "UNAUTHENTICATED");
     }
     let calls = [
-        ("/v1/users/kim/points/charges".to_owned(), json!({ "amount": "1" })),
+        ("/v1/users/kim/points/top-ups".to_owned(), json!({ "amount": "1" })),
         ("/v1/orders".to_owned(), json!({ "lines": [tea.line(1)] })),
         (order.payment(), json!({})),
         (order.cancellation(), json!({})),
@@ -85,20 +85,20 @@ async fn takes_no_other_scheme(shop: Shop) {
     assert!(server.anonymous().get(query).await.status != 200, "a token in an address would end up in logs");
 }
 
-async fn refuses_an_expired_token(shop: Shop) {
+async fn rejects_an_expired_token(shop: Shop) {
     let server = shop.start().await;
-    assert_refused(&server, Claims::of("kim").with_time("exp", -3_600).sign(), "expired an hour ago").await;
-    assert_refused(&server, Claims::of("kim").with_time("exp", -7).sign(), "expired beyond the leeway").await;
-    assert_refused(&server, Claims::of("kim").with("exp", "never").sign(), "an expiry that is no time").await;
-    assert_refused(&server, Claims::of("kim").with("exp", 0).sign(), "expired in 1970").await;
+    assert_rejected(&server, Claims::of("kim").with_time("exp", -3_600).sign(), "expired an hour ago").await;
+    assert_rejected(&server, Claims::of("kim").with_time("exp", -7).sign(), "expired beyond the leeway").await;
+    assert_rejected(&server, Claims::of("kim").with("exp", "never").sign(), "an expiry that is no time").await;
+    assert_rejected(&server, Claims::of("kim").with("exp", 0).sign(), "expired in 1970").await;
 }
 
-async fn refuses_a_token_that_is_not_valid_yet(shop: Shop) {
+async fn rejects_a_token_that_is_not_valid_yet(shop: Shop) {
     let server = shop.start().await;
-    assert_refused(&server, Claims::of("kim").with_time("nbf", 60).sign(), "valid from the next minute on").await;
+    assert_rejected(&server, Claims::of("kim").with_time("nbf", 60).sign(), "valid from the next minute on").await;
 }
 
-async fn refuses_a_token_of_another_issuer_or_for_another_audience(shop: Shop) {
+async fn rejects_a_token_of_another_issuer_or_for_another_audience(shop: Shop) {
     let server = shop.start().await;
     let cases = [
         ("iss", json!("https://evil.example")),
@@ -110,53 +110,54 @@ async fn refuses_a_token_of_another_issuer_or_for_another_audience(shop: Shop) {
         ("aud", Value::Null),
     ];
     for (claim, value) in cases {
-        assert_refused(&server, Claims::of("kim").with(claim, value.clone()).sign(), &format!("{claim} {value}")).await;
+        assert_rejected(&server, Claims::of("kim").with(claim, value.clone()).sign(), &format!("{claim} {value}"))
+            .await;
     }
 }
 
-async fn refuses_a_token_without_a_required_claim(shop: Shop) {
+async fn rejects_a_token_without_a_required_claim(shop: Shop) {
     let server = shop.start().await;
     for claim in ["sub", "exp", "iss", "aud"] {
-        assert_refused(&server, Claims::of("kim").without(claim).sign(), &format!("no {claim}")).await;
+        assert_rejected(&server, Claims::of("kim").without(claim).sign(), &format!("no {claim}")).await;
     }
 }
 
-async fn refuses_a_subject_that_is_no_user_id(shop: Shop) {
+async fn rejects_a_subject_that_is_no_user_id(shop: Shop) {
     let server = shop.start().await;
     let too_long = "x".repeat(65);
     for subject in ["", " ", "kim lee", "김", "kim/lee", "kim\n", "kim'--", "kim\0", &too_long] {
-        assert_refused(&server, Claims::of(subject).sign(), &format!("the subject {subject:?}")).await;
+        assert_rejected(&server, Claims::of(subject).sign(), &format!("the subject {subject:?}")).await;
     }
-    assert_refused(&server, Claims::of("kim").with("sub", 7).sign(), "a number as the subject").await;
+    assert_rejected(&server, Claims::of("kim").with("sub", 7).sign(), "a number as the subject").await;
 }
 
-async fn refuses_other_algorithms_and_signatures(shop: Shop) {
+async fn rejects_other_algorithms_and_signatures(shop: Shop) {
     let server = shop.start().await;
     let claims = Claims::of("kim");
     let other_secret = SECRET.replace("secret", "guess!");
-    assert_refused(&server, claims.sign_with(&Header::default(), &other_secret), "another key").await;
-    assert_refused(&server, claims.sign_with(&Header::new(Algorithm::HS384), SECRET), "another algorithm").await;
-    assert_refused(&server, claims.sign_with(&Header::new(Algorithm::HS512), SECRET), "another algorithm").await;
+    assert_rejected(&server, claims.sign_with(&Header::default(), &other_secret), "another key").await;
+    assert_rejected(&server, claims.sign_with(&Header::new(Algorithm::HS384), SECRET), "another algorithm").await;
+    assert_rejected(&server, claims.sign_with(&Header::new(Algorithm::HS512), SECRET), "another algorithm").await;
     let encode = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
     for algorithm in ["none", "None", "NONE", "", "HS256 "] {
         let head = encode(&json!({ "alg": algorithm, "typ": "JWT" }));
         let body = encode(claims.value());
-        assert_refused(&server, format!("{head}.{body}."), &format!("algorithm {algorithm:?}, unsigned")).await;
+        assert_rejected(&server, format!("{head}.{body}."), &format!("algorithm {algorithm:?}, unsigned")).await;
         let signature = claims.sign().rsplit('.').next().expect("three parts").to_owned();
-        assert_refused(&server, format!("{head}.{body}.{signature}"), "the signature of another head").await;
+        assert_rejected(&server, format!("{head}.{body}.{signature}"), "the signature of another head").await;
     }
     // Claims that were changed after they were signed.
     let signed = claims.sign();
     let parts: Vec<&str> = signed.split('.').collect();
     let forged = encode(claims.clone().with("scope", "admin").value());
-    assert_refused(&server, format!("{}.{forged}.{}", parts[0], parts[2]), "forged claims").await;
+    assert_rejected(&server, format!("{}.{forged}.{}", parts[0], parts[2]), "forged claims").await;
 }
 
-async fn refuses_what_is_no_token(shop: Shop) {
+async fn rejects_what_is_no_token(shop: Shop) {
     let server = shop.start().await;
     let huge = "x".repeat(6_000);
     for token in ["x", "a.b", "a.b.c", "...", "eyJ.eyJ.eyJ", "🤷", &huge] {
-        assert_refused(&server, token, token).await;
+        assert_rejected(&server, token, token).await;
     }
     let token = Claims::of("kim").sign();
     let twice = server.user("kim").get(POINTS).also_header("authorization", &format!("Bearer {token}")).await;
@@ -173,21 +174,21 @@ async fn forgets_a_token_once_it_expires(shop: Shop) {
 
 async fn hides_what_belongs_to_somebody_else(shop: Shop) {
     let server = shop.start().await;
-    server.charge("kim", 100).await;
+    server.top_up("kim", 100).await;
     let lee = server.user("lee");
     for path in ["points", "points/entries", "coupons", "orders"] {
         lee.get(format!("/v1/users/kim/{path}")).await.problem(404, "USER_NOT_FOUND");
         // Whether kim exists does not show.
         lee.get(format!("/v1/users/nobody/{path}")).await.problem(404, "USER_NOT_FOUND");
     }
-    lee.post("/v1/users/kim/points/charges", json!({ "amount": "1" })).await.problem(404, "USER_NOT_FOUND");
+    lee.post("/v1/users/kim/points/top-ups", json!({ "amount": "1" })).await.problem(404, "USER_NOT_FOUND");
     lee.get("/v1/users/KIM/points").await.problem(404, "USER_NOT_FOUND");
     assert_eq!(server.balance("kim").await, 100);
 }
 
 async fn lets_the_back_office_see_everybody(shop: Shop) {
     let server = shop.start().await;
-    server.charge("kim", 100).await;
+    server.top_up("kim", 100).await;
     let admin = server.admin();
     assert_eq!(admin.get(POINTS).await.json(200)["balance"], "100");
     for path in ["points/entries", "coupons", "orders"] {

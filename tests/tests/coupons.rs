@@ -196,7 +196,7 @@ async fn issues_more_once_the_quantity_is_raised(shop: Shop) {
 async fn lists_coupons_by_status(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").price(2_000).stock(1).create().await;
-    server.charge("kim", 10_000).await;
+    server.top_up("kim", 10_000).await;
     for name in ["used", "revoked", "usable"] {
         let campaign = server.campaign(name).create().await;
         let coupon = server.take_coupon("kim", &campaign).await;

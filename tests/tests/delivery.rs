@@ -15,11 +15,11 @@ scenarios![
     delivers_everything_in_order_while_the_platform_fails_and_relays_are_killed,
     tells_the_whole_order_signed_and_in_its_envelope,
     loses_nothing_to_hostile_platforms,
-    puts_aside_what_is_refused_for_good,
+    puts_aside_what_is_rejected_for_good,
     keeps_retry_after,
     takes_payments_while_the_platform_hangs,
     delivers_each_event_once_from_two_relays_side_by_side,
-    settles_what_is_under_way_when_told_to_end,
+    records_what_is_under_way_on_shutdown,
     delivers_to_its_own_receiver_for_developers,
     relays_only_where_there_is_a_platform,
     goes_on_after_its_connections_were_lost,
@@ -31,7 +31,7 @@ scenarios![
 /// A few pieces of tea, and kim with the points for them.
 async fn tea(server: &Server) -> Product {
     let tea = server.product("tea").price(10).stock(1_000_000).create().await;
-    server.charge("kim", 100_000).await;
+    server.top_up("kim", 100_000).await;
     tea
 }
 
@@ -59,7 +59,7 @@ async fn stored(shop: &Shop, state: &str) -> i64 {
 }
 
 /// Waits until nothing waits any more.
-async fn everything_settled(shop: &Shop) {
+async fn all_outcomes_recorded(shop: &Shop) {
     eventually_within(Duration::from_secs(120), "no event waits", async || {
         (stored(shop, "pending").await == 0).then_some(())
     })
@@ -72,13 +72,13 @@ async fn assert_received_all(shop: &Shop, receiver: &Receiver) {
     assert_eq!(receiver.counter("out_of_order").await, 0);
 }
 
-/// Charges, orders, pays and partly cancels at the same time, every write under a key of its own.
+/// Tops up, orders, pays and partly cancels at the same time, every write under a key of its own.
 async fn buy(server: &Server, tea: &Product, users: usize, orders: usize) {
     let users = (0..users).map(|number| async move {
         let user = format!("user-{number}");
         let caller = server.user(&user);
-        let charge = json!({ "amount": "100000" });
-        caller.post(format!("/v1/users/{user}/points/charges"), charge).key("charge").await.expect(201);
+        let top_up = json!({ "amount": "100000" });
+        caller.post(format!("/v1/users/{user}/points/top-ups"), top_up).key("top_up").await.expect(201);
         for number in 0..orders {
             let lines = json!({ "lines": [tea.line(1)] });
             let order = caller.post("/v1/orders", lines).key(&format!("order-{number}")).await.json(201);
@@ -118,7 +118,7 @@ async fn delivers_everything_in_order_while_the_platform_fails_and_relays_are_ki
         }
     };
     tokio::join!(buy(&server, &tea, USERS, ORDERS), killing);
-    everything_settled(&shop).await;
+    all_outcomes_recorded(&shop).await;
     assert_received_all(&shop, &receiver).await;
     assert_eq!(receiver.count().await, USERS * (ORDERS + ORDERS / 10));
     assert_eq!(stored(&shop, "dead").await, 0);
@@ -135,7 +135,7 @@ async fn tells_the_whole_order_signed_and_in_its_envelope(shop: Shop) {
     let order = server.order("kim", &tea, 3).await;
     let payment = server.pay("kim", &order).await;
     cancel(&server, &order).await;
-    everything_settled(&shop).await;
+    all_outcomes_recorded(&shop).await;
     assert_received_all(&shop, &receiver).await;
 
     let received = receiver.received().await;
@@ -256,21 +256,21 @@ async fn loses_nothing_to_hostile_platforms(shop: Shop) {
     let tea = tea(&server).await;
     let orders = paid_orders(&server, &tea, 20).await;
     cancel(&server, &orders[0]).await;
-    everything_settled(&shop).await;
+    all_outcomes_recorded(&shop).await;
     assert_received_all(&shop, &receiver).await;
     let nobody = tokio::time::timeout(Duration::ZERO, elsewhere.accept()).await;
     assert!(nobody.is_err(), "a redirect was followed");
 }
 
-async fn puts_aside_what_is_refused_for_good(shop: Shop) {
+async fn puts_aside_what_is_rejected_for_good(shop: Shop) {
     let receiver = Receiver::start(&shop, ["--fail-status", "410", "--fail-next", "1"]).await;
     let server = shop.server().delivering_to(receiver.url()).start().await;
     let tea = tea(&server).await;
     let mut dead = paid_orders(&server, &tea, 1).await;
-    everything_settled(&shop).await;
+    all_outcomes_recorded(&shop).await;
     receiver.behave(json!({ "fail_status": 400, "fail_next": 1 })).await;
     dead.extend(paid_orders(&server, &tea, 1).await);
-    everything_settled(&shop).await;
+    all_outcomes_recorded(&shop).await;
     let list = server.admin().get("/v1/admin/events?status=dead").await.json(200);
     dead.reverse();
     assert_eq!(ids(&list["data"], "order_id"), [dead[0].id.as_str(), &dead[1].id]);
@@ -279,7 +279,7 @@ async fn puts_aside_what_is_refused_for_good(shop: Shop) {
     // What comes later, of the same order too, is delivered all the same.
     cancel(&server, &dead[0]).await;
     paid_orders(&server, &tea, 1).await;
-    everything_settled(&shop).await;
+    all_outcomes_recorded(&shop).await;
     assert_eq!((receiver.count().await, stored(&shop, "dead").await), (2, 2));
 }
 
@@ -291,7 +291,7 @@ async fn keeps_retry_after(shop: Shop) {
     paid_orders(&server, &tea, 1).await;
     eventually("it is throttled", async || (receiver.counter("throttled").await == 1).then_some(())).await;
     // Without Retry-After it would come again after 20 ms.
-    everything_settled(&shop).await;
+    all_outcomes_recorded(&shop).await;
     assert!(paid_at.elapsed() >= Duration::from_secs(3), "{:?}", paid_at.elapsed());
     let list = server.admin().get("/v1/admin/events").await.json(200);
     let event = &list["data"][0];
@@ -307,7 +307,7 @@ async fn takes_payments_while_the_platform_hangs(shop: Shop) {
     eventually("deliveries hang", async || (receiver.counter("hung").await > 0).then_some(())).await;
     assert_eq!((receiver.count().await, stored(&shop, "delivered").await), (0, 0));
     receiver.behave_well().await;
-    everything_settled(&shop).await;
+    all_outcomes_recorded(&shop).await;
     assert_received_all(&shop, &receiver).await;
 }
 
@@ -319,7 +319,7 @@ async fn delivers_each_event_once_from_two_relays_side_by_side(shop: Shop) {
     // The events wait for the relays, so that both have work. Their leases are long: nothing is sent twice for lateness.
     let relay = || shop.server().command("relay").delivering_to(receiver.url()).setting("DATA_PLATFORM_TIMEOUT", "30s");
     let relays = [relay().spawn(), relay().spawn()];
-    everything_settled(&shop).await;
+    all_outcomes_recorded(&shop).await;
     assert_received_all(&shop, &receiver).await;
     assert_eq!(receiver.counter("duplicates").await, 0);
     for relay in relays {
@@ -328,7 +328,7 @@ async fn delivers_each_event_once_from_two_relays_side_by_side(shop: Shop) {
     }
 }
 
-async fn settles_what_is_under_way_when_told_to_end(shop: Shop) {
+async fn records_what_is_under_way_on_shutdown(shop: Shop) {
     let receiver = Receiver::start(&shop, ["--hang-next", "1", "--hang-seconds", "2"]).await;
     let server = shop.start().await;
     let tea = tea(&server).await;
@@ -342,7 +342,7 @@ async fn settles_what_is_under_way_when_told_to_end(shop: Shop) {
     let list = server.admin().get("/v1/admin/events?status=pending").await.json(200);
     assert_eq!(list["data"][0]["last_error"], "HTTP 504");
     let _quick = shop.server().command("relay").delivering_to(receiver.url()).spawn();
-    everything_settled(&shop).await;
+    all_outcomes_recorded(&shop).await;
     assert_received_all(&shop, &receiver).await;
 }
 
@@ -365,9 +365,9 @@ async fn delivers_to_its_own_receiver_for_developers(shop: Shop) {
 }
 
 async fn relays_only_where_there_is_a_platform(shop: Shop) {
-    let refused = shop.server().run(["relay"]).await;
-    assert!(refused.code.is_some_and(|code| code != 0), "{refused:?}");
-    assert!(refused.stderr.contains("DATA_PLATFORM_URL") && refused.stderr.lines().count() == 1, "{refused:?}");
+    let rejected = shop.server().run(["relay"]).await;
+    assert!(rejected.code.is_some_and(|code| code != 0), "{rejected:?}");
+    assert!(rejected.stderr.contains("DATA_PLATFORM_URL") && rejected.stderr.lines().count() == 1, "{rejected:?}");
     let server = shop.start().await;
     let tea = tea(&server).await;
     paid_orders(&server, &tea, 1).await;
@@ -381,7 +381,7 @@ async fn goes_on_after_its_connections_were_lost(shop: Shop) {
     let server = shop.server().delivering_to(receiver.url()).start().await;
     let tea = tea(&server).await;
     paid_orders(&server, &tea, 1).await;
-    everything_settled(&shop).await;
+    all_outcomes_recorded(&shop).await;
     for round in 0..3 {
         shop.database().kill_connections().await;
         let kim = server.user("kim");
@@ -395,7 +395,7 @@ async fn goes_on_after_its_connections_were_lost(shop: Shop) {
         let path = format!("/v1/orders/{}/payment", order["order_id"].as_str().expect("an id"));
         let payment = kim.post(path, json!({})).key(&format!("payment-{round}"));
         eventually("the order is paid", async || (payment.clone().await.status == 201).then_some(())).await;
-        everything_settled(&shop).await;
+        all_outcomes_recorded(&shop).await;
     }
     assert_received_all(&shop, &receiver).await;
     assert_eq!(receiver.count().await, 4);
@@ -421,7 +421,7 @@ async fn counts_deliveries_and_what_waits(shop: Shop) {
         .delivering_to(receiver.url())
         .setting("METRICS_BIND", format!("127.0.0.1:{port}"))
         .spawn();
-    everything_settled(&shop).await;
+    all_outcomes_recorded(&shop).await;
     let figures = eventually("the relay tells its figures", async || {
         let answer = reqwest::get(format!("http://127.0.0.1:{port}/metrics")).await.ok()?;
         let figures = answer.text().await.ok()?;
@@ -443,7 +443,7 @@ async fn lists_events_by_status_page_by_page(shop: Shop) {
     let first = shop.server().delivering_to(receiver.url()).start().await;
     let tea = tea(&first).await;
     let delivered = paid_orders(&first, &tea, 1).await;
-    everything_settled(&shop).await;
+    all_outcomes_recorded(&shop).await;
     first.kill().await;
     let server = shop.start().await;
     let pending = paid_orders(&server, &tea, 3).await;
@@ -484,8 +484,8 @@ async fn makes_a_receiver_only_of_sensible_behaviour(shop: Shop) {
     shop.expect_no_books();
     let run = async |flag, value| shop.server().run(["mock-data-platform", "--bind", "127.0.0.1:0", flag, value]).await;
     for (flag, value) in [("--fail-rate", "1.5"), ("--hang-rate", "often"), ("--fail-status", "200"), ("--bind", "x")] {
-        let refused = run(flag, value).await;
-        assert!(refused.code.is_some_and(|code| code != 0), "{flag} {value}: {refused:?}");
-        assert!(!refused.stderr.is_empty() && refused.stdout.is_empty(), "{flag} {value}: {refused:?}");
+        let rejected = run(flag, value).await;
+        assert!(rejected.code.is_some_and(|code| code != 0), "{flag} {value}: {rejected:?}");
+        assert!(!rejected.stderr.is_empty() && rejected.stdout.is_empty(), "{flag} {value}: {rejected:?}");
     }
 }

@@ -42,13 +42,13 @@ async fn gives_the_stock_back_once_and_in_time(shop: Shop) {
     let movements = format!("{}/stock-movements", tea.admin_path());
     let movements = server.admin().get(movements).await.json(200);
     let kinds = crate::ids(&movements["data"], "kind");
-    assert_eq!(kinds, ["expiry", "hold", "adjustment"], "once");
+    assert_eq!(kinds, ["expiry", "reservation", "adjustment"], "once");
 }
 
 async fn cannot_be_paid_or_cancelled_past_the_deadline_swept_or_not(shop: Shop) {
     let server = shop.server().settings([("ORDER_TTL", "1s"), ("ORDER_SWEEP_INTERVAL", "1h")]).start().await;
     let tea = server.product("tea").price(10).stock(5).create().await;
-    server.charge("kim", 1_000).await;
+    server.top_up("kim", 1_000).await;
     let order = server.order("kim", &tea, 1).await;
     let deadline = assert_utc(&order.document["expires_at"]);
     eventually("the deadline passes", async || (now() >= deadline).then_some(())).await;
@@ -85,7 +85,7 @@ async fn counts_down_to_the_deadline(shop: Shop) {
 async fn leaves_paid_and_cancelled_orders_alone(shop: Shop) {
     let server = shop.server().settings([("ORDER_TTL", "2s"), ("ORDER_SWEEP_INTERVAL", "200ms")]).start().await;
     let tea = server.product("tea").price(10).stock(5).create().await;
-    server.charge("kim", 1_000).await;
+    server.top_up("kim", 1_000).await;
     let paid = server.order("kim", &tea, 1).await;
     server.pay("kim", &paid).await;
     let cancelled = server.order("kim", &tea, 1).await;

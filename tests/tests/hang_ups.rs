@@ -23,7 +23,7 @@ async fn gives_nobody_anothers_answer_and_leaves_nothing_open(shop: Shop) {
     let requests = [
         request("GET", "/v1/users/reckless/points", &reckless, ""),
         request("GET", "/v1/products?q=tea&sort=price", &reckless, ""),
-        request("POST", "/v1/users/reckless/points/charges", &reckless, &json!({ "amount": "1" }).to_string()),
+        request("POST", "/v1/users/reckless/points/top-ups", &reckless, &json!({ "amount": "1" }).to_string()),
         request("POST", "/v1/orders", &reckless, &json!({ "lines": [tea.line(1)] }).to_string()),
         request("GET", &tea.path(), &reckless, ""),
     ];
@@ -46,7 +46,7 @@ async fn gives_nobody_anothers_answer_and_leaves_nothing_open(shop: Shop) {
     eventually("no transaction is left open", async || (shop.database().open_transactions().await == 0).then_some(()))
         .await;
     // No lock was left either: everybody can be served at once.
-    server.charge("reckless", 1).await;
+    server.top_up("reckless", 1).await;
     server.order("somebody", &tea, 1).await;
     assert!(server.is_running().await);
 }
@@ -77,13 +77,13 @@ async fn hang_up(server: &Server, request: &[u8]) {
     }
 }
 
-/// Charges and looks, and knows what the answers must be.
-async fn ask(caller: &Caller, user_id: &str, charges_before: i64, amount: i64) {
-    let balance = (charges_before + 1) * amount;
+/// Tops up and looks, and knows what the answers must be.
+async fn ask(caller: &Caller, user_id: &str, top_ups_before: i64, amount: i64) {
+    let balance = (top_ups_before + 1) * amount;
     let expected = json!([user_id, balance.to_string()]);
     let path = format!("/v1/users/{user_id}/points");
-    let charged = caller.post(format!("{path}/charges"), json!({ "amount": amount.to_string() })).await.json(201);
-    assert_eq!(json!([charged["user_id"], charged["balance"]]), expected, "somebody else's answer");
+    let topped_up = caller.post(format!("{path}/top-ups"), json!({ "amount": amount.to_string() })).await.json(201);
+    assert_eq!(json!([topped_up["user_id"], topped_up["balance"]]), expected, "somebody else's answer");
     let points = caller.get(path).await.json(200);
     assert_eq!(json!([points["user_id"], points["balance"]]), expected, "somebody else's answer");
 }

@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 scenarios![
     answers_unknown_routes_with_a_problem,
     answers_wrong_methods_with_what_is_allowed,
-    refuses_bodies_that_are_too_large,
+    rejects_bodies_that_are_too_large,
     takes_nothing_but_json,
     answers_nothing_but_json,
-    refuses_malformed_json,
-    refuses_unknown_fields_and_duplicate_keys,
-    refuses_wrong_types_and_overflowing_numbers,
-    refuses_deep_nesting,
-    refuses_bytes_that_are_no_text,
-    refuses_bad_percent_encoding,
-    refuses_text_that_the_database_could_not_keep,
+    rejects_malformed_json,
+    rejects_unknown_fields_and_duplicate_keys,
+    rejects_wrong_types_and_overflowing_numbers,
+    rejects_deep_nesting,
+    rejects_bytes_that_are_no_text,
+    rejects_bad_percent_encoding,
+    rejects_text_that_the_database_could_not_keep,
     survives_huge_headers_and_garbage,
     speaks_korean_when_it_is_preferred,
     takes_over_safe_request_ids_only,
@@ -28,7 +28,7 @@ scenarios![
     waits_for_a_body_no_longer_than_for_an_answer,
 ];
 
-const CHARGES: &str = "/v1/users/kim/points/charges";
+const TOP_UPS: &str = "/v1/users/kim/points/top-ups";
 
 async fn answers_unknown_routes_with_a_problem(shop: Shop) {
     let server = shop.start().await;
@@ -58,7 +58,7 @@ async fn answers_wrong_methods_with_what_is_allowed(shop: Shop) {
     let cases: [(Method, &str, &[&str]); 7] = [
         (Method::DELETE, "/v1/products", &["GET"]),
         (Method::POST, "/v1/products", &["GET"]),
-        (Method::GET, CHARGES, &["POST"]),
+        (Method::GET, TOP_UPS, &["POST"]),
         (Method::PUT, "/v1/orders", &["POST"]),
         (Method::DELETE, "/v1/users/kim/points", &["GET"]),
         (Method::PUT, "/v1/admin/products", &["GET", "POST"]),
@@ -75,7 +75,7 @@ async fn answers_wrong_methods_with_what_is_allowed(shop: Shop) {
     }
 }
 
-async fn refuses_bodies_that_are_too_large(shop: Shop) {
+async fn rejects_bodies_that_are_too_large(shop: Shop) {
     let server = shop.start().await;
     let huge = format!(r#"{{"amount":"1{}"}}"#, " ".repeat(3 * 1024 * 1024));
     // The server may hang up on who goes on sending, so the answer is read by hand.
@@ -101,7 +101,7 @@ async fn refuses_bodies_that_are_too_large(shop: Shop) {
 fn raw_post(headers: &str) -> String {
     let token = token("kim", None);
     format!(
-        "POST {CHARGES} HTTP/1.1\r\nhost: shop\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n{headers}\r\n\r\n"
+        "POST {TOP_UPS} HTTP/1.1\r\nhost: shop\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n{headers}\r\n\r\n"
     )
 }
 
@@ -112,7 +112,7 @@ fn code(answer: &RawAnswer) -> String {
 
 async fn takes_nothing_but_json(shop: Shop) {
     let server = shop.start().await;
-    let call = || server.user("kim").post(CHARGES, json!({ "amount": "1" }));
+    let call = || server.user("kim").post(TOP_UPS, json!({ "amount": "1" }));
     for media_type in
         ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/xml", "nonsense", ""]
     {
@@ -141,12 +141,12 @@ async fn answers_nothing_but_json(shop: Shop) {
         read(accept).await.expect(200);
     }
     // A write that cannot be answered is not carried out.
-    let charge = server.user("kim").post(CHARGES, json!({ "amount": "1" })).header("accept", "text/html").await;
-    charge.problem(406, "NOT_ACCEPTABLE");
+    let top_up = server.user("kim").post(TOP_UPS, json!({ "amount": "1" })).header("accept", "text/html").await;
+    top_up.problem(406, "NOT_ACCEPTABLE");
     assert_eq!(server.balance("kim").await, 0);
 }
 
-async fn refuses_malformed_json(shop: Shop) {
+async fn rejects_malformed_json(shop: Shop) {
     let server = shop.start().await;
     let bodies = [
         "{",
@@ -170,28 +170,28 @@ async fn refuses_malformed_json(shop: Shop) {
         "amount=1",
     ];
     for body in bodies {
-        let answer = server.user("kim").post(CHARGES, json!(null)).raw_json(body).await;
+        let answer = server.user("kim").post(TOP_UPS, json!(null)).raw_json(body).await;
         answer.problem(400, "MALFORMED_JSON");
     }
     for body in ["", " "] {
-        server.user("kim").post(CHARGES, json!(null)).raw_json(body).await.expect(400);
+        server.user("kim").post(TOP_UPS, json!(null)).raw_json(body).await.expect(400);
     }
     for body in ["null", "1", "\"text\"", "[]", "true"] {
-        server.user("kim").post(CHARGES, json!(null)).raw_json(body).await.problem(400, "INVALID_BODY");
+        server.user("kim").post(TOP_UPS, json!(null)).raw_json(body).await.problem(400, "INVALID_BODY");
     }
     assert_eq!(server.balance("kim").await, 0);
 }
 
-async fn refuses_unknown_fields_and_duplicate_keys(shop: Shop) {
+async fn rejects_unknown_fields_and_duplicate_keys(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").stock(1).create().await;
     let line = tea.line(1).to_string();
     let cases = [
-        (CHARGES, r#"{"amount":"1","currency":"KRW"}"#.to_owned(), "/currency"),
-        (CHARGES, r#"{"amount":"1","Amount":"1"}"#.to_owned(), "/Amount"),
-        (CHARGES, r#"{"amount":"1","a/b~c":1}"#.to_owned(), "/a~1b~0c"),
-        (CHARGES, r#"{"amount":"1","amount":"2"}"#.to_owned(), "/amount"),
-        (CHARGES, r#"{"amount":"1","amo\u0075nt":"2"}"#.to_owned(), "/amount"),
+        (TOP_UPS, r#"{"amount":"1","currency":"KRW"}"#.to_owned(), "/currency"),
+        (TOP_UPS, r#"{"amount":"1","Amount":"1"}"#.to_owned(), "/Amount"),
+        (TOP_UPS, r#"{"amount":"1","a/b~c":1}"#.to_owned(), "/a~1b~0c"),
+        (TOP_UPS, r#"{"amount":"1","amount":"2"}"#.to_owned(), "/amount"),
+        (TOP_UPS, r#"{"amount":"1","amo\u0075nt":"2"}"#.to_owned(), "/amount"),
         ("/v1/orders", format!(r#"{{"lines":[{line}],"lines":[{line}]}}"#), "/lines"),
         (
             "/v1/orders",
@@ -207,12 +207,12 @@ async fn refuses_unknown_fields_and_duplicate_keys(shop: Shop) {
     assert_eq!((server.balance("kim").await, server.available(&tea).await), (0, 1));
 }
 
-async fn refuses_wrong_types_and_overflowing_numbers(shop: Shop) {
+async fn rejects_wrong_types_and_overflowing_numbers(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").stock(1).create().await;
     for number in ["1e999", "-1e999", "99999999999999999999999999999999", "1e400", "0.1e-400", "1E5"] {
         let body = format!(r#"{{"amount":{number}}}"#);
-        server.user("kim").post(CHARGES, json!(null)).raw_json(body).await.expect(400);
+        server.user("kim").post(TOP_UPS, json!(null)).raw_json(body).await.expect(400);
         let body = format!(r#"{{"lines":[{{"product_id":"{}","quantity":{number}}}]}}"#, tea.id);
         server.user("kim").post("/v1/orders", json!(null)).raw_json(body).await.expect(400);
     }
@@ -222,22 +222,22 @@ async fn refuses_wrong_types_and_overflowing_numbers(shop: Shop) {
     assert_eq!((server.balance("kim").await, server.available(&tea).await), (0, 1));
 }
 
-async fn refuses_deep_nesting(shop: Shop) {
+async fn rejects_deep_nesting(shop: Shop) {
     let server = shop.start().await;
     for depth in [200, 30_000] {
         for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
             let body = format!("{}1{}", open.repeat(depth), close.repeat(depth));
-            server.user("kim").post(CHARGES, json!(null)).raw_json(body).await.expect(400);
+            server.user("kim").post(TOP_UPS, json!(null)).raw_json(body).await.expect(400);
         }
     }
 }
 
-async fn refuses_bytes_that_are_no_text(shop: Shop) {
+async fn rejects_bytes_that_are_no_text(shop: Shop) {
     let server = shop.start().await;
     let bodies: [&[u8]; 4] =
         [b"{\"amount\":\"\xff\"}", b"\xc3\x28", b"{\"amount\":\"\xed\xa0\x80\"}", b"\xff\xfe{\0\"\0a\0"];
     for body in bodies {
-        server.user("kim").post(CHARGES, json!(null)).raw_json(body).await.problem(400, "MALFORMED_JSON");
+        server.user("kim").post(TOP_UPS, json!(null)).raw_json(body).await.problem(400, "MALFORMED_JSON");
     }
 }
 
@@ -251,7 +251,7 @@ async fn raw_get(server: &Server, target: &[u8]) -> RawAnswer {
     connection.answer().await.expect("an answer")
 }
 
-async fn refuses_bad_percent_encoding(shop: Shop) {
+async fn rejects_bad_percent_encoding(shop: Shop) {
     let server = shop.start().await;
     for target in [
         "/v1/products?sort=%",
@@ -274,7 +274,7 @@ async fn refuses_bad_percent_encoding(shop: Shop) {
     assert_eq!(answer.status, 200, "{answer:?}");
 }
 
-async fn refuses_text_that_the_database_could_not_keep(shop: Shop) {
+async fn rejects_text_that_the_database_could_not_keep(shop: Shop) {
     let server = shop.start().await;
     for name in ["nul\0", "escape\u{1b}", "delete\u{7f}", "\u{85}"] {
         let body = json!({ "name": name, "category": "y", "price": "1" });
@@ -379,7 +379,7 @@ async fn gives_away_nothing_of_its_inside(shop: Shop) {
     let echoes =
         [r#"{"amount":"<echo-me>"}"#, r#"{"<echo-me>":1}"#, r#"{"amount":<echo-me>}"#, r#"{"amount":{"<echo-me>":1}}"#];
     for body in echoes {
-        let answer = server.user("kim").post(CHARGES, json!(null)).raw_json(body).await.expect(400);
+        let answer = server.user("kim").post(TOP_UPS, json!(null)).raw_json(body).await.expect(400);
         let mut problem: Value = serde_json::from_slice(&answer.body).expect("JSON");
         // Where it is wrong may name the caller's own field.
         problem["errors"].take();
@@ -413,11 +413,11 @@ async fn limits_the_rate_of_each_caller(shop: Shop) {
     for _ in 0..5 {
         kim.get("/v1/users/kim/points").await.expect(200);
     }
-    let refused = kim.get("/v1/users/kim/points").await;
-    assert_eq!(refused.problem(429, "RATE_LIMITED")["retryable"], true);
-    let seconds: u64 = refused.header("retry-after").and_then(|text| text.parse().ok()).expect("seconds to wait");
+    let rejected = kim.get("/v1/users/kim/points").await;
+    assert_eq!(rejected.problem(429, "RATE_LIMITED")["retryable"], true);
+    let seconds: u64 = rejected.header("retry-after").and_then(|text| text.parse().ok()).expect("seconds to wait");
     assert!((1..=3_600).contains(&seconds), "{seconds}");
-    kim.post(CHARGES, json!({ "amount": "1" })).key("a").await.problem(429, "RATE_LIMITED");
+    kim.post(TOP_UPS, json!({ "amount": "1" })).key("a").await.problem(429, "RATE_LIMITED");
     // Another caller has a limit of their own, and whether the server lives may always be asked.
     server.user("lee").get("/v1/users/lee/points").await.expect(200);
     for _ in 0..20 {
@@ -430,12 +430,12 @@ async fn waits_for_a_body_no_longer_than_for_an_answer(shop: Shop) {
     let server = shop.server().setting("REQUEST_TIMEOUT", "1s").start().await;
     let token = token("kim", None);
     let head = format!(
-        "POST /v1/users/kim/points/charges HTTP/1.1\r\nhost: shop\r\nauthorization: Bearer {token}\r\n\
+        "POST /v1/users/kim/points/top-ups HTTP/1.1\r\nhost: shop\r\nauthorization: Bearer {token}\r\n\
          content-type: application/json\r\ncontent-length: 20\r\n\r\n{{\"amount\""
     );
     let mut slow = RawConnection::open(&server).await;
     slow.send(head.as_bytes()).await;
-    server.charge("lee", 500).await;
+    server.top_up("lee", 500).await;
     let answer = slow.answer().await.expect("an answer");
     answer.check_problem();
     assert_eq!(answer.status, 408, "{answer:?}");

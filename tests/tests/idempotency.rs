@@ -9,21 +9,21 @@ scenarios![
     replays_the_first_answer_after_everything_changed,
     replays_after_a_restart,
     replays_on_another_server,
-    refuses_a_key_that_was_used_for_another_request,
+    rejects_a_key_that_was_used_for_another_request,
     takes_a_key_bare_or_quoted,
-    refuses_what_is_no_key,
+    rejects_what_is_no_key,
     scopes_a_key_to_caller_method_and_path,
-    replays_refusals_by_state,
+    replays_rejections_by_state,
     does_not_keep_what_was_wrong_or_not_found,
     needs_no_key_unless_the_shop_says_so,
     ignores_a_key_on_a_read,
     counts_each_request_without_a_key,
 ];
 
-const CHARGES: &str = "/v1/users/kim/points/charges";
+const TOP_UPS: &str = "/v1/users/kim/points/top-ups";
 
-fn charge(server: &Server, amount: i64) -> Call {
-    server.user("kim").post(CHARGES, json!({ "amount": amount.to_string() }))
+fn top_up(server: &Server, amount: i64) -> Call {
+    server.user("kim").post(TOP_UPS, json!({ "amount": amount.to_string() }))
 }
 
 #[track_caller]
@@ -38,12 +38,12 @@ fn assert_replay(again: &Answer, first: &Answer) {
 
 async fn replays_the_first_answer_to_the_byte(shop: Shop) {
     let server = shop.start().await;
-    let first = charge(&server, 500).key("a").await.expect(201);
+    let first = top_up(&server, 500).key("a").await.expect(201);
     for _ in 0..3 {
-        assert_replay(&charge(&server, 500).key("a").await, &first);
+        assert_replay(&top_up(&server, 500).key("a").await, &first);
     }
     assert_eq!(server.balance("kim").await, 500);
-    let other = charge(&server, 500).key("b").await.expect(201);
+    let other = top_up(&server, 500).key("b").await.expect(201);
     assert_eq!(other.header("idempotent-replayed"), None);
     assert_eq!(server.balance("kim").await, 1_000);
 }
@@ -52,7 +52,7 @@ async fn replays_every_write(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").price(100).stock(50).create().await;
     let campaign = server.campaign("all").create().await;
-    server.charge("kim", 10_000).await;
+    server.top_up("kim", 10_000).await;
     let kim = server.user("kim");
     let admin = server.admin();
     let open = server.order("kim", &tea, 1).await;
@@ -86,19 +86,19 @@ async fn replays_the_first_answer_after_everything_changed(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").price(100).stock(5).create().await;
     let kim = server.user("kim");
-    let charged = charge(&server, 500).key("charge").await.expect(201);
+    let topped_up = top_up(&server, 500).key("top_up").await.expect(201);
     let body = json!({ "lines": [tea.line(1)] });
     let ordered = kim.post("/v1/orders", body.clone()).key("order").await.expect(201);
     let id = ordered.clone().json(201)["order_id"].as_str().expect("an id").to_owned();
     let paid = kim.post(format!("/v1/orders/{id}/payment"), json!({})).key("payment").await.expect(201);
     let cancelled = kim.post(format!("/v1/orders/{id}/cancellation"), json!({})).key("cancel").await.expect(200);
-    charge(&server, 7).await.expect(201);
+    top_up(&server, 7).await.expect(201);
     server.admin().patch(tea.admin_path(), json!({ "price": "999", "status": "hidden" })).await.expect(200);
 
-    assert_replay(&charge(&server, 500).key("charge").await, &charged);
+    assert_replay(&top_up(&server, 500).key("top_up").await, &topped_up);
     assert_replay(&kim.post("/v1/orders", body).key("order").await, &ordered);
     assert_replay(&kim.post(format!("/v1/orders/{id}/payment"), json!({})).key("payment").await, &paid);
-    // By itself the second cancellation would be refused.
+    // By itself the second cancellation would be rejected.
     assert_replay(&kim.post(format!("/v1/orders/{id}/cancellation"), json!({})).key("cancel").await, &cancelled);
     assert_eq!(server.balance("kim").await, 507);
     assert_eq!(server.available(&tea).await, 5);
@@ -106,91 +106,91 @@ async fn replays_the_first_answer_after_everything_changed(shop: Shop) {
 
 async fn replays_after_a_restart(shop: Shop) {
     let server = shop.start().await;
-    let first = charge(&server, 500).key("a").await.expect(201);
+    let first = top_up(&server, 500).key("a").await.expect(201);
     // A crash: whatever was answered is in the database.
     server.kill().await;
     let server = shop.start().await;
-    assert_replay(&charge(&server, 500).key("a").await, &first);
+    assert_replay(&top_up(&server, 500).key("a").await, &first);
     assert_eq!(server.balance("kim").await, 500);
 }
 
 async fn replays_on_another_server(shop: Shop) {
     let (one, other) = (shop.start().await, shop.start().await);
-    let first = charge(&one, 500).key("a").await.expect(201);
-    assert_replay(&charge(&other, 500).key("a").await, &first);
-    charge(&other, 501).key("a").await.problem(422, "IDEMPOTENCY_KEY_REUSED");
+    let first = top_up(&one, 500).key("a").await.expect(201);
+    assert_replay(&top_up(&other, 500).key("a").await, &first);
+    top_up(&other, 501).key("a").await.problem(422, "IDEMPOTENCY_KEY_REUSED");
     assert_eq!(one.balance("kim").await, 500);
 }
 
-async fn refuses_a_key_that_was_used_for_another_request(shop: Shop) {
+async fn rejects_a_key_that_was_used_for_another_request(shop: Shop) {
     let server = shop.start().await;
-    let first = charge(&server, 500).key("a").await.expect(201);
-    charge(&server, 501).key("a").await.problem(422, "IDEMPOTENCY_KEY_REUSED");
-    assert_replay(&charge(&server, 500).key("a").await, &first);
+    let first = top_up(&server, 500).key("a").await.expect(201);
+    top_up(&server, 501).key("a").await.problem(422, "IDEMPOTENCY_KEY_REUSED");
+    assert_replay(&top_up(&server, 500).key("a").await, &first);
     assert_eq!(server.balance("kim").await, 500);
 }
 
 async fn takes_a_key_bare_or_quoted(shop: Shop) {
     let server = shop.start().await;
-    let first = charge(&server, 500).key("key-1").await.expect(201);
-    assert_replay(&charge(&server, 500).key("\"key-1\"").await, &first);
+    let first = top_up(&server, 500).key("key-1").await.expect(201);
+    assert_replay(&top_up(&server, 500).key("\"key-1\"").await, &first);
     let longest = "k".repeat(255);
     for key in [longest.as_str(), "!", "with space", "{\"a\":1}", "~"] {
-        let first = charge(&server, 1).key(key).await.expect(201);
-        assert_replay(&charge(&server, 1).key(key).await, &first);
+        let first = top_up(&server, 1).key(key).await.expect(201);
+        assert_replay(&top_up(&server, 1).key(key).await, &first);
     }
     assert_eq!(server.balance("kim").await, 505);
-    charge(&server, 1).key("KEY-1").await.expect(201);
+    top_up(&server, 1).key("KEY-1").await.expect(201);
     assert_eq!(server.balance("kim").await, 506, "upper and lower case are different keys");
 }
 
-async fn refuses_what_is_no_key(shop: Shop) {
+async fn rejects_what_is_no_key(shop: Shop) {
     let server = shop.start().await;
     let too_long = "k".repeat(256);
     for key in ["", "\"\"", "\"open", &too_long, "\"a\"b\""] {
-        charge(&server, 500).key(key).await.problem(400, "INVALID_IDEMPOTENCY_KEY");
+        top_up(&server, 500).key(key).await.problem(400, "INVALID_IDEMPOTENCY_KEY");
     }
     for key in ["키".as_bytes(), b"\xff", b"a\tb"] {
-        charge(&server, 500).header("idempotency-key", key).await.problem(400, "INVALID_IDEMPOTENCY_KEY");
+        top_up(&server, 500).header("idempotency-key", key).await.problem(400, "INVALID_IDEMPOTENCY_KEY");
     }
-    charge(&server, 500).key("a").also_header("idempotency-key", "b").await.problem(400, "INVALID_IDEMPOTENCY_KEY");
+    top_up(&server, 500).key("a").also_header("idempotency-key", "b").await.problem(400, "INVALID_IDEMPOTENCY_KEY");
     assert_eq!(server.balance("kim").await, 0);
 }
 
 async fn scopes_a_key_to_caller_method_and_path(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").price(100).stock(5).create().await;
-    charge(&server, 500).key("a").await.expect(201);
+    top_up(&server, 500).key("a").await.expect(201);
     // Another caller on the same path, the same caller on another path.
-    let by_admin = server.admin().post(CHARGES, json!({ "amount": "500" })).key("a").await.expect(201);
+    let by_admin = server.admin().post(TOP_UPS, json!({ "amount": "500" })).key("a").await.expect(201);
     assert_eq!(by_admin.header("idempotent-replayed"), None);
-    server.user("lee").post("/v1/users/lee/points/charges", json!({ "amount": "500" })).key("a").await.expect(201);
+    server.user("lee").post("/v1/users/lee/points/top-ups", json!({ "amount": "500" })).key("a").await.expect(201);
     let ordered = server.user("kim").post("/v1/orders", json!({ "lines": [tea.line(1)] })).key("a").await.expect(201);
     assert_eq!(ordered.header("idempotent-replayed"), None);
     assert_eq!((server.balance("kim").await, server.balance("lee").await), (1_000, 500));
 }
 
-async fn replays_refusals_by_state(shop: Shop) {
+async fn replays_rejections_by_state(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").price(100).stock(1).create().await;
     let order = server.order("kim", &tea, 1).await;
     let kim = server.user("kim");
-    let refused = kim.post(order.payment(), json!({})).key("a").language("ko").await;
-    refused.problem(409, "INSUFFICIENT_POINTS");
-    server.charge("kim", 100).await;
+    let rejected = kim.post(order.payment(), json!({})).key("a").language("ko").await;
+    rejected.problem(409, "INSUFFICIENT_POINTS");
+    server.top_up("kim", 100).await;
     // To the byte, whichever language and id the second request comes with; the header names the second.
     let again = kim.post(order.payment(), json!({})).key("a").language("en").header("x-request-id", "second").await;
-    assert_replay(&again, &refused);
+    assert_replay(&again, &rejected);
     assert_eq!(again.header("content-language"), Some("ko"));
     assert_eq!(again.header("x-request-id"), Some("second"));
     kim.post(order.payment(), json!({})).key("b").await.expect(201);
 
     let body = json!({ "lines": [tea.line(1)] });
-    let refused = kim.post("/v1/orders", body.clone()).key("c").await;
+    let rejected = kim.post("/v1/orders", body.clone()).key("c").await;
     server.restock(&tea, 5).await.expect(201);
     let again = kim.post("/v1/orders", body).key("c").await;
-    refused.problem(409, "OUT_OF_STOCK");
-    assert_replay(&again, &refused);
+    rejected.problem(409, "OUT_OF_STOCK");
+    assert_replay(&again, &rejected);
 }
 
 async fn does_not_keep_what_was_wrong_or_not_found(shop: Shop) {
@@ -213,34 +213,34 @@ async fn does_not_keep_what_was_wrong_or_not_found(shop: Shop) {
 
 async fn needs_no_key_unless_the_shop_says_so(shop: Shop) {
     let server = shop.start().await;
-    charge(&server, 500).await.expect(201);
+    top_up(&server, 500).await.expect(201);
     server.kill().await;
     let server = shop.server().setting("REQUIRE_IDEMPOTENCY_KEY", true).start().await;
-    charge(&server, 500).await.problem(400, "IDEMPOTENCY_KEY_REQUIRED");
+    top_up(&server, 500).await.problem(400, "IDEMPOTENCY_KEY_REQUIRED");
     let product = json!({ "name": "x", "category": "y", "price": "1" });
     server.admin().post("/v1/admin/products", product.clone()).await.problem(400, "IDEMPOTENCY_KEY_REQUIRED");
     let made = server.admin().post("/v1/admin/products", product).key("a").await.json(201);
     let path = format!("/v1/admin/products/{}", made["product_id"].as_str().expect("an id"));
     server.admin().patch(&path, json!({ "name": "z" })).await.problem(400, "IDEMPOTENCY_KEY_REQUIRED");
-    charge(&server, 500).key("a").await.expect(201);
+    top_up(&server, 500).key("a").await.expect(201);
     // Reads need none.
     assert_eq!(server.balance("kim").await, 1_000);
 }
 
 async fn ignores_a_key_on_a_read(shop: Shop) {
     let server = shop.start().await;
-    charge(&server, 500).await.expect(201);
+    top_up(&server, 500).await.expect(201);
     let read = async || server.user("kim").get("/v1/users/kim/points").key("a").await.json(200)["balance"].clone();
     assert_eq!(read().await, "500");
-    charge(&server, 1).await.expect(201);
+    top_up(&server, 1).await.expect(201);
     assert_eq!(read().await, "501", "a read is never replayed");
 }
 
 async fn counts_each_request_without_a_key(shop: Shop) {
     let server = shop.start().await;
     for expected in ["500", "1000"] {
-        let charged = charge(&server, 500).await;
-        assert_eq!(charged.header("idempotent-replayed"), None);
-        assert_eq!(charged.json(201)["balance"], expected);
+        let topped_up = top_up(&server, 500).await;
+        assert_eq!(topped_up.header("idempotent-replayed"), None);
+        assert_eq!(topped_up.json(201)["balance"], expected);
     }
 }

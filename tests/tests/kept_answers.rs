@@ -61,7 +61,7 @@ async fn shows_what_another_server_did_soon(shop: Shop) {
 async fn tells_the_stock_of_a_product_at_the_time_of_the_read(shop: Shop) {
     let (one, other) = (shop.start().await, shop.start().await);
     let tea = one.product("tea").stock(20).create().await;
-    one.charge("kim", 1_000).await;
+    one.top_up("kim", 1_000).await;
     for left in (0..20).rev() {
         one.order(&format!("user-{left}"), &tea, 1).await;
         for server in [&one, &other] {
@@ -73,7 +73,7 @@ async fn tells_the_stock_of_a_product_at_the_time_of_the_read(shop: Shop) {
 /// What can be asked for again, and what there is to show.
 async fn kept_paths(server: &Server) -> Vec<String> {
     let tea = server.product("tea").with("description", "from Boseong ".repeat(100).trim()).stock(5).create().await;
-    server.charge("kim", 10_000).await;
+    server.top_up("kim", 10_000).await;
     let order = server.order("kim", &tea, 1).await;
     server.pay("kim", &order).await;
     let paths = ["/v1/products", "/v1/products?sort=popular&limit=1", "/v1/products/popular", "/openapi.json"];
@@ -143,7 +143,7 @@ async fn compresses_long_answers_for_who_asks(shop: Shop) {
     let server = shop.start().await;
     let mut paths = kept_paths(&server).await;
     for _ in 0..5 {
-        server.charge("kim", 1).await;
+        server.top_up("kim", 1).await;
     }
     paths.extend(["/v1/users/kim/points/entries", "/v1/admin/products"].map(str::to_owned));
     for path in paths {
@@ -159,9 +159,9 @@ async fn compresses_long_answers_for_who_asks(shop: Shop) {
             assert!(zipped.body.len() < plain.body.len(), "{path}");
             assert_eq!(unzipped(&zipped), plain.body, "{path}");
         }
-        for refused in ["identity", "br", "gzip;q=0", "", ";;"] {
-            let answer = server.admin().get(&path).header("accept-encoding", refused).await.expect(200);
-            assert_eq!((answer.header("content-encoding"), &answer.body), (None, &plain.body), "{path} {refused}");
+        for rejected in ["identity", "br", "gzip;q=0", "", ";;"] {
+            let answer = server.admin().get(&path).header("accept-encoding", rejected).await.expect(200);
+            assert_eq!((answer.header("content-encoding"), &answer.body), (None, &plain.body), "{path} {rejected}");
         }
     }
     // What is short is sent as it is.

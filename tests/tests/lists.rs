@@ -14,8 +14,8 @@ scenarios![
     walks_while_what_it_sorts_by_changes_elsewhere,
     bounds_the_limit,
     answers_twenty_unless_told,
-    refuses_a_cursor_that_was_tampered_with,
-    refuses_a_cursor_with_other_filters,
+    rejects_a_cursor_that_was_tampered_with,
+    rejects_a_cursor_with_other_filters,
     keeps_a_cursor_good_on_another_server,
     ends_exactly_at_the_end,
 ];
@@ -60,11 +60,11 @@ impl List {
 
 /// Seven of everything that can be listed.
 async fn lists(server: &Server) -> Vec<List> {
-    server.charge("kim", 1_000).await;
+    server.top_up("kim", 1_000).await;
     let mut last_product = None;
     for number in 0..7 {
         let product = server.product(&format!("product {}", number % 3)).price(10 + number / 3).stock(5).create().await;
-        server.charge("kim", 100).await;
+        server.top_up("kim", 100).await;
         server.order("kim", &product, 1).await;
         let campaign = server.campaign("campaign").create().await;
         server.take_coupon("kim", &campaign).await;
@@ -103,7 +103,7 @@ async fn walks_every_list_without_missing_or_repeating(shop: Shop) {
 
 async fn walks_every_order_of_products(shop: Shop) {
     let server = shop.start().await;
-    server.charge("kim", 1_000).await;
+    server.top_up("kim", 1_000).await;
     // Many are equal in what they are sorted by.
     for number in 0..9 {
         let name = ["가", "b", "B"][number % 3];
@@ -133,7 +133,7 @@ async fn walks_while_the_list_grows(shop: Shop) {
         while let Some(next) = cursor {
             // Something new between every two pages.
             let product = server.product("product 1").price(10).stock(1).create().await;
-            server.charge("kim", 10).await;
+            server.top_up("kim", 10).await;
             let order = server.order("kim", &product, 1).await;
             let campaign = server.campaign("campaign").create().await;
             server.take_coupon("kim", &campaign).await;
@@ -195,14 +195,14 @@ async fn bounds_the_limit(shop: Shop) {
 async fn answers_twenty_unless_told(shop: Shop) {
     let server = shop.start().await;
     for _ in 0..21 {
-        server.charge("kim", 1).await;
+        server.top_up("kim", 1).await;
     }
     let list = server.user("kim").get("/v1/users/kim/points/entries").await.json(200);
     assert_eq!(list["data"].as_array().map(Vec::len), Some(20));
     assert!(list["next_cursor"].is_string());
 }
 
-async fn refuses_a_cursor_that_was_tampered_with(shop: Shop) {
+async fn rejects_a_cursor_that_was_tampered_with(shop: Shop) {
     let server = shop.start().await;
     for list in lists(&server).await {
         let (_, cursor) = list.page(2, None).await;
@@ -228,7 +228,7 @@ async fn refuses_a_cursor_that_was_tampered_with(shop: Shop) {
     }
 }
 
-async fn refuses_a_cursor_with_other_filters(shop: Shop) {
+async fn rejects_a_cursor_with_other_filters(shop: Shop) {
     let server = shop.start().await;
     let lists = lists(&server).await;
     let mut cursors = Vec::new();
@@ -252,7 +252,7 @@ async fn refuses_a_cursor_with_other_filters(shop: Shop) {
     nobody.get(format!("/v1/products?limit=3&cursor={}", cursors[5])).await.expect(200);
     // Somebody else's list is another list.
     for _ in 0..3 {
-        server.charge("lee", 1).await;
+        server.top_up("lee", 1).await;
     }
     let path = format!("/v1/users/lee/points/entries?cursor={}", cursors[0]);
     server.user("lee").get(path).await.problem(400, "INVALID_CURSOR");
@@ -261,7 +261,7 @@ async fn refuses_a_cursor_with_other_filters(shop: Shop) {
 async fn keeps_a_cursor_good_on_another_server(shop: Shop) {
     let (one, other) = (shop.start().await, shop.start().await);
     for _ in 0..5 {
-        one.charge("kim", 1).await;
+        one.top_up("kim", 1).await;
     }
     let list = |server: &Server| List {
         caller: server.user("kim"),
@@ -276,7 +276,7 @@ async fn keeps_a_cursor_good_on_another_server(shop: Shop) {
 async fn ends_exactly_at_the_end(shop: Shop) {
     let server = shop.start().await;
     for _ in 0..4 {
-        server.charge("kim", 1).await;
+        server.top_up("kim", 1).await;
     }
     let kim = server.user("kim");
     let page = kim.get("/v1/users/kim/points/entries?limit=4").await.json(200);

@@ -25,12 +25,12 @@ const WAYS: [(Way, u32, &str); 4] = [
     (Way::Start("--innodb-force-recovery=5"), 1836, "Running in read-only mode"),
 ];
 
-fn charge(server: &Server, key: u32) -> Call {
-    server.user("kim").post("/v1/users/kim/points/charges", json!({ "amount": "5" })).key(&key.to_string())
+fn top_up(server: &Server, key: u32) -> Call {
+    server.user("kim").post("/v1/users/kim/points/top-ups", json!({ "amount": "5" })).key(&key.to_string())
 }
 
-async fn charged(server: &Server, key: u32) -> Answer {
-    eventually("it takes writes again", async || Some(charge(server, key).await).filter(|a| a.status == 201)).await
+async fn topped_up(server: &Server, key: u32) -> Answer {
+    eventually("it takes writes again", async || Some(top_up(server, key).await).filter(|a| a.status == 201)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,14 +43,14 @@ async fn puts_writes_off_while_the_server_takes_none() {
         let server =
             shop.server().setting("DATABASE_URL", shop_url(mariadb.port(), database.mysql_name())).start().await;
         let mut balance = 1;
-        server.charge("kim", balance).await;
+        server.top_up("kim", balance).await;
         for (way, number, words) in WAYS {
             match way {
                 Way::Setting(name) => set(database, name, true).await,
                 Way::Start(option) => mariadb.restart_with(&[option]).await.expect("it starts again"),
             }
             eventually("the server says so", async || {
-                assert_eq!(charge(&server, number).await.problem(503, "DATABASE_UNAVAILABLE")["retryable"], true);
+                assert_eq!(top_up(&server, number).await.problem(503, "DATABASE_UNAVAILABLE")["retryable"], true);
                 server.log().contains(words).then_some(())
             })
             .await;
@@ -60,7 +60,7 @@ async fn puts_writes_off_while_the_server_takes_none() {
                 Way::Setting(name) => set(database, name, false).await,
                 Way::Start(_) => mariadb.restart_with(&[]).await.expect("it starts again"),
             }
-            let answer = charged(&server, number).await;
+            let answer = topped_up(&server, number).await;
             assert_eq!(answer.header("idempotent-replayed"), None, "{number}: it is the first time that it happens");
             balance += 5;
             assert_eq!(server.balance("kim").await, balance, "{number}");

@@ -17,8 +17,8 @@ scenarios![
     shows_its_description_without_the_network,
     checks_its_settings_and_leaves,
     tells_each_wrong_setting_in_one_line,
-    takes_settings_from_a_file_and_refuses_unknown_ones,
-    refuses_to_serve_without_a_key,
+    takes_settings_from_a_file_and_rejects_unknown_ones,
+    rejects_to_serve_without_a_key,
     prints_a_token_and_nothing_else,
     migrates_twice_and_at_once,
     does_not_migrate_when_told_not_to,
@@ -40,7 +40,7 @@ async fn says_that_it_lives_and_is_ready(shop: Shop) {
 
 async fn counts_what_it_does(shop: Shop) {
     let server = shop.start().await;
-    server.charge("kim", 100).await;
+    server.top_up("kim", 100).await;
     let metrics = server.anonymous().get("/metrics").await.expect(200);
     assert!(metrics.header("content-type").is_some_and(|media_type| media_type.starts_with("text/plain")), "{metrics}");
     let text = String::from_utf8(metrics.body).expect("UTF-8");
@@ -86,7 +86,7 @@ async fn describes_itself(shop: Shop) {
     assert!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")), "{}", document["openapi"]);
     let paths = [
         ("/v1/users/{user_id}/points", "get"),
-        ("/v1/users/{user_id}/points/charges", "post"),
+        ("/v1/users/{user_id}/points/top-ups", "post"),
         ("/v1/users/{user_id}/points/entries", "get"),
         ("/v1/products", "get"),
         ("/v1/products/{product_id}", "get"),
@@ -190,8 +190,8 @@ async fn tells_each_wrong_setting_in_one_line(shop: Shop) {
         ("ORDER_TTL", "soon"),
         ("ORDER_TTL", "0s"),
         ("ORDER_SWEEP_INTERVAL", "-1s"),
-        ("CHARGE_MAX", "1.5"),
-        ("CHARGE_MAX", "-1"),
+        ("TOP_UP_MAX", "1.5"),
+        ("TOP_UP_MAX", "-1"),
         ("BALANCE_MAX", "a lot"),
         ("ORDER_LINES_MAX", "0"),
         ("ORDER_QUANTITY_MAX", "none"),
@@ -218,13 +218,13 @@ async fn tells_each_wrong_setting_in_one_line(shop: Shop) {
         assert_eq!(lines.len(), 1, "{name}={value}: {checked:?}");
         // Which of two that contradict each other is named is the server's choice.
         let named = lines[0].contains(name) || name.starts_with("JWT_") && lines[0].contains("JWT_");
-        let limits = matches!(name, "CHARGE_MAX") && lines[0].to_lowercase().contains("charge_max");
+        let limits = matches!(name, "TOP_UP_MAX") && lines[0].to_lowercase().contains("top_up_max");
         assert!(named || limits, "{name}={value}: {checked:?}");
         assert!(!checked.stderr.contains("short-and-secret"), "a secret is shown: {checked:?}");
     }
 }
 
-async fn takes_settings_from_a_file_and_refuses_unknown_ones(shop: Shop) {
+async fn takes_settings_from_a_file_and_rejects_unknown_ones(shop: Shop) {
     shop.expect_no_books();
     let file = shop.database().folder().join("jangteo.toml");
     let check = async |text: &str| {
@@ -236,24 +236,24 @@ async fn takes_settings_from_a_file_and_refuses_unknown_ones(shop: Shop) {
     assert_eq!(good.code, Some(0), "{good:?}");
     for (text, word) in [("order_tll = \"5m\"", "order_tll"), ("order_ttl = \"soon\"", "ORDER_TTL"), ("= nonsense", "")]
     {
-        let refused = check(text).await;
-        assert!(refused.code.is_some_and(|code| code != 0), "{text}: {refused:?}");
-        assert_eq!(refused.stderr.lines().count(), 1, "{text}: {refused:?}");
-        assert!(refused.stderr.contains(word), "{text}: {refused:?}");
+        let rejected = check(text).await;
+        assert!(rejected.code.is_some_and(|code| code != 0), "{text}: {rejected:?}");
+        assert_eq!(rejected.stderr.lines().count(), 1, "{text}: {rejected:?}");
+        assert!(rejected.stderr.contains(word), "{text}: {rejected:?}");
     }
 }
 
-async fn refuses_to_serve_without_a_key(shop: Shop) {
+async fn rejects_to_serve_without_a_key(shop: Shop) {
     shop.expect_no_books();
     let keyless = || shop.server().without("JWT_SECRET").without("JWT_ALGORITHM");
     for arguments in [["serve", "--check-config"].as_slice(), ["serve"].as_slice()] {
-        let refused = match *arguments {
+        let rejected = match *arguments {
             [one] => keyless().run([one]).await,
             [one, two] => keyless().run([one, two]).await,
             _ => unreachable!("there are no others"),
         };
-        assert!(refused.code.is_some_and(|code| code != 0), "{arguments:?}: {refused:?}");
-        assert!(refused.stderr.contains("JWT_"), "{arguments:?}: {refused:?}");
+        assert!(rejected.code.is_some_and(|code| code != 0), "{arguments:?}: {rejected:?}");
+        assert!(rejected.stderr.contains("JWT_"), "{arguments:?}: {rejected:?}");
     }
 }
 
@@ -278,8 +278,8 @@ async fn prints_a_token_and_nothing_else(shop: Shop) {
     short.get("/v1/admin/products").await.expect(200);
     eventually("the token expires", async || (short.get("/v1/admin/products").await.status == 401).then_some(())).await;
     for wrong in [["token", "--user", "kim lee"], ["token", "--user", ""], ["token", "--ttl", "1h"]] {
-        let refused = shop.server().run(wrong).await;
-        assert!(refused.code.is_some_and(|code| code != 0) && refused.stdout.is_empty(), "{wrong:?}: {refused:?}");
+        let rejected = shop.server().run(wrong).await;
+        assert!(rejected.code.is_some_and(|code| code != 0) && rejected.stdout.is_empty(), "{wrong:?}: {rejected:?}");
     }
 }
 
@@ -291,7 +291,7 @@ async fn migrates_twice_and_at_once(shop: Shop) {
     let again = shop.server().run(["migrate"]).await;
     assert_eq!(again.code, Some(0), "{again:?}");
     let server = shop.start().await;
-    server.charge("kim", 100).await;
+    server.top_up("kim", 100).await;
     let again = shop.server().run(["migrate"]).await;
     assert_eq!(again.code, Some(0), "{again:?}");
     assert_eq!(server.balance("kim").await, 100, "nothing was lost");
@@ -301,7 +301,7 @@ async fn does_not_migrate_when_told_not_to(shop: Shop) {
     let migrated = shop.server().run(["migrate"]).await;
     assert_eq!(migrated.code, Some(0), "{migrated:?}");
     let server = shop.server().setting("AUTO_MIGRATE", false).start().await;
-    server.charge("kim", 100).await;
+    server.top_up("kim", 100).await;
     server.anonymous().get("/readyz").await.expect(200);
 }
 
@@ -413,7 +413,7 @@ async fn waits_for_a_database_that_is_late(shop: Shop) {
         assert!(!starts.is_finished(), "it cannot have migrated");
         connection.execute("ROLLBACK").await;
         starts.await.expect("it starts once the file is free");
-        server.charge("kim", 1).await;
+        server.top_up("kim", 1).await;
         return;
     }
     let (gate, url) = gated(&shop, false).await;
@@ -426,7 +426,7 @@ async fn waits_for_a_database_that_is_late(shop: Shop) {
     assert!(!starts.is_finished() && server.is_running().await, "it waits");
     gate.set_open(true);
     starts.await.expect("it starts once the database is there");
-    server.charge("kim", 1).await;
+    server.top_up("kim", 1).await;
 }
 
 async fn gives_up_on_a_database_that_never_comes(shop: Shop) {
@@ -452,7 +452,7 @@ async fn finishes_what_it_began_when_told_to_end(shop: Shop) {
     let calls: Vec<_> = callers
         .iter()
         .map(|user| {
-            let path = format!("/v1/users/{user}/points/charges");
+            let path = format!("/v1/users/{user}/points/top-ups");
             tokio::spawn(server.user(user).post(path, json!({ "amount": "7" })).key("once").try_send())
         })
         .collect();
@@ -472,7 +472,7 @@ async fn finishes_what_it_began_when_told_to_end(shop: Shop) {
     for (user, answer) in callers.iter().zip(answers) {
         let balance = server.balance(user).await;
         match answer {
-            // Whoever was told that it worked has it, whoever was refused has not; with no answer either is right.
+            // Whoever was told that it worked has it, whoever was rejected has not; with no answer either is right.
             Ok(answer) if answer.status == 201 => assert_eq!(balance, 7, "{user}"),
             Ok(answer) => {
                 answer.problem(503, "SHUTTING_DOWN");
@@ -488,7 +488,7 @@ async fn answers_fast_while_the_database_is_away_and_recovers(shop: Shop) {
         // A file does not go away; a writer of another process that does not let go is as near as it comes.
         shop.expect_server_errors();
         let server = shop.start().await;
-        server.charge("kim", 1).await;
+        server.top_up("kim", 1).await;
         let mut connection = shop.database().connect().await;
         connection.execute("BEGIN IMMEDIATE").await;
         let read = Instant::now();
@@ -496,18 +496,18 @@ async fn answers_fast_while_the_database_is_away_and_recovers(shop: Shop) {
         assert!(read.elapsed() < Duration::from_secs(3));
         connection.execute("ROLLBACK").await;
         connection.close().await;
-        server.charge("kim", 1).await;
+        server.top_up("kim", 1).await;
         return;
     }
     shop.expect_server_errors();
     let (gate, url) = gated(&shop, true).await;
     let server = shop.server().setting("DATABASE_URL", url).start().await;
-    server.charge("kim", 1).await;
+    server.top_up("kim", 1).await;
     gate.set_open(false);
     let calls = [
         server.user("kim").get("/v1/users/kim/points"),
         server.anonymous().get("/v1/products"),
-        server.user("kim").post("/v1/users/kim/points/charges", json!({ "amount": "1" })).key("while away"),
+        server.user("kim").post("/v1/users/kim/points/top-ups", json!({ "amount": "1" })).key("while away"),
         server.anonymous().get("/readyz"),
     ];
     for _ in 0..3 {
@@ -526,8 +526,8 @@ async fn answers_fast_while_the_database_is_away_and_recovers(shop: Shop) {
         (server.anonymous().get("/readyz").await.status == 200).then_some(())
     })
     .await;
-    let charge = server.user("kim").post("/v1/users/kim/points/charges", json!({ "amount": "1" })).key("while away");
-    eventually("the charge goes through, once", async || (charge.clone().await.status == 201).then_some(())).await;
+    let top_up = server.user("kim").post("/v1/users/kim/points/top-ups", json!({ "amount": "1" })).key("while away");
+    eventually("the top-up goes through, once", async || (top_up.clone().await.status == 201).then_some(())).await;
     assert_eq!(server.balance("kim").await, 2);
     assert!(server.is_running().await);
 }
@@ -536,7 +536,7 @@ async fn never_logs_a_secret(shop: Shop) {
     let server = shop.server().setting("RUST_LOG", "trace").start().await;
     let token = jangteo_tests::token("kim", None);
     let kim = server.bearer(&token);
-    kim.post("/v1/users/kim/points/charges", json!({ "amount": "5" })).key("a").await.expect(201);
+    kim.post("/v1/users/kim/points/top-ups", json!({ "amount": "5" })).key("a").await.expect(201);
     kim.get("/v1/users/kim/points").await.expect(200);
     kim.post("/v1/orders", json!({ "lines": [] })).await.expect(400);
     let log = server.log();

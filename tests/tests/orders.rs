@@ -12,13 +12,13 @@ scenarios![
     takes_all_lines_or_none,
     names_every_short_line,
     sells_the_last_piece_once,
-    refuses_an_empty_order,
-    refuses_wrong_quantities,
-    refuses_too_many_lines,
-    refuses_what_is_no_order,
+    rejects_an_empty_order,
+    rejects_wrong_quantities,
+    rejects_too_many_lines,
+    rejects_what_is_no_order,
     does_not_order_what_does_not_exist,
-    refuses_what_is_not_on_sale,
-    refuses_a_total_that_is_not_what_was_expected,
+    rejects_what_is_not_on_sale,
+    rejects_a_total_that_is_not_what_was_expected,
     bounds_the_open_orders_of_a_user,
     checks_an_order_in_the_written_order,
     orders_what_costs_nothing,
@@ -106,7 +106,7 @@ async fn keeps_the_name_and_price_of_the_time_of_the_order(shop: Shop) {
     server.admin().patch(tea.admin_path(), change).await.expect(200);
     let read = server.read_order(&order).await;
     assert_eq!((&read["lines"][0]["name"], &read["total"]), (&json!("tea"), &json!("100")));
-    server.charge("kim", 100).await;
+    server.top_up("kim", 100).await;
     assert_eq!(server.pay("kim", &order).await["amount"], "100", "it is paid at its own price, though off sale by now");
 }
 
@@ -144,12 +144,12 @@ async fn sells_the_last_piece_once(shop: Shop) {
     assert_eq!(server.available(&tea).await, 0);
 }
 
-async fn refuses_an_empty_order(shop: Shop) {
+async fn rejects_an_empty_order(shop: Shop) {
     let server = shop.start().await;
     server.user("kim").post("/v1/orders", json!({ "lines": [] })).await.problem(400, "EMPTY_ORDER");
 }
 
-async fn refuses_wrong_quantities(shop: Shop) {
+async fn rejects_wrong_quantities(shop: Shop) {
     let server = shop.server().setting("ORDER_QUANTITY_MAX", 7).start().await;
     let tea = server.product("tea").stock(100).create().await;
     let kim = server.user("kim");
@@ -166,7 +166,7 @@ async fn refuses_wrong_quantities(shop: Shop) {
     assert_eq!(server.available(&tea).await, 93);
 }
 
-async fn refuses_too_many_lines(shop: Shop) {
+async fn rejects_too_many_lines(shop: Shop) {
     let server = shop.server().setting("ORDER_LINES_MAX", 2).start().await;
     let mut lines = Vec::new();
     for name in ["a", "b", "c"] {
@@ -177,7 +177,7 @@ async fn refuses_too_many_lines(shop: Shop) {
     server.order_lines("kim", json!(lines)).await;
 }
 
-async fn refuses_what_is_no_order(shop: Shop) {
+async fn rejects_what_is_no_order(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").stock(1).create().await;
     let kim = server.user("kim");
@@ -207,7 +207,7 @@ async fn does_not_order_what_does_not_exist(shop: Shop) {
     assert_eq!(server.available(&tea).await, 1);
 }
 
-async fn refuses_what_is_not_on_sale(shop: Shop) {
+async fn rejects_what_is_not_on_sale(shop: Shop) {
     let server = shop.start().await;
     for status in ["hidden", "discontinued"] {
         let product = server.product(status).with("status", status).stock(1).create().await;
@@ -217,7 +217,7 @@ async fn refuses_what_is_not_on_sale(shop: Shop) {
     }
 }
 
-async fn refuses_a_total_that_is_not_what_was_expected(shop: Shop) {
+async fn rejects_a_total_that_is_not_what_was_expected(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").price(100).stock(10).create().await;
     let kim = server.user("kim");
@@ -233,12 +233,12 @@ async fn refuses_a_total_that_is_not_what_was_expected(shop: Shop) {
 async fn bounds_the_open_orders_of_a_user(shop: Shop) {
     let server = shop.server().setting("OPEN_ORDERS_MAX", 2).start().await;
     let tea = server.product("tea").price(10).stock(10).create().await;
-    server.charge("kim", 1_000).await;
+    server.top_up("kim", 1_000).await;
     let body = json!({ "lines": [tea.line(1)] });
     let first = server.order("kim", &tea, 1).await;
     let second = server.order("kim", &tea, 1).await;
-    let refused = server.user("kim").post("/v1/orders", body.clone()).await.problem(409, "TOO_MANY_OPEN_ORDERS");
-    assert_eq!(refused["open_orders_max"], 2);
+    let rejected = server.user("kim").post("/v1/orders", body.clone()).await.problem(409, "TOO_MANY_OPEN_ORDERS");
+    assert_eq!(rejected["open_orders_max"], 2);
     server.order("lee", &tea, 1).await;
     server.pay("kim", &first).await;
     server.order("kim", &tea, 1).await;
@@ -298,7 +298,7 @@ async fn shows_an_order_to_its_user_and_the_back_office(shop: Shop) {
 async fn lists_a_users_orders_by_status(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").price(10).stock(10).create().await;
-    server.charge("kim", 1_000).await;
+    server.top_up("kim", 1_000).await;
     let paid = server.order("kim", &tea, 1).await;
     server.pay("kim", &paid).await;
     let cancelled = server.order("kim", &tea, 1).await;
@@ -352,7 +352,7 @@ async fn cancels_a_paid_order_and_gives_everything_back(shop: Shop) {
     let tea = server.product("tea").price(1_000).stock(5).create().await;
     let campaign = server.campaign("ten percent").percent(10).create().await;
     let coupon = server.take_coupon("kim", &campaign).await;
-    server.charge("kim", 5_000).await;
+    server.top_up("kim", 5_000).await;
     let order = server.order("kim", &tea, 3).await;
     let body = json!({ "coupon_id": coupon });
     server.user("kim").post(order.payment(), body.clone()).await.expect(201);
@@ -381,7 +381,7 @@ async fn does_not_give_back_a_coupon_whose_time_is_over(shop: Shop) {
     let campaign = server.campaign("short").fixed(100).without("valid_days");
     let campaign = campaign.with("valid_until", jangteo_tests::rfc3339(until)).create().await;
     let coupon = server.take_coupon("kim", &campaign).await;
-    server.charge("kim", 5_000).await;
+    server.top_up("kim", 5_000).await;
     let order = server.order("kim", &tea, 1).await;
     server.user("kim").post(order.payment(), json!({ "coupon_id": coupon })).await.expect(201);
     jangteo_tests::eventually("the coupon's time is over", async || (jangteo_tests::now() > until).then_some(())).await;

@@ -19,13 +19,13 @@ scenarios![
     is_not_held_up_by_those_who_do_not_read,
 ];
 
-const CHARGES: &str = "/v1/users/kim/points/charges";
+const TOP_UPS: &str = "/v1/users/kim/points/top-ups";
 /// Slow callers at a time.
 const SLOW: usize = 100;
 /// Longer than the server waits for anybody, whatever it waits for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Holds what a charge of kim's needs, from outside.
+/// Holds what a top-up of kim's needs, from outside.
 async fn hold(shop: &Shop) -> Connection {
     let mut holder = shop.database().connect().await;
     match shop.backend() {
@@ -41,22 +41,22 @@ async fn hold(shop: &Shop) -> Connection {
 async fn turns_a_write_away_whose_turn_does_not_come_and_it_never_happens(shop: Shop) {
     shop.expect_server_errors();
     let server = shop.server().settings([("QUEUE_WAIT_MAX", "50ms"), ("BATCH_MAX", "1")]).start().await;
-    server.charge("kim", 1).await;
+    server.top_up("kim", 1).await;
     let mut holder = hold(&shop).await;
     // One of them has the lane, for as long as the lock is held; the other waits for its turn.
-    let call = |key: &str| server.user("kim").post(CHARGES, json!({ "amount": "10" })).key(key);
+    let call = |key: &str| server.user("kim").post(TOP_UPS, json!({ "amount": "10" })).key(key);
     let calls = ["one", "other"].map(|key| call(key).into_future().map(move |answer| (key, answer)).boxed());
-    let ((refused, answer), _, mut running) = select_all(calls).await;
+    let ((rejected, answer), _, mut running) = select_all(calls).await;
     assert_eq!(answer.problem(503, "OVERLOADED")["retryable"], true);
     holder.execute("ROLLBACK").await;
     holder.close().await;
 
-    let (charged, answer) = running.remove(0).await;
+    let (topped_up, answer) = running.remove(0).await;
     if answer.status != 201 {
-        eventually("it is charged", async || (call(charged).await.status == 201).then_some(())).await;
+        eventually("it is topped up", async || (call(topped_up).await.status == 201).then_some(())).await;
     }
     assert_eq!(server.balance("kim").await, 11, "what was turned away has had no effect, and has none later");
-    let answer = call(refused).await;
+    let answer = call(rejected).await;
     assert_eq!((answer.status, answer.header("idempotent-replayed")), (201, None), "{answer}");
     assert_eq!(server.balance("kim").await, 21);
 }
@@ -67,19 +67,19 @@ async fn answers_a_crowd_with_what_became_of_each(shop: Shop) {
     let tight = [("QUEUE_WAIT_MAX", "20ms"), ("QUEUE_MAX", "50"), ("BATCH_MAX", "2")];
     let server = shop.server().settings(tight).start().await;
     let callers: Vec<String> = (0..300).map(|number| format!("user-{number}")).collect();
-    let charge = |user: &String| {
-        server.user(user).post(format!("/v1/users/{user}/points/charges"), json!({ "amount": "7" })).key("once")
+    let top_up = |user: &String| {
+        server.user(user).post(format!("/v1/users/{user}/points/top-ups"), json!({ "amount": "7" })).key("once")
     };
-    let answers = join_all(callers.iter().map(|user| charge(user).into_future())).await;
-    let refused = answers.iter().filter(|answer| answer.status != 201);
+    let answers = join_all(callers.iter().map(|user| top_up(user).into_future())).await;
+    let rejected = answers.iter().filter(|answer| answer.status != 201);
     // That each says when to come back is checked with every answer.
-    let refused = refused.inspect(|answer| drop(answer.problem(503, "OVERLOADED"))).count();
-    assert!(refused > 0, "it was no crowd");
+    let rejected = rejected.inspect(|answer| drop(answer.problem(503, "OVERLOADED"))).count();
+    assert!(rejected > 0, "it was no crowd");
     for (user, answer) in callers.iter().zip(&answers) {
         assert_eq!(server.balance(user).await, if answer.status == 201 { 7 } else { 0 }, "{user}: {answer}");
     }
     for (user, first) in callers.iter().zip(&answers) {
-        let again = eventually("everybody gets a turn", async || Some(charge(user).await).filter(|a| a.status == 201));
+        let again = eventually("everybody gets a turn", async || Some(top_up(user).await).filter(|a| a.status == 201));
         let is_replayed = again.await.header("idempotent-replayed").is_some();
         assert_eq!(is_replayed, first.status == 201, "{user}");
         assert_eq!(server.balance(user).await, 7, "{user}");
@@ -90,7 +90,7 @@ async fn answers_a_crowd_with_what_became_of_each(shop: Shop) {
 async fn serves_others(server: &Server) {
     let before = server.balance("lee").await;
     for _ in 0..5 {
-        server.charge("lee", 1).await;
+        server.top_up("lee", 1).await;
         server.anonymous().get("/v1/products").await.expect(200);
     }
     assert_eq!(server.balance("lee").await, before + 5);
@@ -133,7 +133,7 @@ async fn is_not_held_up_by_slow_heads(shop: Shop) {
 async fn is_not_held_up_by_slow_bodies(shop: Shop) {
     let server = shop.server().setting("REQUEST_TIMEOUT", "2s").start().await;
     let head = format!(
-        "POST {CHARGES} HTTP/1.1\r\nhost: shop\r\nauthorization: Bearer {}\r\n\
+        "POST {TOP_UPS} HTTP/1.1\r\nhost: shop\r\nauthorization: Bearer {}\r\n\
          content-type: application/json\r\ncontent-length: 100000\r\n\r\n",
         token("kim", None)
     );

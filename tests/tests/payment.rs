@@ -8,7 +8,7 @@ use crate::{assert_utc, assert_uuid_v7, ids};
 scenarios![
     pays_an_order_out_of_the_points,
     pays_an_order_once,
-    refuses_what_the_points_do_not_cover,
+    rejects_what_the_points_do_not_cover,
     pays_with_exactly_what_is_there,
     takes_a_fixed_amount_off_but_never_more_than_the_total,
     rounds_a_percentage_half_up_to_the_unit,
@@ -16,14 +16,14 @@ scenarios![
     rounds_to_the_unit_of_a_currency_with_decimals,
     fixes_the_share_of_each_line_by_the_largest_remainder,
     uses_a_named_coupon_once,
-    refuses_coupons_that_are_not_usable_and_charges_nothing,
+    rejects_coupons_that_are_not_usable_and_debits_nothing,
     does_not_find_anybody_elses_coupon,
     picks_the_best_coupon,
     pays_the_full_price_where_no_coupon_is_best,
     pays_a_total_of_zero_with_a_coupon,
     checks_a_payment_in_the_written_order,
     pays_for_the_user_when_the_back_office_asks,
-    refuses_what_is_no_payment,
+    rejects_what_is_no_payment,
     writes_one_event_for_the_data_platform,
 ];
 
@@ -33,7 +33,7 @@ const UNKNOWN: &str = "0198f1de-0000-7000-8000-000000000000";
 async fn order_of(server: &Server, user_id: &str, price: i64, points: i64) -> Order {
     let product = server.product("something").price(price).stock(1).create().await;
     if points > 0 {
-        server.charge(user_id, points).await;
+        server.top_up(user_id, points).await;
     }
     server.order(user_id, &product, 1).await
 }
@@ -77,19 +77,19 @@ async fn pays_an_order_once(shop: Shop) {
     assert_eq!(server.balance("kim").await, 900);
 }
 
-async fn refuses_what_the_points_do_not_cover(shop: Shop) {
+async fn rejects_what_the_points_do_not_cover(shop: Shop) {
     let server = shop.start().await;
     let order = order_of(&server, "kim", 1_000, 999).await;
-    let refused = server.user("kim").post(order.payment(), json!({})).await.problem(409, "INSUFFICIENT_POINTS");
-    let shown = ["balance", "required", "currency"].map(|member| refused[member].clone());
+    let rejected = server.user("kim").post(order.payment(), json!({})).await.problem(409, "INSUFFICIENT_POINTS");
+    let shown = ["balance", "required", "currency"].map(|member| rejected[member].clone());
     assert_eq!(json!(shown), json!(["999", "1000", "KRW"]));
     assert_eq!(server.read_order(&order).await["status"], "pending_payment");
     assert_eq!(server.balance("kim").await, 999);
-    // Somebody who never charged has nothing.
+    // Somebody who never topped up has nothing.
     let order = order_of(&server, "lee", 1, 0).await;
-    let refused = server.user("lee").post(order.payment(), json!({})).await.problem(409, "INSUFFICIENT_POINTS");
-    assert_eq!(refused["balance"], "0");
-    server.charge("lee", 1).await;
+    let rejected = server.user("lee").post(order.payment(), json!({})).await.problem(409, "INSUFFICIENT_POINTS");
+    assert_eq!(rejected["balance"], "0");
+    server.top_up("lee", 1).await;
     server.pay("lee", &order).await;
 }
 
@@ -150,7 +150,7 @@ async fn rounds_to_the_unit_of_a_currency_with_decimals(shop: Shop) {
     let product = server.product("pen").with("price", "19.95").stock(1).create().await;
     let campaign = server.campaign("half").percent(50).create().await;
     let coupon = server.take_coupon("kim", &campaign).await;
-    server.user("kim").post("/v1/users/kim/points/charges", json!({ "amount": "10.00" })).await.expect(201);
+    server.user("kim").post("/v1/users/kim/points/top-ups", json!({ "amount": "10.00" })).await.expect(201);
     let order = server.order("kim", &product, 1).await;
     let payment = server.user("kim").post(order.payment(), json!({ "coupon_id": coupon })).await.json(201);
     let shown = ["total", "discount", "amount", "balance", "currency"].map(|member| payment[member].clone());
@@ -165,7 +165,7 @@ async fn fixes_the_share_of_each_line_by_the_largest_remainder(shop: Shop) {
     }
     let campaign = server.campaign("hundred").fixed(100).create().await;
     let coupon = server.take_coupon("kim", &campaign).await;
-    server.charge("kim", 1_000).await;
+    server.top_up("kim", 1_000).await;
     let order = server.order_lines("kim", json!(lines)).await;
     server.user("kim").post(order.payment(), json!({ "coupon_id": coupon })).await.expect(201);
     let mut connection = shop.database().connect().await;
@@ -185,15 +185,15 @@ async fn uses_a_named_coupon_once(shop: Shop) {
     let first = order_of(&server, "kim", 500, 1_000).await;
     let second = order_of(&server, "kim", 500, 0).await;
     server.user("kim").post(first.payment(), body.clone()).await.expect(201);
-    let refused = server.user("kim").post(second.payment(), body).await.problem(409, "COUPON_NOT_USABLE");
-    assert_eq!((&refused["reason"], &refused["coupon_id"]), (&json!("USED"), &json!(coupon)));
+    let rejected = server.user("kim").post(second.payment(), body).await.problem(409, "COUPON_NOT_USABLE");
+    assert_eq!((&rejected["reason"], &rejected["coupon_id"]), (&json!("USED"), &json!(coupon)));
     let used = server.user("kim").get("/v1/users/kim/coupons?status=used").await.json(200);
     assert_eq!(used["data"][0]["order_id"], first.id);
     assert_eq!(used["data"][0]["used_at"], server.read_order(&first).await["paid_at"]);
     assert_eq!(server.read_order(&first).await["coupon_id"], coupon);
 }
 
-async fn refuses_coupons_that_are_not_usable_and_charges_nothing(shop: Shop) {
+async fn rejects_coupons_that_are_not_usable_and_debits_nothing(shop: Shop) {
     let server = shop.start().await;
     let order = order_of(&server, "kim", 1_000, 5_000).await;
     let expired = server.campaign("expired").valid_for(time::Duration::seconds(2)).create().await;
@@ -206,8 +206,8 @@ async fn refuses_coupons_that_are_not_usable_and_charges_nothing(shop: Shop) {
     let too_dear = server.take_coupon("kim", &too_dear).await;
     eventually("the coupon expires", async || (now() - taken > time::Duration::seconds(2)).then_some(())).await;
     for (coupon, reason) in [(expired, "EXPIRED"), (revoked, "REVOKED"), (too_dear, "MIN_ORDER_NOT_MET")] {
-        let refused = server.user("kim").post(order.payment(), json!({ "coupon_id": coupon })).await;
-        assert_eq!(refused.problem(409, "COUPON_NOT_USABLE")["reason"], reason);
+        let rejected = server.user("kim").post(order.payment(), json!({ "coupon_id": coupon })).await;
+        assert_eq!(rejected.problem(409, "COUPON_NOT_USABLE")["reason"], reason);
     }
     assert_eq!(server.balance("kim").await, 5_000);
     assert_eq!(server.read_order(&order).await["status"], "pending_payment");
@@ -242,7 +242,7 @@ async fn picks_the_best_coupon(shop: Shop) {
     for campaign in campaigns {
         coupons.push(server.take_coupon("kim", &campaign.create().await).await);
     }
-    server.charge("kim", 10_000).await;
+    server.top_up("kim", 10_000).await;
     // Of two that take as much off, the one that expires first; then what is left, until there is none.
     for (expected, discount) in [(Some(2), "300"), (Some(1), "300"), (Some(0), "100"), (None, "0")] {
         let order = order_of(&server, "kim", 1_000, 0).await;
@@ -317,7 +317,7 @@ async fn pays_for_the_user_when_the_back_office_asks(shop: Shop) {
     assert_eq!(server.balance("kim").await, 100, "out of the points of the order's user");
 }
 
-async fn refuses_what_is_no_payment(shop: Shop) {
+async fn rejects_what_is_no_payment(shop: Shop) {
     let server = shop.start().await;
     let order = order_of(&server, "kim", 1_000, 1_000).await;
     for coupon in [json!(7), json!("worst"), json!(""), json!("BEST"), json!([]), json!({})] {

@@ -1,18 +1,18 @@
-//! Points: charges, balances and the ledger.
+//! Points: top-ups, balances and the ledger.
 
 use jangteo_tests::{Shop, assert_fields, scenarios};
 use serde_json::{Value, json};
 
 scenarios![
-    answers_zero_to_somebody_who_never_charged,
-    adds_a_charge_to_the_balance,
+    answers_zero_to_somebody_who_never_topped_up,
+    adds_a_top_up_to_the_balance,
     takes_an_amount_as_a_string_or_an_integer,
-    refuses_amounts_that_are_not_positive,
-    refuses_amounts_with_more_decimals_than_the_currency_has,
-    refuses_amounts_that_are_no_amounts,
-    charges_exactly_up_to_the_limit_of_one_charge,
-    charges_exactly_up_to_the_limit_of_a_balance,
-    checks_the_limit_of_one_charge_before_that_of_the_balance,
+    rejects_amounts_that_are_not_positive,
+    rejects_amounts_with_more_decimals_than_the_currency_has,
+    rejects_amounts_that_are_no_amounts,
+    tops_up_exactly_up_to_the_limit_of_one_top_up,
+    tops_up_exactly_up_to_the_limit_of_a_balance,
+    checks_the_limit_of_one_top_up_before_that_of_the_balance,
     shows_amounts_with_the_decimals_of_the_currency,
     lists_every_movement_of_points_newest_first,
     lists_payments_and_refunds_with_their_order,
@@ -20,11 +20,11 @@ scenarios![
     takes_every_user_id_that_the_contract_allows,
 ];
 
-const CHARGES: &str = "/v1/users/kim/points/charges";
+const TOP_UPS: &str = "/v1/users/kim/points/top-ups";
 const POINTS: &str = "/v1/users/kim/points";
 const ENTRIES: &str = "/v1/users/kim/points/entries";
 
-async fn answers_zero_to_somebody_who_never_charged(shop: Shop) {
+async fn answers_zero_to_somebody_who_never_topped_up(shop: Shop) {
     let server = shop.start().await;
     let points = server.user("kim").get(POINTS).await.json(200);
     assert_eq!(
@@ -36,10 +36,10 @@ async fn answers_zero_to_somebody_who_never_charged(shop: Shop) {
     assert_eq!((&entries["data"], &entries["next_cursor"]), (&json!([]), &Value::Null));
 }
 
-async fn adds_a_charge_to_the_balance(shop: Shop) {
+async fn adds_a_top_up_to_the_balance(shop: Shop) {
     let server = shop.start().await;
     let kim = server.user("kim");
-    let first = kim.post(CHARGES, json!({ "amount": "12000" })).await.json(201);
+    let first = kim.post(TOP_UPS, json!({ "amount": "12000" })).await.json(201);
     assert_fields(&first, &["entry_id", "user_id", "amount", "balance", "currency", "created_at"], &[]);
     assert_eq!(first["user_id"], "kim");
     assert_eq!(first["amount"], "12000");
@@ -48,7 +48,7 @@ async fn adds_a_charge_to_the_balance(shop: Shop) {
     crate::assert_uuid_v7(&first["entry_id"]);
     crate::assert_utc(&first["created_at"]);
 
-    let second = kim.post(CHARGES, json!({ "amount": "500" })).await.json(201);
+    let second = kim.post(TOP_UPS, json!({ "amount": "500" })).await.json(201);
     assert_eq!(second["balance"], "12500");
     assert_ne!(first["entry_id"], second["entry_id"]);
     let points = kim.get(POINTS).await.json(200);
@@ -58,32 +58,32 @@ async fn adds_a_charge_to_the_balance(shop: Shop) {
 
 async fn takes_an_amount_as_a_string_or_an_integer(shop: Shop) {
     let server = shop.start().await;
-    let charged = server.user("kim").post(CHARGES, json!({ "amount": 12_000 })).await.json(201);
-    assert_eq!(charged["amount"], "12000");
-    assert_eq!(charged["balance"], "12000");
+    let topped_up = server.user("kim").post(TOP_UPS, json!({ "amount": 12_000 })).await.json(201);
+    assert_eq!(topped_up["amount"], "12000");
+    assert_eq!(topped_up["balance"], "12000");
 }
 
-async fn refuses_amounts_that_are_not_positive(shop: Shop) {
+async fn rejects_amounts_that_are_not_positive(shop: Shop) {
     let server = shop.start().await;
     for amount in [json!("0"), json!(0), json!("-1"), json!(-1), json!("-0"), json!("-1000000")] {
-        let answer = server.user("kim").post(CHARGES, json!({ "amount": amount })).await;
+        let answer = server.user("kim").post(TOP_UPS, json!({ "amount": amount })).await;
         answer.problem(400, "AMOUNT_NOT_POSITIVE");
         answer.invalid_field("/amount");
     }
     assert_eq!(server.balance("kim").await, 0);
 }
 
-async fn refuses_amounts_with_more_decimals_than_the_currency_has(shop: Shop) {
+async fn rejects_amounts_with_more_decimals_than_the_currency_has(shop: Shop) {
     let server = shop.start().await;
     for amount in ["0.5", "1.0", "1000.00", "12000.0001", "0.00000000000000000000000001"] {
-        let answer = server.user("kim").post(CHARGES, json!({ "amount": amount })).await;
+        let answer = server.user("kim").post(TOP_UPS, json!({ "amount": amount })).await;
         answer.problem(400, "AMOUNT_TOO_PRECISE");
         answer.invalid_field("/amount");
     }
     assert_eq!(server.balance("kim").await, 0);
 }
 
-async fn refuses_amounts_that_are_no_amounts(shop: Shop) {
+async fn rejects_amounts_that_are_no_amounts(shop: Shop) {
     let server = shop.start().await;
     let wrong = [
         json!(""),
@@ -110,72 +110,72 @@ async fn refuses_amounts_that_are_no_amounts(shop: Shop) {
         Value::Null,
     ];
     for amount in wrong {
-        let answer = server.user("kim").post(CHARGES, json!({ "amount": amount })).await;
+        let answer = server.user("kim").post(TOP_UPS, json!({ "amount": amount })).await;
         answer.invalid_field("/amount");
     }
-    server.user("kim").post(CHARGES, json!({})).await.expect(400);
+    server.user("kim").post(TOP_UPS, json!({})).await.expect(400);
     assert_eq!(server.balance("kim").await, 0);
 }
 
-async fn charges_exactly_up_to_the_limit_of_one_charge(shop: Shop) {
-    let server = shop.server().setting("CHARGE_MAX", 1_000).start().await;
+async fn tops_up_exactly_up_to_the_limit_of_one_top_up(shop: Shop) {
+    let server = shop.server().setting("TOP_UP_MAX", 1_000).start().await;
     let kim = server.user("kim");
-    kim.post(CHARGES, json!({ "amount": "1001" })).await.problem(409, "CHARGE_LIMIT_EXCEEDED");
-    kim.post(CHARGES, json!({ "amount": "1000" })).await.expect(201);
+    kim.post(TOP_UPS, json!({ "amount": "1001" })).await.problem(409, "TOP_UP_LIMIT_EXCEEDED");
+    kim.post(TOP_UPS, json!({ "amount": "1000" })).await.expect(201);
     assert_eq!(server.balance("kim").await, 1_000);
 }
 
-async fn charges_exactly_up_to_the_limit_of_a_balance(shop: Shop) {
+async fn tops_up_exactly_up_to_the_limit_of_a_balance(shop: Shop) {
     let server = shop.server().setting("BALANCE_MAX", 2_000).start().await;
     let kim = server.user("kim");
-    server.charge("kim", 1_500).await;
-    kim.post(CHARGES, json!({ "amount": "501" })).await.problem(409, "BALANCE_LIMIT_EXCEEDED");
-    kim.post(CHARGES, json!({ "amount": "500" })).await.expect(201);
-    kim.post(CHARGES, json!({ "amount": "1" })).await.problem(409, "BALANCE_LIMIT_EXCEEDED");
+    server.top_up("kim", 1_500).await;
+    kim.post(TOP_UPS, json!({ "amount": "501" })).await.problem(409, "BALANCE_LIMIT_EXCEEDED");
+    kim.post(TOP_UPS, json!({ "amount": "500" })).await.expect(201);
+    kim.post(TOP_UPS, json!({ "amount": "1" })).await.problem(409, "BALANCE_LIMIT_EXCEEDED");
     assert_eq!(server.balance("kim").await, 2_000);
 }
 
-async fn checks_the_limit_of_one_charge_before_that_of_the_balance(shop: Shop) {
-    let server = shop.server().settings([("CHARGE_MAX", "1000"), ("BALANCE_MAX", "500")]).start().await;
+async fn checks_the_limit_of_one_top_up_before_that_of_the_balance(shop: Shop) {
+    let server = shop.server().settings([("TOP_UP_MAX", "1000"), ("BALANCE_MAX", "500")]).start().await;
     let kim = server.user("kim");
-    kim.post(CHARGES, json!({ "amount": "1001" })).await.problem(409, "CHARGE_LIMIT_EXCEEDED");
-    kim.post(CHARGES, json!({ "amount": "1000" })).await.problem(409, "BALANCE_LIMIT_EXCEEDED");
+    kim.post(TOP_UPS, json!({ "amount": "1001" })).await.problem(409, "TOP_UP_LIMIT_EXCEEDED");
+    kim.post(TOP_UPS, json!({ "amount": "1000" })).await.problem(409, "BALANCE_LIMIT_EXCEEDED");
 }
 
 async fn shows_amounts_with_the_decimals_of_the_currency(shop: Shop) {
     let server = shop.server().setting("CURRENCY", "USD").start().await;
     let kim = server.user("kim");
-    let charged = kim.post(CHARGES, json!({ "amount": "19.99" })).await.json(201);
+    let topped_up = kim.post(TOP_UPS, json!({ "amount": "19.99" })).await.json(201);
     assert_eq!(
-        (&charged["amount"], &charged["balance"], &charged["currency"]),
+        (&topped_up["amount"], &topped_up["balance"], &topped_up["currency"]),
         (&json!("19.99"), &json!("19.99"), &json!("USD"))
     );
-    let charged = kim.post(CHARGES, json!({ "amount": "0.01" })).await.json(201);
-    assert_eq!(charged["balance"], "20.00");
-    let charged = kim.post(CHARGES, json!({ "amount": 5 })).await.json(201);
-    assert_eq!((&charged["amount"], &charged["balance"]), (&json!("5.00"), &json!("25.00")));
-    kim.post(CHARGES, json!({ "amount": "0.001" })).await.problem(400, "AMOUNT_TOO_PRECISE");
+    let topped_up = kim.post(TOP_UPS, json!({ "amount": "0.01" })).await.json(201);
+    assert_eq!(topped_up["balance"], "20.00");
+    let topped_up = kim.post(TOP_UPS, json!({ "amount": 5 })).await.json(201);
+    assert_eq!((&topped_up["amount"], &topped_up["balance"]), (&json!("5.00"), &json!("25.00")));
+    kim.post(TOP_UPS, json!({ "amount": "0.001" })).await.problem(400, "AMOUNT_TOO_PRECISE");
     assert_eq!(kim.get(POINTS).await.json(200)["balance"], "25.00");
 }
 
 async fn lists_every_movement_of_points_newest_first(shop: Shop) {
     let server = shop.start().await;
-    let mut charged = Vec::new();
+    let mut topped_up = Vec::new();
     for amount in ["100", "20", "3"] {
-        charged.push(server.user("kim").post(CHARGES, json!({ "amount": amount })).await.json(201));
+        topped_up.push(server.user("kim").post(TOP_UPS, json!({ "amount": amount })).await.json(201));
     }
     let list = server.user("kim").get(ENTRIES).await.json(200);
     let entries = list["data"].as_array().expect("a list");
     assert_eq!(list["next_cursor"], Value::Null);
     assert_eq!(list["currency"], "KRW");
     assert_eq!(entries.len(), 3);
-    for (entry, charge) in entries.iter().zip(charged.iter().rev()) {
+    for (entry, top_up) in entries.iter().zip(topped_up.iter().rev()) {
         assert_fields(entry, &["entry_id", "kind", "amount", "balance_after", "created_at"], &["order_id"]);
-        assert_eq!(entry["kind"], "charge");
+        assert_eq!(entry["kind"], "top_up");
         assert_eq!(entry["order_id"], Value::Null);
         assert_eq!(
             [&entry["entry_id"], &entry["amount"], &entry["balance_after"], &entry["created_at"]],
-            [&charge["entry_id"], &charge["amount"], &charge["balance"], &charge["created_at"]],
+            [&top_up["entry_id"], &top_up["amount"], &top_up["balance"], &top_up["created_at"]],
         );
     }
 }
@@ -183,7 +183,7 @@ async fn lists_every_movement_of_points_newest_first(shop: Shop) {
 async fn lists_payments_and_refunds_with_their_order(shop: Shop) {
     let server = shop.start().await;
     let product = server.product("tea").price(700).stock(1).create().await;
-    server.charge("kim", 1_000).await;
+    server.top_up("kim", 1_000).await;
     let order = server.order("kim", &product, 1).await;
     server.pay("kim", &order).await;
     server.user("kim").post(order.cancellation(), json!({})).await.expect(200);
@@ -192,14 +192,14 @@ async fn lists_payments_and_refunds_with_their_order(shop: Shop) {
     let shown = |entry: &Value| json!([entry["kind"], entry["amount"], entry["balance_after"], entry["order_id"]]);
     assert_eq!(shown(entries[0]), json!(["refund", "700", "1000", order.id]));
     assert_eq!(shown(entries[1]), json!(["payment", "-700", "300", order.id]));
-    assert_eq!(shown(entries[2]), json!(["charge", "1000", "1000", null]));
+    assert_eq!(shown(entries[2]), json!(["top_up", "1000", "1000", null]));
 }
 
 async fn keeps_the_points_of_two_users_apart(shop: Shop) {
     let server = shop.start().await;
-    server.charge("kim", 100).await;
-    server.charge("lee", 7).await;
-    server.charge("KIM", 1).await;
+    server.top_up("kim", 100).await;
+    server.top_up("lee", 7).await;
+    server.top_up("KIM", 1).await;
     assert_eq!(server.balance("kim").await, 100);
     assert_eq!(server.balance("lee").await, 7);
     assert_eq!(server.balance("KIM").await, 1, "user ids tell upper and lower case apart");

@@ -18,7 +18,7 @@ scenarios![
     filters_by_price_with_both_bounds_included,
     combines_filters,
     sorts_by_every_order,
-    refuses_ill_formed_queries,
+    rejects_ill_formed_queries,
     counts_what_is_available_at_the_time_of_the_read,
     ranks_popular_products_by_pieces_then_revenue_then_age,
     counts_popular_products_net_of_refunds_and_only_once_paid,
@@ -217,7 +217,7 @@ async fn sorts_by_every_order(shop: Shop) {
     }
 }
 
-async fn refuses_ill_formed_queries(shop: Shop) {
+async fn rejects_ill_formed_queries(shop: Shop) {
     let server = shop.start().await;
     let wrong = [
         "colour=red",
@@ -277,7 +277,7 @@ async fn sell(server: &Server, user_id: &str, product: &jangteo_tests::Product, 
 
 async fn ranks_popular_products_by_pieces_then_revenue_then_age(shop: Shop) {
     let server = shop.start().await;
-    server.charge("kim", 1_000_000).await;
+    server.top_up("kim", 1_000_000).await;
     // Made in this order: where pieces and revenue are the same, the older comes first.
     let mut products = Vec::new();
     for (name, price) in [("older", 100), ("younger", 100), ("dearer", 200), ("most", 10), ("unsold", 1)] {
@@ -298,7 +298,7 @@ async fn ranks_popular_products_by_pieces_then_revenue_then_age(shop: Shop) {
 
 async fn counts_popular_products_net_of_refunds_and_only_once_paid(shop: Shop) {
     let server = shop.start().await;
-    server.charge("kim", 100_000).await;
+    server.top_up("kim", 100_000).await;
     let tea = server.product("tea").price(100).stock(100).create().await;
     let mug = server.product("mug").price(100).stock(100).create().await;
     sell(&server, "kim", &tea, 2).await;
@@ -337,7 +337,7 @@ async fn bounds_the_days_and_the_limit_of_popular_products(shop: Shop) {
 
 async fn sorts_by_popularity_as_the_ranking_does(shop: Shop) {
     let server = shop.start().await;
-    server.charge("kim", 100_000).await;
+    server.top_up("kim", 100_000).await;
     let tea = server.product("tea").price(10).stock(100).create().await;
     server.product("unsold").create().await;
     let mug = server.product("mug").price(10).stock(100).create().await;

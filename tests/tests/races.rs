@@ -77,9 +77,9 @@ async fn issues_exactly_as_many_coupons_as_there_are(shop: Shop) {
     let ended = tally(&answers);
     assert_eq!(ended.get("201"), Some(&100), "{ended:?}");
     assert_eq!(ended.values().sum::<usize>(), 1_100);
-    let refused =
+    let rejected =
         ["COUPON_SOLD_OUT", "COUPON_ALREADY_ISSUED"].iter().filter_map(|code| ended.get(*code)).sum::<usize>();
-    assert_eq!(refused, 1_000, "{ended:?}");
+    assert_eq!(rejected, 1_000, "{ended:?}");
     let mut winners: Vec<String> = answers
         .into_iter()
         .filter(|answer| answer.status == 201)
@@ -94,10 +94,10 @@ async fn issues_exactly_as_many_coupons_as_there_are(shop: Shop) {
 async fn has_one_effect_and_tells_one_story_under_one_key(shop: Shop) {
     let (one, other) = (shop.start().await, shop.start().await);
     let tea = one.product("tea").price(100).stock(100).create().await;
-    one.charge("kim", 1_000).await;
+    one.top_up("kim", 1_000).await;
     let order = one.order("kim", &tea, 1).await;
     let requests = [
-        ("/v1/users/kim/points/charges".to_owned(), json!({ "amount": "50" })),
+        ("/v1/users/kim/points/top-ups".to_owned(), json!({ "amount": "50" })),
         ("/v1/orders".to_owned(), json!({ "lines": [tea.line(3)] })),
         (order.payment(), json!({})),
     ];
@@ -136,7 +136,7 @@ async fn orders(server: &Server, user_id: &str, count: usize, price: i64) -> Vec
 async fn pays_for_as_much_as_the_points_cover(shop: Shop) {
     let (one, other) = (shop.start().await, shop.start().await);
     let orders = orders(&one, "kim", 20, 100).await;
-    one.charge("kim", 1_000).await;
+    one.top_up("kim", 1_000).await;
     let calls = orders.iter().zip(0..).map(|(order, number)| {
         let server = if number % 2 == 0 { &one } else { &other };
         server.user("kim").post(order.payment(), json!({}))
@@ -151,7 +151,7 @@ async fn uses_a_coupon_for_one_of_many_orders(shop: Shop) {
     let campaign = one.campaign("once").fixed(50).create().await;
     let coupon = one.take_coupon("kim", &campaign).await;
     let orders = orders(&one, "kim", 20, 100).await;
-    one.charge("kim", 100_000).await;
+    one.top_up("kim", 100_000).await;
     let calls = orders.iter().zip(0..).map(|(order, number)| {
         let server = if number % 2 == 0 { &one } else { &other };
         server.user("kim").post(order.payment(), json!({ "coupon_id": coupon }))
@@ -176,7 +176,7 @@ async fn ends_each_order_once_at_its_deadline_on_two_servers(shop: Shop) {
     let tea = one.product("tea").price(10).stock(500).create().await;
     let users: Vec<String> = (0..100).map(|number| format!("user-{number}")).collect();
     for user in &users {
-        one.charge(user, 1_000).await;
+        one.top_up(user, 1_000).await;
     }
     // Five orders of a hundred users, so that no allowance is in the way; as they are placed one after the other, their
     // deadlines are spread over a while.
@@ -218,7 +218,7 @@ async fn ends_each_order_once_when_it_is_cancelled_and_paid_at_once(shop: Shop) 
     let settings = [("ORDER_TTL", "3s"), ("ORDER_SWEEP_INTERVAL", "20ms"), ("OPEN_ORDERS_MAX", "1000")];
     let one = shop.server().settings(settings).start().await;
     let other = shop.server().settings(settings).start().await;
-    one.charge("kim", 100_000).await;
+    one.top_up("kim", 100_000).await;
     let orders = orders(&one, "kim", 60, 10).await;
     // A third is fought over at once, a third at the deadline, and a third is only left to expire.
     let deadline =
@@ -265,7 +265,7 @@ async fn refunds_what_was_paid_and_no_more_when_it_is_cancelled_at_once(shop: Sh
     let mut orders = Vec::new();
     for number in 0..30 {
         let user = format!("user-{number}");
-        one.charge(&user, 10_000).await;
+        one.top_up(&user, 10_000).await;
         one.take_coupon(&user, &campaign).await;
         let order = one.order_lines(&user, json!([tea.line(3), mug.line(2)])).await;
         one.user(&user).post(order.payment(), json!({ "coupon_id": "best" })).await.expect(201);
@@ -338,7 +338,7 @@ async fn keeps_a_busy_ledger_in_order(shop: Shop) {
     let (one, other) = (shop.start().await, shop.start().await);
     let calls = (1..=200).map(|number: usize| {
         let server = if number.is_multiple_of(2) { &one } else { &other };
-        server.user("kim").post("/v1/users/kim/points/charges", json!({ "amount": number.to_string() }))
+        server.user("kim").post("/v1/users/kim/points/top-ups", json!({ "amount": number.to_string() }))
     });
     let answers = storm(calls).await;
     assert_eq!(tally(&answers), counts([("201", 200)]));
@@ -350,7 +350,7 @@ async fn keeps_a_busy_ledger_in_order(shop: Shop) {
         .collect();
     balances.sort_unstable();
     balances.dedup();
-    assert_eq!((balances.len(), balances.last()), (200, Some(&sum)), "each charge saw the one before it");
+    assert_eq!((balances.len(), balances.last()), (200, Some(&sum)), "each top-up saw the one before it");
 }
 
 async fn raises_a_campaign_while_it_is_stormed(shop: Shop) {

@@ -16,10 +16,10 @@ async fn count(shop: &Shop, rows: &str) -> i64 {
 
 async fn forgets_requests_and_markers_that_are_old(shop: Shop) {
     let server = shop.start().await;
-    let charge =
-        |key: &str| server.user("kim").post("/v1/users/kim/points/charges", json!({ "amount": "500" })).key(key);
+    let top_up =
+        |key: &str| server.user("kim").post("/v1/users/kim/points/top-ups", json!({ "amount": "500" })).key(key);
     for key in ["old", "young"] {
-        charge(key).await.expect(201);
+        top_up(key).await.expect(201);
     }
     let (long_ago, oldest) = match shop.backend() {
         Backend::Sqlite => ("1577836800000000", "SELECT MIN(created_at) FROM idempotency_keys"),
@@ -44,10 +44,10 @@ async fn forgets_requests_and_markers_that_are_old(shop: Shop) {
         (count(&shop, "idempotency_keys").await == 1 && count(&shop, marked).await == 0).then_some(())
     })
     .await;
-    let charge =
-        |key: &str| server.user("kim").post("/v1/users/kim/points/charges", json!({ "amount": "500" })).key(key);
-    assert_eq!(charge("young").await.expect(201).header("idempotent-replayed"), Some("true"));
-    assert_eq!(charge("old").await.expect(201).header("idempotent-replayed"), None, "it is a new request now");
+    let top_up =
+        |key: &str| server.user("kim").post("/v1/users/kim/points/top-ups", json!({ "amount": "500" })).key(key);
+    assert_eq!(top_up("young").await.expect(201).header("idempotent-replayed"), Some("true"));
+    assert_eq!(top_up("old").await.expect(201).header("idempotent-replayed"), None, "it is a new request now");
     assert_eq!(server.balance("kim").await, 1_500);
     let metrics = server.anonymous().get("/metrics").await.expect(200);
     let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
@@ -59,7 +59,7 @@ async fn forgets_events_that_the_platform_has(shop: Shop) {
     let receiver = Receiver::start(&shop, []).await;
     let server = shop.server().delivering_to(receiver.url()).start().await;
     let tea = server.product("tea").price(10).stock(10).create().await;
-    server.charge("kim", 100).await;
+    server.top_up("kim", 100).await;
     for _ in 0..2 {
         let order = server.order("kim", &tea, 1).await;
         server.pay("kim", &order).await;

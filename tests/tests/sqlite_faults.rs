@@ -1,5 +1,5 @@
 //! What can befall a file: a full disk, somebody who locks it, damage. None of it loses what was answered, each is told
-//! clearly, and damage is refused loudly.
+//! clearly, and damage is rejected loudly.
 
 use std::fs::OpenOptions;
 use std::io::{Seek, SeekFrom, Write};
@@ -23,25 +23,25 @@ macro_rules! on_sqlite {
 on_sqlite![
     puts_writes_off_while_the_disk_is_full_and_loses_none,
     puts_writes_off_while_somebody_locks_the_file,
-    refuses_a_file_that_is_no_database,
-    refuses_what_is_damaged_and_serves_the_rest,
+    rejects_a_file_that_is_no_database,
+    rejects_what_is_damaged_and_serves_the_rest,
 ];
 
-/// More charges than fit into what is left of the disk.
-const CHARGES_MAX: u32 = 5_000;
+/// More top-ups than fit into what is left of the disk.
+const TOP_UPS_MAX: u32 = 5_000;
 
 fn file(shop: &Shop) -> PathBuf {
     shop.database().url().strip_prefix("sqlite:").expect("a file").into()
 }
 
-fn charge(server: &Server, user: &str) -> Call {
-    server.user(user).post(format!("/v1/users/{user}/points/charges"), json!({ "amount": "5" })).key("once")
+fn top_up(server: &Server, user: &str) -> Call {
+    server.user(user).post(format!("/v1/users/{user}/points/top-ups"), json!({ "amount": "5" })).key("once")
 }
 
 /// Makes the tables, and brings everything into the one file.
 async fn made(shop: &Shop) {
     let server = shop.start().await;
-    server.charge("kim", 1).await;
+    server.top_up("kim", 1).await;
     server.product("tea").stock(3).create().await;
     server.terminate();
     assert!(server.ended().await.success(), "{}", server.log());
@@ -56,30 +56,30 @@ async fn puts_writes_off_while_the_disk_is_full_and_loses_none(shop: Shop) {
     let size = file(&shop).metadata().expect("a file").len();
     // No file of the server's may grow further than this one has, and a little.
     let server = shop.server().file_size_max(size + 128 * 1024).start().await;
-    let mut charged = 0;
-    let refused = loop {
-        let answer = charge(&server, &format!("user-{charged}")).await;
+    let mut topped_up = 0;
+    let rejected = loop {
+        let answer = top_up(&server, &format!("user-{topped_up}")).await;
         if answer.status != 201 {
             break answer;
         }
-        charged += 1;
-        assert!(charged < CHARGES_MAX, "the disk never fills");
+        topped_up += 1;
+        assert!(topped_up < TOP_UPS_MAX, "the disk never fills");
     };
-    assert!(charged > 0, "{refused}");
-    assert_eq!(refused.problem(503, "DATABASE_UNAVAILABLE")["retryable"], true);
-    charge(&server, "lee").await.problem(503, "DATABASE_UNAVAILABLE");
+    assert!(topped_up > 0, "{rejected}");
+    assert_eq!(rejected.problem(503, "DATABASE_UNAVAILABLE")["retryable"], true);
+    top_up(&server, "lee").await.problem(503, "DATABASE_UNAVAILABLE");
     assert_eq!(server.balance("user-0").await, 5, "reads go on");
     server.anonymous().get("/v1/products").await.expect(200);
     // Whoever was answered before is still told the same.
     assert_eq!(server.balance("lee").await, 0, "nothing happened");
 
     server.lift_file_size_max();
-    for user in [format!("user-{charged}"), "lee".to_owned()] {
+    for user in [format!("user-{topped_up}"), "lee".to_owned()] {
         let again =
-            eventually("there is room again", async || Some(charge(&server, &user).await).filter(|a| a.status == 201));
+            eventually("there is room again", async || Some(top_up(&server, &user).await).filter(|a| a.status == 201));
         assert_eq!(again.await.header("idempotent-replayed"), None, "it is the first time that it happens");
     }
-    for user in 0..=charged {
+    for user in 0..=topped_up {
         assert_eq!(server.balance(&format!("user-{user}")).await, 5, "user-{user}");
     }
     assert_eq!(server.balance("lee").await, 5);
@@ -88,16 +88,16 @@ async fn puts_writes_off_while_the_disk_is_full_and_loses_none(shop: Shop) {
 async fn puts_writes_off_while_somebody_locks_the_file(shop: Shop) {
     shop.expect_server_errors();
     let server = shop.server().setting("REQUEST_TIMEOUT", "4s").start().await;
-    server.charge("kim", 1).await;
+    server.top_up("kim", 1).await;
     let mut other = shop.database().connect().await;
     other.execute("BEGIN EXCLUSIVE").await;
-    charge(&server, "kim").await.problem(503, "DATABASE_UNAVAILABLE");
+    top_up(&server, "kim").await.problem(503, "DATABASE_UNAVAILABLE");
     assert_eq!(server.balance("kim").await, 1, "reads go on");
     other.execute("COMMIT").await;
     other.close().await;
-    let charged =
-        eventually("the lock is gone", async || Some(charge(&server, "kim").await).filter(|a| a.status == 201));
-    assert_eq!(charged.await.header("idempotent-replayed"), None, "nothing had happened");
+    let topped_up =
+        eventually("the lock is gone", async || Some(top_up(&server, "kim").await).filter(|a| a.status == 201));
+    assert_eq!(topped_up.await.header("idempotent-replayed"), None, "nothing had happened");
     assert_eq!(server.balance("kim").await, 6);
 }
 
@@ -110,22 +110,22 @@ fn damage(file: &Path, at: u64, length: usize) {
 }
 
 /// That a command says what is wrong, of which file, in a line.
-fn is_refused(output: &CommandOutput, file: &Path, what: &str) {
+fn is_rejected(output: &CommandOutput, file: &Path, what: &str) {
     assert!(output.code.is_some_and(|code| code != 0), "{output:?}");
     assert!(output.stderr.contains(&file.display().to_string()), "which file? {output:?}");
     assert!(output.stderr.contains(what) && !output.stderr.contains("panicked"), "{output:?}");
 }
 
-async fn refuses_a_file_that_is_no_database(shop: Shop) {
+async fn rejects_a_file_that_is_no_database(shop: Shop) {
     shop.expect_no_books();
     made(&shop).await;
     damage(&file(&shop), 0, 100);
     for command in ["serve", "verify", "migrate", "seed"] {
-        is_refused(&shop.server().run([command]).await, &file(&shop), "file is not a database");
+        is_rejected(&shop.server().run([command]).await, &file(&shop), "file is not a database");
     }
 }
 
-async fn refuses_what_is_damaged_and_serves_the_rest(shop: Shop) {
+async fn rejects_what_is_damaged_and_serves_the_rest(shop: Shop) {
     shop.expect_no_books();
     shop.expect_server_errors();
     made(&shop).await;
@@ -136,9 +136,9 @@ async fn refuses_what_is_damaged_and_serves_the_rest(shop: Shop) {
     let (page, page_size) = (u64::try_from(page).expect("a page"), u64::try_from(page_size).expect("its size"));
     damage(&file(&shop), (page - 1) * page_size, usize::try_from(page_size).expect("a few thousand bytes"));
 
-    is_refused(&shop.server().run(["verify"]).await, &file(&shop), "database disk image is malformed");
+    is_rejected(&shop.server().run(["verify"]).await, &file(&shop), "database disk image is malformed");
     let server = shop.start().await;
-    charge(&server, "kim").await.problem(500, "INTERNAL_ERROR");
+    top_up(&server, "kim").await.problem(500, "INTERNAL_ERROR");
     server.user("kim").get("/v1/users/kim/points").await.problem(500, "INTERNAL_ERROR");
     server.anonymous().get("/v1/products").await.expect(200);
     assert!(server.log().contains("database disk image is malformed"), "{}", server.log());

@@ -49,8 +49,8 @@ impl BusyShop {
             server.user(user).post(order.cancellation(), json!({})).await.expect(200);
         };
         for user in ["kim", "lee"] {
-            let charges = format!("/v1/users/{user}/points/charges");
-            server.user(user).post(charges, json!({ "amount": "50000" })).key("charge").await.expect(201);
+            let top_ups = format!("/v1/users/{user}/points/top-ups");
+            server.user(user).post(top_ups, json!({ "amount": "50000" })).key("top_up").await.expect(201);
         }
         let [used, given_back] =
             [server.take_coupon("kim", &campaign).await, server.take_coupon("lee", &campaign).await];
@@ -378,7 +378,7 @@ async fn finds_every_way_to_cook_the_books(shop: Shop) {
 async fn names_rows_whose_keys_make_no_sense(shop: Shop) {
     let server = shop.start().await;
     for user in ["kim", "zoe"] {
-        server.charge(user, 1_000).await;
+        server.top_up(user, 1_000).await;
     }
     server.kill().await;
     let mut connection = without_constraints(&shop).await;
@@ -417,7 +417,7 @@ impl Traders {
             let (server, tea, stopped) = (server.clone(), tea.clone(), stopped.clone());
             tasks.spawn(async move {
                 let user = format!("trader-{trader}");
-                server.charge(&user, 900_000).await;
+                server.top_up(&user, 900_000).await;
                 while !*stopped.borrow() {
                     let order = server.order(&user, &tea, 2).await;
                     server.pay(&user, &order).await;
@@ -517,10 +517,10 @@ async fn needs_a_database_that_is_up_to_date(shop: Shop) {
     let mut connection = shop.database().connect().await;
     // An SQLite database is there once something is in it.
     connection.execute("CREATE TABLE something_else (id INTEGER)").await;
-    let refused = verify(shop.server()).await;
-    assert_eq!((refused.code, refused.stdout.as_str()), (Some(2), ""), "{refused:?}");
-    assert_eq!(refused.stderr.lines().count(), 1, "{refused:?}");
-    assert!(refused.stderr.contains("jangteo migrate"), "{refused:?}");
+    let rejected = verify(shop.server()).await;
+    assert_eq!((rejected.code, rejected.stdout.as_str()), (Some(2), ""), "{rejected:?}");
+    assert_eq!(rejected.stderr.lines().count(), 1, "{rejected:?}");
+    assert!(rejected.stderr.contains("jangteo migrate"), "{rejected:?}");
     let made = connection.try_execute("SELECT id FROM orders").await;
     assert!(made.is_err(), "it migrated");
     connection.close().await;
@@ -555,9 +555,9 @@ async fn rebuilds_daily_sales(shop: Shop) {
 
     // It does not make sales of orders that make no sense.
     let damage = busy.statement("UPDATE orders SET status = 'lost' WHERE id = {paid}");
-    let refused = damaged(&mut connection, "orders", &damage, async || rebuild(&shop).await).await;
-    assert_eq!((refused.code, refused.stderr.lines().count()), (Some(1), 1), "{refused:?}");
-    assert!(refused.stderr.contains(&busy.named("unreadable orders {paid}")), "{refused:?}");
+    let rejected = damaged(&mut connection, "orders", &damage, async || rebuild(&shop).await).await;
+    assert_eq!((rejected.code, rejected.stderr.lines().count()), (Some(1), 1), "{rejected:?}");
+    assert!(rejected.stderr.contains(&busy.named("unreadable orders {paid}")), "{rejected:?}");
     assert_eq!(daily_sales(&mut connection).await, honest);
     connection.close().await;
     assert_eq!(server.available(&busy.tea).await, 47, "the shop went on");

@@ -17,10 +17,10 @@ use jangteo_domain::command::Actor;
 use crate::settings::{TokenKey, TokenParties, TokenSettings};
 
 mod key_set;
-mod proven;
+mod verified_tokens;
 
 use key_set::{KeySet, KeySource};
-use proven::{Fingerprint, Proof, Proven};
+use verified_tokens::{Fingerprint, VerifiedToken, VerifiedTokens};
 
 /// How far the clocks of the issuer and of this server may be apart.
 const LEEWAY_SECONDS: u64 = 5;
@@ -31,8 +31,8 @@ pub const ADMIN_SCOPE: &str = "admin";
 pub struct Authenticator {
     validation: Validation,
     keys: Keys,
-    /// What was proven of late, where a proof costs more than to look it up: not with a shared secret.
-    proven: Option<Proven>,
+    /// What was verified of late, where to verify costs more than to look it up: not with a shared secret.
+    verified_tokens: Option<VerifiedTokens>,
 }
 
 enum Keys {
@@ -117,8 +117,8 @@ impl Authenticator {
             TokenKey::KeySetFile(path) => Keys::Set(KeySet::load(KeySource::file(path), algorithm).await?),
             TokenKey::KeySetUrl(url) => Keys::Set(KeySet::load(KeySource::url(url)?, algorithm).await?),
         };
-        let proven = (algorithm != Algorithm::HS256).then(Proven::new);
-        Ok(Self { validation: validation(algorithm, parties), keys, proven })
+        let verified_tokens = (algorithm != Algorithm::HS256).then(VerifiedTokens::new);
+        Ok(Self { validation: validation(algorithm, parties), keys, verified_tokens })
     }
 
     /// Who a token speaks for.
@@ -126,18 +126,18 @@ impl Authenticator {
     /// # Errors
     /// When it proves nothing.
     pub async fn authenticate(&self, token: &str) -> Result<Actor, RejectedToken> {
-        let Some(proven) = &self.proven else {
+        let Some(verified_tokens) = &self.verified_tokens else {
             let (actor, _expires_at) = self.check(token).await?;
             return Ok(actor);
         };
-        // Asked before the keys are: a proof by the old ones must not pass for one by the new.
+        // Asked before the keys are: verification by the old ones must not pass for one by the new.
         let generation = self.keys.generation();
         let fingerprint = Fingerprint::of(token);
-        if let Some(actor) = proven.find(&fingerprint, generation, get_current_timestamp()).await {
+        if let Some(actor) = verified_tokens.find(&fingerprint, generation, get_current_timestamp()).await {
             return Ok(actor);
         }
         let (actor, expires_at) = self.check(token).await?;
-        proven.remember(fingerprint, Proof { actor: actor.clone(), expires_at, generation }).await;
+        verified_tokens.remember(fingerprint, VerifiedToken { actor: actor.clone(), expires_at, generation }).await;
         Ok(actor)
     }
 

@@ -29,7 +29,7 @@ impl Catalogue {
 fn changes_products(command: &Command) -> bool {
     match command {
         Command::CreateProduct(_) | Command::ChangeProduct(_) | Command::AdjustStock(_) => true,
-        Command::ChargePoints(_)
+        Command::TopUpPoints(_)
         | Command::AdjustPoints(_)
         | Command::CreateCampaign(_)
         | Command::ChangeCampaign(_)
@@ -40,6 +40,6 @@ fn changes_products(command: &Command) -> bool {
         | Command::CancelOrder(_)
         | Command::RefundOrder(_)
         | Command::ExpireOrder(_)
-        | Command::ReplayEvent(_) => false,
+        | Command::RedeliverEvent(_) => false,
     }
 }

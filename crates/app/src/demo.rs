@@ -95,8 +95,8 @@ pub fn welcome(
     writeln!(text, "JSON='Content-Type: application/json'\n")?;
     for call in [
         "curl -s $SHOP/products".to_owned(),
-        "curl -s -H \"$KIM\" -H \"$JSON\" -H 'Idempotency-Key: charge-1' \
-         -d '{\"amount\":\"100000\"}' $SHOP/users/kim/points/charges"
+        "curl -s -H \"$KIM\" -H \"$JSON\" -H 'Idempotency-Key: top-up-1' \
+         -d '{\"amount\":\"100000\"}' $SHOP/users/kim/points/top-ups"
             .to_owned(),
         format!("curl -s -H \"$KIM\" -X POST $SHOP/coupon-campaigns/{campaign}/coupons"),
         format!(

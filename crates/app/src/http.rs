@@ -5,7 +5,7 @@
 //! | `edge`, `admission` | what happens to every request: ids, errors, panics; tokens and limits |
 //! | `caller`, `path`, `query`, `body`, `page`, `amount`, `write` | parts of requests, parsed |
 //! | `reply` | the answer to each command |
-//! | `shared_answer`, `compression` | answers that are the same for everybody; long answers |
+//! | `cached_response`, `compression` | answers that are the same for everybody; long answers |
 //! | `kept`, `availability` | what many ask for, read once for all of them |
 //! | `points`, `products`, `popular`, `coupons`, `orders`, `quotes`, `payments`, `admin` | one resource each |
 //! | `health`, `document` | for operators and for readers |
@@ -35,13 +35,13 @@ mod admission;
 pub(crate) mod amount;
 mod availability;
 mod body;
+mod cached_response;
 mod caller;
 mod compression;
 mod coupons;
 mod document;
 mod edge;
 mod health;
-mod kept;
 mod orders;
 mod page;
 mod path;
@@ -51,20 +51,20 @@ mod popular;
 mod products;
 mod query;
 mod quotes;
+mod read_cache;
 mod reply;
-mod shared_answer;
 mod write;
 
 pub use document::openapi;
-pub use health::{DatabaseHealth, PoolFigures, Readiness, metrics_app};
+pub use health::{DatabaseHealth, PoolStatistics, Readiness, metrics_app};
 
 use availability::Availability;
-use kept::Kept;
+use cached_response::SharedAnswer;
 use popular::Ranking;
-use shared_answer::SharedAnswer;
+use read_cache::ReadCache;
 
 /// What the handlers work with.
-pub struct Shop {
+pub struct AppState {
     rules: Arc<ShopRules>,
     queries: Queries,
     lanes: Lanes,
@@ -73,11 +73,11 @@ pub struct Shop {
     in_flight: InFlight,
     rate_limiter: Option<DefaultKeyedRateLimiter<String>>,
     /// Pages of products as they are sent, by the list's name and what was asked of it.
-    pages: Kept<String, SharedAnswer>,
+    pages: ReadCache<String, SharedAnswer>,
     /// Popular products, by the days that they are counted over.
-    rankings: Kept<u32, Ranking>,
+    rankings: ReadCache<u32, Ranking>,
     /// Products by their ids; `None` for an id that nobody has.
-    products: Kept<ProductId, Option<Product>>,
+    products: ReadCache<ProductId, Option<Product>>,
     availability: Availability,
     verifier: Arc<Verifier>,
     health: Arc<dyn DatabaseHealth>,
@@ -99,7 +99,7 @@ pub struct Options {
 }
 
 /// What the interface needs from outside.
-pub struct Parts {
+pub struct AppStateParts {
     /// The shop's rules.
     pub rules: Arc<ShopRules>,
     /// The read ports.
@@ -123,14 +123,14 @@ const PAGES_BYTES_MAX: u64 = 32 << 20;
 const RANKINGS_BYTES_MAX: u64 = 8 << 20;
 const PRODUCTS_BYTES_MAX: u64 = 8 << 20;
 
-impl Shop {
+impl AppState {
     /// Puts the parts together. To be called on the main runtime.
-    pub fn new(parts: Parts, options: Options) -> Self {
+    pub fn new(parts: AppStateParts, options: Options) -> Self {
         let catalogue = parts.lanes.catalogue().clone();
         Self {
-            pages: Kept::new(catalogue.clone(), PAGES_BYTES_MAX, |name, page| name.len() + page.weight()),
-            rankings: Kept::new(catalogue.clone(), RANKINGS_BYTES_MAX, |_, ranking| ranking.weight()),
-            products: Kept::new(catalogue, PRODUCTS_BYTES_MAX, |_, product| products::weight(product.as_ref())),
+            pages: ReadCache::new(catalogue.clone(), PAGES_BYTES_MAX, |name, page| name.len() + page.weight()),
+            rankings: ReadCache::new(catalogue.clone(), RANKINGS_BYTES_MAX, |_, ranking| ranking.weight()),
+            products: ReadCache::new(catalogue, PRODUCTS_BYTES_MAX, |_, product| products::weight(product.as_ref())),
             availability: Availability::start(&parts.queries.stocks),
             rules: parts.rules,
             queries: parts.queries,
@@ -157,7 +157,7 @@ impl Shop {
 
 /// The application with all its routes.
 pub fn app(
-    shop: web::Data<Shop>,
+    shop: web::Data<AppState>,
 ) -> App<
     impl ServiceFactory<
         ServiceRequest,

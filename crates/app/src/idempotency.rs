@@ -7,7 +7,7 @@ use actix_web::http::header::HeaderMap;
 use sha2::{Digest, Sha256};
 
 use jangteo_domain::UserId;
-use jangteo_domain::idempotency::{Fingerprint, IdempotencyClaim, RequestKey};
+use jangteo_domain::idempotency::{Fingerprint, IdempotencyKey, RequestKey};
 
 /// The header that carries the client's key.
 const HEADER: &str = "Idempotency-Key";
@@ -59,8 +59,8 @@ fn unquote(written: &str) -> Result<String, InvalidClientKey> {
 }
 
 /// What a caller says of a request: who sends what where, under which key.
-pub fn claim(caller: &UserId, method: &str, path: &str, query: &str, body: &[u8], key: &ClientKey) -> IdempotencyClaim {
-    IdempotencyClaim {
+pub fn claim(caller: &UserId, method: &str, path: &str, query: &str, body: &[u8], key: &ClientKey) -> IdempotencyKey {
+    IdempotencyKey {
         key: RequestKey(digest(&[caller.as_str().as_bytes(), method.as_bytes(), path.as_bytes(), key.0.as_bytes()])),
         fingerprint: Fingerprint(digest(&[query.as_bytes(), body])),
     }
@@ -134,7 +134,7 @@ mod tests {
     #[case(r#""a\n""#)]
     #[case("tab\there")]
     #[case("é")]
-    fn refuses_what_is_no_key(#[case] written: &str) {
+    fn rejects_what_is_no_key(#[case] written: &str) {
         assert_eq!(ClientKey::parse(written), Err(InvalidClientKey));
     }
 

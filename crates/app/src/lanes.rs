@@ -1,5 +1,5 @@
 //! The write path: every command goes through a lane, together with those that arrive while another transaction is
-//! under way, and each is answered by itself. Nothing else in this crate may write but the relay, which settles its own
+//! under way, and each is answered by itself. Nothing else in this crate may write but the relay, which records its own
 //! deliveries.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jangteo_group_commit::{
-    BatchOutcome, BatchReport, BatchRunner, Drain, GroupCommit, Observer, Patience, Settings, SubmitError,
+    BatchOutcome, BatchReport, BatchRunner, Deadlines, Drain, GroupCommit, Observer, Settings, SubmitError,
     start_observed,
 };
 use tokio::time::Instant;
@@ -70,7 +70,7 @@ impl Lanes {
         let runner = |_| Runner { executor: executor.clone(), catalogue: catalogue.clone() };
         let runners = (0..settings.write_lanes.get()).map(runner).collect();
         let bounds = Settings { batch_max: settings.batch_max, queue_max: settings.queue_max };
-        let (lanes, drain) = start_observed(runners, bounds, BatchFigures);
+        let (lanes, drain) = start_observed(runners, bounds, BatchMetrics);
         (Self { lanes, catalogue, queue_wait_max: settings.queue_wait_max }, drain)
     }
 
@@ -85,7 +85,7 @@ impl Lanes {
         in_flight: Option<InFlightGuard>,
         deadline: Instant,
     ) -> Result<Result<Answer, StoreError>, SubmitError> {
-        let patience = Patience { turn_by: Instant::now() + self.queue_wait_max, answer_by: deadline };
+        let patience = Deadlines { turn_by: Instant::now() + self.queue_wait_max, answer_by: deadline };
         self.run(request, in_flight, patience).await
     }
 
@@ -106,7 +106,7 @@ impl Lanes {
         &self,
         request: Request,
         in_flight: Option<InFlightGuard>,
-        patience: Patience,
+        patience: Deadlines,
     ) -> Result<Result<Answer, StoreError>, SubmitError> {
         let affinity = affinity(&request.command);
         self.lanes.submit(Job { request, in_flight, span: Span::current() }, affinity, patience).await
@@ -146,12 +146,12 @@ fn affinity(command: &Command) -> u64 {
         Command::IssueCoupon(command) => (Side::Wallet, hash(command.campaign_id)),
         Command::CreateCampaign(command) => (Side::Wallet, hash(command.campaign_id)),
         Command::ChangeCampaign(command) => (Side::Wallet, hash(command.campaign_id)),
-        Command::ChargePoints(command) => (Side::Wallet, hash(&command.user_id)),
+        Command::TopUpPoints(command) => (Side::Wallet, hash(&command.user_id)),
         Command::AdjustPoints(command) => (Side::Wallet, hash(&command.user_id)),
         Command::RevokeCoupon(command) => (Side::Wallet, hash(command.coupon_id)),
         Command::PayOrder(command) => (Side::Wallet, hash(command.order_id)),
         Command::RefundOrder(command) => (Side::Wallet, hash(command.order_id)),
-        Command::ReplayEvent(command) => (Side::Wallet, hash(command.event_id)),
+        Command::RedeliverEvent(command) => (Side::Wallet, hash(command.event_id)),
     };
     // The remainder chooses the lane, so the last bit tells odd ones from even ones.
     row << 1 | side as u64
@@ -163,9 +163,9 @@ fn hash(key: impl Hash) -> u64 {
     hasher.finish()
 }
 
-struct BatchFigures;
+struct BatchMetrics;
 
-impl Observer for BatchFigures {
+impl Observer for BatchMetrics {
     fn batch_finished(&self, batch: &BatchReport) {
         let outcome = match batch.outcome {
             BatchOutcome::Answered => "answered",

@@ -9,7 +9,7 @@
 //!                              └─ verification ── (domain) ── (sql)
 //! ```
 //!
-//! Only [`startup`] knows which store there is. Only [`lanes`] writes, but for the relay, which settles its own
+//! Only [`startup`] knows which store there is. Only [`lanes`] writes, but for the relay, which records its own
 //! deliveries, the pruner, which deletes what nobody needs any more, and `jangteo rebuild`, which corrects.
 
 pub mod auth;

@@ -17,13 +17,13 @@ use jangteo_domain::idempotency::RequestTag;
 
 mod code;
 mod failure;
-mod fault;
-mod refusal;
+mod field_error;
+mod rejection;
 
 pub use code::{Language, ProblemCode, ProblemKind, Wording};
 pub use failure::chain;
-pub use fault::{Fault, Faults, Reason};
-pub use refusal::{not_usable_reason, problem_of_refusal};
+pub use field_error::{FieldError, FieldErrors, Reason};
+pub use rejection::{not_usable_reason, problem_of_rejection};
 
 /// The media type of every error.
 pub const CONTENT_TYPE: &str = "application/problem+json";
@@ -37,7 +37,7 @@ pub struct Problem {
     code: ProblemCode,
     retryable: bool,
     retry_after: Option<u64>,
-    faults: Vec<Fault>,
+    field_errors: Vec<FieldError>,
     fields: Map<String, Value>,
     headers: Vec<(HeaderName, HeaderValue)>,
     first_told_to: Option<RequestTag>,
@@ -55,7 +55,7 @@ pub struct Occurrence {
 }
 
 impl Occurrence {
-    /// What a refusal must be told with again to be the same to the byte.
+    /// What a rejection must be told with again to be the same to the byte.
     ///
     /// # Panics
     /// When the request's id is none that the edge lets through.
@@ -87,22 +87,22 @@ impl Problem {
             code,
             retryable: kind.retryable,
             retry_after: told_to_wait.then_some(RETRY_AFTER_DEFAULT),
-            faults: Vec::new(),
+            field_errors: Vec::new(),
             fields: Map::new(),
             headers: Vec::new(),
             first_told_to: None,
         }
     }
 
-    /// The problem of faulty fields; its code is that of the first fault.
-    pub fn of_faults(faults: Vec<Fault>) -> Self {
-        let code = faults.first().map_or(ProblemCode::InvalidBody, |fault| fault.reason.code());
-        Self { faults, ..Self::new(code) }
+    /// The problem of faulty fields; its code is that of the first field error.
+    pub fn of_faults(field_errors: Vec<FieldError>) -> Self {
+        let code = field_errors.first().map_or(ProblemCode::InvalidBody, |field_error| field_error.reason.code());
+        Self { field_errors, ..Self::new(code) }
     }
 
     /// The problem of faulty query parameters.
-    pub fn of_query(faults: Vec<Fault>) -> Self {
-        Self { faults, ..Self::new(ProblemCode::InvalidQuery) }
+    pub fn of_query(field_errors: Vec<FieldError>) -> Self {
+        Self { field_errors, ..Self::new(ProblemCode::InvalidQuery) }
     }
 
     /// Its code.
@@ -116,9 +116,9 @@ impl Problem {
         self
     }
 
-    /// With a fault of a field, that tells more than the code.
+    /// With a field error of a field, that tells more than the code.
     pub fn with_fault(mut self, pointer: impl Into<String>, reason: Reason) -> Self {
-        self.faults.push(Fault { pointer: pointer.into(), reason });
+        self.field_errors.push(FieldError { pointer: pointer.into(), reason });
         self
     }
 
@@ -160,7 +160,7 @@ impl Problem {
             code: kind.code,
             request_id,
             retryable: self.retryable,
-            errors: &self.faults,
+            errors: &self.field_errors,
             fields: &self.fields,
         };
         let mut response = HttpResponse::build(kind.status);
@@ -229,9 +229,9 @@ pub struct ProblemResponse<'a> {
     /// Whether the same request, sent again later, may succeed.
     retryable: bool,
     /// The fields that are wrong, where there are any.
-    #[serde(skip_serializing_if = "<[Fault]>::is_empty")]
-    #[schema(value_type = Option<Vec<Fault>>, nullable = false)]
-    errors: &'a [Fault],
+    #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
+    #[schema(value_type = Option<Vec<FieldError>>, nullable = false)]
+    errors: &'a [FieldError],
     /// What the code carries beside.
     #[serde(flatten)]
     #[schema(ignore)]

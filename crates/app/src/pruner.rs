@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use jangteo_domain::retention::{Expendable, Pruning, Retention};
+use jangteo_domain::retention::{PruneTarget, Pruning, Retention};
 
 use crate::problem::chain;
 use crate::telemetry;
@@ -49,7 +49,7 @@ impl Pruner {
     /// Deletes at most [`ROWS_MAX`] rows of each kind; answers whether that was all.
     async fn prune_all(&self) -> bool {
         let mut is_done = true;
-        for what in Expendable::ALL {
+        for what in PruneTarget::ALL {
             match self.pruning.prune(what, self.retention.of(what), ROWS_MAX).await {
                 Ok(rows) => {
                     metrics::counter!(telemetry::ROWS_PRUNED, "kind" => what.name()).increment(rows.into());
@@ -81,10 +81,10 @@ mod tests {
         let mut left = 2_500_u32;
         pruning.expect_prune().returning(move |what, age, limit| {
             assert_eq!(age, RETENTION.of(what));
-            if what == Expendable::CommitMarkers {
+            if what == PruneTarget::CommitMarkers {
                 return Err(StoreError::unexpected("what fails is not in the way of the others"));
             }
-            let rows = if what == Expendable::DeliveredEvents { left.min(limit) } else { 0 };
+            let rows = if what == PruneTarget::DeliveredEvents { left.min(limit) } else { 0 };
             left -= rows;
             Ok(rows)
         });

@@ -2,15 +2,15 @@
 //! the queue gives each event to one of them at a time, and of each order one event at a time.
 //!
 //! ```text
-//! claim ── up to IN_FLIGHT_MAX deliveries ── settle
+//! claim ── up to IN_FLIGHT_MAX deliveries ── record
 //! ```
 //!
-//! Claims, deliveries and settlements go on side by side, so one delivery that hangs holds back nothing but its own
+//! Claims, deliveries and outcomes go on side by side, so one delivery that hangs holds back nothing but its own
 //! slot. Nobody waits for the relay: a payment has long been answered when its event is sent. A relay that dies loses
 //! nothing, as its leases run out and the events are claimed again.
 
 mod backlog;
-mod circuit;
+mod circuit_breaker;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,14 +21,14 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use jangteo_domain::IdSource;
 use jangteo_domain::delivery::{
-    DataPlatform, DeliveryFailure, EventQueue, RetryPolicy, Settled, Settlement, StoredEvent,
+    AttemptOutcome, DataPlatform, DeliveryFailure, DeliveryOutcome, EventQueue, RetryPolicy, StoredEvent,
 };
 
 use crate::problem::chain;
 use crate::telemetry;
 
 pub use backlog::sample_backlog;
-use circuit::{Allowance, Circuit};
+use circuit_breaker::{Allowance, CircuitBreaker};
 
 /// The most events that are sent at the same time: enough to hide a platform's latency, few enough to be polite.
 const IN_FLIGHT_MAX: u32 = 32;
@@ -40,9 +40,9 @@ const IDLE_FIRST: Duration = Duration::from_millis(200);
 const IDLE_MAX: Duration = Duration::from_secs(1);
 /// The longest pause while the database is away.
 const AWAY_MAX: Duration = Duration::from_secs(10);
-/// How much longer than a delivery may take a claimed event is held, for its settlement to be written.
+/// How much longer than a delivery may take a claimed event is held, for its outcome to be written.
 const SETTLING_MAX: Duration = Duration::from_secs(2);
-/// How often a settlement is tried. After that the lease has run out, and the events are delivered again.
+/// How often a outcome is tried. After that the lease has run out, and the events are delivered again.
 const SETTLE_ATTEMPTS_MAX: u32 = 5;
 const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 
@@ -57,7 +57,7 @@ struct Shared {
     queue: Arc<dyn EventQueue>,
     platform: Arc<dyn DataPlatform>,
     policy: RetryPolicy,
-    circuit: Circuit,
+    circuit_breaker: CircuitBreaker,
 }
 
 /// What a claim came to.
@@ -111,31 +111,31 @@ impl Relay {
         policy: RetryPolicy,
         delivery_max: Duration,
     ) -> Self {
-        let shared = Arc::new(Shared { queue, platform, policy, circuit: Circuit::new(policy) });
+        let shared = Arc::new(Shared { queue, platform, policy, circuit_breaker: CircuitBreaker::new(policy) });
         // Every claimed event is sent at once, so there is one round for the lease to cover.
         Self { shared, ids, lease_for: 2 * delivery_max + SETTLING_MAX }
     }
 
     /// Delivers until `stop` becomes true or its sender is gone; then claims nothing more, waits for what is under way,
-    /// which a delivery's own limit bounds, and settles it.
+    /// which a delivery's own limit bounds, and records it.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let (finished, to_settle) = mpsc::channel(IN_FLIGHT_MAX as usize);
-        let settling = tokio::spawn(Arc::clone(&self.shared).settle_all(to_settle));
+        let (finished, to_record) = mpsc::channel(IN_FLIGHT_MAX as usize);
+        let recording = tokio::spawn(Arc::clone(&self.shared).record_all(to_record));
         self.claim_all(&mut stop, &finished).await;
-        // The settling ends once the deliveries that are under way have ended, too: each has a sender of its own.
+        // The recording ends once the deliveries that are under way have ended, too: each has a sender of its own.
         drop(finished);
-        if let Err(error) = settling.await {
-            tracing::error!(%error, "events are not settled; they will be delivered again");
+        if let Err(error) = recording.await {
+            tracing::error!(%error, "events are not recorded; they will be delivered again");
         }
     }
 
     /// Claims and sends again and again.
-    async fn claim_all(&self, stop: &mut watch::Receiver<bool>, finished: &mpsc::Sender<Settled>) {
+    async fn claim_all(&self, stop: &mut watch::Receiver<bool>, finished: &mpsc::Sender<AttemptOutcome>) {
         let slots = Arc::new(Semaphore::new(IN_FLIGHT_MAX as usize));
         let mut pauses = Pauses::default();
         while !*stop.borrow() {
             // A claim is never left half-way: what it took would wait for its lease to end.
-            let claimed = match self.shared.circuit.allowance(Instant::now()) {
+            let claimed = match self.shared.circuit_breaker.allowance(Instant::now()) {
                 Allowance::All => {
                     let free = tokio::select! {
                         _ = stop.wait_for(|stop| *stop) => return,
@@ -160,7 +160,7 @@ impl Relay {
     }
 
     /// Fills the free slots with events and has them sent.
-    async fn claim_and_send(&self, mut free: OwnedSemaphorePermit, finished: &mpsc::Sender<Settled>) -> Claimed {
+    async fn claim_and_send(&self, mut free: OwnedSemaphorePermit, finished: &mpsc::Sender<AttemptOutcome>) -> Claimed {
         let wanted = free.num_permits();
         let lease = self.ids.next_id();
         // There are at most IN_FLIGHT_MAX of them.
@@ -177,9 +177,9 @@ impl Relay {
             let slot = free.split(1);
             let (shared, finished) = (Arc::clone(&self.shared), finished.clone());
             tokio::spawn(async move {
-                let settlement = shared.deliver(&event).await;
-                // Nobody settles any more once the relay itself has gone; the lease runs out.
-                let _gone = finished.send(Settled { event_id: event.id, lease, settlement }).await;
+                let outcome = shared.deliver(&event).await;
+                // Nobody records any more once the relay itself has gone; the lease runs out.
+                let _gone = finished.send(AttemptOutcome { event_id: event.id, lease, outcome }).await;
                 drop(slot);
             });
         }
@@ -187,15 +187,15 @@ impl Relay {
     }
 
     /// Sends one event and waits for what becomes of it.
-    async fn probe(&self, finished: &mpsc::Sender<Settled>) -> Claimed {
+    async fn probe(&self, finished: &mpsc::Sender<AttemptOutcome>) -> Claimed {
         let lease = self.ids.next_id();
         let events = match self.shared.queue.claim(lease, self.lease_for, 1).await {
             Ok(events) => events,
             Err(error) => return cannot_claim(&error),
         };
         let Some(event) = events.first() else { return Claimed::Nothing };
-        let settlement = self.shared.deliver(event).await;
-        let _gone = finished.send(Settled { event_id: event.id, lease, settlement }).await;
+        let outcome = self.shared.deliver(event).await;
+        let _gone = finished.send(AttemptOutcome { event_id: event.id, lease, outcome }).await;
         Claimed::Full
     }
 }
@@ -218,61 +218,61 @@ fn cannot_claim(error: &jangteo_domain::StoreError) -> Claimed {
 impl Shared {
     /// Sends an event once and says what becomes of it.
     #[tracing::instrument(name = "delivery", skip_all, fields(event_id = %event.id, order_id = %event.order_id))]
-    async fn deliver(&self, event: &StoredEvent) -> Settlement {
+    async fn deliver(&self, event: &StoredEvent) -> DeliveryOutcome {
         let began_at = Instant::now();
-        let outcome = self.platform.deliver(event).await;
-        self.circuit.note(&outcome, Instant::now(), rand::random());
-        let settlement = match &outcome {
-            Ok(()) => Settlement::Delivered,
-            Err(failure) => self.policy.settlement(event.attempts, failure, rand::random()),
+        let delivered = self.platform.deliver(event).await;
+        self.circuit_breaker.note(&delivered, Instant::now(), rand::random());
+        let outcome = match &delivered {
+            Ok(()) => DeliveryOutcome::Delivered,
+            Err(failure) => self.policy.outcome(event.attempts, failure, rand::random()),
         };
-        let name = match &settlement {
-            Settlement::Delivered => "delivered",
-            Settlement::Retry { .. } => "retry",
-            Settlement::Dead { .. } => "dead",
+        let name = match &outcome {
+            DeliveryOutcome::Delivered => "delivered",
+            DeliveryOutcome::Retry { .. } => "retry",
+            DeliveryOutcome::Dead { .. } => "dead",
         };
         metrics::counter!(telemetry::DELIVERIES, "outcome" => name).increment(1);
         metrics::histogram!(telemetry::DELIVERY_SECONDS, "outcome" => name).record(began_at.elapsed());
-        tell(event, &outcome);
-        settlement
+        log_delivery(event, &delivered);
+        outcome
     }
 
-    /// Settles what is delivered until nobody delivers any more: what comes in while one settlement is written is
-    /// settled together in the next.
-    async fn settle_all(self: Arc<Self>, mut finished: mpsc::Receiver<Settled>) {
-        let mut settled = Vec::new();
-        while finished.recv_many(&mut settled, IN_FLIGHT_MAX as usize).await > 0 {
-            self.settle(&settled).await;
-            settled.clear();
+    /// Records what is delivered until nobody delivers any more: what comes in while one outcome is written is
+    /// recorded together in the next.
+    async fn record_all(self: Arc<Self>, mut finished: mpsc::Receiver<AttemptOutcome>) {
+        let mut recorded = Vec::new();
+        while finished.recv_many(&mut recorded, IN_FLIGHT_MAX as usize).await > 0 {
+            self.record(&recorded).await;
+            recorded.clear();
         }
     }
 
-    async fn settle(&self, settled: &[Settled]) {
+    async fn record(&self, recorded: &[AttemptOutcome]) {
         let mut pause = SETTLE_PAUSE;
         for attempt in 1..=SETTLE_ATTEMPTS_MAX {
             // Said twice it counts once, so whatever became of the last attempt is no question.
-            let Err(error) = self.queue.settle(settled).await else { return };
-            let (kind, cause, count) = (error.kind(), chain(&error), settled.len());
+            let Err(error) = self.queue.record(recorded).await else { return };
+            let (kind, cause, count) = (error.kind(), chain(&error), recorded.len());
             if attempt == SETTLE_ATTEMPTS_MAX {
-                tracing::error!(kind, cause, count, "deliveries cannot be settled; the events will be sent again");
+                tracing::error!(kind, cause, count, "deliveries cannot be recorded; the events will be sent again");
                 return;
             }
-            tracing::warn!(kind, cause, count, attempt, "deliveries cannot be settled yet");
+            tracing::warn!(kind, cause, count, attempt, "deliveries cannot be recorded yet");
             sleep(pause.mul_f64(rand::random_range(0.5..=1.0))).await;
             pause *= 2;
         }
     }
 }
 
-fn tell(event: &StoredEvent, outcome: &Result<(), DeliveryFailure>) {
+fn log_delivery(event: &StoredEvent, delivered: &Result<(), DeliveryFailure>) {
     let (event_id, order_id, attempts) = (event.id, event.order_id, event.attempts);
-    match outcome {
+    match delivered {
         Ok(()) => tracing::debug!(%event_id, %order_id, attempts, "delivered"),
-        Err(failure @ DeliveryFailure::Retryable { .. }) => {
+        Err(failure @ DeliveryFailure::Transient { .. }) => {
             tracing::debug!(%event_id, %order_id, attempts, reason = %failure, "not delivered yet");
         }
-        Err(failure @ DeliveryFailure::Rejected { .. }) => {
-            tracing::error!(%event_id, %order_id, attempts, reason = %failure, "put aside: the data platform refuses it");
+        Err(failure @ DeliveryFailure::Permanent { .. }) => {
+            tracing::error!(%event_id, %order_id, attempts, reason = %failure, "put aside: the data platform rejects it");
         }
     }
 }
@@ -295,7 +295,7 @@ impl RunningRelay {
         self.stop.send_replace(true);
     }
 
-    /// Waits until what was under way is settled.
+    /// Waits until what was under way is recorded.
     pub async fn ended(self) {
         self.begin_to_end();
         if let Err(error) = self.task.await {

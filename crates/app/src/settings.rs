@@ -269,7 +269,7 @@ raw_settings! {
     order_sweep_interval "ORDER_SWEEP_INTERVAL",
     idempotency_retention "IDEMPOTENCY_RETENTION",
     event_retention "EVENT_RETENTION",
-    charge_max "CHARGE_MAX",
+    top_up_max "TOP_UP_MAX",
     balance_max "BALANCE_MAX",
     order_lines_max "ORDER_LINES_MAX",
     order_quantity_max "ORDER_QUANTITY_MAX",
@@ -307,7 +307,7 @@ fn check_rules(raw: &Raw) -> Result<ShopRules, SettingsError> {
     let order_ttl = duration("ORDER_TTL", raw.order_ttl.as_deref(), "10m")?;
     let rules = ShopRules {
         currency,
-        charge_max: amount("CHARGE_MAX", raw.charge_max.as_deref(), "1000000", currency)?,
+        top_up_max: amount("TOP_UP_MAX", raw.top_up_max.as_deref(), "1000000", currency)?,
         balance_max: amount("BALANCE_MAX", raw.balance_max.as_deref(), "10000000", currency)?,
         order_ttl: order_ttl.try_into().map_err(|_| invalid("ORDER_TTL", "too long"))?,
         order_lines_max: count("ORDER_LINES_MAX", raw.order_lines_max.as_deref(), "100")?,

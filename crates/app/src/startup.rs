@@ -24,7 +24,7 @@ use jangteo_domain::{BatchExecutor, Queries, StoreError};
 
 use crate::auth::Authenticator;
 use crate::demo;
-use crate::http::{self, DatabaseHealth, Options, Parts, PoolFigures, Readiness, Shop};
+use crate::http::{self, AppState, AppStateParts, DatabaseHealth, Options, PoolStatistics, Readiness};
 use crate::lanes::Lanes;
 use crate::problem::chain;
 use crate::pruner::Pruner;
@@ -75,7 +75,7 @@ impl Server {
     /// When the database does not come up, lacks migrations that may not be made, or an address cannot be bound.
     pub async fn start(settings: &Settings, authenticator: Authenticator) -> anyhow::Result<Self> {
         raise_open_files_max();
-        let figures = telemetry::figures();
+        let figures = telemetry::statistics();
         let platform = data_platform(settings)?;
         let database = open_started(settings).await?;
         auto_migrate(settings, &database).await?;
@@ -84,7 +84,7 @@ impl Server {
         let (lanes, drain) = Lanes::start(&executor, settings.lanes);
         let readiness = Readiness::default();
         let verifier = Arc::new(Verifier::new(database.books(), settings.retention));
-        let parts = Parts {
+        let parts = AppStateParts {
             rules: Arc::clone(&settings.rules),
             queries: queries.clone(),
             lanes: lanes.clone(),
@@ -94,7 +94,7 @@ impl Server {
             health: Arc::new(Health(database.clone())),
             readiness: readiness.clone(),
         };
-        let shop = web::Data::new(Shop::new(parts, options(settings)));
+        let shop = web::Data::new(AppState::new(parts, options(settings)));
 
         let listener = bind("BIND", settings.bind)?;
         let address = listener.local_addr()?;
@@ -158,7 +158,7 @@ impl Server {
     }
 
     /// Serves until `stopped` is over, then lets everything end in order: no new connections, requests answered,
-    /// commands stored, deliveries that are under way settled, connections closed.
+    /// commands stored, deliveries that are under way recorded, connections closed.
     ///
     /// # Errors
     /// When the server ends by itself.
@@ -193,12 +193,12 @@ impl Server {
     }
 }
 
-/// Delivers events, and serves nothing but its figures, until `stopped` is over; then settles what is under way.
+/// Delivers events, and serves nothing but its figures, until `stopped` is over; then records what is under way.
 ///
 /// # Errors
 /// When there is nobody to deliver to, the database does not come up, or an address cannot be bound.
 pub async fn relay(settings: &Settings, stopped: impl Future<Output = ()>) -> anyhow::Result<()> {
-    let figures = telemetry::figures();
+    let figures = telemetry::statistics();
     let platform = data_platform(settings)?.context("DATA_PLATFORM_URL: set it to where events are to be sent")?;
     let database = open_started(settings).await?;
     auto_migrate(settings, &database).await?;
@@ -368,7 +368,7 @@ fn bind(name: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
 
 type RunningServer = (JoinHandle<std::io::Result<()>>, ServerHandle);
 
-fn serve(shop: Arc<Shop>, listener: TcpListener, request_timeout: Duration) -> anyhow::Result<RunningServer> {
+fn serve(shop: Arc<AppState>, listener: TcpListener, request_timeout: Duration) -> anyhow::Result<RunningServer> {
     let server = HttpServer::new(move || http::app(web::Data::from(Arc::clone(&shop))))
         .client_request_timeout(HEAD_TIMEOUT)
         .client_disconnect_timeout(HEAD_TIMEOUT)
@@ -399,7 +399,7 @@ fn bound_unread(connection: &dyn Any) {
     }
 }
 
-fn serve_metrics(shop: Option<web::Data<Shop>>, listener: TcpListener) -> anyhow::Result<ServerHandle> {
+fn serve_metrics(shop: Option<web::Data<AppState>>, listener: TcpListener) -> anyhow::Result<ServerHandle> {
     let server = HttpServer::new(move || http::metrics_app(shop.clone()))
         .workers(1)
         .client_request_timeout(HEAD_TIMEOUT)
@@ -428,9 +428,9 @@ impl DatabaseHealth for Health {
         Ok(!self.0.migrations_pending().await?)
     }
 
-    fn pools(&self) -> Vec<PoolFigures> {
-        let figures = self.0.pool_figures();
-        let named = |name, pool: jangteo_sql::PoolFigures| PoolFigures {
+    fn pools(&self) -> Vec<PoolStatistics> {
+        let figures = self.0.pool_statistics();
+        let named = |name, pool: jangteo_sql::PoolStatistics| PoolStatistics {
             name,
             connections: pool.connections,
             idle: pool.idle,

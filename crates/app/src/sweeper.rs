@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use jangteo_domain::command::ExpireOrder;
 use jangteo_domain::id::OrderId;
-use jangteo_domain::order::{OrderQueries, OrderRefusal};
-use jangteo_domain::{Answer, Command, Refusal, Request};
+use jangteo_domain::order::{OrderQueries, OrderRejection};
+use jangteo_domain::{Answer, Command, Rejection, Request};
 
 use crate::lanes::Lanes;
 use crate::problem::chain;
@@ -123,8 +123,8 @@ impl Sweeper {
         let answer = self.lanes.submit_own(request, Instant::now() + ANSWER_TIMEOUT).await;
         match answer.map_err(|error| error.to_string())?.map_err(|error| chain(&error))? {
             Answer::Decided(Ok(_)) => Ok(true),
-            Answer::Decided(Err(Refusal::Order(OrderRefusal::NotDue | OrderRefusal::NotFound))) => Ok(false),
-            Answer::Decided(Err(refusal)) => Err(refusal.to_string()),
+            Answer::Decided(Err(Rejection::Order(OrderRejection::NotDue | OrderRejection::NotFound))) => Ok(false),
+            Answer::Decided(Err(rejection)) => Err(rejection.to_string()),
             Answer::Replayed { .. } | Answer::KeyReused => {
                 Err("a request without a key was taken for another".to_owned())
             }

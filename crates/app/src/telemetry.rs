@@ -117,7 +117,7 @@ impl Telemetry {
 }
 
 /// The figures of this process; the first call begins to gather them.
-pub fn figures() -> PrometheusHandle {
+pub fn statistics() -> PrometheusHandle {
     static FIGURES: OnceLock<PrometheusHandle> = OnceLock::new();
     FIGURES
         .get_or_init(|| {

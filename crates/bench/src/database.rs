@@ -260,7 +260,7 @@ fn mariadbd() -> &'static Path {
         .unwrap_or(Path::new("mariadbd"))
 }
 
-/// MariaDB refuses to run as root unless it is told to.
+/// MariaDB rejects to run as root unless it is told to.
 fn user_argument() -> Option<&'static str> {
     nix::unistd::geteuid().is_root().then_some("--user=root")
 }

@@ -12,7 +12,7 @@ use time::format_description::well_known::Rfc3339;
 use tokio::sync::mpsc;
 
 use crate::database::{Database, Kind};
-use crate::load::{self, Directory, Plan, Site, Workload};
+use crate::load::{self, Dataset, Endpoint, Plan, Workload};
 use crate::machine::Machine;
 use crate::measure::{Measurement, Rate, Target, Watched, per_second};
 use crate::progress::Progress;
@@ -159,7 +159,7 @@ impl Bench<'_> {
 
         let server = Server::shop(program, &url, &[]).await?;
         let site = self.site_of(&server);
-        let directory = Rc::new(Directory::new(&shop)?);
+        let directory = Rc::new(Dataset::new(&shop)?);
         let expired_per_second = expire(database, &shop, profile.expiring, progress).await?;
         let measure = async |workload: Workload, concurrency: usize| {
             progress.step(format!("{} with {orders} orders", workload.name()));
@@ -193,14 +193,14 @@ impl Bench<'_> {
         })
     }
 
-    async fn beside_a_fresh_shop(&self, grown: &Site, directory: &Rc<Directory>) -> Result<GrowthTurns> {
+    async fn beside_a_fresh_shop(&self, grown: &Endpoint, directory: &Rc<Dataset>) -> Result<GrowthTurns> {
         let Self { database, profile, progress, .. } = self;
         // Its server has a log of its own.
         let program = Program { logs: self.program.logs.join(FRESH), ..self.program.clone() };
         fs::create_dir_all(&program.logs)?;
         let (shop, url) = Shop::open_in(database, FRESH, &program, profile.size).await?;
         let server = Server::shop(&program, &url, &[]).await?;
-        let (fresh, fresh_directory) = (self.site_of(&server), Rc::new(Directory::new(&shop)?));
+        let (fresh, fresh_directory) = (self.site_of(&server), Rc::new(Dataset::new(&shop)?));
 
         let purchases = &Workload::SpreadPurchases;
         // The grown shop is warm by now.
@@ -222,8 +222,8 @@ impl Bench<'_> {
         Ok(GrowthTurns { grown_per_second, fresh_per_second })
     }
 
-    fn site_of(&self, server: &Server) -> Site {
-        Site {
+    fn site_of(&self, server: &Server) -> Endpoint {
+        Endpoint {
             address: server.address().to_owned(),
             target: Target::Batched,
             watched: Watched { server: server.pid(), database: self.database.pid() },

@@ -35,8 +35,8 @@ pub const SPREAD_PURCHASES: &str = "purchases, spread";
 pub const HOT_PURCHASES: &str = "purchases, hot";
 /// More users than coupons.
 pub const COUPON_RUSH: &str = "coupon rush";
-/// Charges of a user at random.
-pub const POINT_CHARGES: &str = "point charges";
+/// Top-ups of a user at random.
+pub const POINT_TOP_UPS: &str = "point top-ups";
 /// A page of products.
 pub const PRODUCT_LIST: &str = "product list";
 /// One product.
@@ -54,8 +54,8 @@ pub enum Workload {
         /// The campaign.
         campaign_id: String,
     },
-    /// A user at random charges points.
-    PointCharges,
+    /// A user at random tops up points.
+    PointTopUps,
     /// The first page of the products of a category at random.
     ProductList,
     /// One product at random.
@@ -81,7 +81,7 @@ impl Workload {
             Self::SpreadPurchases => SPREAD_PURCHASES.to_owned(),
             Self::HotPurchases => HOT_PURCHASES.to_owned(),
             Self::CouponRush { .. } => COUPON_RUSH.to_owned(),
-            Self::PointCharges => POINT_CHARGES.to_owned(),
+            Self::PointTopUps => POINT_TOP_UPS.to_owned(),
             Self::ProductList => PRODUCT_LIST.to_owned(),
             Self::ProductRead => PRODUCT_READ.to_owned(),
             Self::UserOrders => "orders of a user".to_owned(),
@@ -91,13 +91,13 @@ impl Workload {
         }
     }
 
-    /// The refusal that belongs to it.
-    fn refusal(&self) -> Option<&'static str> {
+    /// The rejection that belongs to it.
+    fn rejection(&self) -> Option<&'static str> {
         match self {
             Self::CouponRush { .. } => Some("COUPON_SOLD_OUT"),
             Self::SpreadPurchases
             | Self::HotPurchases
-            | Self::PointCharges
+            | Self::PointTopUps
             | Self::ProductList
             | Self::ProductRead
             | Self::UserOrders
@@ -122,7 +122,7 @@ pub struct Plan {
 }
 
 /// Who can call and what for: everything that can be prepared is.
-pub struct Directory {
+pub struct Dataset {
     tokens: Vec<String>,
     users: Vec<String>,
     products: Vec<String>,
@@ -132,7 +132,7 @@ pub struct Directory {
     runs: Cell<u64>,
 }
 
-impl Directory {
+impl Dataset {
     /// The callers and the goods of the shop.
     pub fn new(shop: &Shop) -> Result<Self> {
         let order = |product_id| format!(r#"{{"lines":[{{"product_id":"{product_id}","quantity":1}}]}}"#);
@@ -150,7 +150,7 @@ impl Directory {
 
 /// A server, and who watches it.
 #[derive(Clone)]
-pub struct Site {
+pub struct Endpoint {
     /// `host:port`.
     pub address: String,
     /// What it is.
@@ -171,8 +171,8 @@ pub struct Outcome {
 
 /// Runs the load and reports it.
 pub async fn measure(
-    site: &Site,
-    directory: &Rc<Directory>,
+    site: &Endpoint,
+    directory: &Rc<Dataset>,
     workload: &Workload,
     plan: Plan,
     progress: &Progress,
@@ -186,8 +186,8 @@ pub async fn measure(
 
 /// Runs the load.
 pub async fn run(
-    site: &Site,
-    directory: &Rc<Directory>,
+    site: &Endpoint,
+    directory: &Rc<Dataset>,
     workload: &Workload,
     plan: Plan,
     progress: &Progress,
@@ -208,7 +208,7 @@ pub async fn run(
     LocalSet::new().run_until(drive(site, shared, plan, run_number, progress)).await
 }
 
-async fn drive(site: &Site, shared: Rc<Shared>, plan: Plan, run: u64, progress: &Progress) -> Result<Outcome> {
+async fn drive(site: &Endpoint, shared: Rc<Shared>, plan: Plan, run: u64, progress: &Progress) -> Result<Outcome> {
     let mut callers = JoinSet::new();
     for index in 0..plan.concurrency {
         let seed = plan.seed.wrapping_mul(1_000_003).wrapping_add(run << 16).wrapping_add(index as u64);
@@ -241,7 +241,7 @@ async fn all_ended(callers: &mut JoinSet<()>) -> Result<()> {
 
 /// What the callers of one run share.
 struct Shared {
-    directory: Rc<Directory>,
+    directory: Rc<Dataset>,
     workload: Workload,
     opens_at: Instant,
     closes_at: Instant,
@@ -272,8 +272,8 @@ impl Shared {
             Ok(answer) if answer.status / 100 == 2 => Verdict::Done,
             Ok(answer) => {
                 let code = answer.text_field("code").unwrap_or("no code");
-                if Some(code) == self.workload.refusal() {
-                    Verdict::Refused(code.to_owned())
+                if Some(code) == self.workload.rejection() {
+                    Verdict::Rejected(code.to_owned())
                 } else {
                     Verdict::Failed(format!("{} {code}", answer.status))
                 }
@@ -288,7 +288,7 @@ impl Shared {
         let mut tally = self.tally.borrow_mut();
         match verdict {
             Verdict::Done => {}
-            Verdict::Refused(code) => *tally.refusals.entry(code).or_default() += 1,
+            Verdict::Rejected(code) => *tally.rejections.entry(code).or_default() += 1,
             Verdict::Failed(label) => {
                 *tally.errors.entry(label).or_default() += 1;
                 return false;
@@ -302,7 +302,7 @@ impl Shared {
 
 enum Verdict {
     Done,
-    Refused(String),
+    Rejected(String),
     Failed(String),
 }
 
@@ -334,9 +334,9 @@ impl Caller {
                 let path = format!("/v1/coupon-campaigns/{campaign_id}/coupons");
                 self.write("coupon", true, user, &path, "", key).await;
             }
-            Workload::PointCharges => {
-                let path = format!("/v1/users/{}/points/charges", directory.users[user]);
-                self.write("charge", true, user, &path, r#"{"amount":"1"}"#, key).await;
+            Workload::PointTopUps => {
+                let path = format!("/v1/users/{}/points/top-ups", directory.users[user]);
+                self.write("top_up", true, user, &path, r#"{"amount":"1"}"#, key).await;
             }
             Workload::ProductList => {
                 let category = &directory.categories[product % directory.categories.len()];

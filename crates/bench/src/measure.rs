@@ -64,10 +64,10 @@ pub struct LatencySummary {
 pub struct Tally {
     /// Latencies of the calls that were answered as they should be, by step.
     pub steps: BTreeMap<&'static str, Latencies>,
-    /// Units of work that were done: purchases, charges, answers.
+    /// Units of work that were done: purchases, top-ups, answers.
     pub done: u64,
-    /// Refusals that belong to the work, such as a coupon that is sold out, by code.
-    pub refusals: BTreeMap<String, u64>,
+    /// Rejections that belong to the work, such as a coupon that is sold out, by code.
+    pub rejections: BTreeMap<String, u64>,
     /// Everything else, by status and code.
     pub errors: BTreeMap<String, u64>,
 }
@@ -79,7 +79,7 @@ impl Tally {
             self.steps.entry(step).or_default().add(latencies);
         }
         self.done += other.done;
-        for (sum, counts) in [(&mut self.refusals, &other.refusals), (&mut self.errors, &other.errors)] {
+        for (sum, counts) in [(&mut self.rejections, &other.rejections), (&mut self.errors, &other.errors)] {
             for (code, count) in counts {
                 *sum.entry(code.clone()).or_default() += count;
             }
@@ -154,8 +154,8 @@ pub struct Measurement {
     pub latency: LatencySummary,
     /// Latency by step.
     pub steps: BTreeMap<String, LatencySummary>,
-    /// Refusals that belong to the work, by code.
-    pub refusals: BTreeMap<String, u64>,
+    /// Rejections that belong to the work, by code.
+    pub rejections: BTreeMap<String, u64>,
     /// Everything else, by status and code.
     pub errors: BTreeMap<String, u64>,
     /// Processor seconds within the window.
@@ -197,7 +197,7 @@ impl Measurement {
             per_second: per_second(tally.done, seconds),
             latency: tally.latencies().summary(),
             steps,
-            refusals: tally.refusals.clone(),
+            rejections: tally.rejections.clone(),
             errors: tally.errors.clone(),
             cpu_seconds,
             server_memory_peak_mib,
@@ -264,14 +264,14 @@ mod tests {
         let tally = |ms| {
             let mut tally = Tally { done: 1, ..Tally::default() };
             tally.steps.entry("order").or_default().record(Duration::from_millis(ms));
-            tally.refusals.insert("COUPON_SOLD_OUT".to_owned(), ms);
+            tally.rejections.insert("COUPON_SOLD_OUT".to_owned(), ms);
             tally
         };
         let mut sum = tally(2);
         sum.add(&tally(4));
         let measurement = Measurement::new("x", Target::Batched, 1, 0.5, &sum, CpuSeconds::default(), 1.0);
         assert_eq!((measurement.done, measurement.per_second), (2, 4.0));
-        assert_eq!(measurement.refusals["COUPON_SOLD_OUT"], 6);
+        assert_eq!(measurement.rejections["COUPON_SOLD_OUT"], 6);
         assert_eq!(measurement.steps["order"].count, 2);
         assert_eq!(measurement.latency.count, 2);
         assert_eq!(per_second(5, 0.0), 0.0);

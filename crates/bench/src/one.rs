@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::database::{Database, Kind};
-use crate::load::{self, Directory, Plan, Site, Workload};
+use crate::load::{self, Dataset, Endpoint, Plan, Workload};
 use crate::measure::{Measurement, Target, Watched};
 use crate::progress::Progress;
 use crate::server::{Program, Server};
@@ -25,8 +25,8 @@ pub enum Subject {
     HotPurchases,
     /// Every user asks once for one of half as many coupons.
     CouponRush,
-    /// A user at random charges points.
-    PointCharges,
+    /// A user at random tops up points.
+    PointTopUps,
     /// The first page of the products of a category at random.
     ProductList,
     /// One product at random.
@@ -57,8 +57,8 @@ pub async fn run(
     };
     let target = if subject == Subject::Constant { Target::Constant } else { Target::Batched };
     let watched = Watched { server: server.pid(), database: database.pid() };
-    let site = Site { address: server.address().to_owned(), target, watched };
-    let directory = Rc::new(Directory::new(&shop)?);
+    let site = Endpoint { address: server.address().to_owned(), target, watched };
+    let directory = Rc::new(Dataset::new(&shop)?);
     let mut measurements = Vec::new();
     for &concurrency in callers {
         let workload = subject.workload(&site).await?;
@@ -78,14 +78,14 @@ pub async fn run(
 }
 
 impl Subject {
-    async fn workload(self, site: &Site) -> Result<Workload> {
+    async fn workload(self, site: &Endpoint) -> Result<Workload> {
         Ok(match self {
             Self::SpreadPurchases => Workload::SpreadPurchases,
             Self::HotPurchases => Workload::HotPurchases,
             Self::CouponRush => {
                 Workload::CouponRush { campaign_id: load::create_campaign(&site.address, SIZE.users / 2).await? }
             }
-            Self::PointCharges => Workload::PointCharges,
+            Self::PointTopUps => Workload::PointTopUps,
             Self::ProductList => Workload::ProductList,
             Self::ProductRead => Workload::ProductRead,
             Self::Constant => Workload::Constant { length: 256 },

@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use crate::load::{COUPON_RUSH, HOT_PURCHASES, POINT_CHARGES, PRODUCT_LIST, PRODUCT_READ, SPREAD_PURCHASES, Workload};
+use crate::load::{COUPON_RUSH, HOT_PURCHASES, POINT_TOP_UPS, PRODUCT_LIST, PRODUCT_READ, SPREAD_PURCHASES, Workload};
 use crate::measure::{Measurement, Target};
 use crate::results::{CONSTANT_LENGTH, Growth, Run};
 
@@ -56,7 +56,7 @@ pub fn draw_run(run: &Run, path: &Path) -> Result<()> {
         Line::new(name, run.measurements.iter().filter(fits).map(|m| (m.concurrency as f64, value(m))).collect())
     };
     let rate = |workload: &str, target, name: &str| line(workload, target, name, &|m| m.per_second);
-    let workloads = [SPREAD_PURCHASES, HOT_PURCHASES, COUPON_RUSH, POINT_CHARGES];
+    let workloads = [SPREAD_PURCHASES, HOT_PURCHASES, COUPON_RUSH, POINT_TOP_UPS];
     let mut lines: Vec<Line> = workloads.map(|workload| rate(workload, Target::Batched, workload)).into();
     lines.push(rate(SPREAD_PURCHASES, Target::Unbatched, "purchases, BATCH_MAX=1").dashed());
     let limit = run.limit.turns.limit_per_second;

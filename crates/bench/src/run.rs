@@ -10,7 +10,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::client::Request;
 use crate::database::{Database, Kind};
 use crate::limit::{Limit, LimitPlan, Try, Turns, Yardstick};
-use crate::load::{self, Directory, PRODUCT_READ, Plan, SPREAD_PURCHASES, Site, Workload};
+use crate::load::{self, Dataset, Endpoint, PRODUCT_READ, Plan, SPREAD_PURCHASES, Workload};
 use crate::machine::Machine;
 use crate::measure::{Measurement, Rate, Tally, Target, Watched, per_second};
 use crate::progress::Progress;
@@ -102,10 +102,10 @@ pub async fn run(kind: Kind, program: &Program, profile: &Profile, seed: u64) ->
     progress.step("opening the shop");
     let (shop, url) = Shop::open_in(&database, NAME, program, profile.size).await?;
 
-    let directory = Rc::new(Directory::new(&shop)?);
+    let directory = Rc::new(Dataset::new(&shop)?);
     let mut bench =
         Bench { profile, seed, directory, progress: &progress, measurements: Vec::new(), rushes: Vec::new() };
-    let site = |server: &Server, target| Site {
+    let site = |server: &Server, target| Endpoint {
         address: server.address().to_owned(),
         target,
         watched: Watched { server: server.pid(), database: database.pid() },
@@ -166,7 +166,7 @@ pub async fn run(kind: Kind, program: &Program, profile: &Profile, seed: u64) ->
 struct Bench<'a> {
     profile: &'a Profile,
     seed: u64,
-    directory: Rc<Directory>,
+    directory: Rc<Dataset>,
     progress: &'a Progress,
     measurements: Vec<Measurement>,
     rushes: Vec<CouponRush>,
@@ -177,8 +177,8 @@ impl Bench<'_> {
         Plan { concurrency, warm_up: self.profile.warm_up, window: self.profile.window, seed: self.seed }
     }
 
-    async fn writes(&mut self, site: &Site) -> Result<()> {
-        let workloads = [Workload::SpreadPurchases, Workload::HotPurchases, Workload::PointCharges];
+    async fn writes(&mut self, site: &Endpoint) -> Result<()> {
+        let workloads = [Workload::SpreadPurchases, Workload::HotPurchases, Workload::PointTopUps];
         self.at_every_level(site, &workloads).await?;
         for concurrency in self.profile.concurrency.clone() {
             self.coupon_rush(site, concurrency).await?;
@@ -186,7 +186,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    async fn at_every_level(&mut self, site: &Site, workloads: &[Workload]) -> Result<()> {
+    async fn at_every_level(&mut self, site: &Endpoint, workloads: &[Workload]) -> Result<()> {
         for workload in workloads {
             for concurrency in self.profile.concurrency.clone() {
                 self.measure(site, workload, self.plan(concurrency)).await?;
@@ -195,7 +195,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    async fn measure(&mut self, site: &Site, workload: &Workload, plan: Plan) -> Result<()> {
+    async fn measure(&mut self, site: &Endpoint, workload: &Workload, plan: Plan) -> Result<()> {
         self.progress.step(format!("{}, {:?}, {} callers", workload.name(), site.target, plan.concurrency));
         let measurement = load::measure(site, &self.directory, workload, plan, self.progress).await?;
         self.measurements.push(measurement);
@@ -203,13 +203,13 @@ impl Bench<'_> {
     }
 
     /// All users for half as many coupons: nothing to warm up, and it ends when all had their turn.
-    async fn coupon_rush(&mut self, site: &Site, concurrency: usize) -> Result<()> {
+    async fn coupon_rush(&mut self, site: &Endpoint, concurrency: usize) -> Result<()> {
         let quantity = self.profile.coupons;
         let campaign_id = load::create_campaign(&site.address, quantity).await?;
         let plan = Plan { warm_up: Duration::ZERO, window: 2 * self.profile.window, ..self.plan(concurrency) };
         self.measure(site, &Workload::CouponRush { campaign_id: campaign_id.clone() }, plan).await?;
         let measurement = self.measurements.last().context("it was just measured")?;
-        let sold_out: u64 = measurement.refusals.values().sum();
+        let sold_out: u64 = measurement.rejections.values().sum();
         let users = self.profile.size.users;
         self.rushes.push(CouponRush {
             target: site.target,
@@ -224,7 +224,7 @@ impl Bench<'_> {
     }
 
     /// As many callers as buy the most, and twice as many, in turns with the plain SQL that did best.
-    async fn beside_the_limit(&self, site: &Site, yardstick: &mut Yardstick<'_>, best: &Try) -> Result<Turns> {
+    async fn beside_the_limit(&self, site: &Endpoint, yardstick: &mut Yardstick<'_>, best: &Try) -> Result<Turns> {
         self.progress.step("purchases, and the database's own limit, in turns");
         let plan = self.turn_of(self.busiest(SPREAD_PURCHASES)?);
         let more = Plan { concurrency: 2 * plan.concurrency, ..plan };
@@ -255,7 +255,7 @@ impl Bench<'_> {
 
     /// As many callers as read the most single products, which take more of them than pages do, in turns with the
     /// constant.
-    async fn reads_beside_a_constant(&self, site: &Site, constant: &Site) -> Result<ReadTurns> {
+    async fn reads_beside_a_constant(&self, site: &Endpoint, constant: &Endpoint) -> Result<ReadTurns> {
         self.progress.step("reads, and a constant, in turns");
         let plan = self.turn_of(self.busiest(PRODUCT_READ)?);
         let length = CONSTANT_LENGTH;
@@ -277,7 +277,7 @@ impl Bench<'_> {
 
     /// One caller, on the one server and on the other. What a call takes that nobody shares the machine with changes by
     /// half within seconds, so the turns are short and many.
-    async fn single_caller(&self, batched: &Site, unbatched: &Site) -> Result<SingleCaller> {
+    async fn single_caller(&self, batched: &Endpoint, unbatched: &Endpoint) -> Result<SingleCaller> {
         self.progress.step("a single caller, with batches and without in turns");
         let each = [(batched, Workload::SpreadPurchases), (unbatched, Workload::SpreadPurchases)];
         let plan = self.turn_of(1);
@@ -292,7 +292,7 @@ impl Bench<'_> {
     async fn in_turns<const N: usize>(
         &self,
         turns: u32,
-        each: [(&Site, Workload); N],
+        each: [(&Endpoint, Workload); N],
         plan: Plan,
     ) -> Result<[(Tally, f64); N]> {
         let mut sums = std::array::from_fn(|_| (Tally::default(), 0.0));
@@ -323,7 +323,7 @@ impl Bench<'_> {
     }
 }
 
-async fn measure_answers(site: &Site, shop: &Shop) -> Result<AnswerBytes> {
+async fn measure_answers(site: &Endpoint, shop: &Shop) -> Result<AnswerBytes> {
     let product_id = shop.products().first().context("a shop has products")?;
     let mut lengths = [0; 2];
     let paths = [format!("/v1/products?category={}&limit=20", shop::category(1)), format!("/v1/products/{product_id}")];

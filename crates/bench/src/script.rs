@@ -99,7 +99,7 @@ impl Script {
         for answer in answers {
             match answer? {
                 Answer::Decided(Ok(_)) => {}
-                other => anyhow::bail!("the shop refused what the benchmark asked for: {other:?}"),
+                other => anyhow::bail!("the shop rejected what the benchmark asked for: {other:?}"),
             }
         }
         Ok(())
@@ -133,7 +133,7 @@ fn rules() -> Result<ShopRules> {
     let units = |units| Money::from_units(units).context("an amount in range");
     let rules = ShopRules {
         currency: Currency::from_code("KRW").context("a currency")?,
-        charge_max: units(1_000_000)?,
+        top_up_max: units(1_000_000)?,
         balance_max: units(10_000_000)?,
         order_ttl: time::Duration::minutes(10),
         order_lines_max: 100,
@@ -523,7 +523,7 @@ impl CouponRepository for Writer {
         Err(not_scripted("has no campaigns"))
     }
 
-    async fn holders(
+    async fn past_recipients(
         &mut self,
         _pairs: &BTreeSet<(CampaignId, UserId)>,
     ) -> Result<BTreeSet<(CampaignId, UserId)>, StoreError> {

@@ -6,11 +6,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use jangteo_domain::batch::Request;
 use jangteo_domain::command::{
-    Actor, AdjustStock, CancelOrder, ChargePoints, Command, CouponChoice, CreateProduct, ExpireOrder, PayOrder,
-    PlaceOrder,
+    Actor, AdjustStock, CancelOrder, Command, CouponChoice, CreateProduct, ExpireOrder, PayOrder, PlaceOrder,
+    TopUpPoints,
 };
 use jangteo_domain::id::{OrderId, ProductId, UserId};
-use jangteo_domain::idempotency::{Fingerprint, IdempotencyClaim, RequestKey};
+use jangteo_domain::idempotency::{Fingerprint, IdempotencyKey, RequestKey};
 use jangteo_domain::money::{Money, PositiveMoney};
 use jangteo_domain::order::OrderLines;
 use jangteo_domain::product::{OptionName, OptionValue, Options, Price, ProductDetails, ProductStatus};
@@ -23,7 +23,7 @@ use crate::script::{Script, Style};
 use crate::server::Program;
 use crate::sql::Dialect;
 
-/// The points that each user starts with: the most that one charge may add, enough for thousands of orders.
+/// The points that each user starts with: the most that one top-up may add, enough for thousands of orders.
 const POINTS: i64 = 1_000_000;
 /// Pieces of each product: more than any run sells, and far from what a stock can count.
 const STOCK: i32 = 1_000_000_000;
@@ -51,7 +51,7 @@ pub struct Shop {
 }
 
 impl Shop {
-    /// A shop that opens at that time: everybody charges once, every product is made and stocked.
+    /// A shop that opens at that time: everybody tops up once, every product is made and stocked.
     pub fn open(dialect: Dialect, size: Size, opened_at: Timestamp) -> Result<Self> {
         let script = Script::new(dialect)?;
         script.set_style(Style::Bulk);
@@ -71,8 +71,8 @@ impl Shop {
             }));
         }
         let amount = positive(POINTS)?;
-        let charge = |user_id: &UserId| Command::ChargePoints(ChargePoints { user_id: user_id.clone(), amount });
-        commands.extend(shop.users.iter().map(charge));
+        let top_up = |user_id: &UserId| Command::TopUpPoints(TopUpPoints { user_id: user_id.clone(), amount });
+        commands.extend(shop.users.iter().map(top_up));
         // A product is stocked in the batch that makes it: batches have even lengths.
         for batch in commands.chunks(BATCH) {
             shop.run(batch)?;
@@ -218,10 +218,10 @@ impl History<'_> {
 }
 
 /// What makes a request one that may be sent again, as the server would have it from the client.
-pub fn claim(number: u64) -> IdempotencyClaim {
+pub fn claim(number: u64) -> IdempotencyKey {
     // Keys are hashes in the server, so these are spread over the key space as well.
     let mut random = SmallRng::seed_from_u64(number);
-    IdempotencyClaim { key: RequestKey(random.random()), fingerprint: Fingerprint(random.random()) }
+    IdempotencyKey { key: RequestKey(random.random()), fingerprint: Fingerprint(random.random()) }
 }
 
 /// The time now by this machine's clock, which is the database's too.

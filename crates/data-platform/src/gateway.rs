@@ -70,7 +70,7 @@ impl DataPlatform for HttpDataPlatform {
     async fn deliver(&self, event: &StoredEvent) -> Result<(), DeliveryFailure> {
         let body = CloudEvent::of(event)
             .and_then(|event| serde_json::to_vec(&event))
-            .map_err(|error| DeliveryFailure::Rejected { reason: format!("the stored event is no JSON: {error}") })?;
+            .map_err(|error| DeliveryFailure::Permanent { reason: format!("the stored event is no JSON: {error}") })?;
         let mut request = self.client.post(self.url.clone()).header(CONTENT_TYPE_HEADER, CONTENT_TYPE);
         if let Some(secret) = &self.secret {
             let signature = Signature::sign(secret.expose_secret().as_bytes(), unix_seconds(), &body);
@@ -80,7 +80,7 @@ impl DataPlatform for HttpDataPlatform {
             .body(body)
             .send()
             .await
-            .map_err(|error| DeliveryFailure::Retryable { reason: in_words(&error), retry_after: None })?;
+            .map_err(|error| DeliveryFailure::Transient { reason: in_words(&error), retry_after: None })?;
         judge(answer.status(), answer.headers())
     }
 }
@@ -93,9 +93,9 @@ fn judge(status: StatusCode, headers: &HeaderMap) -> Result<(), DeliveryFailure>
     if status.is_success() {
         Ok(())
     } else if status.is_client_error() && !for_now {
-        Err(DeliveryFailure::Rejected { reason })
+        Err(DeliveryFailure::Permanent { reason })
     } else {
-        Err(DeliveryFailure::Retryable { reason, retry_after: retry_after(headers, SystemTime::now()) })
+        Err(DeliveryFailure::Transient { reason, retry_after: retry_after(headers, SystemTime::now()) })
     }
 }
 
@@ -135,7 +135,7 @@ mod tests {
 
     fn is_rejected(status: u16) -> bool {
         let status = StatusCode::from_u16(status).expect("a status");
-        matches!(judge(status, &HeaderMap::new()), Err(DeliveryFailure::Rejected { .. }))
+        matches!(judge(status, &HeaderMap::new()), Err(DeliveryFailure::Permanent { .. }))
     }
 
     #[test]

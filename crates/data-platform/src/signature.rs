@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_signature() {
+    fn rejects_what_is_no_signature() {
         for text in ["", "t=1", "t=1,v1", "v1=00,t=1", "t=x,v1=00", "t=1,v1=0", "t=1,v1=zz"] {
             assert_eq!(text.parse::<Signature>(), Err(InvalidSignature), "{text}");
         }

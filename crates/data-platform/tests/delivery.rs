@@ -96,7 +96,7 @@ async fn a_platform_that_speaks_no_tls_costs_a_timeout() {
     let silent_url = format!("https://{}/events", silent.local_addr().expect("its address"));
     for url in [events_url(&mock).replace("http://", "https://"), silent_url] {
         let failed = platform(&url, SECRET).deliver(&event(1, 1)).await;
-        assert!(matches!(failed, Err(DeliveryFailure::Retryable { .. })), "{url}: {failed:?}");
+        assert!(matches!(failed, Err(DeliveryFailure::Transient { .. })), "{url}: {failed:?}");
     }
     assert_eq!(mock.counters().await, Counters::default());
     mock.server.stop(true).await;
@@ -107,7 +107,7 @@ async fn a_duplicate_is_received_once_and_counted() {
     let mock = Mock::start(Behaviour { lose_answer_next: 1, ..Behaviour::default() });
     let platform = platform(&events_url(&mock), SECRET);
     let lost = platform.deliver(&event(1, 1)).await;
-    assert!(matches!(lost, Err(DeliveryFailure::Retryable { .. })), "{lost:?}");
+    assert!(matches!(lost, Err(DeliveryFailure::Transient { .. })), "{lost:?}");
     platform.deliver(&event(1, 1)).await.expect("received");
     let expected = Counters { received: 1, duplicates: 1, answers_lost: 1, ..Counters::default() };
     assert_eq!(mock.counters().await, expected);
@@ -129,7 +129,7 @@ async fn the_receiver_sees_another_body_and_another_order() {
 async fn a_wrong_signature_is_rejected_for_good() {
     let mock = Mock::start(Behaviour::default());
     let rejected = platform(&events_url(&mock), "another secret").deliver(&event(1, 1)).await;
-    assert_eq!(rejected, Err(DeliveryFailure::Rejected { reason: "HTTP 401".to_owned() }));
+    assert_eq!(rejected, Err(DeliveryFailure::Permanent { reason: "HTTP 401".to_owned() }));
     assert_eq!(mock.counters().await, Counters { unsigned: 1, ..Counters::default() });
     mock.server.stop(true).await;
 }
@@ -151,7 +151,7 @@ async fn every_fault_of_the_platform_is_told_apart() {
     for _ in 0..4 {
         failures.push(platform.deliver(&event(1, 1)).await.expect_err("a failure"));
     }
-    let retryable = |reason: &str, retry_after: Option<u64>| DeliveryFailure::Retryable {
+    let retryable = |reason: &str, retry_after: Option<u64>| DeliveryFailure::Transient {
         reason: reason.to_owned(),
         retry_after: retry_after.map(Duration::from_secs),
     };
@@ -173,7 +173,7 @@ async fn a_platform_that_is_not_there_is_tried_again() {
     let url = format!("http://{}/events", listener.local_addr().expect("its address"));
     drop(listener);
     let failure = platform(&url, SECRET).deliver(&event(1, 1)).await;
-    let expected = DeliveryFailure::Retryable { reason: "no connection".to_owned(), retry_after: None };
+    let expected = DeliveryFailure::Transient { reason: "no connection".to_owned(), retry_after: None };
     assert_eq!(failure, Err(expected));
 }
 

@@ -35,7 +35,7 @@ pub struct AuditEntry {
 }
 
 impl AuditEntry {
-    /// The line of a command that was not refused.
+    /// The line of a command that was not rejected.
     pub(crate) fn of(actor: &UserId, command: &Command, reply: &Reply, context: &Context<'_>) -> Self {
         Self {
             id: AuditEntryId::next(context.ids),

@@ -3,7 +3,7 @@
 //! *Lock what the batch names, in one order → decide in memory, in order of arrival, each seeing the effects of those
 //! before → save what changed → one commit → one answer each.*
 //!
-//! A refusal costs its own command. A failure of the store costs the batch: after a conflict or a lost connection the
+//! A rejection costs its own command. A failure of the store costs the batch: after a conflict or a lost connection the
 //! whole transaction is run again, a bounded number of times; after an unexpected error the batch is halved until the
 //! command that causes it stands alone; after a commit whose outcome is unknown the marker row is asked.
 
@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use crate::audit::AuditEntry;
 use crate::command::{Command, Context, Outcome};
 use crate::id::{BatchId, IdSource, UserId};
-use crate::idempotency::{IdempotencyClaim, IdempotencyRecord, RequestKey, RequestTag};
+use crate::idempotency::{IdempotencyKey, IdempotencyRecord, RequestKey, RequestTag};
 use crate::rules::ShopRules;
 use crate::store_error::StoreError;
 use crate::unit_of_work::{UnitOfWork, UnitOfWorkFactory};
@@ -27,7 +27,7 @@ use crate::working_set::WorkingSet;
 pub const ATTEMPTS_MAX: u32 = 5;
 /// How often it is asked what became of a commit. With a database that cannot be reached each time takes about a second,
 /// so this is about as long as a caller waits; a database that is started again is mostly back before.
-pub const QUESTIONS_MAX: u32 = 10;
+pub const MARKER_QUERIES_MAX: u32 = 10;
 
 /// A command, and what is known of whoever asks for it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,8 +35,8 @@ pub struct Request {
     /// What to do.
     pub command: Command,
     /// Which request it is, where it may be sent again.
-    pub idempotency: Option<IdempotencyClaim>,
-    /// What comes back with its refusal when it is sent again.
+    pub idempotency: Option<IdempotencyKey>,
+    /// What comes back with its rejection when it is sent again.
     pub tag: Option<RequestTag>,
     /// Who of the back office asks; what comes of it is written into the audit log under this name.
     pub audited_as: Option<UserId>,
@@ -58,7 +58,7 @@ pub enum Answer {
     Replayed {
         /// What came of it.
         outcome: Outcome,
-        /// The tag of the request that was decided then, where it was refused.
+        /// The tag of the request that was decided then, where it was rejected.
         tag: Option<RequestTag>,
     },
     /// Its key belongs to another request; nothing happened.
@@ -153,7 +153,7 @@ impl BatchExecutor {
             if let (Some(actor), Ok(reply)) = (&request.audited_as, &outcome) {
                 set.record(AuditEntry::of(actor, &request.command, reply, &context));
             }
-            if let Some(claim) = request.idempotency.filter(|_| is_kept(&outcome)) {
+            if let Some(claim) = request.idempotency.filter(|_| is_stored(&outcome)) {
                 let tag = request.tag.clone().filter(|_| outcome.is_err());
                 let record = IdempotencyRecord { claim, outcome: outcome.clone(), tag, at: now };
                 answered.insert(claim.key, record.clone());
@@ -188,7 +188,7 @@ impl BatchExecutor {
             match self.factory.committed(id).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => return Err(StoreError::Unavailable(unknown)),
-                Err(_) if question == QUESTIONS_MAX => return Err(StoreError::CommitUnknown(unknown)),
+                Err(_) if question == MARKER_QUERIES_MAX => return Err(StoreError::CommitUnknown(unknown)),
                 Err(error) => self.backoff.pause(question, &error).await,
             }
             question += 1;
@@ -218,10 +218,10 @@ fn replay(request: &Request, record: &IdempotencyRecord) -> Answer {
 }
 
 /// Whether the outcome is kept for the case that the request comes again.
-fn is_kept(outcome: &Outcome) -> bool {
+fn is_stored(outcome: &Outcome) -> bool {
     match outcome {
         Ok(_) => true,
-        Err(refusal) => !refusal.is_not_found(),
+        Err(rejection) => !rejection.is_not_found(),
     }
 }
 

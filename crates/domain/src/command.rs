@@ -9,19 +9,18 @@ use crate::outbox::OutboxEvent;
 use crate::payment::{Payment, Refund};
 use crate::point::{AdjustmentReason, PointEntry};
 use crate::product::{Product, ProductEvent};
-use crate::refusal::Refusal;
+use crate::rejection::Rejection;
 use crate::rules::ShopRules;
 use crate::sales::SaleCounted;
 use crate::stock::StockMovement;
 use crate::time::Timestamp;
-use crate::working_set::{Locks, OrderOutline, WorkingSet};
+use crate::working_set::{Locks, OrderRefs, WorkingSet};
 
 mod adjust_points;
 mod adjust_stock;
 mod cancel_order;
 mod change_campaign;
 mod change_product;
-mod charge_points;
 mod create_campaign;
 mod create_product;
 mod expire_order;
@@ -30,11 +29,12 @@ mod histories;
 mod issue_coupon;
 mod pay_order;
 mod place_order;
+mod redeliver_event;
 mod refund_order;
-mod replay_event;
 mod revoke_coupon;
 #[cfg(test)]
 pub(crate) mod scene;
+mod top_up_points;
 
 pub use crate::coupon::CouponChoice;
 pub use adjust_points::AdjustPoints;
@@ -42,16 +42,16 @@ pub use adjust_stock::AdjustStock;
 pub use cancel_order::CancelOrder;
 pub use change_campaign::ChangeCampaign;
 pub use change_product::{ChangeProduct, ProductChange};
-pub use charge_points::ChargePoints;
 pub use create_campaign::CreateCampaign;
 pub use create_product::CreateProduct;
 pub use expire_order::ExpireOrder;
 pub use issue_coupon::IssueCoupon;
 pub use pay_order::PayOrder;
 pub use place_order::PlaceOrder;
+pub use redeliver_event::RedeliverEvent;
 pub use refund_order::RefundOrder;
-pub use replay_event::ReplayEvent;
 pub use revoke_coupon::RevokeCoupon;
+pub use top_up_points::TopUpPoints;
 
 /// Who asks.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -79,8 +79,8 @@ pub struct Context<'a> {
     pub ids: &'a dyn IdSource,
 }
 
-/// What a command came to: an answer, or a refusal that changed nothing.
-pub type Outcome = Result<Reply, Refusal>;
+/// What a command came to: an answer, or a rejection that changed nothing.
+pub type Outcome = Result<Reply, Rejection>;
 
 /// The answer to a command and the events that bring its effect about.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -112,7 +112,7 @@ pub enum Event {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[expect(missing_docs, reason = "each carries the command that it is named after")]
 pub enum Command {
-    ChargePoints(ChargePoints),
+    TopUpPoints(TopUpPoints),
     AdjustPoints(AdjustPoints),
     CreateProduct(CreateProduct),
     ChangeProduct(ChangeProduct),
@@ -126,7 +126,7 @@ pub enum Command {
     CancelOrder(CancelOrder),
     RefundOrder(RefundOrder),
     ExpireOrder(ExpireOrder),
-    ReplayEvent(ReplayEvent),
+    RedeliverEvent(RedeliverEvent),
 }
 
 /// What the caller of a command is told: the aggregate right after it, and where the answer depends on the time of
@@ -135,7 +135,7 @@ pub enum Command {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[expect(missing_docs, reason = "each carries what the command that it is named after is about")]
 pub enum Reply {
-    PointsCharged(PointEntry),
+    PointsToppedUp(PointEntry),
     PointsAdjusted { entry: PointEntry, reason: AdjustmentReason },
     ProductCreated { product: Product, available: u32 },
     ProductChanged { product: Product, available: u32 },
@@ -149,13 +149,13 @@ pub enum Reply {
     OrderCancelled { order: Order, now: Timestamp },
     OrderRefunded { refund: Refund, order: Order },
     OrderExpired(OrderId),
-    EventReplayed(Delivery),
+    EventRedelivered(Delivery),
 }
 
 /// How a command is decided.
 pub(crate) trait Decide {
     /// Names the rows that the command needs and that it knows from the start.
-    fn name_locks(&self, locks: &mut Locks);
+    fn declare_locks(&self, locks: &mut Locks);
 
     /// The order that the command is about, where it is about one that exists.
     fn order_id(&self) -> Option<OrderId> {
@@ -163,16 +163,16 @@ pub(crate) trait Decide {
     }
 
     /// Names the rows that the command needs and that it learns from its order, which is locked by now.
-    fn name_locks_of_order(&self, _order: &OrderOutline, _locks: &mut Locks) {}
+    fn declare_locks_of_order(&self, _order: &OrderRefs, _locks: &mut Locks) {}
 
     /// Decides, on rows that do not change meanwhile; reads nothing that was not named.
-    fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Refusal>;
+    fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection>;
 }
 
 impl Command {
     pub(crate) fn rule(&self) -> &dyn Decide {
         match self {
-            Self::ChargePoints(command) => command,
+            Self::TopUpPoints(command) => command,
             Self::AdjustPoints(command) => command,
             Self::CreateProduct(command) => command,
             Self::ChangeProduct(command) => command,
@@ -186,11 +186,11 @@ impl Command {
             Self::CancelOrder(command) => command,
             Self::RefundOrder(command) => command,
             Self::ExpireOrder(command) => command,
-            Self::ReplayEvent(command) => command,
+            Self::RedeliverEvent(command) => command,
         }
     }
 
-    /// Decides the command and, unless it is refused, brings its effect about in the working set. A refused command
+    /// Decides the command and, unless it is rejected, brings its effect about in the working set. A rejected command
     /// leaves the set as it was.
     pub fn decide(&self, set: &mut WorkingSet, context: &Context<'_>) -> Outcome {
         let Decision { reply, events } = self.rule().decide(set, context)?;
@@ -203,7 +203,7 @@ impl Command {
     /// What it is about.
     pub fn subject(&self) -> Subject {
         match self {
-            Self::ChargePoints(command) => Subject::User(command.user_id.clone()),
+            Self::TopUpPoints(command) => Subject::User(command.user_id.clone()),
             Self::AdjustPoints(command) => Subject::User(command.user_id.clone()),
             Self::CreateProduct(command) => Subject::Product(command.product_id),
             Self::ChangeProduct(command) => Subject::Product(command.product_id),
@@ -217,7 +217,7 @@ impl Command {
             Self::CancelOrder(command) => Subject::Order(command.order_id),
             Self::RefundOrder(command) => Subject::Order(command.order_id),
             Self::ExpireOrder(command) => Subject::Order(command.order_id),
-            Self::ReplayEvent(command) => Subject::Event(command.event_id),
+            Self::RedeliverEvent(command) => Subject::Event(command.event_id),
         }
     }
 
@@ -227,7 +227,7 @@ impl Command {
             Self::AdjustPoints(command) => Some(&command.reason),
             Self::AdjustStock(command) => Some(&command.reason),
             Self::RefundOrder(command) => Some(&command.reason),
-            Self::ChargePoints(_)
+            Self::TopUpPoints(_)
             | Self::CreateProduct(_)
             | Self::ChangeProduct(_)
             | Self::CreateCampaign(_)
@@ -238,14 +238,14 @@ impl Command {
             | Self::PayOrder(_)
             | Self::CancelOrder(_)
             | Self::ExpireOrder(_)
-            | Self::ReplayEvent(_) => None,
+            | Self::RedeliverEvent(_) => None,
         }
     }
 
     /// A short name for logs, metrics and the audit log; one that is written there must never mean something else.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::ChargePoints(_) => "charge_points",
+            Self::TopUpPoints(_) => "top_up_points",
             Self::AdjustPoints(_) => "adjust_points",
             Self::CreateProduct(_) => "create_product",
             Self::ChangeProduct(_) => "change_product",
@@ -259,7 +259,7 @@ impl Command {
             Self::CancelOrder(_) => "cancel_order",
             Self::RefundOrder(_) => "refund_order",
             Self::ExpireOrder(_) => "expire_order",
-            Self::ReplayEvent(_) => "replay_event",
+            Self::RedeliverEvent(_) => "redeliver_event",
         }
     }
 }

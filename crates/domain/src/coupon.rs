@@ -4,14 +4,14 @@
 mod choice;
 mod event;
 mod queries;
-mod refusal;
+mod rejection;
 mod repository;
 mod state;
 
 pub use choice::CouponChoice;
 pub use event::CouponEvent;
 pub use queries::{CouponFilter, CouponQueries};
-pub use refusal::{CouponRefusal, NotUsableReason};
+pub use rejection::{CouponRejection, NotUsableReason};
 pub use repository::CouponRepository;
 pub use state::{
     CampaignDetails, CampaignName, Coupon, CouponCampaign, CouponState, CouponStatus, CouponTerms, Discount,

@@ -47,7 +47,7 @@ pub struct Delivery {
     pub at: Timestamp,
     /// How far the delivery has come.
     pub state: DeliveryState,
-    /// Of a pending event: when it may be claimed next. Of any other: when it was settled.
+    /// Of a pending event: when it may be claimed next. Of any other: when it was recorded.
     pub due_at: Timestamp,
     /// How often it was claimed to be sent.
     pub attempts: u32,
@@ -69,7 +69,7 @@ impl Delivery {
 /// Why a delivery is not changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
-pub enum DeliveryRefusal {
+pub enum DeliveryRejection {
     /// There is no such event.
     #[error("there is no such event")]
     EventNotFound,
@@ -132,14 +132,14 @@ pub trait DataPlatform: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum DeliveryFailure {
     /// It will never take it.
-    #[error("rejected: {reason}")]
-    Rejected {
+    #[error("permanent failure: {reason}")]
+    Permanent {
         /// What it said, in words.
         reason: String,
     },
     /// It may take it later.
     #[error("{reason}")]
-    Retryable {
+    Transient {
         /// What went wrong, in words.
         reason: String,
         /// How long it asked to be left alone.
@@ -152,7 +152,7 @@ pub enum DeliveryFailure {
 #[async_trait]
 pub trait EventQueue: Send + Sync {
     /// Takes at most `limit` pending events that are due, in order of the time when they became so, counts the attempt,
-    /// and hides them from other claims for `lease_for`. An event that is not settled by then is due again.
+    /// and hides them from other claims for `lease_for`. An event that is not recorded by then is due again.
     ///
     /// Of each order only the earliest event that is still pending is taken, so that an order's events are delivered one
     /// after the other. Events that another claim is just taking are passed over, not waited for. An event is found by
@@ -161,7 +161,7 @@ pub trait EventQueue: Send + Sync {
 
     /// Writes what became of claimed events. One whose lease was lost meanwhile is left as it is: somebody else
     /// delivers it again.
-    async fn settle(&self, settled: &[Settled]) -> Result<(), StoreError>;
+    async fn record(&self, recorded: &[AttemptOutcome]) -> Result<(), StoreError>;
 
     /// How many events wait, how many are put aside, and since when the oldest waits.
     async fn backlog(&self) -> Result<Backlog, StoreError>;
@@ -177,18 +177,18 @@ pub trait DeliveryQueries: Send + Sync {
 
 /// A claimed event and what became of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Settled {
+pub struct AttemptOutcome {
     /// The event.
     pub event_id: EventId,
     /// The lease that it was claimed with.
     pub lease: Uuid,
     /// What became of it.
-    pub settlement: Settlement,
+    pub outcome: DeliveryOutcome,
 }
 
 /// What became of a claimed event.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Settlement {
+pub enum DeliveryOutcome {
     /// It was received.
     Delivered,
     /// It is to be sent again after this pause.
@@ -235,14 +235,14 @@ impl RetryPolicy {
     /// What becomes of an event after its attempt number `attempts` (from 1). `jitter`, from 0 to 1, is drawn anew each
     /// time: a pause is between half of what the policy says and all of it, so that events that failed together do not
     /// come again together. What the data platform asked for is kept, but never beyond an hour.
-    pub fn settlement(&self, attempts: u32, failure: &DeliveryFailure, jitter: f64) -> Settlement {
+    pub fn outcome(&self, attempts: u32, failure: &DeliveryFailure, jitter: f64) -> DeliveryOutcome {
         match failure {
-            DeliveryFailure::Rejected { reason } => Settlement::Dead { reason: reason.clone().into() },
-            DeliveryFailure::Retryable { reason, retry_after } => {
+            DeliveryFailure::Permanent { reason } => DeliveryOutcome::Dead { reason: reason.clone().into() },
+            DeliveryFailure::Transient { reason, retry_after } => {
                 let doubled = self.first.saturating_mul(1 << attempts.saturating_sub(1).min(30));
                 let pause = doubled.min(self.longest).mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0);
                 let asked = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
-                Settlement::Retry { after: pause.max(asked), reason: reason.clone().into() }
+                DeliveryOutcome::Retry { after: pause.max(asked), reason: reason.clone().into() }
             }
         }
     }
@@ -258,21 +258,21 @@ mod tests {
     use super::*;
 
     fn retryable(retry_after: Option<u64>) -> DeliveryFailure {
-        DeliveryFailure::Retryable { reason: "503".to_owned(), retry_after: retry_after.map(Duration::from_secs) }
+        DeliveryFailure::Transient { reason: "503".to_owned(), retry_after: retry_after.map(Duration::from_secs) }
     }
 
     fn pause(attempts: u32, retry_after: Option<u64>, jitter: f64) -> Duration {
-        match RetryPolicy::default().settlement(attempts, &retryable(retry_after), jitter) {
-            Settlement::Retry { after, .. } => after,
-            other @ (Settlement::Delivered | Settlement::Dead { .. }) => panic!("{other:?}"),
+        match RetryPolicy::default().outcome(attempts, &retryable(retry_after), jitter) {
+            DeliveryOutcome::Retry { after, .. } => after,
+            other @ (DeliveryOutcome::Delivered | DeliveryOutcome::Dead { .. }) => panic!("{other:?}"),
         }
     }
 
     #[test]
     fn puts_a_rejected_event_aside() {
-        let rejected = DeliveryFailure::Rejected { reason: "410".to_owned() };
-        let settlement = RetryPolicy::default().settlement(1, &rejected, 0.5);
-        assert_eq!(settlement, Settlement::Dead { reason: "410".to_owned().into() });
+        let rejected = DeliveryFailure::Permanent { reason: "410".to_owned() };
+        let outcome = RetryPolicy::default().outcome(1, &rejected, 0.5);
+        assert_eq!(outcome, DeliveryOutcome::Dead { reason: "410".to_owned().into() });
     }
 
     #[test]

@@ -20,24 +20,24 @@ pub struct Fingerprint(pub [u8; 16]);
 
 /// What a caller says of a request that may be sent again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct IdempotencyClaim {
+pub struct IdempotencyKey {
     /// Which request it is.
     pub key: RequestKey,
     /// What it asks for.
     pub fingerprint: Fingerprint,
 }
 
-/// What whoever sends a request wants to have back when its refusal is told again; it means nothing here.
+/// What whoever sends a request wants to have back when its rejection is told again; it means nothing here.
 pub type RequestTag = Text<1, 80>;
 
 /// A request that was answered.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct IdempotencyRecord {
     /// What its caller said of it.
-    pub claim: IdempotencyClaim,
+    pub claim: IdempotencyKey,
     /// What came of it.
     pub outcome: Outcome,
-    /// The request's tag, where it was refused.
+    /// The request's tag, where it was rejected.
     pub tag: Option<RequestTag>,
     /// When.
     pub at: Timestamp,

@@ -11,7 +11,7 @@
 //! | module | what lives there |
 //! |---|---|
 //! | [`money`], [`time`], [`id`], [`text`] | values that cannot be wrong once they exist |
-//! | [`point`], [`product`], [`stock`], [`coupon`], [`order`], [`payment`], [`sales`] | one aggregate each: `state`, `event`, `refusal`, `repository` (write port), `queries` (read port) |
+//! | [`point`], [`product`], [`stock`], [`coupon`], [`order`], [`payment`], [`sales`] | one aggregate each: `state`, `event`, `rejection`, `repository` (write port), `queries` (read port) |
 //! | [`outbox`], [`idempotency`], [`audit`] | what a transaction writes beside its effect |
 //! | [`verification`] | the proof of the books: all that is kept twice, counted anew |
 //! | [`delivery`] | how events leave the outbox |
@@ -27,7 +27,7 @@
 //! runs commands. In a test all of that is there, behind the feature `testing`:
 //!
 //! ```
-//! use jangteo_domain::command::{ChargePoints, Command};
+//! use jangteo_domain::command::{TopUpPoints, Command};
 //! use jangteo_domain::testing::{MemoryStore, TestShop, fixtures::{positive, user, won}};
 //! use jangteo_domain::{Answer, Reply, Request};
 //!
@@ -37,16 +37,16 @@
 //! let shop = TestShop::new(store.factory());
 //!
 //! // A batch is one transaction, and each command in it has an answer of its own.
-//! let charge = |amount| {
-//!     let command = Command::ChargePoints(ChargePoints { user_id: user("kim"), amount: positive(amount) });
+//! let top_up = |amount| {
+//!     let command = Command::TopUpPoints(TopUpPoints { user_id: user("kim"), amount: positive(amount) });
 //!     Request::new(command)
 //! };
-//! let answers = shop.executor.execute(&[charge(5_000), charge(1_000_001)]).await;
-//! let [Ok(Answer::Decided(charged)), Ok(Answer::Decided(refused))] = &answers[..] else {
+//! let answers = shop.executor.execute(&[top_up(5_000), top_up(1_000_001)]).await;
+//! let [Ok(Answer::Decided(topped_up)), Ok(Answer::Decided(rejected))] = &answers[..] else {
 //!     panic!("two answers");
 //! };
-//! assert!(matches!(charged, Ok(Reply::PointsCharged(entry)) if entry.balance_after == won(5_000)));
-//! assert!(refused.is_err(), "one charge may add at most a million");
+//! assert!(matches!(topped up, Ok(Reply::PointsToppedUp(entry)) if entry.balance_after == won(5_000)));
+//! assert!(rejected.is_err(), "one top-up may add at most a million");
 //!
 //! // The read ports answer what was committed.
 //! let account = store.queries().points.account(&user("kim")).await?.expect("kim has an account");
@@ -100,7 +100,7 @@ pub mod payment;
 pub mod point;
 pub mod product;
 pub mod queries;
-pub mod refusal;
+pub mod rejection;
 pub mod retention;
 pub mod rules;
 pub mod sales;
@@ -120,7 +120,7 @@ pub use command::{Command, Context, Decision, Event, Outcome, Reply};
 pub use id::{IdSource, UserId};
 pub use money::{Currency, Money};
 pub use queries::Queries;
-pub use refusal::Refusal;
+pub use rejection::Rejection;
 pub use rules::{ShopCalendar, ShopRules};
 pub use store_error::StoreError;
 pub use time::Timestamp;

@@ -5,7 +5,7 @@ mod lines;
 mod pricing;
 mod queries;
 mod quote;
-mod refusal;
+mod rejection;
 mod repository;
 mod state;
 
@@ -13,7 +13,7 @@ pub use event::{OrderEvent, RefundedLine};
 pub use lines::{OrderLines, OrderLinesError, RequestedLine};
 pub use queries::{OrderFilter, OrderQueries};
 pub use quote::{Quote, QuotedCoupon, QuotedLine};
-pub use refusal::OrderRefusal;
+pub use rejection::OrderRejection;
 pub use repository::OrderRepository;
 pub use state::{Cancellation, Order, OrderLine, OrderStatus, PaidTerms};
 

@@ -1,12 +1,12 @@
 //! Payments out of points, and the refunds that undo them.
 
 mod event;
-mod refusal;
+mod rejection;
 mod repository;
 mod state;
 
 pub use event::{Refund, RefundReason};
-pub use refusal::PaymentRefusal;
+pub use rejection::PaymentRejection;
 pub use repository::PaymentRepository;
 pub use state::Payment;
 

@@ -1,14 +1,14 @@
-//! Points: each user's account, the ledger of its entries, and when a charge or a payment is refused.
+//! Points: each user's account, the ledger of its entries, and when a top-up or a payment is rejected.
 
 mod event;
 mod queries;
-mod refusal;
+mod rejection;
 mod repository;
 mod state;
 
 pub use event::{AdjustmentReason, EntryKind, PointEntry};
 pub use queries::PointQueries;
-pub use refusal::PointRefusal;
+pub use rejection::PointRejection;
 pub use repository::PointRepository;
 pub use state::{LedgerHash, PointAccount};
 

@@ -2,13 +2,13 @@
 
 mod event;
 mod queries;
-mod refusal;
+mod rejection;
 mod repository;
 mod state;
 
 pub use event::ProductEvent;
 pub use queries::{PriceRange, ProductFilter, ProductKey, ProductListing, ProductQueries, ProductSort};
-pub use refusal::ProductRefusal;
+pub use rejection::ProductRejection;
 pub use repository::ProductRepository;
 pub use state::{
     Category, InvalidPrice, ItemGroupId, OptionName, OptionValue, Options, Price, Product, ProductDescription,

@@ -7,7 +7,7 @@ use crate::store_error::StoreError;
 
 /// What is deleted once it is old enough.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Expendable {
+pub enum PruneTarget {
     /// Requests that were answered; sent again after that, one is a new request.
     AnsweredRequests,
     /// The rows by which transactions are recognised whose commit got no answer.
@@ -16,7 +16,7 @@ pub enum Expendable {
     DeliveredEvents,
 }
 
-impl Expendable {
+impl PruneTarget {
     /// All that is deleted.
     pub const ALL: [Self; 3] = [Self::AnsweredRequests, Self::CommitMarkers, Self::DeliveredEvents];
 
@@ -52,11 +52,11 @@ impl Retention {
     pub const COMMIT_MARKERS: Duration = Duration::days(1);
 
     /// How long that is kept.
-    pub fn of(&self, what: Expendable) -> Duration {
+    pub fn of(&self, what: PruneTarget) -> Duration {
         match what {
-            Expendable::AnsweredRequests => self.answered_requests,
-            Expendable::CommitMarkers => Self::COMMIT_MARKERS,
-            Expendable::DeliveredEvents => self.delivered_events,
+            PruneTarget::AnsweredRequests => self.answered_requests,
+            PruneTarget::CommitMarkers => Self::COMMIT_MARKERS,
+            PruneTarget::DeliveredEvents => self.delivered_events,
         }
     }
 }
@@ -67,5 +67,5 @@ impl Retention {
 pub trait Pruning: Send + Sync {
     /// Deletes the oldest rows that are `age` old or older by the store's clock, at most `limit`, in a transaction of its
     /// own, and answers how many they were. Any number of servers may prune.
-    async fn prune(&self, what: Expendable, age: Duration, limit: u32) -> Result<u32, StoreError>;
+    async fn prune(&self, what: PruneTarget, age: Duration, limit: u32) -> Result<u32, StoreError>;
 }

@@ -22,9 +22,9 @@ pub trait ShopCalendar: Send + Sync {
 pub struct ShopRules {
     /// The currency of every amount.
     pub currency: Currency,
-    /// The most that one charge may add, so that a slip of the finger stays small.
-    pub charge_max: Money,
-    /// The most that a balance may be after a charge. Refunds may exceed it: what was paid always comes back.
+    /// The most that one top-up may add, so that a slip of the finger stays small.
+    pub top_up_max: Money,
+    /// The most that a balance may be after a top-up. Refunds may exceed it: what was paid always comes back.
     pub balance_max: Money,
     /// How long an order holds its stock.
     pub order_ttl: Duration,
@@ -46,7 +46,7 @@ impl ShopRules {
     /// [`Money`].
     pub fn check(&self) -> Result<(), InvalidRules> {
         let positive = [
-            ("charge_max", self.charge_max.is_positive()),
+            ("top_up_max", self.top_up_max.is_positive()),
             ("balance_max", self.balance_max.is_positive()),
             ("order_ttl", self.order_ttl.is_positive()),
             ("order_lines_max", self.order_lines_max > 0),
@@ -68,7 +68,7 @@ impl fmt::Debug for ShopRules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ShopRules")
             .field("currency", &self.currency.code())
-            .field("charge_max", &self.charge_max)
+            .field("top_up_max", &self.top_up_max)
             .field("balance_max", &self.balance_max)
             .field("order_ttl", &self.order_ttl)
             .field("order_lines_max", &self.order_lines_max)
@@ -104,10 +104,10 @@ mod tests {
     }
 
     #[test]
-    fn refuses_a_limit_that_lets_nothing_through() {
+    fn rejects_a_limit_that_lets_nothing_through() {
         let nothing = Money::ZERO;
         for (rules, name) in [
-            (ShopRules { charge_max: nothing, ..rules() }, "charge_max"),
+            (ShopRules { top_up_max: nothing, ..rules() }, "top_up_max"),
             (ShopRules { balance_max: won(-1), ..rules() }, "balance_max"),
             (ShopRules { order_ttl: Duration::ZERO, ..rules() }, "order_ttl"),
             (ShopRules { order_lines_max: 0, ..rules() }, "order_lines_max"),
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_limits_under_which_an_order_could_not_be_added_up() {
+    fn rejects_limits_under_which_an_order_could_not_be_added_up() {
         let largest = ShopRules { order_lines_max: 900, order_quantity_max: 1_000, ..rules() };
         assert_eq!(largest.check(), Ok(()));
         for (order_lines_max, order_quantity_max) in [(901, 1_000), (1, 900_001), (u32::MAX, u32::MAX)] {

@@ -2,13 +2,13 @@
 
 mod event;
 mod queries;
-mod refusal;
+mod rejection;
 mod repository;
 mod state;
 
 pub use event::{MovementKind, MovementReason, StockMovement};
 pub use queries::StockQueries;
-pub use refusal::{Shortage, StockRefusal};
+pub use rejection::{Shortage, StockRejection};
 pub use repository::StockRepository;
 pub use state::Stock;
 

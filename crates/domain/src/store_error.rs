@@ -1,4 +1,4 @@
-//! How the store fails. A refusal is somebody's decision and is no error; an error is something that nobody decided.
+//! How the store fails. A rejection is somebody's decision and is no error; an error is something that nobody decided.
 
 use std::error::Error as StdError;
 use std::sync::Arc;

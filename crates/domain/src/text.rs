@@ -12,7 +12,7 @@ use thiserror::Error;
 )]
 pub struct Text<const MIN: usize, const MAX: usize>(String);
 
-/// Why a text is refused.
+/// Why a text is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum TextError {
     /// Shorter than it may be.
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_are_refused_but_for_line_feed_and_tab() {
+    fn control_characters_are_rejected_but_for_line_feed_and_tab() {
         assert!(text("a\tb").is_ok() && text("a\nb").is_ok());
         for control in ["a\rb", "a\0b", "a\u{7f}b", "a\u{85}b"] {
             assert_eq!(text(control), Err(TextError::ControlCharacter), "{control:?}");
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn white_space_is_refused_at_either_end() {
+    fn white_space_is_rejected_at_either_end() {
         assert!(text("a b").is_ok());
         for surrounded in [" ab", "ab ", "\nab", "ab\u{3000}"] {
             assert_eq!(text(surrounded), Err(TextError::SurroundingWhiteSpace), "{surrounded:?}");

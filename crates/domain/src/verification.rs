@@ -94,7 +94,7 @@ pub async fn verify(
     report: &mut (dyn FnMut(Finding) + Send),
 ) -> Result<Summary, StoreError> {
     let taken_at = books.taken_at().await?;
-    let mut audit = Audit { books, retention, progress, report, parts: Vec::new() };
+    let mut audit = Verification { books, retention, progress, report, parts: Vec::new() };
     audit.begin(Part::Ledger);
     ledger::verify(&mut audit).await?;
     audit.begin(Part::Stock);
@@ -111,7 +111,7 @@ pub async fn verify(
 }
 
 /// A verification under way: where rows come from, and where findings go.
-struct Audit<'a> {
+struct Verification<'a> {
     books: &'a mut dyn Books,
     retention: &'a Retention,
     progress: &'a mut dyn Progress,
@@ -120,7 +120,7 @@ struct Audit<'a> {
     parts: Vec<PartSummary>,
 }
 
-impl Audit<'_> {
+impl Verification<'_> {
     fn begin(&mut self, part: Part) {
         self.parts.push(PartSummary { part, rows: 0, findings: 0 });
         self.progress.part(part);

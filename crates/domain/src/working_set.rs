@@ -26,7 +26,7 @@ pub(crate) struct Locks {
     pub orders: BTreeSet<OrderId>,
     pub campaigns: BTreeSet<CampaignId>,
     /// Users who may have had a coupon of a campaign; protected by the campaign's lock.
-    pub holders: BTreeSet<(CampaignId, UserId)>,
+    pub past_recipients: BTreeSet<(CampaignId, UserId)>,
     pub coupons: BTreeSet<CouponId>,
     /// Users all of whose unused coupons are needed.
     pub unused_coupons_of: BTreeSet<UserId>,
@@ -40,13 +40,13 @@ pub(crate) struct Locks {
 
 /// What a command about an order needs to know of it to name the other rows.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct OrderOutline {
+pub(crate) struct OrderRefs {
     pub user_id: UserId,
     pub product_ids: BTreeSet<ProductId>,
     pub coupon_id: Option<CouponId>,
 }
 
-impl OrderOutline {
+impl OrderRefs {
     pub fn of(order: &Order) -> Self {
         Self {
             user_id: order.user_id.clone(),
@@ -62,7 +62,7 @@ pub struct WorkingSet {
     orders: Rows<OrderId, Order>,
     orders_with_changed_lines: BTreeSet<OrderId>,
     campaigns: Rows<CampaignId, CouponCampaign>,
-    holders: BTreeSet<(CampaignId, UserId)>,
+    past_recipients: BTreeSet<(CampaignId, UserId)>,
     coupons: Rows<CouponId, Coupon>,
     products: Rows<ProductId, Product>,
     /// What is offered of the products that are not there as a whole.
@@ -87,14 +87,14 @@ impl WorkingSet {
     pub async fn load(commands: &[&Command], unit_of_work: &mut dyn UnitOfWork) -> Result<Self, StoreError> {
         let mut locks = Locks::default();
         for command in commands {
-            command.rule().name_locks(&mut locks);
+            command.rule().declare_locks(&mut locks);
         }
         let mut set = Self::default();
         if !locks.orders.is_empty() {
             let orders = unit_of_work.orders().lock_many(&locks.orders).await?;
             set.orders.load(orders.into_iter().map(|order| (order.id, order)));
         }
-        set.name_locks_of_orders(commands, &mut locks);
+        set.declare_locks_of_orders(commands, &mut locks);
         set.load_coupons(&mut locks, unit_of_work).await?;
         set.load_products(&mut locks, unit_of_work).await?;
         if !locks.stocks.is_empty() {
@@ -111,11 +111,11 @@ impl WorkingSet {
 
     /// Lets each command about an order name the rows that it learns from it. An order that is placed by this very
     /// batch is known from the command that places it.
-    fn name_locks_of_orders(&self, commands: &[&Command], locks: &mut Locks) {
-        let mut outlines: BTreeMap<OrderId, OrderOutline> = BTreeMap::new();
+    fn declare_locks_of_orders(&self, commands: &[&Command], locks: &mut Locks) {
+        let mut outlines: BTreeMap<OrderId, OrderRefs> = BTreeMap::new();
         for command in commands {
             if let Command::PlaceOrder(place) = command {
-                let outline = OrderOutline {
+                let outline = OrderRefs {
                     user_id: place.user_id.clone(),
                     product_ids: place.lines.product_ids().collect(),
                     coupon_id: None,
@@ -123,10 +123,10 @@ impl WorkingSet {
                 outlines.insert(place.order_id, outline);
             }
         }
-        outlines.extend(self.orders.iter().map(|(id, order)| (*id, OrderOutline::of(order))));
+        outlines.extend(self.orders.iter().map(|(id, order)| (*id, OrderRefs::of(order))));
         for rule in commands.iter().map(|command| command.rule()) {
             if let Some(outline) = rule.order_id().and_then(|id| outlines.get(&id)) {
-                rule.name_locks_of_order(outline, locks);
+                rule.declare_locks_of_order(outline, locks);
             }
         }
     }
@@ -136,8 +136,8 @@ impl WorkingSet {
             let campaigns = unit_of_work.coupons().lock_campaigns(&locks.campaigns).await?;
             self.campaigns.load(campaigns.into_iter().map(|campaign| (campaign.id, campaign)));
         }
-        if !locks.holders.is_empty() {
-            self.holders = unit_of_work.coupons().holders(&locks.holders).await?;
+        if !locks.past_recipients.is_empty() {
+            self.past_recipients = unit_of_work.coupons().past_recipients(&locks.past_recipients).await?;
         }
         if !locks.unused_coupons_of.is_empty() {
             locks.coupons.append(&mut unit_of_work.coupons().unused_of(&locks.unused_coupons_of).await?);
@@ -192,8 +192,8 @@ impl WorkingSet {
     }
 
     /// Whether the user has had a coupon of the campaign.
-    pub fn holds_coupon_of(&self, campaign_id: CampaignId, user_id: &UserId) -> bool {
-        self.holders.contains(&(campaign_id, user_id.clone()))
+    pub fn has_received_coupon(&self, campaign_id: CampaignId, user_id: &UserId) -> bool {
+        self.past_recipients.contains(&(campaign_id, user_id.clone()))
     }
 
     /// The coupon of that id.
@@ -304,7 +304,7 @@ impl WorkingSet {
             }
             CouponEvent::Issued(coupon) => {
                 self.campaigns.change(&coupon.campaign_id, |campaign| campaign.issued += 1);
-                self.holders.insert((coupon.campaign_id, coupon.user_id.clone()));
+                self.past_recipients.insert((coupon.campaign_id, coupon.user_id.clone()));
                 self.coupons.insert(coupon.id, coupon);
             }
             CouponEvent::Changed(coupon) => self.coupons.change(&coupon.id.clone(), |row| *row = coupon),
@@ -490,10 +490,10 @@ fn open_orders(order: &Order) -> u32 {
 
 /// Rows by key, each with what became of it since it was loaded.
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Rows<Key, Row>(BTreeMap<Key, (Row, Fate)>);
+struct Rows<Key, Row>(BTreeMap<Key, (Row, RowChange)>);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Fate {
+enum RowChange {
     Unchanged,
     Changed,
     New,
@@ -507,7 +507,7 @@ impl<Key, Row> Default for Rows<Key, Row> {
 
 impl<Key: Ord + std::fmt::Debug, Row: Clone> Rows<Key, Row> {
     fn load(&mut self, rows: impl IntoIterator<Item = (Key, Row)>) {
-        self.0.extend(rows.into_iter().map(|(key, row)| (key, (row, Fate::Unchanged))));
+        self.0.extend(rows.into_iter().map(|(key, row)| (key, (row, RowChange::Unchanged))));
     }
 
     fn get(&self, key: &Key) -> Option<&Row> {
@@ -519,31 +519,31 @@ impl<Key: Ord + std::fmt::Debug, Row: Clone> Rows<Key, Row> {
     }
 
     fn insert(&mut self, key: Key, row: Row) {
-        let before = self.0.insert(key, (row, Fate::New));
+        let before = self.0.insert(key, (row, RowChange::New));
         assert!(before.is_none(), "a new row has the key of another");
     }
 
     fn change(&mut self, key: &Key, change: impl FnOnce(&mut Row)) {
         let (row, fate) = self.0.get_mut(key).unwrap_or_else(|| panic!("no row {key:?} is loaded"));
         change(row);
-        if *fate == Fate::Unchanged {
-            *fate = Fate::Changed;
+        if *fate == RowChange::Unchanged {
+            *fate = RowChange::Changed;
         }
     }
 
     fn is_changed(&self) -> bool {
-        self.0.values().any(|(_, fate)| *fate != Fate::Unchanged)
+        self.0.values().any(|(_, fate)| *fate != RowChange::Unchanged)
     }
 
     fn new_rows(&self) -> Vec<Row> {
-        self.rows_of(Fate::New)
+        self.rows_of(RowChange::New)
     }
 
     fn changed_rows(&self) -> Vec<Row> {
-        self.rows_of(Fate::Changed)
+        self.rows_of(RowChange::Changed)
     }
 
-    fn rows_of(&self, wanted: Fate) -> Vec<Row> {
+    fn rows_of(&self, wanted: RowChange) -> Vec<Row> {
         self.0.values().filter(|(_, fate)| *fate == wanted).map(|(row, _)| row.clone()).collect()
     }
 }

@@ -1,15 +1,15 @@
 //! Answers are kept for those who ask again, so what was written yesterday must be read tomorrow: the written form of
 //! every answer is fixed here. A new kind of answer is a new line; a line that is there may never change.
 
-use jangteo_domain::Refusal;
+use jangteo_domain::Rejection;
 use jangteo_domain::command::{Outcome, Reply};
-use jangteo_domain::coupon::{CouponRefusal, NotUsableReason};
-use jangteo_domain::delivery::DeliveryRefusal;
-use jangteo_domain::order::OrderRefusal;
-use jangteo_domain::payment::PaymentRefusal;
-use jangteo_domain::point::PointRefusal;
-use jangteo_domain::product::ProductRefusal;
-use jangteo_domain::stock::StockRefusal;
+use jangteo_domain::coupon::{CouponRejection, NotUsableReason};
+use jangteo_domain::delivery::DeliveryRejection;
+use jangteo_domain::order::OrderRejection;
+use jangteo_domain::payment::PaymentRejection;
+use jangteo_domain::point::PointRejection;
+use jangteo_domain::product::ProductRejection;
+use jangteo_domain::stock::StockRejection;
 use jangteo_domain::testing::{SequentialIds, samples};
 
 const WRITTEN: &str = include_str!("outcomes.jsonl");
@@ -37,8 +37,8 @@ fn every_answer_that_was_written_is_read() {
 fn what_cannot_be_is_not_read() {
     let fixed = |wanted: &str| WRITTEN.lines().find(|line| line.contains(wanted)).expect("a sample").to_owned();
     for (sample, part, wrong) in [
-        ("points_charged", "\"user_id\":\"kim|a:b.c_d@e-f\"", "\"user_id\":\"kim lee\""),
-        ("points_charged", "\"balance_after\":1", "\"balance_after\":9000000000000000001"),
+        ("points_topped_up", "\"user_id\":\"kim|a:b.c_d@e-f\"", "\"user_id\":\"kim lee\""),
+        ("points_topped_up", "\"balance_after\":1", "\"balance_after\":9000000000000000001"),
         ("product_created", "\"price\":0", "\"price\":-1"),
         ("product_created", "\"name\":\"lamp\"", "\"name\":\"\""),
         ("campaign_created", "\"percent\":100", "\"percent\":101"),
@@ -60,17 +60,17 @@ fn what_cannot_be_is_not_read() {
 fn every_kind_of_answer_has_a_sample() {
     let ids = SequentialIds::new();
     let mut replies: Vec<_> = samples::replies(&ids).iter().map(reply_kind).collect();
-    let mut refusals: Vec<_> = samples::refusals(&ids).iter().map(refusal_kind).collect();
+    let mut rejections: Vec<_> = samples::rejections(&ids).iter().map(rejection_kind).collect();
     replies.sort_unstable();
     replies.dedup();
-    refusals.sort_unstable();
+    rejections.sort_unstable();
     assert!(replies.iter().copied().eq(1..=15), "{replies:?}");
-    assert!(refusals.iter().copied().eq(1..=31), "{refusals:?}");
+    assert!(rejections.iter().copied().eq(1..=31), "{rejections:?}");
 }
 
 fn reply_kind(reply: &Reply) -> u32 {
     match reply {
-        Reply::PointsCharged(_) => 1,
+        Reply::PointsToppedUp(_) => 1,
         Reply::ProductCreated { .. } => 2,
         Reply::ProductChanged { .. } => 3,
         Reply::StockAdjusted(_) => 4,
@@ -84,42 +84,42 @@ fn reply_kind(reply: &Reply) -> u32 {
         Reply::OrderExpired(_) => 12,
         Reply::OrderRefunded { .. } => 13,
         Reply::PointsAdjusted { .. } => 14,
-        Reply::EventReplayed(_) => 15,
+        Reply::EventRedelivered(_) => 15,
     }
 }
 
-fn refusal_kind(refusal: &Refusal) -> u32 {
-    match refusal {
-        Refusal::Point(PointRefusal::ChargeLimitExceeded { .. }) => 1,
-        Refusal::Point(PointRefusal::BalanceLimitExceeded { .. }) => 2,
-        Refusal::Point(PointRefusal::InsufficientPoints { .. }) => 3,
-        Refusal::Product(ProductRefusal::NotFound { .. }) => 4,
-        Refusal::Product(ProductRefusal::NotOnSale { .. }) => 5,
-        Refusal::Stock(StockRefusal::OutOfStock { .. }) => 6,
-        Refusal::Stock(StockRefusal::TooMany { .. }) => 7,
-        Refusal::Coupon(CouponRefusal::CampaignNotFound) => 8,
-        Refusal::Coupon(CouponRefusal::CampaignNotOpen { .. }) => 9,
-        Refusal::Coupon(CouponRefusal::CampaignClosed { .. }) => 10,
-        Refusal::Coupon(CouponRefusal::AlreadyIssued) => 11,
-        Refusal::Coupon(CouponRefusal::SoldOut) => 12,
-        Refusal::Coupon(CouponRefusal::QuantityLowered { .. }) => 13,
-        Refusal::Coupon(CouponRefusal::ClosingPostponed { .. }) => 14,
-        Refusal::Coupon(CouponRefusal::NotFound) => 15,
-        Refusal::Coupon(CouponRefusal::NotUsable { reason: NotUsableReason::Used, .. }) => 16,
-        Refusal::Coupon(CouponRefusal::NotUsable { reason: NotUsableReason::Revoked, .. }) => 17,
-        Refusal::Coupon(CouponRefusal::NotUsable { reason: NotUsableReason::Expired, .. }) => 18,
-        Refusal::Coupon(CouponRefusal::NotUsable { reason: NotUsableReason::MinOrderNotMet, .. }) => 19,
-        Refusal::Order(OrderRefusal::NotFound) => 20,
-        Refusal::Order(OrderRefusal::PriceChanged { .. }) => 21,
-        Refusal::Order(OrderRefusal::TooManyOpenOrders { .. }) => 22,
-        Refusal::Order(OrderRefusal::Expired) => 23,
-        Refusal::Order(OrderRefusal::AlreadyCancelled) => 24,
-        Refusal::Order(OrderRefusal::NotDue) => 25,
-        Refusal::Payment(PaymentRefusal::OrderAlreadyPaid) => 26,
-        Refusal::Payment(PaymentRefusal::OrderCancelled) => 27,
-        Refusal::Payment(PaymentRefusal::OrderExpired) => 28,
-        Refusal::Order(OrderRefusal::NotPaid) => 29,
-        Refusal::Order(OrderRefusal::RefundTooLarge { .. }) => 30,
-        Refusal::Delivery(DeliveryRefusal::EventNotFound) => 31,
+fn rejection_kind(rejection: &Rejection) -> u32 {
+    match rejection {
+        Rejection::Point(PointRejection::TopUpLimitExceeded { .. }) => 1,
+        Rejection::Point(PointRejection::BalanceLimitExceeded { .. }) => 2,
+        Rejection::Point(PointRejection::InsufficientPoints { .. }) => 3,
+        Rejection::Product(ProductRejection::NotFound { .. }) => 4,
+        Rejection::Product(ProductRejection::NotOnSale { .. }) => 5,
+        Rejection::Stock(StockRejection::OutOfStock { .. }) => 6,
+        Rejection::Stock(StockRejection::TooMany { .. }) => 7,
+        Rejection::Coupon(CouponRejection::CampaignNotFound) => 8,
+        Rejection::Coupon(CouponRejection::CampaignNotOpen { .. }) => 9,
+        Rejection::Coupon(CouponRejection::CampaignClosed { .. }) => 10,
+        Rejection::Coupon(CouponRejection::AlreadyIssued) => 11,
+        Rejection::Coupon(CouponRejection::SoldOut) => 12,
+        Rejection::Coupon(CouponRejection::QuantityLowered { .. }) => 13,
+        Rejection::Coupon(CouponRejection::ClosingPostponed { .. }) => 14,
+        Rejection::Coupon(CouponRejection::NotFound) => 15,
+        Rejection::Coupon(CouponRejection::NotUsable { reason: NotUsableReason::Used, .. }) => 16,
+        Rejection::Coupon(CouponRejection::NotUsable { reason: NotUsableReason::Revoked, .. }) => 17,
+        Rejection::Coupon(CouponRejection::NotUsable { reason: NotUsableReason::Expired, .. }) => 18,
+        Rejection::Coupon(CouponRejection::NotUsable { reason: NotUsableReason::MinOrderNotMet, .. }) => 19,
+        Rejection::Order(OrderRejection::NotFound) => 20,
+        Rejection::Order(OrderRejection::PriceChanged { .. }) => 21,
+        Rejection::Order(OrderRejection::TooManyOpenOrders { .. }) => 22,
+        Rejection::Order(OrderRejection::Expired) => 23,
+        Rejection::Order(OrderRejection::AlreadyCancelled) => 24,
+        Rejection::Order(OrderRejection::NotDue) => 25,
+        Rejection::Payment(PaymentRejection::OrderAlreadyPaid) => 26,
+        Rejection::Payment(PaymentRejection::OrderCancelled) => 27,
+        Rejection::Payment(PaymentRejection::OrderExpired) => 28,
+        Rejection::Order(OrderRejection::NotPaid) => 29,
+        Rejection::Order(OrderRejection::RefundTooLarge { .. }) => 30,
+        Rejection::Delivery(DeliveryRejection::EventNotFound) => 31,
     }
 }

@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use crate::{Patience, SubmitError};
+use crate::{Deadlines, SubmitError};
 
 /// Splits an item into the lane's half and the caller's half.
 pub(crate) fn accept<Item, Answer>(
     item: Item,
-    patience: Patience,
+    patience: Deadlines,
     place: OwnedSemaphorePermit,
 ) -> (Ticket<Item, Answer>, Pending<Item, Answer>) {
     let slot = Arc::new(Slot(Mutex::new(Some(item))));
@@ -47,7 +47,7 @@ impl<Item, Answer> Ticket<Item, Answer> {
 /// The half that waits for the answer. Dropping it takes nothing back.
 pub(crate) struct Pending<Item, Answer> {
     slot: Arc<Slot<Item>>,
-    pub(crate) patience: Patience,
+    pub(crate) patience: Deadlines,
     answer: oneshot::Receiver<Answer>,
 }
 

@@ -19,13 +19,13 @@ pub struct Settings {
     /// runs, so this bounds how long the next batch waits; 1 turns batching off.
     pub batch_max: NonZeroUsize,
     /// The most items that wait, over all lanes together; those that are being run are not counted.
-    /// Beyond it a caller is better off with a refusal now than with a timeout later.
+    /// Beyond it a caller is better off with a rejection now than with a timeout later.
     pub queue_max: NonZeroUsize,
 }
 
 /// How long a caller waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
+pub struct Deadlines {
     /// An item whose turn has not come by then is not run any more. Under a load that the lanes
     /// cannot carry this bounds the queue in time: those who are run have waited so long at the
     /// most, and the others know by then that nothing happened, while the lanes go on at their best
@@ -35,14 +35,14 @@ pub struct Patience {
     pub answer_by: Instant,
 }
 
-impl Patience {
+impl Deadlines {
     pub(crate) fn last_turn(&self) -> Instant {
         self.turn_by.min(self.answer_by)
     }
 }
 
 /// Waits in the queue for as long as for the answer.
-impl From<Instant> for Patience {
+impl From<Instant> for Deadlines {
     fn from(deadline: Instant) -> Self {
         Self { turn_by: deadline, answer_by: deadline }
     }
@@ -143,8 +143,8 @@ impl<Item, Answer> GroupCommit<Item, Answer> {
     /// # Errors
     /// [`ShuttingDown`](SubmitError::ShuttingDown) and [`QueueFull`](SubmitError::QueueFull) at
     /// once, [`DeadlinePassed`](SubmitError::DeadlinePassed) when no lane has got to the item by
-    /// [`turn_by`](Patience::turn_by), and [`AnswerUnknown`](SubmitError::AnswerUnknown) when it
-    /// is still being run at [`answer_by`](Patience::answer_by), or when its batch is lost.
+    /// [`turn_by`](Deadlines::turn_by), and [`AnswerUnknown`](SubmitError::AnswerUnknown) when it
+    /// is still being run at [`answer_by`](Deadlines::answer_by), or when its batch is lost.
     ///
     /// # Panics
     /// When polled on a runtime without a time driver.
@@ -152,7 +152,7 @@ impl<Item, Answer> GroupCommit<Item, Answer> {
         &self,
         item: Item,
         affinity: u64,
-        patience: impl Into<Patience>,
+        patience: impl Into<Deadlines>,
     ) -> Result<Answer, SubmitError> {
         self.enqueue(item, affinity, patience)?.answer().await
     }
@@ -168,9 +168,9 @@ impl<Item, Answer> GroupCommit<Item, Answer> {
         &self,
         item: Item,
         affinity: u64,
-        patience: impl Into<Patience>,
+        patience: impl Into<Deadlines>,
     ) -> Result<Pending<Item, Answer>, SubmitError> {
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|refusal| match refusal {
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|rejection| match rejection {
             TryAcquireError::Closed => SubmitError::ShuttingDown,
             TryAcquireError::NoPermits => SubmitError::QueueFull,
         })?;

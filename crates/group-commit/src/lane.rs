@@ -27,7 +27,7 @@ pub trait BatchRunner: Send + 'static {
     /// Runs all items (at least one, at most [`batch_max`](crate::Settings::batch_max)) and answers
     /// every one, in the order given; exactly one answer an item.
     ///
-    /// A refusal of one item is an answer like any other; it is for the answer's type to say so.
+    /// A rejection of one item is an answer like any other; it is for the answer's type to say so.
     /// With more or fewer answers than items, nobody could tell whose is whose: that is a bug of
     /// the runner and is treated as a panic.
     ///

@@ -18,7 +18,7 @@
 //!   what arrives while it runs is the next batch, up to [`Settings::batch_max`]; where
 //!   there are several lanes, of a long queue the first half.
 //! - **Bounds.** No more than [`Settings::queue_max`] items wait, over all lanes; the next is
-//!   refused at once. No item waits longer for its turn than its caller's [`Patience`] says, and
+//!   rejected at once. No item waits longer for its turn than its caller's [`Deadlines`] says, and
 //!   one that has waited too long takes no place in a batch: however many callers there are, full
 //!   batches are run.
 //! - **Nothing is cancelled half-way.** A lane is a task of its own. A caller that goes away, by a
@@ -43,6 +43,6 @@ mod observer;
 mod tests;
 
 pub use drain::Drain;
-pub use group_commit::{GroupCommit, Patience, Settings, SubmitError, start, start_observed};
+pub use group_commit::{Deadlines, GroupCommit, Settings, SubmitError, start, start_observed};
 pub use lane::BatchRunner;
 pub use observer::{BatchOutcome, BatchReport, Observer};

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::accepted::Pending;
 use crate::group_commit::WHOLE_QUEUE_MAX;
 use crate::{
-    BatchOutcome, BatchReport, BatchRunner, Drain, GroupCommit, Observer, Patience, Settings, SubmitError, start,
+    BatchOutcome, BatchReport, BatchRunner, Deadlines, Drain, GroupCommit, Observer, Settings, SubmitError, start,
     start_observed,
 };
 
@@ -106,14 +106,14 @@ async fn runs_items_one_by_one_when_batch_max_is_one() {
 }
 
 #[tokio::test]
-async fn refuses_at_once_when_the_queue_is_full_and_takes_again_when_it_is_not() {
+async fn rejects_at_once_when_the_queue_is_full_and_takes_again_when_it_is_not() {
     let mut lanes = gated(1, 256, 2);
     let _running = lanes.enqueue_and_wait_until_it_runs(1).await;
     assert_eq!(lanes.group.depth(), 0, "what runs does not wait");
     let _waiting = [lanes.enqueue(2), lanes.enqueue(3)];
     assert_eq!(lanes.group.depth(), 2);
 
-    // `now_or_never`: the refusal waits for nothing.
+    // `now_or_never`: the rejection waits for nothing.
     assert_eq!(lanes.group.submit(4, 0, far()).now_or_never(), Some(Err(SubmitError::QueueFull)));
 
     lanes.gate.open();
@@ -169,7 +169,7 @@ async fn gives_up_an_item_whose_turn_does_not_come_in_time_long_before_its_deadl
     let mut lanes = gated(1, 256, 1000);
     let _running = lanes.enqueue_and_wait_until_it_runs(1).await;
 
-    let patience = Patience { turn_by: Instant::now(), answer_by: far() };
+    let patience = Deadlines { turn_by: Instant::now(), answer_by: far() };
     assert_eq!(lanes.group.submit(2, 0, patience).await, Err(SubmitError::DeadlinePassed));
 
     let _later = lanes.enqueue(3);
@@ -183,7 +183,7 @@ async fn waits_for_the_answer_to_an_item_whose_turn_came_in_time() {
     let mut running = lanes.enqueue_and_wait_until_it_runs(1).await;
 
     // It is late for a turn, which it has had.
-    running.patience = Patience { turn_by: Instant::now(), answer_by: far() };
+    running.patience = Deadlines { turn_by: Instant::now(), answer_by: far() };
     let mut answered = Box::pin(running.answer());
     assert!((&mut answered).now_or_never().is_none());
 
@@ -196,7 +196,7 @@ async fn waits_no_longer_for_a_turn_than_for_an_answer() {
     let mut lanes = gated(1, 256, 1000);
     let _running = lanes.enqueue_and_wait_until_it_runs(1).await;
 
-    let patience = Patience { turn_by: far(), answer_by: Instant::now() };
+    let patience = Deadlines { turn_by: far(), answer_by: Instant::now() };
     assert_eq!(lanes.group.submit(2, 0, patience).await, Err(SubmitError::DeadlinePassed));
 }
 
@@ -206,7 +206,7 @@ async fn tells_at_once_that_a_batch_was_lost_although_its_turn_came_in_time() {
     let (group, _drain) = start(vec![runner], settings(256, 1000));
 
     assert_eq!(
-        group.submit(1, 0, Patience { turn_by: far(), answer_by: far() }).await,
+        group.submit(1, 0, Deadlines { turn_by: far(), answer_by: far() }).await,
         Err(SubmitError::AnswerUnknown)
     );
 }
@@ -283,7 +283,7 @@ async fn accepts_an_item_at_the_first_poll_of_submit() {
 }
 
 #[tokio::test]
-async fn drains_by_answering_all_that_was_accepted_and_refusing_the_rest() {
+async fn drains_by_answering_all_that_was_accepted_and_rejecting_the_rest() {
     let mut lanes = gated(1, 2, 1000);
     let mut accepted = vec![lanes.enqueue_and_wait_until_it_runs(1).await];
     accepted.extend((2..=6).map(|item| lanes.enqueue(item)));
@@ -513,7 +513,7 @@ async fn never_misleads_a_caller_whose_deadline_and_lane_race() {
 
 #[tokio::test]
 #[should_panic(expected = "at least one runner")]
-async fn refuses_to_start_without_a_runner() {
+async fn rejects_to_start_without_a_runner() {
     drop(start(Vec::<Scripted<fn(Vec<u32>) -> Vec<u32>>>::new(), settings(1, 1)));
 }
 
@@ -639,7 +639,7 @@ async fn enqueue_when_there_is_room(group: &GroupCommit<u32, u32>, item: u32, af
     loop {
         match group.enqueue(item, affinity, far()) {
             Ok(pending) => return pending,
-            Err(refusal) => assert_eq!(refusal, SubmitError::QueueFull),
+            Err(rejection) => assert_eq!(rejection, SubmitError::QueueFull),
         }
         tokio::task::yield_now().await;
     }

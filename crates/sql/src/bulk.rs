@@ -16,12 +16,12 @@ use diesel::query_builder::{AstPass, Query, QueryFragment};
 use diesel::sql_types::{HasSqlType, Text};
 use diesel::sqlite::Sqlite;
 
-use crate::types::{Cells, JsonCells, Kind, TimeSql};
+use crate::types::{JsonValues, Kind, SqlValues, TimeSql};
 
 /// What has columns.
 pub(crate) trait Record {
     /// Writes the value of each column, in their order.
-    fn put(&self, out: &mut impl Cells);
+    fn put(&self, out: &mut impl SqlValues);
 }
 
 /// A row as it is written: its key, then its other columns.
@@ -33,7 +33,7 @@ pub(crate) trait Row: Record {
     const VALUES: &'static [Column];
 
     /// Writes the value of each column of the key.
-    fn put_key(&self, out: &mut impl Cells);
+    fn put_key(&self, out: &mut impl SqlValues);
 
     /// All columns.
     fn columns() -> impl Iterator<Item = &'static Column> {
@@ -59,7 +59,7 @@ pub(crate) struct Column {
 /// The columns of these names and types.
 macro_rules! columns {
     ($($name:ident: $type:ty,)*) => {
-        &[$($crate::bulk::Column { name: stringify!($name), kind: <$type as $crate::types::Cell>::KIND }),*]
+        &[$($crate::bulk::Column { name: stringify!($name), kind: <$type as $crate::types::SqlValue>::KIND }),*]
     };
 }
 pub(crate) use columns;
@@ -83,7 +83,7 @@ pub(crate) fn chunks<R: Record>(records: impl IntoIterator<Item = R>) -> Vec<Chu
     let mut array = String::new();
     for record in records {
         array.clear();
-        record.put(&mut JsonCells::new(&mut array));
+        record.put(&mut JsonValues::new(&mut array));
         match chunks.last_mut().filter(|chunk| chunk.json.len() + array.len() + 4 <= CHUNK_BYTES_MAX) {
             Some(chunk) => {
                 chunk.json.push_str("],[");
@@ -160,7 +160,7 @@ pub(crate) trait BulkDialect: Backend + HasSqlType<Text> {
     /// The table `given` of these columns, read from one bind.
     fn push_given<'b>(out: &mut AstPass<'_, 'b, Self>, columns: &[Column], chunk: &'b Chunk) -> QueryResult<()>;
     /// The value of a column of `given`, the one at that place, as the table stores it.
-    fn push_cell(out: &mut AstPass<'_, '_, Self>, place: usize, column: &Column) -> QueryResult<()>;
+    fn push_value(out: &mut AstPass<'_, '_, Self>, place: usize, column: &Column) -> QueryResult<()>;
     /// Makes the table to the left be read through this index.
     fn push_index(out: &mut AstPass<'_, '_, Self>, index: &str) -> QueryResult<()>;
 }
@@ -217,7 +217,7 @@ pub(crate) fn push_equal_keys<DB: BulkDialect>(
     separated(out, " AND ", keys, |out, place, key| {
         push_column(out, table, key.name)?;
         out.push_sql(" = ");
-        DB::push_cell(out, place, key)
+        DB::push_value(out, place, key)
     })
 }
 
@@ -279,7 +279,7 @@ impl BulkDialect for Mysql {
         Ok(())
     }
 
-    fn push_cell(out: &mut AstPass<'_, '_, Self>, _place: usize, column: &Column) -> QueryResult<()> {
+    fn push_value(out: &mut AstPass<'_, '_, Self>, _place: usize, column: &Column) -> QueryResult<()> {
         let (before, after) = match column.kind {
             Kind::Bytes { .. } => ("UNHEX(", ")"),
             // A BIGINT times an exact literal is exact; a bound decimal would be text, and computed in DOUBLE.
@@ -321,7 +321,7 @@ impl BulkDialect for Sqlite {
         Ok(())
     }
 
-    fn push_cell(out: &mut AstPass<'_, '_, Self>, place: usize, column: &Column) -> QueryResult<()> {
+    fn push_value(out: &mut AstPass<'_, '_, Self>, place: usize, column: &Column) -> QueryResult<()> {
         let cell = format!("given.value ->> {place}");
         match column.kind {
             Kind::Bytes { .. } => out.push_sql(&format!("unhex({cell})")),
@@ -345,7 +345,7 @@ mod tests {
     use super::*;
     use crate::rows::product::{ProductSearchTextRow, search_form};
     use crate::rows::stock::{StockOf, StockRow};
-    use crate::types::{Body, Id};
+    use crate::types::{Id, LongText};
 
     #[test]
     fn rows_are_split_into_binds_that_a_server_takes_and_none_is_lost() {
@@ -364,7 +364,7 @@ mod tests {
     #[test]
     fn a_row_larger_than_a_bind_stands_alone() {
         let text =
-            |text: &str| ProductSearchTextRow { product_id: Id::numbered(1), search_text: Body(search_form(text)) };
+            |text: &str| ProductSearchTextRow { product_id: Id::numbered(1), search_text: LongText(search_form(text)) };
         let chunks = chunks([text("a"), text(&"x".repeat(CHUNK_BYTES_MAX)), text("b")]);
         assert_eq!(chunks.iter().map(|chunk| chunk.rows).collect::<Vec<_>>(), [1, 1, 1]);
     }

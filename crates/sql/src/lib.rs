@@ -139,8 +139,8 @@ impl Database {
     }
 
     /// How many connections there are now.
-    pub fn pool_figures(&self) -> DatabaseFigures {
-        on!(&self.store, store => store.figures())
+    pub fn pool_statistics(&self) -> DatabaseStatistics {
+        on!(&self.store, store => store.statistics())
     }
 
     /// Lets the connections go. Those that are in use end with what uses them.
@@ -172,18 +172,18 @@ impl Dialect {
 
 /// How many connections there are, by what they are for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct DatabaseFigures {
+pub struct DatabaseStatistics {
     /// Those that read.
-    pub read: PoolFigures,
+    pub read: PoolStatistics,
     /// Those that write.
-    pub write: PoolFigures,
+    pub write: PoolStatistics,
     /// Those of who works in the background; `None` on SQLite, where they are those that write.
-    pub background: Option<PoolFigures>,
+    pub background: Option<PoolStatistics>,
 }
 
 /// How many connections a pool has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct PoolFigures {
+pub struct PoolStatistics {
     /// All of them.
     pub connections: u32,
     /// Those of them that wait for something to do.

@@ -70,7 +70,7 @@ const STATEMENT_MAX: Duration = Duration::from_secs(5);
 /// After this long without a word the kernel asks whether the server is still there.
 const KEEPALIVE_MS: u32 = 10_000;
 
-/// What every session begins with. The mode makes the server refuse what it would otherwise clip.
+/// What every session begins with. The mode makes the server reject what it would otherwise clip.
 const SESSION: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,\
                        ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,ONLY_FULL_GROUP_BY'";
 const WRITE_SESSION: [&str; 2] = [
@@ -101,7 +101,7 @@ pub(crate) fn open(settings: &DatabaseSettings) -> Result<Store, OpenError> {
     let options_to_read = settings.read_url.as_deref().map(options).transpose()?;
     let primary = options_to_read.is_some().then(|| (manager(&options_to_write, &READ_SESSION), 1));
     let readers = (manager(options_to_read.as_ref().unwrap_or(&options_to_write), &READ_SESSION), settings.pool_max);
-    // One that claims and one that settles.
+    // One that claims and one that records.
     let background = (manager(&options_to_write, &WRITE_SESSION), 2);
     Ok(Store::new(&settings.url, Pools { writers, readers, primary, background: Some(background) }))
 }
@@ -167,7 +167,7 @@ async fn begin_snapshot_to_correct(connection: &mut Conn) -> Result<Ticket, Stor
     Ok(Ticket)
 }
 
-/// Ends the snapshot and begins to write. At REPEATABLE READ some servers refuse to change what changed since.
+/// Ends the snapshot and begins to write. At REPEATABLE READ some servers reject to change what changed since.
 async fn turn_to_writing(connection: &mut Conn, _ticket: Ticket) -> Result<(), StoreError> {
     AnsiTransactionManager::rollback_transaction(connection).await.map_err(classify)?;
     connection.batch_execute(WRITE_SESSION[0]).await.map_err(classify)?;

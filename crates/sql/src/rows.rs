@@ -40,9 +40,9 @@ macro_rules! rows {
         }
 
         impl $crate::bulk::Record for $name {
-            fn put(&self, out: &mut impl $crate::types::Cells) {
-                $($crate::types::Cell::put(&self.$key, out);)*
-                $($crate::types::Cell::put(&self.$value, out);)*
+            fn put(&self, out: &mut impl $crate::types::SqlValues) {
+                $($crate::types::SqlValue::put(&self.$key, out);)*
+                $($crate::types::SqlValue::put(&self.$value, out);)*
             }
         }
 
@@ -55,8 +55,8 @@ macro_rules! rows {
             const KEYS: &'static [$crate::bulk::Column] = $crate::bulk::columns!($($key: $key_type,)*);
             const VALUES: &'static [$crate::bulk::Column] = $crate::bulk::columns!($($value: $value_type,)*);
 
-            fn put_key(&self, out: &mut impl $crate::types::Cells) {
-                $($crate::types::Cell::put(&self.$key, out);)*
+            fn put_key(&self, out: &mut impl $crate::types::SqlValues) {
+                $($crate::types::SqlValue::put(&self.$key, out);)*
             }
         }
     )*};
@@ -76,8 +76,8 @@ macro_rules! lookups {
         }
 
         impl $crate::bulk::Record for $name {
-            fn put(&self, out: &mut impl $crate::types::Cells) {
-                $($crate::types::Cell::put(&self.$key, out);)*
+            fn put(&self, out: &mut impl $crate::types::SqlValues) {
+                $($crate::types::SqlValue::put(&self.$key, out);)*
             }
         }
 

@@ -7,8 +7,8 @@
 //! | [`Amount`] | `DECIMAL(19,4)` | `INTEGER` of 1/10,000 | 1/10,000 |
 //! | [`At`] | `DATETIME(6)` in UTC | `INTEGER` of microseconds | microseconds since 1970 |
 //! | [`Day`] | `DATE` | `TEXT` | ISO 8601 |
-//! | [`Count`] | `BIGINT` | `INTEGER` | number |
-//! | [`Words`], [`Name`], [`Body`], [`Code`] | `VARCHAR`, `TEXT` | `TEXT` | string |
+//! | [`Integer`] | `BIGINT` | `INTEGER` | number |
+//! | [`Varchar`], [`RawVarchar`], [`LongText`], [`Code`] | `VARCHAR`, `TEXT` | `TEXT` | string |
 //!
 //! What was read and makes no sense is an error here, never a wrong value.
 
@@ -55,14 +55,14 @@ pub(crate) enum Kind {
 }
 
 /// A value that a bulk statement can carry.
-pub(crate) trait Cell {
+pub(crate) trait SqlValue {
     const KIND: Kind;
     /// Writes the value.
-    fn put(&self, out: &mut impl Cells);
+    fn put(&self, out: &mut impl SqlValues);
 }
 
 /// Where the values of a row are written, one after the other.
-pub(crate) trait Cells {
+pub(crate) trait SqlValues {
     /// Nothing.
     fn null(&mut self);
     /// Bytes.
@@ -80,12 +80,12 @@ pub(crate) trait Cells {
 }
 
 /// Writes values as the elements of a JSON array, in the forms of the table above.
-pub(crate) struct JsonCells<'a> {
+pub(crate) struct JsonValues<'a> {
     out: &'a mut String,
     is_first: bool,
 }
 
-impl<'a> JsonCells<'a> {
+impl<'a> JsonValues<'a> {
     /// Writes to the end of the text, the brackets left out.
     pub(crate) fn new(out: &'a mut String) -> Self {
         Self { out, is_first: true }
@@ -100,7 +100,7 @@ impl<'a> JsonCells<'a> {
     }
 }
 
-impl Cells for JsonCells<'_> {
+impl SqlValues for JsonValues<'_> {
     fn null(&mut self) {
         self.next().push_str("null");
     }
@@ -183,10 +183,10 @@ fn push_ascii(out: &mut String, text: &[u8]) {
     out.push_str(str::from_utf8(text).expect("digits are ASCII"));
 }
 
-impl<T: Cell> Cell for Option<T> {
+impl<T: SqlValue> SqlValue for Option<T> {
     const KIND: Kind = T::KIND;
 
-    fn put(&self, out: &mut impl Cells) {
+    fn put(&self, out: &mut impl SqlValues) {
         match self {
             Some(value) => value.put(out),
             None => out.null(),
@@ -207,10 +207,10 @@ impl<T: fmt::Debug + From<Uuid>> Id<T> {
     }
 }
 
-impl<T: fmt::Debug + Copy + Into<Uuid>> Cell for Id<T> {
+impl<T: fmt::Debug + Copy + Into<Uuid>> SqlValue for Id<T> {
     const KIND: Kind = Kind::Bytes { length: 16 };
 
-    fn put(&self, out: &mut impl Cells) {
+    fn put(&self, out: &mut impl SqlValues) {
         let uuid: Uuid = self.0.into();
         out.bytes(uuid.as_bytes());
     }
@@ -245,10 +245,10 @@ where
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromSqlRow)]
 pub struct Bytes<const LENGTH: usize>(pub [u8; LENGTH]);
 
-impl<const LENGTH: usize> Cell for Bytes<LENGTH> {
+impl<const LENGTH: usize> SqlValue for Bytes<LENGTH> {
     const KIND: Kind = Kind::Bytes { length: LENGTH };
 
-    fn put(&self, out: &mut impl Cells) {
+    fn put(&self, out: &mut impl SqlValues) {
         out.bytes(&self.0);
     }
 }
@@ -269,10 +269,10 @@ where
 #[diesel(sql_type = MoneySql)]
 pub struct Amount(pub Money);
 
-impl Cell for Amount {
+impl SqlValue for Amount {
     const KIND: Kind = Kind::Money;
 
-    fn put(&self, out: &mut impl Cells) {
+    fn put(&self, out: &mut impl SqlValues) {
         out.money(self.0);
     }
 }
@@ -309,10 +309,10 @@ impl FromSql<MoneySql, Sqlite> for Amount {
 #[diesel(sql_type = TimeSql)]
 pub struct At(pub Timestamp);
 
-impl Cell for At {
+impl SqlValue for At {
     const KIND: Kind = Kind::Time;
 
-    fn put(&self, out: &mut impl Cells) {
+    fn put(&self, out: &mut impl SqlValues) {
         out.time(self.0);
     }
 }
@@ -348,10 +348,10 @@ impl FromSql<TimeSql, Sqlite> for At {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromSqlRow)]
 pub struct Day(pub CalendarDate);
 
-impl Cell for Day {
+impl SqlValue for Day {
     const KIND: Kind = Kind::Day;
 
-    fn put(&self, out: &mut impl Cells) {
+    fn put(&self, out: &mut impl SqlValues) {
         out.day(self.0);
     }
 }
@@ -367,17 +367,17 @@ where
 
 /// A number of things, in whatever integer type the domain counts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromSqlRow)]
-pub struct Count<T>(pub T);
+pub struct Integer<T>(pub T);
 
-impl<T: Copy + Into<i128>> Cell for Count<T> {
+impl<T: Copy + Into<i128>> SqlValue for Integer<T> {
     const KIND: Kind = Kind::Integer;
 
-    fn put(&self, out: &mut impl Cells) {
+    fn put(&self, out: &mut impl SqlValues) {
         out.integer(self.0.into());
     }
 }
 
-impl<T: TryFrom<i64>, DB: Backend> FromSql<BigInt, DB> for Count<T>
+impl<T: TryFrom<i64>, DB: Backend> FromSql<BigInt, DB> for Integer<T>
 where
     i64: FromSql<BigInt, DB>,
 {
@@ -389,33 +389,33 @@ where
 
 /// Text that the domain has checked, and checks again when it is read.
 #[derive(Debug, Clone, PartialEq, Eq, FromSqlRow)]
-pub struct Words<T>(pub T);
+pub struct Varchar<T>(pub T);
 
-impl Cell for Words<UserId> {
+impl SqlValue for Varchar<UserId> {
     const KIND: Kind = Kind::Varchar { length_max: UserId::LENGTH_MAX };
 
-    fn put(&self, out: &mut impl Cells) {
+    fn put(&self, out: &mut impl SqlValues) {
         out.text(self.0.as_str());
     }
 }
 
-impl Cell for Words<FailureReason> {
+impl SqlValue for Varchar<FailureReason> {
     const KIND: Kind = varchar(FailureReason::LENGTH_MAX);
 
-    fn put(&self, out: &mut impl Cells) {
+    fn put(&self, out: &mut impl SqlValues) {
         out.text(self.0.as_str());
     }
 }
 
-impl<const MIN: usize, const MAX: usize> Cell for Words<BoundedText<MIN, MAX>> {
+impl<const MIN: usize, const MAX: usize> SqlValue for Varchar<BoundedText<MIN, MAX>> {
     const KIND: Kind = varchar(MAX);
 
-    fn put(&self, out: &mut impl Cells) {
+    fn put(&self, out: &mut impl SqlValues) {
         out.text(self.0.as_str());
     }
 }
 
-impl<T, DB: Backend> FromSql<Text, DB> for Words<T>
+impl<T, DB: Backend> FromSql<Text, DB> for Varchar<T>
 where
     T: TryFrom<String, Error: std::error::Error + Send + Sync + 'static>,
     String: FromSql<Text, DB>,
@@ -427,17 +427,17 @@ where
 
 /// Text as it was copied from somewhere that bounds it.
 #[derive(Debug, Clone, PartialEq, Eq, FromSqlRow)]
-pub struct Name<const MAX: usize>(pub String);
+pub struct RawVarchar<const MAX: usize>(pub String);
 
-impl<const MAX: usize> Cell for Name<MAX> {
+impl<const MAX: usize> SqlValue for RawVarchar<MAX> {
     const KIND: Kind = varchar(MAX);
 
-    fn put(&self, out: &mut impl Cells) {
+    fn put(&self, out: &mut impl SqlValues) {
         out.text(&self.0);
     }
 }
 
-impl<const MAX: usize, DB: Backend> FromSql<Text, DB> for Name<MAX>
+impl<const MAX: usize, DB: Backend> FromSql<Text, DB> for RawVarchar<MAX>
 where
     String: FromSql<Text, DB>,
 {
@@ -448,17 +448,17 @@ where
 
 /// Text of any length.
 #[derive(Debug, Clone, PartialEq, Eq, FromSqlRow)]
-pub struct Body(pub String);
+pub struct LongText(pub String);
 
-impl Cell for Body {
+impl SqlValue for LongText {
     const KIND: Kind = Kind::LongText;
 
-    fn put(&self, out: &mut impl Cells) {
+    fn put(&self, out: &mut impl SqlValues) {
         out.text(&self.0);
     }
 }
 
-impl<DB: Backend> FromSql<Text, DB> for Body
+impl<DB: Backend> FromSql<Text, DB> for LongText
 where
     String: FromSql<Text, DB>,
 {
@@ -500,10 +500,10 @@ macro_rules! codes {
 }
 pub(crate) use codes;
 
-impl<T: Coded> Cell for Code<T> {
+impl<T: Coded> SqlValue for Code<T> {
     const KIND: Kind = Kind::Varchar { length_max: 20 };
 
-    fn put(&self, out: &mut impl Cells) {
+    fn put(&self, out: &mut impl SqlValues) {
         out.text(self.0.code());
     }
 }

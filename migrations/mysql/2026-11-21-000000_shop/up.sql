@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS point_entries (
   hash BINARY(32) NOT NULL COMMENT 'SHA-256 over this entry and the hash of the one before',
   CONSTRAINT pk_point_entries PRIMARY KEY (id),
   CONSTRAINT uq_point_entries_user_sequence UNIQUE (user_id, sequence),
-  CONSTRAINT ck_point_entries_kind CHECK (kind IN ('charge', 'payment', 'refund', 'adjustment')),
+  CONSTRAINT ck_point_entries_kind CHECK (kind IN ('top_up', 'payment', 'refund', 'adjustment')),
   CONSTRAINT ck_point_entries_balance_after CHECK (balance_after >= 0),
   CONSTRAINT ck_point_entries_sequence CHECK (sequence >= 1),
   INDEX ix_point_entries_order (order_id)
@@ -101,7 +101,7 @@ CREATE TABLE IF NOT EXISTS stock_movements (
   created_at DATETIME(6) NOT NULL,
   CONSTRAINT pk_stock_movements PRIMARY KEY (id),
   CONSTRAINT uq_stock_movements_product_sequence UNIQUE (product_id, sequence),
-  CONSTRAINT ck_stock_movements_kind CHECK (kind IN ('adjustment', 'hold', 'expiry', 'cancellation', 'refund')),
+  CONSTRAINT ck_stock_movements_kind CHECK (kind IN ('adjustment', 'reservation', 'expiry', 'cancellation', 'refund')),
   CONSTRAINT ck_stock_movements_available_after CHECK (available_after BETWEEN 0 AND 4294967295),
   CONSTRAINT ck_stock_movements_sequence CHECK (sequence >= 1),
   INDEX ix_stock_movements_order (order_id)
@@ -309,7 +309,7 @@ CREATE TABLE IF NOT EXISTS idempotency_keys (
   request_key BINARY(16) NOT NULL,
   fingerprint BINARY(16) NOT NULL,
   outcome LONGTEXT NOT NULL COMMENT 'JSON of the answer',
-  tag VARCHAR(80) NULL COMMENT 'of the request, where it was refused',
+  tag VARCHAR(80) NULL COMMENT 'of the request, where it was rejected',
   CONSTRAINT pk_idempotency_keys PRIMARY KEY (created_at, request_key),
   CONSTRAINT uq_idempotency_keys_request_key UNIQUE (request_key)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;

@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS point_entries (
   hash BLOB NOT NULL, -- SHA-256 over this entry and the hash of the one before
   CONSTRAINT pk_point_entries PRIMARY KEY (id),
   CONSTRAINT uq_point_entries_user_sequence UNIQUE (user_id, sequence),
-  CONSTRAINT ck_point_entries_kind CHECK (kind IN ('charge', 'payment', 'refund', 'adjustment')),
+  CONSTRAINT ck_point_entries_kind CHECK (kind IN ('top_up', 'payment', 'refund', 'adjustment')),
   CONSTRAINT ck_point_entries_balance_after CHECK (balance_after >= 0),
   CONSTRAINT ck_point_entries_sequence CHECK (sequence >= 1)
 ) STRICT;
@@ -100,7 +100,7 @@ CREATE TABLE IF NOT EXISTS stock_movements (
   created_at INTEGER NOT NULL,
   CONSTRAINT pk_stock_movements PRIMARY KEY (id),
   CONSTRAINT uq_stock_movements_product_sequence UNIQUE (product_id, sequence),
-  CONSTRAINT ck_stock_movements_kind CHECK (kind IN ('adjustment', 'hold', 'expiry', 'cancellation', 'refund')),
+  CONSTRAINT ck_stock_movements_kind CHECK (kind IN ('adjustment', 'reservation', 'expiry', 'cancellation', 'refund')),
   CONSTRAINT ck_stock_movements_available_after CHECK (available_after BETWEEN 0 AND 4294967295),
   CONSTRAINT ck_stock_movements_sequence CHECK (sequence >= 1)
 ) STRICT;
@@ -307,7 +307,7 @@ CREATE TABLE IF NOT EXISTS idempotency_keys (
   request_key BLOB NOT NULL,
   fingerprint BLOB NOT NULL,
   outcome TEXT NOT NULL, -- JSON of the answer
-  tag TEXT, -- of the request, where it was refused
+  tag TEXT, -- of the request, where it was rejected
   CONSTRAINT pk_idempotency_keys PRIMARY KEY (created_at, request_key),
   CONSTRAINT uq_idempotency_keys_request_key UNIQUE (request_key)
 ) STRICT;

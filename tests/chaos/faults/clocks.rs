@@ -11,7 +11,7 @@ use time::format_description::well_known::{Rfc2822, Rfc3339};
 
 use crate::arena::{Arena, nothing, send, token};
 use crate::faults::Notes;
-use crate::journal::{Deed, Told, Write};
+use crate::journal::{Expected, Operation, Write};
 
 /// Where Debian, and others, keep the library that lies to a process about the time.
 const LIBRARIES: [&str; 4] = [
@@ -54,7 +54,7 @@ pub async fn an_hour_off(arena: &Arena, count: u64) -> Notes {
         }
     };
     arena.under_load(working).await;
-    arena.settle().await;
+    arena.record().await;
 
     for server in arena.servers() {
         server.terminate();
@@ -89,7 +89,7 @@ async fn assert_lies(server: &Server) {
 }
 
 /// Sends a write to that server and answers what was told.
-async fn tell(arena: &Arena, server: &Server, write: Write) -> Told {
+async fn tell(arena: &Arena, server: &Server, write: Write) -> Expected {
     let place = arena.journal.open(write.clone());
     let told = arena.journal.hear(place, send(server, &write).await);
     told.unwrap_or_else(|| panic!("nothing is in the way of {write:?}"))
@@ -104,10 +104,11 @@ async fn issues_coupons_when_it_shall(arena: &Arena, server: &Server, number: us
             "issue_opens_at": rfc3339(now() + minutes(opens)), "issue_closes_at": rfc3339(now() + minutes(closes)),
         });
         let path = "/v1/admin/coupon-campaigns".to_owned();
-        let campaign = tell(arena, server, arena.write(Deed::CreateCampaign, None, path, campaign)).await.document();
+        let campaign =
+            tell(arena, server, arena.write(Operation::CreateCampaign, None, path, campaign)).await.document();
         let campaign = campaign["campaign_id"].as_str().expect("an id");
         let path = format!("/v1/coupon-campaigns/{campaign}/coupons");
-        let issued = tell(arena, server, arena.write(Deed::IssueCoupon, Some(&user_id), path, nothing())).await;
+        let issued = tell(arena, server, arena.write(Operation::IssueCoupon, Some(&user_id), path, nothing())).await;
         assert_eq!(issued.status, expected, "{opens} to {closes}: {}", issued.document());
     }
 }
@@ -119,11 +120,12 @@ async fn expires_orders_when_it_shall(arena: &Arena, server: &Server, number: us
     let mut left = Vec::new();
     for customer in 0..CUSTOMERS {
         let user_id = format!("hesitant-{number}-{customer}");
-        let path = format!("/v1/users/{user_id}/points/charges");
-        tell(arena, server, arena.write(Deed::ChargePoints, Some(&user_id), path, json!({ "amount": "10000" }))).await;
+        let path = format!("/v1/users/{user_id}/points/top-ups");
+        tell(arena, server, arena.write(Operation::TopUpPoints, Some(&user_id), path, json!({ "amount": "10000" })))
+            .await;
         for orders in [&mut paid, &mut left] {
             let lines = json!({ "lines": [{ "product_id": product, "quantity": 1 }] });
-            let order = arena.write(Deed::PlaceOrder, Some(&user_id), "/v1/orders".to_owned(), lines);
+            let order = arena.write(Operation::PlaceOrder, Some(&user_id), "/v1/orders".to_owned(), lines);
             let order = tell(arena, server, order).await.document();
             assert!(matches!(order["expires_in_seconds"].as_i64(), Some(7 | 8)), "{order}");
             orders.push((user_id.clone(), order));
@@ -133,7 +135,7 @@ async fn expires_orders_when_it_shall(arena: &Arena, server: &Server, number: us
     tokio::time::sleep(Duration::from_secs(4)).await;
     for (user_id, order) in &paid {
         let path = format!("{}/payment", path_of(order));
-        let payment = tell(arena, server, arena.write(Deed::PayOrder, Some(user_id), path, nothing())).await;
+        let payment = tell(arena, server, arena.write(Operation::PayOrder, Some(user_id), path, nothing())).await;
         assert_eq!(payment.status, 201, "expired early: {}", payment.document());
     }
     let mut latest = time::Duration::ZERO;
@@ -148,7 +150,7 @@ async fn expires_orders_when_it_shall(arena: &Arena, server: &Server, number: us
         assert!(late >= time::Duration::ZERO, "expired {late} early: {order}");
         latest = latest.max(late);
         let path = format!("{}/payment", path_of(order));
-        let payment = tell(arena, server, arena.write(Deed::PayOrder, Some(user_id), path, nothing())).await;
+        let payment = tell(arena, server, arena.write(Operation::PayOrder, Some(user_id), path, nothing())).await;
         assert_eq!(payment.document()["code"], "ORDER_EXPIRED");
         arena.note_expired(order["order_id"].as_str().expect("an id"));
     }

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::arena::{Arena, nothing, send};
 use crate::faults::Notes;
 use crate::faults::waits::Waits;
-use crate::journal::{Deed, Heard, Write};
+use crate::journal::{Observed, Operation, Write};
 
 /// Rows that a rival changes before it begins, so that the database, which has to end one of two transactions, ends the
 /// other one, which has done less.
@@ -51,14 +51,14 @@ pub async fn full_house(arena: &Arena, count: u64) -> Notes {
     refuse(arena, count, "SET GLOBAL max_connections = 10", "SET GLOBAL max_connections = 500").await
 }
 
-/// Has the database refuse what the servers want. That is no failure of theirs: each write is put off.
+/// Has the database reject what the servers want. That is no failure of theirs: each write is put off.
 async fn refuse(arena: &Arena, count: u64, begin: &str, end: &str) -> Notes {
     for _ in 0..2 {
         arena.open(arena.server()).await;
     }
     arena.fill().await;
     let mut administrator = arena.shop.database().connect().await;
-    let refusing = async {
+    let rejecting = async {
         for number in 1..=count {
             arena.after_writes(20).await;
             administrator.execute(begin).await;
@@ -69,7 +69,7 @@ async fn refuse(arena: &Arena, count: u64, begin: &str, end: &str) -> Notes {
         }
         arena.after_writes(20).await;
     };
-    arena.under_load(refusing).await;
+    arena.under_load(rejecting).await;
     administrator.close().await;
     Notes::new()
 }
@@ -115,9 +115,9 @@ impl Rival {
 
     async fn new(arena: &Arena, product: &str) -> Self {
         let mut random = arena.random(2);
-        let path = format!("/v1/users/{}/points/charges", Self::USER);
-        let charge = arena.write(Deed::ChargePoints, Some(Self::USER), path, json!({ "amount": "100000" }));
-        arena.make(charge, &mut random).await.expect("no fault yet");
+        let path = format!("/v1/users/{}/points/top-ups", Self::USER);
+        let top_up = arena.write(Operation::TopUpPoints, Some(Self::USER), path, json!({ "amount": "100000" }));
+        arena.make(top_up, &mut random).await.expect("no fault yet");
         let mut connection = arena.shop.database().connect().await;
         let thread = connection.number("CONNECTION_ID()", "DUAL").await;
         for statement in [
@@ -145,7 +145,7 @@ impl Rival {
         let crossing = async {
             self.connection.try_execute(&account).await?;
             let lines = json!({ "lines": [{ "product_id": dashed(&self.product), "quantity": 1 }] });
-            let order = arena.write(Deed::PlaceOrder, Some(Self::USER), "/v1/orders".to_owned(), lines);
+            let order = arena.write(Operation::PlaceOrder, Some(Self::USER), "/v1/orders".to_owned(), lines);
             let connection = &mut self.connection;
             let watcher = &mut self.watcher;
             let wanting = async {
@@ -167,7 +167,7 @@ impl Rival {
                 if let Some(placed) = placed {
                     let order = placed.document()["order_id"].as_str().expect("an id").to_owned();
                     let path = format!("/v1/orders/{order}/cancellation");
-                    let cancellation = arena.write(Deed::CancelOrder, Some(Self::USER), path, nothing());
+                    let cancellation = arena.write(Operation::CancelOrder, Some(Self::USER), path, nothing());
                     arena.make(cancellation, &mut self.random).await;
                 }
             }
@@ -222,11 +222,11 @@ async fn hold_lock(arena: &Arena, time: Duration) -> Notes {
     let until = Instant::now() + time;
     let order = |user: String, product: &str| {
         let lines = json!({ "lines": [{ "product_id": product, "quantity": 1 }] });
-        arena.write(Deed::PlaceOrder, Some(&user), "/v1/orders".to_owned(), lines)
+        arena.write(Operation::PlaceOrder, Some(&user), "/v1/orders".to_owned(), lines)
     };
-    let charge = |user: String| {
-        let path = format!("/v1/users/{user}/points/charges");
-        arena.write(Deed::ChargePoints, Some(&user), path, json!({ "amount": "10" }))
+    let top_up = |user: String| {
+        let path = format!("/v1/users/{user}/points/top-ups");
+        arena.write(Operation::TopUpPoints, Some(&user), path, json!({ "amount": "10" }))
     };
     let call = &async |caller: u32, write: &dyn Fn(u32) -> Write| {
         let mut waits = Waits::default();
@@ -237,7 +237,7 @@ async fn hold_lock(arena: &Arena, time: Duration) -> Notes {
             let place = arena.journal.open(write.clone());
             let begun = Instant::now();
             let heard = send(&server, &write).await;
-            waits.note(begun.elapsed(), matches!(heard, Heard::Told { .. }));
+            waits.note(begun.elapsed(), matches!(heard, Observed::Expected { .. }));
             arena.journal.hear(place, heard);
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -245,15 +245,15 @@ async fn hold_lock(arena: &Arena, time: Duration) -> Notes {
     };
     let wanting = |number: u32| order(format!("wanting-{number}"), &products[0]);
     let other = |number: u32| order(format!("other-{number}"), &products[1]);
-    let charging = |number: u32| charge(format!("charging-{number}"));
+    let topping_up = |number: u32| top_up(format!("top-up-{number}"));
     let callers = |write| join_all((0..3).map(move |caller| call(caller, write)));
     let releasing = async {
         tokio::time::sleep_until(until.into()).await;
         rival.execute("ROLLBACK").await;
         Instant::now()
     };
-    let (wanting, others, charging, released) =
-        tokio::join!(callers(&wanting), callers(&other), callers(&charging), releasing);
+    let (wanting, others, topping_up, released) =
+        tokio::join!(callers(&wanting), callers(&other), callers(&topping_up), releasing);
     rival.close().await;
     arena.tried(1);
 
@@ -269,7 +269,7 @@ async fn hold_lock(arena: &Arena, time: Duration) -> Notes {
     vec![
         Waits::all(wanting).describe("orders of the locked product"),
         Waits::all(others).describe("of another"),
-        Waits::all(charging).describe("charges"),
+        Waits::all(topping_up).describe("top_ups"),
         format!("all normal {:.1} s after the lock went", normal_after.as_secs_f64()),
     ]
 }

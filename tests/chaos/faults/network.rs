@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::arena::{Arena, send};
 use crate::faults::Notes;
 use crate::faults::waits::Waits;
-use crate::journal::{Deed, Heard};
+use crate::journal::{Observed, Operation};
 use crate::proxy::{Blow, Moment, Plan};
 
 /// One of so many transactions is hit.
@@ -94,12 +94,12 @@ pub async fn hangs(arena: &Arena, count: u64) -> Notes {
                 let mut waits = Waits::default();
                 while Instant::now() < until {
                     let user = format!("waiting-{caller}");
-                    let path = format!("/v1/users/{user}/points/charges");
-                    let write = arena.write(Deed::ChargePoints, Some(&user), path, json!({ "amount": "10" }));
+                    let path = format!("/v1/users/{user}/points/top-ups");
+                    let write = arena.write(Operation::TopUpPoints, Some(&user), path, json!({ "amount": "10" }));
                     let place = arena.journal.open(write.clone());
                     let begun = Instant::now();
                     let heard = send(server, &write).await;
-                    waits.note(begun.elapsed(), matches!(heard, Heard::Told { .. }));
+                    waits.note(begun.elapsed(), matches!(heard, Observed::Expected { .. }));
                     arena.journal.hear(place, heard);
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }

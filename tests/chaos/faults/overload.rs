@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::arena::{Arena, raw, send, token};
 use crate::faults::Notes;
 use crate::faults::waits::Waits;
-use crate::journal::{Deed, Heard, Write};
+use crate::journal::{Observed, Operation, Write};
 
 /// How many times as many callers as keep the shop busy.
 const TIMES: usize = 10;
@@ -64,7 +64,7 @@ async fn overload(arena: &Arena, server: ServerBuilder, callers: usize, seconds:
         let (place, write) = open(arena, 0);
         let heard = send(&server, &write).await;
         arena.journal.hear(place, heard.clone());
-        (matches!(heard, Heard::Told { .. }) && begun.elapsed() < NORMAL).then_some(())
+        (matches!(heard, Observed::Expected { .. }) && begun.elapsed() < NORMAL).then_some(())
     })
     .await;
     let normal_after = ended.elapsed();
@@ -86,7 +86,7 @@ async fn overload(arena: &Arena, server: ServerBuilder, callers: usize, seconds:
     ]
 }
 
-/// Has all of them charge points, one charge after the other, and answers how many were accepted a second, once they had
+/// Has all of them top up points, one top-up after the other, and answers how many were accepted a second, once they had
 /// warmed up.
 async fn call(arena: &Arena, server: &Server, callers: Range<usize>) -> (f64, Waits) {
     let counted_from = Instant::now() + WARM_UP;
@@ -100,7 +100,7 @@ async fn call(arena: &Arena, server: &Server, callers: Range<usize>) -> (f64, Wa
             let (place, write) = unanswered.take().unwrap_or_else(|| open(arena, number));
             let begun = Instant::now();
             let heard = caller.send(&write).await;
-            let is_told = matches!(heard, Heard::Told { .. });
+            let is_told = matches!(heard, Observed::Expected { .. });
             let now = Instant::now();
             arena.journal.hear(place, heard);
             waits.note(now - begun, is_told);
@@ -130,7 +130,7 @@ impl<'a> Caller<'a> {
         Self { server, token: token(Some(&user(number))), connection: None }
     }
 
-    async fn send(&mut self, write: &Write) -> Heard {
+    async fn send(&mut self, write: &Write) -> Observed {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => RawConnection::open(self.server).await,
@@ -138,7 +138,7 @@ impl<'a> Caller<'a> {
         connection.send(raw(write, &self.token).as_bytes()).await;
         let answer = connection.answer().await;
         self.connection = answer.is_some().then_some(connection);
-        answer.map_or(Heard::Nothing, Heard::of_raw)
+        answer.map_or(Observed::Nothing, Observed::of_raw)
     }
 }
 
@@ -146,10 +146,10 @@ fn user(number: usize) -> String {
     format!("crowd-{number}")
 }
 
-/// A charge of a user of that caller's own, and its place in the journal.
+/// A top-up of a user of that caller's own, and its place in the journal.
 fn open(arena: &Arena, caller: usize) -> (usize, Write) {
     let user = user(caller);
-    let path = format!("/v1/users/{user}/points/charges");
-    let write = arena.write(Deed::ChargePoints, Some(&user), path, json!({ "amount": "1" }));
+    let path = format!("/v1/users/{user}/points/top-ups");
+    let write = arena.write(Operation::TopUpPoints, Some(&user), path, json!({ "amount": "1" }));
     (arena.journal.open(write.clone()), write)
 }

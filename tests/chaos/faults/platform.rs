@@ -37,8 +37,8 @@ pub async fn kills(arena: &Arena, count: u64) -> Notes {
         relays
     };
     let relays = arena.under_load(killing).await;
-    // Afterwards all writes are settled, which makes more events; the relays are still there.
-    arena.settle().await;
+    // Afterwards all writes are recorded, which makes more events; the relays are still there.
+    arena.record().await;
     receiver.behave_well().await;
     eventually_within(DELIVERY_MAX, "no event waits", async || {
         let mut connection = arena.shop.database().connect().await;

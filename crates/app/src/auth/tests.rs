@@ -97,7 +97,7 @@ async fn a_token_signed_otherwise_proves_nothing() {
 }
 
 #[tokio::test]
-async fn critical_extensions_that_are_not_known_are_refused() {
+async fn critical_extensions_that_are_not_known_are_rejected() {
     let header = Header { crit: Some(vec!["b64".to_owned()]), ..Header::default() };
     assert!(authenticator().await.authenticate(&token(&header, &claims(json!({})))).await.is_err());
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use jangteo_domain::command::{AdjustStock, CreateCampaign, CreateProduct};
 use jangteo_domain::coupon::{CampaignDetails, CouponTerms, Discount, Percent, Validity};
 use jangteo_domain::id::{CampaignId, ProductId};
-use jangteo_domain::idempotency::{Fingerprint, IdempotencyClaim, RequestKey};
+use jangteo_domain::idempotency::{Fingerprint, IdempotencyKey, RequestKey};
 use jangteo_domain::money::PositiveMoney;
 use jangteo_domain::product::{OptionName, OptionValue, Options, Price, ProductDetails, ProductStatus};
 use jangteo_domain::text::Text;
@@ -178,7 +178,7 @@ fn campaign(
     }
 }
 
-fn claim(command: &Command) -> IdempotencyClaim {
+fn claim(command: &Command) -> IdempotencyKey {
     let (kind, id) = match command {
         Command::CreateProduct(command) => ("create product", command.product_id.uuid()),
         Command::AdjustStock(command) => ("fill stock", command.product_id.uuid()),
@@ -186,7 +186,7 @@ fn claim(command: &Command) -> IdempotencyClaim {
         other => unreachable!("the demo makes no {}", other.name()),
     };
     let key = digest(&[b"demo", kind.as_bytes(), id.as_bytes()]);
-    IdempotencyClaim { key: RequestKey(key), fingerprint: Fingerprint(key) }
+    IdempotencyKey { key: RequestKey(key), fingerprint: Fingerprint(key) }
 }
 
 /// A fixed id in the form of a UUIDv7, older than any that is made.

@@ -12,14 +12,14 @@ use governor::clock::{Clock, DefaultClock};
 
 use jangteo_domain::command::Actor;
 
-use crate::http::{Shop, compression};
+use crate::http::{AppState, compression};
 use crate::problem::{Problem, ProblemCode};
 
 static CLOCK: LazyLock<DefaultClock> = LazyLock::new(DefaultClock::default);
 
 /// Wraps every route of the API.
 pub async fn admit(
-    shop: web::Data<Shop>,
+    shop: web::Data<AppState>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
@@ -37,7 +37,7 @@ pub async fn admit(
 }
 
 /// The caller, where the request carries a token.
-async fn authenticate(shop: &Shop, request: &ServiceRequest) -> Result<Option<Actor>, Problem> {
+async fn authenticate(shop: &AppState, request: &ServiceRequest) -> Result<Option<Actor>, Problem> {
     let mut headers = request.headers().get_all(header::AUTHORIZATION);
     let token = match (headers.next(), headers.next()) {
         (None, _) => return Ok(None),
@@ -62,7 +62,7 @@ fn rejected() -> Problem {
     Problem::new(ProblemCode::Unauthenticated).with_header(header::WWW_AUTHENTICATE, challenge)
 }
 
-fn limit_rate(shop: &Shop, request: &ServiceRequest, caller: Option<&Actor>) -> Result<(), Problem> {
+fn limit_rate(shop: &AppState, request: &ServiceRequest, caller: Option<&Actor>) -> Result<(), Problem> {
     let Some(limiter) = &shop.rate_limiter else { return Ok(()) };
     // The prefixes keep a user who is named like an address from being taken for it.
     let key = match (caller, request.peer_addr()) {

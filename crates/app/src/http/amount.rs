@@ -206,7 +206,7 @@ mod tests {
     #[case("99999999999999999999", Reason::OutOfRange)]
     #[case("9999999999999999999999999999999", Reason::OutOfRange)]
     #[case("000000000000000000000000000000000", Reason::TooLong)]
-    fn refuses_everything_else(#[case] written: &str, #[case] reason: Reason) {
+    fn rejects_everything_else(#[case] written: &str, #[case] reason: Reason) {
         assert_eq!(read(json!(written), "KRW").expect("a string"), Err(reason));
     }
 

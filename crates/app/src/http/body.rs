@@ -17,7 +17,7 @@ use serde_path_to_error::{Path, Segment};
 use tokio::time::timeout_at;
 
 use crate::http::edge::Deadline;
-use crate::problem::{Fault, Problem, ProblemCode, Reason};
+use crate::problem::{FieldError, Problem, ProblemCode, Reason};
 
 /// The most bytes of a body: hundreds of order lines fit.
 const BYTES_MAX: usize = 256 * 1024;
@@ -54,7 +54,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
     }
 }
 
-/// Refuses what its head already shows to be no JSON, or too much of it. Whether there is a body is not known yet.
+/// Rejects what its head already shows to be no JSON, or too much of it. Whether there is a body is not known yet.
 fn check_head(headers: &HeaderMap) -> Result<(), Problem> {
     let has_body = headers.contains_key(header::TRANSFER_ENCODING)
         || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
@@ -101,7 +101,7 @@ async fn read(mut payload: Payload) -> Result<BytesMut, Problem> {
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Body<T>, Problem> {
     let tree = if bytes.is_empty() { Value::Object(Map::new()) } else { parse_tree(bytes)? };
     let canonical = serde_json::to_vec(&tree).expect("a JSON value can be written as JSON");
-    // Only a fault has to tell its place, and to keep track of that takes memory at every step.
+    // Only a field error has to tell its place, and to keep track of that takes memory at every step.
     let Strict(value) =
         Strict::deserialize(&tree).or_else(|_| serde_path_to_error::deserialize(&tree)).map_err(fault_of_json)?;
     Ok(Body { value, canonical })
@@ -126,9 +126,9 @@ fn fault_of_json(error: serde_path_to_error::Error<serde_json::Error>) -> Proble
     Problem::of_faults(vec![fault_of(error.path(), &error.inner().to_string())])
 }
 
-/// The fault that a message of serde means. Its words are not passed on; what they begin with is known, and a test
+/// The field error that a message of serde means. Its words are not passed on; what they begin with is known, and a test
 /// has each of them said.
-pub fn fault_of(path: &Path, message: &str) -> Fault {
+pub fn fault_of(path: &Path, message: &str) -> FieldError {
     let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
     let reason = match message {
         _ if missing.is_some() => Reason::Missing,
@@ -148,7 +148,7 @@ pub fn fault_of(path: &Path, message: &str) -> Fault {
     if let Some(name) = missing {
         push_key(&mut pointer, name);
     }
-    Fault { pointer, reason }
+    FieldError { pointer, reason }
 }
 
 /// Appends a key to a JSON pointer (RFC 6901, 3).

@@ -12,16 +12,16 @@ use jangteo_domain::command::Actor;
 use crate::problem::{Problem, ProblemCode};
 
 /// Whoever calls, signed in or not.
-pub struct Anybody(pub Option<Actor>);
+pub struct OptionalCaller(pub Option<Actor>);
 
-impl Anybody {
+impl OptionalCaller {
     /// Whether the caller works in the back office.
     pub fn is_admin(&self) -> bool {
         self.0.as_ref().is_some_and(|actor| actor.is_admin)
     }
 }
 
-impl FromRequest for Anybody {
+impl FromRequest for OptionalCaller {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 

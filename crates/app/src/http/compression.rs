@@ -40,7 +40,7 @@ pub fn say(headers: &mut HeaderMap) {
 }
 
 /// Says that the body depends on whether that is asked for.
-pub fn say_it_varies(headers: &mut HeaderMap) {
+pub fn set_vary(headers: &mut HeaderMap) {
     headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
 }
 
@@ -53,7 +53,7 @@ pub async fn compress(response: ServiceResponse<impl MessageBody + 'static>) -> 
     let (mut response, body) = response.into_parts();
     let body = match body.try_into_bytes() {
         Ok(bytes) if bytes.len() >= LENGTH_MIN => {
-            say_it_varies(response.headers_mut());
+            set_vary(response.headers_mut());
             match compressed(bytes.clone()).await {
                 Some(compressed) => {
                     say(response.headers_mut());

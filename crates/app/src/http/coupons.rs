@@ -13,14 +13,14 @@ use jangteo_domain::id::{CampaignId, CouponId};
 use jangteo_domain::page::Page;
 use jangteo_domain::{Command, Currency, Timestamp};
 
-use crate::http::Shop;
+use crate::http::AppState;
 use crate::http::amount::{AmountText, Time};
 use crate::http::body::{Body, Nothing};
 use crate::http::caller::Owner;
 use crate::http::edge::Deadline;
 use crate::http::page::{self, List, ListResponse, PageQuery};
-use crate::http::path::InPath;
-use crate::http::query::InQuery;
+use crate::http::path::ApiPath;
+use crate::http::query::ApiQuery;
 use crate::http::write::Write;
 use crate::problem::{Problem, ProblemCode};
 
@@ -37,11 +37,11 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
 )]
 #[get("/coupon-campaigns")]
 async fn list_campaigns(
-    shop: Data<Shop>,
+    shop: Data<AppState>,
     deadline: Deadline,
-    query: InQuery<PageQuery>,
+    query: ApiQuery<PageQuery>,
 ) -> Result<Json<ListResponse<CampaignResponse>>, Problem> {
-    let InQuery(PageQuery { limit, cursor }) = query;
+    let ApiQuery(PageQuery { limit, cursor }) = query;
     let list = List::new("coupon campaigns");
     let page: Page<CampaignId> = list.page(limit, cursor.as_deref())?;
     let campaigns = deadline.read(shop.queries.coupons.campaigns(&page)).await?;
@@ -58,8 +58,8 @@ async fn list_campaigns(
 )]
 #[get("/coupon-campaigns/{campaign_id}")]
 async fn show_campaign(
-    shop: Data<Shop>,
-    campaign_id: InPath<CampaignId>,
+    shop: Data<AppState>,
+    campaign_id: ApiPath<CampaignId>,
     deadline: Deadline,
 ) -> Result<Json<CampaignResponse>, Problem> {
     let campaign = deadline.read(shop.queries.coupons.campaign(campaign_id.0)).await?;
@@ -83,7 +83,7 @@ async fn show_campaign(
 #[post("/coupon-campaigns/{campaign_id}/coupons")]
 async fn issue_coupon(
     write: Write,
-    campaign_id: InPath<CampaignId>,
+    campaign_id: ApiPath<CampaignId>,
     body: Body<Nothing>,
 ) -> Result<HttpResponse, Problem> {
     let command = IssueCoupon {
@@ -105,13 +105,13 @@ async fn issue_coupon(
 )]
 #[get("/users/{user_id}/coupons")]
 async fn list_coupons(
-    shop: Data<Shop>,
+    shop: Data<AppState>,
     owner: Owner,
     deadline: Deadline,
-    query: InQuery<CouponsQuery>,
+    query: ApiQuery<CouponsQuery>,
 ) -> Result<Json<ListResponse<CouponResponse>>, Problem> {
     let Owner(user_id) = owner;
-    let InQuery(CouponsQuery { status, limit, cursor }) = query;
+    let ApiQuery(CouponsQuery { status, limit, cursor }) = query;
     let filter = status.filter();
     let list = List::new(format!("coupons of {user_id} {filter:?}"));
     let page: Page<CouponId> = list.page(limit, cursor.as_deref())?;

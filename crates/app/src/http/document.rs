@@ -14,7 +14,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_actix_web::{AppExt, scope};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::http::shared_answer::{MayKeep, SharedAnswer};
+use crate::http::cached_response::{CacheControl, SharedAnswer};
 use crate::http::{health, resources};
 use crate::problem::CONTENT_TYPE;
 
@@ -118,7 +118,7 @@ fn complete_operation(path: &str, method: &HttpMethod, operation: &mut Operation
         if let RefOr::T(answer) = answer {
             complete_answer(status, answer, is_write);
             if may_be_known && matches!(status.as_str(), "200" | "304") {
-                complete_shared_answer(answer);
+                complete_cached_response(answer);
             }
         }
     }
@@ -180,7 +180,7 @@ fn if_none_match() -> utoipa::openapi::path::Parameter {
         .build()
 }
 
-fn complete_shared_answer(answer: &mut Response) {
+fn complete_cached_response(answer: &mut Response) {
     for (name, description) in [
         ("ETag", "What tells this answer from others to the same request"),
         ("Cache-Control", "How long it may be kept on the way"),
@@ -243,7 +243,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
 )]
 #[get("/openapi.json")]
 async fn show_document(document: web::Data<Document>, request: HttpRequest) -> HttpResponse {
-    document.0.tell(&request, MayKeep::IfTheyAsk).await
+    document.0.tell(&request, CacheControl::IfTheyAsk).await
 }
 
 /// Serves the page that shows the document and fetches nothing from elsewhere.

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use jangteo_domain::StoreError;
 
-use crate::http::Shop;
+use crate::http::AppState;
 use crate::problem::{Language, Occurrence, Problem, ProblemCode};
 use crate::telemetry;
 use crate::trace_parent::TraceParent;
@@ -66,7 +66,7 @@ impl FromRequest for Deadline {
 
 /// Wraps everything else.
 pub async fn answer_every_request(
-    shop: web::Data<Shop>,
+    shop: web::Data<AppState>,
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
@@ -168,7 +168,7 @@ fn problem_of_status(status: StatusCode) -> Problem {
 }
 
 /// Headers of every answer.
-fn finish(headers: &mut HeaderMap, occurrence: &Occurrence, shop: &Shop) {
+fn finish(headers: &mut HeaderMap, occurrence: &Occurrence, shop: &AppState) {
     if let Ok(id) = HeaderValue::from_str(&occurrence.request_id) {
         headers.insert(REQUEST_ID, id);
     }

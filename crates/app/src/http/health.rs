@@ -16,7 +16,7 @@ use utoipa_actix_web::service_config::ServiceConfig as ApiConfig;
 
 use jangteo_domain::StoreError;
 
-use crate::http::Shop;
+use crate::http::AppState;
 use crate::problem::{Problem, ProblemCode, chain};
 use crate::telemetry;
 
@@ -48,12 +48,12 @@ pub trait DatabaseHealth: Send + Sync {
     async fn is_usable(&self) -> Result<bool, StoreError>;
 
     /// Its connections.
-    fn pools(&self) -> Vec<PoolFigures>;
+    fn pools(&self) -> Vec<PoolStatistics>;
 }
 
 /// The connections of a pool.
 #[derive(Debug, Clone, Copy)]
-pub struct PoolFigures {
+pub struct PoolStatistics {
     /// Its name.
     pub name: &'static str,
     /// All of them.
@@ -74,7 +74,7 @@ pub fn routes(config: &mut ApiConfig<'_>, serve_metrics: bool) {
 /// The application that serves the figures alone, at an address of their own; those of the API are among them where
 /// there is one.
 pub fn metrics_app(
-    shop: Option<Data<Shop>>,
+    shop: Option<Data<AppState>>,
 ) -> App<
     impl ServiceFactory<
         ServiceRequest,
@@ -106,7 +106,7 @@ async fn live() -> Json<HealthResponse> {
     responses((status = 200, description = "They should", body = HealthResponse), (status = 503, description = "`NOT_READY`")),
 )]
 #[get("/readyz")]
-async fn ready(shop: Data<Shop>) -> Result<Json<HealthResponse>, Problem> {
+async fn ready(shop: Data<AppState>) -> Result<Json<HealthResponse>, Problem> {
     if shop.readiness.is_draining() {
         return Err(ProblemCode::NotReady.into());
     }
@@ -132,8 +132,8 @@ struct HealthResponse {
     responses((status = 200, body = String, content_type = "text/plain; version=0.0.4")),
 )]
 #[get("/metrics")]
-async fn show_metrics(shop: Option<Data<Shop>>) -> HttpResponse {
-    let figures = telemetry::figures();
+async fn show_metrics(shop: Option<Data<AppState>>) -> HttpResponse {
+    let figures = telemetry::statistics();
     if let Some(shop) = shop {
         measure(&shop);
     }
@@ -141,7 +141,7 @@ async fn show_metrics(shop: Option<Data<Shop>>) -> HttpResponse {
 }
 
 /// Sets the figures that are looked up rather than counted.
-fn measure(shop: &Shop) {
+fn measure(shop: &AppState) {
     // A queue is far from the 2^52 up to which an f64 is exact.
     metrics::gauge!(telemetry::QUEUE_DEPTH).set(shop.lanes.depth() as f64);
     for pool in shop.health.pools() {

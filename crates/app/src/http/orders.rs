@@ -13,16 +13,16 @@ use jangteo_domain::order::{Order, OrderFilter, OrderLine, OrderLines, OrderLine
 use jangteo_domain::page::Page;
 use jangteo_domain::{Command, Currency, Money, ShopRules, Timestamp};
 
-use crate::http::Shop;
+use crate::http::AppState;
 use crate::http::amount::{AmountText, Time, WrittenAmount};
 use crate::http::body::{Body, Nothing, Strict};
 use crate::http::caller::{Owner, SignedIn};
 use crate::http::edge::Deadline;
 use crate::http::page::{self, List, ListResponse};
-use crate::http::path::{InPath, parse_uuid};
-use crate::http::query::InQuery;
+use crate::http::path::{ApiPath, parse_uuid};
+use crate::http::query::ApiQuery;
 use crate::http::write::Write;
-use crate::problem::{Faults, Problem, ProblemCode, Reason};
+use crate::problem::{FieldErrors, Problem, ProblemCode, Reason};
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(place_order).service(show_order).service(list_orders).service(cancel_order);
@@ -65,9 +65,9 @@ async fn place_order(write: Write, body: Body<PlaceOrderRequest>) -> Result<Http
 )]
 #[get("/orders/{order_id}")]
 async fn show_order(
-    shop: Data<Shop>,
+    shop: Data<AppState>,
     caller: SignedIn,
-    order_id: InPath<OrderId>,
+    order_id: ApiPath<OrderId>,
     deadline: Deadline,
 ) -> Result<Json<OrderResponse>, Problem> {
     let SignedIn(caller) = caller;
@@ -84,13 +84,13 @@ async fn show_order(
 )]
 #[get("/users/{user_id}/orders")]
 async fn list_orders(
-    shop: Data<Shop>,
+    shop: Data<AppState>,
     owner: Owner,
     deadline: Deadline,
-    query: InQuery<OrdersQuery>,
+    query: ApiQuery<OrdersQuery>,
 ) -> Result<Json<ListResponse<OrderResponse>>, Problem> {
     let Owner(user_id) = owner;
-    let InQuery(OrdersQuery { status, limit, cursor }) = query;
+    let ApiQuery(OrdersQuery { status, limit, cursor }) = query;
     let status = status.map(OrderStatus::from);
     let list = List::new(format!("orders of {user_id} {status:?}"));
     let filter = OrderFilter { status, ..OrderFilter::of_user(&user_id) };
@@ -113,7 +113,7 @@ async fn list_orders(
     ),
 )]
 #[post("/orders/{order_id}/cancellation")]
-async fn cancel_order(write: Write, order_id: InPath<OrderId>, body: Body<Nothing>) -> Result<HttpResponse, Problem> {
+async fn cancel_order(write: Write, order_id: ApiPath<OrderId>, body: Body<Nothing>) -> Result<HttpResponse, Problem> {
     let command = CancelOrder { order_id: order_id.0, actor: write.caller.clone() };
     write.run(&body, Command::CancelOrder(command)).await
 }
@@ -124,7 +124,7 @@ struct PlaceOrderRequest {
     /// What to order; lines of one product are added up.
     #[schema(value_type = Vec<OrderLineRequest>)]
     lines: Vec<Strict<OrderLineRequest>>,
-    /// What it is expected to cost; refused where it costs something else.
+    /// What it is expected to cost; rejected where it costs something else.
     expected_total: Option<WrittenAmount>,
 }
 
@@ -141,29 +141,29 @@ pub struct OrderLineRequest {
 
 impl PlaceOrderRequest {
     fn check(&self, rules: &ShopRules) -> Result<(OrderLines, Option<Money>), Problem> {
-        let mut faults = Faults::default();
+        let mut field_errors = FieldErrors::default();
         let written = self.expected_total.map(|amount| amount.in_currency(rules.currency));
-        let expected_total = faults.take_optional("/expected_total", written);
-        let lines = check_lines(&self.lines, rules, &mut faults)?;
-        faults.check(lines.zip(expected_total))
+        let expected_total = field_errors.take_optional("/expected_total", written);
+        let lines = check_lines(&self.lines, rules, &mut field_errors)?;
+        field_errors.check(lines.zip(expected_total))
     }
 }
 
 /// The lines that somebody wants to order.
 ///
 /// # Errors
-/// The problems that have codes of their own; other faults are noted.
+/// The problems that have codes of their own; other field errors are noted.
 pub fn check_lines(
     lines: &[Strict<OrderLineRequest>],
     rules: &ShopRules,
-    faults: &mut Faults,
+    field_errors: &mut FieldErrors,
 ) -> Result<Option<OrderLines>, Problem> {
     let parsed: Option<Vec<_>> = {
         let mut take = |(index, Strict(line)): (usize, &Strict<OrderLineRequest>)| {
             let id = parse_uuid(&line.product_id).ok_or(Reason::Invalid);
-            faults.take(format!("/lines/{index}/product_id"), id).map(|id| (ProductId::from(id), line.quantity))
+            field_errors.take(format!("/lines/{index}/product_id"), id).map(|id| (ProductId::from(id), line.quantity))
         };
-        // Every line is looked at, so that every fault is told.
+        // Every line is looked at, so that every field error is told.
         let all: Vec<Option<_>> = lines.iter().enumerate().map(&mut take).collect();
         all.into_iter().collect()
     };

@@ -14,7 +14,7 @@ use utoipa::openapi::schema::{Array, ArrayBuilder};
 use jangteo_domain::page::Page;
 
 use crate::idempotency::digest;
-use crate::problem::{Fault, Problem, ProblemCode, Reason};
+use crate::problem::{FieldError, Problem, ProblemCode, Reason};
 
 /// The rows of a page when nothing else is asked for.
 const LIMIT_DEFAULT: u32 = 20;
@@ -123,7 +123,7 @@ pub fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, 
 }
 
 fn invalid_limit() -> Problem {
-    Problem::of_query(vec![Fault { pointer: "?limit".to_owned(), reason: Reason::OutOfRange }])
+    Problem::of_query(vec![FieldError { pointer: "?limit".to_owned(), reason: Reason::OutOfRange }])
 }
 
 #[cfg(test)]
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_that_was_changed_is_refused() {
+    fn a_cursor_that_was_changed_is_rejected() {
         let list = List::new("orders of kim");
         let cursor = list.cursor(&12_345_u64);
         for index in 0..cursor.len() {
@@ -157,13 +157,13 @@ mod tests {
     #[case("")]
     #[case("!!!")]
     #[case("AAAA")]
-    fn what_is_no_cursor_is_refused(#[case] cursor: &str) {
+    fn what_is_no_cursor_is_rejected(#[case] cursor: &str) {
         let page: Result<Page<u64>, Problem> = List::new("orders").page(None, Some(cursor));
         assert_eq!(page.expect_err("no cursor").code(), ProblemCode::InvalidCursor);
     }
 
     #[test]
-    fn a_cursor_of_another_list_is_refused() {
+    fn a_cursor_of_another_list_is_rejected() {
         let cursor = List::new("orders of kim").cursor(&1_u64);
         let page: Result<Page<u64>, Problem> = List::new("orders of lee").page(None, Some(&cursor));
         assert_eq!(page.expect_err("another list").code(), ProblemCode::InvalidCursor);

@@ -11,7 +11,7 @@ use jangteo_domain::id::{CampaignId, CouponId, EventId, OrderId, ProductId};
 use crate::problem::{Problem, ProblemCode};
 
 /// The id in a path. What is no id names nothing, so it is not found rather than malformed.
-pub struct InPath<T>(pub T);
+pub struct ApiPath<T>(pub T);
 
 /// What is named in paths.
 pub trait Named: From<Uuid> {
@@ -46,7 +46,7 @@ impl Named for EventId {
     const NOT_FOUND: ProblemCode = ProblemCode::EventNotFound;
 }
 
-impl<T: Named> FromRequest for InPath<T> {
+impl<T: Named> FromRequest for ApiPath<T> {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 

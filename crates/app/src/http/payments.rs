@@ -13,9 +13,9 @@ use jangteo_domain::{Command, Currency};
 
 use crate::http::amount::{AmountText, Time};
 use crate::http::body::Body;
-use crate::http::path::{InPath, parse_uuid};
+use crate::http::path::{ApiPath, parse_uuid};
 use crate::http::write::Write;
-use crate::problem::{Faults, Problem, Reason};
+use crate::problem::{FieldErrors, Problem, Reason};
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(pay_order);
@@ -39,7 +39,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
 #[post("/orders/{order_id}/payment")]
 async fn pay_order(
     write: Write,
-    order_id: InPath<OrderId>,
+    order_id: ApiPath<OrderId>,
     body: Body<PayOrderRequest>,
 ) -> Result<HttpResponse, Problem> {
     let coupon = check_coupon(body.value.coupon_id.as_deref())?;
@@ -61,9 +61,9 @@ pub fn check_coupon(coupon_id: Option<&str>) -> Result<CouponChoice, Problem> {
         Some("best") => Ok(CouponChoice::Best),
         Some(id) => parse_uuid(id).map(|id| CouponChoice::Named(CouponId::from(id))).ok_or(Reason::Invalid),
     };
-    let mut faults = Faults::default();
-    let choice = faults.take("/coupon_id", choice);
-    faults.check(choice)
+    let mut field_errors = FieldErrors::default();
+    let choice = field_errors.take("/coupon_id", choice);
+    field_errors.check(choice)
 }
 
 #[derive(Serialize, ToSchema)]

@@ -1,4 +1,4 @@
-//! Points: a user's balance, charges and ledger.
+//! Points: a user's balance, top-ups and ledger.
 
 use actix_web::web::{Data, Json};
 use actix_web::{HttpResponse, get, post};
@@ -7,24 +7,24 @@ use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
-use jangteo_domain::command::ChargePoints;
+use jangteo_domain::command::TopUpPoints;
 use jangteo_domain::money::PositiveMoney;
 use jangteo_domain::page::Page;
 use jangteo_domain::point::{EntryKind, PointAccount, PointEntry};
 use jangteo_domain::{Command, Currency};
 
-use crate::http::Shop;
+use crate::http::AppState;
 use crate::http::amount::{AmountText, Time, WrittenAmount};
 use crate::http::body::Body;
 use crate::http::caller::Owner;
 use crate::http::edge::Deadline;
 use crate::http::page::{List, PageQuery};
-use crate::http::query::InQuery;
+use crate::http::query::ApiQuery;
 use crate::http::write::Write;
-use crate::problem::{Faults, Problem, Reason};
+use crate::problem::{FieldErrors, Problem, Reason};
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
-    config.service(show_points).service(charge_points).service(list_point_entries);
+    config.service(show_points).service(top_up_points).service(list_point_entries);
 }
 
 /// A user's balance
@@ -34,30 +34,30 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     responses((status = 200, body = PointsResponse), (status = 404, description = "`USER_NOT_FOUND`")),
 )]
 #[get("/users/{user_id}/points")]
-async fn show_points(shop: Data<Shop>, owner: Owner, deadline: Deadline) -> Result<Json<PointsResponse>, Problem> {
+async fn show_points(shop: Data<AppState>, owner: Owner, deadline: Deadline) -> Result<Json<PointsResponse>, Problem> {
     let Owner(user_id) = owner;
     let account = deadline.read(shop.queries.points.account(&user_id)).await?;
     let account = account.unwrap_or_else(|| PointAccount::empty(user_id));
     Ok(Json(PointsResponse::of(&account, shop.rules.currency)))
 }
 
-/// Charge points
+/// Top up points
 #[utoipa::path(
     tag = "points",
     params(("user_id" = String, Path, description = "The user")),
-    request_body = ChargePointsRequest,
+    request_body = TopUpPointsRequest,
     responses(
-        (status = 201, body = PointChargeResponse),
+        (status = 201, body = PointTopUpResponse),
         (status = 400, description = "`AMOUNT_NOT_POSITIVE`, `AMOUNT_TOO_PRECISE`"),
         (status = 404, description = "`USER_NOT_FOUND`"),
-        (status = 409, description = "`CHARGE_LIMIT_EXCEEDED` for one charge, `BALANCE_LIMIT_EXCEEDED` after it"),
+        (status = 409, description = "`TOP_UP_LIMIT_EXCEEDED` for one top-up, `BALANCE_LIMIT_EXCEEDED` after it"),
     ),
 )]
-#[post("/users/{user_id}/points/charges")]
-async fn charge_points(owner: Owner, write: Write, body: Body<ChargePointsRequest>) -> Result<HttpResponse, Problem> {
+#[post("/users/{user_id}/points/top-ups")]
+async fn top_up_points(owner: Owner, write: Write, body: Body<TopUpPointsRequest>) -> Result<HttpResponse, Problem> {
     let Owner(user_id) = owner;
     let amount = body.value.amount(write.shop.rules.currency)?;
-    write.run(&body, Command::ChargePoints(ChargePoints { user_id, amount })).await
+    write.run(&body, Command::TopUpPoints(TopUpPoints { user_id, amount })).await
 }
 
 /// A user's ledger, newest first
@@ -68,13 +68,13 @@ async fn charge_points(owner: Owner, write: Write, body: Body<ChargePointsReques
 )]
 #[get("/users/{user_id}/points/entries")]
 async fn list_point_entries(
-    shop: Data<Shop>,
+    shop: Data<AppState>,
     owner: Owner,
     deadline: Deadline,
-    query: InQuery<PageQuery>,
+    query: ApiQuery<PageQuery>,
 ) -> Result<Json<PointEntriesResponse>, Problem> {
     let Owner(user_id) = owner;
-    let InQuery(PageQuery { limit, cursor }) = query;
+    let ApiQuery(PageQuery { limit, cursor }) = query;
     let currency = shop.rules.currency;
     let list = List::new(format!("point entries of {user_id}"));
     let page: Page<u64> = list.page(limit, cursor.as_deref())?;
@@ -86,17 +86,17 @@ async fn list_point_entries(
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct ChargePointsRequest {
+struct TopUpPointsRequest {
     /// How much to add.
     amount: WrittenAmount,
 }
 
-impl ChargePointsRequest {
+impl TopUpPointsRequest {
     fn amount(&self, currency: Currency) -> Result<PositiveMoney, Problem> {
-        let mut faults = Faults::default();
+        let mut field_errors = FieldErrors::default();
         let money = self.amount.in_currency(currency);
-        let amount = faults.take("/amount", money.and_then(|money| money.try_into().map_err(Reason::from)));
-        faults.check(amount)
+        let amount = field_errors.take("/amount", money.and_then(|money| money.try_into().map_err(Reason::from)));
+        field_errors.check(amount)
     }
 }
 
@@ -105,7 +105,7 @@ struct PointsResponse {
     user_id: String,
     balance: AmountText,
     currency: &'static str,
-    /// When the balance moved last; `null` for somebody who never charged.
+    /// When the balance moved last; `null` for somebody who never topped up.
     #[schema(required = true)]
     updated_at: Option<Time>,
 }
@@ -122,7 +122,7 @@ impl PointsResponse {
 }
 
 #[derive(Serialize, ToSchema)]
-pub struct PointChargeResponse {
+pub struct PointTopUpResponse {
     entry_id: Uuid,
     user_id: String,
     amount: AmountText,
@@ -131,7 +131,7 @@ pub struct PointChargeResponse {
     created_at: Time,
 }
 
-impl PointChargeResponse {
+impl PointTopUpResponse {
     pub fn of(entry: &PointEntry, currency: Currency) -> Self {
         Self {
             entry_id: entry.id.uuid(),
@@ -182,7 +182,7 @@ impl PointEntryResponse {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum EntryKindName {
-    Charge,
+    TopUp,
     Payment,
     Refund,
     Adjustment,
@@ -191,7 +191,7 @@ enum EntryKindName {
 impl From<EntryKind> for EntryKindName {
     fn from(kind: EntryKind) -> Self {
         match kind {
-            EntryKind::Charge => Self::Charge,
+            EntryKind::TopUp => Self::TopUp,
             EntryKind::Payment => Self::Payment,
             EntryKind::Refund => Self::Refund,
             EntryKind::Adjustment => Self::Adjustment,

@@ -13,14 +13,14 @@ use jangteo_domain::product::ProductListing;
 use jangteo_domain::time::Date;
 use jangteo_domain::{Currency, StoreError};
 
+use crate::http::cached_response::{CacheControl, SharedAnswer};
 use crate::http::edge::Deadline;
-use crate::http::kept::Dated;
 use crate::http::page::LIMIT_MAX;
 use crate::http::products::ProductResponse;
-use crate::http::query::InQuery;
-use crate::http::shared_answer::{MayKeep, SharedAnswer};
-use crate::http::{Shop, products};
-use crate::problem::{Fault, Problem, Reason};
+use crate::http::query::ApiQuery;
+use crate::http::read_cache::Dated;
+use crate::http::{AppState, products};
+use crate::problem::{FieldError, Problem, Reason};
 
 /// Days to count over when nothing else is asked for, today included.
 pub const DAYS_DEFAULT: u32 = 3;
@@ -41,18 +41,18 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
 )]
 #[get("/products/popular")]
 async fn list_popular_products(
-    shop: Data<Shop>,
+    shop: Data<AppState>,
     deadline: Deadline,
     request: HttpRequest,
-    query: InQuery<PopularQuery>,
+    query: ApiQuery<PopularQuery>,
 ) -> Result<HttpResponse, Problem> {
     let (days, limit) = query.0.check()?;
     let page = shop.pages.get(format!("popular {days} {limit}"), || write(Data::clone(&shop), days, limit));
-    Ok(deadline.read(page).await?.value.tell(&request, MayKeep::Briefly).await)
+    Ok(deadline.read(page).await?.value.tell(&request, CacheControl::Briefly).await)
 }
 
 /// The first products of a ranking that was counted a moment ago, or is counted now.
-async fn write(shop: Data<Shop>, days: u32, limit: usize) -> Result<Dated<SharedAnswer>, StoreError> {
+async fn write(shop: Data<AppState>, days: u32, limit: usize) -> Result<Dated<SharedAnswer>, StoreError> {
     let ranking = shop.rankings.get(days, || count(Data::clone(&shop), days)).await?;
     let answer = ranking.value.show(limit, shop.rules.currency);
     Ok(Dated { value: SharedAnswer::write(&answer), as_of: ranking.as_of })
@@ -83,7 +83,7 @@ impl Ranking {
     }
 }
 
-async fn count(shop: Data<Shop>, days: u32) -> Result<Dated<Ranking>, StoreError> {
+async fn count(shop: Data<AppState>, days: u32) -> Result<Dated<Ranking>, StoreError> {
     let as_of = Instant::now();
     let queries = &shop.queries;
     let to = shop.rules.calendar.day_of(queries.clock.now().await?);
@@ -119,11 +119,11 @@ impl PopularQuery {
         let out_of_range = checks
             .iter()
             .filter(|(_, valid)| !valid)
-            .map(|(parameter, _)| Fault { pointer: (*parameter).to_owned(), reason: Reason::OutOfRange });
-        let faults: Vec<Fault> = out_of_range.collect();
+            .map(|(parameter, _)| FieldError { pointer: (*parameter).to_owned(), reason: Reason::OutOfRange });
+        let field_errors: Vec<FieldError> = out_of_range.collect();
         match (u32::try_from(days), usize::try_from(limit)) {
-            (Ok(days), Ok(limit)) if faults.is_empty() => Ok((days, limit)),
-            _ => Err(Problem::of_query(faults)),
+            (Ok(days), Ok(limit)) if field_errors.is_empty() => Ok((days, limit)),
+            _ => Err(Problem::of_query(field_errors)),
         }
     }
 }

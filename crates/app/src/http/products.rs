@@ -22,17 +22,17 @@ use jangteo_domain::product::{
 use jangteo_domain::time::Date;
 use jangteo_domain::{Currency, StoreError};
 
-use crate::http::Shop;
+use crate::http::AppState;
 use crate::http::amount::{AmountText, Time, WrittenAmount};
-use crate::http::caller::Anybody;
+use crate::http::cached_response::{CacheControl, SharedAnswer};
+use crate::http::caller::OptionalCaller;
 use crate::http::edge::Deadline;
-use crate::http::kept::Dated;
 use crate::http::page::{self, List, ListResponse};
-use crate::http::path::InPath;
+use crate::http::path::ApiPath;
 use crate::http::popular::DAYS_DEFAULT;
-use crate::http::query::InQuery;
-use crate::http::shared_answer::{MayKeep, SharedAnswer};
-use crate::problem::{Fault, Problem, ProblemCode, Reason};
+use crate::http::query::ApiQuery;
+use crate::http::read_cache::Dated;
+use crate::problem::{FieldError, Problem, ProblemCode, Reason};
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(list_products).service(show_product);
@@ -51,22 +51,26 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     ),
 )]
 #[get("/products")]
-async fn list_products(shop: Data<Shop>, deadline: Deadline, request: HttpRequest) -> Result<HttpResponse, Problem> {
+async fn list_products(
+    shop: Data<AppState>,
+    deadline: Deadline,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
     // A page is kept under its query as it is written, so that the many who ask alike have it read only once.
     let name = || format!("products?{}", request.query_string());
     let page = match shop.pages.find(name()).await {
         Some(page) => page,
         None => {
-            let InQuery(query) = InQuery::of(&request)?;
+            let ApiQuery(query) = ApiQuery::of(&request)?;
             let list = Arc::new(ProductList::of(query, shop.rules.currency, false)?);
             let read = || read_page(Data::clone(&shop), Arc::clone(&list));
             deadline.read(shop.pages.get(name(), read)).await?
         }
     };
-    Ok(page.value.tell(&request, MayKeep::Briefly).await)
+    Ok(page.value.tell(&request, CacheControl::Briefly).await)
 }
 
-async fn read_page(shop: Data<Shop>, list: Arc<ProductList>) -> Result<Dated<SharedAnswer>, StoreError> {
+async fn read_page(shop: Data<AppState>, list: Arc<ProductList>) -> Result<Dated<SharedAnswer>, StoreError> {
     let as_of = Instant::now();
     Ok(Dated { value: SharedAnswer::write(&list.read(&shop).await?), as_of })
 }
@@ -86,13 +90,13 @@ async fn read_page(shop: Data<Shop>, list: Arc<ProductList>) -> Result<Dated<Sha
 )]
 #[get("/products/{product_id}")]
 async fn show_product(
-    shop: Data<Shop>,
-    caller: Anybody,
-    product_id: InPath<ProductId>,
+    shop: Data<AppState>,
+    caller: OptionalCaller,
+    product_id: ApiPath<ProductId>,
     deadline: Deadline,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let InPath(product_id) = product_id;
+    let ApiPath(product_id) = product_id;
     let product = shop.products.get(product_id, || {
         let products = Arc::clone(&shop.queries.products);
         async move {
@@ -107,7 +111,7 @@ async fn show_product(
     let answer = ProductResponse::of(product, available, shop.rules.currency);
     match product.details.status {
         ProductStatus::OnSale | ProductStatus::Discontinued => {
-            Ok(SharedAnswer::write(&answer).tell(&request, MayKeep::IfTheyAsk).await)
+            Ok(SharedAnswer::write(&answer).tell(&request, CacheControl::IfTheyAsk).await)
         }
         ProductStatus::Hidden if caller.is_admin() => Ok(HttpResponse::Ok().json(answer)),
         ProductStatus::Hidden => Err(not_found()),
@@ -156,7 +160,7 @@ impl ProductList {
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn read(&self, shop: &Shop) -> Result<ListResponse<ProductResponse>, StoreError> {
+    pub async fn read(&self, shop: &AppState) -> Result<ListResponse<ProductResponse>, StoreError> {
         let Page { after, limit } = self.page.clone();
         let (after, since) = match after {
             Some((key, since)) => (Some(key), since),
@@ -183,7 +187,7 @@ impl ProductList {
 }
 
 /// The first of the days that the popular products are counted over.
-async fn popular_since(shop: &Shop) -> Result<Date, StoreError> {
+async fn popular_since(shop: &AppState) -> Result<Date, StoreError> {
     let today = shop.rules.calendar.day_of(shop.queries.clock.now().await?);
     let days = time::Duration::days(i64::from(DAYS_DEFAULT) - 1);
     today.checked_sub(days).ok_or_else(|| StoreError::unexpected("a clock at the beginning of time"))
@@ -235,10 +239,10 @@ enum SortName {
 
 impl ProductsQuery {
     fn filter(self, currency: Currency, all_states: bool) -> Result<ProductFilter, Problem> {
-        let mut faults = Vec::new();
+        let mut field_errors = Vec::new();
         let mut take = |parameter: &str, valid: bool| {
             if !valid {
-                faults.push(Fault { pointer: format!("?{parameter}"), reason: Reason::Invalid });
+                field_errors.push(FieldError { pointer: format!("?{parameter}"), reason: Reason::Invalid });
             }
         };
         let category = self.category.map(Category::try_from).transpose();
@@ -265,7 +269,7 @@ impl ProductsQuery {
                 in_stock: self.in_stock.unwrap_or(false),
                 sort: ProductSort::Newest,
             }),
-            _ => Err(Problem::of_query(faults)),
+            _ => Err(Problem::of_query(field_errors)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Query strings: every parameter is known and well-formed, or the request is refused.
+//! Query strings: every parameter is known and well-formed, or the request is rejected.
 
 use std::future::{Ready, ready};
 
@@ -8,12 +8,12 @@ use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 
 use crate::http::body::fault_of;
-use crate::problem::{Fault, Problem, Reason};
+use crate::problem::{FieldError, Problem, Reason};
 
 /// The query of a request.
-pub struct InQuery<T>(pub T);
+pub struct ApiQuery<T>(pub T);
 
-impl<T: DeserializeOwned> FromRequest for InQuery<T> {
+impl<T: DeserializeOwned> FromRequest for ApiQuery<T> {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 
@@ -22,7 +22,7 @@ impl<T: DeserializeOwned> FromRequest for InQuery<T> {
     }
 }
 
-impl<T: DeserializeOwned> InQuery<T> {
+impl<T: DeserializeOwned> ApiQuery<T> {
     /// The query of that request.
     ///
     /// # Errors
@@ -37,8 +37,8 @@ fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
     let pairs = || serde_html_form::Deserializer::from_bytes(query.as_bytes());
     T::deserialize(pairs()).or_else(|_| serde_path_to_error::deserialize(pairs())).map_err(|error| {
         let path = error.path().clone();
-        let fault = fault_of(&path, &error.into_inner().to_string());
-        Problem::of_query(vec![Fault { pointer: parameter(&fault.pointer), ..fault }])
+        let field_error = fault_of(&path, &error.into_inner().to_string());
+        Problem::of_query(vec![FieldError { pointer: parameter(&field_error.pointer), ..field_error }])
     })
 }
 
@@ -55,12 +55,12 @@ fn check_form(query: &str) -> Result<(), Problem> {
             continue;
         };
         let name = percent_decode_str(name).decode_utf8_lossy().into_owned();
-        return Err(Problem::of_query(vec![Fault { pointer: format!("?{name}"), reason }]));
+        return Err(Problem::of_query(vec![FieldError { pointer: format!("?{name}"), reason }]));
     }
     Ok(())
 }
 
-/// A parameter's name as faults show it.
+/// A parameter's name as field errors show it.
 pub fn parameter(pointer: &str) -> String {
     format!("?{}", pointer.trim_start_matches('/'))
 }

@@ -13,14 +13,14 @@ use jangteo_domain::order::{Quote, QuotedCoupon, QuotedLine};
 use jangteo_domain::page::Page;
 use jangteo_domain::{Currency, StoreError, UserId};
 
-use crate::http::Shop;
+use crate::http::AppState;
 use crate::http::amount::AmountText;
 use crate::http::body::{Body, Strict};
 use crate::http::caller::SignedIn;
 use crate::http::edge::Deadline;
 use crate::http::orders::{OrderLineRequest, check_lines};
 use crate::http::payments::check_coupon;
-use crate::problem::{Faults, Problem, not_usable_reason, problem_of_refusal};
+use crate::problem::{FieldErrors, Problem, not_usable_reason, problem_of_rejection};
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(quote_order);
@@ -41,16 +41,16 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
 )]
 #[post("/orders/quote")]
 async fn quote_order(
-    shop: Data<Shop>,
+    shop: Data<AppState>,
     caller: SignedIn,
     deadline: Deadline,
     body: Body<QuoteRequest>,
 ) -> Result<Json<QuoteResponse>, Problem> {
     let SignedIn(caller) = caller;
     let choice = check_coupon(body.value.coupon_id.as_deref())?;
-    let mut faults = Faults::default();
-    let lines = check_lines(&body.value.lines, &shop.rules, &mut faults)?;
-    let lines = faults.check(lines)?;
+    let mut field_errors = FieldErrors::default();
+    let lines = check_lines(&body.value.lines, &shop.rules, &mut field_errors)?;
+    let lines = field_errors.check(lines)?;
 
     let product_ids: Vec<ProductId> = lines.product_ids().collect();
     let listings = deadline.read(shop.queries.products.find_many(&product_ids)).await?;
@@ -62,7 +62,7 @@ async fn quote_order(
     }
     let quote = Quote::new(&lines, &listings, &coupons.value, choice, &shop.rules, coupons.now);
     let currency = shop.rules.currency;
-    let quote = quote.map_err(|refusal| problem_of_refusal(&refusal, currency))?;
+    let quote = quote.map_err(|rejection| problem_of_rejection(&rejection, currency))?;
     Ok(Json(QuoteResponse::of(&quote, currency)))
 }
 
@@ -130,7 +130,7 @@ struct QuotedLineResponse {
     line_total: AmountText,
     /// The part of the discount that would fall on this line.
     discount_share: AmountText,
-    /// Pieces that can be ordered; where they are fewer than asked for, the order would be refused.
+    /// Pieces that can be ordered; where they are fewer than asked for, the order would be rejected.
     available: u32,
 }
 

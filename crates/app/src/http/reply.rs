@@ -15,15 +15,15 @@ use crate::http::admin::stocks::StockMovementResponse;
 use crate::http::coupons::{CampaignResponse, CouponResponse};
 use crate::http::orders::OrderResponse;
 use crate::http::payments::PaymentResponse;
-use crate::http::points::PointChargeResponse;
+use crate::http::points::PointTopUpResponse;
 use crate::http::products::ProductResponse;
 
 /// The answer that tells of the reply. Amounts are in that currency.
 pub fn respond(reply: &Reply, currency: Currency) -> HttpResponse {
     match reply {
-        Reply::PointsCharged(entry) => created(
+        Reply::PointsToppedUp(entry) => created(
             &format!("/v1/users/{}/points/entries", in_path(&entry.user_id)),
-            PointChargeResponse::of(entry, currency),
+            PointTopUpResponse::of(entry, currency),
         ),
         Reply::PointsAdjusted { entry, reason } => created(
             &format!("/v1/users/{}/points/entries", in_path(&entry.user_id)),
@@ -56,7 +56,7 @@ pub fn respond(reply: &Reply, currency: Currency) -> HttpResponse {
         Reply::OrderRefunded { refund, order } => {
             created(&format!("/v1/orders/{}", order.id), RefundResponse::of(refund, order, currency))
         }
-        Reply::EventReplayed(delivery) => ok(EventResponse::of(delivery)),
+        Reply::EventRedelivered(delivery) => ok(EventResponse::of(delivery)),
         // Nobody is told of it: only the sweeper lets orders expire.
         Reply::OrderExpired(_) => HttpResponse::NoContent().finish(),
     }

@@ -26,23 +26,23 @@ use client::{Client, admin, get, kim, lee, post, send};
 const UNKNOWN: &str = "01900000-0000-7000-8000-00000000ffff";
 
 #[actix_web::test]
-async fn points_are_charged_and_listed() {
+async fn points_are_topped_up_and_listed() {
     let client = Client::new().await;
     let empty = client.call(kim(get("/v1/users/kim/points"))).await;
     assert_eq!(empty.json(), json!({"user_id": "kim", "balance": "0", "currency": "KRW", "updated_at": null}));
 
-    let charged = client.call(kim(post("/v1/users/kim/points/charges", json!({"amount": 12000})))).await;
-    assert_eq!(charged.status, StatusCode::CREATED);
-    assert_eq!(charged.header("location"), "/v1/users/kim/points/entries");
-    let charge = charged.json();
+    let topped_up = client.call(kim(post("/v1/users/kim/points/top-ups", json!({"amount": 12000})))).await;
+    assert_eq!(topped_up.status, StatusCode::CREATED);
+    assert_eq!(topped_up.header("location"), "/v1/users/kim/points/entries");
+    let top_up = topped_up.json();
     assert_eq!(
-        (&charge["amount"], &charge["balance"], &charge["currency"]),
+        (&top_up["amount"], &top_up["balance"], &top_up["currency"]),
         (&json!("12000"), &json!("12000"), &json!("KRW"))
     );
 
     let entries = client.call(kim(get("/v1/users/kim/points/entries"))).await.json();
-    assert_eq!(entries["data"][0]["entry_id"], charge["entry_id"]);
-    assert_eq!(entries["data"][0]["kind"], "charge");
+    assert_eq!(entries["data"][0]["entry_id"], top_up["entry_id"]);
+    assert_eq!(entries["data"][0]["kind"], "top_up");
     assert_eq!((&entries["currency"], &entries["next_cursor"]), (&json!("KRW"), &Value::Null));
 }
 
@@ -54,9 +54,9 @@ async fn points_are_charged_and_listed() {
 #[case(json!({"amount": "1e3"}), "INVALID_BODY")]
 #[case(json!({}), "INVALID_BODY")]
 #[actix_web::test]
-async fn an_amount_that_cannot_be_charged_is_refused(#[case] json: Value, #[case] code: &str) {
+async fn an_amount_that_cannot_be_topped_up_is_rejected(#[case] json: Value, #[case] code: &str) {
     let client = Client::new().await;
-    let answer = client.call(kim(post("/v1/users/kim/points/charges", json))).await;
+    let answer = client.call(kim(post("/v1/users/kim/points/top-ups", json))).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, code.to_owned()));
     assert_eq!(answer.json()["errors"][0]["pointer"], "/amount");
 }
@@ -65,7 +65,7 @@ async fn an_amount_that_cannot_be_charged_is_refused(#[case] json: Value, #[case
 async fn an_order_is_placed_paid_and_cancelled() {
     let client = Client::new().await;
     let product = client.product(json!({"name": "책 / Book", "category": "books", "price": "12000"}), 5).await;
-    client.call(kim(post("/v1/users/kim/points/charges", json!({"amount": "100000"})))).await;
+    client.call(kim(post("/v1/users/kim/points/top-ups", json!({"amount": "100000"})))).await;
     let campaign = client.campaign(json!({"kind": "percent", "percent": 10, "cap": "2000"})).await;
     let issued = client.call(kim(post(&format!("/v1/coupon-campaigns/{campaign}/coupons"), json!({})))).await;
     assert_eq!((issued.status, &issued.json()["status"]), (StatusCode::CREATED, &json!("usable")));
@@ -150,9 +150,9 @@ async fn every_faulty_field_is_told_at_once() {
     let client = Client::new().await;
     let wrong = json!({"name": "", "category": " x", "price": "1.5", "options": {"": "red"}});
     let answer = client.call(admin(post("/v1/admin/products", wrong))).await;
-    let faults = answer.json()["errors"].clone();
+    let field_errors = answer.json()["errors"].clone();
     assert_eq!(
-        faults,
+        field_errors,
         json!([
             {"pointer": "/name", "reason": "TOO_SHORT"},
             {"pointer": "/category", "reason": "SURROUNDING_WHITE_SPACE"},
@@ -175,19 +175,19 @@ async fn a_short_stock_names_each_line() {
 #[actix_web::test]
 async fn a_repeated_request_has_one_effect_and_the_same_answer() {
     let client = Client::new().await;
-    let charge = |key: &str, json: &str| {
-        kim(send(Method::POST, "/v1/users/kim/points/charges"))
+    let top_up = |key: &str, json: &str| {
+        kim(send(Method::POST, "/v1/users/kim/points/top-ups"))
             .insert_header(("Idempotency-Key", key))
             .insert_header(header::ContentType::json())
             .set_payload(json.to_owned())
     };
-    let first = client.call(charge("a", r#"{"amount":"5"}"#)).await;
-    let second = client.call(charge("\"a\"", r#"{ "amount" : "5" }"#)).await;
+    let first = client.call(top_up("a", r#"{"amount":"5"}"#)).await;
+    let second = client.call(top_up("\"a\"", r#"{ "amount" : "5" }"#)).await;
     assert_eq!((first.status, second.status), (StatusCode::CREATED, StatusCode::CREATED));
     assert_eq!(first.body, second.body);
     assert_eq!((first.header("idempotent-replayed"), second.header("idempotent-replayed")), ("", "true"));
     assert_eq!(first.header("location"), second.header("location"));
-    let other = client.call(charge("a", r#"{"amount":"6"}"#)).await;
+    let other = client.call(top_up("a", r#"{"amount":"6"}"#)).await;
     assert_eq!((other.status, other.code()), (StatusCode::UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED".to_owned()));
     assert_eq!(client.call(kim(get("/v1/users/kim/points"))).await.json()["balance"], "5");
 }
@@ -210,13 +210,13 @@ async fn a_replay_tells_the_time_left_as_it_was() {
 }
 
 #[actix_web::test]
-async fn a_refusal_is_replayed_too() {
+async fn a_rejection_is_replayed_too() {
     let client = Client::new().await;
-    let charge = || {
-        kim(post("/v1/users/kim/points/charges", json!({"amount": "1000001"}))).insert_header(("Idempotency-Key", "c"))
+    let top_up = || {
+        kim(post("/v1/users/kim/points/top-ups", json!({"amount": "1000001"}))).insert_header(("Idempotency-Key", "c"))
     };
-    let (first, second) = (client.call(charge()).await, client.call(charge()).await);
-    assert_eq!((first.status, first.code()), (StatusCode::CONFLICT, "CHARGE_LIMIT_EXCEEDED".to_owned()));
+    let (first, second) = (client.call(top_up()).await, client.call(top_up()).await);
+    assert_eq!((first.status, first.code()), (StatusCode::CONFLICT, "TOP_UP_LIMIT_EXCEEDED".to_owned()));
     assert_eq!((second.status, second.code()), (first.status, first.code()));
     assert_eq!(second.header("idempotent-replayed"), "true");
 }
@@ -224,12 +224,12 @@ async fn a_refusal_is_replayed_too() {
 #[actix_web::test]
 async fn a_request_that_still_runs_is_told_so() {
     let client = Client::new().await;
-    let charge =
-        || kim(post("/v1/users/kim/points/charges", json!({"amount": "5"}))).insert_header(("Idempotency-Key", "slow"));
+    let top_up =
+        || kim(post("/v1/users/kim/points/top-ups", json!({"amount": "5"}))).insert_header(("Idempotency-Key", "slow"));
     let writer = client.store.factory().begin(batch_id()).await.expect("the only writer");
-    let first = client.call(charge());
+    let first = client.call(top_up());
     let second = async {
-        let answer = client.call(charge()).await;
+        let answer = client.call(top_up()).await;
         drop(writer);
         answer
     };
@@ -237,24 +237,24 @@ async fn a_request_that_still_runs_is_told_so() {
     assert_eq!((second.status, second.code()), (StatusCode::CONFLICT, "REQUEST_IN_PROGRESS".to_owned()));
     assert_eq!(second.header("retry-after"), "1");
     assert_eq!(first.status, StatusCode::CREATED);
-    assert_eq!(client.call(charge()).await.header("idempotent-replayed"), "true");
+    assert_eq!(client.call(top_up()).await.header("idempotent-replayed"), "true");
 }
 
 #[actix_web::test]
 async fn a_write_that_gets_no_answer_in_time_keeps_its_key() {
     let client = Client::with(|options| options.request_timeout = std::time::Duration::from_millis(50)).await;
-    let charge =
-        || kim(post("/v1/users/kim/points/charges", json!({"amount": "5"}))).insert_header(("Idempotency-Key", "late"));
+    let top_up =
+        || kim(post("/v1/users/kim/points/top-ups", json!({"amount": "5"}))).insert_header(("Idempotency-Key", "late"));
     let writer = client.store.factory().begin(batch_id()).await.expect("the only writer");
-    let late = client.call(charge()).await;
+    let late = client.call(top_up()).await;
     assert_eq!((late.status, late.code()), (StatusCode::SERVICE_UNAVAILABLE, "OUTCOME_UNKNOWN".to_owned()));
     assert_eq!((&late.json()["retryable"], late.header("retry-after")), (&json!(true), "1"));
-    assert_eq!(client.call(charge()).await.code(), "REQUEST_IN_PROGRESS");
+    assert_eq!(client.call(top_up()).await.code(), "REQUEST_IN_PROGRESS");
     drop(writer);
-    let mut answer = client.call(charge()).await;
+    let mut answer = client.call(top_up()).await;
     while answer.code() == "REQUEST_IN_PROGRESS" {
         tokio::task::yield_now().await;
-        answer = client.call(charge()).await;
+        answer = client.call(top_up()).await;
     }
     assert_eq!((answer.status, answer.header("idempotent-replayed")), (StatusCode::CREATED, "true"));
 }
@@ -263,8 +263,8 @@ async fn a_write_that_gets_no_answer_in_time_keeps_its_key() {
 #[case("\"open", "INVALID_IDEMPOTENCY_KEY")]
 #[case("", "INVALID_IDEMPOTENCY_KEY")]
 #[actix_web::test]
-async fn a_key_that_is_none_is_refused(#[case] key: &str, #[case] code: &str) {
-    let request = kim(post("/v1/users/kim/points/charges", json!({"amount": "5"})));
+async fn a_key_that_is_none_is_rejected(#[case] key: &str, #[case] code: &str) {
+    let request = kim(post("/v1/users/kim/points/top-ups", json!({"amount": "5"})));
     let answer = Client::new().await.call(request.insert_header(("Idempotency-Key", key))).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, code.to_owned()));
 }
@@ -272,15 +272,15 @@ async fn a_key_that_is_none_is_refused(#[case] key: &str, #[case] code: &str) {
 #[actix_web::test]
 async fn a_shop_may_require_keys() {
     let client = Client::with(|options| options.require_idempotency_key = true).await;
-    let charge = || kim(post("/v1/users/kim/points/charges", json!({"amount": "5"})));
-    assert_eq!(client.call(charge()).await.code(), "IDEMPOTENCY_KEY_REQUIRED");
-    let with_key = client.call(charge().insert_header(("Idempotency-Key", "k"))).await;
+    let top_up = || kim(post("/v1/users/kim/points/top-ups", json!({"amount": "5"})));
+    assert_eq!(client.call(top_up()).await.code(), "IDEMPOTENCY_KEY_REQUIRED");
+    let with_key = client.call(top_up().insert_header(("Idempotency-Key", "k"))).await;
     assert_eq!(with_key.status, StatusCode::CREATED);
 }
 
 #[rstest]
 #[case(Method::GET, "/v1/users/kim/points")]
-#[case(Method::POST, "/v1/users/kim/points/charges")]
+#[case(Method::POST, "/v1/users/kim/points/top-ups")]
 #[case(Method::GET, "/v1/users/kim/points/entries")]
 #[case(Method::GET, "/v1/users/kim/coupons")]
 #[case(Method::GET, "/v1/users/kim/orders")]
@@ -367,7 +367,7 @@ async fn what_is_absent_is_404(#[case] path: &str, #[case] code: &str) {
 #[case(Method::DELETE, "/v1/products", "GET, HEAD")]
 #[case(Method::PUT, "/v1/orders", "POST")]
 #[case(Method::POST, "/v1/products/popular", "GET, HEAD")]
-#[case(Method::GET, "/v1/users/kim/points/charges", "POST")]
+#[case(Method::GET, "/v1/users/kim/points/top-ups", "POST")]
 #[case(Method::DELETE, "/v1/admin/products", "GET, HEAD, POST")]
 #[case(Method::POST, "/livez", "GET, HEAD")]
 #[actix_web::test]
@@ -392,15 +392,15 @@ async fn answers_are_json_or_none(#[case] accept: &str, #[case] status: StatusCo
 #[actix_web::test]
 async fn bodies_are_json_of_bounded_size() {
     let client = Client::new().await;
-    let charge = || kim(send(Method::POST, "/v1/users/kim/points/charges"));
-    let plain = charge().insert_header(("Content-Type", "text/plain")).set_payload("{}");
+    let top_up = || kim(send(Method::POST, "/v1/users/kim/points/top-ups"));
+    let plain = top_up().insert_header(("Content-Type", "text/plain")).set_payload("{}");
     assert_eq!(client.call(plain).await.code(), "UNSUPPORTED_MEDIA_TYPE");
-    let zipped = charge().insert_header(header::ContentType::json()).insert_header(("Content-Encoding", "gzip"));
+    let zipped = top_up().insert_header(header::ContentType::json()).insert_header(("Content-Encoding", "gzip"));
     assert_eq!(client.call(zipped.set_payload("{}")).await.code(), "UNSUPPORTED_MEDIA_TYPE");
-    let large = charge().insert_header(header::ContentType::json()).set_payload(" ".repeat(256 * 1024 + 1));
+    let large = top_up().insert_header(header::ContentType::json()).set_payload(" ".repeat(256 * 1024 + 1));
     let answer = client.call(large).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE".to_owned()));
-    let broken = charge().insert_header(header::ContentType::json()).set_payload("{");
+    let broken = top_up().insert_header(header::ContentType::json()).set_payload("{");
     assert_eq!(client.call(broken).await.code(), "MALFORMED_JSON");
 }
 
@@ -418,7 +418,7 @@ async fn bodies_are_json_of_bounded_size() {
 #[case("/popular?days=31", "INVALID_QUERY", "?days")]
 #[case("/popular?limit=101", "INVALID_QUERY", "?limit")]
 #[actix_web::test]
-async fn a_query_that_means_nothing_is_refused(#[case] rest: &str, #[case] code: &str, #[case] pointer: &str) {
+async fn a_query_that_means_nothing_is_rejected(#[case] rest: &str, #[case] code: &str, #[case] pointer: &str) {
     let answer = Client::new().await.call(get(&format!("/v1/products{rest}"))).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, code.to_owned()));
     assert_eq!(answer.json()["errors"][0]["pointer"], pointer);
@@ -618,7 +618,7 @@ async fn a_stock_moves_and_never_below_zero() {
 #[case(json!({"discount": {"kind": "gift"}}), "/discount/kind")]
 #[case(json!({"discount": ["fixed", "1"]}), "/discount")]
 #[actix_web::test]
-async fn a_campaign_that_makes_no_sense_is_refused(#[case] changed: Value, #[case] pointer: &str) {
+async fn a_campaign_that_makes_no_sense_is_rejected(#[case] changed: Value, #[case] pointer: &str) {
     let mut campaign = client::campaign(json!({"kind": "fixed", "amount": "1"}));
     for (name, value) in changed.as_object().expect("fields") {
         campaign[name] = value.clone();
@@ -700,13 +700,13 @@ async fn a_server_that_drains_is_not_ready() {
 #[actix_web::test]
 async fn figures_are_given() {
     let client = Client::new().await;
-    client.call(kim(post("/v1/users/kim/points/charges", json!({"amount": "5"})))).await;
+    client.call(kim(post("/v1/users/kim/points/top-ups", json!({"amount": "5"})))).await;
     let figures = client.call(get("/metrics")).await;
     let text = String::from_utf8(figures.body).expect("text");
     for name in ["jangteo_http_request_duration_seconds_bucket", "jangteo_batch_size_bucket", "jangteo_queue_depth"] {
         assert!(text.contains(name), "{name}");
     }
-    assert!(text.contains(r#"route="/v1/users/{user_id}/points/charges""#), "{text}");
+    assert!(text.contains(r#"route="/v1/users/{user_id}/points/top-ups""#), "{text}");
 }
 
 #[actix_web::test]
@@ -737,7 +737,7 @@ fn the_document_is_the_one_agreed_on() {
 #[actix_web::test]
 async fn the_books_are_verified_for_admins_only() {
     let client = Client::new().await;
-    client.call(kim(post("/v1/users/kim/points/charges", json!({"amount": "5000"})))).await;
+    client.call(kim(post("/v1/users/kim/points/top-ups", json!({"amount": "5000"})))).await;
     let path = "/v1/admin/verification";
     assert_eq!(client.call(kim(get(path))).await.code(), "FORBIDDEN");
     let verified = client.call(admin(get(path))).await;

@@ -13,9 +13,9 @@ use jangteo_domain::{Answer, Command, Request};
 use crate::http::body::Body;
 use crate::http::caller::SignedIn;
 use crate::http::edge::Deadline;
-use crate::http::{Shop, reply};
+use crate::http::{AppState, reply};
 use crate::idempotency::{ClientKey, claim};
-use crate::problem::{Occurrence, Problem, ProblemCode, problem_of_refusal};
+use crate::problem::{Occurrence, Problem, ProblemCode, problem_of_rejection};
 use crate::telemetry;
 
 /// The header of an answer that was given before.
@@ -24,7 +24,7 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// A write by somebody who is signed in, with its key where it has one.
 pub struct Write {
     /// What the handlers work with.
-    pub shop: web::Data<Shop>,
+    pub shop: web::Data<AppState>,
     /// Who writes.
     pub caller: Actor,
     key: Option<ClientKey>,
@@ -44,7 +44,7 @@ impl FromRequest for Write {
 impl Write {
     fn of(request: &HttpRequest) -> Result<Self, Problem> {
         let SignedIn(caller) = SignedIn::of(request)?;
-        let shop = request.app_data::<web::Data<Shop>>().expect("the application has its shop").clone();
+        let shop = request.app_data::<web::Data<AppState>>().expect("the application has its shop").clone();
         let key = ClientKey::of(request.headers()).map_err(|_| ProblemCode::InvalidIdempotencyKey)?;
         if key.is_none() && shop.options.require_idempotency_key {
             return Err(ProblemCode::IdempotencyKeyRequired.into());
@@ -97,14 +97,14 @@ impl Write {
         let replayed = HeaderValue::from_static("true");
         match answer {
             Answer::Decided(Ok(reply)) => Ok(reply::respond(reply, currency)),
-            Answer::Decided(Err(refusal)) => Err(problem_of_refusal(refusal, currency)),
+            Answer::Decided(Err(rejection)) => Err(problem_of_rejection(rejection, currency)),
             Answer::Replayed { outcome: Ok(reply), .. } => {
                 let mut response = reply::respond(reply, currency);
                 response.headers_mut().insert(REPLAYED, replayed);
                 Ok(response)
             }
-            Answer::Replayed { outcome: Err(refusal), tag } => {
-                let problem = problem_of_refusal(refusal, currency).with_header(REPLAYED, replayed);
+            Answer::Replayed { outcome: Err(rejection), tag } => {
+                let problem = problem_of_rejection(rejection, currency).with_header(REPLAYED, replayed);
                 Err(tag.iter().fold(problem, Problem::as_told_to))
             }
             Answer::KeyReused => Err(ProblemCode::IdempotencyKeyReused.into()),

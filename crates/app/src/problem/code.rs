@@ -183,9 +183,9 @@ problem_codes! {
     RequestTimeout, "REQUEST_TIMEOUT", REQUEST_TIMEOUT, Again,
         "Request timeout", "요청 시간 초과",
         "The body did not arrive in time.", "본문이 제시간에 도착하지 않았습니다.";
-    ChargeLimitExceeded, "CHARGE_LIMIT_EXCEEDED", CONFLICT, Final,
-        "Charge limit exceeded", "1회 충전 한도 초과",
-        "One charge may add at most `charge_max`.", "한 번에 `charge_max`까지 충전할 수 있습니다.";
+    TopUpLimitExceeded, "TOP_UP_LIMIT_EXCEEDED", CONFLICT, Final,
+        "Top-up limit exceeded", "1회 충전 한도 초과",
+        "One top-up may add at most `top_up_max`.", "한 번에 `top_up_max`까지 충전할 수 있습니다.";
     BalanceLimitExceeded, "BALANCE_LIMIT_EXCEEDED", CONFLICT, Final,
         "Balance limit exceeded", "보유 한도 초과",
         "The balance may be at most `balance_max`.", "잔액은 `balance_max`를 넘을 수 없습니다.";

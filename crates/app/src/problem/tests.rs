@@ -78,21 +78,21 @@ fn every_problem_is_told_in_korean_as_well() {
 }
 
 #[test]
-fn refusals_are_told_by_404_or_409_as_the_domain_keeps_them() {
+fn rejections_are_told_by_404_or_409_as_the_domain_keeps_them() {
     let won = Currency::from_code("KRW").expect("a currency");
-    for refusal in samples::refusals(&SequentialIds::new()) {
-        let status = problem_of_refusal(&refusal, won).status_code();
-        let expected = if refusal.is_not_found() { StatusCode::NOT_FOUND } else { StatusCode::CONFLICT };
-        assert_eq!(status, expected, "{refusal:?}");
+    for rejection in samples::rejections(&SequentialIds::new()) {
+        let status = problem_of_rejection(&rejection, won).status_code();
+        let expected = if rejection.is_not_found() { StatusCode::NOT_FOUND } else { StatusCode::CONFLICT };
+        assert_eq!(status, expected, "{rejection:?}");
     }
 }
 
 #[actix_web::test]
-async fn refusals_carry_what_a_caller_needs() {
+async fn rejections_carry_what_a_caller_needs() {
     let won = Currency::from_code("KRW").expect("a currency");
     let mut told = Vec::new();
-    for refusal in samples::refusals(&SequentialIds::new()) {
-        let mut body = body(&problem_of_refusal(&refusal, won), Language::English).await;
+    for rejection in samples::rejections(&SequentialIds::new()) {
+        let mut body = body(&problem_of_rejection(&rejection, won), Language::English).await;
         let fields = body.as_object_mut().expect("an object");
         for standard in ["type", "title", "status", "detail", "instance", "request_id", "retryable"] {
             fields.remove(standard);

@@ -101,9 +101,9 @@ async fn a_delivery_that_hangs_holds_back_its_own_order_and_nothing_else() {
     let orders = paid_orders(&store, IN_FLIGHT_MAX).await;
     let platform = Platform::new(Some(orders[0]));
     let relay = relay(store.event_queue(), platform.clone());
-    // All but the two events of that order are settled while it hangs.
+    // All but the two events of that order are recorded while it hangs.
     reached(&store, DeliveryState::Delivered, orders.len() - 1).await;
-    // Told to end, the relay waits for what is under way, and settles it; the next event of the order is left alone.
+    // Told to end, the relay waits for what is under way, and records it; the next event of the order is left alone.
     relay.begin_to_end();
     platform.release.add_permits(1);
     relay.ended().await;
@@ -112,23 +112,23 @@ async fn a_delivery_that_hangs_holds_back_its_own_order_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn what_is_refused_for_good_is_put_aside_and_what_fails_waits_for_its_pause() {
+async fn what_is_rejected_for_good_is_put_aside_and_what_fails_waits_for_its_pause() {
     let store = MemoryStore::new();
     let orders = paid_orders(&store, 2).await;
-    let refused = orders[1];
+    let rejected = orders[1];
     let mut platform = MockDataPlatform::new();
     platform.expect_deliver().returning(move |event| {
         let reason = format!("attempt {}", event.attempts);
-        Err(if event.order_id == refused {
-            DeliveryFailure::Rejected { reason }
+        Err(if event.order_id == rejected {
+            DeliveryFailure::Permanent { reason }
         } else {
-            DeliveryFailure::Retryable { reason, retry_after: Some(Duration::from_secs(60)) }
+            DeliveryFailure::Transient { reason, retry_after: Some(Duration::from_secs(60)) }
         })
     });
     let relay = relay(store.event_queue(), Arc::new(platform));
     reached(&store, DeliveryState::Dead, 1).await;
     relay.ended().await;
-    assert_eq!(deliveries(&store, DeliveryState::Dead).await[0].order_id, refused);
+    assert_eq!(deliveries(&store, DeliveryState::Dead).await[0].order_id, rejected);
     let waiting = deliveries(&store, DeliveryState::Pending).await;
     let [next, first] = &waiting[..] else { panic!("{waiting:?}") };
     assert_eq!((next.sequence, next.attempts), (2, 0));
@@ -140,8 +140,8 @@ async fn what_is_refused_for_good_is_put_aside_and_what_fails_waits_for_its_paus
 async fn a_store_that_fails_is_asked_again() {
     let store = MemoryStore::new();
     paid_orders(&store, 1).await;
-    let (claims, settlements) = (Mutex::new(0), Mutex::new(0));
-    let is_refused = |calls: &Mutex<u32>| {
+    let (claims, outcomes) = (Mutex::new(0), Mutex::new(0));
+    let is_rejected = |calls: &Mutex<u32>| {
         let mut calls = calls.lock().expect("no panic while it is held");
         *calls += 1;
         *calls <= 2
@@ -149,17 +149,17 @@ async fn a_store_that_fails_is_asked_again() {
     let mut queue = MockEventQueue::new();
     let behind = store.clone();
     queue.expect_claim().returning(move |lease: Uuid, lease_for, limit| {
-        if is_refused(&claims) {
+        if is_rejected(&claims) {
             return Err(StoreError::unexpected("away"));
         }
         behind.claim(lease, lease_for, limit).now_or_never().expect("nobody else writes")
     });
     let behind = store.clone();
-    queue.expect_settle().returning(move |settled| {
-        if is_refused(&settlements) {
+    queue.expect_record().returning(move |recorded| {
+        if is_rejected(&outcomes) {
             return Err(StoreError::unexpected("away"));
         }
-        behind.settle(settled).now_or_never().expect("nobody else writes")
+        behind.record(recorded).now_or_never().expect("nobody else writes")
     });
     let platform = Platform::new(None);
     let relay = relay(Arc::new(queue), platform.clone());
@@ -177,7 +177,7 @@ async fn a_data_platform_that_is_away_gets_probes_only() {
     let mut platform = MockDataPlatform::new();
     platform.expect_deliver().returning(move |_| {
         *counted.lock().expect("no panic while it is held") += 1;
-        Err(DeliveryFailure::Retryable { reason: "no connection".to_owned(), retry_after: None })
+        Err(DeliveryFailure::Transient { reason: "no connection".to_owned(), retry_after: None })
     });
     let relay = relay(store.event_queue(), Arc::new(platform));
     let opened = async {
@@ -185,7 +185,7 @@ async fn a_data_platform_that_is_away_gets_probes_only() {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(PATIENCE, opened).await.expect("the circuit opens");
+    timeout(PATIENCE, opened).await.expect("the circuit_breaker opens");
     relay.ended().await;
     // The first claim is all that got through: at most one more claim was begun before its failures were known.
     assert!(count(&calls) <= 2 * IN_FLIGHT_MAX, "{} calls", count(&calls));

@@ -55,8 +55,8 @@ fn an_empty_variable_is_none() {
 #[case("ORDER_TTL", "10")]
 #[case("ORDER_TTL", "0s")]
 #[case("ORDER_SWEEP_INTERVAL", "soon")]
-#[case("CHARGE_MAX", "1.5")]
-#[case("CHARGE_MAX", "much")]
+#[case("TOP_UP_MAX", "1.5")]
+#[case("TOP_UP_MAX", "much")]
 #[case("ORDER_LINES_MAX", "-1")]
 #[case("BATCH_MAX", "0")]
 #[case("WRITE_LANES", "2")]
@@ -125,7 +125,7 @@ fn keys_come_from_an_address_or_a_file(#[case] place: &str, #[case] is_url: bool
 #[test]
 fn a_file_gives_way_to_variables() {
     let file = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::write(file.path(), "currency = \"USD\"\ncharge_max = \"19.99\"\norder_lines_max = 7\n").expect("written");
+    std::fs::write(file.path(), "currency = \"USD\"\ntop_up_max = \"19.99\"\norder_lines_max = 7\n").expect("written");
     let variables = HashMap::from([("ORDER_LINES_MAX".to_owned(), "8".to_owned())]);
     let rules = Settings::from_sources(Some(file.path()), variables).expect("settings").rules;
     assert_eq!((rules.currency.code(), rules.order_lines_max), ("USD", 8));
@@ -143,7 +143,7 @@ fn a_wrong_file_is_told_in_one_line(#[case] content: &str) {
 }
 
 #[test]
-fn limits_that_contradict_each_other_are_refused() {
+fn limits_that_contradict_each_other_are_rejected() {
     let error = load(&[("ORDER_LINES_MAX", "4000000000"), ("ORDER_QUANTITY_MAX", "4000000000")]);
     assert!(error.is_err());
 }

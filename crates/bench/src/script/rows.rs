@@ -26,7 +26,7 @@ pub fn point_entries(dialect: Dialect, entries: &[PointEntry]) -> Vec<String> {
     let columns = "id, user_id, sequence, kind, amount, balance_after, order_id, created_at, hash";
     insert(dialect, "point_entries", columns, OnDuplicate::Fail, entries, |row, entry| {
         let kind = match entry.kind {
-            EntryKind::Charge => "charge",
+            EntryKind::TopUp => "top_up",
             EntryKind::Payment => "payment",
             EntryKind::Refund => "refund",
             EntryKind::Adjustment => "adjustment",
@@ -83,7 +83,7 @@ pub fn stock_movements(dialect: Dialect, movements: &[StockMovement]) -> Vec<Str
     insert(dialect, "stock_movements", columns, OnDuplicate::Fail, movements, |row, movement| {
         let kind = match movement.kind {
             MovementKind::Adjustment => "adjustment",
-            MovementKind::Hold => "hold",
+            MovementKind::Reservation => "reservation",
             MovementKind::Expiry => "expiry",
             MovementKind::Cancellation => "cancellation",
             MovementKind::Refund => "refund",

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_rates_and_a_status_that_make_no_sense() {
+    fn rejects_rates_and_a_status_that_make_no_sense() {
         for (behaviour, error) in [
             (Behaviour { fail_rate: -0.1, ..Behaviour::default() }, InvalidBehaviour::Rates),
             (Behaviour { fail_rate: 0.6, hang_rate: 0.6, ..Behaviour::default() }, InvalidBehaviour::Rates),

@@ -5,18 +5,18 @@ use mockall::predicate::{always, eq, function};
 
 use super::*;
 use crate::command::{
-    AdjustStock, CancelOrder, ChangeProduct, ChargePoints, CouponChoice, CreateProduct, IssueCoupon, PayOrder,
-    PlaceOrder, ProductChange, Reply,
+    AdjustStock, CancelOrder, ChangeProduct, CouponChoice, CreateProduct, IssueCoupon, PayOrder, PlaceOrder,
+    ProductChange, Reply, TopUpPoints,
 };
 use crate::coupon::{CouponCampaign, MockCouponRepository};
 use crate::id::{CouponId, OrderId, ProductId, UserId};
 use crate::idempotency::{Fingerprint, MockIdempotencyRepository};
-use crate::order::{MockOrderRepository, OrderRefusal};
+use crate::order::{MockOrderRepository, OrderRejection};
 use crate::outbox::MockOutboxRepository;
 use crate::payment::MockPaymentRepository;
-use crate::point::{MockPointRepository, PointAccount, PointRefusal};
+use crate::point::{MockPointRepository, PointAccount, PointRejection};
 use crate::product::{MockProductRepository, Product};
-use crate::refusal::Refusal;
+use crate::rejection::Rejection;
 use crate::sales::MockSalesRepository;
 use crate::stock::{MockStockRepository, Stock};
 use crate::testing::fixtures::{
@@ -35,13 +35,13 @@ fn executor(factory: MockUnitOfWorkFactory, backoff: MockBackoff) -> BatchExecut
     }
 }
 
-fn charge(user_id: &str, amount: i64) -> Request {
-    let command = Command::ChargePoints(ChargePoints { user_id: user(user_id), amount: positive(amount) });
+fn top_up(user_id: &str, amount: i64) -> Request {
+    let command = Command::TopUpPoints(TopUpPoints { user_id: user(user_id), amount: positive(amount) });
     Request::new(command)
 }
 
-fn claim(key: u8) -> IdempotencyClaim {
-    IdempotencyClaim { key: RequestKey([key; 16]), fingerprint: Fingerprint([key; 16]) }
+fn claim(key: u8) -> IdempotencyKey {
+    IdempotencyKey { key: RequestKey([key; 16]), fingerprint: Fingerprint([key; 16]) }
 }
 
 fn with_key(request: Request, key: u8) -> Request {
@@ -118,15 +118,15 @@ fn pauses(count: usize, kind: &'static str) -> MockBackoff {
 }
 
 #[track_caller]
-fn assert_charged(answers: &[Result<Answer, StoreError>], amounts: &[i64]) {
-    let charged: Vec<_> = answers
+fn assert_topped_up(answers: &[Result<Answer, StoreError>], amounts: &[i64]) {
+    let topped_up: Vec<_> = answers
         .iter()
         .map(|answer| match answer {
-            Ok(Answer::Decided(Ok(Reply::PointsCharged(entry)))) => entry.amount,
-            other => panic!("a charge is answered, not {other:?}"),
+            Ok(Answer::Decided(Ok(Reply::PointsToppedUp(entry)))) => entry.amount,
+            other => panic!("a top-up is answered, not {other:?}"),
         })
         .collect();
-    assert_eq!(charged, amounts.iter().map(|amount| won(*amount)).collect::<Vec<_>>());
+    assert_eq!(topped_up, amounts.iter().map(|amount| won(*amount)).collect::<Vec<_>>());
 }
 
 #[track_caller]
@@ -163,8 +163,8 @@ async fn a_batch_is_one_transaction_and_each_row_is_written_once() {
         .times(1)
         .returning(|_| Ok(()));
     let executor = executor(factory_of([committing(unit_on(points))]), no_pause());
-    let answers = executor.execute(&[charge("kim", 1), charge("lee", 2), charge("kim", 3)]).await;
-    assert_charged(&answers, &[1, 2, 3]);
+    let answers = executor.execute(&[top_up("kim", 1), top_up("lee", 2), top_up("kim", 3)]).await;
+    assert_topped_up(&answers, &[1, 2, 3]);
 }
 
 #[tokio::test]
@@ -172,8 +172,8 @@ async fn a_conflict_is_tried_again() {
     for error in [conflict(), unavailable()] {
         let kind = error.kind();
         let factory = factory_of([failing(error.clone()), failing(error), committing(unit_on(points()))]);
-        let answers = executor(factory, pauses(2, kind)).execute(&[charge("kim", 1), charge("lee", 2)]).await;
-        assert_charged(&answers, &[1, 2]);
+        let answers = executor(factory, pauses(2, kind)).execute(&[top_up("kim", 1), top_up("lee", 2)]).await;
+        assert_topped_up(&answers, &[1, 2]);
     }
 }
 
@@ -182,13 +182,13 @@ async fn a_conflict_at_commit_is_tried_again() {
     let mut unit = unit_on(points());
     unit.expect_commit().times(1).returning(|| Err(conflict()));
     let factory = factory_of([unit, committing(unit_on(points()))]);
-    assert_charged(&executor(factory, pauses(1, "conflict")).execute(&[charge("kim", 1)]).await, &[1]);
+    assert_topped_up(&executor(factory, pauses(1, "conflict")).execute(&[top_up("kim", 1)]).await, &[1]);
 }
 
 #[tokio::test]
 async fn a_conflict_that_lasts_is_answered_to_all_after_a_bounded_number_of_attempts() {
     let factory = factory_of((0..ATTEMPTS_MAX).map(|_| failing(conflict())));
-    let answers = executor(factory, pauses(4, "conflict")).execute(&[charge("kim", 1), charge("lee", 2)]).await;
+    let answers = executor(factory, pauses(4, "conflict")).execute(&[top_up("kim", 1), top_up("lee", 2)]).await;
     assert_failed(&answers, "conflict", 2);
 }
 
@@ -198,7 +198,7 @@ async fn a_begin_that_fails_is_not_tried_again() {
         let kind = error.kind();
         let mut factory = MockUnitOfWorkFactory::new();
         factory.expect_begin().times(1).return_once(move |_| Err(error));
-        let answers = executor(factory, no_pause()).execute(&[charge("kim", 1), charge("lee", 2)]).await;
+        let answers = executor(factory, no_pause()).execute(&[top_up("kim", 1), top_up("lee", 2)]).await;
         assert_failed(&answers, kind, 2);
     }
 }
@@ -230,10 +230,10 @@ async fn an_unexpected_error_costs_only_the_command_that_causes_it() {
     for error in [StoreError::unexpected("a bug"), StoreError::corrupt("a row")] {
         let kind = error.kind();
         let (factory, batches) = poisoned(error);
-        let requests = ["a", "b", "c", "poison", "e"].map(|user_id| charge(user_id, 1));
+        let requests = ["a", "b", "c", "poison", "e"].map(|user_id| top_up(user_id, 1));
         let mut answers = executor(factory, no_pause()).execute(&requests).await;
         assert_failed(&[answers.remove(3)], kind, 1);
-        assert_charged(&answers, &[1, 1, 1, 1]);
+        assert_topped_up(&answers, &[1, 1, 1, 1]);
         let expected: [&[&str]; 6] = [
             &["a", "b", "c", "e", "poison"],
             &["a", "b"],
@@ -259,9 +259,9 @@ async fn each_half_has_attempts_of_its_own() {
     ]);
     let mut backoff = MockBackoff::new();
     backoff.expect_pause().with(eq(1), always()).times(2).return_const(());
-    let mut answers = executor(factory, backoff).execute(&[charge("kim", 1), charge("lee", 2)]).await;
+    let mut answers = executor(factory, backoff).execute(&[top_up("kim", 1), top_up("lee", 2)]).await;
     assert_failed(&answers.split_off(1), "unexpected", 1);
-    assert_charged(&answers, &[1]);
+    assert_topped_up(&answers, &[1]);
 }
 
 /// A unit of work whose commit gives no answer.
@@ -292,7 +292,7 @@ fn noting_factory_of(units: [MockUnitOfWork; 2]) -> (MockUnitOfWorkFactory, Arc<
 async fn an_unknown_commit_that_took_effect_is_answered() {
     let mut factory = factory_of([unanswered()]);
     factory.expect_committed().times(1).returning(|_| Ok(true));
-    assert_charged(&executor(factory, no_pause()).execute(&[charge("kim", 1)]).await, &[1]);
+    assert_topped_up(&executor(factory, no_pause()).execute(&[top_up("kim", 1)]).await, &[1]);
 }
 
 #[tokio::test]
@@ -304,8 +304,8 @@ async fn an_unknown_commit_is_asked_for_by_its_id_and_run_again_under_another_if
         .withf(move |id| *begun.lock().expect("no panic") == [*id])
         .times(1)
         .returning(|_| Ok(false));
-    let answers = executor(factory, pauses(1, "unavailable")).execute(&[charge("kim", 1)]).await;
-    assert_charged(&answers, &[1]);
+    let answers = executor(factory, pauses(1, "unavailable")).execute(&[top_up("kim", 1)]).await;
+    assert_topped_up(&answers, &[1]);
     let ids = ids.lock().expect("no panic");
     assert_ne!(ids[0], ids[1]);
 }
@@ -316,14 +316,14 @@ async fn a_marker_is_asked_again_while_the_database_is_away() {
     let mut sequence = Sequence::new();
     factory.expect_committed().times(2).in_sequence(&mut sequence).returning(|_| Err(unavailable()));
     factory.expect_committed().times(1).in_sequence(&mut sequence).returning(|_| Ok(true));
-    assert_charged(&executor(factory, pauses(2, "unavailable")).execute(&[charge("kim", 1)]).await, &[1]);
+    assert_topped_up(&executor(factory, pauses(2, "unavailable")).execute(&[top_up("kim", 1)]).await, &[1]);
 }
 
 #[tokio::test]
 async fn a_commit_that_nobody_can_tell_of_is_answered_as_unknown_and_not_run_again() {
     let mut factory = factory_of([unanswered()]);
     factory.expect_committed().times(10).returning(|_| Err(unavailable()));
-    let answers = executor(factory, pauses(9, "unavailable")).execute(&[charge("kim", 1), charge("lee", 2)]).await;
+    let answers = executor(factory, pauses(9, "unavailable")).execute(&[top_up("kim", 1), top_up("lee", 2)]).await;
     assert_failed(&answers, "commit_unknown", 2);
 }
 
@@ -336,9 +336,9 @@ async fn a_batch_that_changes_nothing_is_not_committed() {
     let mut unit = MockUnitOfWork::new();
     unit.expect_points().return_var(Box::new(points));
     unit.expect_now().returning(|| Ok(NOON));
-    let answers = executor(factory_of([unit]), no_pause()).execute(&[charge("kim", 1_000_001)]).await;
-    let refusal = PointRefusal::ChargeLimitExceeded { charge_max: won(1_000_000) };
-    assert!(matches!(&answers[..], [Ok(Answer::Decided(Err(refused)))] if *refused == refusal.clone().into()));
+    let answers = executor(factory_of([unit]), no_pause()).execute(&[top_up("kim", 1_000_001)]).await;
+    let rejection = PointRejection::TopUpLimitExceeded { top_up_max: won(1_000_000) };
+    assert!(matches!(&answers[..], [Ok(Answer::Decided(Err(rejected)))] if *rejected == rejection.clone().into()));
 }
 
 /// A unit of work that knows these answered requests, and expects these keys to be added.
@@ -364,15 +364,15 @@ fn remembering(known: Vec<IdempotencyRecord>, added: &'static [u8]) -> MockUnitO
 #[tokio::test]
 async fn answers_are_kept_in_order_of_their_keys() {
     let factory = factory_of([remembering(vec![], &[1, 2, 3])]);
-    let requests = [with_key(charge("kim", 3), 3), with_key(charge("lee", 1), 1), with_key(charge("kim", 2), 2)];
-    assert_charged(&executor(factory, no_pause()).execute(&requests).await, &[3, 1, 2]);
+    let requests = [with_key(top_up("kim", 3), 3), with_key(top_up("lee", 1), 1), with_key(top_up("kim", 2), 2)];
+    assert_topped_up(&executor(factory, no_pause()).execute(&requests).await, &[3, 1, 2]);
 }
 
 #[tokio::test]
-async fn a_refusal_by_state_is_kept_though_nothing_else_changed() {
+async fn a_rejection_by_state_is_stored_though_nothing_else_changed() {
     let factory = factory_of([remembering(vec![], &[1])]);
-    let answers = executor(factory, no_pause()).execute(&[with_key(charge("kim", 1_000_001), 1)]).await;
-    assert!(matches!(answers[..], [Ok(Answer::Decided(Err(Refusal::Point(_))))]), "{answers:?}");
+    let answers = executor(factory, no_pause()).execute(&[with_key(top_up("kim", 1_000_001), 1)]).await;
+    assert!(matches!(answers[..], [Ok(Answer::Decided(Err(Rejection::Point(_))))]), "{answers:?}");
 }
 
 #[tokio::test]
@@ -385,14 +385,14 @@ async fn what_is_not_there_is_not_kept() {
     let command = Command::CancelOrder(CancelOrder { order_id, actor: customer(&user("kim")) });
     let request = Request { idempotency: Some(claim(1)), ..Request::new(command) };
     let answers = executor(factory_of([unit]), no_pause()).execute(&[request.clone(), request]).await;
-    let not_found = Answer::Decided(Err(OrderRefusal::NotFound.into()));
+    let not_found = Answer::Decided(Err(OrderRejection::NotFound.into()));
     assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|answer| *answer == not_found)), "{answers:?}");
     assert_eq!(answers.len(), 2);
 }
 
 #[tokio::test]
 async fn a_known_request_is_replayed_without_a_lock() {
-    let outcome = Err(OrderRefusal::Expired.into());
+    let outcome = Err(OrderRejection::Expired.into());
     let known = |key| IdempotencyRecord { claim: claim(key), outcome: outcome.clone(), tag: None, at: NOON };
     let mut idempotency = MockIdempotencyRepository::new();
     let records = vec![known(2), known(1)];
@@ -402,10 +402,10 @@ async fn a_known_request_is_replayed_without_a_lock() {
     let mut unit = MockUnitOfWork::new();
     unit.expect_idempotency().return_var(Box::new(idempotency));
     unit.expect_now().returning(|| Ok(NOON));
-    let other = IdempotencyClaim { fingerprint: Fingerprint([9; 16]), ..claim(2) };
-    let reused = Request { idempotency: Some(other), ..charge("kim", 1) };
+    let other = IdempotencyKey { fingerprint: Fingerprint([9; 16]), ..claim(2) };
+    let reused = Request { idempotency: Some(other), ..top_up("kim", 1) };
     let executor = executor(factory_of([unit]), no_pause());
-    let answers = executor.execute(&[with_key(charge("kim", 1), 1), reused]).await;
+    let answers = executor.execute(&[with_key(top_up("kim", 1), 1), reused]).await;
     assert!(
         matches!(&answers[..], [Ok(Answer::Replayed { outcome: same, .. }), Ok(Answer::KeyReused)] if *same == outcome)
     );
@@ -414,9 +414,9 @@ async fn a_known_request_is_replayed_without_a_lock() {
 #[tokio::test]
 async fn a_request_that_is_twice_in_a_batch_is_decided_once() {
     let factory = factory_of([remembering(vec![], &[1])]);
-    let request = with_key(charge("kim", 5), 1);
-    let other = IdempotencyClaim { fingerprint: Fingerprint([9; 16]), ..claim(1) };
-    let reused = Request { idempotency: Some(other), ..charge("kim", 6) };
+    let request = with_key(top_up("kim", 5), 1);
+    let other = IdempotencyKey { fingerprint: Fingerprint([9; 16]), ..claim(1) };
+    let reused = Request { idempotency: Some(other), ..top_up("kim", 6) };
     let answers = executor(factory, no_pause()).execute(&[request.clone(), request, reused]).await;
     let [Ok(Answer::Decided(first)), Ok(Answer::Replayed { outcome: second, .. }), Ok(Answer::KeyReused)] =
         &answers[..]
@@ -433,10 +433,10 @@ async fn a_conflict_of_keys_is_found_at_the_next_attempt() {
     idempotency.expect_insert_many().times(1).returning(|_| Err(conflict()));
     let mut unit = unit_on(points());
     unit.expect_idempotency().return_var(Box::new(idempotency));
-    let outcome = Err(OrderRefusal::Expired.into());
+    let outcome = Err(OrderRejection::Expired.into());
     let known = IdempotencyRecord { claim: claim(1), outcome: outcome.clone(), tag: None, at: NOON };
     let factory = factory_of([unit, remembering(vec![known], &[])]);
-    let answers = executor(factory, pauses(1, "conflict")).execute(&[with_key(charge("kim", 1), 1)]).await;
+    let answers = executor(factory, pauses(1, "conflict")).execute(&[with_key(top_up("kim", 1), 1)]).await;
     assert!(matches!(&answers[..], [Ok(Answer::Replayed { outcome: same, .. })] if *same == outcome), "{answers:?}");
 }
 
@@ -511,7 +511,7 @@ async fn rows_are_locked_and_written_in_one_order() {
     then!(idempotency.expect_find_many(eq(BTreeSet::from([claim(1).key]))) => vec![]);
     then!(orders.expect_lock_many(eq(BTreeSet::from([order.id]))) => vec![order.clone()]);
     then!(coupons.expect_lock_campaigns(eq(BTreeSet::from([campaign.id]))) => vec![campaign.clone()]);
-    then!(coupons.expect_holders(eq(BTreeSet::from([(campaign.id, kim.clone())]))) => BTreeSet::new());
+    then!(coupons.expect_past_recipients(eq(BTreeSet::from([(campaign.id, kim.clone())]))) => BTreeSet::new());
     then!(coupons.expect_unused_of(eq(BTreeSet::from([lee.clone()]))) => BTreeSet::from([held.id]));
     then!(coupons.expect_lock_many(eq(BTreeSet::from([held.id]))) => vec![held.clone()]);
     then!(products.expect_lock_offers(eq(BTreeSet::from([lamp]))) => vec![Product::create(lamp, product_details("lamp", 7), NOON).offer()]);
@@ -557,7 +557,7 @@ async fn rows_are_locked_and_written_in_one_order() {
     };
     let coupon_id: CouponId = id().into();
     let requests = [
-        with_key(charge("kim", 100), 1),
+        with_key(top_up("kim", 100), 1),
         Request::new(Command::AdjustStock(AdjustStock { product_id: chair, quantity: 1, reason: text("found") })),
         Request::new(Command::PlaceOrder(place)),
         Request::new(Command::IssueCoupon(IssueCoupon { coupon_id, campaign_id: campaign.id, user_id: kim.clone() })),

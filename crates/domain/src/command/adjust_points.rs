@@ -2,7 +2,7 @@ use crate::command::{Context, Decide, Decision, Event, Reply};
 use crate::id::{EntryId, UserId};
 use crate::money::Money;
 use crate::point::AdjustmentReason;
-use crate::refusal::Refusal;
+use crate::rejection::Rejection;
 use crate::working_set::{Locks, WorkingSet};
 
 /// Correct a user's balance, as the back office.
@@ -17,11 +17,11 @@ pub struct AdjustPoints {
 }
 
 impl Decide for AdjustPoints {
-    fn name_locks(&self, locks: &mut Locks) {
+    fn declare_locks(&self, locks: &mut Locks) {
         locks.accounts.insert(self.user_id.clone());
     }
 
-    fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Refusal> {
+    fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection> {
         let account = set.account(&self.user_id);
         let entry = account.adjust(self.amount, context.rules, EntryId::next(context.ids), context.now)?;
         let reply = Reply::PointsAdjusted { entry: entry.clone(), reason: self.reason.clone() };
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
     use crate::command::Command;
     use crate::command::scene::Scene;
-    use crate::point::{EntryKind, PointRefusal};
+    use crate::point::{EntryKind, PointRejection};
     use crate::testing::fixtures::{text, user, won};
     use crate::testing::rules;
 
@@ -58,23 +58,23 @@ mod tests {
     }
 
     #[test]
-    fn refuses_to_take_out_more_than_there_is() {
+    fn rejects_to_take_out_more_than_there_is() {
         let mut scene = Scene::new();
         scene.user("kim", 100);
-        let refusal = PointRefusal::InsufficientPoints { balance: won(100), required: won(101) };
-        assert_eq!(scene.refusal(adjust(won(-101))), refusal.into());
-        let refusal = PointRefusal::InsufficientPoints { balance: won(100), required: Money::MAX };
-        assert_eq!(scene.refusal(adjust(Money::MAX.negated())), refusal.into());
+        let rejection = PointRejection::InsufficientPoints { balance: won(100), required: won(101) };
+        assert_eq!(scene.rejection(adjust(won(-101))), rejection.into());
+        let rejection = PointRejection::InsufficientPoints { balance: won(100), required: Money::MAX };
+        assert_eq!(scene.rejection(adjust(Money::MAX.negated())), rejection.into());
     }
 
     #[test]
-    fn refuses_to_put_in_more_than_an_account_may_hold() {
+    fn rejects_to_put_in_more_than_an_account_may_hold() {
         let mut scene = Scene::new();
         scene.user("kim", 100);
         let balance_max = rules().balance_max;
-        let refusal = PointRefusal::BalanceLimitExceeded { balance: won(100), balance_max };
-        assert_eq!(scene.refusal(adjust(balance_max)), refusal.clone().into());
-        assert_eq!(scene.refusal(adjust(Money::MAX)), refusal.into());
+        let rejection = PointRejection::BalanceLimitExceeded { balance: won(100), balance_max };
+        assert_eq!(scene.rejection(adjust(balance_max)), rejection.clone().into());
+        assert_eq!(scene.rejection(adjust(Money::MAX)), rejection.into());
     }
 
     /// A refund may lift a balance above the limit; what is above it can still be taken out in part.

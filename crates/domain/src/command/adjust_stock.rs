@@ -1,7 +1,7 @@
 use crate::command::{Context, Decide, Decision, Event, Reply};
 use crate::id::{MovementId, ProductId};
-use crate::product::ProductRefusal;
-use crate::refusal::Refusal;
+use crate::product::ProductRejection;
+use crate::rejection::Rejection;
 use crate::stock::MovementReason;
 use crate::working_set::{Locks, WorkingSet};
 
@@ -17,12 +17,12 @@ pub struct AdjustStock {
 }
 
 impl Decide for AdjustStock {
-    fn name_locks(&self, locks: &mut Locks) {
+    fn declare_locks(&self, locks: &mut Locks) {
         locks.stocks.insert(self.product_id);
     }
 
-    fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Refusal> {
-        let not_found = ProductRefusal::NotFound { product_id: self.product_id };
+    fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection> {
+        let not_found = ProductRejection::NotFound { product_id: self.product_id };
         let stock = set.stock(self.product_id).ok_or(not_found)?;
         let id = MovementId::next(context.ids);
         let movement = stock.adjust(self.quantity, self.reason.clone(), id, context.now)?;
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
     use crate::command::Command;
     use crate::command::scene::Scene;
-    use crate::stock::{MovementKind, Shortage, StockRefusal};
+    use crate::stock::{MovementKind, Shortage, StockRejection};
     use crate::testing::fixtures::{NOON, text};
 
     fn adjust(product_id: ProductId, quantity: i32) -> Command {
@@ -59,31 +59,31 @@ mod tests {
     }
 
     #[test]
-    fn refuses_to_take_more_than_there_is() {
+    fn rejects_to_take_more_than_there_is() {
         let mut scene = Scene::new();
         let lamp = scene.lamp(1, 10);
         let shortage = Shortage { product_id: lamp, requested: 11, available: 10 };
-        let refusal = StockRefusal::OutOfStock { shortages: vec![shortage] };
-        assert_eq!(scene.refusal(adjust(lamp, -11)), refusal.into());
+        let rejection = StockRejection::OutOfStock { shortages: vec![shortage] };
+        assert_eq!(scene.rejection(adjust(lamp, -11)), rejection.into());
         let shortage = Shortage { product_id: lamp, requested: i32::MIN.unsigned_abs(), available: 10 };
-        let refusal = StockRefusal::OutOfStock { shortages: vec![shortage] };
-        assert_eq!(scene.refusal(adjust(lamp, i32::MIN)), refusal.into());
+        let rejection = StockRejection::OutOfStock { shortages: vec![shortage] };
+        assert_eq!(scene.rejection(adjust(lamp, i32::MIN)), rejection.into());
     }
 
     #[test]
-    fn refuses_more_pieces_than_can_be_counted() {
+    fn rejects_more_pieces_than_can_be_counted() {
         let mut scene = Scene::new();
         let lamp = scene.lamp(1, i32::MAX);
         scene.decide(adjust(lamp, i32::MAX)).expect("there is room");
         scene.decide(adjust(lamp, 1)).expect("there is room for one");
         assert_eq!(scene.available(lamp), u32::MAX);
-        assert_eq!(scene.refusal(adjust(lamp, 1)), StockRefusal::TooMany { product_id: lamp }.into());
+        assert_eq!(scene.rejection(adjust(lamp, 1)), StockRejection::TooMany { product_id: lamp }.into());
     }
 
     #[test]
-    fn refuses_to_move_the_stock_of_a_product_that_is_not_there() {
+    fn rejects_to_move_the_stock_of_a_product_that_is_not_there() {
         let mut scene = Scene::new();
         let product_id: ProductId = scene.id();
-        assert_eq!(scene.refusal(adjust(product_id, 1)), ProductRefusal::NotFound { product_id }.into());
+        assert_eq!(scene.rejection(adjust(product_id, 1)), ProductRejection::NotFound { product_id }.into());
     }
 }

@@ -1,7 +1,7 @@
 use crate::command::{Context, Decide, Decision, Event, Reply};
-use crate::coupon::{CouponEvent, CouponRefusal};
+use crate::coupon::{CouponEvent, CouponRejection};
 use crate::id::CampaignId;
-use crate::refusal::Refusal;
+use crate::rejection::Rejection;
 use crate::time::Timestamp;
 use crate::working_set::{Locks, WorkingSet};
 
@@ -17,12 +17,12 @@ pub struct ChangeCampaign {
 }
 
 impl Decide for ChangeCampaign {
-    fn name_locks(&self, locks: &mut Locks) {
+    fn declare_locks(&self, locks: &mut Locks) {
         locks.campaigns.insert(self.campaign_id);
     }
 
-    fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Refusal> {
-        let campaign = set.campaign(self.campaign_id).ok_or(CouponRefusal::CampaignNotFound)?;
+    fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection> {
+        let campaign = set.campaign(self.campaign_id).ok_or(CouponRejection::CampaignNotFound)?;
         let changed = campaign.change(self.quantity, self.issue_closes_at, context.now)?;
         Ok(Decision {
             reply: Reply::CampaignChanged(changed.clone()),
@@ -70,19 +70,19 @@ mod tests {
     }
 
     #[test]
-    fn refuses_fewer_coupons_and_a_later_end_in_this_order() {
+    fn rejects_fewer_coupons_and_a_later_end_in_this_order() {
         let mut scene = Scene::new();
         let id = scene.campaign(closing_at(600));
-        let lowered = CouponRefusal::QuantityLowered { quantity: 3 };
-        let postponed = CouponRefusal::ClosingPostponed { issue_closes_at: noon_plus(600) };
-        assert_eq!(scene.refusal(change(id, Some(2), Some(noon_plus(601)))), lowered.into());
-        assert_eq!(scene.refusal(change(id, Some(9), Some(noon_plus(601)))), postponed.into());
+        let lowered = CouponRejection::QuantityLowered { quantity: 3 };
+        let postponed = CouponRejection::ClosingPostponed { issue_closes_at: noon_plus(600) };
+        assert_eq!(scene.rejection(change(id, Some(2), Some(noon_plus(601)))), lowered.into());
+        assert_eq!(scene.rejection(change(id, Some(9), Some(noon_plus(601)))), postponed.into());
     }
 
     #[test]
-    fn refuses_to_change_a_campaign_that_is_not_there() {
+    fn rejects_to_change_a_campaign_that_is_not_there() {
         let mut scene = Scene::new();
         let id = scene.id();
-        assert_eq!(scene.refusal(change(id, Some(2), None)), CouponRefusal::CampaignNotFound.into());
+        assert_eq!(scene.rejection(change(id, Some(2), None)), CouponRejection::CampaignNotFound.into());
     }
 }

@@ -2,9 +2,9 @@ use crate::command::{Context, Decide, Decision, Event, Reply};
 use crate::id::ProductId;
 use crate::product::{
     Category, ItemGroupId, Options, Price, ProductDescription, ProductDetails, ProductEvent, ProductName,
-    ProductRefusal, ProductStatus,
+    ProductRejection, ProductStatus,
 };
-use crate::refusal::Refusal;
+use crate::rejection::Rejection;
 use crate::working_set::{Locks, WorkingSet};
 
 /// Describe a product anew.
@@ -47,13 +47,13 @@ impl ProductChange {
 }
 
 impl Decide for ChangeProduct {
-    fn name_locks(&self, locks: &mut Locks) {
+    fn declare_locks(&self, locks: &mut Locks) {
         locks.products.insert(self.product_id);
         locks.stocks.insert(self.product_id);
     }
 
-    fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Refusal> {
-        let not_found = ProductRefusal::NotFound { product_id: self.product_id };
+    fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection> {
+        let not_found = ProductRejection::NotFound { product_id: self.product_id };
         let product = set.product(self.product_id).ok_or(not_found.clone())?;
         let stock = set.stock(self.product_id).ok_or(not_found)?;
         let changed = product.change(self.change.of(&product.details), context.now);
@@ -125,10 +125,10 @@ mod tests {
     }
 
     #[test]
-    fn refuses_to_change_a_product_that_is_not_there() {
+    fn rejects_to_change_a_product_that_is_not_there() {
         let mut scene = Scene::new();
         let product_id: ProductId = scene.id();
         let change = Command::ChangeProduct(ChangeProduct { product_id, change: ProductChange::default() });
-        assert_eq!(scene.refusal(change), ProductRefusal::NotFound { product_id }.into());
+        assert_eq!(scene.rejection(change), ProductRejection::NotFound { product_id }.into());
     }
 }

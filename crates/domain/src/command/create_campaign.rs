@@ -1,7 +1,7 @@
 use crate::command::{Context, Decide, Decision, Event, Reply};
 use crate::coupon::{CampaignDetails, CouponCampaign, CouponEvent};
 use crate::id::CampaignId;
-use crate::refusal::Refusal;
+use crate::rejection::Rejection;
 use crate::working_set::{Locks, WorkingSet};
 
 /// Make a coupon campaign.
@@ -14,9 +14,9 @@ pub struct CreateCampaign {
 }
 
 impl Decide for CreateCampaign {
-    fn name_locks(&self, _locks: &mut Locks) {}
+    fn declare_locks(&self, _locks: &mut Locks) {}
 
-    fn decide(&self, _set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Refusal> {
+    fn decide(&self, _set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection> {
         let campaign = CouponCampaign::create(self.campaign_id, self.details.clone(), context.now);
         Ok(Decision {
             reply: Reply::CampaignCreated(campaign.clone()),

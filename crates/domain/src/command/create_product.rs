@@ -1,7 +1,7 @@
 use crate::command::{Context, Decide, Decision, Event, Reply};
 use crate::id::ProductId;
 use crate::product::{Product, ProductDetails, ProductEvent};
-use crate::refusal::Refusal;
+use crate::rejection::Rejection;
 use crate::working_set::{Locks, WorkingSet};
 
 /// Make a product, with an empty stock.
@@ -14,9 +14,9 @@ pub struct CreateProduct {
 }
 
 impl Decide for CreateProduct {
-    fn name_locks(&self, _locks: &mut Locks) {}
+    fn declare_locks(&self, _locks: &mut Locks) {}
 
-    fn decide(&self, _set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Refusal> {
+    fn decide(&self, _set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection> {
         let product = Product::create(self.product_id, self.details.clone(), context.now);
         Ok(Decision {
             reply: Reply::ProductCreated { product: product.clone(), available: 0 },

@@ -1,10 +1,10 @@
-use crate::command::cancel_order::{held_pieces, restore_stock};
+use crate::command::cancel_order::{reserved_quantities, restore_stock};
 use crate::command::{Context, Decide, Decision, Event, Reply};
 use crate::id::OrderId;
-use crate::order::OrderRefusal;
-use crate::refusal::Refusal;
+use crate::order::OrderRejection;
+use crate::rejection::Rejection;
 use crate::stock::MovementKind;
-use crate::working_set::{Locks, OrderOutline, WorkingSet};
+use crate::working_set::{Locks, OrderRefs, WorkingSet};
 
 /// End an order that was not paid in time, and give its stock back. The shop itself asks for it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -14,7 +14,7 @@ pub struct ExpireOrder {
 }
 
 impl Decide for ExpireOrder {
-    fn name_locks(&self, locks: &mut Locks) {
+    fn declare_locks(&self, locks: &mut Locks) {
         locks.orders.insert(self.order_id);
     }
 
@@ -22,16 +22,16 @@ impl Decide for ExpireOrder {
         Some(self.order_id)
     }
 
-    fn name_locks_of_order(&self, order: &OrderOutline, locks: &mut Locks) {
+    fn declare_locks_of_order(&self, order: &OrderRefs, locks: &mut Locks) {
         locks.stocks.extend(&order.product_ids);
         locks.accounts.insert(order.user_id.clone());
     }
 
-    fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Refusal> {
-        let order = set.order(self.order_id).ok_or(OrderRefusal::NotFound)?;
+    fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection> {
+        let order = set.order(self.order_id).ok_or(OrderRejection::NotFound)?;
         let expired = order.expire(context.now)?;
         let mut events = vec![Event::Order(expired)];
-        events.extend(restore_stock(order, held_pieces(order), MovementKind::Expiry, set, context)?);
+        events.extend(restore_stock(order, reserved_quantities(order), MovementKind::Expiry, set, context)?);
         Ok(Decision { reply: Reply::OrderExpired(order.id), events })
     }
 }
@@ -46,8 +46,8 @@ mod tests {
     use crate::order::OrderStatus;
     use crate::testing::fixtures::noon_plus;
 
-    fn refused(scene: &mut Scene, order_id: OrderId) -> Refusal {
-        scene.refusal(Command::ExpireOrder(ExpireOrder { order_id }))
+    fn rejected(scene: &mut Scene, order_id: OrderId) -> Rejection {
+        scene.rejection(Command::ExpireOrder(ExpireOrder { order_id }))
     }
 
     #[test]
@@ -57,7 +57,7 @@ mod tests {
         let lamp = scene.lamp(1_000, 2);
         let id = scene.order(&kim, &[(lamp, 2)]);
         scene.now = noon_plus(600).saturating_add(Duration::microseconds(-1));
-        assert_eq!(refused(&mut scene, id), OrderRefusal::NotDue.into(), "it still may be paid");
+        assert_eq!(rejected(&mut scene, id), OrderRejection::NotDue.into(), "it still may be paid");
 
         scene.now = noon_plus(600);
         assert_eq!(scene.expire(id), Ok(Reply::OrderExpired(id)));
@@ -65,12 +65,12 @@ mod tests {
         assert_eq!((scene.available(lamp), scene.open_orders(&kim)), (2, 0));
         let movement = scene.set.written().stock_movements.last().cloned().expect("a movement");
         assert_eq!((movement.quantity, movement.kind, movement.order_id), (2, MovementKind::Expiry, Some(id)));
-        assert_eq!(refused(&mut scene, id), OrderRefusal::NotDue.into());
+        assert_eq!(rejected(&mut scene, id), OrderRejection::NotDue.into());
         assert_eq!(scene.available(lamp), 2);
     }
 
     #[test]
-    fn refuses_to_expire_what_was_paid_or_cancelled() {
+    fn rejects_to_expire_what_was_paid_or_cancelled() {
         let mut scene = Scene::new();
         let kim = scene.user("kim", 1_000);
         let lamp = scene.lamp(1_000, 2);
@@ -79,14 +79,14 @@ mod tests {
         scene.cancel(cancelled, &kim).expect("it can be cancelled");
         scene.now = noon_plus(600);
         for id in [paid, cancelled] {
-            assert_eq!(refused(&mut scene, id), OrderRefusal::NotDue.into());
+            assert_eq!(rejected(&mut scene, id), OrderRejection::NotDue.into());
         }
     }
 
     #[test]
-    fn refuses_to_expire_an_order_that_is_not_there() {
+    fn rejects_to_expire_an_order_that_is_not_there() {
         let mut scene = Scene::new();
         let absent = scene.id();
-        assert_eq!(refused(&mut scene, absent), OrderRefusal::NotFound.into());
+        assert_eq!(rejected(&mut scene, absent), OrderRejection::NotFound.into());
     }
 }

@@ -11,13 +11,13 @@ use uuid::Uuid;
 use crate::batch::{Answer, BatchExecutor, Request};
 use crate::command::scene::Scene;
 use crate::command::{
-    Actor, AdjustPoints, AdjustStock, CancelOrder, ChangeCampaign, ChangeProduct, ChargePoints, Command, CouponChoice,
+    Actor, AdjustPoints, AdjustStock, CancelOrder, ChangeCampaign, ChangeProduct, Command, CouponChoice,
     CreateCampaign, CreateProduct, ExpireOrder, IssueCoupon, Outcome, PayOrder, PlaceOrder, ProductChange, RefundOrder,
-    RevokeCoupon,
+    RevokeCoupon, TopUpPoints,
 };
 use crate::coupon::{CampaignDetails, CouponTerms, Validity};
 use crate::id::{CampaignId, CouponId, OrderId, ProductId, UserId};
-use crate::idempotency::{Fingerprint, IdempotencyClaim, RequestKey};
+use crate::idempotency::{Fingerprint, IdempotencyKey, RequestKey};
 use crate::money::Money;
 use crate::order::{Order, OrderFilter, OrderLines, OrderStatus};
 use crate::page::Page;
@@ -39,7 +39,7 @@ const CAMPAIGNS: usize = 3;
 /// What somebody tries. An order or a coupon is one of those that were asked for before, whether they were got or not.
 #[derive(Clone, Debug)]
 enum Attempt {
-    Charge { user: usize, amount: i64 },
+    TopUp { user: usize, amount: i64 },
     AdjustPoints { user: usize, amount: i64 },
     AdjustStock { product: usize, quantity: i32 },
     ChangeProduct { product: usize, price: i64, status: ProductStatus },
@@ -87,7 +87,7 @@ fn any_attempt() -> impl Strategy<Value = Attempt> {
     let any_lines = prop::collection::vec((0..PRODUCTS, 1_u32..6), 1..4);
     let few_lines = prop::collection::vec((0..PRODUCTS, 1_u32..3), 1..3);
     prop_oneof![
-        4 => (0..USERS, 1_i64..7_000).prop_map(|(user, amount)| Attempt::Charge { user, amount }),
+        4 => (0..USERS, 1_i64..7_000).prop_map(|(user, amount)| Attempt::TopUp { user, amount }),
         1 => (0..USERS, -2_000_i64..2_000).prop_map(|(user, amount)| Attempt::AdjustPoints { user, amount }),
         3 => (0..PRODUCTS, -9_i32..20).prop_map(|(product, quantity)| Attempt::AdjustStock { product, quantity }),
         1 => (0..PRODUCTS, 0_i64..900, any_status)
@@ -147,7 +147,7 @@ fn participants() -> Participants {
 
 /// Limits that are met often.
 fn tight_rules() -> ShopRules {
-    ShopRules { charge_max: won(6_000), balance_max: won(9_000), open_orders_max: 2, ..rules() }
+    ShopRules { top_up_max: won(6_000), balance_max: won(9_000), open_orders_max: 2, ..rules() }
 }
 
 fn campaigns() -> [CampaignDetails; CAMPAIGNS] {
@@ -224,8 +224,8 @@ impl Makers {
 
     fn command(&self, place: usize, attempt: &Attempt) -> Command {
         match attempt {
-            Attempt::Charge { user, amount } => {
-                Command::ChargePoints(ChargePoints { user_id: user_id(*user), amount: positive(*amount) })
+            Attempt::TopUp { user, amount } => {
+                Command::TopUpPoints(TopUpPoints { user_id: user_id(*user), amount: positive(*amount) })
             }
             Attempt::AdjustPoints { user, amount } => Command::AdjustPoints(AdjustPoints {
                 user_id: user_id(*user),
@@ -330,8 +330,8 @@ fn assert_conserved(scene: &Scene, orders: &[OrderId], users: &[UserId]) {
     let moved = |kind| sum(written.point_entries.iter().filter(|entry| entry.kind == kind).map(|entry| entry.amount));
     let balances: Vec<_> = users.iter().map(|user| scene.balance(user)).collect();
     assert!(balances.iter().all(|balance| !balance.is_negative()));
-    let trail = [EntryKind::Charge, EntryKind::Payment, EntryKind::Refund, EntryKind::Adjustment].map(moved);
-    assert_eq!(sum(balances), sum(trail), "charges less payments plus refunds and corrections are the balances");
+    let trail = [EntryKind::TopUp, EntryKind::Payment, EntryKind::Refund, EntryKind::Adjustment].map(moved);
+    assert_eq!(sum(balances), sum(trail), "top-ups less payments plus refunds and corrections are the balances");
     assert_eq!(trail[1].negated(), sum(written.payments.iter().map(|payment| payment.amount)));
     assert_eq!(trail[2], sum(written.refunds.iter().map(|refund| refund.amount)));
 
@@ -341,8 +341,8 @@ fn assert_conserved(scene: &Scene, orders: &[OrderId], users: &[UserId]) {
         let adjusted = of_product.filter(|movement| movement.kind == MovementKind::Adjustment);
         let came: i64 = adjusted.map(|movement| movement.quantity).sum();
         let ended = [OrderStatus::Expired, OrderStatus::Cancelled];
-        let held_or_sold = orders.iter().filter(|order| !ended.contains(&order.status));
-        let lines = held_or_sold.flat_map(|order| &order.lines).filter(|line| line.product_id == product_id);
+        let reserved_or_sold = orders.iter().filter(|order| !ended.contains(&order.status));
+        let lines = reserved_or_sold.flat_map(|order| &order.lines).filter(|line| line.product_id == product_id);
         let taken: i64 = lines.map(|line| i64::from(line.quantity)).sum();
         let restocked = written.refunds.iter().filter(|refund| refund.restocked).flat_map(|refund| &refund.lines);
         let restocked = restocked.filter(|line| line.product_id == product_id);
@@ -437,7 +437,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
     /// On the rows alone: after each command value is conserved, limits hold, orders have only moved forward, and
-    /// (asserted by the scene) a refused command has changed nothing.
+    /// (asserted by the scene) a rejected command has changed nothing.
     #[test]
     fn value_is_conserved_after_every_command(history in any_history()) {
         let mut scene = Scene::new();
@@ -488,7 +488,7 @@ proptest! {
         })?;
     }
 
-    /// In the store a refused command changes nothing, and the books agree after every batch.
+    /// In the store a rejected command changes nothing, and the books agree after every batch.
     #[test]
     fn the_books_agree_after_every_batch(history in any_history(), size in 1_usize..20) {
         wait(async {
@@ -519,7 +519,7 @@ proptest! {
             let shop = Shop::new();
             let commands = acts(&history).into_iter().flat_map(|(commands, _)| commands);
             let requests: Vec<_> = (0_u128..).zip(commands).map(|(key, command)| {
-                let claim = IdempotencyClaim { key: RequestKey(key.to_be_bytes()), fingerprint: Fingerprint([1; 16]) };
+                let claim = IdempotencyKey { key: RequestKey(key.to_be_bytes()), fingerprint: Fingerprint([1; 16]) };
                 Request { idempotency: Some(claim), ..Request::new(command) }
             }).collect();
             let mut first = vec![];
@@ -527,7 +527,7 @@ proptest! {
                 first.extend(shop.run(batch).await);
             }
             let kept: Vec<_> = requests.iter().zip(first).filter_map(|(request, answer)| match answer {
-                Answer::Decided(Err(refusal)) if refusal.is_not_found() => None,
+                Answer::Decided(Err(rejection)) if rejection.is_not_found() => None,
                 Answer::Decided(outcome) => Some((request.clone(), Answer::Replayed { outcome, tag: None })),
                 Answer::Replayed { .. } | Answer::KeyReused => panic!("each request has a key of its own"),
             }).collect();
@@ -577,8 +577,8 @@ fn histories_reach_every_ending() {
         for answer in answers {
             match answer {
                 Answer::Decided(Ok(_)) => see("success".to_owned()),
-                Answer::Decided(Err(refusal)) => {
-                    see(format!("{refusal:?}").split([' ', '{']).next().unwrap_or_default().to_owned())
+                Answer::Decided(Err(rejection)) => {
+                    see(format!("{rejection:?}").split([' ', '{']).next().unwrap_or_default().to_owned())
                 }
                 Answer::Replayed { .. } | Answer::KeyReused => panic!("no key was sent"),
             }
@@ -607,7 +607,7 @@ fn histories_reach_every_ending() {
         "Payment(OrderCancelled)",
         "Payment(OrderExpired)",
         "Point(InsufficientPoints",
-        "Point(ChargeLimitExceeded",
+        "Point(TopUpLimitExceeded",
         "Point(BalanceLimitExceeded",
         "Coupon(AlreadyIssued)",
         "Coupon(SoldOut)",

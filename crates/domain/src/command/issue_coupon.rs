@@ -1,7 +1,7 @@
 use crate::command::{Context, Decide, Decision, Event, Reply};
-use crate::coupon::{CouponEvent, CouponRefusal};
+use crate::coupon::{CouponEvent, CouponRejection};
 use crate::id::{CampaignId, CouponId, UserId};
-use crate::refusal::Refusal;
+use crate::rejection::Rejection;
 use crate::working_set::{Locks, WorkingSet};
 
 /// Take a coupon of a campaign.
@@ -16,14 +16,14 @@ pub struct IssueCoupon {
 }
 
 impl Decide for IssueCoupon {
-    fn name_locks(&self, locks: &mut Locks) {
+    fn declare_locks(&self, locks: &mut Locks) {
         locks.campaigns.insert(self.campaign_id);
-        locks.holders.insert((self.campaign_id, self.user_id.clone()));
+        locks.past_recipients.insert((self.campaign_id, self.user_id.clone()));
     }
 
-    fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Refusal> {
-        let campaign = set.campaign(self.campaign_id).ok_or(CouponRefusal::CampaignNotFound)?;
-        let already_issued = set.holds_coupon_of(self.campaign_id, &self.user_id);
+    fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection> {
+        let campaign = set.campaign(self.campaign_id).ok_or(CouponRejection::CampaignNotFound)?;
+        let already_issued = set.has_received_coupon(self.campaign_id, &self.user_id);
         let coupon = campaign.issue(&self.user_id, already_issued, self.coupon_id, context.now)?;
         Ok(Decision {
             reply: Reply::CouponIssued { coupon: coupon.clone(), now: context.now },
@@ -58,8 +58,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn refused(scene: &mut Scene, campaign_id: CampaignId, user_id: &str) -> Refusal {
-        scene.refusal(issue(scene, campaign_id, user_id))
+    fn rejected(scene: &mut Scene, campaign_id: CampaignId, user_id: &str) -> Rejection {
+        scene.rejection(issue(scene, campaign_id, user_id))
     }
 
     fn open_for_a_minute(quantity: u32) -> CampaignDetails {
@@ -102,14 +102,14 @@ mod tests {
         let mut scene = Scene::new();
         let id = scene.campaign(open_for_a_minute(9));
         scene.now = NOON.saturating_add(Duration::microseconds(-1));
-        assert_eq!(refused(&mut scene, id, "a"), CouponRefusal::CampaignNotOpen { issue_opens_at: NOON }.into());
+        assert_eq!(rejected(&mut scene, id, "a"), CouponRejection::CampaignNotOpen { issue_opens_at: NOON }.into());
         scene.now = NOON;
         issued(&mut scene, id, "a");
         scene.now = noon_plus(60).saturating_add(Duration::microseconds(-1));
         issued(&mut scene, id, "b");
         scene.now = noon_plus(60);
-        let closed = CouponRefusal::CampaignClosed { issue_closes_at: noon_plus(60) };
-        assert_eq!(refused(&mut scene, id, "c"), closed.into());
+        let closed = CouponRejection::CampaignClosed { issue_closes_at: noon_plus(60) };
+        assert_eq!(rejected(&mut scene, id, "c"), closed.into());
     }
 
     #[test]
@@ -117,9 +117,9 @@ mod tests {
         let mut scene = Scene::new();
         let id = scene.campaign(open_for_a_minute(2));
         issued(&mut scene, id, "a");
-        assert_eq!(refused(&mut scene, id, "a"), CouponRefusal::AlreadyIssued.into());
+        assert_eq!(rejected(&mut scene, id, "a"), CouponRejection::AlreadyIssued.into());
         issued(&mut scene, id, "b");
-        assert_eq!(refused(&mut scene, id, "c"), CouponRefusal::SoldOut.into());
+        assert_eq!(rejected(&mut scene, id, "c"), CouponRejection::SoldOut.into());
         assert_eq!(scene.set.campaign(id).map(|campaign| campaign.remaining()), Some(0));
     }
 
@@ -127,13 +127,13 @@ mod tests {
     fn checks_the_campaign_then_its_times_then_the_user_then_the_quantity() {
         let mut scene = Scene::new();
         let absent = scene.id();
-        assert_eq!(refused(&mut scene, absent, "a"), CouponRefusal::CampaignNotFound.into());
+        assert_eq!(rejected(&mut scene, absent, "a"), CouponRejection::CampaignNotFound.into());
         let id = scene.campaign(open_for_a_minute(1));
         issued(&mut scene, id, "a");
-        assert_eq!(refused(&mut scene, id, "a"), CouponRefusal::AlreadyIssued.into(), "not SoldOut");
+        assert_eq!(rejected(&mut scene, id, "a"), CouponRejection::AlreadyIssued.into(), "not SoldOut");
         scene.now = noon_plus(60);
-        assert!(matches!(refused(&mut scene, id, "a"), Refusal::Coupon(CouponRefusal::CampaignClosed { .. })));
+        assert!(matches!(rejected(&mut scene, id, "a"), Rejection::Coupon(CouponRejection::CampaignClosed { .. })));
         scene.now = noon_plus(-1);
-        assert!(matches!(refused(&mut scene, id, "a"), Refusal::Coupon(CouponRefusal::CampaignNotOpen { .. })));
+        assert!(matches!(rejected(&mut scene, id, "a"), Rejection::Coupon(CouponRejection::CampaignNotOpen { .. })));
     }
 }

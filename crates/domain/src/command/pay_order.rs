@@ -2,12 +2,12 @@ use crate::command::{Actor, Context, Decide, Decision, Event, Reply};
 use crate::coupon::{CouponChoice, CouponEvent};
 use crate::id::{EntryId, EventId, OrderId, PaymentId};
 use crate::money::Money;
-use crate::order::{Order, OrderRefusal};
+use crate::order::{Order, OrderRejection};
 use crate::outbox::OutboxEvent;
 use crate::payment::Payment;
-use crate::refusal::Refusal;
+use crate::rejection::Rejection;
 use crate::sales::SaleCounted;
-use crate::working_set::{Locks, OrderOutline, WorkingSet};
+use crate::working_set::{Locks, OrderRefs, WorkingSet};
 
 /// Pay an order out of its user's points.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,7 +21,7 @@ pub struct PayOrder {
 }
 
 impl Decide for PayOrder {
-    fn name_locks(&self, locks: &mut Locks) {
+    fn declare_locks(&self, locks: &mut Locks) {
         locks.orders.insert(self.order_id);
         if let CouponChoice::Named(coupon_id) = self.coupon {
             locks.coupons.insert(coupon_id);
@@ -32,16 +32,16 @@ impl Decide for PayOrder {
         Some(self.order_id)
     }
 
-    fn name_locks_of_order(&self, order: &OrderOutline, locks: &mut Locks) {
+    fn declare_locks_of_order(&self, order: &OrderRefs, locks: &mut Locks) {
         locks.accounts.insert(order.user_id.clone());
         if self.coupon == CouponChoice::Best {
             locks.unused_coupons_of.insert(order.user_id.clone());
         }
     }
 
-    fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Refusal> {
+    fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection> {
         let visible = |order: &&Order| self.actor.may_see(&order.user_id);
-        let order = set.order(self.order_id).filter(visible).ok_or(OrderRefusal::NotFound)?;
+        let order = set.order(self.order_id).filter(visible).ok_or(OrderRejection::NotFound)?;
         let Context { rules, now, ids } = *context;
         order.check_payable(now)?;
         let coupons = set.coupons_of(&order.user_id);

@@ -3,13 +3,13 @@ use crate::command::{Context, Decide, Decision, Event, Reply};
 use crate::coupon::CouponEvent;
 use crate::id::{EntryId, EventId, OrderId, RefundId};
 use crate::money::Money;
-use crate::order::{Order, OrderEvent, OrderLines, OrderRefusal, OrderStatus, RefundedLine};
+use crate::order::{Order, OrderEvent, OrderLines, OrderRejection, OrderStatus, RefundedLine};
 use crate::outbox::OutboxEvent;
 use crate::payment::{Refund, RefundReason};
-use crate::refusal::Refusal;
+use crate::rejection::Rejection;
 use crate::sales::SaleCounted;
 use crate::stock::MovementKind;
-use crate::working_set::{Locks, OrderOutline, WorkingSet};
+use crate::working_set::{Locks, OrderRefs, WorkingSet};
 
 /// Give back what was paid for pieces of an order.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,7 +25,7 @@ pub struct RefundOrder {
 }
 
 impl Decide for RefundOrder {
-    fn name_locks(&self, locks: &mut Locks) {
+    fn declare_locks(&self, locks: &mut Locks) {
         locks.orders.insert(self.order_id);
         if self.restock {
             locks.stocks.extend(self.lines.product_ids());
@@ -36,16 +36,16 @@ impl Decide for RefundOrder {
         Some(self.order_id)
     }
 
-    fn name_locks_of_order(&self, order: &OrderOutline, locks: &mut Locks) {
+    fn declare_locks_of_order(&self, order: &OrderRefs, locks: &mut Locks) {
         locks.accounts.insert(order.user_id.clone());
         locks.coupons.extend(order.coupon_id);
     }
 
-    fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Refusal> {
-        let order = set.order(self.order_id).ok_or(OrderRefusal::NotFound)?;
+    fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection> {
+        let order = set.order(self.order_id).ok_or(OrderRejection::NotFound)?;
         let lines = order.refund(&self.lines, context.rules.currency)?;
         let terms = RefundTerms { restock: self.restock, reason: self.reason.clone() };
-        let (refund, order, events) = terms.bring_about(order, lines, set, context)?;
+        let (refund, order, events) = terms.into_events(order, lines, set, context)?;
         Ok(Decision { reply: Reply::OrderRefunded { refund, order }, events })
     }
 }
@@ -58,15 +58,15 @@ pub(super) struct RefundTerms {
 
 impl RefundTerms {
     /// All that a refund of an order brings about; answers the refund, the order after it and the events.
-    pub(super) fn bring_about(
+    pub(super) fn into_events(
         self,
         order: &Order,
         lines: Vec<RefundedLine>,
         set: &WorkingSet,
         context: &Context<'_>,
-    ) -> Result<(Refund, Order, Vec<Event>), Refusal> {
+    ) -> Result<(Refund, Order, Vec<Event>), Rejection> {
         let Context { rules, now, ids } = *context;
-        let paid = order.paid.as_ref().ok_or(OrderRefusal::NotPaid)?;
+        let paid = order.paid.as_ref().ok_or(OrderRejection::NotPaid)?;
         let refunded = OrderEvent::Refunded { order_id: order.id, lines: lines.clone() };
         let mut order_after = order.clone();
         order_after.apply(&refunded);

@@ -1,7 +1,7 @@
 use crate::command::{Context, Decide, Decision, Event, Reply};
-use crate::coupon::{CouponEvent, CouponRefusal};
+use crate::coupon::{CouponEvent, CouponRejection};
 use crate::id::CouponId;
-use crate::refusal::Refusal;
+use crate::rejection::Rejection;
 use crate::working_set::{Locks, WorkingSet};
 
 /// Take a user's coupon back.
@@ -12,12 +12,12 @@ pub struct RevokeCoupon {
 }
 
 impl Decide for RevokeCoupon {
-    fn name_locks(&self, locks: &mut Locks) {
+    fn declare_locks(&self, locks: &mut Locks) {
         locks.coupons.insert(self.coupon_id);
     }
 
-    fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Refusal> {
-        let coupon = set.coupon(self.coupon_id).ok_or(CouponRefusal::NotFound)?.revoke()?;
+    fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection> {
+        let coupon = set.coupon(self.coupon_id).ok_or(CouponRejection::NotFound)?.revoke()?;
         Ok(Decision {
             reply: Reply::CouponRevoked { coupon: coupon.clone(), now: context.now },
             events: vec![Event::Coupon(CouponEvent::Changed(coupon))],
@@ -48,8 +48,8 @@ mod tests {
         assert_eq!(reply, Ok(Reply::CouponRevoked { coupon: coupon.clone(), now: scene.now }));
         assert_eq!(*scene.stored_coupon(id), coupon);
 
-        let again = CouponRefusal::NotUsable { coupon_id: id, reason: NotUsableReason::Revoked };
-        assert_eq!(scene.refusal(revoke(id)), again.into());
+        let again = CouponRejection::NotUsable { coupon_id: id, reason: NotUsableReason::Revoked };
+        assert_eq!(scene.rejection(revoke(id)), again.into());
     }
 
     #[test]
@@ -61,21 +61,21 @@ mod tests {
     }
 
     #[test]
-    fn refuses_to_take_a_used_coupon_back() {
+    fn rejects_to_take_a_used_coupon_back() {
         let mut scene = Scene::new();
         let kim = scene.user("kim", 1_000);
         let lamp = scene.lamp(1_000, 1);
         let id = scene.coupon(campaign_details(fixed(1), 1), &kim);
         let order_id = scene.order(&kim, &[(lamp, 1)]);
         scene.pay(order_id, &kim, CouponChoice::Named(id)).expect("it can be paid");
-        let refusal = CouponRefusal::NotUsable { coupon_id: id, reason: NotUsableReason::Used };
-        assert_eq!(scene.refusal(revoke(id)), refusal.into());
+        let rejection = CouponRejection::NotUsable { coupon_id: id, reason: NotUsableReason::Used };
+        assert_eq!(scene.rejection(revoke(id)), rejection.into());
     }
 
     #[test]
-    fn refuses_to_take_back_a_coupon_that_is_not_there() {
+    fn rejects_to_take_back_a_coupon_that_is_not_there() {
         let mut scene = Scene::new();
         let id = scene.id();
-        assert_eq!(scene.refusal(revoke(id)), CouponRefusal::NotFound.into());
+        assert_eq!(scene.rejection(revoke(id)), CouponRejection::NotFound.into());
     }
 }

@@ -3,22 +3,22 @@
 use time::Duration;
 
 use crate::command::{
-    Actor, AdjustStock, CancelOrder, ChargePoints, Command, Context, CouponChoice, CreateCampaign, CreateProduct,
-    ExpireOrder, IssueCoupon, Outcome, PayOrder, PlaceOrder,
+    Actor, AdjustStock, CancelOrder, Command, Context, CouponChoice, CreateCampaign, CreateProduct, ExpireOrder,
+    IssueCoupon, Outcome, PayOrder, PlaceOrder, TopUpPoints,
 };
 use crate::coupon::{CampaignDetails, Coupon};
 use crate::id::{CampaignId, CouponId, IdSource, OrderId, ProductId, UserId};
 use crate::money::Money;
 use crate::order::Order;
 use crate::product::ProductDetails;
-use crate::refusal::Refusal;
+use crate::rejection::Rejection;
 use crate::rules::ShopRules;
 use crate::testing::fixtures::{NOON, customer, order_lines, positive, product_details, text, user};
 use crate::testing::{SequentialIds, rules};
 use crate::time::Timestamp;
-use crate::working_set::{Locks, OrderOutline, WorkingSet};
+use crate::working_set::{Locks, OrderRefs, WorkingSet};
 
-/// The rows, and what commands decide with besides. Every refusal is checked to leave the rows as they were.
+/// The rows, and what commands decide with besides. Every rejection is checked to leave the rows as they were.
 pub(crate) struct Scene {
     pub set: WorkingSet,
     pub rules: ShopRules,
@@ -43,9 +43,9 @@ impl Scene {
     pub fn decide(&mut self, command: Command) -> Outcome {
         let mut locks = Locks::default();
         let rule = command.rule();
-        rule.name_locks(&mut locks);
+        rule.declare_locks(&mut locks);
         if let Some(order) = rule.order_id().and_then(|id| self.set.order(id)) {
-            rule.name_locks_of_order(&OrderOutline::of(order), &mut locks);
+            rule.declare_locks_of_order(&OrderRefs::of(order), &mut locks);
         }
         for user_id in &locks.accounts {
             self.set.ensure_account(user_id);
@@ -54,16 +54,16 @@ impl Scene {
         let context = Context { rules: &self.rules, now: self.now, ids: &self.ids };
         let outcome = command.decide(&mut self.set, &context);
         if outcome.is_err() {
-            assert_eq!(self.set, before, "a refused command changes nothing");
+            assert_eq!(self.set, before, "a rejected command changes nothing");
         }
         outcome
     }
 
     #[track_caller]
-    pub fn refusal(&mut self, command: Command) -> Refusal {
+    pub fn rejection(&mut self, command: Command) -> Rejection {
         match self.decide(command) {
-            Ok(reply) => panic!("a refusal is expected, not {reply:?}"),
-            Err(refusal) => refusal,
+            Ok(reply) => panic!("a rejection is expected, not {reply:?}"),
+            Err(rejection) => rejection,
         }
     }
 
@@ -86,7 +86,7 @@ impl Scene {
 
     pub fn user(&mut self, id: &str, points: i64) -> UserId {
         let user_id = user(id);
-        self.prepare(Command::ChargePoints(ChargePoints { user_id: user_id.clone(), amount: positive(points) }));
+        self.prepare(Command::TopUpPoints(TopUpPoints { user_id: user_id.clone(), amount: positive(points) }));
         user_id
     }
 

@@ -1,4 +1,4 @@
-use crate::coupon::{Coupon, CouponRefusal};
+use crate::coupon::{Coupon, CouponRejection};
 use crate::id::CouponId;
 use crate::money::{Currency, Money};
 use crate::time::Timestamp;
@@ -18,19 +18,19 @@ impl CouponChoice {
     /// The coupon to use for a total, of a user's coupons, and what it takes off.
     ///
     /// # Errors
-    /// For a named one, in this order: [`CouponRefusal::NotFound`] when it is not among them,
-    /// [`CouponRefusal::NotUsable`].
+    /// For a named one, in this order: [`CouponRejection::NotFound`] when it is not among them,
+    /// [`CouponRejection::NotUsable`].
     pub fn choose<'a>(
         self,
         coupons: impl IntoIterator<Item = &'a Coupon>,
         total: Money,
         currency: Currency,
         now: Timestamp,
-    ) -> Result<Option<(&'a Coupon, Money)>, CouponRefusal> {
+    ) -> Result<Option<(&'a Coupon, Money)>, CouponRejection> {
         match self {
             Self::None => Ok(None),
             Self::Named(id) => {
-                let coupon = coupons.into_iter().find(|coupon| coupon.id == id).ok_or(CouponRefusal::NotFound)?;
+                let coupon = coupons.into_iter().find(|coupon| coupon.id == id).ok_or(CouponRejection::NotFound)?;
                 let discount = coupon.discount(total, currency, now).map_err(|reason| coupon.not_usable(reason))?;
                 Ok(Some((coupon, discount)))
             }

@@ -15,7 +15,7 @@ pub trait CouponRepository: Send {
 
     /// Which of these users have had a coupon of the campaign named with them. Coupons are issued only under their
     /// campaign's lock, so with the campaigns locked the answer stays true until commit or drop.
-    async fn holders(
+    async fn past_recipients(
         &mut self,
         pairs: &BTreeSet<(CampaignId, UserId)>,
     ) -> Result<BTreeSet<(CampaignId, UserId)>, StoreError>;

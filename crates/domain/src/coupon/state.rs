@@ -3,7 +3,7 @@ use std::cmp::Reverse;
 use thiserror::Error;
 use time::Duration;
 
-use crate::coupon::{CouponRefusal, NotUsableReason};
+use crate::coupon::{CouponRejection, NotUsableReason};
 use crate::id::{CampaignId, CouponId, OrderId, UserId};
 use crate::money::{Currency, Money, PositiveMoney};
 use crate::text::Text;
@@ -186,23 +186,23 @@ impl CouponCampaign {
     /// The campaign with more coupons, or closing earlier.
     ///
     /// # Errors
-    /// In this order: [`CouponRefusal::QuantityLowered`], [`CouponRefusal::ClosingPostponed`].
+    /// In this order: [`CouponRejection::QuantityLowered`], [`CouponRejection::ClosingPostponed`].
     pub fn change(
         &self,
         quantity: Option<u32>,
         issue_closes_at: Option<Timestamp>,
         now: Timestamp,
-    ) -> Result<Self, CouponRefusal> {
+    ) -> Result<Self, CouponRejection> {
         let mut changed = Self { updated_at: now, ..self.clone() };
         if let Some(quantity) = quantity {
             if quantity < self.details.quantity {
-                return Err(CouponRefusal::QuantityLowered { quantity: self.details.quantity });
+                return Err(CouponRejection::QuantityLowered { quantity: self.details.quantity });
             }
             changed.details.quantity = quantity;
         }
         if let Some(closes_at) = issue_closes_at {
             if closes_at > self.details.issue_closes_at {
-                return Err(CouponRefusal::ClosingPostponed { issue_closes_at: self.details.issue_closes_at });
+                return Err(CouponRejection::ClosingPostponed { issue_closes_at: self.details.issue_closes_at });
             }
             changed.details.issue_closes_at = closes_at;
         }
@@ -212,24 +212,24 @@ impl CouponCampaign {
     /// The coupon that a user gets.
     ///
     /// # Errors
-    /// In this order: [`CouponRefusal::CampaignNotOpen`], [`CouponRefusal::CampaignClosed`],
-    /// [`CouponRefusal::AlreadyIssued`], [`CouponRefusal::SoldOut`].
+    /// In this order: [`CouponRejection::CampaignNotOpen`], [`CouponRejection::CampaignClosed`],
+    /// [`CouponRejection::AlreadyIssued`], [`CouponRejection::SoldOut`].
     pub fn issue(
         &self,
         user_id: &UserId,
         already_issued: bool,
         id: CouponId,
         now: Timestamp,
-    ) -> Result<Coupon, CouponRefusal> {
+    ) -> Result<Coupon, CouponRejection> {
         let CampaignDetails { terms, quantity, issue_opens_at, issue_closes_at, validity } = &self.details;
         if now < *issue_opens_at {
-            Err(CouponRefusal::CampaignNotOpen { issue_opens_at: *issue_opens_at })
+            Err(CouponRejection::CampaignNotOpen { issue_opens_at: *issue_opens_at })
         } else if now >= *issue_closes_at {
-            Err(CouponRefusal::CampaignClosed { issue_closes_at: *issue_closes_at })
+            Err(CouponRejection::CampaignClosed { issue_closes_at: *issue_closes_at })
         } else if already_issued {
-            Err(CouponRefusal::AlreadyIssued)
+            Err(CouponRejection::AlreadyIssued)
         } else if self.issued >= *quantity {
-            Err(CouponRefusal::SoldOut)
+            Err(CouponRejection::SoldOut)
         } else {
             Ok(Coupon {
                 id,
@@ -342,8 +342,8 @@ impl Coupon {
     /// The coupon once the back office took it back.
     ///
     /// # Errors
-    /// [`CouponRefusal::NotUsable`] when it was used or revoked already; one that has expired may be revoked.
-    pub fn revoke(&self) -> Result<Self, CouponRefusal> {
+    /// [`CouponRejection::NotUsable`] when it was used or revoked already; one that has expired may be revoked.
+    pub fn revoke(&self) -> Result<Self, CouponRejection> {
         match self.state {
             CouponState::Used { .. } => Err(self.not_usable(NotUsableReason::Used)),
             CouponState::Revoked => Err(self.not_usable(NotUsableReason::Revoked)),
@@ -351,9 +351,9 @@ impl Coupon {
         }
     }
 
-    /// The refusal to use it.
-    pub(crate) fn not_usable(&self, reason: NotUsableReason) -> CouponRefusal {
-        CouponRefusal::NotUsable { coupon_id: self.id, reason }
+    /// The rejection to use it.
+    pub(crate) fn not_usable(&self, reason: NotUsableReason) -> CouponRejection {
+        CouponRejection::NotUsable { coupon_id: self.id, reason }
     }
 
     /// Of these coupons the one to use for a total, with what it takes off: the largest discount, then the one that

@@ -33,7 +33,7 @@ fn arithmetic_ends_at_the_limits_and_never_wraps() {
 }
 
 #[test]
-fn decimals_are_taken_exactly_or_refused() {
+fn decimals_are_taken_exactly_or_rejected() {
     assert_eq!(Money::from_decimal(decimal("19.99")), Ok(exact(199_900)));
     assert_eq!(Money::from_decimal(decimal("-0.0001")), Ok(exact(-1)));
     assert_eq!(Money::from_decimal(decimal("1.00000")), Ok(won(1)));

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_no_line_and_too_many_lines() {
+    fn rejects_no_line_and_too_many_lines() {
         assert_eq!(lines(&[]), Err(OrderLinesError::Empty));
         let too_many = OrderLinesError::TooManyLines { lines_max: 3 };
         assert_eq!(lines(&[(1, 1), (1, 1), (1, 1), (1, 0)]), Err(too_many), "before the quantities");
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_quantities_outside_the_limits_also_when_added_up() {
+    fn rejects_quantities_outside_the_limits_also_when_added_up() {
         let invalid = |index| Err(OrderLinesError::InvalidQuantity { index, quantity_max: 10 });
         for quantity in [0, -1, 11, i64::MIN, i64::MAX, 1 << 32] {
             assert_eq!(lines(&[(1, 1), (2, quantity)]), invalid(1), "{quantity}");

@@ -3,17 +3,17 @@
 use crate::id::ProductId;
 use crate::money::{Currency, Money};
 use crate::order::{OrderLine, OrderLines, RequestedLine};
-use crate::product::{ProductOffer, ProductRefusal};
+use crate::product::{ProductOffer, ProductRejection};
 
 impl OrderLines {
     /// The lines with today's names and prices.
     ///
     /// # Errors
-    /// In this order: [`ProductRefusal::NotFound`] for the first product that is not there,
-    /// [`ProductRefusal::NotOnSale`] for the first that cannot be bought.
-    pub fn price(&self, find: impl Fn(ProductId) -> Option<ProductOffer>) -> Result<Vec<OrderLine>, ProductRefusal> {
+    /// In this order: [`ProductRejection::NotFound`] for the first product that is not there,
+    /// [`ProductRejection::NotOnSale`] for the first that cannot be bought.
+    pub fn price(&self, find: impl Fn(ProductId) -> Option<ProductOffer>) -> Result<Vec<OrderLine>, ProductRejection> {
         let found = |RequestedLine { product_id, quantity }| {
-            find(product_id).map(|offer| (offer, quantity)).ok_or(ProductRefusal::NotFound { product_id })
+            find(product_id).map(|offer| (offer, quantity)).ok_or(ProductRejection::NotFound { product_id })
         };
         let offers = self.iter().map(found).collect::<Result<Vec<_>, _>>()?;
         let priced = offers.into_iter().map(|(offer, quantity)| {

@@ -3,7 +3,7 @@ use crate::id::{CouponId, ProductId};
 use crate::money::Money;
 use crate::order::{OrderLine, OrderLines, pricing};
 use crate::product::ProductListing;
-use crate::refusal::Refusal;
+use crate::rejection::Rejection;
 use crate::rules::ShopRules;
 use crate::time::Timestamp;
 
@@ -40,7 +40,7 @@ pub struct QuotedLine {
     pub line_total: Money,
     /// The part of the discount that would fall on this line.
     pub discount_share: Money,
-    /// Pieces that can be ordered; where they are fewer than asked for, the order would be refused.
+    /// Pieces that can be ordered; where they are fewer than asked for, the order would be rejected.
     pub available: u32,
 }
 
@@ -70,7 +70,7 @@ impl Quote {
         choice: CouponChoice,
         rules: &ShopRules,
         now: Timestamp,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, Rejection> {
         let listing = |id: ProductId| listings.iter().find(|listing| listing.product.id == id);
         let lines = lines.price(|id| listing(id).map(|listing| listing.product.offer()))?;
         let total = pricing::total(&lines);
@@ -121,10 +121,10 @@ mod tests {
     use super::*;
     use crate::command::CouponChoice;
     use crate::command::scene::Scene;
-    use crate::coupon::{CampaignDetails, CouponRefusal, CouponTerms};
+    use crate::coupon::{CampaignDetails, CouponRejection, CouponTerms};
     use crate::id::UserId;
     use crate::order::Order;
-    use crate::product::{ProductDetails, ProductRefusal, ProductStatus};
+    use crate::product::{ProductDetails, ProductRejection, ProductStatus};
     use crate::testing::fixtures::{
         campaign_details, fixed, order_lines, percent, positive, product_details, user, won,
     };
@@ -135,7 +135,7 @@ mod tests {
         user_id: &UserId,
         lines: &[(ProductId, u32)],
         choice: CouponChoice,
-    ) -> Result<Quote, Refusal> {
+    ) -> Result<Quote, Rejection> {
         let listing = |(id, _): &(ProductId, u32)| {
             let product = scene.set.product(*id)?.clone();
             Some(ProductListing { product, available: scene.available(*id) })
@@ -213,7 +213,7 @@ mod tests {
         }
     }
 
-    /// Each call has one fault less than the one before, so that each refusal shows which check comes first.
+    /// Each call has one fault less than the one before, so that each rejection shows which check comes first.
     #[test]
     fn checks_existence_then_sale_then_the_named_coupon() {
         let mut scene = Scene::new();
@@ -224,14 +224,15 @@ mod tests {
         let absent: ProductId = scene.id();
         let lines = [(lamp, 1), (hidden, 1), (absent, 1)];
         let named = CouponChoice::Named(scene.id());
-        let refusal = |scene: &Scene, lines: &[_], choice| quote(scene, &kim, lines, choice).expect_err("a refusal");
-        assert_eq!(refusal(&scene, &lines, named), ProductRefusal::NotFound { product_id: absent }.into());
-        assert_eq!(refusal(&scene, &lines[..2], named), ProductRefusal::NotOnSale { product_id: hidden }.into());
-        assert_eq!(refusal(&scene, &lines[..1], named), CouponRefusal::NotFound.into());
+        let rejection =
+            |scene: &Scene, lines: &[_], choice| quote(scene, &kim, lines, choice).expect_err("a rejection");
+        assert_eq!(rejection(&scene, &lines, named), ProductRejection::NotFound { product_id: absent }.into());
+        assert_eq!(rejection(&scene, &lines[..2], named), ProductRejection::NotOnSale { product_id: hidden }.into());
+        assert_eq!(rejection(&scene, &lines[..1], named), CouponRejection::NotFound.into());
 
         let coupon_id = scene.coupon(campaign_details(fixed(1), 1), &kim);
         scene.advance(Duration::days(30));
-        let expired = CouponRefusal::NotUsable { coupon_id, reason: NotUsableReason::Expired };
-        assert_eq!(refusal(&scene, &lines[..1], CouponChoice::Named(coupon_id)), expired.into());
+        let expired = CouponRejection::NotUsable { coupon_id, reason: NotUsableReason::Expired };
+        assert_eq!(rejection(&scene, &lines[..1], CouponChoice::Named(coupon_id)), expired.into());
     }
 }

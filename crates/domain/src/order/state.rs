@@ -1,7 +1,7 @@
 use crate::id::{CouponId, OrderId, PaymentId, ProductId, UserId};
 use crate::money::{Currency, Money};
-use crate::order::{OrderEvent, OrderLines, OrderRefusal, RefundedLine, RequestedLine, pricing};
-use crate::payment::{Payment, PaymentRefusal};
+use crate::order::{OrderEvent, OrderLines, OrderRejection, RefundedLine, RequestedLine, pricing};
+use crate::payment::{Payment, PaymentRejection};
 use crate::rules::ShopRules;
 use crate::time::{Date, Timestamp};
 
@@ -135,8 +135,8 @@ impl Order {
     /// Decides that an order is placed. Its lines must be priced, and their products distinct.
     ///
     /// # Errors
-    /// In this order: [`OrderRefusal::PriceChanged`] when the total is not what the caller expects,
-    /// [`OrderRefusal::TooManyOpenOrders`].
+    /// In this order: [`OrderRejection::PriceChanged`] when the total is not what the caller expects,
+    /// [`OrderRejection::TooManyOpenOrders`].
     pub fn place(
         id: OrderId,
         user_id: &UserId,
@@ -145,13 +145,13 @@ impl Order {
         open_orders: u32,
         rules: &ShopRules,
         now: Timestamp,
-    ) -> Result<Self, OrderRefusal> {
+    ) -> Result<Self, OrderRejection> {
         let total = pricing::total(&lines);
         if let Some(expected_total) = expected_total.filter(|expected| *expected != total) {
-            return Err(OrderRefusal::PriceChanged { expected_total, total });
+            return Err(OrderRejection::PriceChanged { expected_total, total });
         }
         if open_orders >= rules.open_orders_max {
-            return Err(OrderRefusal::TooManyOpenOrders { open_orders_max: rules.open_orders_max });
+            return Err(OrderRejection::TooManyOpenOrders { open_orders_max: rules.open_orders_max });
         }
         Ok(Self {
             id,
@@ -175,16 +175,16 @@ impl Order {
     /// Whether it can be paid now.
     ///
     /// # Errors
-    /// In this order: [`PaymentRefusal::OrderAlreadyPaid`], [`PaymentRefusal::OrderCancelled`],
-    /// [`PaymentRefusal::OrderExpired`].
-    pub fn check_payable(&self, now: Timestamp) -> Result<(), PaymentRefusal> {
+    /// In this order: [`PaymentRejection::OrderAlreadyPaid`], [`PaymentRejection::OrderCancelled`],
+    /// [`PaymentRejection::OrderExpired`].
+    pub fn check_payable(&self, now: Timestamp) -> Result<(), PaymentRejection> {
         match self.status {
             OrderStatus::Paid | OrderStatus::PartiallyRefunded | OrderStatus::Refunded => {
-                Err(PaymentRefusal::OrderAlreadyPaid)
+                Err(PaymentRejection::OrderAlreadyPaid)
             }
-            OrderStatus::Cancelled => Err(PaymentRefusal::OrderCancelled),
-            OrderStatus::Expired => Err(PaymentRefusal::OrderExpired),
-            OrderStatus::PendingPayment if self.is_past_deadline(now) => Err(PaymentRefusal::OrderExpired),
+            OrderStatus::Cancelled => Err(PaymentRejection::OrderCancelled),
+            OrderStatus::Expired => Err(PaymentRejection::OrderExpired),
+            OrderStatus::PendingPayment if self.is_past_deadline(now) => Err(PaymentRejection::OrderExpired),
             OrderStatus::PendingPayment => Ok(()),
         }
     }
@@ -208,8 +208,8 @@ impl Order {
     /// Decides that its time is over.
     ///
     /// # Errors
-    /// [`OrderRefusal::NotDue`] when it is not waiting to be paid, or still may be.
-    pub fn expire(&self, now: Timestamp) -> Result<OrderEvent, OrderRefusal> {
+    /// [`OrderRejection::NotDue`] when it is not waiting to be paid, or still may be.
+    pub fn expire(&self, now: Timestamp) -> Result<OrderEvent, OrderRejection> {
         match self.status {
             OrderStatus::PendingPayment if self.is_past_deadline(now) => Ok(OrderEvent::Expired { order_id: self.id }),
             OrderStatus::PendingPayment
@@ -217,19 +217,19 @@ impl Order {
             | OrderStatus::Expired
             | OrderStatus::Cancelled
             | OrderStatus::PartiallyRefunded
-            | OrderStatus::Refunded => Err(OrderRefusal::NotDue),
+            | OrderStatus::Refunded => Err(OrderRejection::NotDue),
         }
     }
 
     /// Decides that it is cancelled: before it was paid it just ends; afterwards all that is left comes back.
     ///
     /// # Errors
-    /// In this order: [`OrderRefusal::Expired`], [`OrderRefusal::AlreadyCancelled`].
-    pub fn cancel(&self, currency: Currency, now: Timestamp) -> Result<Cancellation, OrderRefusal> {
+    /// In this order: [`OrderRejection::Expired`], [`OrderRejection::AlreadyCancelled`].
+    pub fn cancel(&self, currency: Currency, now: Timestamp) -> Result<Cancellation, OrderRejection> {
         match self.status {
-            OrderStatus::Expired => Err(OrderRefusal::Expired),
-            OrderStatus::PendingPayment if self.is_past_deadline(now) => Err(OrderRefusal::Expired),
-            OrderStatus::Cancelled | OrderStatus::Refunded => Err(OrderRefusal::AlreadyCancelled),
+            OrderStatus::Expired => Err(OrderRejection::Expired),
+            OrderStatus::PendingPayment if self.is_past_deadline(now) => Err(OrderRejection::Expired),
+            OrderStatus::Cancelled | OrderStatus::Refunded => Err(OrderRejection::AlreadyCancelled),
             OrderStatus::PendingPayment => Ok(Cancellation::Unpaid),
             OrderStatus::Paid | OrderStatus::PartiallyRefunded => {
                 let left = self.lines.iter().filter(|line| line.refundable() > 0);
@@ -241,19 +241,19 @@ impl Order {
     /// Decides what comes back for pieces of it; of each line what is left at most.
     ///
     /// # Errors
-    /// In this order: [`OrderRefusal::NotPaid`], and for the first line that is wrong
-    /// [`OrderRefusal::RefundTooLarge`].
-    pub fn refund(&self, lines: &OrderLines, currency: Currency) -> Result<Vec<RefundedLine>, OrderRefusal> {
+    /// In this order: [`OrderRejection::NotPaid`], and for the first line that is wrong
+    /// [`OrderRejection::RefundTooLarge`].
+    pub fn refund(&self, lines: &OrderLines, currency: Currency) -> Result<Vec<RefundedLine>, OrderRejection> {
         match self.status {
             OrderStatus::PendingPayment | OrderStatus::Expired | OrderStatus::Cancelled => {
-                return Err(OrderRefusal::NotPaid);
+                return Err(OrderRejection::NotPaid);
             }
             OrderStatus::Paid | OrderStatus::PartiallyRefunded | OrderStatus::Refunded => {}
         }
         let refund_line = |RequestedLine { product_id, quantity }| {
             let line = self.lines.iter().find(|line| line.product_id == product_id);
             let refundable = line.map_or(0, OrderLine::refundable);
-            let too_large = OrderRefusal::RefundTooLarge { product_id, requested: quantity, refundable };
+            let too_large = OrderRejection::RefundTooLarge { product_id, requested: quantity, refundable };
             line.filter(|_| quantity <= refundable).map(|line| line.refund(quantity, currency)).ok_or(too_large)
         };
         lines.iter().map(refund_line).collect()

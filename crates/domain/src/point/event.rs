@@ -61,7 +61,7 @@ impl PointEntry {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum EntryKind {
     /// The user put points in.
-    Charge,
+    TopUp,
     /// An order was paid.
     Payment,
     /// An order's payment came back.
@@ -74,7 +74,7 @@ impl EntryKind {
     /// The number that stands for it in the ledger's hash; never to be changed.
     fn code(self) -> u8 {
         match self {
-            Self::Charge => 1,
+            Self::TopUp => 1,
             Self::Payment => 2,
             Self::Refund => 3,
             Self::Adjustment => 4,
@@ -93,7 +93,7 @@ mod tests {
             id: SequentialIds::id(1).into(),
             user_id: user("kim"),
             sequence: 1,
-            kind: EntryKind::Charge,
+            kind: EntryKind::TopUp,
             amount: won(5),
             balance_after: won(5),
             order_id: None,

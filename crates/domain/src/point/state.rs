@@ -1,6 +1,6 @@
 use crate::id::{EntryId, OrderId, UserId};
 use crate::money::{Money, PositiveMoney};
-use crate::point::{EntryKind, PointEntry, PointRefusal};
+use crate::point::{EntryKind, PointEntry, PointRejection};
 use crate::rules::ShopRules;
 use crate::time::Timestamp;
 
@@ -28,41 +28,41 @@ pub struct PointAccount {
 }
 
 impl PointAccount {
-    /// The account of somebody who has never charged.
+    /// The account of somebody who has never topped up.
     pub fn empty(user_id: UserId) -> Self {
         Self { user_id, balance: Money::ZERO, entries: 0, hash: [0; 32], open_orders: 0, updated_at: None }
     }
 
-    /// Decides a charge.
+    /// Decides a top-up.
     ///
     /// # Errors
-    /// In this order: [`PointRefusal::ChargeLimitExceeded`], [`PointRefusal::BalanceLimitExceeded`].
-    pub fn charge(
+    /// In this order: [`PointRejection::TopUpLimitExceeded`], [`PointRejection::BalanceLimitExceeded`].
+    pub fn top_up(
         &self,
         amount: PositiveMoney,
         rules: &ShopRules,
         id: EntryId,
         now: Timestamp,
-    ) -> Result<PointEntry, PointRefusal> {
-        if amount.get() > rules.charge_max {
-            return Err(PointRefusal::ChargeLimitExceeded { charge_max: rules.charge_max });
+    ) -> Result<PointEntry, PointRejection> {
+        if amount.get() > rules.top_up_max {
+            return Err(PointRejection::TopUpLimitExceeded { top_up_max: rules.top_up_max });
         }
         let balance = self.balance_with(amount.get(), rules)?;
-        Ok(self.entry(id, EntryKind::Charge, amount.get(), balance, None, now))
+        Ok(self.entry(id, EntryKind::TopUp, amount.get(), balance, None, now))
     }
 
     /// Decides a correction by the back office, up to the limit of the balance or down to nothing. A balance that is
     /// above the limit may be lowered.
     ///
     /// # Errors
-    /// [`PointRefusal::BalanceLimitExceeded`] or [`PointRefusal::InsufficientPoints`], by the sign of the amount.
+    /// [`PointRejection::BalanceLimitExceeded`] or [`PointRejection::InsufficientPoints`], by the sign of the amount.
     pub fn adjust(
         &self,
         amount: Money,
         rules: &ShopRules,
         id: EntryId,
         now: Timestamp,
-    ) -> Result<PointEntry, PointRefusal> {
+    ) -> Result<PointEntry, PointRejection> {
         let balance = if amount.is_positive() {
             self.balance_with(amount, rules)?
         } else {
@@ -74,40 +74,40 @@ impl PointAccount {
     /// Decides the debit of a payment; an amount of zero is an entry as well, so that each payment has one.
     ///
     /// # Errors
-    /// [`PointRefusal::InsufficientPoints`].
+    /// [`PointRejection::InsufficientPoints`].
     pub fn pay(
         &self,
         amount: Money,
         order_id: OrderId,
         id: EntryId,
         now: Timestamp,
-    ) -> Result<PointEntry, PointRefusal> {
+    ) -> Result<PointEntry, PointRejection> {
         let balance = self.balance_without(amount)?;
         Ok(self.entry(id, EntryKind::Payment, amount.negated(), balance, Some(order_id), now))
     }
 
-    fn balance_with(&self, amount: Money, rules: &ShopRules) -> Result<Money, PointRefusal> {
-        let limit = PointRefusal::BalanceLimitExceeded { balance: self.balance, balance_max: rules.balance_max };
+    fn balance_with(&self, amount: Money, rules: &ShopRules) -> Result<Money, PointRejection> {
+        let limit = PointRejection::BalanceLimitExceeded { balance: self.balance, balance_max: rules.balance_max };
         self.balance.checked_add(amount).filter(|after| *after <= rules.balance_max).ok_or(limit)
     }
 
-    fn balance_without(&self, amount: Money) -> Result<Money, PointRefusal> {
-        let short = PointRefusal::InsufficientPoints { balance: self.balance, required: amount };
+    fn balance_without(&self, amount: Money) -> Result<Money, PointRejection> {
+        let short = PointRejection::InsufficientPoints { balance: self.balance, required: amount };
         self.balance.checked_sub(amount).filter(|after| !after.is_negative()).ok_or(short)
     }
 
-    /// Decides the credit of a refund. It may lift the balance above the limit for charges: what was paid comes back.
+    /// Decides the credit of a refund. It may lift the balance above the limit for top-ups: what was paid comes back.
     ///
     /// # Errors
-    /// [`PointRefusal::BalanceLimitExceeded`] only where the balance would leave the range of [`Money`].
+    /// [`PointRejection::BalanceLimitExceeded`] only where the balance would leave the range of [`Money`].
     pub fn refund(
         &self,
         amount: Money,
         order_id: OrderId,
         id: EntryId,
         now: Timestamp,
-    ) -> Result<PointEntry, PointRefusal> {
-        let limit = PointRefusal::BalanceLimitExceeded { balance: self.balance, balance_max: Money::MAX };
+    ) -> Result<PointEntry, PointRejection> {
+        let limit = PointRejection::BalanceLimitExceeded { balance: self.balance, balance_max: Money::MAX };
         let balance = self.balance.checked_add(amount).ok_or(limit)?;
         Ok(self.entry(id, EntryKind::Refund, amount, balance, Some(order_id), now))
     }
@@ -171,16 +171,16 @@ mod tests {
         let (order_id, id) = ids();
         let entry = account(won(5)).pay(won(5), order_id, id, NOON).expect("it is covered");
         assert_eq!((entry.amount, entry.balance_after, entry.sequence), (won(-5), Money::ZERO, 4));
-        let refusal = PointRefusal::InsufficientPoints { balance: won(5), required: won(6) };
-        assert_eq!(account(won(5)).pay(won(6), order_id, id, NOON), Err(refusal));
-        let refusal = PointRefusal::InsufficientPoints { balance: Money::ZERO, required: Money::MAX };
-        assert_eq!(account(Money::ZERO).pay(Money::MAX, order_id, id, NOON), Err(refusal));
+        let rejection = PointRejection::InsufficientPoints { balance: won(5), required: won(6) };
+        assert_eq!(account(won(5)).pay(won(6), order_id, id, NOON), Err(rejection));
+        let rejection = PointRejection::InsufficientPoints { balance: Money::ZERO, required: Money::MAX };
+        assert_eq!(account(Money::ZERO).pay(Money::MAX, order_id, id, NOON), Err(rejection));
     }
 
     #[test]
-    fn refuses_a_refund_only_where_money_ends() {
+    fn rejects_a_refund_only_where_money_ends() {
         let (order_id, id) = ids();
-        let limit = PointRefusal::BalanceLimitExceeded { balance: Money::MAX, balance_max: Money::MAX };
+        let limit = PointRejection::BalanceLimitExceeded { balance: Money::MAX, balance_max: Money::MAX };
         assert_eq!(account(Money::MAX).refund(won(1), order_id, id, NOON), Err(limit));
         let entry = account(Money::MAX).refund(Money::ZERO, order_id, id, NOON).expect("nothing fits");
         assert_eq!((entry.kind, entry.order_id), (EntryKind::Refund, Some(order_id)));

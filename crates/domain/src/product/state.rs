@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::id::ProductId;
 use crate::money::Money;
-use crate::product::ProductRefusal;
+use crate::product::ProductRejection;
 use crate::text::Text;
 use crate::time::Timestamp;
 
@@ -177,12 +177,12 @@ impl ProductOffer {
     /// What one piece costs somebody who orders now.
     ///
     /// # Errors
-    /// [`ProductRefusal::NotOnSale`].
-    pub fn price_on_sale(&self) -> Result<Price, ProductRefusal> {
+    /// [`ProductRejection::NotOnSale`].
+    pub fn price_on_sale(&self) -> Result<Price, ProductRejection> {
         match self.status {
             ProductStatus::OnSale => Ok(self.price),
             ProductStatus::Hidden | ProductStatus::Discontinued => {
-                Err(ProductRefusal::NotOnSale { product_id: self.product_id })
+                Err(ProductRejection::NotOnSale { product_id: self.product_id })
             }
         }
     }
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(offer(ProductStatus::OnSale).price_on_sale().map(Price::get), Ok(won(5)));
         for status in [ProductStatus::Hidden, ProductStatus::Discontinued] {
             let product_id = SequentialIds::id(1).into();
-            assert_eq!(offer(status).price_on_sale(), Err(ProductRefusal::NotOnSale { product_id }));
+            assert_eq!(offer(status).price_on_sale(), Err(ProductRejection::NotOnSale { product_id }));
         }
     }
 }

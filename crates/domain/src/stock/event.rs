@@ -36,7 +36,7 @@ pub enum MovementKind {
     /// The back office added or took pieces.
     Adjustment,
     /// An order was placed and holds them.
-    Hold,
+    Reservation,
     /// The order expired unpaid.
     Expiry,
     /// The order was cancelled before it was paid.

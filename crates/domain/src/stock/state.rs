@@ -1,5 +1,5 @@
 use crate::id::{MovementId, OrderId, ProductId};
-use crate::stock::{MovementKind, MovementReason, Shortage, StockMovement, StockRefusal};
+use crate::stock::{MovementKind, MovementReason, Shortage, StockMovement, StockRejection};
 use crate::time::Timestamp;
 
 /// How many pieces of one product can be ordered: those in the shop less those that orders hold or have bought.
@@ -24,7 +24,7 @@ impl Stock {
     ///
     /// # Errors
     /// The [`Shortage`], when there are fewer.
-    pub fn hold(
+    pub fn reserve(
         &self,
         quantity: u32,
         order_id: OrderId,
@@ -32,13 +32,13 @@ impl Stock {
         now: Timestamp,
     ) -> Result<StockMovement, Shortage> {
         let shortage = Shortage { product_id: self.product_id, requested: quantity, available: self.available };
-        self.movement(-i64::from(quantity), MovementKind::Hold, Some(order_id), id, now).ok_or(shortage)
+        self.movement(-i64::from(quantity), MovementKind::Reservation, Some(order_id), id, now).ok_or(shortage)
     }
 
     /// Decides that pieces of an order come back.
     ///
     /// # Errors
-    /// [`StockRefusal::TooMany`] when the stock could not be counted any more.
+    /// [`StockRejection::TooMany`] when the stock could not be counted any more.
     pub fn restore(
         &self,
         quantity: u32,
@@ -46,15 +46,15 @@ impl Stock {
         order_id: OrderId,
         id: MovementId,
         now: Timestamp,
-    ) -> Result<StockMovement, StockRefusal> {
+    ) -> Result<StockMovement, StockRejection> {
         self.movement(i64::from(quantity), kind, Some(order_id), id, now)
-            .ok_or(StockRefusal::TooMany { product_id: self.product_id })
+            .ok_or(StockRejection::TooMany { product_id: self.product_id })
     }
 
     /// Decides that the back office adds or takes pieces; `quantity` is signed.
     ///
     /// # Errors
-    /// [`StockRefusal::OutOfStock`] when more are taken than there are, [`StockRefusal::TooMany`] when the stock
+    /// [`StockRejection::OutOfStock`] when more are taken than there are, [`StockRejection::TooMany`] when the stock
     /// could not be counted any more.
     pub fn adjust(
         &self,
@@ -62,15 +62,15 @@ impl Stock {
         reason: MovementReason,
         id: MovementId,
         now: Timestamp,
-    ) -> Result<StockMovement, StockRefusal> {
+    ) -> Result<StockMovement, StockRejection> {
         let movement = self.movement(i64::from(quantity), MovementKind::Adjustment, None, id, now);
         movement.map(|movement| StockMovement { reason: Some(reason), ..movement }).ok_or_else(|| {
             if quantity < 0 {
                 let requested = quantity.unsigned_abs();
                 let shortage = Shortage { product_id: self.product_id, requested, available: self.available };
-                StockRefusal::OutOfStock { shortages: vec![shortage] }
+                StockRejection::OutOfStock { shortages: vec![shortage] }
             } else {
-                StockRefusal::TooMany { product_id: self.product_id }
+                StockRejection::TooMany { product_id: self.product_id }
             }
         })
     }
@@ -121,7 +121,7 @@ mod tests {
             stock(available).restore(2, MovementKind::Refund, order_id, id, NOON)
         };
         let product_id = SequentialIds::id(1).into();
-        assert_eq!(restore(u32::MAX - 1), Err(StockRefusal::TooMany { product_id }));
+        assert_eq!(restore(u32::MAX - 1), Err(StockRejection::TooMany { product_id }));
         let movement = restore(u32::MAX - 2).expect("there is room");
         assert_eq!((movement.available_after, movement.sequence), (u32::MAX, 5));
     }
@@ -130,7 +130,8 @@ mod tests {
     #[should_panic(expected = "another state of the stock")]
     fn a_movement_is_applied_once() {
         let mut stock = stock(5);
-        let movement = stock.hold(1, SequentialIds::id(2).into(), SequentialIds::id(3).into(), NOON).expect("in stock");
+        let movement =
+            stock.reserve(1, SequentialIds::id(2).into(), SequentialIds::id(3).into(), NOON).expect("in stock");
         stock.apply(&movement);
         stock.apply(&movement);
     }

@@ -2,34 +2,34 @@
 
 use crate::command::{Outcome, Reply};
 use crate::coupon::{
-    CampaignDetails, Coupon, CouponCampaign, CouponRefusal, CouponState, CouponTerms, Discount, NotUsableReason,
+    CampaignDetails, Coupon, CouponCampaign, CouponRejection, CouponState, CouponTerms, Discount, NotUsableReason,
     Percent, Validity,
 };
-use crate::delivery::{Delivery, DeliveryRefusal, DeliveryState};
+use crate::delivery::{Delivery, DeliveryRejection, DeliveryState};
 use crate::id::{IdSource, OrderId};
 use crate::money::Money;
-use crate::order::{Order, OrderRefusal, OrderStatus, PaidTerms, RefundedLine};
-use crate::payment::{Payment, PaymentRefusal, Refund};
-use crate::point::{EntryKind, PointEntry, PointRefusal};
-use crate::product::{Product, ProductDetails, ProductRefusal, ProductStatus};
-use crate::refusal::Refusal;
-use crate::stock::{MovementKind, Shortage, StockMovement, StockRefusal};
+use crate::order::{Order, OrderRejection, OrderStatus, PaidTerms, RefundedLine};
+use crate::payment::{Payment, PaymentRejection, Refund};
+use crate::point::{EntryKind, PointEntry, PointRejection};
+use crate::product::{Product, ProductDetails, ProductRejection, ProductStatus};
+use crate::rejection::Rejection;
+use crate::stock::{MovementKind, Shortage, StockMovement, StockRejection};
 use crate::testing::fixtures::{
     NOON, campaign_details, fixed, noon_plus, options, order_line, pending_order, percent, positive, product_details,
     text, user, won,
 };
 use crate::time::{Date, Timestamp};
 
-/// Every reply and every refusal that there is, with fields that are there and fields that are not.
+/// Every reply and every rejection that there is, with fields that are there and fields that are not.
 pub fn outcomes(ids: &dyn IdSource) -> Vec<Outcome> {
-    let refusals = refusals(ids).into_iter().map(Err);
-    refusals.chain(replies(ids).into_iter().map(Ok)).collect()
+    let rejections = rejections(ids).into_iter().map(Err);
+    rejections.chain(replies(ids).into_iter().map(Ok)).collect()
 }
 
 /// Every reply.
 pub fn replies(ids: &dyn IdSource) -> Vec<Reply> {
     let mut replies = vec![];
-    replies.extend(entries(ids).map(Reply::PointsCharged));
+    replies.extend(entries(ids).map(Reply::PointsToppedUp));
     for product in products(ids) {
         replies.push(Reply::ProductCreated { product: product.clone(), available: 0 });
         replies.push(Reply::ProductChanged { product, available: u32::MAX });
@@ -52,10 +52,10 @@ pub fn replies(ids: &dyn IdSource) -> Vec<Reply> {
     for (refund, order) in refunds(ids).into_iter().zip(orders(ids).into_iter().skip(1)) {
         replies.push(Reply::OrderRefunded { refund, order });
     }
-    let [charged, _] = entries(ids);
-    let adjusted = PointEntry { kind: EntryKind::Adjustment, ..charged };
+    let [topped_up, _] = entries(ids);
+    let adjusted = PointEntry { kind: EntryKind::Adjustment, ..topped_up };
     replies.push(Reply::PointsAdjusted { entry: adjusted, reason: text("사과 🎈") });
-    replies.extend(deliveries(ids).map(Reply::EventReplayed));
+    replies.extend(deliveries(ids).map(Reply::EventRedelivered));
     replies
 }
 
@@ -75,7 +75,7 @@ fn deliveries(ids: &dyn IdSource) -> [Delivery; 3] {
 }
 
 fn entries(ids: &dyn IdSource) -> [PointEntry; 2] {
-    [(EntryKind::Charge, None), (EntryKind::Payment, Some(OrderId::next(ids)))].map(|(kind, order_id)| PointEntry {
+    [(EntryKind::TopUp, None), (EntryKind::Payment, Some(OrderId::next(ids)))].map(|(kind, order_id)| PointEntry {
         id: ids.next_id().into(),
         user_id: user("kim|a:b.c_d@e-f"),
         sequence: u64::MAX,
@@ -100,7 +100,7 @@ fn products(ids: &dyn IdSource) -> [Product; 2] {
 }
 
 fn movements(ids: &dyn IdSource) -> [StockMovement; 2] {
-    [(MovementKind::Adjustment, None), (MovementKind::Hold, Some(OrderId::next(ids)))].map(|(kind, order_id)| {
+    [(MovementKind::Adjustment, None), (MovementKind::Reservation, Some(OrderId::next(ids)))].map(|(kind, order_id)| {
         StockMovement {
             id: ids.next_id().into(),
             product_id: ids.next_id().into(),
@@ -198,43 +198,43 @@ fn refunds(ids: &dyn IdSource) -> [Refund; 2] {
     })
 }
 
-/// Every refusal.
-pub fn refusals(ids: &dyn IdSource) -> Vec<Refusal> {
+/// Every rejection.
+pub fn rejections(ids: &dyn IdSource) -> Vec<Rejection> {
     let product_id = ids.next_id().into();
     let coupon_id = ids.next_id().into();
-    let not_usable = |reason| CouponRefusal::NotUsable { coupon_id, reason }.into();
+    let not_usable = |reason| CouponRejection::NotUsable { coupon_id, reason }.into();
     let shortage = |requested| Shortage { product_id, requested, available: 0 };
     vec![
-        PointRefusal::ChargeLimitExceeded { charge_max: won(1) }.into(),
-        PointRefusal::BalanceLimitExceeded { balance: won(1), balance_max: won(2) }.into(),
-        PointRefusal::InsufficientPoints { balance: Money::ZERO, required: won(1) }.into(),
-        ProductRefusal::NotFound { product_id }.into(),
-        ProductRefusal::NotOnSale { product_id }.into(),
-        StockRefusal::OutOfStock { shortages: vec![shortage(1), shortage(u32::MAX)] }.into(),
-        StockRefusal::TooMany { product_id }.into(),
-        CouponRefusal::CampaignNotFound.into(),
-        CouponRefusal::CampaignNotOpen { issue_opens_at: NOON }.into(),
-        CouponRefusal::CampaignClosed { issue_closes_at: NOON }.into(),
-        CouponRefusal::AlreadyIssued.into(),
-        CouponRefusal::SoldOut.into(),
-        CouponRefusal::QuantityLowered { quantity: 1 }.into(),
-        CouponRefusal::ClosingPostponed { issue_closes_at: NOON }.into(),
-        CouponRefusal::NotFound.into(),
+        PointRejection::TopUpLimitExceeded { top_up_max: won(1) }.into(),
+        PointRejection::BalanceLimitExceeded { balance: won(1), balance_max: won(2) }.into(),
+        PointRejection::InsufficientPoints { balance: Money::ZERO, required: won(1) }.into(),
+        ProductRejection::NotFound { product_id }.into(),
+        ProductRejection::NotOnSale { product_id }.into(),
+        StockRejection::OutOfStock { shortages: vec![shortage(1), shortage(u32::MAX)] }.into(),
+        StockRejection::TooMany { product_id }.into(),
+        CouponRejection::CampaignNotFound.into(),
+        CouponRejection::CampaignNotOpen { issue_opens_at: NOON }.into(),
+        CouponRejection::CampaignClosed { issue_closes_at: NOON }.into(),
+        CouponRejection::AlreadyIssued.into(),
+        CouponRejection::SoldOut.into(),
+        CouponRejection::QuantityLowered { quantity: 1 }.into(),
+        CouponRejection::ClosingPostponed { issue_closes_at: NOON }.into(),
+        CouponRejection::NotFound.into(),
         not_usable(NotUsableReason::Used),
         not_usable(NotUsableReason::Revoked),
         not_usable(NotUsableReason::Expired),
         not_usable(NotUsableReason::MinOrderNotMet),
-        OrderRefusal::NotFound.into(),
-        OrderRefusal::PriceChanged { expected_total: won(1), total: won(2) }.into(),
-        OrderRefusal::TooManyOpenOrders { open_orders_max: 1 }.into(),
-        OrderRefusal::Expired.into(),
-        OrderRefusal::AlreadyCancelled.into(),
-        OrderRefusal::NotDue.into(),
-        OrderRefusal::NotPaid.into(),
-        OrderRefusal::RefundTooLarge { product_id, requested: u32::MAX, refundable: 0 }.into(),
-        PaymentRefusal::OrderAlreadyPaid.into(),
-        PaymentRefusal::OrderCancelled.into(),
-        PaymentRefusal::OrderExpired.into(),
-        DeliveryRefusal::EventNotFound.into(),
+        OrderRejection::NotFound.into(),
+        OrderRejection::PriceChanged { expected_total: won(1), total: won(2) }.into(),
+        OrderRejection::TooManyOpenOrders { open_orders_max: 1 }.into(),
+        OrderRejection::Expired.into(),
+        OrderRejection::AlreadyCancelled.into(),
+        OrderRejection::NotDue.into(),
+        OrderRejection::NotPaid.into(),
+        OrderRejection::RefundTooLarge { product_id, requested: u32::MAX, refundable: 0 }.into(),
+        PaymentRejection::OrderAlreadyPaid.into(),
+        PaymentRejection::OrderCancelled.into(),
+        PaymentRejection::OrderExpired.into(),
+        DeliveryRejection::EventNotFound.into(),
     ]
 }

@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use crate::batch::{Answer, BatchExecutor, Request};
 use crate::command::{
-    AdjustStock, CancelOrder, ChargePoints, Command, CouponChoice, CreateCampaign, CreateProduct, ExpireOrder,
-    IssueCoupon, Outcome, PayOrder, PlaceOrder,
+    AdjustStock, CancelOrder, Command, CouponChoice, CreateCampaign, CreateProduct, ExpireOrder, IssueCoupon, Outcome,
+    PayOrder, PlaceOrder, TopUpPoints,
 };
 use crate::coupon::CampaignDetails;
 use crate::id::{CampaignId, CouponId, IdSource, OrderId, ProductId, UserId};
@@ -50,9 +50,9 @@ impl TestShop {
         }
     }
 
-    /// Runs one command that cannot be refused.
+    /// Runs one command that cannot be rejected.
     async fn prepare(&self, command: Command) -> Result<(), StoreError> {
-        self.run(command).await?.map(|_| ()).map_err(|refusal| panic!("the shop could not be prepared: {refusal}"))
+        self.run(command).await?.map(|_| ()).map_err(|rejection| panic!("the shop could not be prepared: {rejection}"))
     }
 
     /// Makes a product with so many pieces in stock.
@@ -82,7 +82,7 @@ impl TestShop {
     pub async fn user(&self, id: &str, points: i64) -> Result<UserId, StoreError> {
         let user_id = user(id);
         let amount = positive(points);
-        self.prepare(Command::ChargePoints(ChargePoints { user_id: user_id.clone(), amount })).await?;
+        self.prepare(Command::TopUpPoints(TopUpPoints { user_id: user_id.clone(), amount })).await?;
         Ok(user_id)
     }
 

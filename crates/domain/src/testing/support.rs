@@ -90,7 +90,7 @@ impl Backoff for NoBackoff {
 pub fn rules() -> ShopRules {
     ShopRules {
         currency: won_currency(),
-        charge_max: won(1_000_000),
+        top_up_max: won(1_000_000),
         balance_max: won(10_000_000),
         order_ttl: Duration::minutes(10),
         order_lines_max: 100,

@@ -5,7 +5,7 @@ use crate::id::{CampaignId, CouponId, EntryId, EventId, MovementId, OrderId, Pay
 use crate::order::Order;
 use crate::payment::{Payment, Refund};
 use crate::point::{PointAccount, PointEntry};
-use crate::retention::Expendable;
+use crate::retention::PruneTarget;
 use crate::sales::SaleCounted;
 use crate::stock::{Stock, StockMovement};
 use crate::store_error::StoreError;
@@ -83,7 +83,7 @@ pub trait Books: Send {
     async fn taken_at(&mut self) -> Result<Timestamp, StoreError>;
     /// The times from which the ages of the oldest and of the newest row are counted, of what is only kept for a while;
     /// `None` where there is none.
-    async fn kept(&mut self, what: Expendable) -> Result<Option<(Timestamp, Timestamp)>, StoreError>;
+    async fn kept(&mut self, what: PruneTarget) -> Result<Option<(Timestamp, Timestamp)>, StoreError>;
     /// Accounts, by user.
     async fn accounts(&mut self, after: Option<UserId>, limit: u32) -> Result<Rows<UserId, PointAccount>, StoreError>;
     /// How many orders of each user wait to be paid, for users who have any; by user.

@@ -6,13 +6,13 @@ use crate::order::Order;
 use crate::store_error::StoreError;
 use crate::time::Timestamp;
 use crate::verification::walk::{Campaigns, Coupons, Walk};
-use crate::verification::{Audit, Finding};
+use crate::verification::{Finding, Verification};
 
 /// How many coupons are compared with their orders at once.
 const CHUNK: usize = 500;
 
 /// Each campaign against its coupons, and each used coupon against its order.
-pub(super) async fn verify(audit: &mut Audit<'_>) -> Result<(), StoreError> {
+pub(super) async fn verify(audit: &mut Verification<'_>) -> Result<(), StoreError> {
     let mut campaigns = Walk::<Campaigns>::new();
     let mut coupons = Walk::<Coupons>::new();
     let mut used = Vec::new();
@@ -46,7 +46,7 @@ pub(super) async fn verify(audit: &mut Audit<'_>) -> Result<(), StoreError> {
 
 /// Coupons before the next campaign: of campaigns that are not there.
 async fn strays(
-    audit: &mut Audit<'_>,
+    audit: &mut Verification<'_>,
     coupons: &mut Walk<Coupons>,
     next_campaign: Option<CampaignId>,
 ) -> Result<(), StoreError> {
@@ -58,7 +58,7 @@ async fn strays(
     Ok(())
 }
 
-fn compare_campaign(audit: &mut Audit<'_>, campaign: &CouponCampaign, issued: u64) {
+fn compare_campaign(audit: &mut Verification<'_>, campaign: &CouponCampaign, issued: u64) {
     let wrong = |what: String| Finding::Campaign { campaign_id: campaign.id, what };
     audit.expect(u64::from(campaign.issued) == issued, || {
         wrong(format!("counts {} issued coupons; there are {issued}", campaign.issued))
@@ -68,7 +68,7 @@ fn compare_campaign(audit: &mut Audit<'_>, campaign: &CouponCampaign, issued: u6
 }
 
 /// Compares used coupons with the orders that they say used them, and forgets them.
-async fn compare_used(audit: &mut Audit<'_>, used: &mut Vec<Coupon>) -> Result<(), StoreError> {
+async fn compare_used(audit: &mut Verification<'_>, used: &mut Vec<Coupon>) -> Result<(), StoreError> {
     let ids: Vec<OrderId> = used.iter().filter_map(|coupon| use_of(coupon).map(|(order_id, _)| order_id)).collect();
     if ids.is_empty() {
         return Ok(());

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use crate::id::{CampaignId, CouponId, OrderId, ProductId, RefundId, UserId};
-use crate::retention::Expendable;
+use crate::retention::PruneTarget;
 use crate::time::Date;
 use crate::verification::Unreadable;
 
@@ -60,7 +60,7 @@ pub enum Finding {
     /// The sales of a day, or of a product on it, are not those of the paid orders.
     Sales { day: Date, product_id: Option<ProductId>, what: String },
     /// Rows that are only kept for a while are kept for longer.
-    Retention { of: Expendable, what: String },
+    Retention { of: PruneTarget, what: String },
 }
 
 impl Finding {

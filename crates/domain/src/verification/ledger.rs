@@ -4,10 +4,10 @@ use crate::point::{EntryKind, LedgerHash, PointAccount, PointEntry};
 use crate::store_error::StoreError;
 use crate::time::Timestamp;
 use crate::verification::walk::{Accounts, Entries, OpenOrders, Walk};
-use crate::verification::{Audit, Finding};
+use crate::verification::{Finding, Verification};
 
 /// Each account against its entries and its open orders.
-pub(super) async fn verify(audit: &mut Audit<'_>) -> Result<(), StoreError> {
+pub(super) async fn verify(audit: &mut Verification<'_>) -> Result<(), StoreError> {
     let mut accounts = Walk::<Accounts>::new();
     let mut entries = Walk::<Entries>::new();
     let mut open_orders = Walk::<OpenOrders>::new();
@@ -32,7 +32,7 @@ pub(super) async fn verify(audit: &mut Audit<'_>) -> Result<(), StoreError> {
 
 /// Entries and open orders of users before the next account: users who have none.
 async fn strays(
-    audit: &mut Audit<'_>,
+    audit: &mut Verification<'_>,
     entries: &mut Walk<Entries>,
     open_orders: &mut Walk<OpenOrders>,
     next_account: Option<&UserId>,
@@ -62,7 +62,7 @@ impl<'a> Ledger<'a> {
         Self { user_id, entries: 0, balance: Some(Money::ZERO), hash: [0; 32], last_at: None }
     }
 
-    fn take(&mut self, audit: &mut Audit<'_>, entry: &PointEntry) {
+    fn take(&mut self, audit: &mut Verification<'_>, entry: &PointEntry) {
         let finding = |what: String| Finding::Account {
             user_id: self.user_id.clone(),
             what: format!("entry {}: {what}", entry.sequence),
@@ -71,7 +71,7 @@ impl<'a> Ledger<'a> {
             finding(format!("follows entry {}", self.entries))
         });
         let right_sign = match entry.kind {
-            EntryKind::Charge => entry.amount.is_positive(),
+            EntryKind::TopUp => entry.amount.is_positive(),
             EntryKind::Payment => !entry.amount.is_positive(),
             EntryKind::Refund => !entry.amount.is_negative(),
             EntryKind::Adjustment => true,
@@ -96,7 +96,7 @@ impl<'a> Ledger<'a> {
         self.last_at = Some(entry.at);
     }
 
-    fn compare(&self, audit: &mut Audit<'_>, account: &PointAccount) {
+    fn compare(&self, audit: &mut Verification<'_>, account: &PointAccount) {
         let finding = |what: String| Finding::Account { user_id: self.user_id.clone(), what };
         audit.expect(!account.balance.is_negative(), || finding(format!("the balance is {:?}", account.balance)));
         audit.expect(self.balance == Some(account.balance), || {

@@ -13,13 +13,13 @@ use crate::verification::sales::{self, DailySums};
 use crate::verification::walk::{
     EntriesByOrder, Events, List, MovementsByOrder, Orders, Payments, Refunds, StrayOrderLines, StrayRefundLines, Walk,
 };
-use crate::verification::{Audit, EventOutline, Finding};
+use crate::verification::{EventOutline, Finding, Verification};
 
 /// How many orders are compared with their coupons at once.
 const CHUNK: usize = 500;
 
 /// Each order against all that belongs to it. Answers what the orders come to, day by day.
-pub(super) async fn verify(audit: &mut Audit<'_>, taken_at: Timestamp) -> Result<DailySums, StoreError> {
+pub(super) async fn verify(audit: &mut Verification<'_>, taken_at: Timestamp) -> Result<DailySums, StoreError> {
     let events_kept_since = taken_at.saturating_add(-audit.retention.delivered_events);
     let mut sold = DailySums::default();
     let mut orders = Walk::<Orders>::new();
@@ -89,7 +89,7 @@ impl Walks {
         }
     }
 
-    async fn of(&mut self, audit: &mut Audit<'_>, order: &Order) -> Result<Belongings, StoreError> {
+    async fn of(&mut self, audit: &mut Verification<'_>, order: &Order) -> Result<Belongings, StoreError> {
         self.strays_before(audit, Some(order.id)).await?;
         let id = order.id;
         Ok(Belongings {
@@ -101,7 +101,7 @@ impl Walks {
         })
     }
 
-    async fn rest(mut self, audit: &mut Audit<'_>) -> Result<(), StoreError> {
+    async fn rest(mut self, audit: &mut Verification<'_>) -> Result<(), StoreError> {
         self.strays_before(audit, None).await?;
         let mut lines = Walk::<StrayOrderLines>::new();
         while let Some((order_id, product_id)) = lines.next(audit).await? {
@@ -119,7 +119,7 @@ impl Walks {
     }
 
     /// Rows before the next order: of orders that are not there.
-    async fn strays_before(&mut self, audit: &mut Audit<'_>, next: Option<OrderId>) -> Result<(), StoreError> {
+    async fn strays_before(&mut self, audit: &mut Verification<'_>, next: Option<OrderId>) -> Result<(), StoreError> {
         strays(audit, &mut self.payments, next, |payment| Some(payment.order_id), "a payment").await?;
         strays(audit, &mut self.refunds, next, |refund| Some(refund.order_id), "a refund").await?;
         strays(audit, &mut self.entries, next, |entry| entry.order_id, "a ledger entry").await?;
@@ -129,7 +129,7 @@ impl Walks {
 }
 
 async fn strays<L: List>(
-    audit: &mut Audit<'_>,
+    audit: &mut Verification<'_>,
     rows: &mut Walk<L>,
     next_order: Option<OrderId>,
     order_of: impl Fn(&L::Row) -> Option<OrderId>,
@@ -146,7 +146,7 @@ async fn strays<L: List>(
 
 /// The checks of one order.
 struct Check<'a, 'b> {
-    audit: &'a mut Audit<'b>,
+    audit: &'a mut Verification<'b>,
     order: &'a Order,
 }
 
@@ -206,7 +206,7 @@ impl Check<'_, '_> {
         for movement in &own.movements {
             let StockMovement { at, kind, .. } = *movement;
             let right = match kind {
-                MovementKind::Hold => at == created_at,
+                MovementKind::Reservation => at == created_at,
                 MovementKind::Expiry => expires_at <= at,
                 MovementKind::Cancellation => in_time(at),
                 MovementKind::Refund => own.refunds.iter().any(|refund| refund.restocked && refund.at == at),
@@ -323,7 +323,7 @@ impl Check<'_, '_> {
         let back_when = |status: OrderStatus| if order.status == status { ordered(1) } else { Vec::new() };
         let restocked = own.refunds.iter().filter(|refund| refund.restocked).flat_map(|refund| &refund.lines);
         for (kind, mut expected) in [
-            (MovementKind::Hold, ordered(-1)),
+            (MovementKind::Reservation, ordered(-1)),
             (MovementKind::Expiry, back_when(OrderStatus::Expired)),
             (MovementKind::Cancellation, back_when(OrderStatus::Cancelled)),
             (MovementKind::Refund, restocked.map(|line| (line.product_id, i64::from(line.quantity))).collect()),
@@ -380,7 +380,7 @@ impl PaidWithCoupon {
 
     /// The coupon was this user's and applied; it is used by this order, unless that was refunded whole while the
     /// coupon could still be used: then it was given back, and may have been used by another since.
-    fn compare(&self, audit: &mut Audit<'_>, coupon: Option<&Coupon>) {
+    fn compare(&self, audit: &mut Verification<'_>, coupon: Option<&Coupon>) {
         let wrong = |what: &str| finding(self.order_id, format!("was paid with coupon {}, {what}", self.coupon_id));
         let Some(coupon) = coupon else {
             audit.find(wrong("which is not there"));
@@ -419,7 +419,7 @@ fn discount_fits(terms: &CouponTerms, total: Money, discount: Money) -> bool {
 }
 
 /// Compares orders with the coupons that they say they were paid with, and forgets them.
-async fn compare_coupons(audit: &mut Audit<'_>, orders: &mut Vec<PaidWithCoupon>) -> Result<(), StoreError> {
+async fn compare_coupons(audit: &mut Verification<'_>, orders: &mut Vec<PaidWithCoupon>) -> Result<(), StoreError> {
     if orders.is_empty() {
         return Ok(());
     }

@@ -2,7 +2,7 @@ use thiserror::Error;
 
 use crate::retention::Retention;
 use crate::store_error::StoreError;
-use crate::verification::{Audit, BooksFactory, Finding, Progress, sales};
+use crate::verification::{BooksFactory, Finding, Progress, Verification, sales};
 
 /// Why the daily sales were not made anew.
 #[derive(Debug, Error)]
@@ -37,7 +37,7 @@ pub async fn rebuild_daily_sales(
     let mut report = |finding| {
         first.get_or_insert(finding);
     };
-    let mut audit = Audit {
+    let mut audit = Verification {
         books: correction.books(),
         retention: &Retention::default(),
         progress,

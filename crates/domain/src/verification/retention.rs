@@ -1,8 +1,8 @@
 use time::Duration;
 
-use crate::retention::Expendable;
+use crate::retention::PruneTarget;
 use crate::store_error::StoreError;
-use crate::verification::{Audit, Finding};
+use crate::verification::{Finding, Verification};
 
 /// How much longer than it should a row may be there: servers look for old rows only now and then, and delete them in
 /// small batches.
@@ -10,8 +10,8 @@ const GRACE: Duration = Duration::hours(1);
 
 /// That what is only kept for a while is not kept for longer. The oldest row is compared with the newest and not with
 /// the clock, as nothing is deleted while no server runs, and books that were restored are not wrong for being old.
-pub(super) async fn verify(audit: &mut Audit<'_>) -> Result<(), StoreError> {
-    for of in Expendable::ALL {
+pub(super) async fn verify(audit: &mut Verification<'_>) -> Result<(), StoreError> {
+    for of in PruneTarget::ALL {
         let Some((oldest, newest)) = audit.books.kept(of).await? else { continue };
         let limit = audit.retention.of(of);
         audit.expect(newest.since(oldest) <= limit + GRACE, || Finding::Retention {

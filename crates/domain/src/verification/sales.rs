@@ -10,7 +10,7 @@ use crate::sales::SaleCounted;
 use crate::store_error::StoreError;
 use crate::time::Date;
 use crate::verification::walk::{Orders, Refunds, Sales, Walk, refunds_of};
-use crate::verification::{Audit, Finding};
+use crate::verification::{Finding, Verification};
 
 /// How many days whose sales are wrong are counted anew product by product; of others only the day is told. A year
 /// that is wrong has one cause, and naming it need not take all memory.
@@ -60,7 +60,7 @@ pub(super) fn of_order(order: &Order, refunds: &[Refund]) -> Option<Vec<SaleCoun
 }
 
 /// The daily sales against what the orders came to.
-pub(super) async fn verify(audit: &mut Audit<'_>, sold: &DailySums) -> Result<(), StoreError> {
+pub(super) async fn verify(audit: &mut Verification<'_>, sold: &DailySums) -> Result<(), StoreError> {
     let kept = kept(audit).await?;
     let mut wrong_days = kept.days_that_differ(sold);
     let unnamed = match wrong_days.iter().nth(DAYS_NAMED_MAX).copied() {
@@ -81,7 +81,7 @@ pub(super) async fn verify(audit: &mut Audit<'_>, sold: &DailySums) -> Result<()
 
 /// What the daily sales lack, to be added to them, in order of days and products; nothing where they are right. An
 /// order that makes no sense is a finding.
-pub(super) async fn missing(audit: &mut Audit<'_>) -> Result<Vec<SaleCounted>, StoreError> {
+pub(super) async fn missing(audit: &mut Verification<'_>) -> Result<Vec<SaleCounted>, StoreError> {
     let mut sold = DailySums::default();
     let mut orders = Walk::<Orders>::new();
     let mut refunds = Walk::<Refunds>::new();
@@ -102,7 +102,7 @@ pub(super) async fn missing(audit: &mut Audit<'_>) -> Result<Vec<SaleCounted>, S
 }
 
 /// What the daily sales say.
-async fn kept(audit: &mut Audit<'_>) -> Result<DailySums, StoreError> {
+async fn kept(audit: &mut Verification<'_>) -> Result<DailySums, StoreError> {
     let mut kept = DailySums::default();
     let mut sales = Walk::<Sales>::new();
     while let Some(sale) = sales.next(audit).await? {
@@ -121,7 +121,7 @@ struct Difference {
 
 /// Counts these days anew, product by product: only days that are wrong cost this.
 async fn differences(
-    audit: &mut Audit<'_>,
+    audit: &mut Verification<'_>,
     days: &BTreeSet<Date>,
 ) -> Result<BTreeMap<(Date, ProductId), Difference>, StoreError> {
     let mut differences: BTreeMap<(Date, ProductId), Difference> = BTreeMap::new();

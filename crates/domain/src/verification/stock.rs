@@ -2,10 +2,10 @@ use crate::id::ProductId;
 use crate::stock::{MovementKind, Stock, StockMovement};
 use crate::store_error::StoreError;
 use crate::verification::walk::{Movements, Products, Stocks, Walk};
-use crate::verification::{Audit, Finding};
+use crate::verification::{Finding, Verification};
 
 /// Each stock against its movements, and each product has its stock.
-pub(super) async fn verify(audit: &mut Audit<'_>) -> Result<(), StoreError> {
+pub(super) async fn verify(audit: &mut Verification<'_>) -> Result<(), StoreError> {
     let mut stocks = Walk::<Stocks>::new();
     let mut products = Walk::<Products>::new();
     let mut movements = Walk::<Movements>::new();
@@ -27,7 +27,7 @@ pub(super) async fn verify(audit: &mut Audit<'_>) -> Result<(), StoreError> {
 
 /// Products and movements before the next stock: of products that have none.
 async fn strays(
-    audit: &mut Audit<'_>,
+    audit: &mut Verification<'_>,
     products: &mut Walk<Products>,
     movements: &mut Walk<Movements>,
     next_stock: Option<ProductId>,
@@ -42,14 +42,14 @@ async fn strays(
     Ok(())
 }
 
-fn compare_movement(audit: &mut Audit<'_>, last: Option<&StockMovement>, movement: &StockMovement) {
+fn compare_movement(audit: &mut Verification<'_>, last: Option<&StockMovement>, movement: &StockMovement) {
     let wrong = |what: String| finding(movement.product_id, format!("movement {}: {what}", movement.sequence));
     let last_sequence = last.map_or(0, |last| last.sequence);
     audit.expect(movement.sequence == last_sequence.saturating_add(1), || {
         wrong(format!("follows movement {last_sequence}"))
     });
     let right_sign = match movement.kind {
-        MovementKind::Hold => movement.quantity < 0,
+        MovementKind::Reservation => movement.quantity < 0,
         MovementKind::Expiry | MovementKind::Cancellation | MovementKind::Refund => movement.quantity > 0,
         MovementKind::Adjustment => true,
     };
@@ -65,7 +65,7 @@ fn compare_movement(audit: &mut Audit<'_>, last: Option<&StockMovement>, movemen
     });
 }
 
-fn compare_stock(audit: &mut Audit<'_>, last: Option<&StockMovement>, stock: &Stock) {
+fn compare_stock(audit: &mut Verification<'_>, last: Option<&StockMovement>, stock: &Stock) {
     let (available, movements) = last.map_or((0, 0), |last| (last.available_after, last.sequence));
     audit.expect(stock.available == available, || {
         finding(stock.product_id, format!("{} are available; the movements say {available}", stock.available))

@@ -11,7 +11,7 @@ use crate::money::Money;
 use crate::order::{Order, OrderStatus};
 use crate::payment::{Payment, Refund};
 use crate::point::{EntryKind, PointAccount, PointEntry};
-use crate::retention::Expendable;
+use crate::retention::PruneTarget;
 use crate::sales::SaleCounted;
 use crate::stock::{MovementKind, Stock};
 use crate::testing::fixtures::{
@@ -117,7 +117,7 @@ async fn run(shop: &TestShop, command: Command) -> Result<(), StoreError> {
 
 #[track_caller]
 fn decided(outcome: crate::command::Outcome) {
-    outcome.expect("a command that is not refused");
+    outcome.expect("a command that is not rejected");
 }
 
 async fn verify_store(store: &MemoryStore) -> Result<(Vec<Finding>, Summary), StoreError> {
@@ -219,13 +219,13 @@ damages! {
     the_time_of_an_account: |tables, shop| account(tables, shop, |row| row.updated_at = None) => "account kim: was changed at None";
     no_account: |tables, shop| remove(&mut tables.accounts, &shop.kim) => "account kim: entry 1 has no account";
     an_amount: |tables, shop| entry(tables, shop, |row| more(&mut row.amount)) => "account kim: entry 1: the balance is";
-    a_negative_charge: |tables, shop| entry(tables, shop, |row| row.amount = won(-1)) => "account kim: entry 1: a Charge of";
+    a_negative_top_up: |tables, shop| entry(tables, shop, |row| row.amount = won(-1)) => "account kim: entry 1: a TopUp of";
     a_balance_after: |tables, shop| entry(tables, shop, |row| more(&mut row.balance_after)) => "account kim: entry 2: the balance is";
     a_balance_below_zero: |tables, shop| entry(tables, shop, |row| row.balance_after = won(-1)) => "account kim: entry 1: the balance is below";
     the_kind_of_an_entry: |tables, shop| entry(tables, shop, |row| row.kind = EntryKind::Adjustment) => "account kim: entry 1: its hash";
     the_time_of_an_entry: |tables, shop| entry(tables, shop, |row| row.at = noon_plus(-1)) => "account kim: entry 1: its hash";
     the_hash_of_an_entry: |tables, shop| entry(tables, shop, |row| row.hash[31] ^= 1) => "account kim: entry 2: its hash";
-    a_charge_of_an_order: |tables, shop| entry(tables, shop, |row| row.order_id = Some(shop.open)) => "account kim: entry 1: a Charge with order";
+    a_top_up_of_an_order: |tables, shop| entry(tables, shop, |row| row.order_id = Some(shop.open)) => "account kim: entry 1: a TopUp with order";
     no_entry: |tables, shop| remove(&mut tables.entries, &(shop.kim.clone(), 1)) => "account kim: entry 2: follows entry 0";
     // Stocks and their movements.
     a_stock: |tables, shop| stock(tables, shop, |row| row.available += 1) => "stock {lamp}: ";
@@ -234,16 +234,16 @@ damages! {
     no_product: |tables, shop| remove(&mut tables.products, &shop.lamp) => "stock {lamp}: there is no such product";
     the_pieces_of_a_movement: |tables, shop| change(&mut tables.movements, &(shop.lamp, 1), |row| row.quantity += 1) => "stock {lamp}: movement 1: 0 pieces before it";
     the_kind_of_a_movement: |tables, shop| change(&mut tables.movements, &(shop.lamp, 2), |row| row.kind = MovementKind::Refund) => "stock {lamp}: movement 2: a Refund of -2";
-    a_movement_without_its_order: |tables, shop| change(&mut tables.movements, &(shop.lamp, 2), |row| row.order_id = None) => "stock {lamp}: movement 2: a Hold with order None";
-    a_movement_of_another_order: |tables, shop| change(&mut tables.movements, &(shop.lamp, 2), |row| row.order_id = Some(shop.open)) => "order {paid}: Hold moved";
+    a_movement_without_its_order: |tables, shop| change(&mut tables.movements, &(shop.lamp, 2), |row| row.order_id = None) => "stock {lamp}: movement 2: a Reservation with order None";
+    a_movement_of_another_order: |tables, shop| change(&mut tables.movements, &(shop.lamp, 2), |row| row.order_id = Some(shop.open)) => "order {paid}: Reservation moved";
     a_movement_of_no_order: |tables, shop| change(&mut tables.movements, &(shop.lamp, 2), |row| row.order_id = Some(unknown())) => "order {unknown}: a stock movement names it";
-    the_time_of_a_movement: |tables, shop| change(&mut tables.movements, &(shop.lamp, 2), |row| row.at = noon_plus(1)) => "order {paid}: a Hold moved stock of product {lamp}";
+    the_time_of_a_movement: |tables, shop| change(&mut tables.movements, &(shop.lamp, 2), |row| row.at = noon_plus(1)) => "order {paid}: a Reservation moved stock of product {lamp}";
     no_movement: |tables, shop| remove(&mut tables.movements, &(shop.lamp, 2)) => "stock {lamp}: movement 3: follows movement 1";
     // Orders.
     no_order: |tables, shop| remove(&mut tables.orders, &shop.paid) => "order {paid}: a payment names it";
     a_total: |tables, shop| order(tables, shop.open, |row| more(&mut row.total)) => "order {open}: costs";
     no_lines: |tables, shop| order(tables, shop.open, |row| row.lines.clear()) => "order {open}: has no lines";
-    a_quantity: |tables, shop| order(tables, shop.open, |row| row.lines[0].quantity += 1) => "order {open}: Hold moved";
+    a_quantity: |tables, shop| order(tables, shop.open, |row| row.lines[0].quantity += 1) => "order {open}: Reservation moved";
     a_price: |tables, shop| order(tables, shop.paid, |row| more(&mut row.lines[0].unit_price)) => "order {paid}: costs";
     a_price_beyond_counting: |tables, shop| order(tables, shop.open, |row| { row.lines[0].unit_price = Money::MAX; row.lines[0].quantity = 2 }) => "order {open}: a line costs more";
     a_share: |tables, shop| order(tables, shop.paid, |row| more(&mut row.lines[0].discount_share)) => "order {paid}: the discount is";
@@ -432,7 +432,7 @@ async fn only_events_that_are_kept_are_missed() -> Result<(), StoreError> {
 }
 
 #[tokio::test]
-async fn what_is_kept_for_longer_than_it_should_is_found() -> Result<(), StoreError> {
+async fn what_is_stored_for_longer_than_it_should_is_found() -> Result<(), StoreError> {
     let shop = BusyShop::new().await?;
     let day = Duration::days(1);
     let marker = |at: Timestamp| BatchId::from(first_id_at(at));
@@ -445,7 +445,7 @@ async fn what_is_kept_for_longer_than_it_should_is_found() -> Result<(), StoreEr
         Arc::make_mut(&mut tables.markers).insert(marker(late));
     });
     let (findings, _) = shop.verify().await?;
-    let [finding @ Finding::Retention { of: Expendable::CommitMarkers, .. }] = &findings[..] else {
+    let [finding @ Finding::Retention { of: PruneTarget::CommitMarkers, .. }] = &findings[..] else {
         panic!("one finding of the markers: {findings:?}");
     };
     assert_eq!(finding.ids(), [("of", "commit_markers".to_owned())]);

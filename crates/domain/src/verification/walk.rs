@@ -9,7 +9,7 @@ use crate::sales::SaleCounted;
 use crate::stock::{Stock, StockMovement};
 use crate::store_error::StoreError;
 use crate::time::Date;
-use crate::verification::{Audit, Books, EventOutline, Rows};
+use crate::verification::{Books, EventOutline, Rows, Verification};
 
 /// The most rows that are read at once: enough that round trips don't count, few enough to be held.
 const PAGE: u32 = 1_000;
@@ -83,14 +83,14 @@ impl<L: List> Walk<L> {
     }
 
     /// The next row; `None` at the end.
-    pub(super) async fn next(&mut self, audit: &mut Audit<'_>) -> Result<Option<L::Row>, StoreError> {
+    pub(super) async fn next(&mut self, audit: &mut Verification<'_>) -> Result<Option<L::Row>, StoreError> {
         self.next_if(audit, |_| true).await
     }
 
     /// The next row if it is as wanted; otherwise it stays.
     pub(super) async fn next_if(
         &mut self,
-        audit: &mut Audit<'_>,
+        audit: &mut Verification<'_>,
         wanted: impl FnOnce(&L::Row) -> bool,
     ) -> Result<Option<L::Row>, StoreError> {
         while self.buffer.is_empty() {
@@ -109,7 +109,7 @@ impl<L: List> Walk<L> {
     /// All rows from here on that are as wanted, up to the first that is not.
     pub(super) async fn take_while(
         &mut self,
-        audit: &mut Audit<'_>,
+        audit: &mut Verification<'_>,
         wanted: impl Fn(&L::Row) -> bool,
     ) -> Result<Vec<L::Row>, StoreError> {
         let mut rows = Vec::new();
@@ -122,7 +122,7 @@ impl<L: List> Walk<L> {
 
 /// The refunds of that order; those of orders before it are passed over.
 pub(super) async fn refunds_of(
-    audit: &mut Audit<'_>,
+    audit: &mut Verification<'_>,
     refunds: &mut Walk<Refunds>,
     order_id: OrderId,
 ) -> Result<Vec<Refund>, StoreError> {

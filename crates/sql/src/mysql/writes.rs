@@ -16,7 +16,7 @@ use jangteo_domain::time::{Date, Timestamp};
 use super::unit_of_work::failed_commit;
 use super::{Conn, bounded, classify};
 use crate::bulk::{Column, Lookup, Record, Row};
-use crate::types::{Cells, push_day, push_digits, push_hexadecimal, push_integer};
+use crate::types::{SqlValues, push_day, push_digits, push_hexadecimal, push_integer};
 
 /// The most rows of one `UPDATE` or `DELETE`: each is a branch of the statement, and servers take them one inside the
 /// other.
@@ -200,7 +200,7 @@ impl<'a, 'n> Literals<'a, 'n> {
     }
 }
 
-impl Cells for Literals<'_, '_> {
+impl SqlValues for Literals<'_, '_> {
     fn null(&mut self) {
         self.push(|out| out.push_str("NULL"));
     }
@@ -277,7 +277,7 @@ mod tests {
     use crate::rows::product::{OptionsOf, ProductSearchTextRow};
     use crate::rows::sales::DailySaleRow;
     use crate::rows::stock::StockRow;
-    use crate::types::{Amount, Body, Bytes, Count, Day, Id, Words};
+    use crate::types::{Amount, Bytes, Day, Id, Integer, LongText, Varchar};
 
     fn written(write: impl FnOnce(&mut Writes)) -> String {
         let mut writes = Writes::default();
@@ -315,8 +315,10 @@ mod tests {
 
     #[test]
     fn an_insert_is_split_before_it_is_more_than_a_server_takes_and_no_row_is_lost() {
-        let text =
-            |number| ProductSearchTextRow { product_id: Id::numbered(number), search_text: Body("한".repeat(999)) };
+        let text = |number| ProductSearchTextRow {
+            product_id: Id::numbered(number),
+            search_text: LongText("한".repeat(999)),
+        };
         let text = written(|writes| writes.insert((0..1_000).map(text)));
         let statements: Vec<&str> = text.split_terminator(';').collect();
         assert!(statements.len() > 1 && statements.iter().all(|text| text.len() < 2 * PACKET_BYTES));
@@ -328,7 +330,7 @@ mod tests {
     fn sums_are_made_by_the_server_from_exact_numbers() {
         let day = Date::from_calendar_date(2026, time::Month::March, 1).expect("a day");
         let revenue = Amount(Money::from_ten_thousandths(-15_000).expect("an amount"));
-        let row = DailySaleRow { day: Day(day), product_id: Id::numbered(1), quantity: Count(-2), revenue };
+        let row = DailySaleRow { day: Day(day), product_id: Id::numbered(1), quantity: Integer(-2), revenue };
         assert_eq!(
             written(|writes| writes.accumulate([row])),
             "INSERT INTO daily_sales (day, product_id, quantity, revenue) VALUES \
@@ -362,17 +364,19 @@ mod tests {
     #[test]
     fn what_a_caller_sent_cannot_end_its_literal() {
         let account = |name: &str| PointAccountRow {
-            user_id: Words(UserId::try_from(name.to_owned()).expect("a user's id")),
+            user_id: Varchar(UserId::try_from(name.to_owned()).expect("a user's id")),
             balance: Amount(Money::ZERO),
-            entries: Count(0),
+            entries: Integer(0),
             hash: Bytes([0; 32]),
-            open_orders: Count(0),
+            open_orders: Integer(0),
             updated_at: None,
         };
         let text = |text: &str| {
             written(|writes| {
-                writes
-                    .insert([ProductSearchTextRow { product_id: Id::numbered(1), search_text: Body(text.to_owned()) }])
+                writes.insert([ProductSearchTextRow {
+                    product_id: Id::numbered(1),
+                    search_text: LongText(text.to_owned()),
+                }])
             })
         };
         assert!(written(|writes| writes.insert([account("kim")])).contains("VALUES ('kim',"));

@@ -5,7 +5,7 @@ use jangteo_domain::id::AuditEntryId;
 use jangteo_domain::{Reply, StoreError, UserId};
 
 use crate::rows::{corrupt, rows};
-use crate::types::{At, Body, Code, Id, Name, Words, codes};
+use crate::types::{At, Code, Id, LongText, RawVarchar, Varchar, codes};
 
 rows! {
     /// A line of the audit log.
@@ -13,12 +13,12 @@ rows! {
         id: Id<AuditEntryId>,
     } {
         created_at: At,
-        actor: Words<UserId>,
-        action: Name<64>,
+        actor: Varchar<UserId>,
+        action: RawVarchar<64>,
         subject_kind: Code<SubjectKind>,
-        subject_id: Name<64>,
-        reason: Option<Words<AuditReason>>,
-        reply: Body,
+        subject_id: RawVarchar<64>,
+        reason: Option<Varchar<AuditReason>>,
+        reply: LongText,
     }
 }
 
@@ -80,12 +80,12 @@ impl TryFrom<&AuditEntry> for AuditEntryRow {
         Ok(Self {
             id: Id(entry.id),
             created_at: At(entry.at),
-            actor: Words(entry.actor.clone()),
-            action: Name(entry.action.clone()),
+            actor: Varchar(entry.actor.clone()),
+            action: RawVarchar(entry.action.clone()),
             subject_kind: Code(SubjectKind::of(&entry.subject)),
-            subject_id: Name(entry.subject.to_string()),
-            reason: entry.reason.clone().map(Words),
-            reply: Body(reply),
+            subject_id: RawVarchar(entry.subject.to_string()),
+            reason: entry.reason.clone().map(Varchar),
+            reply: LongText(reply),
         })
     }
 }

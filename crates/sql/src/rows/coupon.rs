@@ -5,25 +5,25 @@ use jangteo_domain::id::{CampaignId, CouponId, OrderId};
 use jangteo_domain::{StoreError, UserId};
 
 use crate::rows::{corrupt, lookups, rows};
-use crate::types::{Amount, At, Code, Count, Id, Words, codes};
+use crate::types::{Amount, At, Code, Id, Integer, Varchar, codes};
 
 rows! {
     /// A campaign.
     CampaignRow of coupon_campaigns {
         id: Id<CampaignId>,
     } {
-        name: Words<CampaignName>,
+        name: Varchar<CampaignName>,
         discount_kind: Code<DiscountKind>,
         discount_amount: Option<Amount>,
-        discount_percent: Option<Count<u8>>,
+        discount_percent: Option<Integer<u8>>,
         discount_cap: Option<Amount>,
         min_order_amount: Option<Amount>,
-        quantity: Count<u32>,
-        issued: Count<u32>,
+        quantity: Integer<u32>,
+        issued: Integer<u32>,
         issue_opens_at: At,
         issue_closes_at: At,
         valid_until: Option<At>,
-        valid_days: Option<Count<u16>>,
+        valid_days: Option<Integer<u16>>,
         created_at: At,
         updated_at: At,
     }
@@ -32,8 +32,8 @@ rows! {
     CampaignChangeRow of coupon_campaigns {
         id: Id<CampaignId>,
     } {
-        quantity: Count<u32>,
-        issued: Count<u32>,
+        quantity: Integer<u32>,
+        issued: Integer<u32>,
         issue_closes_at: At,
         updated_at: At,
     }
@@ -43,11 +43,11 @@ rows! {
         id: Id<CouponId>,
     } {
         campaign_id: Id<CampaignId>,
-        user_id: Words<UserId>,
-        name: Words<CampaignName>,
+        user_id: Varchar<UserId>,
+        name: Varchar<CampaignName>,
         discount_kind: Code<DiscountKind>,
         discount_amount: Option<Amount>,
-        discount_percent: Option<Count<u8>>,
+        discount_percent: Option<Integer<u8>>,
         discount_cap: Option<Amount>,
         min_order_amount: Option<Amount>,
         state: Code<StateCode>,
@@ -67,9 +67,9 @@ rows! {
     }
 
     /// That a user has had a coupon of a campaign.
-    HolderRow of coupons {
+    PastRecipientRow of coupons {
         campaign_id: Id<CampaignId>,
-        user_id: Words<UserId>,
+        user_id: Varchar<UserId>,
     } {}
 }
 
@@ -79,9 +79,9 @@ lookups! {
     /// A coupon by its id.
     CouponById finds CouponRow by "PRIMARY" { id: Id<CouponId>, }
     /// The coupon that a user had of a campaign.
-    HolderOf finds HolderRow by "uq_coupons_campaign_user" { campaign_id: Id<CampaignId>, user_id: Words<UserId>, }
+    PastRecipientOf finds PastRecipientRow by "uq_coupons_campaign_user" { campaign_id: Id<CampaignId>, user_id: Varchar<UserId>, }
     /// What became of a user's coupons.
-    CouponStatesOf finds CouponStateRow by "ix_coupons_user" { user_id: Words<UserId>, }
+    CouponStatesOf finds CouponStateRow by "ix_coupons_user" { user_id: Varchar<UserId>, }
 }
 
 /// Which discount it is.
@@ -113,10 +113,10 @@ codes! {
 
 /// The columns in which campaigns and coupons alike keep their terms.
 struct TermsColumns {
-    name: Words<CampaignName>,
+    name: Varchar<CampaignName>,
     discount_kind: Code<DiscountKind>,
     discount_amount: Option<Amount>,
-    discount_percent: Option<Count<u8>>,
+    discount_percent: Option<Integer<u8>>,
     discount_cap: Option<Amount>,
     min_order_amount: Option<Amount>,
 }
@@ -126,11 +126,11 @@ impl From<&CouponTerms> for TermsColumns {
         let (discount_kind, discount_amount, discount_percent, discount_cap) = match terms.discount {
             Discount::Fixed { amount } => (DiscountKind::Fixed, Some(Amount(amount.get())), None, None),
             Discount::Percent { percent, cap } => {
-                (DiscountKind::Percent, None, Some(Count(percent.get())), cap.map(|cap| Amount(cap.get())))
+                (DiscountKind::Percent, None, Some(Integer(percent.get())), cap.map(|cap| Amount(cap.get())))
             }
         };
         Self {
-            name: Words(terms.name.clone()),
+            name: Varchar(terms.name.clone()),
             discount_kind: Code(discount_kind),
             discount_amount,
             discount_percent,
@@ -147,7 +147,7 @@ impl TryFrom<TermsColumns> for CouponTerms {
         let positive = |amount: Amount| amount.0.try_into().map_err(corrupt);
         let discount = match (columns.discount_kind.0, columns.discount_amount, columns.discount_percent) {
             (DiscountKind::Fixed, Some(amount), _) => Discount::Fixed { amount: positive(amount)? },
-            (DiscountKind::Percent, _, Some(Count(percent))) => Discount::Percent {
+            (DiscountKind::Percent, _, Some(Integer(percent))) => Discount::Percent {
                 percent: Percent::try_from(percent).map_err(corrupt)?,
                 cap: columns.discount_cap.map(positive).transpose()?,
             },
@@ -166,7 +166,7 @@ impl From<&CouponCampaign> for CampaignRow {
         let terms = TermsColumns::from(terms);
         let (valid_until, valid_days) = match *validity {
             Validity::Until(time) => (Some(At(time)), None),
-            Validity::Days(days) => (None, Some(Count(days))),
+            Validity::Days(days) => (None, Some(Integer(days))),
         };
         Self {
             id: Id(campaign.id),
@@ -176,8 +176,8 @@ impl From<&CouponCampaign> for CampaignRow {
             discount_percent: terms.discount_percent,
             discount_cap: terms.discount_cap,
             min_order_amount: terms.min_order_amount,
-            quantity: Count(*quantity),
-            issued: Count(campaign.issued),
+            quantity: Integer(*quantity),
+            issued: Integer(campaign.issued),
             issue_opens_at: At(*issue_opens_at),
             issue_closes_at: At(*issue_closes_at),
             valid_until,
@@ -192,8 +192,8 @@ impl From<&CouponCampaign> for CampaignChangeRow {
     fn from(campaign: &CouponCampaign) -> Self {
         Self {
             id: Id(campaign.id),
-            quantity: Count(campaign.details.quantity),
-            issued: Count(campaign.issued),
+            quantity: Integer(campaign.details.quantity),
+            issued: Integer(campaign.issued),
             issue_closes_at: At(campaign.details.issue_closes_at),
             updated_at: At(campaign.updated_at),
         }
@@ -214,7 +214,7 @@ impl TryFrom<CampaignRow> for CouponCampaign {
         };
         let validity = match (row.valid_until, row.valid_days) {
             (Some(At(time)), None) => Validity::Until(time),
-            (None, Some(Count(days))) => Validity::Days(days),
+            (None, Some(Integer(days))) => Validity::Days(days),
             (Some(_), Some(_)) | (None, None) => {
                 return Err(StoreError::corrupt("a campaign without one way to say how long its coupons last"));
             }
@@ -251,7 +251,7 @@ impl From<&Coupon> for CouponRow {
         Self {
             id: Id(coupon.id),
             campaign_id: Id(coupon.campaign_id),
-            user_id: Words(coupon.user_id.clone()),
+            user_id: Varchar(coupon.user_id.clone()),
             name: terms.name,
             discount_kind: terms.discount_kind,
             discount_amount: terms.discount_amount,

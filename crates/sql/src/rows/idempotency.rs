@@ -1,9 +1,9 @@
 use jangteo_domain::id::BatchId;
-use jangteo_domain::idempotency::{Fingerprint, IdempotencyClaim, IdempotencyRecord, RequestKey, RequestTag};
+use jangteo_domain::idempotency::{Fingerprint, IdempotencyKey, IdempotencyRecord, RequestKey, RequestTag};
 use jangteo_domain::{Outcome, StoreError};
 
 use crate::rows::{corrupt, lookups, rows};
-use crate::types::{At, Body, Bytes, Id, Words};
+use crate::types::{At, Bytes, Id, LongText, Varchar};
 
 rows! {
     /// A request that was answered.
@@ -12,8 +12,8 @@ rows! {
         request_key: Bytes<16>,
     } {
         fingerprint: Bytes<16>,
-        outcome: Body,
-        tag: Option<Words<RequestTag>>,
+        outcome: LongText,
+        tag: Option<Varchar<RequestTag>>,
     }
 
     /// That a transaction was committed.
@@ -39,8 +39,8 @@ impl TryFrom<&IdempotencyRecord> for IdempotencyKeyRow {
             created_at: At(record.at),
             request_key: Bytes(record.claim.key.0),
             fingerprint: Bytes(record.claim.fingerprint.0),
-            outcome: Body(outcome),
-            tag: record.tag.clone().map(Words),
+            outcome: LongText(outcome),
+            tag: record.tag.clone().map(Varchar),
         })
     }
 }
@@ -50,7 +50,7 @@ impl TryFrom<IdempotencyKeyRow> for IdempotencyRecord {
 
     fn try_from(row: IdempotencyKeyRow) -> Result<Self, StoreError> {
         Ok(Self {
-            claim: IdempotencyClaim { key: RequestKey(row.request_key.0), fingerprint: Fingerprint(row.fingerprint.0) },
+            claim: IdempotencyKey { key: RequestKey(row.request_key.0), fingerprint: Fingerprint(row.fingerprint.0) },
             outcome: serde_json::from_str::<Outcome>(&row.outcome.0).map_err(corrupt)?,
             tag: row.tag.map(|tag| tag.0),
             at: row.created_at.0,

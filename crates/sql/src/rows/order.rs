@@ -9,14 +9,14 @@ use jangteo_domain::{StoreError, UserId};
 
 use crate::bulk::{BulkDialect, Chunk, Lookup as _, Row, push_columns, push_found, push_select_read_at};
 use crate::rows::{lookups, rows};
-use crate::types::{Amount, At, Code, Count, Day, Id, Name, TimeSql, Words, codes};
+use crate::types::{Amount, At, Code, Day, Id, Integer, RawVarchar, TimeSql, Varchar, codes};
 
 rows! {
     /// An order without its lines.
     OrderRow of orders {
         id: Id<OrderId>,
     } {
-        user_id: Words<UserId>,
+        user_id: Varchar<UserId>,
         status: Code<OrderStatus>,
         total: Amount,
         created_at: At,
@@ -28,7 +28,7 @@ rows! {
         paid_at: Option<At>,
         sales_day: Option<Day>,
         refunded: Amount,
-        refunds: Count<u32>,
+        refunds: Integer<u32>,
     }
 
     /// A line of an order.
@@ -36,12 +36,12 @@ rows! {
         order_id: Id<OrderId>,
         product_id: Id<ProductId>,
     } {
-        position: Count<u32>,
-        name: Name<200>,
-        quantity: Count<u32>,
+        position: Integer<u32>,
+        name: RawVarchar<200>,
+        quantity: Integer<u32>,
         unit_price: Amount,
         discount_share: Amount,
-        refunded_quantity: Count<u32>,
+        refunded_quantity: Integer<u32>,
     }
 
     /// What changes of a line.
@@ -50,7 +50,7 @@ rows! {
         product_id: Id<ProductId>,
     } {
         discount_share: Amount,
-        refunded_quantity: Count<u32>,
+        refunded_quantity: Integer<u32>,
     }
 }
 
@@ -159,7 +159,7 @@ impl From<&Order> for OrderRow {
         let paid = order.paid.as_ref();
         Self {
             id: Id(order.id),
-            user_id: Words(order.user_id.clone()),
+            user_id: Varchar(order.user_id.clone()),
             status: Code(order.status),
             total: Amount(order.total),
             created_at: At(order.created_at),
@@ -171,7 +171,7 @@ impl From<&Order> for OrderRow {
             paid_at: paid.map(|paid| At(paid.at)),
             sales_day: paid.map(|paid| Day(paid.sales_day)),
             refunded: Amount(order.refunded),
-            refunds: Count(order.refunds),
+            refunds: Integer(order.refunds),
         }
     }
 }
@@ -182,12 +182,12 @@ impl OrderLineRow {
         (0..).zip(&order.lines).map(|(position, line)| Self {
             order_id: Id(order.id),
             product_id: Id(line.product_id),
-            position: Count(position),
-            name: Name(line.name.clone()),
-            quantity: Count(line.quantity),
+            position: Integer(position),
+            name: RawVarchar(line.name.clone()),
+            quantity: Integer(line.quantity),
             unit_price: Amount(line.unit_price),
             discount_share: Amount(line.discount_share),
-            refunded_quantity: Count(line.refunded_quantity),
+            refunded_quantity: Integer(line.refunded_quantity),
         })
     }
 }
@@ -199,7 +199,7 @@ impl OrderLineChangeRow {
             order_id: Id(order.id),
             product_id: Id(line.product_id),
             discount_share: Amount(line.discount_share),
-            refunded_quantity: Count(line.refunded_quantity),
+            refunded_quantity: Integer(line.refunded_quantity),
         })
     }
 }

@@ -7,14 +7,14 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::serialize::ToSql;
 use diesel::sql_types::{BigInt, Binary, HasSqlType, Text};
 use diesel::sqlite::Sqlite;
-use jangteo_domain::delivery::{Delivery, DeliveryState, FailureReason, Settlement, StoredEvent};
+use jangteo_domain::delivery::{Delivery, DeliveryOutcome, DeliveryState, FailureReason, StoredEvent};
 use jangteo_domain::id::{EventId, OrderId};
 use jangteo_domain::outbox::OutboxEvent;
 use jangteo_domain::{StoreError, Timestamp};
 use uuid::Uuid;
 
 use crate::rows::{lookups, rows};
-use crate::types::{At, Body, Code, Count, Id, Name, TimeSql, Words, codes};
+use crate::types::{At, Code, Id, Integer, LongText, RawVarchar, TimeSql, Varchar, codes};
 
 rows! {
     /// An event for the data platform.
@@ -22,13 +22,13 @@ rows! {
         id: Id<EventId>,
     } {
         order_id: Id<OrderId>,
-        sequence: Count<u32>,
-        event_type: Name<100>,
-        body: Body,
+        sequence: Integer<u32>,
+        event_type: RawVarchar<100>,
+        body: LongText,
         created_at: At,
         state: Code<DeliveryState>,
         due_at: At,
-        attempts: Count<u32>,
+        attempts: Integer<u32>,
     }
 
     /// An event that is claimed.
@@ -36,18 +36,18 @@ rows! {
         id: Id<EventId>,
     } {
         due_at: At,
-        attempts: Count<u32>,
+        attempts: Integer<u32>,
         lease: Option<Id<Uuid>>,
     }
 
-    /// An event that is settled.
-    SettlementRow of outbox_events {
+    /// An event that is recorded.
+    DeliveryOutcomeRow of outbox_events {
         id: Id<EventId>,
     } {
         state: Code<DeliveryState>,
         due_at: At,
         lease: Option<Id<Uuid>>,
-        last_error: Option<Words<FailureReason>>,
+        last_error: Option<Varchar<FailureReason>>,
         delivered_at: Option<At>,
     }
 
@@ -57,9 +57,9 @@ rows! {
     } {
         state: Code<DeliveryState>,
         due_at: At,
-        attempts: Count<u32>,
+        attempts: Integer<u32>,
         lease: Option<Id<Uuid>>,
-        last_error: Option<Words<FailureReason>>,
+        last_error: Option<Varchar<FailureReason>>,
         delivered_at: Option<At>,
     }
 
@@ -68,13 +68,13 @@ rows! {
         id: Id<EventId>,
     } {
         order_id: Id<OrderId>,
-        sequence: Count<u32>,
-        event_type: Name<100>,
+        sequence: Integer<u32>,
+        event_type: RawVarchar<100>,
         created_at: At,
         state: Code<DeliveryState>,
         due_at: At,
-        attempts: Count<u32>,
-        last_error: Option<Words<FailureReason>>,
+        attempts: Integer<u32>,
+        last_error: Option<Varchar<FailureReason>>,
         delivered_at: Option<At>,
     }
 }
@@ -83,7 +83,7 @@ lookups! {
     /// How the delivery of an event goes, by its id.
     DeliveryOf finds DeliveryRow by "PRIMARY" { id: Id<EventId>, }
     /// An event that is still held by the lease that it was claimed with.
-    HeldEvent finds SettlementRow by "PRIMARY" { id: Id<EventId>, lease: Id<Uuid>, }
+    LeasedEvent finds DeliveryOutcomeRow by "PRIMARY" { id: Id<EventId>, lease: Id<Uuid>, }
 }
 
 codes! {
@@ -103,7 +103,7 @@ pub(crate) struct Claimable {
 }
 
 /// An event that can be claimed, as it is selected.
-pub(crate) type ClaimableRow = (Id<EventId>, Id<OrderId>, Count<u32>, Name<100>, At, Body, Count<u32>);
+pub(crate) type ClaimableRow = (Id<EventId>, Id<OrderId>, Integer<u32>, RawVarchar<100>, At, LongText, Integer<u32>);
 
 impl Claimable {
     pub(crate) fn new(now: Timestamp, limit: u32) -> Self {
@@ -195,13 +195,13 @@ impl TryFrom<&OutboxEvent> for OutboxEventRow {
         Ok(Self {
             id: Id(event.id),
             order_id: Id(event.order_id),
-            sequence: Count(event.sequence),
-            event_type: Name(event.data.event_type().to_owned()),
-            body: Body(body),
+            sequence: Integer(event.sequence),
+            event_type: RawVarchar(event.data.event_type().to_owned()),
+            body: LongText(body),
             created_at: At(event.at),
             state: Code(DeliveryState::Pending),
             due_at: At(event.at),
-            attempts: Count(0),
+            attempts: Integer(0),
         })
     }
 }
@@ -209,7 +209,7 @@ impl TryFrom<&OutboxEvent> for OutboxEventRow {
 impl ClaimRow {
     /// The event as it is once it is claimed until then.
     pub(crate) fn of(event: &StoredEvent, lease: Uuid, until: Timestamp) -> Self {
-        Self { id: Id(event.id), due_at: At(until), attempts: Count(event.attempts), lease: Some(Id(lease)) }
+        Self { id: Id(event.id), due_at: At(until), attempts: Integer(event.attempts), lease: Some(Id(lease)) }
     }
 }
 
@@ -226,19 +226,19 @@ pub(crate) fn claimed((id, order_id, sequence, event_type, at, body, attempts): 
     }
 }
 
-impl SettlementRow {
-    /// The event once it is settled.
-    pub(crate) fn settled(self, settlement: &Settlement, now: Timestamp) -> Self {
+impl DeliveryOutcomeRow {
+    /// The event once it is recorded.
+    pub(crate) fn recorded(self, outcome: &DeliveryOutcome, now: Timestamp) -> Self {
         let held = Self { due_at: At(now), lease: None, ..self };
-        match settlement {
-            Settlement::Delivered => {
+        match outcome {
+            DeliveryOutcome::Delivered => {
                 Self { state: Code(DeliveryState::Delivered), delivered_at: Some(At(now)), ..held }
             }
-            Settlement::Retry { after, reason } => {
-                Self { due_at: At(later(now, *after)), last_error: Some(Words(reason.clone())), ..held }
+            DeliveryOutcome::Retry { after, reason } => {
+                Self { due_at: At(later(now, *after)), last_error: Some(Varchar(reason.clone())), ..held }
             }
-            Settlement::Dead { reason } => {
-                Self { state: Code(DeliveryState::Dead), last_error: Some(Words(reason.clone())), ..held }
+            DeliveryOutcome::Dead { reason } => {
+                Self { state: Code(DeliveryState::Dead), last_error: Some(Varchar(reason.clone())), ..held }
             }
         }
     }
@@ -255,9 +255,9 @@ impl From<&Delivery> for DeliveryProgressRow {
             id: Id(delivery.event_id),
             state: Code(delivery.state),
             due_at: At(delivery.due_at),
-            attempts: Count(delivery.attempts),
+            attempts: Integer(delivery.attempts),
             lease: None,
-            last_error: delivery.last_error.clone().map(Words),
+            last_error: delivery.last_error.clone().map(Varchar),
             delivered_at: delivery.delivered_at.map(At),
         }
     }

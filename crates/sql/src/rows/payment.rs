@@ -4,7 +4,7 @@ use jangteo_domain::payment::{Payment, Refund, RefundReason};
 use jangteo_domain::{StoreError, UserId};
 
 use crate::rows::rows;
-use crate::types::{Amount, At, Count, Day, Id, Words};
+use crate::types::{Amount, At, Day, Id, Integer, Varchar};
 
 rows! {
     /// A payment.
@@ -12,7 +12,7 @@ rows! {
         id: Id<PaymentId>,
     } {
         order_id: Id<OrderId>,
-        user_id: Words<UserId>,
+        user_id: Varchar<UserId>,
         total: Amount,
         discount: Amount,
         amount: Amount,
@@ -27,10 +27,10 @@ rows! {
         id: Id<RefundId>,
     } {
         order_id: Id<OrderId>,
-        sequence: Count<u32>,
+        sequence: Integer<u32>,
         amount: Amount,
-        restocked: Count<u8>,
-        reason: Words<RefundReason>,
+        restocked: Integer<u8>,
+        reason: Varchar<RefundReason>,
         created_at: At,
     }
 
@@ -39,7 +39,7 @@ rows! {
         refund_id: Id<RefundId>,
         product_id: Id<ProductId>,
     } {
-        quantity: Count<u32>,
+        quantity: Integer<u32>,
         amount: Amount,
     }
 }
@@ -49,7 +49,7 @@ impl From<&Payment> for PaymentRow {
         Self {
             id: Id(payment.id),
             order_id: Id(payment.order_id),
-            user_id: Words(payment.user_id.clone()),
+            user_id: Varchar(payment.user_id.clone()),
             total: Amount(payment.total),
             discount: Amount(payment.discount),
             amount: Amount(payment.amount),
@@ -110,10 +110,10 @@ impl From<&Refund> for RefundRow {
         Self {
             id: Id(refund.id),
             order_id: Id(refund.order_id),
-            sequence: Count(refund.sequence),
+            sequence: Integer(refund.sequence),
             amount: Amount(refund.amount),
-            restocked: Count(u8::from(refund.restocked)),
-            reason: Words(refund.reason.clone()),
+            restocked: Integer(u8::from(refund.restocked)),
+            reason: Varchar(refund.reason.clone()),
             created_at: At(refund.at),
         }
     }
@@ -125,7 +125,7 @@ impl RefundLineRow {
         refund.lines.iter().map(|line| Self {
             refund_id: Id(refund.id),
             product_id: Id(line.product_id),
-            quantity: Count(line.quantity),
+            quantity: Integer(line.quantity),
             amount: Amount(line.amount),
         })
     }

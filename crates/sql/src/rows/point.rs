@@ -3,17 +3,17 @@ use jangteo_domain::id::{EntryId, OrderId};
 use jangteo_domain::point::{EntryKind, PointAccount, PointEntry};
 
 use crate::rows::{lookups, rows};
-use crate::types::{Amount, At, Bytes, Code, Count, Id, Words, codes};
+use crate::types::{Amount, At, Bytes, Code, Id, Integer, Varchar, codes};
 
 rows! {
     /// An account.
     PointAccountRow of point_accounts {
-        user_id: Words<UserId>,
+        user_id: Varchar<UserId>,
     } {
         balance: Amount,
-        entries: Count<u64>,
+        entries: Integer<u64>,
         hash: Bytes<32>,
-        open_orders: Count<u32>,
+        open_orders: Integer<u32>,
         updated_at: Option<At>,
     }
 
@@ -21,8 +21,8 @@ rows! {
     PointEntryRow of point_entries {
         id: Id<EntryId>,
     } {
-        user_id: Words<UserId>,
-        sequence: Count<u64>,
+        user_id: Varchar<UserId>,
+        sequence: Integer<u64>,
         kind: Code<EntryKind>,
         amount: Amount,
         balance_after: Amount,
@@ -34,12 +34,12 @@ rows! {
 
 lookups! {
     /// An account by its user.
-    AccountOf finds PointAccountRow by "PRIMARY" { user_id: Words<UserId>, }
+    AccountOf finds PointAccountRow by "PRIMARY" { user_id: Varchar<UserId>, }
 }
 
 codes! {
     EntryKind {
-        Charge = "charge",
+        TopUp = "top_up",
         Payment = "payment",
         Refund = "refund",
         Adjustment = "adjustment",
@@ -49,11 +49,11 @@ codes! {
 impl From<&PointAccount> for PointAccountRow {
     fn from(account: &PointAccount) -> Self {
         Self {
-            user_id: Words(account.user_id.clone()),
+            user_id: Varchar(account.user_id.clone()),
             balance: Amount(account.balance),
-            entries: Count(account.entries),
+            entries: Integer(account.entries),
             hash: Bytes(account.hash),
-            open_orders: Count(account.open_orders),
+            open_orders: Integer(account.open_orders),
             updated_at: account.updated_at.map(At),
         }
     }
@@ -76,8 +76,8 @@ impl From<&PointEntry> for PointEntryRow {
     fn from(entry: &PointEntry) -> Self {
         Self {
             id: Id(entry.id),
-            user_id: Words(entry.user_id.clone()),
-            sequence: Count(entry.sequence),
+            user_id: Varchar(entry.user_id.clone()),
+            sequence: Integer(entry.sequence),
             kind: Code(entry.kind),
             amount: Amount(entry.amount),
             balance_after: Amount(entry.balance_after),

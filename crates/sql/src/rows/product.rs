@@ -6,18 +6,18 @@ use jangteo_domain::product::{
 };
 
 use crate::rows::{corrupt, lookups, rows};
-use crate::types::{Amount, At, Body, Code, Id, Words, codes};
+use crate::types::{Amount, At, Code, Id, LongText, Varchar, codes};
 
 rows! {
     /// A product.
     ProductRow of products {
         id: Id<ProductId>,
     } {
-        name: Words<ProductName>,
-        description: Words<ProductDescription>,
-        category: Words<Category>,
-        options: Body,
-        item_group_id: Option<Words<ItemGroupId>>,
+        name: Varchar<ProductName>,
+        description: Varchar<ProductDescription>,
+        category: Varchar<Category>,
+        options: LongText,
+        item_group_id: Option<Varchar<ItemGroupId>>,
         price: Amount,
         status: Code<ProductStatus>,
         created_at: At,
@@ -28,7 +28,7 @@ rows! {
     ProductOfferRow of products {
         id: Id<ProductId>,
     } {
-        name: Words<ProductName>,
+        name: Varchar<ProductName>,
         price: Amount,
         status: Code<ProductStatus>,
     }
@@ -36,16 +36,16 @@ rows! {
     /// An option of a product, by which lists are filtered.
     ProductOptionRow of product_options {
         product_id: Id<ProductId>,
-        name: Words<OptionName>,
+        name: Varchar<OptionName>,
     } {
-        value: Words<OptionValue>,
+        value: Varchar<OptionValue>,
     }
 
     /// What a product is found by.
     ProductSearchTextRow of product_search_texts {
         product_id: Id<ProductId>,
     } {
-        search_text: Body,
+        search_text: LongText,
     }
 }
 
@@ -83,11 +83,11 @@ impl TryFrom<&Product> for ProductRow {
         let options = serde_json::to_string(options).map_err(|error| StoreError::unexpected(error.to_string()))?;
         Ok(Self {
             id: Id(product.id),
-            name: Words(name.clone()),
-            description: Words(description.clone()),
-            category: Words(category.clone()),
-            options: Body(options),
-            item_group_id: item_group_id.clone().map(Words),
+            name: Varchar(name.clone()),
+            description: Varchar(description.clone()),
+            category: Varchar(category.clone()),
+            options: LongText(options),
+            item_group_id: item_group_id.clone().map(Varchar),
             price: Amount(price.get()),
             status: Code(*status),
             created_at: At(product.created_at),
@@ -130,7 +130,7 @@ impl From<&Product> for ProductSearchTextRow {
     fn from(product: &Product) -> Self {
         let ProductDetails { name, description, .. } = &product.details;
         let searched = format!("{}{SEARCH_SEPARATOR}{}", name.as_str(), description.as_str());
-        Self { product_id: Id(product.id), search_text: Body(search_form(&searched)) }
+        Self { product_id: Id(product.id), search_text: LongText(search_form(&searched)) }
     }
 }
 
@@ -139,8 +139,8 @@ impl ProductOptionRow {
     pub(crate) fn of(product: &Product) -> impl Iterator<Item = Self> {
         product.details.options.iter().map(|(name, value)| Self {
             product_id: Id(product.id),
-            name: Words(name.clone()),
-            value: Words(value.clone()),
+            name: Varchar(name.clone()),
+            value: Varchar(value.clone()),
         })
     }
 }

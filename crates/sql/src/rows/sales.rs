@@ -2,7 +2,7 @@ use jangteo_domain::id::ProductId;
 use jangteo_domain::sales::SaleCounted;
 
 use crate::rows::rows;
-use crate::types::{Amount, Count, Day, Id};
+use crate::types::{Amount, Day, Id, Integer};
 
 rows! {
     /// What was sold of a product on a day.
@@ -10,7 +10,7 @@ rows! {
         day: Day,
         product_id: Id<ProductId>,
     } {
-        quantity: Count<i64>,
+        quantity: Integer<i64>,
         revenue: Amount,
     }
 }
@@ -20,7 +20,7 @@ impl From<&SaleCounted> for DailySaleRow {
         Self {
             day: Day(sale.day),
             product_id: Id(sale.product_id),
-            quantity: Count(sale.quantity),
+            quantity: Integer(sale.quantity),
             revenue: Amount(sale.revenue),
         }
     }

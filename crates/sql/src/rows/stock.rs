@@ -2,15 +2,15 @@ use jangteo_domain::id::{MovementId, OrderId, ProductId};
 use jangteo_domain::stock::{MovementKind, MovementReason, Stock, StockMovement};
 
 use crate::rows::{lookups, rows};
-use crate::types::{At, Code, Count, Id, Words, codes};
+use crate::types::{At, Code, Id, Integer, Varchar, codes};
 
 rows! {
     /// A product's stock.
     StockRow of stocks {
         product_id: Id<ProductId>,
     } {
-        available: Count<u32>,
-        movements: Count<u64>,
+        available: Integer<u32>,
+        movements: Integer<u64>,
     }
 
     /// A change of a stock.
@@ -18,12 +18,12 @@ rows! {
         id: Id<MovementId>,
     } {
         product_id: Id<ProductId>,
-        sequence: Count<u64>,
-        quantity: Count<i64>,
-        available_after: Count<u32>,
+        sequence: Integer<u64>,
+        quantity: Integer<i64>,
+        available_after: Integer<u32>,
         kind: Code<MovementKind>,
         order_id: Option<Id<OrderId>>,
-        reason: Option<Words<MovementReason>>,
+        reason: Option<Varchar<MovementReason>>,
         created_at: At,
     }
 }
@@ -36,7 +36,7 @@ lookups! {
 codes! {
     MovementKind {
         Adjustment = "adjustment",
-        Hold = "hold",
+        Reservation = "reservation",
         Expiry = "expiry",
         Cancellation = "cancellation",
         Refund = "refund",
@@ -47,13 +47,17 @@ codes! {
 impl StockRow {
     /// So many pieces of the product with that number.
     pub fn numbered(number: u32) -> Self {
-        Self { product_id: Id::numbered(number), available: Count(number), movements: Count(1) }
+        Self { product_id: Id::numbered(number), available: Integer(number), movements: Integer(1) }
     }
 }
 
 impl From<&Stock> for StockRow {
     fn from(stock: &Stock) -> Self {
-        Self { product_id: Id(stock.product_id), available: Count(stock.available), movements: Count(stock.movements) }
+        Self {
+            product_id: Id(stock.product_id),
+            available: Integer(stock.available),
+            movements: Integer(stock.movements),
+        }
     }
 }
 
@@ -68,12 +72,12 @@ impl From<&StockMovement> for StockMovementRow {
         Self {
             id: Id(movement.id),
             product_id: Id(movement.product_id),
-            sequence: Count(movement.sequence),
-            quantity: Count(movement.quantity),
-            available_after: Count(movement.available_after),
+            sequence: Integer(movement.sequence),
+            quantity: Integer(movement.quantity),
+            available_after: Integer(movement.available_after),
             kind: Code(movement.kind),
             order_id: movement.order_id.map(Id),
-            reason: movement.reason.clone().map(Words),
+            reason: movement.reason.clone().map(Varchar),
             created_at: At(movement.at),
         }
     }

@@ -23,7 +23,7 @@ use jangteo_domain::id::{
 use jangteo_domain::order::{Order, OrderStatus};
 use jangteo_domain::payment::{Payment, Refund};
 use jangteo_domain::point::{PointAccount, PointEntry};
-use jangteo_domain::retention::Expendable;
+use jangteo_domain::retention::PruneTarget;
 use jangteo_domain::sales::SaleCounted;
 use jangteo_domain::stock::{Stock, StockMovement};
 use jangteo_domain::time::Date;
@@ -46,7 +46,7 @@ use crate::schema::{
     commit_markers, coupon_campaigns, coupons, daily_sales, idempotency_keys, order_lines, orders, outbox_events,
     payments, point_accounts, point_entries, products, refund_lines, refunds, stock_movements, stocks,
 };
-use crate::types::{At, Coded as _, Count, Day, Id, Name, Words};
+use crate::types::{At, Coded as _, Day, Id, Integer, RawVarchar, Varchar};
 
 type ConnectionTransactions = <Conn as AsyncConnection>::TransactionManager;
 
@@ -288,7 +288,7 @@ fn id<T: Debug + Copy + Display>(Id(id): Id<T>) -> (T, String) {
 
 /// A key of an id and its row's place among those of that id.
 fn id_and_sequence<T: Debug + Copy + Display, Sequence: Copy + Display>(
-    (Id(id), Count(sequence)): (Id<T>, Count<Sequence>),
+    (Id(id), Integer(sequence)): (Id<T>, Integer<Sequence>),
 ) -> ((T, Sequence), String) {
     ((id, sequence), format!("{id} {sequence}"))
 }
@@ -324,11 +324,11 @@ impl Books for Snapshot {
         Ok(self.taken_at)
     }
 
-    async fn kept(&mut self, what: Expendable) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
+    async fn kept(&mut self, what: PruneTarget) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
         let kept = match what {
-            Expendable::AnsweredRequests => self.kept_requests().await,
-            Expendable::CommitMarkers => self.kept_markers().await,
-            Expendable::DeliveredEvents => self.kept_events().await,
+            PruneTarget::AnsweredRequests => self.kept_requests().await,
+            PruneTarget::CommitMarkers => self.kept_markers().await,
+            PruneTarget::DeliveredEvents => self.kept_events().await,
         };
         kept.map_err(classify)
     }
@@ -336,9 +336,9 @@ impl Books for Snapshot {
     async fn accounts(&mut self, after: Option<UserId>, limit: u32) -> Result<Rows<UserId, PointAccount>, StoreError> {
         let columns = (point_accounts::user_id, columns_of::<PointAccountRow>());
         let query = point_accounts::table.select(columns);
-        let rows: Vec<Keyed<Words<UserId>, PointAccountRow>> =
+        let rows: Vec<Keyed<Varchar<UserId>, PointAccountRow>> =
             load_by!(self, limit, query, point_accounts::user_id, after after.map(String::from));
-        let key = |Words(user_id): Words<UserId>| (user_id.clone(), user_id.to_string());
+        let key = |Varchar(user_id): Varchar<UserId>| (user_id.clone(), user_id.to_string());
         Ok(page("point_accounts", rows, limit, key, |row| Ok(row.into())))
     }
 
@@ -351,10 +351,10 @@ impl Books for Snapshot {
             .filter(orders::status.eq(OrderStatus::PendingPayment.code()))
             .group_by(orders::user_id)
             .select((orders::user_id, (orders::user_id, count_star())));
-        let rows: Vec<Keyed<Words<UserId>, (Words<UserId>, Count<u32>)>> =
+        let rows: Vec<Keyed<Varchar<UserId>, (Varchar<UserId>, Integer<u32>)>> =
             load_by!(self, limit, query, orders::user_id, after after.map(String::from));
-        let key = |Words(user_id): Words<UserId>| (user_id.clone(), user_id.to_string());
-        Ok(page("orders", rows, limit, key, |(Words(user_id), Count(count))| Ok((user_id, count))))
+        let key = |Varchar(user_id): Varchar<UserId>| (user_id.clone(), user_id.to_string());
+        Ok(page("orders", rows, limit, key, |(Varchar(user_id), Integer(count))| Ok((user_id, count))))
     }
 
     async fn entries(
@@ -365,9 +365,9 @@ impl Books for Snapshot {
         let columns = ((point_entries::user_id, point_entries::sequence), columns_of::<PointEntryRow>());
         let query = point_entries::table.select(columns);
         let after = after.map(|(user_id, sequence)| (String::from(user_id), stored(sequence)));
-        let rows: Vec<Keyed<(Words<UserId>, Count<u64>), PointEntryRow>> =
+        let rows: Vec<Keyed<(Varchar<UserId>, Integer<u64>), PointEntryRow>> =
             load_by!(self, limit, query, point_entries::user_id, point_entries::sequence, after after);
-        let key = |(Words(user_id), Count(sequence)): (Words<UserId>, Count<u64>)| {
+        let key = |(Varchar(user_id), Integer(sequence)): (Varchar<UserId>, Integer<u64>)| {
             let shown = format!("{user_id} {sequence}");
             ((user_id, sequence), shown)
         };
@@ -400,7 +400,7 @@ impl Books for Snapshot {
         let columns = ((stock_movements::product_id, stock_movements::sequence), columns_of::<StockMovementRow>());
         let query = stock_movements::table.select(columns);
         let after = after.map(|(product_id, sequence)| (Id(product_id), stored(sequence)));
-        let rows: Vec<Keyed<(Id<ProductId>, Count<u64>), StockMovementRow>> =
+        let rows: Vec<Keyed<(Id<ProductId>, Integer<u64>), StockMovementRow>> =
             load_by!(self, limit, query, stock_movements::product_id, stock_movements::sequence, after after);
         Ok(page("stock_movements", rows, limit, id_and_sequence, |row| Ok(row.into())))
     }
@@ -463,7 +463,7 @@ impl Books for Snapshot {
     ) -> Result<Rows<(OrderId, u32), Refund>, StoreError> {
         let query = refunds::table.select(((refunds::order_id, refunds::sequence), columns_of::<RefundRow>()));
         let after = after.map(|(order_id, sequence)| (Id(order_id), i64::from(sequence)));
-        let rows: Vec<Keyed<(Id<OrderId>, Count<u32>), RefundRow>> =
+        let rows: Vec<Keyed<(Id<OrderId>, Integer<u32>), RefundRow>> =
             load_by!(self, limit, query, refunds::order_id, refunds::sequence, after after);
         let Rows { rows, mut unreadable, next } = page("refunds", rows, limit, id_and_sequence, Ok);
         let query = refund_lines::table
@@ -531,11 +531,11 @@ impl Books for Snapshot {
         after: Option<(OrderId, u32)>,
         limit: u32,
     ) -> Result<Rows<(OrderId, u32), EventOutline>, StoreError> {
-        type OutlineRow = (Id<EventId>, Id<OrderId>, Count<u32>, Name<100>);
+        type OutlineRow = (Id<EventId>, Id<OrderId>, Integer<u32>, RawVarchar<100>);
         let outline = (outbox_events::id, outbox_events::order_id, outbox_events::sequence, outbox_events::event_type);
         let query = outbox_events::table.select(((outbox_events::order_id, outbox_events::sequence), outline));
         let after = after.map(|(order_id, sequence)| (Id(order_id), i64::from(sequence)));
-        let rows: Vec<Keyed<(Id<OrderId>, Count<u32>), OutlineRow>> =
+        let rows: Vec<Keyed<(Id<OrderId>, Integer<u32>), OutlineRow>> =
             load_by!(self, limit, query, outbox_events::order_id, outbox_events::sequence, after after);
         let event = |(id, order_id, sequence, event_type): OutlineRow| {
             Ok(EventOutline { id: id.0, order_id: order_id.0, sequence: sequence.0, event_type: event_type.0 })
@@ -561,9 +561,9 @@ impl Books for Snapshot {
     ) -> Result<Rows<(CampaignId, UserId), Coupon>, StoreError> {
         let query = coupons::table.select(((coupons::campaign_id, coupons::user_id), columns_of::<CouponRow>()));
         let after = after.map(|(campaign_id, user_id)| (Id(campaign_id), String::from(user_id)));
-        let rows: Vec<Keyed<(Id<CampaignId>, Words<UserId>), CouponRow>> =
+        let rows: Vec<Keyed<(Id<CampaignId>, Varchar<UserId>), CouponRow>> =
             load_by!(self, limit, query, coupons::campaign_id, coupons::user_id, after after);
-        let key = |(Id(campaign_id), Words(user_id)): (Id<CampaignId>, Words<UserId>)| {
+        let key = |(Id(campaign_id), Varchar(user_id)): (Id<CampaignId>, Varchar<UserId>)| {
             let shown = format!("{campaign_id} {user_id}");
             ((campaign_id, user_id), shown)
         };

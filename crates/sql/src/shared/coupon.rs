@@ -13,11 +13,11 @@ use super::Db;
 use super::store::{Store, now};
 use super::unit_of_work::Transaction;
 use crate::rows::coupon::{
-    CampaignById, CampaignChangeRow, CampaignRow, CouponById, CouponRow, CouponStateRow, CouponStatesOf, HolderOf,
-    StateCode,
+    CampaignById, CampaignChangeRow, CampaignRow, CouponById, CouponRow, CouponStateRow, CouponStatesOf,
+    PastRecipientOf, StateCode,
 };
 use crate::schema::{coupon_campaigns, coupons};
-use crate::types::{At, Coded as _, Id, Words, before_id};
+use crate::types::{At, Coded as _, Id, Varchar, before_id};
 
 #[async_trait]
 impl CouponRepository for Transaction {
@@ -27,20 +27,20 @@ impl CouponRepository for Transaction {
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
-    async fn holders(
+    async fn past_recipients(
         &mut self,
         pairs: &BTreeSet<(CampaignId, UserId)>,
     ) -> Result<BTreeSet<(CampaignId, UserId)>, StoreError> {
-        let holder_of = |(campaign_id, user_id): &(CampaignId, UserId)| HolderOf {
+        let past_recipient_of = |(campaign_id, user_id): &(CampaignId, UserId)| PastRecipientOf {
             campaign_id: Id(*campaign_id),
-            user_id: Words(user_id.clone()),
+            user_id: Varchar(user_id.clone()),
         };
-        let rows = self.find(pairs.iter().map(holder_of)).await?;
+        let rows = self.find(pairs.iter().map(past_recipient_of)).await?;
         Ok(rows.into_iter().map(|row| (row.campaign_id.0, row.user_id.0)).collect())
     }
 
     async fn unused_of(&mut self, users: &BTreeSet<UserId>) -> Result<BTreeSet<CouponId>, StoreError> {
-        let rows = self.find(users.iter().map(|user_id| CouponStatesOf { user_id: Words(user_id.clone()) })).await?;
+        let rows = self.find(users.iter().map(|user_id| CouponStatesOf { user_id: Varchar(user_id.clone()) })).await?;
         Ok(rows.into_iter().filter(|row| row.state.0 == StateCode::Unused).map(|row| row.id.0).collect())
     }
 

@@ -5,7 +5,9 @@ use async_trait::async_trait;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use futures_util::FutureExt as _;
-use jangteo_domain::delivery::{Backlog, Delivery, DeliveryQueries, DeliveryState, EventQueue, Settled, StoredEvent};
+use jangteo_domain::delivery::{
+    AttemptOutcome, Backlog, Delivery, DeliveryQueries, DeliveryState, EventQueue, StoredEvent,
+};
 use jangteo_domain::id::EventId;
 use jangteo_domain::page::Page;
 use jangteo_domain::{StoreError, UnitOfWork as _};
@@ -15,10 +17,10 @@ use super::Db;
 use super::store::{Store, now};
 use super::unit_of_work::Transaction;
 use crate::rows::outbox::{
-    ClaimRow, Claimable, ClaimableRow, CountBacklog, DeliveryRow, HeldEvent, SettlementRow, claimed, later,
+    ClaimRow, Claimable, ClaimableRow, CountBacklog, DeliveryOutcomeRow, DeliveryRow, LeasedEvent, claimed, later,
 };
 use crate::schema::outbox_events;
-use crate::types::{At, Coded as _, Count, Id, before_id};
+use crate::types::{At, Coded as _, Id, Integer, before_id};
 
 #[async_trait]
 impl EventQueue for Store {
@@ -26,16 +28,16 @@ impl EventQueue for Store {
         self.in_background(move |transaction| transaction.claim_events(lease, lease_for, limit).boxed()).await
     }
 
-    async fn settle(&self, settled: &[Settled]) -> Result<(), StoreError> {
-        let settled = settled.to_vec();
-        self.in_background(move |transaction| transaction.settle_events(settled).boxed()).await
+    async fn record(&self, recorded: &[AttemptOutcome]) -> Result<(), StoreError> {
+        let recorded = recorded.to_vec();
+        self.in_background(move |transaction| transaction.record_outcomes(recorded).boxed()).await
     }
 
     async fn backlog(&self) -> Result<Backlog, StoreError> {
         let counted = self.read_in_background(|connection| {
             async move {
                 let now = now(connection).await?;
-                let counts: (Count<u64>, Count<u64>, Option<At>) = CountBacklog.get_result(connection).await?;
+                let counts: (Integer<u64>, Integer<u64>, Option<At>) = CountBacklog.get_result(connection).await?;
                 Ok((now, counts))
             }
             .boxed()
@@ -66,18 +68,18 @@ impl Transaction {
         Ok(events)
     }
 
-    async fn settle_events(&mut self, settled: Vec<Settled>) -> Result<(), StoreError> {
+    async fn record_outcomes(&mut self, recorded: Vec<AttemptOutcome>) -> Result<(), StoreError> {
         // In ascending order of their keys, as all rows are locked.
-        let mut by_id: BTreeMap<EventId, Settled> =
-            settled.into_iter().map(|settled| (settled.event_id, settled)).collect();
-        let keys = by_id.values().map(|settled| HeldEvent { id: Id(settled.event_id), lease: Id(settled.lease) });
+        let mut by_id: BTreeMap<EventId, AttemptOutcome> =
+            recorded.into_iter().map(|recorded| (recorded.event_id, recorded)).collect();
+        let keys = by_id.values().map(|recorded| LeasedEvent { id: Id(recorded.event_id), lease: Id(recorded.lease) });
         let held = self.lock(keys.collect::<Vec<_>>()).await?;
         let now = self.now().await?;
-        let rows: Vec<SettlementRow> = held
+        let rows: Vec<DeliveryOutcomeRow> = held
             .into_iter()
             .filter_map(|row| {
-                let settled = by_id.remove(&row.id.0)?;
-                Some(row.settled(&settled.settlement, now))
+                let recorded = by_id.remove(&row.id.0)?;
+                Some(row.recorded(&recorded.outcome, now))
             })
             .collect();
         self.update(rows).await

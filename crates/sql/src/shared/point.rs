@@ -12,7 +12,7 @@ use super::store::Store;
 use super::unit_of_work::Transaction;
 use crate::rows::point::{AccountOf, PointAccountRow, PointEntryRow};
 use crate::schema::{point_accounts, point_entries};
-use crate::types::{Words, before};
+use crate::types::{Varchar, before};
 
 #[async_trait]
 impl PointRepository for Transaction {
@@ -46,7 +46,7 @@ impl PointRepository for Transaction {
 
 impl Transaction {
     async fn lock_accounts(&mut self, ids: &BTreeSet<UserId>) -> Result<(), StoreError> {
-        let rows = self.lock(ids.iter().map(|id| AccountOf { user_id: Words(id.clone()) })).await?;
+        let rows = self.lock(ids.iter().map(|id| AccountOf { user_id: Varchar(id.clone()) })).await?;
         self.accounts
             .extend(rows.into_iter().map(PointAccount::from).map(|account| (account.user_id.clone(), account)));
         Ok(())

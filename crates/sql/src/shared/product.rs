@@ -23,7 +23,7 @@ use crate::rows::product::{
     OfferOf, OptionsOf, ProductById, ProductOptionRow, ProductRow, ProductSearchTextRow, search_form,
 };
 use crate::schema::{products, stocks};
-use crate::types::{Amount, Count, Id, MoneySql};
+use crate::types::{Amount, Id, Integer, MoneySql};
 
 #[async_trait]
 impl ProductRepository for Transaction {
@@ -82,7 +82,7 @@ impl ProductQueries for Store {
                     .inner_join(stocks::table.on(stocks::product_id.eq(products::id)))
                     .filter(products::id.eq(Id(id)))
                     .select((ProductRow::as_select(), stocks::available));
-                Ok(product.first::<(ProductRow, Count<u32>)>(connection).await.optional()?)
+                Ok(product.first::<(ProductRow, Integer<u32>)>(connection).await.optional()?)
             }
             .boxed()
         });
@@ -93,7 +93,7 @@ impl ProductQueries for Store {
         let ids: Vec<Id<ProductId>> = ids.iter().copied().map(Id).collect();
         let found = self.read(move |connection| {
             async move {
-                let mut found: Vec<(ProductRow, Count<u32>)> = Vec::with_capacity(ids.len());
+                let mut found: Vec<(ProductRow, Integer<u32>)> = Vec::with_capacity(ids.len());
                 for ids in ids.chunks(IDS_MAX) {
                     let products = products::table
                         .inner_join(stocks::table.on(stocks::product_id.eq(products::id)))
@@ -112,7 +112,7 @@ impl ProductQueries for Store {
 /// The most ids in one list, well below what either database takes.
 const IDS_MAX: usize = 1_000;
 
-fn listing(row: ProductRow, available: Count<u32>) -> Result<ProductListing, StoreError> {
+fn listing(row: ProductRow, available: Integer<u32>) -> Result<ProductListing, StoreError> {
     Ok(ProductListing { product: row.try_into()?, available: available.0 })
 }
 
@@ -127,7 +127,7 @@ fn key_of(product: &Product, sort: ProductSort, sold: i64) -> ProductKey {
     }
 }
 
-type ListRow = (ProductRow, Count<u32>, Count<i64>);
+type ListRow = (ProductRow, Integer<u32>, Integer<i64>);
 
 /// A page of a product list. Written out, as its joins and conditions depend on what is asked for; each order ends in
 /// the id and is that of an index, and its key bounds the first column by itself so that the index is entered there.

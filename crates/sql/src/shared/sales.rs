@@ -13,7 +13,7 @@ use super::Db;
 use super::store::Store;
 use super::unit_of_work::Transaction;
 use crate::rows::sales::DailySaleRow;
-use crate::types::{Amount, Count, Id, MoneySql};
+use crate::types::{Amount, Id, Integer, MoneySql};
 
 #[async_trait]
 impl SalesRepository for Transaction {
@@ -45,7 +45,7 @@ struct Popular {
     limit: i64,
 }
 
-type PopularRow = (Id<ProductId>, Count<i64>, Amount);
+type PopularRow = (Id<ProductId>, Integer<i64>, Amount);
 
 impl Query for Popular {
     type SqlType = (Binary, BigInt, MoneySql);

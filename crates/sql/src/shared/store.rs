@@ -24,7 +24,7 @@ use tracing::Instrument as _;
 use super::{COUNT_MIGRATIONS_TABLES, Conn, Db, MIGRATIONS, Manager, NOW, classify, is_connection_lost, no_connection};
 use crate::error::{LastConnectError, NoConnection, TookTooLong};
 use crate::types::{At, TimeSql};
-use crate::{DatabaseFigures, PoolFigures, migrations};
+use crate::{DatabaseStatistics, PoolStatistics, migrations};
 
 /// How long to wait for a connection, one that has to be made included. Beyond that callers are better told to come
 /// back.
@@ -141,11 +141,11 @@ impl Store {
         Ok(wanted.iter().any(|version| !applied.contains(version)))
     }
 
-    pub(crate) fn figures(&self) -> DatabaseFigures {
-        DatabaseFigures {
-            read: self.readers.figures(),
-            write: self.writers.figures(),
-            background: self.background.as_ref().map(Pool::figures),
+    pub(crate) fn statistics(&self) -> DatabaseStatistics {
+        DatabaseStatistics {
+            read: self.readers.statistics(),
+            write: self.writers.statistics(),
+            background: self.background.as_ref().map(Pool::statistics),
         }
     }
 
@@ -268,9 +268,9 @@ impl Pool {
         self.pool.config().max_size
     }
 
-    fn figures(&self) -> PoolFigures {
+    fn statistics(&self) -> PoolStatistics {
         let state = self.pool.state();
-        PoolFigures {
+        PoolStatistics {
             connections: state.connections,
             idle: state.idle_connections,
             connections_max: self.connections_max(),

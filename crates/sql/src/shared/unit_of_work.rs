@@ -32,7 +32,7 @@ use super::{Conn, bounded, classify, is_connection_lost};
 use crate::bulk::{Find, Lock, Lookup, Row, chunks};
 use crate::error::TookTooLong;
 use crate::rows::idempotency::{CommitMarkerRow, MarkerOf};
-use crate::types::{At, Id, JsonCells};
+use crate::types::{At, Id, JsonValues};
 
 /// How long the beginning of a transaction may take, the wait for a connection and new attempts included.
 const BEGIN_MAX: Duration = Duration::from_millis(2_500);
@@ -289,7 +289,7 @@ impl UnitOfWork for Transaction {
 /// What a row is known by among those that are locked.
 fn key_of<R: Row>(row: &R) -> String {
     let mut key = format!("{} ", R::TABLE);
-    row.put_key(&mut JsonCells::new(&mut key));
+    row.put_key(&mut JsonValues::new(&mut key));
     key
 }
 

@@ -168,7 +168,7 @@ impl<R: Row> QueryFragment<Sqlite> for Update<R> {
         separated(&mut out, ", ", R::VALUES, |out, place, value| {
             out.push_identifier(value.name)?;
             out.push_sql(" = ");
-            Sqlite::push_cell(out, R::KEYS.len() + place, value)
+            Sqlite::push_value(out, R::KEYS.len() + place, value)
         })?;
         out.push_sql(" FROM ");
         Sqlite::push_given(&mut out, &[], &self.chunk)?;
@@ -184,7 +184,7 @@ impl<L: Lookup> QueryFragment<Sqlite> for Delete<L> {
         out.push_sql(" WHERE (");
         separated(&mut out, ", ", L::COLUMNS, |out, _, key| out.push_identifier(key.name))?;
         out.push_sql(") IN (SELECT ");
-        separated(&mut out, ", ", L::COLUMNS, Sqlite::push_cell)?;
+        separated(&mut out, ", ", L::COLUMNS, Sqlite::push_value)?;
         out.push_sql(" FROM ");
         Sqlite::push_given(&mut out, &[], &self.chunk)?;
         out.push_sql(")");
@@ -199,7 +199,7 @@ fn push_insert<R: Row>(out: &mut AstPass<'_, '_, Sqlite>) -> QueryResult<()> {
     out.push_sql(" (");
     separated(out, ", ", R::columns(), |out, _, column| out.push_identifier(column.name))?;
     out.push_sql(") SELECT ");
-    separated(out, ", ", R::columns(), Sqlite::push_cell)?;
+    separated(out, ", ", R::columns(), Sqlite::push_value)?;
     out.push_sql(" FROM ");
     Ok(())
 }
@@ -219,12 +219,12 @@ mod tests {
 
     use super::*;
     use crate::rows::stock::StockRow;
-    use crate::types::{Count, Id};
+    use crate::types::{Id, Integer};
 
     #[test]
     fn updates_from_its_bind() {
         let product_id = Id(ProductId::from(uuid::Uuid::nil()));
-        let row = StockRow { product_id, available: Count(7), movements: Count(1) };
+        let row = StockRow { product_id, available: Integer(7), movements: Integer(1) };
         let update = debug_query::<Sqlite, _>(&Update::<StockRow>::new(chunks([row]).remove(0))).to_string();
         assert_eq!(
             update.split(" -- binds").next(),

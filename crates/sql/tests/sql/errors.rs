@@ -92,7 +92,7 @@ provoked! {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_cause_is_kept() {
+async fn the_cause_is_stored() {
     let error = duplicate(&TestDatabase::sqlite().await).await.expect_err("a duplicate");
     let cause = error.source().expect("a cause").to_string();
     assert!(cause.contains("stocks.product_id"), "{cause}");

@@ -43,7 +43,7 @@ async fn readers_at_once_do_not_notice_that_their_connections_died() -> Result<(
     let readers_max = 4;
     for round in 0..3 {
         // More at once than there are connections, so that there are as many as there can be.
-        while database.database.pool_figures().read.connections < readers_max {
+        while database.database.pool_statistics().read.connections < readers_max {
             try_join_all((0..100).map(|_| queries.clock.now())).await?;
         }
         assert!(database.kill_connections().await);

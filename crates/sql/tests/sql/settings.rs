@@ -12,33 +12,33 @@ fn settings(url: &str) -> DatabaseSettings {
     DatabaseSettings { url: url.to_owned(), read_url: None, pool_max: 2, write_connections: 2 }
 }
 
-async fn refused(settings: DatabaseSettings) -> OpenError {
+async fn rejected(settings: DatabaseSettings) -> OpenError {
     Database::open(settings).await.map(|_| ()).expect_err("settings that are wrong")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn urls_that_are_none_are_refused_in_one_line_without_their_password() {
-    assert_eq!(refused(settings("postgres://u:hush@h/d")).await, OpenError::UnknownScheme);
-    assert_eq!(refused(settings("")).await, OpenError::UnknownScheme);
+async fn urls_that_are_none_are_rejected_in_one_line_without_their_password() {
+    assert_eq!(rejected(settings("postgres://u:hush@h/d")).await, OpenError::UnknownScheme);
+    assert_eq!(rejected(settings("")).await, OpenError::UnknownScheme);
     for url in ["mysql://u:hush@h:port/d", "mysql://u:hush@h/", "mysql://u:hush@h", "mysql://u:hush@h/d?what=hush"] {
-        let error = refused(settings(url)).await;
+        let error = rejected(settings(url)).await;
         assert!(matches!(error, OpenError::InvalidUrl { .. }), "{url}: {error}");
         let shown = format!("{error} {error:?}");
         assert!(!shown.contains("hush") && !shown.contains('\n'), "{shown}");
     }
     for url in ["sqlite:", "sqlite::memory:", "sqlite:file:x?mode=memory"] {
-        assert!(matches!(refused(settings(url)).await, OpenError::InvalidUrl { .. }), "{url}");
+        assert!(matches!(rejected(settings(url)).await, OpenError::InvalidUrl { .. }), "{url}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn settings_that_contradict_themselves_are_refused() {
+async fn settings_that_contradict_themselves_are_rejected() {
     let none = DatabaseSettings { pool_max: 0, ..settings("sqlite:x") };
-    assert_eq!(refused(none).await, OpenError::NoConnections { name: "pool_max" });
+    assert_eq!(rejected(none).await, OpenError::NoConnections { name: "pool_max" });
     let none = DatabaseSettings { write_connections: 0, ..settings("sqlite:x") };
-    assert_eq!(refused(none).await, OpenError::NoConnections { name: "write_connections" });
+    assert_eq!(rejected(none).await, OpenError::NoConnections { name: "write_connections" });
     let mixed = DatabaseSettings { read_url: Some("sqlite:x".to_owned()), ..settings("mysql://h/d") };
-    assert_eq!(refused(mixed).await, OpenError::MixedDialects);
+    assert_eq!(rejected(mixed).await, OpenError::MixedDialects);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,7 +51,7 @@ async fn opening_connects_to_nothing() {
     // Port 9 of this machine is nobody's.
     let mysql = Database::open(settings("mysql://u:p@127.0.0.1:9/d")).await.expect("valid settings");
     assert_eq!(mysql.dialect(), Dialect::Mysql);
-    assert_eq!(mysql.pool_figures().read.connections, 0);
+    assert_eq!(mysql.pool_statistics().read.connections, 0);
 }
 
 /// Everything that waits for a connection fails as unavailable, and within 3 s.
@@ -108,11 +108,11 @@ async fn a_replica_is_read_from_and_does_not_hide_that_the_primary_is_gone() {
 async fn figures_count_connections() -> Result<(), StoreError> {
     let TestDatabase { database, .. } = &TestDatabase::sqlite().await;
     let unit = database.unit_of_work_factory().begin(batch_id()).await?;
-    let figures = database.pool_figures();
+    let figures = database.pool_statistics();
     assert_eq!((figures.write.connections, figures.write.idle), (1, 0));
     unit.commit().await?;
-    assert_eq!(database.pool_figures().write.idle, 1);
+    assert_eq!(database.pool_statistics().write.idle, 1);
     database.ping().await?;
-    assert!(database.pool_figures().read.connections >= 1);
+    assert!(database.pool_statistics().read.connections >= 1);
     Ok(())
 }

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
 use jangteo_domain::command::{CouponChoice, PayOrder};
-use jangteo_domain::delivery::{Settled, Settlement, StoredEvent};
+use jangteo_domain::delivery::{AttemptOutcome, DeliveryOutcome, StoredEvent};
 use jangteo_domain::id::{OrderId, ProductId};
-use jangteo_domain::idempotency::{Fingerprint, IdempotencyClaim, RequestKey};
+use jangteo_domain::idempotency::{Fingerprint, IdempotencyKey, RequestKey};
 use jangteo_domain::testing::fixtures::{campaign_details, customer, fixed};
 use jangteo_domain::testing::{SequentialIds, TestShop};
 use jangteo_domain::{Answer, Command, Request, StoreError, UserId};
@@ -42,11 +42,11 @@ fn texts_of_this_runtime<T>(use_them: impl FnOnce(&mut Vec<String>) -> T) -> T {
     use_them(texts.get_or_insert_default().entry(runtime::Handle::current().id()).or_default())
 }
 
-/// Runs the commands as one batch, none of which may be refused, and answers the statements that it took.
+/// Runs the commands as one batch, none of which may be rejected, and answers the statements that it took.
 async fn statements(shop: &TestShop, commands: Vec<Command>) -> Vec<String> {
     let claim = || {
         let number = KEYS.fetch_add(1, Ordering::Relaxed) as u128;
-        IdempotencyClaim { key: RequestKey(number.to_be_bytes()), fingerprint: Fingerprint([0; 16]) }
+        IdempotencyKey { key: RequestKey(number.to_be_bytes()), fingerprint: Fingerprint([0; 16]) }
     };
     let request = |command| Request { idempotency: Some(claim()), ..Request::new(command) };
     let requests: Vec<Request> = commands.into_iter().map(request).collect();
@@ -121,17 +121,18 @@ async fn batches_of_every_size_take_the_same_statements(dialect: Dialect) -> Res
     Ok(())
 }
 
-/// Claims and settles so many events; answers the statements of both.
+/// Claims and records so many events; answers the statements of both.
 async fn deliver(database: &TestDatabase, events: u32) -> Result<(Vec<String>, Vec<String>), StoreError> {
     let (queue, lease) = (database.database.event_queue(), SequentialIds::id(u64::from(events)));
     texts_of_this_runtime(Vec::clear);
     let claimed = queue.claim(lease, Duration::from_secs(60), events).await?;
     let claiming = texts_of_this_runtime(std::mem::take);
-    let settled = |event: StoredEvent| Settled { event_id: event.id, lease, settlement: Settlement::Delivered };
-    let settled: Vec<Settled> = claimed.into_iter().map(settled).collect();
-    assert_eq!(settled.len(), usize::try_from(events).expect("a small number"));
+    let recorded =
+        |event: StoredEvent| AttemptOutcome { event_id: event.id, lease, outcome: DeliveryOutcome::Delivered };
+    let recorded: Vec<AttemptOutcome> = claimed.into_iter().map(recorded).collect();
+    assert_eq!(recorded.len(), usize::try_from(events).expect("a small number"));
     texts_of_this_runtime(Vec::clear);
-    queue.settle(&settled).await?;
+    queue.record(&recorded).await?;
     Ok((claiming, texts_of_this_runtime(std::mem::take)))
 }
 
@@ -140,11 +141,11 @@ async fn claims_of_every_size_take_the_same_statements(dialect: Dialect) -> Resu
     let database = TestDatabase::of(dialect).await;
     Shop::open(&database).await?.trade(100, CouponChoice::None).await;
     database.database.event_queue().backlog().await?; // From here on there is a connection.
-    let (claim_1, settle_1) = deliver(&database, 1).await?;
-    let (claim_10, settle_10) = deliver(&database, 10).await?;
-    let (claim_80, settle_80) = deliver(&database, 80).await?;
+    let (claim_1, record_1) = deliver(&database, 1).await?;
+    let (claim_10, record_10) = deliver(&database, 10).await?;
+    let (claim_80, record_80) = deliver(&database, 80).await?;
     assert_eq!((claim_1.len(), claim_10.len()), (claim_80.len(), claim_80.len()), "{claim_1:#?}");
-    assert_eq!((settle_1.len(), settle_10.len()), (settle_80.len(), settle_80.len()), "{settle_1:#?}");
+    assert_eq!((record_1.len(), record_10.len()), (record_80.len(), record_80.len()), "{record_1:#?}");
     let sent = match dialect {
         Dialect::Mysql => 0, // It goes with the COMMIT.
         Dialect::Sqlite => 1,
@@ -152,7 +153,7 @@ async fn claims_of_every_size_take_the_same_statements(dialect: Dialect) -> Resu
     // BEGIN, the clock, the events; their leases; COMMIT.
     assert_eq!(claim_80.len(), 3 + sent + 1, "{claim_80:#?}");
     // BEGIN, the events still held; what became of them; COMMIT.
-    assert_eq!(settle_80.len(), 2 + sent + 1, "{settle_80:#?}");
+    assert_eq!(record_80.len(), 2 + sent + 1, "{record_80:#?}");
     Ok(())
 }
 

@@ -14,14 +14,14 @@ use jangteo_domain::id::AuditEntryId;
 use jangteo_domain::page::Page;
 use jangteo_domain::{Currency, Reply, UserId};
 
-use crate::http::Shop;
+use crate::http::AppState;
 use crate::http::amount::Time;
 use crate::http::caller::Admin;
 use crate::http::edge::Deadline;
 use crate::http::page::{self, List, ListResponse};
-use crate::http::query::InQuery;
+use crate::http::query::ApiQuery;
 use crate::http::reply;
-use crate::problem::{Faults, Problem, Reason};
+use crate::problem::{FieldErrors, Problem, Reason};
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(list_audit_entries);
@@ -34,11 +34,11 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
 #[get("/audit-log")]
 async fn list_audit_entries(
     _admin: Admin,
-    shop: Data<Shop>,
+    shop: Data<AppState>,
     deadline: Deadline,
-    query: InQuery<AuditQuery>,
+    query: ApiQuery<AuditQuery>,
 ) -> Result<Json<ListResponse<AuditEntryResponse>>, Problem> {
-    let InQuery(query) = query;
+    let ApiQuery(query) = query;
     let filter = query.filter()?;
     let list = List::new(format!("audit log {filter:?}"));
     let page: Page<AuditEntryId> = list.page(query.limit, query.cursor.as_deref())?;
@@ -65,14 +65,14 @@ struct AuditQuery {
 
 impl AuditQuery {
     fn filter(&self) -> Result<AuditFilter, Problem> {
-        let mut faults = Faults::default();
+        let mut field_errors = FieldErrors::default();
         // Whatever is changed has a user's id or a UUID, whose characters are among those of a user's id.
         let id = |written: &String| written.parse::<UserId>().map_err(|_| Reason::Invalid);
-        let actor = faults.take_optional("?actor", self.actor.as_ref().map(id));
-        let subject = faults.take_optional("?subject_id", self.subject_id.as_ref().map(id));
+        let actor = field_errors.take_optional("?actor", self.actor.as_ref().map(id));
+        let subject = field_errors.take_optional("?subject_id", self.subject_id.as_ref().map(id));
         let filter =
             actor.zip(subject).map(|(actor, subject)| AuditFilter { actor, subject: subject.map(String::from) });
-        faults.check_query(filter)
+        field_errors.check_query(filter)
     }
 }
 

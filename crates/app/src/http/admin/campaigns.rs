@@ -17,9 +17,9 @@ use crate::http::amount::{WrittenAmount, parse_time};
 use crate::http::body::{Body, Nothing, Strict};
 use crate::http::caller::Admin;
 use crate::http::coupons::{CampaignResponse, CouponResponse};
-use crate::http::path::InPath;
+use crate::http::path::ApiPath;
 use crate::http::write::Write;
-use crate::problem::{Faults, Problem, Reason};
+use crate::problem::{FieldErrors, Problem, Reason};
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(create_campaign).service(change_campaign).service(revoke_coupon);
@@ -57,7 +57,7 @@ async fn create_campaign(
 async fn change_campaign(
     _admin: Admin,
     write: Write,
-    campaign_id: InPath<CampaignId>,
+    campaign_id: ApiPath<CampaignId>,
     body: Body<ChangeCampaignRequest>,
 ) -> Result<HttpResponse, Problem> {
     let issue_closes_at = body.value.issue_closes_at()?;
@@ -79,7 +79,7 @@ async fn change_campaign(
 async fn revoke_coupon(
     _admin: Admin,
     write: Write,
-    coupon_id: InPath<CouponId>,
+    coupon_id: ApiPath<CouponId>,
     body: Body<Nothing>,
 ) -> Result<HttpResponse, Problem> {
     write.run(&body, Command::RevokeCoupon(RevokeCoupon { coupon_id: coupon_id.0 })).await
@@ -111,14 +111,14 @@ struct CreateCampaignRequest {
 
 impl CreateCampaignRequest {
     fn details(&self, currency: Currency) -> Result<CampaignDetails, Problem> {
-        let mut faults = Faults::default();
-        let name = faults.take("/name", CampaignName::try_from(self.name.clone()));
-        let discount = self.discount.0.discount(currency, &mut faults);
+        let mut field_errors = FieldErrors::default();
+        let name = field_errors.take("/name", CampaignName::try_from(self.name.clone()));
+        let discount = self.discount.0.discount(currency, &mut field_errors);
         let minimum = self.min_order_amount.map(|written| positive(written, currency));
-        let min_order_amount = faults.take_optional("/min_order_amount", minimum);
-        let issue_opens_at = faults.take("/issue_opens_at", parse_time(&self.issue_opens_at));
-        let issue_closes_at = faults.take("/issue_closes_at", parse_time(&self.issue_closes_at));
-        let validity = self.validity(&mut faults);
+        let min_order_amount = field_errors.take_optional("/min_order_amount", minimum);
+        let issue_opens_at = field_errors.take("/issue_opens_at", parse_time(&self.issue_opens_at));
+        let issue_closes_at = field_errors.take("/issue_closes_at", parse_time(&self.issue_closes_at));
+        let validity = self.validity(&mut field_errors);
         let details = (|| {
             Some(CampaignDetails {
                 terms: CouponTerms { name: name?, discount: discount?, min_order_amount: min_order_amount? },
@@ -134,17 +134,17 @@ impl CreateCampaignRequest {
                 InvalidCampaign::ClosesBeforeItOpens => "/issue_closes_at",
                 InvalidCampaign::ValidDays => "/valid_days",
             };
-            faults.add(pointer, invalid.into());
+            field_errors.add(pointer, invalid.into());
         }
-        faults.check(details)
+        field_errors.check(details)
     }
 
-    fn validity(&self, faults: &mut Faults) -> Option<Validity> {
+    fn validity(&self, field_errors: &mut FieldErrors) -> Option<Validity> {
         match (&self.valid_until, self.valid_days) {
-            (Some(time), None) => faults.take("/valid_until", parse_time(time)).map(Validity::Until),
+            (Some(time), None) => field_errors.take("/valid_until", parse_time(time)).map(Validity::Until),
             (None, Some(days)) => Some(Validity::Days(days)),
-            (Some(_), Some(_)) => faults.take("/valid_days", Err(Reason::Contradictory)),
-            (None, None) => faults.take("/valid_until", Err(Reason::Missing)),
+            (Some(_), Some(_)) => field_errors.take("/valid_days", Err(Reason::Contradictory)),
+            (None, None) => field_errors.take("/valid_until", Err(Reason::Missing)),
         }
     }
 }
@@ -188,28 +188,28 @@ enum DiscountKindName {
 }
 
 impl DiscountRequest {
-    fn discount(&self, currency: Currency, faults: &mut Faults) -> Option<Discount> {
+    fn discount(&self, currency: Currency, field_errors: &mut FieldErrors) -> Option<Discount> {
         match self.kind {
             DiscountKindName::Fixed => {
                 let unwanted = [("percent", self.percent.is_some()), ("cap", self.cap.is_some())];
-                refuse_unwanted(unwanted, faults);
+                reject_unwanted(unwanted, field_errors);
                 let amount = self.amount.ok_or(Reason::Missing).and_then(|amount| positive(amount, currency));
-                faults.take("/discount/amount", amount).map(|amount| Discount::Fixed { amount })
+                field_errors.take("/discount/amount", amount).map(|amount| Discount::Fixed { amount })
             }
             DiscountKindName::Percent => {
-                refuse_unwanted([("amount", self.amount.is_some())], faults);
+                reject_unwanted([("amount", self.amount.is_some())], field_errors);
                 let percent = self.percent.ok_or(Reason::Missing).and_then(|percent| Ok(Percent::try_from(percent)?));
-                let percent = faults.take("/discount/percent", percent);
-                let cap = faults.take_optional("/discount/cap", self.cap.map(|cap| positive(cap, currency)));
+                let percent = field_errors.take("/discount/percent", percent);
+                let cap = field_errors.take_optional("/discount/cap", self.cap.map(|cap| positive(cap, currency)));
                 percent.zip(cap).map(|(percent, cap)| Discount::Percent { percent, cap })
             }
         }
     }
 }
 
-fn refuse_unwanted<const N: usize>(fields: [(&str, bool); N], faults: &mut Faults) {
+fn reject_unwanted<const N: usize>(fields: [(&str, bool); N], field_errors: &mut FieldErrors) {
     for (name, _) in fields.iter().filter(|(_, present)| *present) {
-        faults.add(format!("/discount/{name}"), Reason::Contradictory);
+        field_errors.add(format!("/discount/{name}"), Reason::Contradictory);
     }
 }
 
@@ -229,8 +229,8 @@ struct ChangeCampaignRequest {
 
 impl ChangeCampaignRequest {
     fn issue_closes_at(&self) -> Result<Option<Timestamp>, Problem> {
-        let mut faults = Faults::default();
-        let time = faults.take_optional("/issue_closes_at", self.issue_closes_at.as_deref().map(parse_time));
-        faults.check(time)
+        let mut field_errors = FieldErrors::default();
+        let time = field_errors.take_optional("/issue_closes_at", self.issue_closes_at.as_deref().map(parse_time));
+        field_errors.check(time)
     }
 }

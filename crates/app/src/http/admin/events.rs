@@ -8,24 +8,24 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
 use jangteo_domain::Command;
-use jangteo_domain::command::ReplayEvent;
+use jangteo_domain::command::RedeliverEvent;
 use jangteo_domain::delivery::{Delivery, DeliveryState};
 use jangteo_domain::id::EventId;
 use jangteo_domain::page::Page;
 
-use crate::http::Shop;
+use crate::http::AppState;
 use crate::http::amount::Time;
 use crate::http::body::{Body, Nothing};
 use crate::http::caller::Admin;
 use crate::http::edge::Deadline;
 use crate::http::page::{self, List, ListResponse};
-use crate::http::path::InPath;
-use crate::http::query::InQuery;
+use crate::http::path::ApiPath;
+use crate::http::query::ApiQuery;
 use crate::http::write::Write;
 use crate::problem::Problem;
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
-    config.service(list_events).service(replay_event);
+    config.service(list_events).service(redeliver_event);
 }
 
 /// The events for the data platform, newest first
@@ -33,11 +33,11 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
 #[get("/events")]
 async fn list_events(
     _admin: Admin,
-    shop: Data<Shop>,
+    shop: Data<AppState>,
     deadline: Deadline,
-    query: InQuery<EventsQuery>,
+    query: ApiQuery<EventsQuery>,
 ) -> Result<Json<ListResponse<EventResponse>>, Problem> {
-    let InQuery(EventsQuery { status, limit, cursor }) = query;
+    let ApiQuery(EventsQuery { status, limit, cursor }) = query;
     let state = status.map(DeliveryState::from);
     let list = List::new(format!("events {state:?}"));
     let page: Page<EventId> = list.page(limit, cursor.as_deref())?;
@@ -54,14 +54,14 @@ async fn list_events(
     params(("event_id" = Uuid, Path, description = "The event")),
     responses((status = 200, body = EventResponse), (status = 404, description = "`EVENT_NOT_FOUND`")),
 )]
-#[post("/events/{event_id}/replay")]
-async fn replay_event(
+#[post("/events/{event_id}/redelivery")]
+async fn redeliver_event(
     _admin: Admin,
     write: Write,
-    event_id: InPath<EventId>,
+    event_id: ApiPath<EventId>,
     body: Body<Nothing>,
 ) -> Result<HttpResponse, Problem> {
-    write.run(&body, Command::ReplayEvent(ReplayEvent { event_id: event_id.0 })).await
+    write.run(&body, Command::RedeliverEvent(RedeliverEvent { event_id: event_id.0 })).await
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -100,7 +100,7 @@ pub struct EventResponse {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     delivered_at: Option<Time>,
-    /// Of a pending event, when it is sent next at the earliest; of any other, when it was settled.
+    /// Of a pending event, when it is sent next at the earliest; of any other, when it was recorded.
     due_at: Time,
 }
 

@@ -10,14 +10,14 @@ use jangteo_domain::id::OrderId;
 use jangteo_domain::order::{Order, OrderFilter, OrderStatus};
 use jangteo_domain::page::Page;
 
-use crate::http::Shop;
+use crate::http::AppState;
 use crate::http::amount::parse_time;
 use crate::http::caller::Admin;
 use crate::http::edge::Deadline;
 use crate::http::orders::{OrderResponse, OrderStatusName};
 use crate::http::page::{self, List, ListResponse};
-use crate::http::query::InQuery;
-use crate::problem::{Faults, Problem, Reason};
+use crate::http::query::ApiQuery;
+use crate::problem::{FieldErrors, Problem, Reason};
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(list_all_orders);
@@ -28,11 +28,11 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
 #[get("/orders")]
 async fn list_all_orders(
     _admin: Admin,
-    shop: Data<Shop>,
+    shop: Data<AppState>,
     deadline: Deadline,
-    query: InQuery<AllOrdersQuery>,
+    query: ApiQuery<AllOrdersQuery>,
 ) -> Result<Json<ListResponse<OrderResponse>>, Problem> {
-    let InQuery(query) = query;
+    let ApiQuery(query) = query;
     let filter = query.filter()?;
     let list = List::new(format!("all orders {filter:?}"));
     let page: Page<OrderId> = list.page(query.limit, query.cursor.as_deref())?;
@@ -66,13 +66,13 @@ struct AllOrdersQuery {
 
 impl AllOrdersQuery {
     fn filter(&self) -> Result<OrderFilter, Problem> {
-        let mut faults = Faults::default();
+        let mut field_errors = FieldErrors::default();
         let user_id = self.user_id.as_ref().map(|id| id.parse::<UserId>().map_err(|_| Reason::Invalid));
-        let user_id = faults.take_optional("?user_id", user_id);
-        let from = faults.take_optional("?from", self.from.as_deref().map(parse_time));
-        let to = faults.take_optional("?to", self.to.as_deref().map(parse_time));
+        let user_id = field_errors.take_optional("?user_id", user_id);
+        let from = field_errors.take_optional("?from", self.from.as_deref().map(parse_time));
+        let to = field_errors.take_optional("?to", self.to.as_deref().map(parse_time));
         let status = self.status.map(OrderStatus::from);
         let filter = user_id.zip(from).zip(to).map(|((user_id, from), to)| OrderFilter { user_id, status, from, to });
-        faults.check_query(filter)
+        field_errors.check_query(filter)
     }
 }

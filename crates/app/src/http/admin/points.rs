@@ -14,7 +14,7 @@ use crate::http::amount::{AmountText, Time, WrittenAmount};
 use crate::http::body::Body;
 use crate::http::caller::{Admin, Owner};
 use crate::http::write::Write;
-use crate::problem::{Faults, Problem, Reason};
+use crate::problem::{FieldErrors, Problem, Reason};
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(adjust_points);
@@ -59,12 +59,12 @@ struct AdjustPointsRequest {
 
 impl AdjustPointsRequest {
     fn check(&self, currency: Currency) -> Result<(Money, AdjustmentReason), Problem> {
-        let mut faults = Faults::default();
+        let mut field_errors = FieldErrors::default();
         let amount = self.amount.in_currency(currency);
         let amount = amount.and_then(|amount| if amount.is_zero() { Err(Reason::OutOfRange) } else { Ok(amount) });
-        let amount = faults.take("/amount", amount);
-        let reason = faults.take("/reason", AdjustmentReason::try_from(self.reason.clone()));
-        faults.check(amount.zip(reason))
+        let amount = field_errors.take("/amount", amount);
+        let reason = field_errors.take("/reason", AdjustmentReason::try_from(self.reason.clone()));
+        field_errors.check(amount.zip(reason))
     }
 }
 

@@ -16,17 +16,17 @@ use jangteo_domain::product::{
 };
 use jangteo_domain::{Command, Currency};
 
-use crate::http::Shop;
+use crate::http::AppState;
 use crate::http::amount::WrittenAmount;
 use crate::http::body::{Body, push_key};
 use crate::http::caller::Admin;
 use crate::http::edge::Deadline;
 use crate::http::page::ListResponse;
-use crate::http::path::InPath;
+use crate::http::path::ApiPath;
 use crate::http::products::{ProductList, ProductResponse, ProductStatusName, ProductsQuery};
-use crate::http::query::InQuery;
+use crate::http::query::ApiQuery;
 use crate::http::write::Write;
-use crate::problem::{Faults, Problem, Reason};
+use crate::problem::{FieldErrors, Problem, Reason};
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(create_product).service(list_all_products).service(change_product);
@@ -60,9 +60,9 @@ async fn create_product(
 #[get("/products")]
 async fn list_all_products(
     _admin: Admin,
-    shop: Data<Shop>,
+    shop: Data<AppState>,
     deadline: Deadline,
-    query: InQuery<ProductsQuery>,
+    query: ApiQuery<ProductsQuery>,
 ) -> Result<Json<ListResponse<ProductResponse>>, Problem> {
     let list = ProductList::of(query.0, shop.rules.currency, true)?;
     Ok(Json(deadline.read(list.read(&shop)).await?))
@@ -79,7 +79,7 @@ async fn list_all_products(
 async fn change_product(
     _admin: Admin,
     write: Write,
-    product_id: InPath<ProductId>,
+    product_id: ApiPath<ProductId>,
     body: Body<ChangeProductRequest>,
 ) -> Result<HttpResponse, Problem> {
     let change = body.value.change(write.shop.rules.currency)?;
@@ -110,14 +110,14 @@ struct CreateProductRequest {
 
 impl CreateProductRequest {
     fn details(&self, currency: Currency) -> Result<ProductDetails, Problem> {
-        let mut faults = Faults::default();
-        let name = faults.take("/name", ProductName::try_from(self.name.clone()));
-        let description = faults.take("/description", ProductDescription::try_from(self.description.clone()));
-        let category = faults.take("/category", Category::try_from(self.category.clone()));
-        let options = take_options(&self.options, &mut faults);
+        let mut field_errors = FieldErrors::default();
+        let name = field_errors.take("/name", ProductName::try_from(self.name.clone()));
+        let description = field_errors.take("/description", ProductDescription::try_from(self.description.clone()));
+        let category = field_errors.take("/category", Category::try_from(self.category.clone()));
+        let options = take_options(&self.options, &mut field_errors);
         let group = self.item_group_id.clone().map(ItemGroupId::try_from);
-        let item_group_id = faults.take_optional("/item_group_id", group);
-        let price = faults.take("/price", price(self.price, currency));
+        let item_group_id = field_errors.take_optional("/item_group_id", group);
+        let price = field_errors.take("/price", price(self.price, currency));
         let status = self.status.map_or(ProductStatus::OnSale, ProductStatus::from);
         let details = (|| {
             Some(ProductDetails {
@@ -130,7 +130,7 @@ impl CreateProductRequest {
                 status,
             })
         })();
-        faults.check(details)
+        field_errors.check(details)
     }
 }
 
@@ -162,20 +162,20 @@ struct ChangeProductRequest {
 
 impl ChangeProductRequest {
     fn change(&self, currency: Currency) -> Result<ProductChange, Problem> {
-        let mut faults = Faults::default();
-        let name = faults.take_optional("/name", self.name.clone().map(ProductName::try_from));
+        let mut field_errors = FieldErrors::default();
+        let name = field_errors.take_optional("/name", self.name.clone().map(ProductName::try_from));
         let description =
-            faults.take_optional("/description", self.description.clone().map(ProductDescription::try_from));
-        let category = faults.take_optional("/category", self.category.clone().map(Category::try_from));
+            field_errors.take_optional("/description", self.description.clone().map(ProductDescription::try_from));
+        let category = field_errors.take_optional("/category", self.category.clone().map(Category::try_from));
         let options = match &self.options {
             None => Some(None),
-            Some(options) => take_options(options, &mut faults).map(Some),
+            Some(options) => take_options(options, &mut field_errors).map(Some),
         };
         let item_group_id = match self.item_group_id.clone() {
             None => Some(None),
-            Some(group) => faults.take_optional("/item_group_id", group.map(ItemGroupId::try_from)).map(Some),
+            Some(group) => field_errors.take_optional("/item_group_id", group.map(ItemGroupId::try_from)).map(Some),
         };
-        let price = faults.take_optional("/price", self.price.map(|written| price(written, currency)));
+        let price = field_errors.take_optional("/price", self.price.map(|written| price(written, currency)));
         let status = self.status.map(ProductStatus::from);
         let change = (|| {
             Some(ProductChange {
@@ -188,7 +188,7 @@ impl ChangeProductRequest {
                 status,
             })
         })();
-        faults.check(change)
+        field_errors.check(change)
     }
 }
 
@@ -197,17 +197,17 @@ fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Res
     T::deserialize(deserializer).map(Some)
 }
 
-fn take_options(written: &BTreeMap<String, String>, faults: &mut Faults) -> Option<Options> {
+fn take_options(written: &BTreeMap<String, String>, field_errors: &mut FieldErrors) -> Option<Options> {
     let mut options = BTreeMap::new();
     for (name, value) in written {
         let mut pointer = "/options".to_owned();
         push_key(&mut pointer, name);
-        let name = faults.take(pointer.clone(), OptionName::try_from(name.clone()));
-        let value = faults.take(pointer, OptionValue::try_from(value.clone()));
+        let name = field_errors.take(pointer.clone(), OptionName::try_from(name.clone()));
+        let value = field_errors.take(pointer, OptionValue::try_from(value.clone()));
         options.extend(name.zip(value));
     }
     let is_whole = options.len() == written.len();
-    faults.take("/options", Options::try_from(options)).filter(|_| is_whole)
+    field_errors.take("/options", Options::try_from(options)).filter(|_| is_whole)
 }
 
 fn price(written: WrittenAmount, currency: Currency) -> Result<Price, Reason> {

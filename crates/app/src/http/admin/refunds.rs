@@ -16,9 +16,9 @@ use crate::http::amount::{AmountText, Time};
 use crate::http::body::{Body, Strict};
 use crate::http::caller::Admin;
 use crate::http::orders::{OrderLineRequest, OrderStatusName, check_lines};
-use crate::http::path::InPath;
+use crate::http::path::ApiPath;
 use crate::http::write::Write;
-use crate::problem::{Faults, Problem};
+use crate::problem::{FieldErrors, Problem};
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(refund_order);
@@ -45,7 +45,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
 async fn refund_order(
     _admin: Admin,
     write: Write,
-    order_id: InPath<OrderId>,
+    order_id: ApiPath<OrderId>,
     body: Body<RefundOrderRequest>,
 ) -> Result<HttpResponse, Problem> {
     let (lines, reason) = body.value.check(&write.shop.rules)?;
@@ -68,10 +68,10 @@ struct RefundOrderRequest {
 
 impl RefundOrderRequest {
     fn check(&self, rules: &ShopRules) -> Result<(OrderLines, RefundReason), Problem> {
-        let mut faults = Faults::default();
-        let reason = faults.take("/reason", RefundReason::try_from(self.reason.clone()));
-        let lines = check_lines(&self.lines, rules, &mut faults)?;
-        faults.check(lines.zip(reason))
+        let mut field_errors = FieldErrors::default();
+        let reason = field_errors.take("/reason", RefundReason::try_from(self.reason.clone()));
+        let lines = check_lines(&self.lines, rules, &mut field_errors)?;
+        field_errors.check(lines.zip(reason))
     }
 }
 

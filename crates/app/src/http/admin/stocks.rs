@@ -13,16 +13,16 @@ use jangteo_domain::id::ProductId;
 use jangteo_domain::page::Page;
 use jangteo_domain::stock::{MovementKind, MovementReason, StockMovement};
 
-use crate::http::Shop;
+use crate::http::AppState;
 use crate::http::amount::Time;
 use crate::http::body::Body;
 use crate::http::caller::Admin;
 use crate::http::edge::Deadline;
 use crate::http::page::{List, ListResponse, PageQuery};
-use crate::http::path::InPath;
-use crate::http::query::InQuery;
+use crate::http::path::ApiPath;
+use crate::http::query::ApiQuery;
 use crate::http::write::Write;
-use crate::problem::{Faults, Problem, ProblemCode, Reason};
+use crate::problem::{FieldErrors, Problem, ProblemCode, Reason};
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(adjust_stock).service(list_stock_movements);
@@ -43,7 +43,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
 async fn adjust_stock(
     _admin: Admin,
     write: Write,
-    product_id: InPath<ProductId>,
+    product_id: ApiPath<ProductId>,
     body: Body<AdjustStockRequest>,
 ) -> Result<HttpResponse, Problem> {
     let (quantity, reason) = body.value.check()?;
@@ -63,13 +63,13 @@ async fn adjust_stock(
 #[get("/products/{product_id}/stock-movements")]
 async fn list_stock_movements(
     _admin: Admin,
-    shop: Data<Shop>,
-    product_id: InPath<ProductId>,
+    shop: Data<AppState>,
+    product_id: ApiPath<ProductId>,
     deadline: Deadline,
-    query: InQuery<PageQuery>,
+    query: ApiQuery<PageQuery>,
 ) -> Result<Json<ListResponse<StockMovementResponse>>, Problem> {
-    let InPath(product_id) = product_id;
-    let InQuery(PageQuery { limit, cursor }) = query;
+    let ApiPath(product_id) = product_id;
+    let ApiQuery(PageQuery { limit, cursor }) = query;
     let list = List::new(format!("stock movements of {product_id}"));
     let page: Page<u64> = list.page(limit, cursor.as_deref())?;
     let movements = deadline.read(shop.queries.stocks.movements(product_id, &page)).await?;
@@ -92,11 +92,11 @@ struct AdjustStockRequest {
 
 impl AdjustStockRequest {
     fn check(&self) -> Result<(i32, MovementReason), Problem> {
-        let mut faults = Faults::default();
+        let mut field_errors = FieldErrors::default();
         let quantity = i32::try_from(self.quantity).ok().filter(|quantity| *quantity != 0);
-        let quantity = faults.take("/quantity", quantity.ok_or(Reason::OutOfRange));
-        let reason = faults.take("/reason", MovementReason::try_from(self.reason.clone()));
-        faults.check(quantity.zip(reason))
+        let quantity = field_errors.take("/quantity", quantity.ok_or(Reason::OutOfRange));
+        let reason = field_errors.take("/reason", MovementReason::try_from(self.reason.clone()));
+        field_errors.check(quantity.zip(reason))
     }
 }
 
@@ -139,7 +139,7 @@ impl StockMovementResponse {
 #[serde(rename_all = "snake_case")]
 enum MovementKindName {
     Adjustment,
-    Hold,
+    Reservation,
     Expiry,
     Cancellation,
     Refund,
@@ -149,7 +149,7 @@ impl From<MovementKind> for MovementKindName {
     fn from(kind: MovementKind) -> Self {
         match kind {
             MovementKind::Adjustment => Self::Adjustment,
-            MovementKind::Hold => Self::Hold,
+            MovementKind::Reservation => Self::Reservation,
             MovementKind::Expiry => Self::Expiry,
             MovementKind::Cancellation => Self::Cancellation,
             MovementKind::Refund => Self::Refund,

@@ -7,7 +7,7 @@ use actix_web::web::{Data, Json};
 use tokio::time::timeout_at;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::http::Shop;
+use crate::http::AppState;
 use crate::http::caller::Admin;
 use crate::http::edge::Deadline;
 use crate::problem::{Problem, ProblemCode};
@@ -35,7 +35,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
 #[get("/verification")]
 async fn verify_books(
     _admin: Admin,
-    shop: Data<Shop>,
+    shop: Data<AppState>,
     deadline: Deadline,
 ) -> Result<Json<Arc<VerificationResponse>>, Problem> {
     match timeout_at(deadline.0, shop.verifier.join()).await {

@@ -57,7 +57,7 @@ fn problem(json: impl AsRef<[u8]>) -> Problem {
 #[case(r#"["a"]"#, "", Reason::WrongType)]
 #[case("null", "", Reason::WrongType)]
 fn names_the_field_and_what_is_wrong_with_it(#[case] json: &str, #[case] pointer: &str, #[case] reason: Reason) {
-    let expected = Problem::of_faults(vec![Fault { pointer: pointer.to_owned(), reason }]);
+    let expected = Problem::of_faults(vec![FieldError { pointer: pointer.to_owned(), reason }]);
     assert_eq!(problem(json), expected);
     assert_eq!(expected.code(), ProblemCode::InvalidBody);
 }
@@ -95,7 +95,7 @@ fn the_canonical_form_knows_no_white_space_and_no_order() {
 #[test]
 fn a_long_key_is_not_echoed_whole() {
     let json = format!(r#"{{"name":"a","{}":1}}"#, "k".repeat(10_000));
-    let expected = Fault { pointer: format!("/{}", "k".repeat(ECHO_LENGTH_MAX)), reason: Reason::UnknownField };
+    let expected = FieldError { pointer: format!("/{}", "k".repeat(ECHO_LENGTH_MAX)), reason: Reason::UnknownField };
     assert_eq!(problem(json), Problem::of_faults(vec![expected]));
 }
 

@@ -30,9 +30,9 @@ struct ProblemFields {
     /// The currency of the amounts.
     #[schema(nullable = false)]
     currency: Option<String>,
-    /// The most that can be charged at once.
+    /// The most that can be topped up at once.
     #[schema(nullable = false)]
-    charge_max: Option<AmountText>,
+    top_up_max: Option<AmountText>,
     /// The points that are there.
     #[schema(nullable = false)]
     balance: Option<AmountText>,

@@ -2,7 +2,7 @@ use jangteo_domain::Currency;
 use jangteo_domain::testing::{SequentialIds, samples};
 use serde_json::Value;
 
-use crate::problem::{Language, Occurrence, problem_of_refusal};
+use crate::problem::{Language, Occurrence, problem_of_rejection};
 
 fn schemas() -> serde_json::Map<String, Value> {
     let document = serde_json::to_value(super::openapi()).expect("JSON");
@@ -55,17 +55,17 @@ fn no_object_is_left_undescribed() {
 }
 
 #[actix_web::test]
-async fn what_refusals_carry_is_described() {
+async fn what_rejections_carry_is_described() {
     let problem = &schemas()["Problem"];
     let described = |name: &str| all_within(problem).into_iter().any(|schema| schema["properties"][name].is_object());
     let occurrence =
         Occurrence { request_id: "r-1".to_owned(), instance: "/v1/orders".to_owned(), language: Language::English };
     let won = Currency::from_code("KRW").expect("a currency");
-    for refusal in samples::refusals(&SequentialIds::new()) {
-        let answer = problem_of_refusal(&refusal, won).render(&occurrence);
+    for rejection in samples::rejections(&SequentialIds::new()) {
+        let answer = problem_of_rejection(&rejection, won).render(&occurrence);
         let body = actix_web::body::to_bytes(answer.into_body()).await.expect("a body in memory");
         let body: serde_json::Map<String, Value> = serde_json::from_slice(&body).expect("an object");
         let unknown: Vec<_> = body.keys().filter(|name| !described(name)).collect();
-        assert!(unknown.is_empty(), "{refusal:?} carries {unknown:?}");
+        assert!(unknown.is_empty(), "{rejection:?} carries {unknown:?}");
     }
 }

@@ -24,7 +24,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use crate::auth::{ADMIN_SCOPE, Authenticator, sign};
-use crate::http::{DatabaseHealth, Parts, PoolFigures, Readiness, Shop, app};
+use crate::http::{AppState, AppStateParts, DatabaseHealth, PoolStatistics, Readiness, app};
 use crate::lanes::Lanes;
 use crate::settings::{Settings, TokenKey, TokenParties, TokenSettings};
 use crate::system::UuidSource;
@@ -84,7 +84,7 @@ impl Client {
         change_queries: impl FnOnce(&mut Queries),
         books: Option<Arc<dyn BooksFactory>>,
     ) -> Self {
-        telemetry::figures();
+        telemetry::statistics();
         let store = MemoryStore::new();
         let rules = Arc::new(rules());
         let executor = BatchExecutor {
@@ -101,7 +101,7 @@ impl Client {
         let token_settings =
             TokenSettings { algorithm: jsonwebtoken::Algorithm::HS256, key: TokenKey::Secret(secret()) };
         let readiness = Readiness::default();
-        let parts = Parts {
+        let parts = AppStateParts {
             rules,
             queries,
             lanes,
@@ -118,7 +118,7 @@ impl Client {
             serve_metrics: true,
         };
         change(&mut options);
-        let service = Rc::new(init_service(app(Data::new(Shop::new(parts, options)))).await);
+        let service = Rc::new(init_service(app(Data::new(AppState::new(parts, options)))).await);
         let call = move |request: TestRequest| {
             let service = Rc::clone(&service);
             async move {
@@ -231,7 +231,7 @@ impl DatabaseHealth for Healthy {
         Ok(true)
     }
 
-    fn pools(&self) -> Vec<PoolFigures> {
-        vec![PoolFigures { name: "read", connections: 1, idle: 1, connections_max: 1 }]
+    fn pools(&self) -> Vec<PoolStatistics> {
+        vec![PoolStatistics { name: "read", connections: 1, idle: 1, connections_max: 1 }]
     }
 }

@@ -26,14 +26,14 @@ async fn collector() -> MockServer {
     collector
 }
 
-/// Charges points with that `traceparent` while spans are sent there, until all are.
-async fn charge_traced(endpoint: String, flags: &str) -> Answer {
+/// Tops up points with that `traceparent` while spans are sent there, until all are.
+async fn top_up_traced(endpoint: String, flags: &str) -> Answer {
     let traces = Traces::to(&endpoint.into()).expect("an address");
     let answer = {
         let _until_here = tracing::subscriber::set_default(tracing_subscriber::registry().with(traces.layer()));
         let client = Client::new().await;
-        let charge = kim(post("/v1/users/kim/points/charges", json!({"amount": "5000"})));
-        client.call(charge.insert_header(("traceparent", format!("00-{TRACE_ID:032x}-{PARENT_ID:016x}-{flags}")))).await
+        let top_up = kim(post("/v1/users/kim/points/top-ups", json!({"amount": "5000"})));
+        client.call(top_up.insert_header(("traceparent", format!("00-{TRACE_ID:032x}-{PARENT_ID:016x}-{flags}")))).await
     };
     traces.end().await;
     answer
@@ -52,14 +52,14 @@ fn holds(bytes: &[u8], part: &[u8]) -> bool {
 #[actix_web::test]
 async fn a_collector_is_told_of_a_request_in_the_trace_of_its_caller() {
     let collector = collector().await;
-    let answer = charge_traced(collector.uri(), "01").await;
+    let answer = top_up_traced(collector.uri(), "01").await;
     assert_eq!(answer.status, StatusCode::CREATED);
     let spans = received(&collector).await;
     // The numbers are those of `Span`, `Span.Link` and `KeyValue` of OTLP.
     let (trace_id, parent_id) = (TRACE_ID.to_be_bytes(), PARENT_ID.to_be_bytes());
     assert!(holds(&spans, &member(1, trace_id)), "not in the caller's trace");
     assert!(holds(&spans, &member(4, parent_id)), "not a child of the caller's span");
-    assert!(holds(&spans, &member(5, "POST /v1/users/{user_id}/points/charges")), "not named after its route");
+    assert!(holds(&spans, &member(5, "POST /v1/users/{user_id}/points/top-ups")), "not named after its route");
     assert!(holds(&spans, &member(1, "service.name")) && holds(&spans, &member(1, "jangteo")), "not of the service");
     assert!(holds(&spans, &member(5, "batch")), "without the batch that wrote it");
 }
@@ -67,7 +67,7 @@ async fn a_collector_is_told_of_a_request_in_the_trace_of_its_caller() {
 #[actix_web::test]
 async fn a_caller_that_records_nothing_is_followed() {
     let collector = collector().await;
-    let answer = charge_traced(collector.uri(), "00").await;
+    let answer = top_up_traced(collector.uri(), "00").await;
     assert_eq!(answer.status, StatusCode::CREATED);
     assert!(!holds(&received(&collector).await, &member(4, PARENT_ID.to_be_bytes())));
 }
@@ -76,6 +76,6 @@ async fn a_caller_that_records_nothing_is_followed() {
 async fn a_collector_that_is_away_costs_nothing_but_the_spans() {
     // A port that was given away and back is nobody's.
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    let answer = charge_traced(format!("http://{}", nobody.expect("a free port")), "01").await;
+    let answer = top_up_traced(format!("http://{}", nobody.expect("a free port")), "01").await;
     assert_eq!(answer.status, StatusCode::CREATED);
 }

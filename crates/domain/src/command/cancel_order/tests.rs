@@ -42,8 +42,8 @@ impl Ordered {
     }
 
     #[track_caller]
-    fn refused(&mut self) -> Refusal {
-        self.scene.refusal(cancel(self.id, customer(&self.kim)))
+    fn rejected(&mut self) -> Rejection {
+        self.scene.rejection(cancel(self.id, customer(&self.kim)))
     }
 }
 
@@ -61,7 +61,7 @@ fn an_unpaid_order_gives_its_stock_back() {
     let kind = MovementKind::Cancellation;
     assert_eq!(restored, [(ordered.chair, 3, kind), (ordered.lamp, 2, kind)]);
     assert!(written.refunds.is_empty() && written.outbox.is_empty() && written.sales.is_empty());
-    assert_eq!(written.point_entries.len(), 1, "the charge, and nothing else");
+    assert_eq!(written.point_entries.len(), 1, "the top-up, and nothing else");
 }
 
 #[test]
@@ -117,36 +117,36 @@ fn a_refund_may_lift_the_balance_above_its_limit() {
 }
 
 #[test]
-fn refuses_to_cancel_what_has_expired_swept_or_not() {
+fn rejects_to_cancel_what_has_expired_swept_or_not() {
     let mut ordered = Ordered::new();
     ordered.scene.now = noon_plus(600);
-    assert_eq!(ordered.refused(), OrderRefusal::Expired.into());
+    assert_eq!(ordered.rejected(), OrderRejection::Expired.into());
     assert_eq!(ordered.scene.available(ordered.chair), 0, "the sweeper gives the stock back, once");
     ordered.scene.expire(ordered.id).expect("its time is over");
-    assert_eq!(ordered.refused(), OrderRefusal::Expired.into());
+    assert_eq!(ordered.rejected(), OrderRejection::Expired.into());
     assert_eq!(ordered.scene.available(ordered.chair), 3);
 }
 
 #[test]
-fn refuses_to_cancel_twice() {
+fn rejects_to_cancel_twice() {
     let mut ordered = Ordered::new();
     ordered.cancelled();
-    assert_eq!(ordered.refused(), OrderRefusal::AlreadyCancelled.into());
+    assert_eq!(ordered.rejected(), OrderRejection::AlreadyCancelled.into());
     ordered.scene.now = noon_plus(600);
-    assert_eq!(ordered.refused(), OrderRefusal::AlreadyCancelled.into(), "it did not expire");
+    assert_eq!(ordered.rejected(), OrderRejection::AlreadyCancelled.into(), "it did not expire");
 
     let mut paid = Ordered::new();
     paid.scene.pay(paid.id, &paid.kim, CouponChoice::None).expect("it can be paid");
     paid.cancelled();
-    assert_eq!(paid.refused(), OrderRefusal::AlreadyCancelled.into());
+    assert_eq!(paid.rejected(), OrderRejection::AlreadyCancelled.into());
 }
 
 #[test]
 fn only_the_owner_and_the_back_office_see_an_order() {
     let mut ordered = Ordered::new();
     let stranger = cancel(ordered.id, customer(&user("lee")));
-    assert_eq!(ordered.scene.refusal(stranger), OrderRefusal::NotFound.into());
+    assert_eq!(ordered.scene.rejection(stranger), OrderRejection::NotFound.into());
     let absent = cancel(ordered.scene.id(), admin());
-    assert_eq!(ordered.scene.refusal(absent), OrderRefusal::NotFound.into());
+    assert_eq!(ordered.scene.rejection(absent), OrderRejection::NotFound.into());
     assert!(ordered.scene.decide(cancel(ordered.id, admin())).is_ok());
 }

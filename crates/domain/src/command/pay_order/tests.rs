@@ -6,12 +6,12 @@ use super::*;
 use crate::command::scene::{Scene, pay};
 use crate::command::{Command, RevokeCoupon};
 use crate::coupon::{
-    CampaignDetails, CouponRefusal, CouponState, CouponTerms, Discount, NotUsableReason, Percent, Validity,
+    CampaignDetails, CouponRejection, CouponState, CouponTerms, Discount, NotUsableReason, Percent, Validity,
 };
 use crate::id::{CouponId, UserId};
 use crate::order::{OrderStatus, PaidTerms};
-use crate::payment::PaymentRefusal;
-use crate::point::{EntryKind, PointRefusal};
+use crate::payment::PaymentRejection;
+use crate::point::{EntryKind, PointRejection};
 use crate::testing::FixedCalendar;
 use crate::testing::fixtures::{
     NOON, admin, campaign_details, customer, fixed, noon_plus, percent, positive, user, won,
@@ -27,8 +27,8 @@ fn paid(scene: &mut Scene, order_id: OrderId, user_id: &UserId, coupon: CouponCh
 }
 
 #[track_caller]
-fn refused(scene: &mut Scene, order_id: OrderId, user_id: &UserId, coupon: CouponChoice) -> Refusal {
-    scene.refusal(pay(order_id, customer(user_id), coupon))
+fn rejected(scene: &mut Scene, order_id: OrderId, user_id: &UserId, coupon: CouponChoice) -> Rejection {
+    scene.rejection(pay(order_id, customer(user_id), coupon))
 }
 
 /// A user with points, and an order of two lines for 25,500 won.
@@ -40,8 +40,8 @@ fn scene_with_order(points: i64) -> (Scene, UserId, OrderId) {
     (scene, kim, order_id)
 }
 
-fn not_usable(coupon_id: CouponId, reason: NotUsableReason) -> Refusal {
-    CouponRefusal::NotUsable { coupon_id, reason }.into()
+fn not_usable(coupon_id: CouponId, reason: NotUsableReason) -> Rejection {
+    CouponRejection::NotUsable { coupon_id, reason }.into()
 }
 
 #[test]
@@ -171,21 +171,21 @@ fn an_order_that_costs_nothing_is_paid_with_nothing() {
 }
 
 #[test]
-fn refuses_a_payment_that_the_points_do_not_cover() {
+fn rejects_a_payment_that_the_points_do_not_cover() {
     let (mut scene, kim, id) = scene_with_order(25_499);
-    let refusal = PointRefusal::InsufficientPoints { balance: won(25_499), required: won(25_500) };
-    assert_eq!(refused(&mut scene, id, &kim, CouponChoice::None), refusal.into());
+    let rejection = PointRejection::InsufficientPoints { balance: won(25_499), required: won(25_500) };
+    assert_eq!(rejected(&mut scene, id, &kim, CouponChoice::None), rejection.into());
     let coupon = scene.coupon(campaign_details(fixed(1), 1), &kim);
     assert_eq!(paid(&mut scene, id, &kim, CouponChoice::Named(coupon)).balance_after, Money::ZERO);
 }
 
 #[test]
-fn refuses_an_order_of_somebody_else() {
+fn rejects_an_order_of_somebody_else() {
     let (mut scene, _, id) = scene_with_order(30_000);
     let lee = scene.user("lee", 30_000);
-    assert_eq!(refused(&mut scene, id, &lee, CouponChoice::None), OrderRefusal::NotFound.into());
+    assert_eq!(rejected(&mut scene, id, &lee, CouponChoice::None), OrderRejection::NotFound.into());
     let absent = scene.id();
-    assert_eq!(refused(&mut scene, absent, &lee, CouponChoice::None), OrderRefusal::NotFound.into());
+    assert_eq!(rejected(&mut scene, absent, &lee, CouponChoice::None), OrderRejection::NotFound.into());
 }
 
 #[test]
@@ -199,16 +199,16 @@ fn the_back_office_pays_with_the_owners_points() {
 }
 
 #[test]
-fn refuses_a_coupon_of_somebody_else() {
+fn rejects_a_coupon_of_somebody_else() {
     let (mut scene, kim, id) = scene_with_order(30_000);
     let coupon = scene.coupon(campaign_details(fixed(1), 1), &user("lee"));
-    assert_eq!(refused(&mut scene, id, &kim, CouponChoice::Named(coupon)), CouponRefusal::NotFound.into());
+    assert_eq!(rejected(&mut scene, id, &kim, CouponChoice::Named(coupon)), CouponRejection::NotFound.into());
     let absent = scene.id();
-    assert_eq!(refused(&mut scene, id, &kim, CouponChoice::Named(absent)), CouponRefusal::NotFound.into());
+    assert_eq!(rejected(&mut scene, id, &kim, CouponChoice::Named(absent)), CouponRejection::NotFound.into());
 }
 
 #[test]
-fn refuses_a_coupon_that_is_not_usable_and_says_why() {
+fn rejects_a_coupon_that_is_not_usable_and_says_why() {
     let (mut scene, kim, id) = scene_with_order(100_000);
     let second = scene.lamp(100, 9);
     let other = scene.order(&kim, &[(second, 1)]);
@@ -231,19 +231,19 @@ fn refuses_a_coupon_that_is_not_usable_and_says_why() {
         (expired, NotUsableReason::Expired),
         (too_dear, NotUsableReason::MinOrderNotMet),
     ] {
-        assert_eq!(refused(&mut scene, id, &kim, CouponChoice::Named(coupon)), not_usable(coupon, reason));
+        assert_eq!(rejected(&mut scene, id, &kim, CouponChoice::Named(coupon)), not_usable(coupon, reason));
     }
     let just_enough = scene.coupon(min_of(25_500), &kim);
     paid(&mut scene, id, &kim, CouponChoice::Named(just_enough));
 }
 
 #[test]
-fn refuses_an_order_whose_time_is_over_swept_or_not() {
+fn rejects_an_order_whose_time_is_over_swept_or_not() {
     let (mut scene, kim, id) = scene_with_order(30_000);
     scene.now = noon_plus(600);
-    assert_eq!(refused(&mut scene, id, &kim, CouponChoice::None), PaymentRefusal::OrderExpired.into());
+    assert_eq!(rejected(&mut scene, id, &kim, CouponChoice::None), PaymentRejection::OrderExpired.into());
     scene.expire(id).expect("its time is over");
-    assert_eq!(refused(&mut scene, id, &kim, CouponChoice::None), PaymentRefusal::OrderExpired.into());
+    assert_eq!(rejected(&mut scene, id, &kim, CouponChoice::None), PaymentRejection::OrderExpired.into());
 }
 
 #[test]
@@ -254,35 +254,35 @@ fn an_order_can_be_paid_until_right_before_its_deadline() {
 }
 
 #[test]
-fn refuses_to_pay_twice_and_to_pay_what_was_cancelled() {
+fn rejects_to_pay_twice_and_to_pay_what_was_cancelled() {
     let (mut scene, kim, id) = scene_with_order(60_000);
     paid(&mut scene, id, &kim, CouponChoice::None);
-    assert_eq!(refused(&mut scene, id, &kim, CouponChoice::None), PaymentRefusal::OrderAlreadyPaid.into());
+    assert_eq!(rejected(&mut scene, id, &kim, CouponChoice::None), PaymentRejection::OrderAlreadyPaid.into());
     scene.now = noon_plus(3_600);
-    assert_eq!(refused(&mut scene, id, &kim, CouponChoice::None), PaymentRefusal::OrderAlreadyPaid.into());
+    assert_eq!(rejected(&mut scene, id, &kim, CouponChoice::None), PaymentRejection::OrderAlreadyPaid.into());
     scene.cancel(id, &kim).expect("a paid order can be cancelled");
-    assert_eq!(refused(&mut scene, id, &kim, CouponChoice::None), PaymentRefusal::OrderAlreadyPaid.into());
+    assert_eq!(rejected(&mut scene, id, &kim, CouponChoice::None), PaymentRejection::OrderAlreadyPaid.into());
 
     let lamp = scene.lamp(1, 1);
     let other = scene.order(&kim, &[(lamp, 1)]);
     scene.cancel(other, &kim).expect("an unpaid order can be cancelled");
     scene.now = noon_plus(7_200);
-    assert_eq!(refused(&mut scene, other, &kim, CouponChoice::None), PaymentRefusal::OrderCancelled.into());
+    assert_eq!(rejected(&mut scene, other, &kim, CouponChoice::None), PaymentRejection::OrderCancelled.into());
 }
 
-/// Each call has one fault less than the one before, so that each refusal shows which check comes first.
+/// Each call has one fault less than the one before, so that each rejection shows which check comes first.
 #[test]
 fn checks_the_order_then_its_state_then_the_coupon_then_the_points() {
     let (mut scene, kim, id) = scene_with_order(1);
     let lee = user("lee");
     let absent = CouponChoice::Named(scene.id());
     scene.now = noon_plus(600);
-    assert_eq!(refused(&mut scene, id, &lee, absent), OrderRefusal::NotFound.into());
-    assert_eq!(refused(&mut scene, id, &kim, absent), PaymentRefusal::OrderExpired.into());
+    assert_eq!(rejected(&mut scene, id, &lee, absent), OrderRejection::NotFound.into());
+    assert_eq!(rejected(&mut scene, id, &kim, absent), PaymentRejection::OrderExpired.into());
     scene.now = NOON;
-    assert_eq!(refused(&mut scene, id, &kim, absent), CouponRefusal::NotFound.into());
-    let points = refused(&mut scene, id, &kim, CouponChoice::None);
-    assert!(matches!(points, Refusal::Point(PointRefusal::InsufficientPoints { .. })), "{points:?}");
+    assert_eq!(rejected(&mut scene, id, &kim, absent), CouponRejection::NotFound.into());
+    let points = rejected(&mut scene, id, &kim, CouponChoice::None);
+    assert!(matches!(points, Rejection::Point(PointRejection::InsufficientPoints { .. })), "{points:?}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::*;
 use crate::command::scene::Scene;
 use crate::command::{ChangeProduct, Command, CouponChoice, ProductChange};
 use crate::id::ProductId;
-use crate::order::{OrderRefusal, OrderStatus};
+use crate::order::{OrderRejection, OrderStatus};
 use crate::product::{Price, ProductDetails, ProductStatus};
 use crate::stock::{MovementKind, Shortage};
 use crate::testing::fixtures::{NOON, noon_plus, order_line, product_details, user, won};
@@ -13,9 +13,9 @@ fn in_status(status: ProductStatus) -> ProductDetails {
     ProductDetails { status, ..product_details("lamp", 1_000) }
 }
 
-fn shortages(shortages: &[(ProductId, u32, u32)]) -> Refusal {
+fn shortages(shortages: &[(ProductId, u32, u32)]) -> Rejection {
     let shortage = |&(product_id, requested, available)| Shortage { product_id, requested, available };
-    StockRefusal::OutOfStock { shortages: shortages.iter().map(shortage).collect() }.into()
+    StockRejection::OutOfStock { shortages: shortages.iter().map(shortage).collect() }.into()
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn an_order_holds_its_stock_at_the_prices_of_now() {
     let holds = &scene.set.written().stock_movements[2..];
     let held: Vec<_> = holds.iter().map(|hold| (hold.product_id, hold.quantity, hold.available_after)).collect();
     assert_eq!(held, [(chair, -3, 0), (lamp, -2, 3)]);
-    assert!(holds.iter().all(|hold| hold.kind == MovementKind::Hold && hold.order_id == Some(expected.id)));
+    assert!(holds.iter().all(|hold| hold.kind == MovementKind::Reservation && hold.order_id == Some(expected.id)));
 }
 
 #[test]
@@ -61,12 +61,12 @@ fn a_later_change_of_a_product_does_not_change_the_order() {
 }
 
 #[test]
-fn refuses_an_order_when_stock_is_short_and_names_every_short_line() {
+fn rejects_an_order_when_stock_is_short_and_names_every_short_line() {
     let mut scene = Scene::new();
     let [lamp, chair, table] = [scene.lamp(1, 5), scene.lamp(1, 3), scene.lamp(1, 1)];
     let place = scene.place(&user("kim"), &[(chair, 4), (lamp, 5), (table, 2)]);
-    let refusal = scene.refusal(Command::PlaceOrder(place));
-    assert_eq!(refusal, shortages(&[(chair, 4, 3), (table, 2, 1)]));
+    let rejection = scene.rejection(Command::PlaceOrder(place));
+    assert_eq!(rejection, shortages(&[(chair, 4, 3), (table, 2, 1)]));
 }
 
 #[test]
@@ -75,35 +75,35 @@ fn the_last_pieces_are_sold_once() {
     let lamp = scene.lamp(1, 2);
     scene.order(&user("kim"), &[(lamp, 2)]);
     let place = scene.place(&user("lee"), &[(lamp, 1)]);
-    assert_eq!(scene.refusal(Command::PlaceOrder(place)), shortages(&[(lamp, 1, 0)]));
+    assert_eq!(scene.rejection(Command::PlaceOrder(place)), shortages(&[(lamp, 1, 0)]));
 }
 
 #[test]
-fn refuses_products_that_are_not_on_sale() {
+fn rejects_products_that_are_not_on_sale() {
     for status in [ProductStatus::Hidden, ProductStatus::Discontinued] {
         let mut scene = Scene::new();
         let product_id = scene.product(in_status(status), 5);
         let place = scene.place(&user("kim"), &[(product_id, 1)]);
-        let refusal = scene.refusal(Command::PlaceOrder(place));
-        assert_eq!(refusal, ProductRefusal::NotOnSale { product_id }.into(), "{status:?}");
+        let rejection = scene.rejection(Command::PlaceOrder(place));
+        assert_eq!(rejection, ProductRejection::NotOnSale { product_id }.into(), "{status:?}");
     }
 }
 
 #[test]
-fn refuses_a_total_other_than_the_expected_one() {
+fn rejects_a_total_other_than_the_expected_one() {
     let mut scene = Scene::new();
     let lamp = scene.lamp(1_000, 5);
     for wrong in [1_999, 2_001] {
         let place = PlaceOrder { expected_total: Some(won(wrong)), ..scene.place(&user("kim"), &[(lamp, 2)]) };
-        let refusal = OrderRefusal::PriceChanged { expected_total: won(wrong), total: won(2_000) };
-        assert_eq!(scene.refusal(Command::PlaceOrder(place)), refusal.into());
+        let rejection = OrderRejection::PriceChanged { expected_total: won(wrong), total: won(2_000) };
+        assert_eq!(scene.rejection(Command::PlaceOrder(place)), rejection.into());
     }
     let place = PlaceOrder { expected_total: Some(won(2_000)), ..scene.place(&user("kim"), &[(lamp, 2)]) };
     assert!(scene.decide(Command::PlaceOrder(place)).is_ok());
 }
 
 #[test]
-fn refuses_more_open_orders_than_a_user_may_have() {
+fn rejects_more_open_orders_than_a_user_may_have() {
     let mut scene = Scene::new();
     scene.rules.open_orders_max = 2;
     let lamp = scene.lamp(1_000, 9);
@@ -111,8 +111,8 @@ fn refuses_more_open_orders_than_a_user_may_have() {
     let first = scene.order(&kim, &[(lamp, 1)]);
     scene.order(&kim, &[(lamp, 1)]);
     let third = scene.place(&kim, &[(lamp, 1)]);
-    let refusal = OrderRefusal::TooManyOpenOrders { open_orders_max: 2 };
-    assert_eq!(scene.refusal(Command::PlaceOrder(third.clone())), refusal.into());
+    let rejection = OrderRejection::TooManyOpenOrders { open_orders_max: 2 };
+    assert_eq!(scene.rejection(Command::PlaceOrder(third.clone())), rejection.into());
     scene.order(&lee, &[(lamp, 1)]);
 
     scene.cancel(first, &kim).expect("an unpaid order can be cancelled");
@@ -133,7 +133,7 @@ fn orders_that_are_paid_or_expired_are_not_open() {
     assert_eq!(scene.open_orders(&kim), 0);
 }
 
-/// Each order has one fault less than the one before, so that each refusal shows which check comes first.
+/// Each order has one fault less than the one before, so that each rejection shows which check comes first.
 #[test]
 fn checks_existence_then_sale_then_stock_then_price_then_open_orders() {
     let mut scene = Scene::new();
@@ -144,18 +144,18 @@ fn checks_existence_then_sale_then_stock_then_price_then_open_orders() {
     let hidden = scene.product(in_status(ProductStatus::Hidden), 9);
     let chair = scene.lamp(10, 9);
     let absent: ProductId = scene.id();
-    let mut refusal = |lines: &[_], expected_total| {
+    let mut rejection = |lines: &[_], expected_total| {
         let place = PlaceOrder { expected_total: Some(won(expected_total)), ..scene.place(&kim, lines) };
-        scene.refusal(Command::PlaceOrder(place))
+        scene.rejection(Command::PlaceOrder(place))
     };
     let [lamp_line, hidden_line, absent_line, chair_line] = [(lamp, 1), (hidden, 1), (absent, 1), (chair, 1)];
     let all = [lamp_line, hidden_line, chair_line, absent_line];
-    assert_eq!(refusal(&all, 1), ProductRefusal::NotFound { product_id: absent }.into());
-    assert_eq!(refusal(&all[..3], 1), ProductRefusal::NotOnSale { product_id: hidden }.into());
-    assert_eq!(refusal(&[lamp_line, chair_line], 1), shortages(&[(lamp, 1, 0)]));
-    let changed = OrderRefusal::PriceChanged { expected_total: won(1), total: won(10) };
-    assert_eq!(refusal(&[chair_line], 1), changed.into());
-    assert_eq!(refusal(&[chair_line], 10), OrderRefusal::TooManyOpenOrders { open_orders_max: 1 }.into());
+    assert_eq!(rejection(&all, 1), ProductRejection::NotFound { product_id: absent }.into());
+    assert_eq!(rejection(&all[..3], 1), ProductRejection::NotOnSale { product_id: hidden }.into());
+    assert_eq!(rejection(&[lamp_line, chair_line], 1), shortages(&[(lamp, 1, 0)]));
+    let changed = OrderRejection::PriceChanged { expected_total: won(1), total: won(10) };
+    assert_eq!(rejection(&[chair_line], 1), changed.into());
+    assert_eq!(rejection(&[chair_line], 10), OrderRejection::TooManyOpenOrders { open_orders_max: 1 }.into());
 }
 
 #[test]

@@ -118,13 +118,13 @@ fn cancelling_a_partly_refunded_order_gives_the_rest_back() {
 }
 
 #[test]
-fn refuses_a_refund_of_what_is_not_there_not_paid_or_not_left_in_this_order() {
+fn rejects_a_refund_of_what_is_not_there_not_paid_or_not_left_in_this_order() {
     let mut paid = Paid::new();
     let absent: OrderId = paid.scene.id();
     let too_many = [(paid.chair, 4)];
-    assert_eq!(paid.scene.refusal(command(absent, &too_many, true)), OrderRefusal::NotFound.into());
+    assert_eq!(paid.scene.rejection(command(absent, &too_many, true)), OrderRejection::NotFound.into());
     let unpaid = paid.scene.order(&paid.kim, &[(paid.lamp, 1)]);
-    assert_eq!(paid.scene.refusal(command(unpaid, &[(paid.lamp, 2)], true)), OrderRefusal::NotPaid.into());
-    let refusal = OrderRefusal::RefundTooLarge { product_id: paid.chair, requested: 4, refundable: 3 };
-    assert_eq!(paid.scene.refusal(command(paid.id, &too_many, true)), refusal.into());
+    assert_eq!(paid.scene.rejection(command(unpaid, &[(paid.lamp, 2)], true)), OrderRejection::NotPaid.into());
+    let rejection = OrderRejection::RefundTooLarge { product_id: paid.chair, requested: 4, refundable: 3 };
+    assert_eq!(paid.scene.rejection(command(paid.id, &too_many, true)), rejection.into());
 }

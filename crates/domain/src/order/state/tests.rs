@@ -65,11 +65,11 @@ fn only_an_order_that_waits_and_is_in_time_can_be_paid() {
         let order = Order { status, ..order(&[(1, 100)]) };
         let [in_time, late] = [noon_plus(599), noon_plus(600)].map(|now| order.check_payable(now));
         let (expected, expected_late) = match status {
-            OrderStatus::PendingPayment => (Ok(()), Err(PaymentRefusal::OrderExpired)),
-            OrderStatus::Expired => (Err(PaymentRefusal::OrderExpired), Err(PaymentRefusal::OrderExpired)),
-            OrderStatus::Cancelled => (Err(PaymentRefusal::OrderCancelled), Err(PaymentRefusal::OrderCancelled)),
+            OrderStatus::PendingPayment => (Ok(()), Err(PaymentRejection::OrderExpired)),
+            OrderStatus::Expired => (Err(PaymentRejection::OrderExpired), Err(PaymentRejection::OrderExpired)),
+            OrderStatus::Cancelled => (Err(PaymentRejection::OrderCancelled), Err(PaymentRejection::OrderCancelled)),
             OrderStatus::Paid | OrderStatus::PartiallyRefunded | OrderStatus::Refunded => {
-                (Err(PaymentRefusal::OrderAlreadyPaid), Err(PaymentRefusal::OrderAlreadyPaid))
+                (Err(PaymentRejection::OrderAlreadyPaid), Err(PaymentRejection::OrderAlreadyPaid))
             }
         };
         assert_eq!((in_time, late), (expected, expected_late), "{status:?}");
@@ -80,9 +80,9 @@ fn only_an_order_that_waits_and_is_in_time_can_be_paid() {
 fn only_an_order_that_waits_and_is_late_can_expire() {
     for status in STATUSES {
         let order = Order { status, ..order(&[(1, 100)]) };
-        assert_eq!(order.expire(noon_plus(599)), Err(OrderRefusal::NotDue));
+        assert_eq!(order.expire(noon_plus(599)), Err(OrderRejection::NotDue));
         let waits = status == OrderStatus::PendingPayment;
-        let expected = if waits { Ok(OrderEvent::Expired { order_id: order.id }) } else { Err(OrderRefusal::NotDue) };
+        let expected = if waits { Ok(OrderEvent::Expired { order_id: order.id }) } else { Err(OrderRejection::NotDue) };
         assert_eq!(order.expire(noon_plus(600)), expected, "{status:?}");
     }
 }
@@ -95,13 +95,16 @@ fn only_an_order_that_waits_in_time_or_is_paid_can_be_cancelled() {
         match status {
             OrderStatus::PendingPayment => {
                 assert_eq!(in_time, Ok(Cancellation::Unpaid));
-                assert_eq!(late, Err(OrderRefusal::Expired));
+                assert_eq!(late, Err(OrderRejection::Expired));
             }
             OrderStatus::Expired => {
-                assert_eq!([in_time, late], [Err(OrderRefusal::Expired), Err(OrderRefusal::Expired)])
+                assert_eq!([in_time, late], [Err(OrderRejection::Expired), Err(OrderRejection::Expired)])
             }
             OrderStatus::Cancelled | OrderStatus::Refunded => {
-                assert_eq!([in_time, late], [Err(OrderRefusal::AlreadyCancelled), Err(OrderRefusal::AlreadyCancelled)]);
+                assert_eq!(
+                    [in_time, late],
+                    [Err(OrderRejection::AlreadyCancelled), Err(OrderRejection::AlreadyCancelled)]
+                );
             }
             OrderStatus::Paid | OrderStatus::PartiallyRefunded => {
                 assert!(matches!(in_time, Ok(Cancellation::Paid(_))) && in_time == late);
@@ -124,27 +127,27 @@ fn cancelling_after_a_refund_gives_back_what_is_left() {
 }
 
 #[test]
-fn refuses_a_refund_of_what_was_not_paid() {
+fn rejects_a_refund_of_what_was_not_paid() {
     for status in STATUSES {
         let order = Order { status, ..paid(order(&[(1, 100)]), 0) };
         let refunded = order.refund(&order_lines(&[(order.lines[0].product_id, 1)]), won_currency());
         let is_paid = matches!(status, OrderStatus::Paid | OrderStatus::PartiallyRefunded | OrderStatus::Refunded);
-        assert_eq!(refunded.err(), (!is_paid).then_some(OrderRefusal::NotPaid), "{status:?}");
+        assert_eq!(refunded.err(), (!is_paid).then_some(OrderRejection::NotPaid), "{status:?}");
     }
 }
 
 #[test]
-fn refuses_a_refund_of_more_pieces_than_are_left() {
+fn rejects_a_refund_of_more_pieces_than_are_left() {
     let mut order = paid(order(&[(3, 100), (2, 50)]), 0);
     refund(&mut order, 0, 2);
     let [first, second] = [order.lines[0].product_id, order.lines[1].product_id];
-    let refused = |lines: &[_]| order.refund(&order_lines(lines), won_currency()).expect_err("too many");
+    let rejected = |lines: &[_]| order.refund(&order_lines(lines), won_currency()).expect_err("too many");
     let too_large =
-        |product_id, requested, refundable| OrderRefusal::RefundTooLarge { product_id, requested, refundable };
-    assert_eq!(refused(&[(second, 2), (first, 2)]), too_large(first, 2, 1));
-    assert_eq!(refused(&[(second, 3), (first, 2)]), too_large(second, 3, 2), "the first that is wrong");
+        |product_id, requested, refundable| OrderRejection::RefundTooLarge { product_id, requested, refundable };
+    assert_eq!(rejected(&[(second, 2), (first, 2)]), too_large(first, 2, 1));
+    assert_eq!(rejected(&[(second, 3), (first, 2)]), too_large(second, 3, 2), "the first that is wrong");
     let never_ordered = SequentialIds::id(99).into();
-    assert_eq!(refused(&[(never_ordered, 1)]), too_large(never_ordered, 1, 0));
+    assert_eq!(rejected(&[(never_ordered, 1)]), too_large(never_ordered, 1, 0));
     refund(&mut order, 0, 1);
     refund(&mut order, 1, 2);
     assert_eq!(order.status, OrderStatus::Refunded);

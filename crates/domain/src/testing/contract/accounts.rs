@@ -100,7 +100,7 @@ pub async fn ledger_entries_keep_every_field(harness: &dyn StoreHarness) -> Resu
     };
     let smallest = Money::from_ten_thousandths(1).expect("in range");
     let entries = [
-        entry(1, EntryKind::Charge, Money::MAX, Money::MAX, None, Timestamp::MIN, 0),
+        entry(1, EntryKind::TopUp, Money::MAX, Money::MAX, None, Timestamp::MIN, 0),
         entry(2, EntryKind::Payment, Money::MAX.negated(), Money::ZERO, Some(order.id), NOON, 1),
         entry(3, EntryKind::Refund, smallest, smallest, Some(order.id), NOON, 0x7f),
         entry(4, EntryKind::Adjustment, smallest.negated(), Money::ZERO, None, Timestamp::MAX, 0xff),
@@ -117,19 +117,19 @@ pub async fn ledger_entries_keep_every_field(harness: &dyn StoreHarness) -> Resu
 pub async fn a_second_entry_of_one_sequence_number_is_a_conflict(harness: &dyn StoreHarness) -> Result<(), StoreError> {
     let seeds = Seeds::new(harness);
     let [owner] = seeds.users(["owner"]).await?;
-    let entry = || charge(&seeds, &owner, 1);
+    let entry = || top_up(&seeds, &owner, 1);
     write(harness, async |unit| unit.points().append_entries(&[entry()]).await).await?;
     assert_conflict(write(harness, async |unit| unit.points().append_entries(&[entry()]).await).await);
     assert_eq!(harness.queries().points.entries(&owner, &first_page(100)).await?.len(), 1);
     Ok(())
 }
 
-fn charge(seeds: &Seeds<'_>, owner: &crate::id::UserId, sequence: u64) -> PointEntry {
+fn top_up(seeds: &Seeds<'_>, owner: &crate::id::UserId, sequence: u64) -> PointEntry {
     PointEntry {
         id: seeds.id(),
         user_id: owner.clone(),
         sequence,
-        kind: EntryKind::Charge,
+        kind: EntryKind::TopUp,
         amount: won(1),
         balance_after: won(i64::try_from(sequence).expect("a small number")),
         order_id: None,
@@ -138,7 +138,7 @@ fn charge(seeds: &Seeds<'_>, owner: &crate::id::UserId, sequence: u64) -> PointE
     }
 }
 
-/// The store refuses what the domain would never write, and keeps nothing of the unit of work.
+/// The store rejects what the domain would never write, and keeps nothing of the unit of work.
 pub async fn a_negative_balance_is_an_error_and_keeps_nothing(harness: &dyn StoreHarness) -> Result<(), StoreError> {
     let [a, b] = Seeds::new(harness).users(["a", "b"]).await?;
     let rich = PointAccount { balance: won(1), ..PointAccount::empty(a.clone()) };
@@ -159,12 +159,12 @@ pub async fn a_negative_balance_is_an_error_and_keeps_nothing(harness: &dyn Stor
 pub async fn ledger_walks_miss_and_repeat_nothing(harness: &dyn StoreHarness) -> Result<(), StoreError> {
     let seeds = Seeds::new(harness);
     let [owner] = seeds.users(["owner"]).await?;
-    let entries: Vec<_> = (1..=7).map(|sequence| charge(&seeds, &owner, sequence)).collect();
+    let entries: Vec<_> = (1..=7).map(|sequence| top_up(&seeds, &owner, sequence)).collect();
     write(harness, async |unit| unit.points().append_entries(&entries).await).await?;
 
     let points = harness.queries().points;
     let newest = points.entries(&owner, &first_page(3)).await?;
-    write(harness, async |unit| unit.points().append_entries(&[charge(&seeds, &owner, 8)]).await).await?;
+    write(harness, async |unit| unit.points().append_entries(&[top_up(&seeds, &owner, 8)]).await).await?;
     let rest = crate::page::Page { after: newest.last().map(|entry| entry.sequence), limit: 100 };
     let seen = [newest, points.entries(&owner, &rest).await?].concat();
     assert_eq!(seen, entries.iter().rev().cloned().collect::<Vec<_>>());

@@ -1,16 +1,16 @@
 use futures_util::future::join_all;
 
 use crate::batch::{Answer, Request};
-use crate::command::{ChargePoints, Command, Outcome};
-use crate::idempotency::{Fingerprint, IdempotencyClaim, IdempotencyRecord, RequestKey};
+use crate::command::{Command, Outcome, TopUpPoints};
+use crate::idempotency::{Fingerprint, IdempotencyKey, IdempotencyRecord, RequestKey};
 use crate::store_error::StoreError;
 use crate::testing::TestShop;
 use crate::testing::contract::harness::{Seeds, StoreHarness, account, assert_conflict, first_page, look, set, write};
 use crate::testing::fixtures::{NOON, positive, text, user, won};
 use crate::testing::samples;
 
-fn claim(key: u8, fingerprint: u8) -> IdempotencyClaim {
-    IdempotencyClaim { key: RequestKey([key; 16]), fingerprint: Fingerprint([fingerprint; 16]) }
+fn claim(key: u8, fingerprint: u8) -> IdempotencyKey {
+    IdempotencyKey { key: RequestKey([key; 16]), fingerprint: Fingerprint([fingerprint; 16]) }
 }
 
 /// Every answer that can be given is read back as it was, and only those that are asked for.
@@ -47,32 +47,32 @@ pub async fn a_second_record_of_one_key_is_a_conflict(harness: &dyn StoreHarness
     Ok(())
 }
 
-fn charge(amount: i64, claim: IdempotencyClaim) -> Request {
-    let command = Command::ChargePoints(ChargePoints { user_id: user("kim"), amount: positive(amount) });
+fn top_up(amount: i64, claim: IdempotencyKey) -> Request {
+    let command = Command::TopUpPoints(TopUpPoints { user_id: user("kim"), amount: positive(amount) });
     Request { idempotency: Some(claim), ..Request::new(command) }
 }
 
-/// Sent again, alone, in a batch, or twice in one batch: one effect, and the same answer; a refusal comes with the tag
-/// of the request that was refused.
+/// Sent again, alone, in a batch, or twice in one batch: one effect, and the same answer; a rejection comes with the tag
+/// of the request that was rejected.
 pub async fn a_repeated_request_is_answered_the_same_and_has_no_second_effect(
     harness: &dyn StoreHarness,
 ) -> Result<(), StoreError> {
     let shop = TestShop::new(harness.factory());
     let tagged = |request, tag| Request { tag: Some(text(tag)), ..request };
-    let [small, large] = [charge(1_000, claim(1, 1)), charge(1_000_001, claim(2, 2))];
+    let [small, large] = [top_up(1_000, claim(1, 1)), top_up(1_000_001, claim(2, 2))];
     let [small, large] = [tagged(small, "first"), tagged(large, "second")];
     let first = shop.executor.execute(&[small.clone(), large.clone(), small.clone(), large.clone()]).await;
-    let [Ok(Answer::Decided(charged)), Ok(Answer::Decided(refused)), repeated @ ..] = &first[..] else {
+    let [Ok(Answer::Decided(topped_up)), Ok(Answer::Decided(rejected)), repeated @ ..] = &first[..] else {
         panic!("two answers are decided: {first:?}");
     };
-    assert!(charged.is_ok() && refused.is_err(), "{first:?}");
+    assert!(topped_up.is_ok() && rejected.is_err(), "{first:?}");
     let replayed = |outcome: &Outcome, tag| Answer::Replayed { outcome: outcome.clone(), tag };
-    let expected = [replayed(charged, None), replayed(refused, large.tag.clone())];
+    let expected = [replayed(topped_up, None), replayed(rejected, large.tag.clone())];
     assert_answers(repeated.to_vec(), &expected);
 
     let again = [tagged(small.clone(), "third"), tagged(large, "fourth")];
     assert_answers(shop.executor.execute(&again).await, &expected);
-    let other = charge(5, claim(3, 3));
+    let other = top_up(5, claim(3, 3));
     let answers = shop.executor.execute(&[other, small]).await;
     assert!(matches!(&answers[..], [Ok(Answer::Decided(Ok(_))), Ok(replayed)] if *replayed == expected[0]));
 
@@ -90,7 +90,7 @@ fn assert_answers(answers: Vec<Result<Answer, StoreError>>, expected: &[Answer])
 /// A key belongs to the request that it was first sent with.
 pub async fn a_key_used_again_for_another_request_is_told(harness: &dyn StoreHarness) -> Result<(), StoreError> {
     let shop = TestShop::new(harness.factory());
-    let [first, second, third] = [(1_000, 1), (2_000, 2), (3_000, 3)].map(|(won, print)| charge(won, claim(1, print)));
+    let [first, second, third] = [(1_000, 1), (2_000, 2), (3_000, 3)].map(|(won, print)| top_up(won, claim(1, print)));
     let answers = shop.executor.execute(&[first, second]).await;
     assert!(matches!(&answers[..], [Ok(Answer::Decided(Ok(_))), Ok(Answer::KeyReused)]), "{answers:?}");
     assert_answers(shop.executor.execute(&[third]).await, &[Answer::KeyReused]);
@@ -101,7 +101,7 @@ pub async fn a_key_used_again_for_another_request_is_told(harness: &dyn StoreHar
 /// Sent by many at the same time: one effect, one answer for all.
 pub async fn a_request_sent_by_many_at_once_has_one_effect(harness: &dyn StoreHarness) -> Result<(), StoreError> {
     let shop = TestShop::new(harness.factory());
-    let requests = [charge(1_000, claim(1, 1))];
+    let requests = [top_up(1_000, claim(1, 1))];
     let answers = join_all((0..4).map(|_| shop.executor.execute(&requests))).await;
     let mut outcomes = Vec::new();
     let mut decided = 0;

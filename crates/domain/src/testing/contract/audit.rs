@@ -1,6 +1,6 @@
 use crate::audit::{AuditEntry, AuditFilter, Subject};
 use crate::batch::Request;
-use crate::command::{AdjustStock, ChargePoints, Command, CreateProduct};
+use crate::command::{AdjustStock, Command, CreateProduct, TopUpPoints};
 use crate::id::ProductId;
 use crate::store_error::StoreError;
 use crate::testing::TestShop;
@@ -44,11 +44,11 @@ pub async fn audit_entries_keep_every_field(harness: &dyn StoreHarness) -> Resul
 /// A walk gives each line once; filters tell actors apart by case, and one subject from another.
 pub async fn audit_walks_miss_and_repeat_nothing(harness: &dyn StoreHarness) -> Result<(), StoreError> {
     let shop = TestShop::new(harness.factory());
-    let charge = |actor: &str, owner: &str| Request {
+    let top_up = |actor: &str, owner: &str| Request {
         audited_as: Some(user(actor)),
-        ..Request::new(Command::ChargePoints(ChargePoints { user_id: user(owner), amount: positive(1) }))
+        ..Request::new(Command::TopUpPoints(TopUpPoints { user_id: user(owner), amount: positive(1) }))
     };
-    let requests = [charge("root", "kim"), charge("Root", "kim"), charge("root", "lee"), charge("root", "kim")];
+    let requests = [top_up("root", "kim"), top_up("Root", "kim"), top_up("root", "lee"), top_up("root", "kim")];
     shop.executor.execute(&requests).await.into_iter().collect::<Result<Vec<_>, _>>()?;
 
     let audit = harness.queries().audit;
@@ -70,7 +70,7 @@ pub async fn audit_walks_miss_and_repeat_nothing(harness: &dyn StoreHarness) -> 
     Ok(())
 }
 
-/// What is changed and the line that tells of it are kept together; what is refused leaves none, and so does what was
+/// What is changed and the line that tells of it are kept together; what is rejected leaves none, and so does what was
 /// done before.
 pub async fn only_what_was_changed_is_in_the_audit_log(harness: &dyn StoreHarness) -> Result<(), StoreError> {
     let shop = TestShop::new(harness.factory());

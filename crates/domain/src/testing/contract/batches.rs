@@ -7,16 +7,16 @@ use time::Duration;
 
 use crate::batch::{Answer, Request};
 use crate::command::{
-    AdjustStock, CancelOrder, ChangeCampaign, ChangeProduct, ChargePoints, Command, CouponChoice, CreateCampaign,
-    CreateProduct, ExpireOrder, IssueCoupon, Outcome, PayOrder, PlaceOrder, ProductChange, RefundOrder, Reply,
-    RevokeCoupon,
+    AdjustStock, CancelOrder, ChangeCampaign, ChangeProduct, Command, CouponChoice, CreateCampaign, CreateProduct,
+    ExpireOrder, IssueCoupon, Outcome, PayOrder, PlaceOrder, ProductChange, RefundOrder, Reply, RevokeCoupon,
+    TopUpPoints,
 };
-use crate::coupon::{CouponRefusal, CouponState};
+use crate::coupon::{CouponRejection, CouponState};
 use crate::id::{BatchId, CampaignId, CouponId, OrderId, ProductId};
 use crate::order::OrderStatus;
-use crate::refusal::Refusal;
+use crate::rejection::Rejection;
 use crate::rules::ShopRules;
-use crate::stock::StockRefusal;
+use crate::stock::StockRejection;
 use crate::store_error::StoreError;
 use crate::testing::TestShop;
 use crate::testing::contract::books::{Participants, assert_books_agree};
@@ -27,7 +27,7 @@ use crate::testing::fixtures::{
 use crate::testing::rules;
 use crate::unit_of_work::{UnitOfWork, UnitOfWorkFactory};
 
-/// From the charge to the refund: what is paid with a coupon and cancelled is as if it had never been, but for the
+/// From the top-up to the refund: what is paid with a coupon and cancelled is as if it had never been, but for the
 /// books, which tell of all of it.
 pub async fn a_paid_and_cancelled_order_leaves_rows_that_agree(harness: &dyn StoreHarness) -> Result<(), StoreError> {
     let shop = TestShop::new(harness.factory());
@@ -91,17 +91,17 @@ async fn execute(shop: &TestShop, commands: Vec<Command>) -> Result<Vec<Outcome>
 }
 
 /// Those before and after it in the batch have their effect.
-pub async fn a_refused_command_costs_only_itself(harness: &dyn StoreHarness) -> Result<(), StoreError> {
+pub async fn a_rejected_command_costs_only_itself(harness: &dyn StoreHarness) -> Result<(), StoreError> {
     let shop = TestShop::new(harness.factory());
     let lamp = shop.lamp(1_000, 1).await?;
     let [kim, lee] = [shop.user("kim", 5_000).await?, shop.user("lee", 5_000).await?];
     let place = |user| Command::PlaceOrder(shop.place(user, &[(lamp, 1)]));
-    let charge = |user_id, amount| Command::ChargePoints(ChargePoints { user_id, amount: positive(amount) });
+    let top_up = |user_id, amount| Command::TopUpPoints(TopUpPoints { user_id, amount: positive(amount) });
     let commands =
-        vec![charge(kim.clone(), 1), place(&kim), charge(lee.clone(), 2_000_000), place(&lee), charge(lee.clone(), 2)];
+        vec![top_up(kim.clone(), 1), place(&kim), top_up(lee.clone(), 2_000_000), place(&lee), top_up(lee.clone(), 2)];
     let outcomes = execute(&shop, commands).await?;
     assert_eq!(outcomes.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, true, false, false, true]);
-    assert!(matches!(outcomes[3], Err(Refusal::Stock(StockRefusal::OutOfStock { .. }))));
+    assert!(matches!(outcomes[3], Err(Rejection::Stock(StockRejection::OutOfStock { .. }))));
 
     assert_eq!(account(harness, &kim).await?.balance, won(5_001));
     assert_eq!(account(harness, &lee).await?.balance, won(5_002));
@@ -151,7 +151,7 @@ pub async fn a_batch_of_every_command_leaves_rows_that_agree(harness: &dyn Store
     let outcomes = execute(
         &shop,
         vec![
-            Command::ChargePoints(ChargePoints { user_id: kim.clone(), amount: positive(5_000) }),
+            Command::TopUpPoints(TopUpPoints { user_id: kim.clone(), amount: positive(5_000) }),
             Command::CreateProduct(CreateProduct { product_id, details: product_details("lamp", 1_000) }),
             Command::AdjustStock(AdjustStock { product_id, quantity: 10, reason: text("delivery") }),
             Command::ChangeProduct(ChangeProduct { product_id, change }),
@@ -180,9 +180,9 @@ pub async fn a_batch_of_every_command_leaves_rows_that_agree(harness: &dyn Store
         ],
     )
     .await?;
-    let refused: Vec<_> = (0..).zip(&outcomes).filter(|(_, outcome)| outcome.is_err()).collect();
-    let not_due = Err(Refusal::Order(crate::order::OrderRefusal::NotDue));
-    assert_eq!(refused, [(20, &not_due)]);
+    let rejected: Vec<_> = (0..).zip(&outcomes).filter(|(_, outcome)| outcome.is_err()).collect();
+    let not_due = Err(Rejection::Order(crate::order::OrderRejection::NotDue));
+    assert_eq!(rejected, [(20, &not_due)]);
     assert_eq!(factory.begun.load(Ordering::SeqCst), 1, "one transaction");
 
     let balance = account(harness, &kim).await?.balance;
@@ -213,7 +213,7 @@ pub async fn buyers_at_once_get_exactly_what_there_is(harness: &dyn StoreHarness
         outcomes
             .iter()
             .flat_map(|outcome| outcome.as_ref().err())
-            .all(|refusal| { matches!(refusal, Refusal::Stock(StockRefusal::OutOfStock { .. })) })
+            .all(|rejection| { matches!(rejection, Rejection::Stock(StockRejection::OutOfStock { .. })) })
     );
     let available = harness.queries().products.find(lamp).await?.map(|listing| listing.available);
     assert_eq!(available, Some(0));
@@ -238,11 +238,9 @@ pub async fn takers_at_once_get_exactly_the_coupons_that_there_are(
     let batches = join_all(rounds.map(take)).await;
     let outcomes: Vec<_> = batches.into_iter().collect::<Result<Vec<_>, StoreError>>()?.concat();
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 5);
-    assert!(
-        outcomes.iter().flat_map(|outcome| outcome.as_ref().err()).all(|refusal| {
-            matches!(refusal, Refusal::Coupon(CouponRefusal::AlreadyIssued | CouponRefusal::SoldOut))
-        })
-    );
+    assert!(outcomes.iter().flat_map(|outcome| outcome.as_ref().err()).all(|rejection| {
+        matches!(rejection, Rejection::Coupon(CouponRejection::AlreadyIssued | CouponRejection::SoldOut))
+    }));
     let campaign = harness.queries().coupons.campaign(campaign_id).await?.expect("the campaign");
     assert_eq!(campaign.issued, 5);
     assert_books_agree(harness, &Participants { users, products: vec![], campaigns: vec![campaign_id] }).await

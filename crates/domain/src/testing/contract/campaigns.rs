@@ -150,15 +150,15 @@ pub async fn holders_are_those_who_have_had_a_coupon(harness: &dyn StoreHarness)
     ];
     seeds.coupons(&coupons).await?;
 
-    let holders = |pairs: BTreeSet<(CampaignId, UserId)>| async move {
-        write(harness, async |unit| unit.coupons().holders(&pairs).await).await
+    let past_recipients = |pairs: BTreeSet<(CampaignId, UserId)>| async move {
+        write(harness, async |unit| unit.coupons().past_recipients(&pairs).await).await
     };
     let [a, b] = [a.row.id, b.row.id];
     let of_a = [(a, unused.clone()), (a, revoked.clone())];
     let asked =
         of_a.iter().cloned().chain([(a, nobody.clone()), (b, unused.clone()), (b, revoked), (seeds.id(), unused)]);
-    assert_eq!(holders(set(asked)).await?, set(of_a));
-    assert_eq!(holders(set([(b, nobody.clone())])).await?, set([(b, nobody)]));
+    assert_eq!(past_recipients(set(asked)).await?, set(of_a));
+    assert_eq!(past_recipients(set([(b, nobody.clone())])).await?, set([(b, nobody)]));
     Ok(())
 }
 
@@ -205,7 +205,7 @@ pub async fn a_second_coupon_of_one_campaign_and_user_is_a_conflict(
     Ok(())
 }
 
-/// The store refuses what the domain would never write, and keeps nothing of the unit of work.
+/// The store rejects what the domain would never write, and keeps nothing of the unit of work.
 pub async fn issuing_more_coupons_than_there_are_is_an_error_and_keeps_nothing(
     harness: &dyn StoreHarness,
 ) -> Result<(), StoreError> {

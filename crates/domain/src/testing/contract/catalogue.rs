@@ -145,7 +145,7 @@ pub async fn stock_movements_keep_every_field(harness: &dyn StoreHarness) -> Res
     };
     let movements = [
         movement(1, largest, u32::MAX, MovementKind::Adjustment, Timestamp::MIN),
-        movement(2, -largest, 0, MovementKind::Hold, NOON),
+        movement(2, -largest, 0, MovementKind::Reservation, NOON),
         movement(3, 1, 1, MovementKind::Expiry, noon_plus(1)),
         movement(4, 2, 3, MovementKind::Cancellation, noon_plus(2)),
         movement(5, 3, 6, MovementKind::Refund, Timestamp::MAX),

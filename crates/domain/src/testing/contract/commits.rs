@@ -53,7 +53,7 @@ impl Everything {
             id: seeds.id(),
             user_id: user_id.clone(),
             sequence: 1,
-            kind: EntryKind::Charge,
+            kind: EntryKind::TopUp,
             amount: won(1),
             balance_after: won(1),
             order_id: None,

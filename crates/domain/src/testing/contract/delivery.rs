@@ -4,7 +4,7 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 use uuid::Uuid;
 
-use crate::delivery::{Backlog, Delivery, DeliveryState, FailureReason, Settled, Settlement, StoredEvent};
+use crate::delivery::{AttemptOutcome, Backlog, Delivery, DeliveryOutcome, DeliveryState, FailureReason, StoredEvent};
 use crate::id::EventId;
 use crate::order::Order;
 use crate::outbox::OutboxEvent;
@@ -63,25 +63,25 @@ async fn claim(
     Ok(claimed.into_iter().map(|event| event.id).collect())
 }
 
-async fn settle(
+async fn record(
     harness: &dyn StoreHarness,
     event_id: EventId,
     number: u128,
-    settlement: Settlement,
+    outcome: DeliveryOutcome,
 ) -> Result<(), StoreError> {
-    harness.event_queue().settle(&[Settled { event_id, lease: lease(number), settlement }]).await
+    harness.event_queue().record(&[AttemptOutcome { event_id, lease: lease(number), outcome }]).await
 }
 
 fn reason(words: &str) -> FailureReason {
     words.to_owned().into()
 }
 
-fn retry(after: Duration) -> Settlement {
-    Settlement::Retry { after, reason: reason("HTTP 503") }
+fn retry(after: Duration) -> DeliveryOutcome {
+    DeliveryOutcome::Retry { after, reason: reason("HTTP 503") }
 }
 
-fn dead() -> Settlement {
-    Settlement::Dead { reason: reason("HTTP 410") }
+fn dead() -> DeliveryOutcome {
+    DeliveryOutcome::Dead { reason: reason("HTTP 410") }
 }
 
 async fn delivery(harness: &dyn StoreHarness, id: EventId) -> Result<Delivery, StoreError> {
@@ -150,7 +150,7 @@ pub async fn only_the_earliest_pending_event_of_an_order_is_claimed(
     let [first, second, third, of_other] = events.map(|event| event.id);
     assert_eq!(claim(harness, 1, HOUR, 10).await?, [first, of_other]);
     assert_eq!(claim(harness, 2, HOUR, 10).await?, []);
-    settle(harness, first, 1, retry(HOUR)).await?;
+    record(harness, first, 1, retry(HOUR)).await?;
     assert_eq!(claim(harness, 2, HOUR, 10).await?, []);
 
     let [replayed] = orders(&seeds).await?;
@@ -158,9 +158,9 @@ pub async fn only_the_earliest_pending_event_of_an_order_is_claimed(
     append(harness, &events).await?;
     let [first, next, last] = events.map(|event| event.id);
     assert_eq!(claim(harness, 3, HOUR, 10).await?, [first]);
-    settle(harness, first, 3, Settlement::Delivered).await?;
+    record(harness, first, 3, DeliveryOutcome::Delivered).await?;
     assert_eq!(claim(harness, 4, HOUR, 10).await?, [next]);
-    settle(harness, next, 4, dead()).await?;
+    record(harness, next, 4, dead()).await?;
     assert_eq!(claim(harness, 5, HOUR, 10).await?, [last]);
     assert_eq!(delivery(harness, second).await?.attempts + delivery(harness, third).await?.attempts, 0);
     Ok(())
@@ -185,32 +185,32 @@ pub async fn a_claim_hides_an_event_until_its_lease_ends(harness: &dyn StoreHarn
 }
 
 /// Who lost the lease has no say in what becomes of the event, and who never had it neither.
-pub async fn a_settlement_counts_only_from_who_holds_the_lease(harness: &dyn StoreHarness) -> Result<(), StoreError> {
+pub async fn an_outcome_counts_only_from_who_holds_the_lease(harness: &dyn StoreHarness) -> Result<(), StoreError> {
     let seeds = Seeds::new(harness);
     let [order, other] = orders(&seeds).await?;
     let events = [paid(&seeds, &order, 1), paid(&seeds, &other, 2)];
     append(harness, &events).await?;
     let [event, other] = events.map(|event| event.id);
-    settle(harness, event, 1, Settlement::Delivered).await?;
+    record(harness, event, 1, DeliveryOutcome::Delivered).await?;
     assert_eq!(claim(harness, 1, Duration::ZERO, 1).await?, [event]);
     assert_eq!(claim(harness, 2, HOUR, 10).await?, [other, event]);
     let before = delivery(harness, event).await?;
 
-    let settled = |event_id, number, settlement| Settled { event_id, lease: lease(number), settlement };
-    // The other one of the same call is settled all the same.
-    let both = [settled(event, 1, dead()), settled(other, 2, Settlement::Delivered)];
-    harness.event_queue().settle(&both).await?;
+    let recorded = |event_id, number, outcome| AttemptOutcome { event_id, lease: lease(number), outcome };
+    // The other one of the same call is recorded all the same.
+    let both = [recorded(event, 1, dead()), recorded(other, 2, DeliveryOutcome::Delivered)];
+    harness.event_queue().record(&both).await?;
     assert_eq!(delivery(harness, event).await?, before);
     assert_eq!(delivery(harness, other).await?.state, DeliveryState::Delivered);
 
-    // The lease ends with the settlement: said twice, it counts once.
-    settle(harness, event, 2, Settlement::Delivered).await?;
-    settle(harness, event, 2, dead()).await?;
+    // The lease ends with the outcome: said twice, it counts once.
+    record(harness, event, 2, DeliveryOutcome::Delivered).await?;
+    record(harness, event, 2, dead()).await?;
     assert_eq!(delivery(harness, event).await?.state, DeliveryState::Delivered);
     Ok(())
 }
 
-/// A pause is counted from the settlement on, by the store's clock.
+/// A pause is counted from the outcome on, by the store's clock.
 pub async fn an_event_that_failed_is_due_after_its_pause(harness: &dyn StoreHarness) -> Result<(), StoreError> {
     let seeds = Seeds::new(harness);
     let [order, other] = orders(&seeds).await?;
@@ -218,8 +218,8 @@ pub async fn an_event_that_failed_is_due_after_its_pause(harness: &dyn StoreHarn
     append(harness, &events).await?;
     let [soon, late] = events.map(|event| event.id);
     assert_eq!(claim(harness, 1, HOUR, 10).await?, [soon, late]);
-    settle(harness, soon, 1, retry(Duration::ZERO)).await?;
-    settle(harness, late, 1, retry(2 * HOUR)).await?;
+    record(harness, soon, 1, retry(Duration::ZERO)).await?;
+    record(harness, late, 1, retry(2 * HOUR)).await?;
     let waiting = delivery(harness, late).await?;
     assert_eq!((waiting.state, waiting.last_error), (DeliveryState::Pending, Some(reason("HTTP 503"))));
     let wait = waiting.due_at.since(harness.queries().clock.now().await?);
@@ -229,15 +229,17 @@ pub async fn an_event_that_failed_is_due_after_its_pause(harness: &dyn StoreHarn
 }
 
 /// Neither what was received nor what was put aside is sent again.
-pub async fn an_event_that_is_settled_is_never_claimed_again(harness: &dyn StoreHarness) -> Result<(), StoreError> {
+pub async fn an_event_that_has_its_outcome_is_never_claimed_again(
+    harness: &dyn StoreHarness,
+) -> Result<(), StoreError> {
     let seeds = Seeds::new(harness);
     let [order, other] = orders(&seeds).await?;
     let events = [paid(&seeds, &order, 1), paid(&seeds, &other, 2)];
     append(harness, &events).await?;
     let [received, rejected] = events.map(|event| event.id);
     assert_eq!(claim(harness, 1, Duration::ZERO, 10).await?, [received, rejected]);
-    settle(harness, received, 1, Settlement::Delivered).await?;
-    settle(harness, rejected, 1, dead()).await?;
+    record(harness, received, 1, DeliveryOutcome::Delivered).await?;
+    record(harness, rejected, 1, dead()).await?;
     assert_eq!(claim(harness, 2, HOUR, 10).await?, []);
     Ok(())
 }
@@ -258,7 +260,7 @@ pub async fn an_event_that_commits_late_is_claimed(harness: &dyn StoreHarness) -
     };
     append(harness, std::slice::from_ref(&early)).await?;
     assert_eq!(claim(harness, 1, HOUR, 10).await?, [early.id]);
-    settle(harness, early.id, 1, Settlement::Delivered).await?;
+    record(harness, early.id, 1, DeliveryOutcome::Delivered).await?;
     assert_eq!(claim(harness, 2, HOUR, 10).await?, []);
     match open.take() {
         Some(unit_of_work) => unit_of_work.commit().await?,
@@ -307,11 +309,11 @@ pub async fn the_backlog_tells_what_waits_and_since_when(harness: &dyn StoreHarn
     assert_eq!((backlog.pending, backlog.dead, hours_of(&backlog)), (3, 0, Some(3)));
 
     assert_eq!(claim(harness, 1, HOUR, 10).await?, [received, rejected, waiting]);
-    settle(harness, received, 1, Settlement::Delivered).await?;
-    settle(harness, rejected, 1, dead()).await?;
+    record(harness, received, 1, DeliveryOutcome::Delivered).await?;
+    record(harness, rejected, 1, dead()).await?;
     let backlog = queue.backlog().await?;
     assert_eq!((backlog.pending, backlog.dead, hours_of(&backlog)), (1, 1, Some(1)));
-    settle(harness, waiting, 1, Settlement::Delivered).await?;
+    record(harness, waiting, 1, DeliveryOutcome::Delivered).await?;
     assert_eq!(queue.backlog().await?, Backlog { pending: 0, dead: 1, oldest: None });
     Ok(())
 }
@@ -341,11 +343,11 @@ pub async fn deliveries_keep_every_field(harness: &dyn StoreHarness) -> Result<(
 
     claim(harness, 1, HOUR, 10).await?;
     let longest = FailureReason::from(wide(FailureReason::LENGTH_MAX));
-    settle(harness, received.event_id, 1, retry(Duration::ZERO)).await?;
+    record(harness, received.event_id, 1, retry(Duration::ZERO)).await?;
     claim(harness, 2, HOUR, 10).await?;
-    settle(harness, received.event_id, 2, Settlement::Delivered).await?;
-    settle(harness, rejected.event_id, 1, Settlement::Dead { reason: longest.clone() }).await?;
-    settle(harness, waiting.event_id, 1, retry(HOUR)).await?;
+    record(harness, received.event_id, 2, DeliveryOutcome::Delivered).await?;
+    record(harness, rejected.event_id, 1, DeliveryOutcome::Dead { reason: longest.clone() }).await?;
+    record(harness, waiting.event_id, 1, retry(HOUR)).await?;
     let stored = async |before: &Delivery| delivery(harness, before.event_id).await;
 
     let after = stored(&received).await?;
@@ -381,8 +383,8 @@ pub async fn delivery_walks_miss_and_repeat_nothing(harness: &dyn StoreHarness) 
     append(harness, &events).await?;
     let mut ids: Vec<EventId> = events.iter().map(|event| event.id).collect();
     assert_eq!(claim(harness, 1, HOUR, 6).await?, ids[..6]);
-    for (place, settlement) in [(0, Settlement::Delivered), (2, Settlement::Delivered), (4, dead())] {
-        settle(harness, ids[place], 1, settlement).await?;
+    for (place, outcome) in [(0, DeliveryOutcome::Delivered), (2, DeliveryOutcome::Delivered), (4, dead())] {
+        record(harness, ids[place], 1, outcome).await?;
     }
     let (delivered, dead) = ([ids[2], ids[0]], [ids[4]]);
     let pending: Vec<_> = [8, 7, 6, 5, 3, 1].map(|place| ids[place]).into();

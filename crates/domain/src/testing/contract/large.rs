@@ -4,7 +4,7 @@ use time::Duration;
 
 use crate::coupon::{Coupon, CouponCampaign, CouponState};
 use crate::id::{OrderId, ProductId};
-use crate::idempotency::{Fingerprint, IdempotencyClaim, IdempotencyRecord, RequestKey};
+use crate::idempotency::{Fingerprint, IdempotencyKey, IdempotencyRecord, RequestKey};
 use crate::money::Money;
 use crate::order::OrderStatus;
 use crate::outbox::OutboxEvent;
@@ -37,7 +37,7 @@ pub async fn thousands_of_accounts_fit_one_unit_of_work(harness: &dyn StoreHarne
         id: seeds.id(),
         user_id: account.user_id.clone(),
         sequence: 1,
-        kind: EntryKind::Charge,
+        kind: EntryKind::TopUp,
         amount: account.balance,
         balance_after: account.balance,
         order_id: None,
@@ -133,14 +133,14 @@ pub async fn thousands_of_coupons_fit_one_unit_of_work(harness: &dyn StoreHarnes
     let coupon = |n| campaign.issue(&user(&format!("user-{n}")), false, seeds.id(), NOON).expect("an open campaign");
     let coupons: Vec<_> = (0..ROWS).map(coupon).collect();
     let ids = set(coupons.iter().map(|coupon| coupon.id));
-    let holders = set(coupons.iter().map(|coupon| (campaign.id, coupon.user_id.clone())));
+    let past_recipients = set(coupons.iter().map(|coupon| (campaign.id, coupon.user_id.clone())));
     let owners = set(coupons.iter().map(|coupon| coupon.user_id.clone()));
     seeds.coupons(&coupons).await?;
 
     let revoked: Vec<_> =
         coupons.iter().map(|coupon| Coupon { state: CouponState::Revoked, ..coupon.clone() }).collect();
     write(harness, async |unit| {
-        assert_eq!(unit.coupons().holders(&holders).await?, holders);
+        assert_eq!(unit.coupons().past_recipients(&past_recipients).await?, past_recipients);
         assert_eq!(unit.coupons().unused_of(&owners).await?, ids);
         assert_eq!(unit.coupons().lock_many(&ids).await?, coupons);
         unit.coupons().save_many(&revoked).await
@@ -198,8 +198,7 @@ pub async fn thousands_of_orders_fit_one_unit_of_work(harness: &dyn StoreHarness
 pub async fn thousands_of_records_fit_one_unit_of_work(harness: &dyn StoreHarness) -> Result<(), StoreError> {
     let outcome = samples::outcomes(&Seeds::new(harness).ids).swap_remove(0);
     let record = |n: u32| {
-        let claim =
-            IdempotencyClaim { key: RequestKey(u128::from(n).to_be_bytes()), fingerprint: Fingerprint([1; 16]) };
+        let claim = IdempotencyKey { key: RequestKey(u128::from(n).to_be_bytes()), fingerprint: Fingerprint([1; 16]) };
         IdempotencyRecord { claim, outcome: outcome.clone(), tag: None, at: NOON }
     };
     let records: Vec<_> = (0..ROWS).map(record).collect();

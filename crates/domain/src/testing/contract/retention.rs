@@ -1,10 +1,10 @@
 use time::Duration;
 
-use crate::delivery::{DeliveryState, Settled, Settlement};
+use crate::delivery::{AttemptOutcome, DeliveryOutcome, DeliveryState};
 use crate::id::{BatchId, IdSource, first_id_at};
-use crate::idempotency::{Fingerprint, IdempotencyClaim, IdempotencyRecord, RequestKey};
+use crate::idempotency::{Fingerprint, IdempotencyKey, IdempotencyRecord, RequestKey};
 use crate::outbox::OutboxEvent;
-use crate::retention::Expendable;
+use crate::retention::PruneTarget;
 use crate::store_error::StoreError;
 use crate::testing::contract::harness::{Seeds, StoreHarness, first_page, look, set, write};
 use crate::testing::contract::money_trail::{orders, payment};
@@ -13,7 +13,7 @@ use crate::testing::samples;
 
 const HOUR: Duration = Duration::hours(1);
 
-async fn prune(harness: &dyn StoreHarness, what: Expendable, age: Duration, limit: u32) -> Result<u32, StoreError> {
+async fn prune(harness: &dyn StoreHarness, what: PruneTarget, age: Duration, limit: u32) -> Result<u32, StoreError> {
     harness.pruning().prune(what, age, limit).await
 }
 
@@ -22,7 +22,7 @@ pub async fn answered_requests_are_pruned_by_age(harness: &dyn StoreHarness) -> 
     let now = harness.queries().clock.now().await?;
     let outcome = samples::outcomes(&Seeds::new(harness).ids).swap_remove(0);
     let record = |(key, hours): (u8, i64)| IdempotencyRecord {
-        claim: IdempotencyClaim { key: RequestKey([key; 16]), fingerprint: Fingerprint([0; 16]) },
+        claim: IdempotencyKey { key: RequestKey([key; 16]), fingerprint: Fingerprint([0; 16]) },
         outcome: outcome.clone(),
         tag: None,
         at: now.saturating_add(Duration::hours(-hours)),
@@ -36,12 +36,12 @@ pub async fn answered_requests_are_pruned_by_age(harness: &dyn StoreHarness) -> 
         Ok::<_, StoreError>(found.iter().map(|record| record.claim.key.0[0]).collect::<Vec<_>>())
     };
     let day = Duration::days(1);
-    assert_eq!(prune(harness, Expendable::AnsweredRequests, Duration::days(9), 10).await?, 0);
-    assert_eq!(prune(harness, Expendable::AnsweredRequests, day, 1).await?, 1);
+    assert_eq!(prune(harness, PruneTarget::AnsweredRequests, Duration::days(9), 10).await?, 0);
+    assert_eq!(prune(harness, PruneTarget::AnsweredRequests, day, 1).await?, 1);
     assert_eq!(left().await?, [1, 3, 4]);
-    assert_eq!(prune(harness, Expendable::AnsweredRequests, day, 10).await?, 2);
+    assert_eq!(prune(harness, PruneTarget::AnsweredRequests, day, 10).await?, 2);
     assert_eq!(left().await?, [1]);
-    assert_eq!(prune(harness, Expendable::AnsweredRequests, day, 10).await?, 0);
+    assert_eq!(prune(harness, PruneTarget::AnsweredRequests, day, 10).await?, 0);
     Ok(())
 }
 
@@ -53,10 +53,10 @@ pub async fn commit_markers_are_pruned_by_age(harness: &dyn StoreHarness) -> Res
     for id in [old, older, young] {
         harness.factory().begin(id).await?.commit().await?;
     }
-    assert_eq!(prune(harness, Expendable::CommitMarkers, Duration::days(1), 1).await?, 1);
+    assert_eq!(prune(harness, PruneTarget::CommitMarkers, Duration::days(1), 1).await?, 1);
     let factory = harness.factory();
     assert_eq!([factory.committed(old).await?, factory.committed(older).await?], [true, false]);
-    assert_eq!(prune(harness, Expendable::CommitMarkers, Duration::days(1), 10).await?, 1);
+    assert_eq!(prune(harness, PruneTarget::CommitMarkers, Duration::days(1), 10).await?, 1);
     assert_eq!([factory.committed(old).await?, factory.committed(young).await?], [false, true]);
     Ok(())
 }
@@ -74,14 +74,14 @@ pub async fn delivered_events_are_pruned_and_no_others(harness: &dyn StoreHarnes
     write(harness, async |unit| unit.outbox().append_many(&events).await).await?;
     let lease = seeds.ids.next_id();
     harness.event_queue().claim(lease, std::time::Duration::from_secs(60), 2).await?;
-    let dead = Settlement::Dead { reason: "HTTP 410".to_owned().into() };
-    let settled = [(events[0].id, Settlement::Delivered), (events[1].id, dead)];
-    let settled = settled.map(|(event_id, settlement)| Settled { event_id, lease, settlement });
-    harness.event_queue().settle(&settled).await?;
+    let dead = DeliveryOutcome::Dead { reason: "HTTP 410".to_owned().into() };
+    let recorded = [(events[0].id, DeliveryOutcome::Delivered), (events[1].id, dead)];
+    let recorded = recorded.map(|(event_id, outcome)| AttemptOutcome { event_id, lease, outcome });
+    harness.event_queue().record(&recorded).await?;
 
-    assert_eq!(prune(harness, Expendable::DeliveredEvents, HOUR, 10).await?, 0);
-    assert_eq!(prune(harness, Expendable::DeliveredEvents, Duration::ZERO, 10).await?, 1);
-    assert_eq!(prune(harness, Expendable::DeliveredEvents, Duration::ZERO, 10).await?, 0);
+    assert_eq!(prune(harness, PruneTarget::DeliveredEvents, HOUR, 10).await?, 0);
+    assert_eq!(prune(harness, PruneTarget::DeliveredEvents, Duration::ZERO, 10).await?, 1);
+    assert_eq!(prune(harness, PruneTarget::DeliveredEvents, Duration::ZERO, 10).await?, 0);
     let left = harness.queries().deliveries.list(None, &first_page(10)).await?;
     let left: Vec<_> = left.iter().map(|delivery| delivery.state).collect();
     assert_eq!(left, [DeliveryState::Pending, DeliveryState::Dead]);

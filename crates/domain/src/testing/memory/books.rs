@@ -7,7 +7,7 @@ use crate::id::{CampaignId, CouponId, EntryId, MovementId, OrderId, PaymentId, P
 use crate::order::{Order, OrderStatus};
 use crate::payment::{Payment, Refund};
 use crate::point::{PointAccount, PointEntry};
-use crate::retention::Expendable;
+use crate::retention::PruneTarget;
 use crate::sales::SaleCounted;
 use crate::stock::{Stock, StockMovement};
 use crate::store_error::StoreError;
@@ -91,12 +91,12 @@ impl Books for MemoryBooks {
         Ok(self.taken_at)
     }
 
-    async fn kept(&mut self, what: Expendable) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
+    async fn kept(&mut self, what: PruneTarget) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
         let tables = &self.tables;
         let times: Vec<Timestamp> = match what {
-            Expendable::AnsweredRequests => tables.answered.values().map(|record| record.at).collect(),
-            Expendable::CommitMarkers => tables.markers.iter().filter_map(|id| made_at(id.uuid())).collect(),
-            Expendable::DeliveredEvents => {
+            PruneTarget::AnsweredRequests => tables.answered.values().map(|record| record.at).collect(),
+            PruneTarget::CommitMarkers => tables.markers.iter().filter_map(|id| made_at(id.uuid())).collect(),
+            PruneTarget::DeliveredEvents => {
                 let deliveries = tables.deliveries.values().map(DeliveryRow::delivery);
                 deliveries.filter_map(|delivery| delivery.delivered_at).collect()
             }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::delivery::{
-    Backlog, Delivery, DeliveryQueries, DeliveryState, EventQueue, Settled, Settlement, StoredEvent,
+    AttemptOutcome, Backlog, Delivery, DeliveryOutcome, DeliveryQueries, DeliveryState, EventQueue, StoredEvent,
 };
 use crate::id::{EventId, OrderId};
 use crate::outbox::OutboxEvent;
@@ -71,14 +71,14 @@ impl EventQueue for MemoryStore {
         .await
     }
 
-    async fn settle(&self, settled: &[Settled]) -> Result<(), StoreError> {
+    async fn record(&self, recorded: &[AttemptOutcome]) -> Result<(), StoreError> {
         let now = self.time();
         self.change(|tables| {
             let rows = Arc::make_mut(&mut tables.deliveries);
-            for settled in settled {
-                let row = rows.get_mut(&settled.event_id).filter(|row| row.lease == Some(settled.lease));
+            for recorded in recorded {
+                let row = rows.get_mut(&recorded.event_id).filter(|row| row.lease == Some(recorded.lease));
                 if let Some(row) = row {
-                    settle(row, &settled.settlement, now);
+                    record(row, &recorded.outcome, now);
                 }
             }
             Ok(())
@@ -156,20 +156,20 @@ fn claim(tables: &mut Tables, id: EventId, lease: Uuid, until: Timestamp) -> Res
     })
 }
 
-fn settle(row: &mut DeliveryRow, settlement: &Settlement, now: Timestamp) {
+fn record(row: &mut DeliveryRow, outcome: &DeliveryOutcome, now: Timestamp) {
     row.lease = None;
     let delivery = &mut row.delivery;
     delivery.due_at = now;
-    match settlement {
-        Settlement::Delivered => {
+    match outcome {
+        DeliveryOutcome::Delivered => {
             delivery.state = DeliveryState::Delivered;
             delivery.delivered_at = Some(now);
         }
-        Settlement::Retry { after, reason } => {
+        DeliveryOutcome::Retry { after, reason } => {
             delivery.due_at = later(now, *after);
             delivery.last_error = Some(reason.clone());
         }
-        Settlement::Dead { reason } => {
+        DeliveryOutcome::Dead { reason } => {
             delivery.state = DeliveryState::Dead;
             delivery.last_error = Some(reason.clone());
         }

@@ -156,11 +156,13 @@ impl CouponRepository for MemoryUnitOfWork {
         })
     }
 
-    async fn holders(
+    async fn past_recipients(
         &mut self,
         pairs: &BTreeSet<(CampaignId, UserId)>,
     ) -> Result<BTreeSet<(CampaignId, UserId)>, StoreError> {
-        self.run(|tables, _| Ok(pairs.iter().filter(|pair| tables.holders.contains_key(pair)).cloned().collect()))
+        self.run(|tables, _| {
+            Ok(pairs.iter().filter(|pair| tables.past_recipients.contains_key(pair)).cloned().collect())
+        })
     }
 
     async fn unused_of(&mut self, users: &BTreeSet<UserId>) -> Result<BTreeSet<CouponId>, StoreError> {
@@ -202,7 +204,7 @@ impl CouponRepository for MemoryUnitOfWork {
         self.run(|tables, held| {
             for coupon in coupons {
                 require(&tables.campaigns, &coupon.campaign_id)?;
-                insert(&mut tables.holders, (coupon.campaign_id, coupon.user_id.clone()), coupon.id)?;
+                insert(&mut tables.past_recipients, (coupon.campaign_id, coupon.user_id.clone()), coupon.id)?;
                 insert(&mut tables.coupons, coupon.id, coupon.clone())?;
                 held.insert(RowKey::Coupon(coupon.id));
             }

@@ -8,7 +8,7 @@ use time::Duration;
 use crate::delivery::DeliveryState;
 use crate::id::{BatchId, first_id_at};
 use crate::idempotency::RequestKey;
-use crate::retention::{Expendable, Pruning};
+use crate::retention::{PruneTarget, Pruning};
 use crate::store_error::StoreError;
 use crate::testing::memory::MemoryStore;
 use crate::testing::memory::delivery::DeliveryRow;
@@ -17,14 +17,14 @@ use crate::time::Timestamp;
 
 #[async_trait]
 impl Pruning for MemoryStore {
-    async fn prune(&self, what: Expendable, age: Duration, limit: u32) -> Result<u32, StoreError> {
+    async fn prune(&self, what: PruneTarget, age: Duration, limit: u32) -> Result<u32, StoreError> {
         let until = self.time().saturating_add(-age);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         self.change(|tables| {
             let pruned = match what {
-                Expendable::AnsweredRequests => prune_answered(tables, until, limit),
-                Expendable::CommitMarkers => prune_markers(tables, until, limit),
-                Expendable::DeliveredEvents => prune_events(tables, until, limit),
+                PruneTarget::AnsweredRequests => prune_answered(tables, until, limit),
+                PruneTarget::CommitMarkers => prune_markers(tables, until, limit),
+                PruneTarget::DeliveredEvents => prune_events(tables, until, limit),
             };
             Ok(u32::try_from(pruned).unwrap_or(u32::MAX))
         })

@@ -33,7 +33,7 @@ pub(crate) struct Tables {
     pub movements: Table<(ProductId, u64), StockMovement>,
     pub campaigns: Table<CampaignId, CouponCampaign>,
     pub coupons: Table<CouponId, Coupon>,
-    pub holders: Table<(CampaignId, UserId), CouponId>,
+    pub past_recipients: Table<(CampaignId, UserId), CouponId>,
     pub orders: Table<OrderId, Order>,
     pub payments: Table<OrderId, Payment>,
     pub refunds: Table<(OrderId, u32), Refund>,

@@ -1,4 +1,4 @@
-//! The reckoning: what the callers were told is held against what the shop holds, exactly.
+//! The check: what the callers were told is held against what the shop holds, exactly.
 //!
 //! Every write has been answered for good by then. So each effect in the database must be one that somebody was told of,
 //! and each that somebody was told of must be there. What somebody was told and is not there is *lost*; what is there and
@@ -11,9 +11,9 @@ use jangteo_tests::{Column, Connection};
 use serde_json::Value;
 
 use crate::arena::{Arena, KEYLESS, Keyless, token};
-use crate::journal::{Deed, Entry};
+use crate::journal::{Entry, Operation};
 
-/// What the reckoning found; nothing, if all promises were kept.
+/// What the check found; nothing, if all promises were kept.
 #[derive(Clone, Debug, Default)]
 pub struct Reckoning {
     /// Somebody was told of it, and it is not there.
@@ -54,7 +54,7 @@ fn counted(ids: Vec<String>) -> BTreeMap<String, i64> {
 
 /// What follows from the answers.
 #[derive(Default)]
-struct Told {
+struct Expected {
     /// Ids of what was made, by kind.
     ids: BTreeMap<&'static str, Vec<String>>,
     balances: BTreeMap<String, i64>,
@@ -115,7 +115,7 @@ impl Order {
     }
 }
 
-impl Told {
+impl Expected {
     fn of(entries: &[Entry], expired: &BTreeSet<String>) -> Self {
         let mut told = Self::default();
         for entry in entries {
@@ -146,19 +146,19 @@ impl Told {
             self.note("audit log", format!("{:?}", write.deed));
         }
         match write.deed {
-            Deed::ChargePoints | Deed::AdjustPoints => {
+            Operation::TopUpPoints | Operation::AdjustPoints => {
                 self.note("ledger entry", id(answer, "entry_id"));
                 *self.balances.entry(text(answer, "user_id")).or_default() += amount(answer, "amount");
             }
-            Deed::AdjustStock => {
+            Operation::AdjustStock => {
                 self.note("stock movement", id(answer, "movement_id"));
                 *self.stocks.entry(text(answer, "product_id")).or_default() += number(answer, "quantity");
             }
-            Deed::CreateProduct => {
+            Operation::CreateProduct => {
                 self.note("product", id(answer, "product_id"));
                 self.stocks.entry(text(answer, "product_id")).or_default();
             }
-            Deed::ChangeProduct => {
+            Operation::ChangeProduct => {
                 let (at, description) = (text(answer, "updated_at"), text(answer, "description"));
                 let latest = self.descriptions.entry(text(answer, "product_id")).or_default();
                 // Two changes of one transaction have one time; then either may be the last.
@@ -169,19 +169,19 @@ impl Told {
                     latest.1.push(description);
                 }
             }
-            Deed::CreateCampaign => {
+            Operation::CreateCampaign => {
                 self.note("campaign", id(answer, "campaign_id"));
                 self.campaign(answer);
             }
-            Deed::ChangeCampaign => self.campaign(answer),
-            Deed::IssueCoupon => {
+            Operation::ChangeCampaign => self.campaign(answer),
+            Operation::IssueCoupon => {
                 self.note("coupon", id(answer, "coupon_id"));
                 self.campaigns.entry(text(answer, "campaign_id")).or_default().issued += 1;
             }
-            Deed::RevokeCoupon => {
+            Operation::RevokeCoupon => {
                 self.revoked.insert(id(answer, "coupon_id"));
             }
-            Deed::PlaceOrder => {
+            Operation::PlaceOrder => {
                 self.note("order", id(answer, "order_id"));
                 let order = self.order(answer);
                 order.user_id = text(answer, "user_id");
@@ -189,12 +189,12 @@ impl Told {
                     *order.lines.entry(text(line, "product_id")).or_default() += number(line, "quantity");
                 }
             }
-            Deed::PayOrder => {
+            Operation::PayOrder => {
                 self.note("payment", id(answer, "payment_id"));
                 self.order(answer).paid = Some(amount(answer, "amount"));
             }
-            Deed::CancelOrder => self.order(answer).is_cancelled = true,
-            Deed::RefundOrder => {
+            Operation::CancelOrder => self.order(answer).is_cancelled = true,
+            Operation::RefundOrder => {
                 self.note("refund", id(answer, "refund_id"));
                 let is_restocked = answer["restock"] == true;
                 let lines = answer["lines"].as_array().expect("lines").clone();
@@ -207,7 +207,7 @@ impl Told {
                 order.refunds += 1;
                 order.refunded_amount += amount(answer, "amount");
             }
-            Deed::ReplayEvent => {}
+            Operation::RedeliverEvent => {}
         }
     }
 
@@ -257,9 +257,9 @@ async fn ids(connection: &mut Connection, table: &str, column: &'static str) -> 
 
 impl Arena {
     /// Holds what was told against what is there.
-    pub async fn reckon(&self) -> Reckoning {
+    pub async fn check(&self) -> Reckoning {
         let entries = self.journal.read();
-        let mut told = Told::of(&entries, &self.expired());
+        let mut told = Expected::of(&entries, &self.expired());
         let mut found = Reckoning::default();
         let mut connection = self.shop.database().connect().await;
         self.compare_effects(&mut connection, &mut told, &mut found).await;
@@ -269,9 +269,9 @@ impl Arena {
     }
 
     /// Each effect is one that somebody was told of, and each that somebody was told of is there.
-    async fn compare_effects(&self, connection: &mut Connection, told: &mut Told, found: &mut Reckoning) {
+    async fn compare_effects(&self, connection: &mut Connection, told: &mut Expected, found: &mut Reckoning) {
         let effects = [
-            ("ledger entry", "point_entries WHERE kind IN ('charge', 'adjustment') AND user_id <> 'keyless'"),
+            ("ledger entry", "point_entries WHERE kind IN ('top_up', 'adjustment') AND user_id <> 'keyless'"),
             ("stock movement", "stock_movements WHERE kind = 'adjustment'"),
             ("product", "products"),
             ("campaign", "coupon_campaigns"),
@@ -303,7 +303,7 @@ impl Arena {
         found.agree(|| "lines of the audit log".to_owned(), &audited.into(), &expected.into());
     }
 
-    /// A charge without a key took effect once if somebody was told so, and at most once otherwise.
+    /// A top-up without a key took effect once if somebody was told so, and at most once otherwise.
     async fn compare_keyless(&self, connection: &mut Connection, found: &mut Reckoning) {
         let table = format!("point_entries WHERE user_id = '{KEYLESS}'");
         let amounts = connection.rows(&table, &[Column::Money("amount")], |row| row.number() / 10_000).await;
@@ -318,11 +318,11 @@ impl Arena {
             there.extend((0..times).map(|_| amount.to_string()));
             told.extend((0..expected).map(|_| amount.to_string()));
         }
-        found.compare("charge without a key of", there, told);
+        found.compare("top-up without a key of", there, told);
     }
 
     /// What the shop says of everything is what follows from its answers.
-    async fn compare_states(&self, told: &Told, found: &mut Reckoning) {
+    async fn compare_states(&self, told: &Expected, found: &mut Reckoning) {
         let server = self.servers().first().expect("a server is up").clone();
         let admin = server.bearer(token(None));
         // What is not there is a problem document, which agrees with nothing.

@@ -13,14 +13,14 @@ use crate::idempotency::digest;
 
 /// How long browsers, and the caches on the way to them, may keep an answer.
 #[derive(Clone, Copy)]
-pub enum MayKeep {
+pub enum CacheControl {
     /// For a second.
     Briefly,
     /// As long as they like, but they have to ask each time whether it is still so.
     IfTheyAsk,
 }
 
-impl MayKeep {
+impl CacheControl {
     fn cache_control(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Briefly => "public, max-age=1",
@@ -58,7 +58,7 @@ impl SharedAnswer {
     }
 
     /// The answer to the request: as short as the caller takes it.
-    pub async fn tell(&self, request: &HttpRequest, may_keep: MayKeep) -> HttpResponse {
+    pub async fn tell(&self, request: &HttpRequest, cache_control: CacheControl) -> HttpResponse {
         let mut response = if self.is_known_to(request) {
             HttpResponse::NotModified().finish()
         } else {
@@ -71,7 +71,7 @@ impl SharedAnswer {
                 None => HttpResponse::Ok().content_type(mime()).body(self.json.clone()),
             }
         };
-        self.describe(response.headers_mut(), may_keep);
+        self.describe(response.headers_mut(), cache_control);
         response
     }
 
@@ -94,10 +94,10 @@ impl SharedAnswer {
         self.compressed.get_or_init(|| compression::compressed(self.json.clone())).await.clone()
     }
 
-    fn describe(&self, headers: &mut HeaderMap, may_keep: MayKeep) {
+    fn describe(&self, headers: &mut HeaderMap, cache_control: CacheControl) {
         headers.insert(header::ETAG, self.written_tag.clone());
-        headers.insert(header::CACHE_CONTROL, may_keep.cache_control());
-        compression::say_it_varies(headers);
+        headers.insert(header::CACHE_CONTROL, cache_control.cache_control());
+        compression::set_vary(headers);
     }
 }
 

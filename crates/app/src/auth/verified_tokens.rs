@@ -1,4 +1,4 @@
-//! Tokens that were proven a moment ago. A caller who comes often is not made to prove the same thing each time: what a
+//! Tokens that were verified a moment ago. A caller who comes often is not made to prove the same thing each time: what a
 //! public key takes to check a signature is many times what it takes to look here.
 
 use std::time::Duration;
@@ -24,9 +24,9 @@ impl Fingerprint {
     }
 }
 
-/// What a token has proven.
+/// What a token was verified as.
 #[derive(Clone)]
-pub(super) struct Proof {
+pub(super) struct VerifiedToken {
     /// Who it speaks for.
     pub actor: Actor,
     /// Its claim `exp`, in seconds since 1970.
@@ -35,23 +35,23 @@ pub(super) struct Proof {
     pub generation: u64,
 }
 
-/// The proofs of the tokens that came of late.
-pub(super) struct Proven(Cache<[u8; 32], Proof>);
+/// The verified tokens that came of late.
+pub(super) struct VerifiedTokens(Cache<[u8; 32], VerifiedToken>);
 
-impl Proven {
+impl VerifiedTokens {
     pub(super) fn new() -> Self {
         Self(Cache::builder().max_capacity(TOKENS_MAX).time_to_live(AGE_MAX).build())
     }
 
-    /// Who that token speaks for at `now`, in seconds since 1970, where it was proven with the keys of this generation.
+    /// Who that token speaks for at `now`, in seconds since 1970, where it was verified with the keys of this generation.
     pub(super) async fn find(&self, token: &Fingerprint, generation: u64, now: u64) -> Option<Actor> {
-        let proof = self.0.get(&token.0).await?;
-        let is_good = proof.generation == generation && now <= proof.expires_at.saturating_add(LEEWAY_SECONDS);
-        is_good.then_some(proof.actor)
+        let verified = self.0.get(&token.0).await?;
+        let is_good = verified.generation == generation && now <= verified.expires_at.saturating_add(LEEWAY_SECONDS);
+        is_good.then_some(verified.actor)
     }
 
-    pub(super) async fn remember(&self, token: Fingerprint, proof: Proof) {
-        self.0.insert(token.0, proof).await;
+    pub(super) async fn remember(&self, token: Fingerprint, verified: VerifiedToken) {
+        self.0.insert(token.0, verified).await;
     }
 }
 
@@ -63,11 +63,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_proof_holds_for_its_token_its_time_and_its_keys() {
-        let proven = Proven::new();
+        let verified_tokens = VerifiedTokens::new();
         let kim = customer(&user("kim"));
-        let proof = Proof { actor: kim.clone(), expires_at: 1_000, generation: 7 };
-        proven.remember(Fingerprint::of("token"), proof).await;
-        let found = async |token, generation, now| proven.find(&Fingerprint::of(token), generation, now).await;
+        let verified = VerifiedToken { actor: kim.clone(), expires_at: 1_000, generation: 7 };
+        verified_tokens.remember(Fingerprint::of("token"), verified).await;
+        let found = async |token, generation, now| verified_tokens.find(&Fingerprint::of(token), generation, now).await;
 
         assert_eq!(found("token", 7, 0).await, Some(kim.clone()));
         assert_eq!(found("token", 7, 1_000 + LEEWAY_SECONDS).await, Some(kim));

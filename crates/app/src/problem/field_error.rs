@@ -12,7 +12,7 @@ use crate::problem::{Problem, ProblemCode};
 
 /// One field that is wrong.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
-pub struct Fault {
+pub struct FieldError {
     /// Where: a JSON pointer into the body (RFC 6901), or `?name` for a query parameter.
     #[schema(example = "/lines/0/quantity")]
     pub pointer: String,
@@ -44,7 +44,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// The code of a problem whose first fault this is.
+    /// The code of a problem whose first field error this is.
     pub fn code(self) -> ProblemCode {
         match self {
             Self::NotPositive => ProblemCode::AmountNotPositive,
@@ -67,17 +67,17 @@ impl Reason {
     }
 }
 
-/// Gathers faults while fields are taken one by one.
+/// Gathers field errors while fields are taken one by one.
 #[derive(Default, Debug)]
-pub struct Faults(Vec<Fault>);
+pub struct FieldErrors(Vec<FieldError>);
 
-impl Faults {
-    /// The value, or the fault noted and `None`.
+impl FieldErrors {
+    /// The value, or the field error noted and `None`.
     pub fn take<T, E: Into<Reason>>(&mut self, pointer: impl Into<String>, value: Result<T, E>) -> Option<T> {
         value.map_err(|reason| self.add(pointer, reason.into())).ok()
     }
 
-    /// As [`Faults::take`], for a field that may be absent: `Some(None)` where it is.
+    /// As [`FieldErrors::take`], for a field that may be absent: `Some(None)` where it is.
     pub fn take_optional<T, E: Into<Reason>>(
         &mut self,
         pointer: impl Into<String>,
@@ -89,31 +89,39 @@ impl Faults {
         }
     }
 
-    /// Notes a fault.
+    /// Notes a field error.
     pub fn add(&mut self, pointer: impl Into<String>, reason: Reason) {
-        self.0.push(Fault { pointer: pointer.into(), reason });
+        self.0.push(FieldError { pointer: pointer.into(), reason });
     }
 
     /// What was built from the fields, unless one of them was wrong.
     ///
     /// # Errors
-    /// The problem of all faults.
+    /// The problem of all field errors.
     ///
     /// # Panics
-    /// When nothing was built although no fault was noted: a bug in the caller.
+    /// When nothing was built although no field error was noted: a bug in the caller.
     pub fn check<T>(self, built: Option<T>) -> Result<T, Problem> {
-        if self.0.is_empty() { Ok(built.expect("fields without a fault")) } else { Err(Problem::of_faults(self.0)) }
+        if self.0.is_empty() {
+            Ok(built.expect("fields without a field_error"))
+        } else {
+            Err(Problem::of_faults(self.0))
+        }
     }
 
-    /// As [`Faults::check`], for what was built from the parameters of a query.
+    /// As [`FieldErrors::check`], for what was built from the parameters of a query.
     ///
     /// # Errors
-    /// The problem of all faults.
+    /// The problem of all field errors.
     ///
     /// # Panics
-    /// As [`Faults::check`].
+    /// As [`FieldErrors::check`].
     pub fn check_query<T>(self, built: Option<T>) -> Result<T, Problem> {
-        if self.0.is_empty() { Ok(built.expect("parameters without a fault")) } else { Err(Problem::of_query(self.0)) }
+        if self.0.is_empty() {
+            Ok(built.expect("parameters without a field_error"))
+        } else {
+            Err(Problem::of_query(self.0))
+        }
     }
 }
 

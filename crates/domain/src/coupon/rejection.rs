@@ -6,7 +6,7 @@ use crate::time::Timestamp;
 /// Why a coupon is not issued, used or changed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
-pub enum CouponRefusal {
+pub enum CouponRejection {
     /// There is no such campaign.
     #[error("there is no such campaign")]
     CampaignNotFound,

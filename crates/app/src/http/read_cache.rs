@@ -33,12 +33,12 @@ impl<T> Dated<T> {
 
 /// Keeps what is read of the products, by what was asked for, for [`AGE_MAX`] at most and until this server changes a
 /// product. Of those who ask at once, one reads. Failures are not kept.
-pub struct Kept<Key, T> {
+pub struct ReadCache<Key, T> {
     cache: Cache<(u64, Key), Arc<Dated<T>>>,
     catalogue: Catalogue,
 }
 
-impl<Key, T> Kept<Key, T>
+impl<Key, T> ReadCache<Key, T>
 where
     Key: Clone + Eq + Hash + Send + Sync + 'static,
     T: Send + Sync + 'static,

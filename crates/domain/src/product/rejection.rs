@@ -5,7 +5,7 @@ use crate::id::ProductId;
 /// Why a product cannot be had.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
-pub enum ProductRefusal {
+pub enum ProductRejection {
     /// There is no such product.
     #[error("there is no product {product_id}")]
     NotFound {

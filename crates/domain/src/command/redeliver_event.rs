@@ -1,25 +1,25 @@
 use crate::command::{Context, Decide, Decision, Event, Reply};
-use crate::delivery::DeliveryRefusal;
+use crate::delivery::DeliveryRejection;
 use crate::id::EventId;
-use crate::refusal::Refusal;
+use crate::rejection::Rejection;
 use crate::working_set::{Locks, WorkingSet};
 
 /// Send an event to the data platform again, whether it was received, put aside or is still on its way.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ReplayEvent {
+pub struct RedeliverEvent {
     /// Which one.
     pub event_id: EventId,
 }
 
-impl Decide for ReplayEvent {
-    fn name_locks(&self, locks: &mut Locks) {
+impl Decide for RedeliverEvent {
+    fn declare_locks(&self, locks: &mut Locks) {
         locks.events.insert(self.event_id);
     }
 
-    fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Refusal> {
-        let delivery = set.delivery(self.event_id).ok_or(DeliveryRefusal::EventNotFound)?.replay(context.now);
+    fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection> {
+        let delivery = set.delivery(self.event_id).ok_or(DeliveryRejection::EventNotFound)?.replay(context.now);
         Ok(Decision {
-            reply: Reply::EventReplayed(delivery.clone()),
+            reply: Reply::EventRedelivered(delivery.clone()),
             events: vec![Event::Delivery(Box::new(delivery))],
         })
     }
@@ -59,8 +59,8 @@ mod tests {
             Delivery { state: DeliveryState::Delivered, delivered_at: Some(noon_plus(-1)), ..failed.clone() };
         for before in [fresh.clone(), failed, dead, delivered] {
             scene.set.load_delivery(before);
-            let reply = scene.decide(Command::ReplayEvent(ReplayEvent { event_id: fresh.event_id }));
-            assert_eq!(reply, Ok(Reply::EventReplayed(fresh.clone())));
+            let reply = scene.decide(Command::RedeliverEvent(RedeliverEvent { event_id: fresh.event_id }));
+            assert_eq!(reply, Ok(Reply::EventRedelivered(fresh.clone())));
             assert_eq!(scene.set.delivery(fresh.event_id), Some(&fresh));
         }
     }
@@ -69,16 +69,16 @@ mod tests {
     fn locks_how_the_delivery_goes() {
         let event_id = Scene::new().id();
         let mut locks = Locks::default();
-        ReplayEvent { event_id }.name_locks(&mut locks);
+        RedeliverEvent { event_id }.declare_locks(&mut locks);
         assert_eq!(locks, Locks { events: [event_id].into(), ..Locks::default() });
     }
 
     #[test]
-    fn refuses_to_send_an_event_that_is_not_there() {
+    fn rejects_to_send_an_event_that_is_not_there() {
         let mut scene = Scene::new();
         let event_id = scene.id();
-        let refusal = scene.refusal(Command::ReplayEvent(ReplayEvent { event_id }));
-        assert_eq!(refusal, DeliveryRefusal::EventNotFound.into());
-        assert!(refusal.is_not_found());
+        let rejection = scene.rejection(Command::RedeliverEvent(RedeliverEvent { event_id }));
+        assert_eq!(rejection, DeliveryRejection::EventNotFound.into());
+        assert!(rejection.is_not_found());
     }
 }

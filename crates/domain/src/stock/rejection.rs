@@ -5,7 +5,7 @@ use crate::id::ProductId;
 /// Why a stock does not move.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
-pub enum StockRefusal {
+pub enum StockRejection {
     /// Fewer pieces than asked for, of each of these products.
     #[error("{} products are short", shortages.len())]
     OutOfStock {

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use jangteo_domain::delivery::{DeliveryFailure, RetryPolicy, Settlement};
+use jangteo_domain::delivery::{DeliveryFailure, DeliveryOutcome, RetryPolicy};
 
 /// So many failures in a row, with no answer in between, mean that the data platform is away rather than unlucky.
 const FAILURES_MAX: u32 = 16;
@@ -15,8 +15,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// It is closed at first, and everything is sent. After [`FAILURES_MAX`] failures in a row it opens: nothing is sent for
 /// a pause. After the pause one event is sent, the probe. If that fails, too, another pause begins, twice as long up to
 /// [`PAUSE_MAX`]; a longer `Retry-After` is kept. Once anything gets through it is closed again. An event that the data
-/// platform refuses for good got through: somebody is there to refuse it.
-pub struct Circuit {
+/// platform rejects for good got through: somebody is there to reject it.
+pub struct CircuitBreaker {
     policy: RetryPolicy,
     state: Mutex<State>,
 }
@@ -38,8 +38,8 @@ pub enum Allowance {
     NothingUntil(Instant),
 }
 
-impl Circuit {
-    /// A closed circuit whose pauses begin as those of single events do.
+impl CircuitBreaker {
+    /// A closed circuit breaker whose pauses begin as those of single events do.
     pub fn new(policy: RetryPolicy) -> Self {
         let policy = RetryPolicy { longest: policy.longest.min(PAUSE_MAX), ..policy };
         Self { policy, state: Mutex::default() }
@@ -58,14 +58,14 @@ impl Circuit {
     pub fn note(&self, outcome: &Result<(), DeliveryFailure>, now: Instant, jitter: f64) {
         let mut state = self.state();
         let failure = match outcome {
-            Ok(()) | Err(DeliveryFailure::Rejected { .. }) => {
+            Ok(()) | Err(DeliveryFailure::Permanent { .. }) => {
                 if state.open_until.is_some() {
                     tracing::info!("the data platform is back");
                 }
                 *state = State::default();
                 return;
             }
-            Err(failure @ DeliveryFailure::Retryable { .. }) => failure,
+            Err(failure @ DeliveryFailure::Transient { .. }) => failure,
         };
         state.failures = state.failures.saturating_add(1);
         // Those that were under way when it opened prolong nothing.
@@ -79,7 +79,7 @@ impl Circuit {
             state.failures = FAILURES_MAX;
         }
         let openings = state.failures + 1 - FAILURES_MAX;
-        if let Settlement::Retry { after, .. } = self.policy.settlement(openings, failure, jitter) {
+        if let DeliveryOutcome::Retry { after, .. } = self.policy.outcome(openings, failure, jitter) {
             state.open_until = now.checked_add(after);
         }
     }
@@ -95,21 +95,21 @@ mod tests {
 
     fn failure(retry_after: Option<u64>) -> Result<(), DeliveryFailure> {
         let retry_after = retry_after.map(Duration::from_secs);
-        Err(DeliveryFailure::Retryable { reason: "HTTP 503".to_owned(), retry_after })
+        Err(DeliveryFailure::Transient { reason: "HTTP 503".to_owned(), retry_after })
     }
 
     fn rejection() -> Result<(), DeliveryFailure> {
-        Err(DeliveryFailure::Rejected { reason: "HTTP 410".to_owned() })
+        Err(DeliveryFailure::Permanent { reason: "HTTP 410".to_owned() })
     }
 
-    /// A circuit that has just opened, and when.
-    fn opened() -> (Circuit, Instant) {
-        let (circuit, now) = (Circuit::new(RetryPolicy::default()), Instant::now());
+    /// A circuit breaker that has just opened, and when.
+    fn opened() -> (CircuitBreaker, Instant) {
+        let (circuit_breaker, now) = (CircuitBreaker::new(RetryPolicy::default()), Instant::now());
         for _ in 0..FAILURES_MAX {
-            assert_eq!(circuit.allowance(now), Allowance::All);
-            circuit.note(&failure(None), now, 1.0);
+            assert_eq!(circuit_breaker.allowance(now), Allowance::All);
+            circuit_breaker.note(&failure(None), now, 1.0);
         }
-        (circuit, now)
+        (circuit_breaker, now)
     }
 
     fn seconds(count: u64) -> Duration {
@@ -118,50 +118,50 @@ mod tests {
 
     #[test]
     fn opens_only_when_nothing_gets_through() {
-        let (circuit, now) = (Circuit::new(RetryPolicy::default()), Instant::now());
+        let (circuit_breaker, now) = (CircuitBreaker::new(RetryPolicy::default()), Instant::now());
         for answer in [Ok(()), rejection()] {
             for _ in 1..FAILURES_MAX {
-                circuit.note(&failure(None), now, 1.0);
+                circuit_breaker.note(&failure(None), now, 1.0);
             }
-            circuit.note(&answer, now, 1.0);
-            assert_eq!(circuit.allowance(now), Allowance::All);
+            circuit_breaker.note(&answer, now, 1.0);
+            assert_eq!(circuit_breaker.allowance(now), Allowance::All);
         }
     }
 
     #[test]
     fn lets_one_probe_through_after_each_pause_and_doubles_the_pauses() {
-        let (circuit, mut now) = opened();
+        let (circuit_breaker, mut now) = opened();
         for pause in [1, 2, 4, 8, 16, 30, 30] {
-            assert_eq!(circuit.allowance(now), Allowance::NothingUntil(now + seconds(pause)));
+            assert_eq!(circuit_breaker.allowance(now), Allowance::NothingUntil(now + seconds(pause)));
             now += seconds(pause);
-            assert_eq!(circuit.allowance(now), Allowance::Probe);
-            circuit.note(&failure(None), now, 1.0);
+            assert_eq!(circuit_breaker.allowance(now), Allowance::Probe);
+            circuit_breaker.note(&failure(None), now, 1.0);
         }
     }
 
     #[test]
     fn is_not_prolonged_by_those_that_were_under_way() {
-        let (circuit, now) = opened();
+        let (circuit_breaker, now) = opened();
         for _ in 0..100 {
-            circuit.note(&failure(None), now, 1.0);
+            circuit_breaker.note(&failure(None), now, 1.0);
         }
-        assert_eq!(circuit.allowance(now), Allowance::NothingUntil(now + seconds(1)));
+        assert_eq!(circuit_breaker.allowance(now), Allowance::NothingUntil(now + seconds(1)));
     }
 
     #[test]
     fn keeps_a_longer_retry_after() {
-        let (circuit, now) = opened();
+        let (circuit_breaker, now) = opened();
         let now = now + seconds(1);
-        circuit.note(&failure(Some(90)), now, 1.0);
-        assert_eq!(circuit.allowance(now), Allowance::NothingUntil(now + seconds(90)));
+        circuit_breaker.note(&failure(Some(90)), now, 1.0);
+        assert_eq!(circuit_breaker.allowance(now), Allowance::NothingUntil(now + seconds(90)));
     }
 
     #[test]
     fn closes_when_anything_gets_through() {
         for answer in [Ok(()), rejection()] {
-            let (circuit, now) = opened();
-            circuit.note(&answer, now, 1.0);
-            assert_eq!(circuit.allowance(now), Allowance::All);
+            let (circuit_breaker, now) = opened();
+            circuit_breaker.note(&answer, now, 1.0);
+            assert_eq!(circuit_breaker.allowance(now), Allowance::All);
         }
     }
 }

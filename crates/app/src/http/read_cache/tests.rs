@@ -51,8 +51,8 @@ impl Shelf {
     }
 }
 
-fn kept(catalogue: &Catalogue) -> Kept<&'static str, usize> {
-    Kept::new(catalogue.clone(), 1_000, |_, _| 1)
+fn kept(catalogue: &Catalogue) -> ReadCache<&'static str, usize> {
+    ReadCache::new(catalogue.clone(), 1_000, |_, _| 1)
 }
 
 /// A change of the products.
@@ -84,7 +84,7 @@ async fn those_who_ask_at_once_are_told_of_one_reading() -> Result<(), StoreErro
 }
 
 #[tokio::test]
-async fn what_is_asked_for_is_kept_by_itself() -> Result<(), StoreError> {
+async fn what_is_asked_for_is_stored_by_itself() -> Result<(), StoreError> {
     let (kept, shelf) = (kept(&Catalogue::default()), Shelf::open());
     assert_eq!(kept.get("a", || shelf.read()).await?.value, 1);
     assert_eq!(kept.get("b", || shelf.read()).await?.value, 2);
@@ -93,7 +93,7 @@ async fn what_is_asked_for_is_kept_by_itself() -> Result<(), StoreError> {
 }
 
 #[tokio::test]
-async fn only_what_is_kept_and_still_true_is_found() -> Result<(), StoreError> {
+async fn only_what_is_stored_and_still_true_is_found() -> Result<(), StoreError> {
     let (catalogue, shelf) = (Catalogue::default(), Shelf::open());
     let kept = kept(&catalogue);
     assert!(kept.find("a").await.is_none());
@@ -189,8 +189,8 @@ fn age_is_counted_from_the_beginning_of_the_reading_to_the_question() {
 }
 
 #[tokio::test]
-async fn no_more_is_kept_than_fits() -> Result<(), StoreError> {
-    let kept: Kept<usize, usize> = Kept::new(Catalogue::default(), 1_000, |_, _| 100);
+async fn no_more_is_stored_than_fits() -> Result<(), StoreError> {
+    let kept: ReadCache<usize, usize> = ReadCache::new(Catalogue::default(), 1_000, |_, _| 100);
     let shelf = Shelf::open();
     for key in 0..1_000 {
         kept.get(key, || shelf.read()).await?;

@@ -6,7 +6,7 @@ use crate::money::Money;
 /// Why an order is not placed, found or ended.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
-pub enum OrderRefusal {
+pub enum OrderRejection {
     /// The caller has no such order.
     #[error("there is no such order")]
     NotFound,

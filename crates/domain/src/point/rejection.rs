@@ -5,14 +5,14 @@ use crate::money::Money;
 /// Why points do not move.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
-pub enum PointRefusal {
-    /// One charge may add at most so much.
-    #[error("one charge may add at most {charge_max:?}")]
-    ChargeLimitExceeded {
-        /// The most that one charge may add.
-        charge_max: Money,
+pub enum PointRejection {
+    /// One top-up may add at most so much.
+    #[error("one top-up may add at most {top_up_max:?}")]
+    TopUpLimitExceeded {
+        /// The most that one top-up may add.
+        top_up_max: Money,
     },
-    /// The balance after the charge would be above the limit.
+    /// The balance after the top-up would be above the limit.
     #[error("the balance {balance:?} may not go above {balance_max:?}")]
     BalanceLimitExceeded {
         /// The balance now.
