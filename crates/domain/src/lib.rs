@@ -45,7 +45,7 @@
 //! let [Ok(Answer::Decided(topped_up)), Ok(Answer::Decided(rejected))] = &answers[..] else {
 //!     panic!("two answers");
 //! };
-//! assert!(matches!(topped up, Ok(Reply::PointsToppedUp(entry)) if entry.balance_after == won(5_000)));
+//! assert!(matches!(topped_up, Ok(Reply::PointsToppedUp(entry)) if entry.balance_after == won(5_000)));
 //! assert!(rejected.is_err(), "one top-up may add at most a million");
 //!
 //! // The read ports answer what was committed.
