@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `edge`, `admission` | what happens to every request: ids, errors, panics; tokens and limits |
 //! | `caller`, `path`, `query`, `body`, `page`, `amount`, `write` | parts of requests, parsed |
-//! | `reply` | the answer to each command |
+//! | `answer`, `reply` | the answer to each command, as it is stored and sent |
 //! | `cached_response`, `compression` | answers that are the same for everybody; long answers |
 //! | `kept`, `availability` | what many ask for, read once for all of them |
 //! | `points`, `products`, `popular`, `coupons`, `orders`, `quotes`, `payments`, `admin` | one resource each |
@@ -33,6 +33,7 @@ use crate::verification::Verifier;
 mod admin;
 mod admission;
 pub(crate) mod amount;
+mod answer;
 mod availability;
 mod body;
 mod cached_response;

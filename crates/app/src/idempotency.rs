@@ -58,8 +58,16 @@ fn unquote(written: &str) -> Result<String, InvalidClientKey> {
     Ok(key)
 }
 
-/// What a caller says of a request: who sends what where, under which key.
-pub fn claim(caller: &UserId, method: &str, path: &str, query: &str, body: &[u8], key: &ClientKey) -> IdempotencyKey {
+/// The identity of a request: its key covers the caller, the operation and the client's key, its fingerprint the query
+/// and the body.
+pub fn idempotency_key(
+    caller: &UserId,
+    method: &str,
+    path: &str,
+    query: &str,
+    body: &[u8],
+    key: &ClientKey,
+) -> IdempotencyKey {
     IdempotencyKey {
         key: RequestKey(digest(&[caller.as_str().as_bytes(), method.as_bytes(), path.as_bytes(), key.0.as_bytes()])),
         fingerprint: Fingerprint(digest(&[query.as_bytes(), body])),

@@ -13,6 +13,7 @@ use jangteo_group_commit::{
 use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
+use jangteo_domain::command::Side;
 use jangteo_domain::{Answer, BatchExecutor, Command, Request, StoreError};
 
 use crate::catalogue::Catalogue;
@@ -123,38 +124,15 @@ impl Lanes {
     }
 }
 
-/// What a command is mostly about. Commands of one side touch the same tables, so a batch of them takes few statements.
-#[derive(Clone, Copy)]
-enum Side {
-    /// Products, what is left of them, and the orders that hold some of it.
-    Stock,
-    /// Points, coupons, and what becomes of orders once they are paid.
-    Wallet,
-}
-
-/// Each side has every other lane. There, commands that would wait for one row go to one lane. Of the rows that a
-/// command locks, that is the one which most callers want at once: a campaign, then a product, then what belongs to one
-/// user.
+/// Each side has every other lane. There, commands that would wait for one row share a lane.
 fn affinity(command: &Command) -> u64 {
-    let (side, row) = match command {
-        Command::PlaceOrder(command) => (Side::Stock, hash(command.lines.product_ids().next())),
-        Command::CreateProduct(command) => (Side::Stock, hash(Some(command.product_id))),
-        Command::ChangeProduct(command) => (Side::Stock, hash(Some(command.product_id))),
-        Command::AdjustStock(command) => (Side::Stock, hash(Some(command.product_id))),
-        Command::CancelOrder(command) => (Side::Stock, hash(command.order_id)),
-        Command::ExpireOrder(command) => (Side::Stock, hash(command.order_id)),
-        Command::IssueCoupon(command) => (Side::Wallet, hash(command.campaign_id)),
-        Command::CreateCampaign(command) => (Side::Wallet, hash(command.campaign_id)),
-        Command::ChangeCampaign(command) => (Side::Wallet, hash(command.campaign_id)),
-        Command::TopUpPoints(command) => (Side::Wallet, hash(&command.user_id)),
-        Command::AdjustPoints(command) => (Side::Wallet, hash(&command.user_id)),
-        Command::RevokeCoupon(command) => (Side::Wallet, hash(command.coupon_id)),
-        Command::PayOrder(command) => (Side::Wallet, hash(command.order_id)),
-        Command::RefundOrder(command) => (Side::Wallet, hash(command.order_id)),
-        Command::RedeliverEvent(command) => (Side::Wallet, hash(command.event_id)),
+    let (side, row) = command.rule().contention();
+    let side = match side {
+        Side::Stock => 0,
+        Side::Wallet => 1,
     };
-    // The remainder chooses the lane, so the last bit tells odd ones from even ones.
-    row << 1 | side as u64
+    // The remainder chooses the lane, so the last bit separates odd lanes from even ones.
+    hash(row) << 1 | side
 }
 
 fn hash(key: impl Hash) -> u64 {
@@ -185,7 +163,7 @@ mod tests {
     use jangteo_domain::command::{CouponChoice, ExpireOrder, IssueCoupon, PayOrder};
     use jangteo_domain::id::{CampaignId, CouponId, OrderId, ProductId};
     use jangteo_domain::testing::fixtures::{customer, user};
-    use jangteo_domain::testing::{MemoryStore, TestShop};
+    use jangteo_domain_testing::{MemoryStore, TestShop};
 
     use super::*;
 

@@ -1,8 +1,8 @@
 //! Errors as clients see them: RFC 9457, one shape for all of them.
 //!
-//! A [`Problem`] is a value that knows nothing of its request; it is rendered in one place, at the server's edge,
-//! where the request's id, path and language are known. It never carries SQL, a path of the file system, the name of
-//! a library or the words of a parser.
+//! A [`Problem`] is a value that knows nothing of its request; it is rendered for an [`Occurrence`], which knows the
+//! request's id, path and language: at the server's edge, or with the answer to a command. It never carries SQL, a path
+//! of the file system, the name of a library or the words of a parser.
 
 use std::fmt;
 
@@ -12,8 +12,6 @@ use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
-
-use jangteo_domain::idempotency::RequestTag;
 
 mod code;
 mod failure;
@@ -40,7 +38,6 @@ pub struct Problem {
     field_errors: Vec<FieldError>,
     fields: Map<String, Value>,
     headers: Vec<(HeaderName, HeaderValue)>,
-    first_told_to: Option<RequestTag>,
 }
 
 /// What rendering must know of the request.
@@ -52,30 +49,6 @@ pub struct Occurrence {
     pub instance: String,
     /// The language that the caller prefers.
     pub language: Language,
-}
-
-impl Occurrence {
-    /// What a rejection must be told with again to be the same to the byte.
-    ///
-    /// # Panics
-    /// When the request's id is none that the edge lets through.
-    pub fn tag(&self) -> RequestTag {
-        let language = match self.language {
-            Language::English => "en",
-            Language::Korean => "ko",
-        };
-        format!("{language}:{}", self.request_id).try_into().expect("a request's id is short and plain")
-    }
-
-    fn read_tag(tag: &RequestTag) -> Option<(&str, Language)> {
-        let (language, request_id) = tag.as_str().split_once(':')?;
-        let language = match language {
-            "en" => Language::English,
-            "ko" => Language::Korean,
-            _ => return None,
-        };
-        Some((request_id, language))
-    }
 }
 
 impl Problem {
@@ -90,7 +63,6 @@ impl Problem {
             field_errors: Vec::new(),
             fields: Map::new(),
             headers: Vec::new(),
-            first_told_to: None,
         }
     }
 
@@ -140,45 +112,36 @@ impl Problem {
         self
     }
 
-    /// As it was told before, to the request whose [tag](Occurrence::tag) that is: byte for byte the same.
-    pub fn as_told_to(mut self, tag: &RequestTag) -> Self {
-        self.first_told_to = Some(tag.clone());
-        self
-    }
-
-    /// The answer that tells it.
-    pub fn render(&self, occurrence: &Occurrence) -> HttpResponse {
+    /// The document that describes it to the client, as JSON.
+    pub fn body(&self, occurrence: &Occurrence) -> String {
         let kind = self.code.kind();
-        let told_to = self.first_told_to.as_ref().and_then(Occurrence::read_tag);
-        let (request_id, language) = told_to.unwrap_or((&occurrence.request_id, occurrence.language));
         let body = ProblemResponse {
             problem_type: format!("urn:jangteo:problem:{}", kind.code),
-            title: kind.title.in_language(language),
+            title: kind.title.in_language(occurrence.language),
             status: kind.status.as_u16(),
-            detail: kind.detail.in_language(language),
+            detail: kind.detail.in_language(occurrence.language),
             instance: &occurrence.instance,
             code: kind.code,
-            request_id,
+            request_id: &occurrence.request_id,
             retryable: self.retryable,
             errors: &self.field_errors,
             fields: &self.fields,
         };
-        let mut response = HttpResponse::build(kind.status);
+        serde_json::to_string(&body).expect("text, numbers and JSON values serialize as JSON")
+    }
+
+    /// The response to the client.
+    pub fn render(&self, occurrence: &Occurrence) -> HttpResponse {
+        let mut response = HttpResponse::build(self.code.kind().status);
         response.insert_header((header::CONTENT_TYPE, CONTENT_TYPE));
-        response.insert_header((
-            header::CONTENT_LANGUAGE,
-            match language {
-                Language::English => "en",
-                Language::Korean => "ko",
-            },
-        ));
+        response.insert_header((header::CONTENT_LANGUAGE, occurrence.language.tag()));
         if let Some(seconds) = self.retry_after {
             response.insert_header((header::RETRY_AFTER, seconds));
         }
         for header in &self.headers {
             response.append_header(header.clone());
         }
-        response.body(serde_json::to_vec(&body).expect("text, numbers and JSON values can be written as JSON"))
+        response.body(self.body(occurrence))
     }
 }
 

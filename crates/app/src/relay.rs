@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use jangteo_domain::IdSource;
 use jangteo_domain::delivery::{
-    AttemptOutcome, DataPlatform, DeliveryFailure, DeliveryOutcome, EventQueue, RetryPolicy, StoredEvent,
+    AttemptOutcome, DataPlatform, Delivery, DeliveryFailure, DeliveryOutcome, EventQueue, RetryPolicy, StoredEvent,
 };
 
 use crate::problem::chain;
@@ -179,7 +179,8 @@ impl Relay {
             tokio::spawn(async move {
                 let outcome = shared.deliver(&event).await;
                 // Nobody records any more once the relay itself has gone; the lease runs out.
-                let _gone = finished.send(AttemptOutcome { event_id: event.id, lease, outcome }).await;
+                let event_id = event.delivery.event_id;
+                let _gone = finished.send(AttemptOutcome { event_id, lease, outcome }).await;
                 drop(slot);
             });
         }
@@ -195,7 +196,8 @@ impl Relay {
         };
         let Some(event) = events.first() else { return Claimed::Nothing };
         let outcome = self.shared.deliver(event).await;
-        let _gone = finished.send(AttemptOutcome { event_id: event.id, lease, outcome }).await;
+        let event_id = event.delivery.event_id;
+        let _gone = finished.send(AttemptOutcome { event_id, lease, outcome }).await;
         Claimed::Full
     }
 }
@@ -217,14 +219,18 @@ fn cannot_claim(error: &jangteo_domain::StoreError) -> Claimed {
 
 impl Shared {
     /// Sends an event once and says what becomes of it.
-    #[tracing::instrument(name = "delivery", skip_all, fields(event_id = %event.id, order_id = %event.order_id))]
+    #[tracing::instrument(
+        name = "delivery",
+        skip_all,
+        fields(event_id = %event.delivery.event_id, order_id = %event.delivery.order_id),
+    )]
     async fn deliver(&self, event: &StoredEvent) -> DeliveryOutcome {
         let began_at = Instant::now();
         let delivered = self.platform.deliver(event).await;
         self.circuit_breaker.note(&delivered, Instant::now(), rand::random());
         let outcome = match &delivered {
             Ok(()) => DeliveryOutcome::Delivered,
-            Err(failure) => self.policy.outcome(event.attempts, failure, rand::random()),
+            Err(failure) => self.policy.outcome(event.delivery.attempts, failure, rand::random()),
         };
         let name = match &outcome {
             DeliveryOutcome::Delivered => "delivered",
@@ -233,7 +239,7 @@ impl Shared {
         };
         metrics::counter!(telemetry::DELIVERIES, "outcome" => name).increment(1);
         metrics::histogram!(telemetry::DELIVERY_SECONDS, "outcome" => name).record(began_at.elapsed());
-        log_delivery(event, &delivered);
+        log_delivery(&event.delivery, &delivered);
         outcome
     }
 
@@ -264,8 +270,8 @@ impl Shared {
     }
 }
 
-fn log_delivery(event: &StoredEvent, delivered: &Result<(), DeliveryFailure>) {
-    let (event_id, order_id, attempts) = (event.id, event.order_id, event.attempts);
+fn log_delivery(delivery: &Delivery, delivered: &Result<(), DeliveryFailure>) {
+    let Delivery { event_id, order_id, attempts, .. } = delivery;
     match delivered {
         Ok(()) => tracing::debug!(%event_id, %order_id, attempts, "delivered"),
         Err(failure @ DeliveryFailure::Transient { .. }) => {

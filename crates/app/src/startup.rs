@@ -10,7 +10,7 @@ use actix_web::rt::net::TcpStream;
 use actix_web::{HttpServer, web};
 use anyhow::{Context, anyhow, bail};
 use async_trait::async_trait;
-use jangteo_data_platform::{GatewaySettings, HttpDataPlatform};
+use jangteo_data_platform::{GatewaySettings, HttpDataPlatform, JsonEvents};
 use jangteo_group_commit::Drain;
 use jangteo_sql::Database;
 use secrecy::ExposeSecret;
@@ -341,6 +341,7 @@ fn executor(settings: &Settings, database: &Database) -> BatchExecutor {
         factory: database.unit_of_work_factory(),
         rules: Arc::clone(&settings.rules),
         ids: Arc::new(UuidSource),
+        events: Arc::new(JsonEvents),
         backoff: Arc::new(JitteredBackoff),
     }
 }

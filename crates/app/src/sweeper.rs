@@ -122,12 +122,12 @@ impl Sweeper {
         let request = Request::new(Command::ExpireOrder(ExpireOrder { order_id }));
         let answer = self.lanes.submit_own(request, Instant::now() + ANSWER_TIMEOUT).await;
         match answer.map_err(|error| error.to_string())?.map_err(|error| chain(&error))? {
-            Answer::Decided(Ok(_)) => Ok(true),
-            Answer::Decided(Err(Rejection::Order(OrderRejection::NotDue | OrderRejection::NotFound))) => Ok(false),
-            Answer::Decided(Err(rejection)) => Err(rejection.to_string()),
-            Answer::Replayed { .. } | Answer::KeyReused => {
-                Err("a request without a key was taken for another".to_owned())
-            }
+            Answer::Decided { outcome, rendered: _ } => match outcome {
+                Ok(_) => Ok(true),
+                Err(Rejection::Order(OrderRejection::NotDue | OrderRejection::NotFound)) => Ok(false),
+                Err(rejection) => Err(rejection.to_string()),
+            },
+            Answer::Replayed(_) | Answer::KeyReused => Err("a request without a key was taken for another".to_owned()),
         }
     }
 }
@@ -138,8 +138,9 @@ mod tests {
 
     use jangteo_domain::order::MockOrderQueries;
     use jangteo_domain::testing::fixtures::{product_details, user};
-    use jangteo_domain::testing::{MemoryStore, TestShop, rules};
+    use jangteo_domain::testing::rules;
     use jangteo_domain::{ShopRules, StoreError};
+    use jangteo_domain_testing::{MemoryStore, TestShop};
 
     use super::*;
     use crate::settings::LaneSettings;

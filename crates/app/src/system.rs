@@ -1,14 +1,16 @@
-//! What the domain asks of the system, new ids, the shop's calendar, and waiting; and what a server asks of it.
+//! What the domain needs of the system, new ids, the shop's calendar and pauses; and what a server needs of it.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::tz::TimeZone;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use jangteo_domain::batch::{ATTEMPTS_MIN, Attempts, Backoff, MARKER_QUERIES_MAX, RETRY_TIME_MIN, Work};
 use jangteo_domain::time::Date;
-use jangteo_domain::{Backoff, IdSource, ShopCalendar, StoreError, Timestamp};
+use jangteo_domain::{IdSource, ShopCalendar, StoreError, Timestamp};
 
 /// UUIDs of version 7, ascending within this process.
 #[derive(Debug, Clone, Copy)]
@@ -60,28 +62,63 @@ impl ShopCalendar for TimeZoneCalendar {
 }
 
 /// Waits twice as long each time, with full jitter: anything from nothing to the whole, so that transactions that
-/// were in each other's way part.
+/// were in each other's way do not meet again.
 #[derive(Debug, Clone, Copy)]
 pub struct JitteredBackoff;
 
-impl JitteredBackoff {
-    const FIRST: Duration = Duration::from_millis(5);
-    /// Callers have not long, so no wait is longer.
-    const LONGEST: Duration = Duration::from_millis(250);
+impl Backoff for JitteredBackoff {
+    fn start(&self, work: Work) -> Box<dyn Attempts> {
+        Box::new(JitteredAttempts { work, began_at: Instant::now(), failed: 0 })
+    }
+}
 
-    /// The longest wait before the attempt after number `attempt` (from 1).
-    fn ceiling(attempt: u32) -> Duration {
-        let doublings = attempt.saturating_sub(1).min(16);
-        Self::LONGEST.min(Self::FIRST * 2_u32.pow(doublings))
+struct JitteredAttempts {
+    work: Work,
+    began_at: Instant,
+    /// Attempts that failed so far.
+    failed: u32,
+}
+
+impl JitteredAttempts {
+    const PAUSE_FIRST: Duration = Duration::from_millis(5);
+    /// Short beside the time of a request, long enough that a conflict of seconds costs few attempts.
+    const PAUSE_MAX: Duration = Duration::from_millis(250);
+
+    fn is_exhausted(&self) -> bool {
+        match self.work {
+            Work::Transaction => self.failed >= ATTEMPTS_MIN && self.began_at.elapsed() >= RETRY_TIME_MIN,
+            Work::MarkerQuery => self.failed >= MARKER_QUERIES_MAX,
+        }
+    }
+
+    /// The longest pause after so many failed attempts.
+    fn ceiling(failed: u32) -> Duration {
+        let doublings = failed.saturating_sub(1).min(16);
+        Self::PAUSE_MAX.min(Self::PAUSE_FIRST * 2_u32.pow(doublings))
+    }
+
+    fn record(&self, cause: &StoreError) {
+        let (attempt, cause) = (self.failed, cause.kind());
+        match self.work {
+            Work::Transaction => {
+                metrics::counter!(crate::telemetry::TRANSACTION_RETRIES, "cause" => cause).increment(1);
+                tracing::debug!(attempt, cause, "a transaction is run again");
+            }
+            Work::MarkerQuery => tracing::debug!(attempt, cause, "the marker of a transaction is queried again"),
+        }
     }
 }
 
 #[async_trait]
-impl Backoff for JitteredBackoff {
-    async fn pause(&self, attempt: u32, cause: &StoreError) {
-        metrics::counter!(crate::telemetry::TRANSACTION_RETRIES, "cause" => cause.kind()).increment(1);
-        tracing::debug!(attempt, cause = cause.kind(), "a transaction is run again");
-        tokio::time::sleep(rand::random_range(Duration::ZERO..=Self::ceiling(attempt))).await;
+impl Attempts for JitteredAttempts {
+    async fn pause(&mut self, cause: &StoreError) -> bool {
+        self.failed = self.failed.saturating_add(1);
+        if self.is_exhausted() {
+            return false;
+        }
+        self.record(cause);
+        sleep(rand::random_range(Duration::ZERO..=Self::ceiling(self.failed))).await;
+        true
     }
 }
 
@@ -107,9 +144,54 @@ mod tests {
         assert_eq!(calendar.day_of(Timestamp::MAX).to_string(), "9999-12-31");
     }
 
+    /// How often the work is attempted where no attempt succeeds, each takes so long, and how long all of it takes.
+    async fn attempts(work: Work, each: Duration) -> (u32, Duration) {
+        let began_at = Instant::now();
+        let mut attempts = JitteredBackoff.start(work);
+        for count in 1.. {
+            sleep(each).await;
+            if !attempts.pause(&StoreError::unexpected("a test")).await {
+                return (count, began_at.elapsed());
+            }
+        }
+        unreachable!("attempts end")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_quick_transaction_is_attempted_until_its_time_is_over() {
+        let (count, took) = attempts(Work::Transaction, Duration::ZERO).await;
+        assert!((RETRY_TIME_MIN..RETRY_TIME_MIN + Duration::from_millis(500)).contains(&took), "{took:?}");
+        // 16 pauses reach the bound at the least; with full jitter the mean of long ones is half of it.
+        assert!((16..=100).contains(&count), "{count}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_transaction_is_attempted_the_least_number_of_times() {
+        let (count, took) = attempts(Work::Transaction, RETRY_TIME_MIN).await;
+        assert_eq!(count, ATTEMPTS_MIN);
+        assert!(took >= RETRY_TIME_MIN * ATTEMPTS_MIN, "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_marker_is_queried_a_fixed_number_of_times() {
+        for each in [Duration::ZERO, RETRY_TIME_MIN] {
+            assert_eq!(attempts(Work::MarkerQuery, each).await.0, MARKER_QUERIES_MAX);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_piece_of_work_has_a_time_of_its_own() {
+        let backoff = JitteredBackoff;
+        sleep(RETRY_TIME_MIN).await;
+        let mut attempts = backoff.start(Work::Transaction);
+        for _ in 0..ATTEMPTS_MIN {
+            assert!(attempts.pause(&StoreError::unexpected("a test")).await);
+        }
+    }
+
     #[test]
-    fn waits_grow_to_a_bound() {
-        let ceilings: Vec<_> = [1, 2, 3, 50].map(JitteredBackoff::ceiling).into();
+    fn pauses_grow_to_a_bound() {
+        let ceilings: Vec<_> = [1, 2, 3, 50].map(JitteredAttempts::ceiling).into();
         assert_eq!(ceilings, [5, 10, 20, 250].map(Duration::from_millis));
     }
 }

@@ -1,22 +1,21 @@
-//! A database of the benchmark's own: started in a folder that goes away with it, as durable as a shop's must be.
+//! The database under the shop: one that is started in a folder that goes away with it, as durable as a shop's must be,
+//! or one that is running elsewhere.
 
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
-use diesel::connection::SimpleConnection;
-use diesel::sql_types::BigInt;
-use diesel::{Connection as _, QueryableByName, RunQueryDsl, SqliteConnection};
-use mysql_async::OptsBuilder;
+use anyhow::{Context, Result, bail, ensure};
 use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Opts, OptsBuilder};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use crate::process::Guarded;
-use crate::sql::Dialect;
+use crate::store;
 
 const USER: &str = "bench";
 const PASSWORD: &str = "bench";
@@ -33,27 +32,49 @@ pub enum Kind {
     Sqlite,
 }
 
-impl Kind {
-    /// Whose SQL it speaks.
-    pub fn dialect(self) -> Dialect {
-        match self {
-            Self::Mariadb => Dialect::MySql,
-            Self::Sqlite => Dialect::Sqlite,
-        }
-    }
-}
-
 /// A database that runs.
 pub struct Database {
-    kind: Kind,
-    server: Option<MariaDb>,
+    server: Option<Server>,
     // Dropped last: the server writes into it until it is stopped.
     directory: TempDir,
 }
 
-struct MariaDb {
-    process: Guarded,
-    port: u16,
+/// A server of MariaDB or MySQL.
+struct Server {
+    options: Opts,
+    /// Where it is, up to the name of a database, and what follows the name.
+    url: (String, String),
+    origin: Origin,
+}
+
+enum Origin {
+    /// Started by the benchmark, which ends it with all that is in it.
+    Started(Guarded),
+    /// Somebody else's.
+    Running(Guests),
+}
+
+/// Databases of the benchmark on somebody else's server: they have names that nobody else has, and go away with this.
+struct Guests {
+    options: Opts,
+    suffix: String,
+    names: RefCell<Vec<String>>,
+}
+
+impl Drop for Guests {
+    fn drop(&mut self) {
+        let (options, names) = (self.options.clone(), self.names.take());
+        let left = names.join(", ");
+        let dropping = async move {
+            for name in names {
+                run(&options, &format!("DROP DATABASE IF EXISTS {name}")).await?;
+            }
+            Ok::<_, anyhow::Error>(())
+        };
+        if let Err(error) = store::wait_for(dropping).and_then(|dropped| dropped) {
+            eprintln!("jangteo-bench: the databases {left} may be left behind: {error:#}");
+        }
+    }
 }
 
 /// What the database is, for the report.
@@ -74,7 +95,9 @@ const MARIADB_SETTINGS: &[&str] = &[
     "innodb_log_file_size=1G",
     "max_connections=500",
 ];
-const SQLITE_SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 30000;";
+/// The settings of a server that was running which matter as much.
+const SETTINGS_OF_RUNNING: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('innodb_flush_log_at_trx_commit', \
+                                   'innodb_doublewrite', 'innodb_buffer_pool_size', 'log_bin', 'sync_binlog')";
 
 impl Database {
     /// Starts one whose files are in a new folder under `directory`, which should be on the disk to be measured.
@@ -84,76 +107,75 @@ impl Database {
             Kind::Mariadb => Some(start_mariadb(directory.path()).await?),
             Kind::Sqlite => None,
         };
-        Ok(Self { kind, server, directory })
+        Ok(Self { server, directory })
+    }
+
+    /// Uses the server at `mysql://user:password@host:port/`, which goes on running.
+    pub async fn attach(url: &str, directory: &Path) -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("database-").tempdir_in(directory)?;
+        let options = Opts::from_url(url)?;
+        ensure!(options.db_name().is_none_or(str::is_empty), "the URL of a server names no database");
+        let (address, parameters) = url.split_at(url.find('?').unwrap_or(url.len()));
+        let url = (address.trim_end_matches('/').to_owned(), parameters.to_owned());
+        let suffix = format!("_{:08x}", rand::random::<u32>());
+        let guests = Guests { options: options.clone(), suffix, names: RefCell::default() };
+        let server = Server { options, url, origin: Origin::Running(guests) };
+        Ok(Self { server: Some(server), directory })
     }
 
     /// Which database it is.
     pub fn kind(&self) -> Kind {
-        self.kind
+        if self.server.is_some() { Kind::Mariadb } else { Kind::Sqlite }
     }
 
-    /// The database's process, where it has one of its own.
+    /// The database's process, where it is one that the benchmark started.
     pub fn pid(&self) -> Option<u32> {
-        self.server.as_ref().map(|server| server.process.pid())
+        self.process().map(Guarded::pid)
+    }
+
+    fn process(&self) -> Option<&Guarded> {
+        match &self.server.as_ref()?.origin {
+            Origin::Started(process) => Some(process),
+            Origin::Running(_) => None,
+        }
+    }
+
+    /// Counts what its server receives.
+    pub fn meter(&self) -> Option<Meter> {
+        self.server.as_ref().map(|server| Meter { options: server.options.clone() })
     }
 
     /// Makes an empty database of that name and returns the URL that the server reaches it by.
     pub async fn create(&self, name: &str) -> Result<String> {
-        match &self.server {
-            Some(server) => {
-                let mut connection = connect_mysql(server.port, "mysql").await?;
-                connection.query_drop(format!("DROP DATABASE IF EXISTS {name}")).await?;
-                connection.query_drop(format!("CREATE DATABASE {name} CHARACTER SET utf8mb4")).await?;
-                connection.disconnect().await?;
-                Ok(format!("mysql://{USER}:{PASSWORD}@127.0.0.1:{}/{name}", server.port))
-            }
-            None => Ok(format!("sqlite:{}", self.sqlite_path(name).display())),
+        let Some(server) = &self.server else {
+            return Ok(format!("sqlite:{}", self.sqlite_path(name).display()));
+        };
+        let name = server.name_of(name);
+        run(&server.options, &format!("CREATE DATABASE {name} CHARACTER SET utf8mb4")).await?;
+        if let Origin::Running(guests) = &server.origin {
+            guests.names.borrow_mut().push(name.clone());
         }
+        Ok(format!("{}/{name}{}", server.url.0, server.url.1))
     }
 
     /// Removes the database of that name and gives its space back.
     pub async fn discard(&self, name: &str) -> Result<()> {
-        match &self.server {
-            Some(server) => {
-                let mut connection = connect_mysql(server.port, "mysql").await?;
-                connection.query_drop(format!("DROP DATABASE IF EXISTS {name}")).await?;
-                connection.disconnect().await?;
-            }
-            None => {
-                for suffix in ["", "-wal", "-shm"] {
-                    let mut path = self.sqlite_path(name).into_os_string();
-                    path.push(suffix);
-                    if Path::new(&path).exists() {
-                        fs::remove_file(&path)?;
-                    }
-                }
+        if let Some(server) = &self.server {
+            return run(&server.options, &format!("DROP DATABASE IF EXISTS {}", server.name_of(name))).await;
+        }
+        for suffix in ["", "-wal", "-shm"] {
+            let mut path = self.sqlite_path(name).into_os_string();
+            path.push(suffix);
+            if Path::new(&path).exists() {
+                fs::remove_file(&path)?;
             }
         }
         Ok(())
     }
 
-    /// A connection to the database of that name.
-    pub async fn connect(&self, name: &str) -> Result<Connection> {
-        match &self.server {
-            Some(server) => {
-                let mut connection = connect_mysql(server.port, name).await?;
-                connection.query_drop("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
-                connection.query_drop("SET time_zone = '+00:00'").await?;
-                Ok(Connection::MySql(connection))
-            }
-            None => {
-                let path = self.sqlite_path(name);
-                let path = path.to_str().context("a folder whose name is no text")?;
-                let mut connection = SqliteConnection::establish(path)?;
-                connection.batch_execute(SQLITE_SETTINGS)?;
-                Ok(Connection::Sqlite(connection))
-            }
-        }
-    }
-
     /// How large the files of the database of that name are.
     pub fn size_gib(&self, name: &str) -> Result<f64> {
-        let bytes = match self.kind {
+        let bytes = match self.kind() {
             Kind::Mariadb => folder_bytes(&self.directory.path().join("data").join(name))?,
             Kind::Sqlite => folder_bytes(self.directory.path())?,
         };
@@ -162,28 +184,49 @@ impl Database {
 
     /// What it is, for the report.
     pub async fn describe(&self) -> Result<Description> {
-        match &self.server {
-            Some(server) => {
-                let mut connection = connect_mysql(server.port, "mysql").await?;
-                let version: Option<String> = connection.query_first("SELECT VERSION()").await?;
-                connection.disconnect().await?;
-                Ok(Description {
-                    version: format!("MariaDB {}", version.unwrap_or_default()),
-                    durability: "every commit waits until the redo log is on the disk; no binary log".to_owned(),
-                    settings: MARIADB_SETTINGS.iter().map(|setting| (*setting).to_owned()).collect(),
-                })
-            }
-            None => Ok(Description {
+        let Some(server) = &self.server else {
+            return Ok(Description {
                 version: "SQLite, as linked into the server".to_owned(),
                 durability: "every commit waits until the write-ahead log is on the disk".to_owned(),
-                settings: vec![SQLITE_SETTINGS.to_owned()],
-            }),
-        }
+                settings: vec!["as the server sets them".to_owned()],
+            });
+        };
+        let mut connection = Conn::new(server.options.clone()).await?;
+        let version: String = connection.query_first("SELECT VERSION()").await?.context("a version")?;
+        let running: Vec<(String, String)> = connection.query(SETTINGS_OF_RUNNING).await?;
+        connection.disconnect().await?;
+        let name = if version.contains("MariaDB") { "MariaDB" } else { "MySQL" };
+        let (durability, settings) = match &server.origin {
+            Origin::Started(_) => (
+                "every commit waits until the redo log is on the disk; no binary log",
+                MARIADB_SETTINGS.iter().map(|setting| (*setting).to_owned()).collect(),
+            ),
+            Origin::Running(_) => (
+                "a server that was running before, as durable as its settings say",
+                running.into_iter().map(|(name, value)| format!("{name}={value}")).collect(),
+            ),
+        };
+        Ok(Description { version: format!("{name} {version}"), durability: durability.to_owned(), settings })
     }
 
-    /// Stops it; its files go with it.
-    pub fn stop(mut self) -> Result<()> {
-        self.server.take().map_or(Ok(()), |server| server.process.stop(STOP_PATIENCE))
+    /// What `sysbench` is told to reach the server by; `None` where the benchmark started none.
+    pub fn sysbench_arguments(&self) -> Option<Vec<String>> {
+        self.process()?;
+        let options = &self.server.as_ref()?.options;
+        Some(vec![
+            format!("--mysql-host={}", options.ip_or_hostname()),
+            format!("--mysql-port={}", options.tcp_port()),
+            format!("--mysql-user={USER}"),
+            format!("--mysql-password={PASSWORD}"),
+        ])
+    }
+
+    /// Stops what the benchmark started and removes what it made.
+    pub fn stop(self) -> Result<()> {
+        match self.server.map(|server| server.origin) {
+            Some(Origin::Started(process)) => process.stop(STOP_PATIENCE),
+            Some(Origin::Running(_)) | None => Ok(()),
+        }
     }
 
     fn sqlite_path(&self, name: &str) -> PathBuf {
@@ -191,7 +234,39 @@ impl Database {
     }
 }
 
-async fn start_mariadb(directory: &Path) -> Result<MariaDb> {
+impl Server {
+    /// What the database of that name is called there.
+    fn name_of(&self, name: &str) -> String {
+        match &self.origin {
+            Origin::Started(_) => name.to_owned(),
+            Origin::Running(guests) => format!("jangteo_bench_{name}{}", guests.suffix),
+        }
+    }
+}
+
+/// Counts the bytes that a server of MariaDB or MySQL receives, from whomever.
+#[derive(Clone)]
+pub struct Meter {
+    options: Opts,
+}
+
+impl Meter {
+    /// Bytes so far.
+    pub async fn bytes_received(&self) -> Result<u64> {
+        let mut connection = Conn::new(self.options.clone()).await?;
+        let row: Option<(String, u64)> = connection.query_first("SHOW GLOBAL STATUS LIKE 'Bytes_received'").await?;
+        connection.disconnect().await?;
+        Ok(row.context("a server counts what it receives")?.1)
+    }
+}
+
+async fn run(options: &Opts, statement: &str) -> Result<()> {
+    let mut connection = Conn::new(options.clone()).await?;
+    connection.query_drop(statement).await?;
+    Ok(connection.disconnect().await?)
+}
+
+async fn start_mariadb(directory: &Path) -> Result<Server> {
     let data = directory.join("data");
     let log = |name: &str| File::create(directory.join(name));
     let install = Command::new("mariadb-install-db")
@@ -219,7 +294,7 @@ async fn start_mariadb(directory: &Path) -> Result<MariaDb> {
     }
 }
 
-async fn start_mariadb_at(directory: &Path, data: &Path, init: &Path, port: u16) -> Result<MariaDb> {
+async fn start_mariadb_at(directory: &Path, data: &Path, init: &Path, port: u16) -> Result<Server> {
     let mut command = Command::new(mariadbd());
     command
         .arg("--no-defaults")
@@ -235,15 +310,22 @@ async fn start_mariadb_at(directory: &Path, data: &Path, init: &Path, port: u16)
         .stdout(Stdio::null())
         .stderr(File::create(directory.join("server.log"))?);
     let mut process = Guarded::start("mariadbd", &mut command)?;
+    let options: Opts = OptsBuilder::default()
+        .ip_or_hostname("127.0.0.1")
+        .tcp_port(port)
+        .user(Some(USER))
+        .pass(Some(PASSWORD))
+        .prefer_socket(false)
+        .into();
     let deadline = Instant::now() + START_PATIENCE;
     loop {
         process
             .check_running()
             .with_context(|| fs::read_to_string(directory.join("server.log")).unwrap_or_default())?;
-        match connect_mysql(port, "mysql").await {
-            Ok(connection) => {
-                connection.disconnect().await?;
-                return Ok(MariaDb { process, port });
+        match run(&options, "DO 1").await {
+            Ok(()) => {
+                let url = (format!("mysql://{USER}:{PASSWORD}@127.0.0.1:{port}"), String::new());
+                return Ok(Server { options, url, origin: Origin::Started(process) });
             }
             Err(error) if Instant::now() > deadline => return Err(error.context("mariadbd does not answer")),
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -270,77 +352,10 @@ fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-async fn connect_mysql(port: u16, name: &str) -> Result<mysql_async::Conn> {
-    let options = OptsBuilder::default()
-        .ip_or_hostname("127.0.0.1")
-        .tcp_port(port)
-        .user(Some(USER))
-        .pass(Some(PASSWORD))
-        .db_name(Some(name))
-        .max_allowed_packet(Some(256 << 20))
-        .prefer_socket(false);
-    Ok(mysql_async::Conn::new(options).await?)
-}
-
 fn folder_bytes(folder: &Path) -> Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         bytes += entry?.metadata()?.len();
     }
     Ok(bytes)
-}
-
-/// A connection for plain SQL.
-pub enum Connection {
-    /// To MariaDB.
-    MySql(mysql_async::Conn),
-    /// To SQLite. Its calls block, which harms nothing: whoever holds it has nothing else to do meanwhile.
-    Sqlite(SqliteConnection),
-}
-
-#[derive(QueryableByName)]
-struct Number {
-    #[diesel(sql_type = BigInt)]
-    number: i64,
-}
-
-impl Connection {
-    /// Runs one statement and throws its rows away.
-    pub async fn run(&mut self, statement: &str) -> Result<()> {
-        match self {
-            Self::MySql(connection) => connection.query_drop(statement).await?,
-            Self::Sqlite(connection) => connection.batch_execute(statement)?,
-        }
-        Ok(())
-    }
-
-    /// Runs the statements as one transaction.
-    pub async fn run_transaction(&mut self, statements: &[String]) -> Result<()> {
-        self.run(match self {
-            Self::MySql(_) => "BEGIN",
-            Self::Sqlite(_) => "BEGIN IMMEDIATE",
-        })
-        .await?;
-        for statement in statements {
-            self.run(statement).await.with_context(|| statement.chars().take(200).collect::<String>())?;
-        }
-        self.run("COMMIT").await
-    }
-
-    /// The one number that a SELECT gives as `number`.
-    pub async fn number(&mut self, select: &str) -> Result<i64> {
-        match self {
-            Self::MySql(connection) => connection.query_first(select).await?.context("a SELECT without a row"),
-            Self::Sqlite(connection) => Ok(diesel::sql_query(select).get_result::<Number>(connection)?.number),
-        }
-    }
-
-    /// Ends the connection.
-    pub async fn close(self) -> Result<()> {
-        match self {
-            Self::MySql(connection) => connection.disconnect().await?,
-            Self::Sqlite(_) => {}
-        }
-        Ok(())
-    }
 }

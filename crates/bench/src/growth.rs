@@ -2,30 +2,27 @@
 
 use std::fs;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use tokio::sync::mpsc;
 
-use crate::database::{Database, Kind};
+use crate::database::Database;
 use crate::load::{self, Dataset, Endpoint, Plan, Workload};
 use crate::machine::Machine;
-use crate::measure::{Measurement, Rate, Target, Watched, per_second};
+use crate::measure::{Measurement, Rate, Target, per_second};
+use crate::options::Setup;
 use crate::progress::Progress;
 use crate::results::{Circumstances, Growth};
-use crate::script::Transaction;
 use crate::server::{Books, Program, Server};
-use crate::shop::{self, History, Shop, Size};
+use crate::shop::{self, History, Names, Shop, Size};
+use crate::store;
 
 const NAME: &str = "grown";
 /// The shop without a past, beside which the grown one is measured.
 const FRESH: &str = "fresh";
-/// Transactions that are written down ahead of the database.
-const AHEAD: usize = 4;
 /// Open orders of a user at most, so that the server's own limit holds.
 const OPEN_ORDERS_OF_USER: usize = 10;
 const EXPIRY_PATIENCE: Duration = Duration::from_secs(300);
@@ -52,9 +49,9 @@ pub struct GrowthProfile {
 
 impl GrowthProfile {
     /// Up to so many orders, from none.
-    pub fn new(orders: &[usize]) -> Self {
+    pub fn new(orders: &[usize], names: Names) -> Self {
         Self {
-            size: Size { users: 100_000, products: 1_000 },
+            size: Size { users: 100_000, products: 1_000, names },
             orders: orders.to_vec(),
             concurrency: 64,
             warm_up: Duration::from_secs(10),
@@ -103,7 +100,9 @@ pub struct GrowthTurns {
 }
 
 /// Runs it all.
-pub async fn run(kind: Kind, program: &Program, profile: &GrowthProfile, seed: u64) -> Result<Growth> {
+pub async fn run(setup: &Setup, profile: &GrowthProfile) -> Result<Growth> {
+    let Setup { program, seed, .. } = setup;
+    let seed = *seed;
     let started_at = OffsetDateTime::now_utc().format(&Rfc3339)?;
     let machine = Machine::describe();
     // Filling takes most of the time: about 20 seconds for 100,000 orders.
@@ -112,7 +111,7 @@ pub async fn run(kind: Kind, program: &Program, profile: &GrowthProfile, seed: u
     let point = (profile.warm_up + profile.window) * 4 + turns;
     let measuring = point * u32::try_from(1 + profile.orders.len())?;
     let progress = Progress::new(filling + measuring);
-    let database = Database::start(kind, &program.logs).await?;
+    let database = setup.database().await?;
     let circumstances = Circumstances {
         started_at,
         machine,
@@ -147,12 +146,13 @@ impl Bench<'_> {
         let Self { database, program, profile, progress, .. } = self;
         progress.step(format!("writing {orders} orders"));
         let url = database.create(NAME).await?;
-        program.migrate(&url)?;
+        let adapter = store::open_new(&url).await?;
         let now = shop::now()?;
         let opened_at = now.saturating_add(-History::LENGTH - time::Duration::days(1));
-        let shop = Arc::new(Shop::open(database.kind().dialect(), profile.size, opened_at)?);
         let begun_at = Instant::now();
-        fill(database, &shop, orders, self.seed).await?;
+        let shop = Shop::open_in(&adapter, profile.size, opened_at).await?;
+        let mut history = shop.history(orders, now, self.seed);
+        while history.next_batch().await? {}
         progress.advance(begun_at.elapsed());
         let fill_seconds = begun_at.elapsed().as_secs_f64();
         let database_gib = database.size_gib(NAME)?;
@@ -160,7 +160,7 @@ impl Bench<'_> {
         let server = Server::shop(program, &url, &[]).await?;
         let site = self.site_of(&server);
         let directory = Rc::new(Dataset::new(&shop)?);
-        let expired_per_second = expire(database, &shop, profile.expiring, progress).await?;
+        let expired_per_second = expire(&adapter, &shop, profile.expiring, progress).await?;
         let measure = async |workload: Workload, concurrency: usize| {
             progress.step(format!("{} with {orders} orders", workload.name()));
             let plan = Plan { concurrency, ..self.plan() };
@@ -198,7 +198,8 @@ impl Bench<'_> {
         // Its server has a log of its own.
         let program = Program { logs: self.program.logs.join(FRESH), ..self.program.clone() };
         fs::create_dir_all(&program.logs)?;
-        let (shop, url) = Shop::open_in(database, FRESH, &program, profile.size).await?;
+        let url = database.create(FRESH).await?;
+        let shop = Shop::open_in(&store::open_new(&url).await?, profile.size, shop::now()?).await?;
         let server = Server::shop(&program, &url, &[]).await?;
         let (fresh, fresh_directory) = (self.site_of(&server), Rc::new(Dataset::new(&shop)?));
 
@@ -223,11 +224,7 @@ impl Bench<'_> {
     }
 
     fn site_of(&self, server: &Server) -> Endpoint {
-        Endpoint {
-            address: server.address().to_owned(),
-            target: Target::Batched,
-            watched: Watched { server: server.pid(), database: self.database.pid() },
-        }
+        Endpoint::new(server, Target::Batched, self.database)
     }
 
     fn plan(&self) -> Plan {
@@ -236,45 +233,15 @@ impl Bench<'_> {
     }
 }
 
-/// Writes the shop and its past: a thread decides and writes down, the database follows.
-async fn fill(database: &Database, shop: &Arc<Shop>, orders: usize, seed: u64) -> Result<()> {
-    let mut connection = database.connect(NAME).await?;
-    let (sender, mut receiver) = mpsc::channel::<Transaction>(AHEAD);
-    let until = shop::now()?;
-    let shop = Arc::clone(shop);
-    let decided = tokio::task::spawn_blocking(move || {
-        let mut history = shop.history(orders, until, seed);
-        let mut is_written = false;
-        while !is_written {
-            is_written = !history.next_batch()?;
-            for transaction in shop.script().take() {
-                sender.blocking_send(transaction).context("the writer is gone")?;
-            }
-        }
-        sender.blocking_send(shop.script().finish()).context("the writer is gone")
-    });
-    while let Some(transaction) = receiver.recv().await {
-        connection.run_transaction(&transaction).await?;
-    }
-    decided.await??;
-    connection.close().await
-}
-
 /// Puts orders whose time is over before a server that runs, and waits until the last one has ended.
-async fn expire(database: &Database, shop: &Shop, count: usize, progress: &Progress) -> Result<f64> {
+async fn expire(adapter: &jangteo_sql::Database, shop: &Shop, count: usize, progress: &Progress) -> Result<f64> {
     progress.step(format!("{count} orders expire"));
-    let mut connection = database.connect(NAME).await?;
-    shop.forget_orders(count, OPEN_ORDERS_OF_USER, shop::now()?)?;
-    let mut statements: Vec<String> = shop.script().take().into_iter().flatten().collect();
-    statements.extend(shop.script().finish());
-    statements.extend(shop.script().finish_open_orders());
-    connection.run_transaction(&statements).await?;
+    let orders = adapter.queries().orders;
+    shop.place_overdue(count, OPEN_ORDERS_OF_USER, shop::now()?).await?;
     let begun_at = Instant::now();
-    let left = "SELECT COUNT(*) AS number FROM orders WHERE status = 'pending_payment'";
-    while connection.number(left).await? > 0 {
-        anyhow::ensure!(begun_at.elapsed() < EXPIRY_PATIENCE, "orders do not expire");
+    while !orders.due(1).await?.is_empty() {
+        ensure!(begun_at.elapsed() < EXPIRY_PATIENCE, "orders do not expire");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    connection.close().await?;
     Ok(per_second(count as u64, begun_at.elapsed().as_secs_f64()))
 }

@@ -1,28 +1,34 @@
-//! The yardstick for writes: what the database can do with nobody in front of it.
+//! The yardstick for writes: what the database can do with the server's adapter alone in front of it.
 //!
-//! The statements of the server's batches, locks, idempotency keys, events and marker included, are written down
-//! beforehand by the domain's own executor, and then sent as plain SQL text by as many connections as do best. A
-//! transaction places so many orders and pays those that the one before it on its connection placed. Connections
-//! share no user and no product, so that none waits for another: the database at its best.
+//! The transactions of the server's batches, locks, idempotency keys, events and marker included, are recorded
+//! beforehand by the domain's own executor on a store in memory, and then replayed through the adapter, with no HTTP and
+//! nothing to decide, on as many connections as do best. A transaction places so many orders and pays those that the one
+//! before it on its connection placed. Connections share no user and no product, so that none waits for another: the
+//! database at its best.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Result;
 use futures_util::future::try_join_all;
-use jangteo_domain::batch::Request;
 use jangteo_domain::command::Command;
 use jangteo_domain::id::OrderId;
+use jangteo_domain::{Request, StoreError};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-use crate::database::{Connection, Database, Kind};
+use crate::answers;
+use crate::database::{Database, Kind};
 use crate::measure::per_second;
+use crate::past::Clock;
 use crate::process;
 use crate::progress::Progress;
-use crate::script::{Style, Transaction};
+use crate::recorder::{Recorder, Transaction};
 use crate::server::{Books, Program};
 use crate::shop::{self, Shop, Size};
+use crate::store::{self, on_threads};
 
 const NAME: &str = "yardstick";
 
@@ -50,8 +56,6 @@ pub struct Try {
     pub seconds: f64,
     /// Purchases a second.
     pub per_second: f64,
-    /// Statements of a full transaction.
-    pub statements: usize,
     /// Processor seconds of the database, where it is a process of its own.
     pub database_cpu_seconds: Option<f64>,
 }
@@ -69,7 +73,7 @@ pub struct Limit {
     pub books: Books,
 }
 
-/// The server and the plain SQL in turns, so that whatever else the machine does meets both.
+/// The server and the replay in turns, so that whatever else the machine does meets both.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Turns {
     /// How many.
@@ -84,24 +88,27 @@ pub struct Turns {
     pub more_callers: usize,
     /// Their purchases a second, spread over the products.
     pub purchases_of_more_per_second: f64,
-    /// Purchases a second by plain SQL.
+    /// Purchases a second by the adapter alone.
     pub limit_per_second: f64,
 }
 
-/// Plain SQL on a database of its own.
+/// Transactions on a database of its own.
 pub struct Yardstick<'a> {
     database: &'a Database,
     url: String,
+    /// By how many connections they have.
+    adapters: BTreeMap<usize, jangteo_sql::Database>,
     purchases: Purchases,
 }
 
 impl<'a> Yardstick<'a> {
     /// Opens its shop.
-    pub async fn open(database: &'a Database, program: &Program, size: Size, seed: u64) -> Result<Self> {
-        let (shop, url) = Shop::open_in(database, NAME, program, size).await?;
-        shop.script().set_style(Style::Replay);
-        let purchases = Purchases { shop, random: SmallRng::seed_from_u64(seed), count: 0 };
-        Ok(Self { database, url, purchases })
+    pub async fn open(database: &'a Database, size: Size, seed: u64) -> Result<Self> {
+        let url = database.create(NAME).await?;
+        let adapter = store::open_new(&url).await?;
+        let purchases = Purchases::new(size, seed).await?;
+        replay(adapter.clone(), purchases.recorder.take()).await?;
+        Ok(Self { database, url, adapters: BTreeMap::from([(1, adapter)]), purchases })
     }
 
     /// Tries all of the plan.
@@ -129,25 +136,27 @@ impl<'a> Yardstick<'a> {
     /// Makes about so many purchases.
     pub async fn replay(&mut self, batch: usize, connections: usize, count: usize) -> Result<Try> {
         let rounds = (count / batch / connections).max(1);
-        let scripts = self.purchases.write_down(batch, connections, rounds)?;
-        let statements = scripts.iter().flatten().map(Vec::len).max().unwrap_or(0);
-        let mut open = Vec::new();
-        for _ in 0..connections {
-            open.push(self.database.connect(NAME).await?);
-        }
+        let scripts = self.purchases.record(batch, connections, rounds).await?;
+        let adapter = self.adapter(connections).await?;
         let cpu = || self.database.pid().map(process::cpu_seconds).transpose();
         let cpu_before = cpu()?;
         let begun_at = Instant::now();
-        let open =
-            try_join_all(open.into_iter().zip(&scripts).map(|(connection, script)| send(connection, script))).await?;
+        try_join_all(scripts.into_iter().map(|script| replay(adapter.clone(), script))).await?;
         let seconds = begun_at.elapsed().as_secs_f64();
         let database_cpu_seconds = cpu()?.zip(cpu_before).map(|(after, before)| after - before);
-        for connection in open {
-            connection.close().await?;
-        }
         let purchases = rounds * batch * connections;
         let per_second = per_second(purchases as u64, seconds);
-        Ok(Try { batch, connections, purchases, seconds, per_second, statements, database_cpu_seconds })
+        Ok(Try { batch, connections, purchases, seconds, per_second, database_cpu_seconds })
+    }
+
+    /// One that has so many connections, and keeps them.
+    async fn adapter(&mut self, connections: usize) -> Result<jangteo_sql::Database> {
+        if let Some(adapter) = self.adapters.get(&connections) {
+            return Ok(adapter.clone());
+        }
+        let adapter = store::open(&self.url, connections).await?;
+        self.adapters.insert(connections, adapter.clone());
+        Ok(adapter)
     }
 
     /// Checks its books and takes it away.
@@ -158,26 +167,40 @@ impl<'a> Yardstick<'a> {
     }
 }
 
-async fn send(mut connection: Connection, script: &[Transaction]) -> Result<Connection> {
-    for transaction in script {
-        connection.run_transaction(transaction).await?;
-    }
-    Ok(connection)
+async fn replay(adapter: jangteo_sql::Database, script: Vec<Transaction>) -> Result<()> {
+    let store = adapter.unit_of_work_factory();
+    let replaying = async move {
+        for transaction in script {
+            transaction.replay(&*store).await?;
+        }
+        Ok::<_, StoreError>(())
+    };
+    Ok(on_threads(replaying).await??)
 }
 
 struct Purchases {
     shop: Shop,
+    recorder: Recorder,
     random: SmallRng,
     count: u64,
 }
 
 impl Purchases {
+    async fn new(size: Size, seed: u64) -> Result<Self> {
+        let clock = Arc::new(Clock::new(shop::now()?));
+        let recorder = Recorder::new(Arc::clone(&clock));
+        let shop = Shop::open(Arc::new(recorder.clone()), clock, size).await?;
+        Ok(Self { shop, recorder, random: SmallRng::seed_from_u64(seed), count: 0 })
+    }
+
     /// The transactions of each connection: `rounds` that place orders, each paying for those of the one before, and
     /// one that pays for the last.
-    fn write_down(&mut self, batch: usize, connections: usize, rounds: usize) -> Result<Vec<Vec<Transaction>>> {
+    async fn record(&mut self, batch: usize, connections: usize, rounds: usize) -> Result<Vec<Vec<Transaction>>> {
+        self.recorder.keep_only(&self.shop.rows()).await?;
         let mut scripts = vec![Vec::with_capacity(rounds + 1); connections];
         let mut placed: Vec<Vec<(usize, OrderId)>> = vec![Vec::new(); connections];
         for round in 0..=rounds {
+            self.shop.set_now(shop::now()?);
             for connection in 0..connections {
                 let pays = placed[connection].drain(..).map(|(user, order_id)| self.shop.pay(user, order_id));
                 let mut commands: Vec<Command> = pays.collect();
@@ -188,55 +211,72 @@ impl Purchases {
                     placed[connection].push((user, order_id));
                     commands.push(place);
                 }
-                scripts[connection].extend(self.transactions(commands)?);
+                let requests: Vec<_> = commands.into_iter().map(|command| self.request(command)).collect();
+                self.shop.execute(&requests).await?;
+                scripts[connection].extend(self.recorder.take());
             }
         }
         Ok(scripts)
+    }
+
+    fn request(&mut self, command: Command) -> Request {
+        self.count += 1;
+        Request { command, recording: Some(answers::recording(self.count, self.shop.currency())) }
     }
 
     /// One of those that are this connection's.
     fn pick(&mut self, count: usize, connection: usize, connections: usize) -> usize {
         self.random.random_range(0..count / connections) * connections + connection
     }
-
-    fn transactions(&mut self, commands: Vec<Command>) -> Result<Vec<Transaction>> {
-        let mut request = |command| {
-            self.count += 1;
-            Request { idempotency: Some(shop::claim(self.count)), ..Request::new(command) }
-        };
-        let requests: Vec<_> = commands.into_iter().map(&mut request).collect();
-        self.shop.script().set_now(shop::now()?);
-        self.shop.script().run(&requests)?;
-        Ok(self.shop.script().take())
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::sql::Dialect;
     use std::collections::BTreeSet;
 
-    #[test]
-    fn connections_share_no_row() {
-        let opened_at = shop::now().expect("a clock");
-        let shop = Shop::open(Dialect::MySql, Size { users: 40, products: 8 }, opened_at).expect("a shop");
-        shop.script().take();
-        shop.script().set_style(Style::Replay);
-        let mut purchases = Purchases { shop, random: SmallRng::seed_from_u64(1), count: 0 };
-        let scripts = purchases.write_down(4, 2, 3).expect("written down");
+    use jangteo_domain::page::Page;
+    use jangteo_domain::transaction::LockSet;
+
+    use super::*;
+    use crate::shop::Names;
+
+    #[tokio::test]
+    async fn connections_share_no_row() {
+        let size = Size { users: 40, products: 8, names: Names::Hangul };
+        let mut purchases = Purchases::new(size, 1).await.expect("a shop");
+        purchases.recorder.take();
+        let scripts = purchases.record(4, 2, 3).await.expect("recorded");
         assert_eq!(scripts.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4]);
-        let locked = |script: &[Transaction], table: &str| -> BTreeSet<String> {
-            let is_lock = |text: &&String| text.contains(&format!("FROM {table} ")) && text.ends_with("FOR UPDATE");
-            let keys = |text: &String| {
-                let (_, keys) = text.split_once(" IN (").expect("by key");
-                keys.split([',', ')']).filter(|key| key.contains('\'')).map(str::to_owned).collect::<Vec<_>>()
-            };
-            script.iter().flatten().filter(is_lock).flat_map(keys).collect()
+        let rows = |script: &[Transaction]| {
+            let mut rows = (BTreeSet::new(), LockSet::default());
+            for Transaction { first, locks, .. } in script {
+                rows.0.extend(first.orders.iter().copied());
+                rows.1.accounts.extend(locks.accounts.iter().cloned());
+                rows.1.products.extend(locks.products.clone());
+                rows.1.stocks.extend(&locks.stocks);
+            }
+            rows
         };
-        for table in ["stocks", "point_accounts", "orders", "products"] {
-            let (first, second) = (locked(&scripts[0], table), locked(&scripts[1], table));
-            assert!(!first.is_empty() && first.is_disjoint(&second), "{table}");
+        let ((orders, locks), (other_orders, other_locks)) = (rows(&scripts[0]), rows(&scripts[1]));
+        assert!(!orders.is_empty() && orders.is_disjoint(&other_orders));
+        assert!(!locks.accounts.is_empty() && locks.accounts.is_disjoint(&other_locks.accounts));
+        assert!(!locks.stocks.is_empty() && locks.stocks.is_disjoint(&other_locks.stocks));
+        assert!(!locks.products.is_empty());
+        assert!(locks.products.keys().all(|product| !other_locks.products.contains_key(product)));
+    }
+    #[tokio::test]
+    async fn a_replay_leaves_the_books_right() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let database = Database::start(Kind::Sqlite, folder.path()).await?;
+        let size = Size { users: 40, products: 8, names: Names::Hangul };
+        let mut yardstick = Yardstick::open(&database, size, 1).await?;
+        for count in [12, 24] {
+            assert_eq!(yardstick.replay(4, 1, count).await?.purchases, count);
         }
+        let adapter = yardstick.adapter(1).await?;
+        assert_eq!(store::findings(&adapter).await?, [""; 0]);
+        let paid = adapter.queries().deliveries.list(None, &Page { after: None, limit: 100 }).await?;
+        assert_eq!(paid.len(), 36);
+        Ok(())
     }
 }

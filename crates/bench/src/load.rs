@@ -14,9 +14,11 @@ use rand::{RngExt, SeedableRng};
 use tokio::task::{JoinSet, LocalSet};
 
 use crate::client::{Answer, Client, Request};
+use crate::database::{Database, Meter};
 use crate::measure::{CpuSeconds, Measurement, Tally, Target, Watched};
 use crate::process;
 use crate::progress::Progress;
+use crate::server::Server;
 use crate::shop::{CATEGORIES, Shop, category};
 use crate::token;
 
@@ -157,6 +159,17 @@ pub struct Endpoint {
     pub target: Target,
     /// Whose processor time counts.
     pub watched: Watched,
+    /// What its database receives, where that can be counted.
+    pub meter: Option<Meter>,
+}
+
+impl Endpoint {
+    /// That server, on that database; a constant has none.
+    pub fn new(server: &Server, target: Target, database: &Database) -> Self {
+        let meter = database.meter().filter(|_| target != Target::Constant);
+        let watched = Watched { server: server.pid(), database: database.pid() };
+        Self { address: server.address().to_owned(), target, watched, meter }
+    }
 }
 
 /// What a run of the load found.
@@ -167,6 +180,8 @@ pub struct Outcome {
     pub seconds: f64,
     /// Processor time of the window.
     pub cpu_seconds: CpuSeconds,
+    /// Bytes that the database received within the window, where they were counted.
+    pub database_received_bytes: Option<u64>,
 }
 
 /// Runs the load and reports it.
@@ -178,10 +193,12 @@ pub async fn measure(
     progress: &Progress,
 ) -> Result<Measurement> {
     process::reset_memory_peak(site.watched.server)?;
-    let outcome = run(site, directory, workload, plan, progress).await?;
+    let outcome = observe(site, directory, workload, plan, progress, site.meter.as_ref()).await?;
     let memory = process::memory_peak_mib(site.watched.server)?;
-    let Outcome { tally, seconds, cpu_seconds } = outcome;
-    Ok(Measurement::new(&workload.name(), site.target, plan.concurrency, seconds, &tally, cpu_seconds, memory))
+    let Outcome { tally, seconds, cpu_seconds, database_received_bytes } = outcome;
+    let name = workload.name();
+    let measurement = Measurement::new(&name, site.target, plan.concurrency, seconds, &tally, cpu_seconds, memory);
+    Ok(Measurement { database_received_bytes, ..measurement })
 }
 
 /// Runs the load.
@@ -191,6 +208,17 @@ pub async fn run(
     workload: &Workload,
     plan: Plan,
     progress: &Progress,
+) -> Result<Outcome> {
+    observe(site, directory, workload, plan, progress, None).await
+}
+
+async fn observe(
+    site: &Endpoint,
+    directory: &Rc<Dataset>,
+    workload: &Workload,
+    plan: Plan,
+    progress: &Progress,
+    meter: Option<&Meter>,
 ) -> Result<Outcome> {
     let opens_at = Instant::now() + plan.warm_up;
     let run_number = directory.runs.replace(directory.runs.get() + 1);
@@ -205,10 +233,17 @@ pub async fn run(
         tally: RefCell::default(),
         last_at: Cell::new(opens_at),
     });
-    LocalSet::new().run_until(drive(site, shared, plan, run_number, progress)).await
+    LocalSet::new().run_until(drive(site, shared, plan, run_number, progress, meter)).await
 }
 
-async fn drive(site: &Endpoint, shared: Rc<Shared>, plan: Plan, run: u64, progress: &Progress) -> Result<Outcome> {
+async fn drive(
+    site: &Endpoint,
+    shared: Rc<Shared>,
+    plan: Plan,
+    run: u64,
+    progress: &Progress,
+    meter: Option<&Meter>,
+) -> Result<Outcome> {
     let mut callers = JoinSet::new();
     for index in 0..plan.concurrency {
         let seed = plan.seed.wrapping_mul(1_000_003).wrapping_add(run << 16).wrapping_add(index as u64);
@@ -218,6 +253,7 @@ async fn drive(site: &Endpoint, shared: Rc<Shared>, plan: Plan, run: u64, progre
     }
     tokio::time::sleep_until(shared.opens_at.into()).await;
     progress.advance(plan.warm_up);
+    let received_before = received(meter).await?;
     let before = CpuSeconds::so_far(site.watched)?;
     // Either the window closes, or the work ends by itself.
     tokio::select! {
@@ -225,11 +261,19 @@ async fn drive(site: &Endpoint, shared: Rc<Shared>, plan: Plan, run: u64, progre
         ended = all_ended(&mut callers) => ended?,
     }
     let cpu_seconds = CpuSeconds::so_far(site.watched)?.since(before);
+    let database_received_bytes = received(meter).await?.zip(received_before).map(|(after, before)| after - before);
     progress.advance(plan.window);
     tokio::time::timeout(PATIENCE, all_ended(&mut callers)).await.context("calls were not answered")??;
     let ended_at = if shared.is_exhausted() { shared.last_at.get() } else { shared.closes_at };
     let seconds = ended_at.duration_since(shared.opens_at).as_secs_f64();
-    Ok(Outcome { tally: shared.tally.take(), seconds, cpu_seconds })
+    Ok(Outcome { tally: shared.tally.take(), seconds, cpu_seconds, database_received_bytes })
+}
+
+async fn received(meter: Option<&Meter>) -> Result<Option<u64>> {
+    match meter {
+        Some(meter) => meter.bytes_received().await.map(Some),
+        None => Ok(None),
+    }
 }
 
 async fn all_ended(callers: &mut JoinSet<()>) -> Result<()> {

@@ -3,14 +3,18 @@
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`run`], [`growth`], [`one`], [`limit`], [`constant`] | what is measured, and the yardsticks |
+//! | [`options`] | what the command line says |
+//! | [`run`], [`growth`], [`one`], [`limit`], [`constant`], [`sysbench`] | what is measured, and the yardsticks |
 //! | [`load`], [`client`], [`token`] | the callers |
-//! | [`shop`], [`script`], [`sql`] | the shop that is measured, written down by the domain's own rules |
+//! | [`shop`], [`past`], [`store`] | the shop that is measured: decided by the domain's rules, written by the adapter |
+//! | [`recorder`], [`answers`] | transactions to replay without deciding them |
 //! | [`database`], [`server`], [`process`] | what runs beside the benchmark, and ends with it |
 //! | [`mod@measure`], [`results`], [`mod@report`], [`plot`], [`machine`], [`progress`] | the figures |
 //!
-//! It measures through the same door as everybody: it must never reach into the server or its libraries.
+//! It measures through the same door as everybody: it must never reach into the server. With the server it shares the
+//! domain and the adapter of the database, so that a shop is filled by the rules and the SQL that it trades by.
 
+mod answers;
 mod client;
 mod constant;
 mod database;
@@ -20,33 +24,35 @@ mod load;
 mod machine;
 mod measure;
 mod one;
+mod options;
+mod past;
 mod plot;
 mod process;
 mod progress;
+mod recorder;
 mod report;
 mod results;
 mod run;
-mod script;
 mod server;
 mod shop;
-mod sql;
+mod store;
+mod sysbench;
 mod token;
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::database::Kind;
 use crate::growth::GrowthProfile;
 use crate::one::Subject;
+use crate::options::{Elsewhere, Options};
 use crate::results::{Growth, Results, Run};
 use crate::run::Profile;
-use crate::server::{Books, Program};
+use crate::server::Books;
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -58,9 +64,19 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Everything at 1, 16, 64 and 256 callers; about a quarter of an hour.
-    Run(Options),
+    Run {
+        #[command(flatten)]
+        options: Options,
+        #[command(flatten)]
+        elsewhere: Elsewhere,
+    },
     /// A small run that shows in under a minute that everything works; its figures count for nothing.
-    Quick(Options),
+    Quick {
+        #[command(flatten)]
+        options: Options,
+        #[command(flatten)]
+        elsewhere: Elsewhere,
+    },
     /// The shop with more and more orders behind it.
     Growth {
         #[command(flatten)]
@@ -76,6 +92,8 @@ enum Command {
         subject: Subject,
         #[command(flatten)]
         options: Options,
+        #[command(flatten)]
+        elsewhere: Elsewhere,
         /// Numbers of callers.
         #[arg(long, value_delimiter = ',', default_values_t = [64])]
         callers: Vec<usize>,
@@ -89,22 +107,6 @@ enum Command {
     /// The yardstick server.
     #[command(hide = true)]
     ConstantServer,
-}
-
-#[derive(Args)]
-struct Options {
-    /// Which database to start.
-    #[arg(long, env = "DB", value_enum, default_value_t = Kind::Mariadb, ignore_case = true)]
-    database: Kind,
-    /// The server under test; the one beside this program unless given.
-    #[arg(long, value_name = "PATH")]
-    server: Option<PathBuf>,
-    /// Where results, logs and the database's files go; should be on the disk to be measured.
-    #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
-    output: PathBuf,
-    /// Where randomness starts.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
 }
 
 fn main() -> ExitCode {
@@ -142,14 +144,13 @@ async fn bench(command: Command) -> Result<bool> {
 
 async fn work(command: Command) -> Result<bool> {
     match command {
-        Command::Run(options) => measure(&options, Profile::full()).await,
-        Command::Quick(options) => measure(&options, Profile::quick()).await,
+        Command::Run { options, elsewhere } => measure(&options, &elsewhere, Profile::full(options.names)).await,
+        Command::Quick { options, elsewhere } => measure(&options, &elsewhere, Profile::quick(options.names)).await,
         Command::Growth { options, orders } => measure_growth(&options, &orders).await,
-        Command::One { subject, options, callers, seconds, settings } => {
+        Command::One { subject, options, elsewhere, callers, seconds, settings } => {
             let window = Duration::from_secs(seconds);
-            let program = options.program()?;
-            let measured =
-                one::run(options.database, &program, subject, &callers, window, &settings, options.seed).await?;
+            let setup = options.setup(Some(&elsewhere))?;
+            let measured = one::run(&setup, subject, &callers, window, &settings).await?;
             println!("{}", report::measurements(&measured));
             Ok(measured.iter().all(|measurement| measurement.errors_count() == 0))
         }
@@ -157,8 +158,8 @@ async fn work(command: Command) -> Result<bool> {
     }
 }
 
-async fn measure(options: &Options, profile: Profile) -> Result<bool> {
-    let run = run::run(options.database, &options.program()?, &profile, options.seed).await?;
+async fn measure(options: &Options, elsewhere: &Elsewhere, profile: Profile) -> Result<bool> {
+    let run = run::run(&options.setup(Some(elsewhere))?, &profile).await?;
     let is_right = is_run_right(&run);
     plot::draw_run(&run, &options.output.join("bench.svg"))?;
     report(options, |results| results.run = Some(run))?;
@@ -166,8 +167,8 @@ async fn measure(options: &Options, profile: Profile) -> Result<bool> {
 }
 
 async fn measure_growth(options: &Options, orders: &[usize]) -> Result<bool> {
-    let profile = GrowthProfile::new(orders);
-    let growth = growth::run(options.database, &options.program()?, &profile, options.seed).await?;
+    let profile = GrowthProfile::new(orders, options.names);
+    let growth = growth::run(&options.setup(None)?, &profile).await?;
     let is_right = is_growth_right(&growth);
     plot::draw_growth(&growth, &options.output.join("growth.svg"))?;
     report(options, |results| results.growth = Some(growth))?;
@@ -197,14 +198,4 @@ fn is_growth_right(growth: &Growth) -> bool {
 
 fn is_wrong(books: &Books) -> bool {
     matches!(books, Books::Wrong { .. })
-}
-
-impl Options {
-    fn program(&self) -> Result<Program> {
-        fs::create_dir_all(&self.output).with_context(|| self.output.display().to_string())?;
-        let beside = || Ok(std::env::current_exe()?.with_file_name("jangteo"));
-        let binary = self.server.clone().map_or_else(beside, Ok::<_, anyhow::Error>)?;
-        let binary = fs::canonicalize(&binary).with_context(|| format!("no server at {}", binary.display()))?;
-        Ok(Program { binary, logs: fs::canonicalize(&self.output)? })
-    }
 }

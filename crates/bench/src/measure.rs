@@ -99,7 +99,7 @@ impl Tally {
 pub struct Watched {
     /// The server.
     pub server: u32,
-    /// The database, where it is a process of its own.
+    /// The database, where it is a process that the benchmark started.
     pub database: Option<u32>,
 }
 
@@ -160,6 +160,8 @@ pub struct Measurement {
     pub errors: BTreeMap<String, u64>,
     /// Processor seconds within the window.
     pub cpu_seconds: CpuSeconds,
+    /// Bytes that the database received within the window, where it is a server; from everybody.
+    pub database_received_bytes: Option<u64>,
     /// The most memory that the server had resident, from the start of the warm-up.
     pub server_memory_peak_mib: f64,
 }
@@ -200,6 +202,7 @@ impl Measurement {
             rejections: tally.rejections.clone(),
             errors: tally.errors.clone(),
             cpu_seconds,
+            database_received_bytes: None,
             server_memory_peak_mib,
         }
     }

@@ -6,15 +6,16 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::database::{Database, Kind};
 use crate::load::{self, Dataset, Endpoint, Plan, Workload};
-use crate::measure::{Measurement, Target, Watched};
+use crate::measure::{Measurement, Target};
+use crate::options::Setup;
 use crate::progress::Progress;
-use crate::server::{Program, Server};
-use crate::shop::{Shop, Size};
+use crate::server::Server;
+use crate::shop::{self, Shop, Size};
+use crate::store;
 
 const NAME: &str = "shop";
-const SIZE: Size = Size { users: 100_000, products: 1_000 };
+const USERS: usize = 100_000;
 
 /// What to measure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -37,33 +38,33 @@ pub enum Subject {
 
 /// Runs the workload with each number of callers.
 pub async fn run(
-    kind: Kind,
-    program: &Program,
+    setup: &Setup,
     subject: Subject,
     callers: &[usize],
     window: Duration,
     settings: &[(String, String)],
-    seed: u64,
 ) -> Result<Vec<Measurement>> {
+    let Setup { program, seed, names, .. } = setup;
     let warm_up = window / 5;
     let progress = Progress::new((warm_up + window) * u32::try_from(callers.len())?);
     progress.step("opening the shop");
-    let database = Database::start(kind, &program.logs).await?;
-    let (shop, url) = Shop::open_in(&database, NAME, program, SIZE).await?;
+    let database = setup.database().await?;
+    let url = database.create(NAME).await?;
+    let size = Size { users: USERS, products: 1_000, names: *names };
+    let shop = Shop::open_in(&store::open_new(&url).await?, size, shop::now()?).await?;
 
     let server = match subject {
         Subject::Constant => Server::constant(&program.logs).await?,
         _ => Server::shop(program, &url, settings).await?,
     };
     let target = if subject == Subject::Constant { Target::Constant } else { Target::Batched };
-    let watched = Watched { server: server.pid(), database: database.pid() };
-    let site = Endpoint { address: server.address().to_owned(), target, watched };
+    let site = Endpoint::new(&server, target, &database);
     let directory = Rc::new(Dataset::new(&shop)?);
     let mut measurements = Vec::new();
     for &concurrency in callers {
         let workload = subject.workload(&site).await?;
         progress.step(format!("{}, {concurrency} callers, server {}", workload.name(), server.pid()));
-        let plan = Plan { concurrency, warm_up, window, seed };
+        let plan = Plan { concurrency, warm_up, window, seed: *seed };
         let plan = if subject == Subject::CouponRush { Plan { warm_up: Duration::ZERO, ..plan } } else { plan };
         measurements.push(load::measure(&site, &directory, &workload, plan, &progress).await?);
     }
@@ -83,7 +84,7 @@ impl Subject {
             Self::SpreadPurchases => Workload::SpreadPurchases,
             Self::HotPurchases => Workload::HotPurchases,
             Self::CouponRush => {
-                Workload::CouponRush { campaign_id: load::create_campaign(&site.address, SIZE.users / 2).await? }
+                Workload::CouponRush { campaign_id: load::create_campaign(&site.address, USERS / 2).await? }
             }
             Self::PointTopUps => Workload::PointTopUps,
             Self::ProductList => Workload::ProductList,

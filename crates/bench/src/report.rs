@@ -6,14 +6,15 @@ use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
 
 use crate::growth::GrowthPoint;
 use crate::measure::{Measurement, Target};
-use crate::results::{Bound, Circumstances, Growth, Results, Run, TargetCheck};
+use crate::results::{Bound, Circumstances, Growth, Ratios, Results, Run, TargetCheck};
 use crate::server::Books;
+use crate::sysbench::{Sysbench, SysbenchRate};
 
 /// All of it.
 pub fn markdown(results: &Results) -> String {
     let mut text = String::new();
     if let Some(run) = &results.run {
-        add_run(&mut text, run);
+        add_run(&mut text, run, &results.ratios);
     }
     if let Some(growth) = &results.growth {
         add_growth(&mut text, growth);
@@ -26,7 +27,7 @@ fn add(text: &mut String, title: &str, body: &dyn std::fmt::Display) {
     writeln!(text, "{title}\n\n{body}\n").expect("writing to a string does not fail");
 }
 
-fn add_run(text: &mut String, run: &Run) {
+fn add_run(text: &mut String, run: &Run, ratios: &Ratios) {
     add(text, "## Circumstances", &circumstances(&run.circumstances));
     let explanation = "A purchase is two calls, an order and its payment; its latencies are those of a call. Callers \
                        wait for an answer before they ask again (a closed loop): the quantiles are what so many \
@@ -51,11 +52,11 @@ fn add_run(text: &mut String, run: &Run) {
         figure(reads.constant_per_second),
     );
     add(text, "## Reads beside a constant", &reads);
-    let explanation = "The statements of a batch, written down beforehand and sent as plain SQL, with no HTTP and no \
-                       application. A transaction places so many orders and pays so many others.";
+    let explanation = "Transactions of batches, recorded beforehand and replayed through the server's own adapter, with no \
+                       HTTP and nothing to decide. A transaction places so many orders and pays so many others.";
     let turns = &run.limit.turns;
     let turns = format!(
-        "The best of it and the server in turns, {} times: {} purchases a second by plain SQL; by HTTP {} of {} \
+        "The best of it and the server in turns, {} times: {} purchases a second by the adapter alone; by HTTP {} of {} \
          callers, {} where they all want one product, and {} of {} callers.",
         turns.turns,
         figure(turns.limit_per_second),
@@ -66,7 +67,15 @@ fn add_run(text: &mut String, run: &Run) {
         turns.more_callers,
     );
     add(text, "## The database's own limit", &format!("{explanation}\n\n{}\n\n{turns}", limit_table(run)));
-    let mut books = format!("After the load: {}. After the plain SQL: {}.", say(&run.books), say(&run.limit.books));
+    add(text, "## Beside sysbench", &sysbench(run, ratios));
+    if let Some(bytes) = ratios.database_bytes_of_a_purchase {
+        add(
+            text,
+            "## The SQL of a purchase",
+            &format!("The database receives {} bytes for a purchase.", figure(bytes)),
+        );
+    }
+    let mut books = format!("After the load: {}. After the replay: {}.", say(&run.books), say(&run.limit.books));
     for rush in &run.coupon_rushes {
         write!(
             books,
@@ -83,12 +92,26 @@ fn add_run(text: &mut String, run: &Run) {
     add(text, "## The books", &books);
 }
 
+fn sysbench(run: &Run, ratios: &Ratios) -> String {
+    let rates = match &run.sysbench {
+        Sysbench::Measured(rates) => rates,
+        Sysbench::Skipped { reason } => return format!("`sysbench` was not asked: {reason}."),
+    };
+    let rate = |rate: &SysbenchRate| format!("{} of {} threads", figure(rate.per_second), rate.threads);
+    format!(
+        "`sysbench oltp_write_only` (8 tables of 100,000 rows) on the same database server: {} transactions a second. \
+         Purchases a second to the best of it: {}.",
+        rates.iter().map(rate).collect::<Vec<_>>().join(", "),
+        ratios.purchases_to_sysbench.map_or_else(|| "–".to_owned(), figure),
+    )
+}
+
 fn circumstances(circumstances: &Circumstances) -> String {
     let Circumstances { started_at, machine, database, profile, size, warm_up_seconds, window_seconds, seed } =
         circumstances;
     format!(
         "{started_at}, {} ({} processors, {} GiB, Linux {}, load average before {}). {}: {}; {}. {} users, {} \
-         products. Each measurement: {warm_up_seconds} s to warm up, then {window_seconds} s. Seed {seed}, profile `{profile}`. Server, \
+         products with names in {:?}. Each measurement: {warm_up_seconds} s to warm up, then {window_seconds} s. Seed {seed}, profile `{profile}`. Server, \
          database and load generator share the processors.",
         machine.processor,
         machine.processors,
@@ -100,6 +123,7 @@ fn circumstances(circumstances: &Circumstances) -> String {
         database.settings.join(", "),
         size.users,
         size.products,
+        size.names,
     )
 }
 
@@ -171,13 +195,12 @@ fn errors(measurement: &Measurement) -> String {
 }
 
 fn limit_table(run: &Run) -> Table {
-    let mut table = table(&["purchases a transaction", "connections", "statements", "purchases a second", ""]);
+    let mut table = table(&["purchases a transaction", "connections", "purchases a second", ""]);
     for tried in &run.limit.tried {
         let is_best = (tried.batch, tried.connections) == (run.limit.best.batch, run.limit.best.connections);
         table.add_row([
             tried.batch.to_string(),
             tried.connections.to_string(),
-            tried.statements.to_string(),
             figure(tried.per_second),
             if is_best { "the best" } else { "" }.to_owned(),
         ]);

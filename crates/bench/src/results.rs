@@ -15,9 +15,10 @@ use crate::machine::Machine;
 use crate::measure::{LatencySummary, Measurement, Target};
 use crate::server::Books;
 use crate::shop::Size;
+use crate::sysbench::Sysbench;
 
 /// Goes up when a field changes its meaning or goes away.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// The file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -72,6 +73,8 @@ pub struct Run {
     pub limit_plan: LimitPlan,
     /// The database's own limit.
     pub limit: Limit,
+    /// What `sysbench` found on the same server.
+    pub sysbench: Sysbench,
     /// Bytes of a page of products and of one product.
     pub answer_bytes: AnswerBytes,
     /// Whether the books were right after it.
@@ -154,6 +157,10 @@ pub struct Ratios {
     pub purchases_to_limit: Option<f64>,
     /// The same with twice as many callers as bought the most.
     pub purchases_of_more_callers_to_limit: Option<f64>,
+    /// Purchases a second, spread over the products, to the transactions a second of `sysbench oltp_write_only`.
+    pub purchases_to_sysbench: Option<f64>,
+    /// Bytes that the database receives for a purchase, where the most are made.
+    pub database_bytes_of_a_purchase: Option<f64>,
     /// Purchases of one product to purchases spread over all, in turns.
     pub hot_to_spread: Option<f64>,
     /// Purchases to those with `BATCH_MAX=1`.
@@ -213,8 +220,18 @@ pub const CONSTANT_LENGTH: usize = 16;
 impl Run {
     /// The best rate of a workload over all numbers of callers.
     fn best_rate(&self, workload: &str, target: Target) -> Option<f64> {
+        self.best(workload, target).map(|m| m.per_second)
+    }
+
+    /// Where it did the most.
+    pub fn best(&self, workload: &str, target: Target) -> Option<&Measurement> {
         let fits = |m: &&Measurement| m.workload == workload && m.target == target;
-        self.measurements.iter().filter(fits).map(|m| m.per_second).max_by(f64::total_cmp)
+        self.measurements.iter().filter(fits).max_by(|a, b| a.per_second.total_cmp(&b.per_second))
+    }
+
+    fn database_bytes_of_a_purchase(&self) -> Option<f64> {
+        let best = self.best(SPREAD_PURCHASES, Target::Batched)?;
+        ratio(best.database_received_bytes.map(|bytes| bytes as f64), Some(best.done as f64))
     }
 
     fn best_constant(&self, length: usize) -> Option<f64> {
@@ -298,6 +315,8 @@ fn ratios_of(run: &Run) -> Ratios {
     Ratios {
         purchases_to_limit: ratio(Some(turns.purchases_per_second), limit),
         purchases_of_more_callers_to_limit: ratio(Some(turns.purchases_of_more_per_second), limit),
+        purchases_to_sysbench: ratio(purchases, run.sysbench.best().map(|best| best.per_second)),
+        database_bytes_of_a_purchase: run.database_bytes_of_a_purchase(),
         hot_to_spread: ratio(Some(turns.hot_purchases_per_second), Some(turns.purchases_per_second)),
         batched_to_unbatched: ratio(purchases, run.best_rate(SPREAD_PURCHASES, Target::Unbatched)),
         coupons_to_purchases: ratio(batched(COUPON_RUSH), purchases),
@@ -359,6 +378,8 @@ mod tests {
         let json = serde_json::to_value(&results).expect("plain JSON");
         for name in [
             "purchases_to_limit",
+            "purchases_to_sysbench",
+            "database_bytes_of_a_purchase",
             "hot_to_spread",
             "batched_to_unbatched",
             "coupons_to_purchases",

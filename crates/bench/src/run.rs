@@ -8,15 +8,17 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::client::Request;
-use crate::database::{Database, Kind};
 use crate::limit::{Limit, LimitPlan, Try, Turns, Yardstick};
 use crate::load::{self, Dataset, Endpoint, PRODUCT_READ, Plan, SPREAD_PURCHASES, Workload};
 use crate::machine::Machine;
-use crate::measure::{Measurement, Rate, Tally, Target, Watched, per_second};
+use crate::measure::{Measurement, Rate, Tally, Target, per_second};
+use crate::options::Setup;
 use crate::progress::Progress;
 use crate::results::{AnswerBytes, CONSTANT_LENGTH, Circumstances, CouponRush, ReadTurns, Run, SingleCaller};
-use crate::server::{Program, Server};
-use crate::shop::{self, Shop, Size};
+use crate::server::Server;
+use crate::shop::{self, Names, Shop, Size};
+use crate::store;
+use crate::sysbench::{self, Sysbench};
 
 const NAME: &str = "shop";
 
@@ -40,14 +42,16 @@ pub struct Profile {
     pub turn: Duration,
     /// The yardstick.
     pub limit: LimitPlan,
+    /// Whether `sysbench` is a yardstick as well.
+    pub with_sysbench: bool,
 }
 
 impl Profile {
     /// The one whose figures count; about a quarter of an hour.
-    pub fn full() -> Self {
+    pub fn full(names: Names) -> Self {
         Self {
             name: "full",
-            size: Size { users: 100_000, products: 1_000 },
+            size: Size { users: 100_000, products: 1_000, names },
             coupons: 50_000,
             concurrency: vec![1, 16, 64, 256],
             warm_up: Duration::from_secs(2),
@@ -55,14 +59,15 @@ impl Profile {
             turns: 10,
             turn: Duration::from_secs(2),
             limit: LimitPlan { purchases: 40_000, batches: vec![64, 128, 256, 512], connections: vec![1, 2, 4] },
+            with_sysbench: true,
         }
     }
 
     /// One that shows in under a minute that everything works.
-    pub fn quick() -> Self {
+    pub fn quick(names: Names) -> Self {
         Self {
             name: "quick",
-            size: Size { users: 5_000, products: 200 },
+            size: Size { users: 5_000, products: 200, names },
             coupons: 2_500,
             concurrency: vec![1, 64],
             warm_up: Duration::from_millis(300),
@@ -70,6 +75,7 @@ impl Profile {
             turns: 2,
             turn: Duration::from_millis(500),
             limit: LimitPlan { purchases: 4_000, batches: vec![128], connections: vec![1, 2] },
+            with_sysbench: false,
         }
     }
 
@@ -82,13 +88,15 @@ impl Profile {
 }
 
 /// Runs it all.
-pub async fn run(kind: Kind, program: &Program, profile: &Profile, seed: u64) -> Result<Run> {
+pub async fn run(setup: &Setup, profile: &Profile) -> Result<Run> {
+    let Setup { program, seed, .. } = setup;
+    let seed = *seed;
     let progress = Progress::new(profile.planned());
     let started_at = OffsetDateTime::now_utc().format(&Rfc3339)?;
     let machine = Machine::describe();
 
     progress.step("starting a database");
-    let database = Database::start(kind, &program.logs).await?;
+    let database = setup.database().await?;
     let circumstances = Circumstances {
         started_at,
         machine,
@@ -100,16 +108,13 @@ pub async fn run(kind: Kind, program: &Program, profile: &Profile, seed: u64) ->
         seed,
     };
     progress.step("opening the shop");
-    let (shop, url) = Shop::open_in(&database, NAME, program, profile.size).await?;
+    let url = database.create(NAME).await?;
+    let shop = Shop::open_in(&store::open_new(&url).await?, profile.size, shop::now()?).await?;
 
     let directory = Rc::new(Dataset::new(&shop)?);
     let mut bench =
         Bench { profile, seed, directory, progress: &progress, measurements: Vec::new(), rushes: Vec::new() };
-    let site = |server: &Server, target| Endpoint {
-        address: server.address().to_owned(),
-        target,
-        watched: Watched { server: server.pid(), database: database.pid() },
-    };
+    let site = |server: &Server, target| Endpoint::new(server, target, &database);
 
     let server = Server::shop(program, &url, &[]).await?;
     let batched = site(&server, Target::Batched);
@@ -117,12 +122,20 @@ pub async fn run(kind: Kind, program: &Program, profile: &Profile, seed: u64) ->
     bench.writes(&batched).await?;
     bench.at_every_level(&batched, &[Workload::ProductList, Workload::ProductRead]).await?;
 
-    let mut yardstick = Yardstick::open(&database, program, profile.size, seed).await?;
+    let mut yardstick = Yardstick::open(&database, profile.size, seed).await?;
     let tried = yardstick.try_all(&profile.limit, &progress).await?;
     let best =
         tried.iter().max_by(|a, b| a.per_second.total_cmp(&b.per_second)).context("something was tried")?.clone();
     let turns = bench.beside_the_limit(&batched, &mut yardstick, &best).await?;
     let limit = Limit { best, tried, turns, books: yardstick.close(program).await? };
+
+    let sysbench = match profile.with_sysbench {
+        true => {
+            progress.step("sysbench");
+            sysbench::measure(&database, profile.window).await?
+        }
+        false => Sysbench::skipped("this profile is too short for it"),
+    };
 
     let constant_server = Server::constant(&program.logs).await?;
     let constant = site(&constant_server, Target::Constant);
@@ -158,6 +171,7 @@ pub async fn run(kind: Kind, program: &Program, profile: &Profile, seed: u64) ->
         reads,
         limit_plan: profile.limit.clone(),
         limit,
+        sysbench,
         answer_bytes,
         books,
     })
@@ -223,7 +237,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// As many callers as buy the most, and twice as many, in turns with the plain SQL that did best.
+    /// As many callers as buy the most, and twice as many, in turns with the replay that did best.
     async fn beside_the_limit(&self, site: &Endpoint, yardstick: &mut Yardstick<'_>, best: &Try) -> Result<Turns> {
         self.progress.step("purchases, and the database's own limit, in turns");
         let plan = self.turn_of(self.busiest(SPREAD_PURCHASES)?);

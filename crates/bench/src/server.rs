@@ -115,15 +115,6 @@ impl Program {
         command
     }
 
-    /// Makes the tables.
-    pub fn migrate(&self, database_url: &str) -> Result<()> {
-        let output = self.command(database_url).arg("migrate").output().context("jangteo migrate does not start")?;
-        if !output.status.success() {
-            bail!("jangteo migrate failed: {}", String::from_utf8_lossy(&output.stderr));
-        }
-        Ok(())
-    }
-
     /// Checks the books.
     pub fn verify(&self, database_url: &str) -> Result<Books> {
         let output = self.command(database_url).arg("verify").output().context("jangteo verify does not start")?;

@@ -1,27 +1,30 @@
 //! The shop that is measured: its users with their points, its products with their stock, and years of orders.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result};
-use jangteo_domain::batch::Request;
+use anyhow::{Context, Result, bail};
+use async_trait::async_trait;
+use clap::ValueEnum;
+use jangteo_data_platform::JsonEvents;
+use jangteo_domain::batch::{Attempts, Backoff, Work};
 use jangteo_domain::command::{
     Actor, AdjustStock, CancelOrder, Command, CouponChoice, CreateProduct, ExpireOrder, PayOrder, PlaceOrder,
     TopUpPoints,
 };
-use jangteo_domain::id::{OrderId, ProductId, UserId};
-use jangteo_domain::idempotency::{Fingerprint, IdempotencyKey, RequestKey};
-use jangteo_domain::money::{Money, PositiveMoney};
+use jangteo_domain::id::{IdSource, OrderId, ProductId, UserId};
+use jangteo_domain::money::{Currency, Money, PositiveMoney};
 use jangteo_domain::order::OrderLines;
 use jangteo_domain::product::{OptionName, OptionValue, Options, Price, ProductDetails, ProductStatus};
-use jangteo_domain::time::Timestamp;
+use jangteo_domain::time::{Date, Timestamp};
+use jangteo_domain::transaction::{LockSet, ProductDepth};
+use jangteo_domain::{Answer, BatchExecutor, Request, ShopCalendar, ShopRules, StoreError, UnitOfWorkFactory};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
+use serde::{Deserialize, Serialize};
 
-use crate::database::Database;
-use crate::script::{Script, Style};
-use crate::server::Program;
-use crate::sql::Dialect;
+use crate::past::{Clock, PastStore};
 
 /// The points that each user starts with: the most that one top-up may add, enough for thousands of orders.
 const POINTS: i64 = 1_000_000;
@@ -32,18 +35,31 @@ pub const CATEGORIES: usize = 20;
 /// Commands of one batch while the shop is filled.
 const BATCH: usize = 4_000;
 
-/// How large a shop.
-#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
+/// How large a shop, and of what.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Size {
     /// Users, each with points.
     pub users: usize,
     /// Products, each with stock, besides the hot one.
     pub products: usize,
+    /// What the products are called.
+    pub names: Names,
 }
 
-/// A shop and the text that makes it.
+/// What products are called.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Names {
+    /// A short name and a short description in ASCII.
+    Ascii,
+    /// Of every second product, the hot one first, a name in Hangul and some hundred characters of description.
+    Hangul,
+}
+
+/// A shop, and the rules by which it trades.
 pub struct Shop {
-    script: Script,
+    executor: BatchExecutor,
+    clock: Arc<Clock>,
     users: Vec<UserId>,
     products: Vec<ProductId>,
     hot_product: ProductId,
@@ -51,52 +67,84 @@ pub struct Shop {
 }
 
 impl Shop {
-    /// A shop that opens at that time: everybody tops up once, every product is made and stocked.
-    pub fn open(dialect: Dialect, size: Size, opened_at: Timestamp) -> Result<Self> {
-        let script = Script::new(dialect)?;
-        script.set_style(Style::Bulk);
-        script.set_now(opened_at);
-        let product_ids: Vec<ProductId> = (0..=size.products).map(|_| script.next_id().into()).collect();
+    /// A shop in an empty store that opens when the clock says: everybody tops up once, every product is made and
+    /// stocked.
+    pub async fn open(store: Arc<dyn UnitOfWorkFactory>, clock: Arc<Clock>, size: Size) -> Result<Self> {
+        let product_ids: Vec<ProductId> = (0..=size.products).map(|_| clock.next_id().into()).collect();
         let users = (0..size.users).map(user_id).collect::<Result<Vec<_>>>()?;
         let (hot_product, products) = product_ids.split_first().context("there is at least the hot product")?;
-        let shop = Self { script, users, products: products.to_vec(), hot_product: *hot_product, opened_at };
-
-        let mut commands = Vec::new();
-        for (index, product_id) in product_ids.iter().enumerate() {
-            commands.push(Command::CreateProduct(CreateProduct { product_id: *product_id, details: details(index)? }));
-            commands.push(Command::AdjustStock(AdjustStock {
-                product_id: *product_id,
-                quantity: STOCK,
-                reason: "the first delivery".to_owned().try_into()?,
-            }));
-        }
-        let amount = positive(POINTS)?;
-        let top_up = |user_id: &UserId| Command::TopUpPoints(TopUpPoints { user_id: user_id.clone(), amount });
-        commands.extend(shop.users.iter().map(top_up));
-        // A product is stocked in the batch that makes it: batches have even lengths.
-        for batch in commands.chunks(BATCH) {
-            shop.run(batch)?;
-        }
+        let executor = BatchExecutor {
+            factory: store,
+            rules: Arc::new(rules()?),
+            ids: Arc::clone(&clock) as Arc<dyn IdSource>,
+            events: Arc::new(JsonEvents),
+            backoff: Arc::new(NoBackoff),
+        };
+        let opened_at = clock.now();
+        let shop = Self { executor, clock, users, products: products.to_vec(), hot_product: *hot_product, opened_at };
+        shop.fill(&product_ids, size.names).await?;
         Ok(shop)
     }
 
-    /// One that opens now, in a new database of that name, and the address for the server.
-    pub async fn open_in(database: &Database, name: &str, program: &Program, size: Size) -> Result<(Self, String)> {
-        let url = database.create(name).await?;
-        program.migrate(&url)?;
-        let shop = Self::open(database.kind().dialect(), size, now()?)?;
-        let mut connection = database.connect(name).await?;
-        for transaction in shop.script.take() {
-            connection.run_transaction(&transaction).await?;
-        }
-        connection.run_transaction(&shop.script.finish()).await?;
-        connection.close().await?;
-        Ok((shop, url))
+    /// One in an empty database that opened at that time, and whose past can be written.
+    pub async fn open_in(database: &jangteo_sql::Database, size: Size, opened_at: Timestamp) -> Result<Self> {
+        let clock = Arc::new(Clock::new(opened_at));
+        let store = PastStore::new(database.unit_of_work_factory(), Arc::clone(&clock), now()?);
+        Self::open(Arc::new(store), clock, size).await
     }
 
-    /// The text of it.
-    pub fn script(&self) -> &Script {
-        &self.script
+    async fn fill(&self, product_ids: &[ProductId], names: Names) -> Result<()> {
+        let mut commands = Vec::new();
+        for (index, product_id) in product_ids.iter().enumerate() {
+            let (product_id, details) = (*product_id, details(index, names)?);
+            let reason = "the first delivery".to_owned().try_into()?;
+            commands.push(Command::CreateProduct(CreateProduct { product_id, details }));
+            commands.push(Command::AdjustStock(AdjustStock { product_id, quantity: STOCK, reason }));
+        }
+        let amount = positive(POINTS)?;
+        let top_up = |user_id: &UserId| Command::TopUpPoints(TopUpPoints { user_id: user_id.clone(), amount });
+        commands.extend(self.users.iter().map(top_up));
+        // A product is stocked in the batch that makes it: batches have even lengths.
+        for batch in commands.chunks(BATCH) {
+            self.run(batch).await?;
+        }
+        Ok(())
+    }
+
+    /// The time of what happens next.
+    pub fn set_now(&self, now: Timestamp) {
+        self.clock.set(now);
+    }
+
+    /// Decides these, all of which must succeed, in one transaction.
+    pub async fn execute(&self, requests: &[Request]) -> Result<()> {
+        for answer in self.executor.execute(requests).await {
+            match answer? {
+                Answer::Decided { outcome: Ok(_), .. } => {}
+                other => bail!("the shop rejected what the benchmark asked for: {other:?}"),
+            }
+        }
+        Ok(())
+    }
+
+    async fn run(&self, commands: &[Command]) -> Result<()> {
+        let requests: Vec<_> = commands.iter().cloned().map(Request::new).collect();
+        self.execute(&requests).await
+    }
+
+    /// The currency of its prices.
+    pub fn currency(&self) -> Currency {
+        self.executor.rules.currency
+    }
+
+    /// The rows that its next purchases read.
+    pub fn rows(&self) -> LockSet {
+        let mut rows = LockSet { accounts: self.users.iter().cloned().collect(), ..LockSet::default() };
+        for id in self.products.iter().chain([&self.hot_product]) {
+            rows.add_product(*id, ProductDepth::Whole);
+            rows.stocks.insert(*id);
+        }
+        rows
     }
 
     /// The users' ids.
@@ -114,15 +162,10 @@ impl Shop {
         self.hot_product
     }
 
-    fn run(&self, commands: &[Command]) -> Result<()> {
-        let requests: Vec<_> = commands.iter().cloned().map(Request::new).collect();
-        self.script.run(&requests)
-    }
-
     /// An order of one piece, and its id.
     pub fn place(&self, user: usize, product: usize) -> Result<(OrderId, Command)> {
-        let order_id = self.script.next_id().into();
-        let lines = OrderLines::new([(self.products[product], 1)], self.script.rules())?;
+        let order_id = self.clock.next_id().into();
+        let lines = OrderLines::new([(self.products[product], 1)], &self.executor.rules)?;
         let user_id = self.users[user].clone();
         Ok((order_id, Command::PlaceOrder(PlaceOrder { order_id, user_id, lines, expected_total: None })))
     }
@@ -136,20 +179,25 @@ impl Shop {
         Actor { user_id: self.users[user].clone(), is_admin: false }
     }
 
-    /// Orders of the past, to be written down in order: see [`History`].
+    /// Orders of the past, to be written in order: see [`History`].
     pub fn history(&self, orders: usize, until: Timestamp, seed: u64) -> History<'_> {
-        History { shop: self, random: SmallRng::seed_from_u64(seed), orders, done: 0, until, unpaid: BTreeMap::new() }
+        History {
+            shop: self,
+            random: SmallRng::seed_from_u64(seed),
+            orders,
+            done: 0,
+            until,
+            unpaid: BTreeMap::new(),
+            orders_of_batch: History::ORDERS_OF_BATCH,
+        }
     }
 
-    /// Orders whose time to pay ended a minute before `now` and that nobody has swept yet, at most `each` a user.
-    /// Their rows are put off until [`Script::finish_open_orders`].
-    pub fn forget_orders(&self, count: usize, each: usize, now: Timestamp) -> Result<()> {
-        self.script.set_now(now.saturating_add(-self.script.rules().order_ttl - time::Duration::minutes(1)));
-        let mut commands = Vec::with_capacity(count);
-        for index in 0..count {
-            commands.push(self.place(index / each % self.users.len(), index % self.products.len())?.1);
-        }
-        commands.chunks(BATCH).try_for_each(|batch| self.run(batch))
+    /// Places orders, at most `each` a user, whose time to pay ended a minute before `now`: all at once.
+    pub async fn place_overdue(&self, count: usize, each: usize, now: Timestamp) -> Result<()> {
+        self.set_now(now.saturating_add(-self.executor.rules.order_ttl - time::Duration::minutes(1)));
+        let place = |index| self.place(index / each % self.users.len(), index % self.products.len());
+        let commands = (0..count).map(|index| Ok(place(index)?.1)).collect::<Result<Vec<_>>>()?;
+        self.run(&commands).await
     }
 }
 
@@ -163,6 +211,7 @@ pub struct History<'a> {
     until: Timestamp,
     /// Orders that will expire, by the time when they do.
     unpaid: BTreeMap<Timestamp, Vec<OrderId>>,
+    orders_of_batch: usize,
 }
 
 impl History<'_> {
@@ -170,15 +219,15 @@ impl History<'_> {
     /// How long the past lasts.
     pub const LENGTH: time::Duration = time::Duration::days(365);
 
-    /// Writes the next batch down; false when all is written.
-    pub fn next_batch(&mut self) -> Result<bool> {
-        let count = Self::ORDERS_OF_BATCH.min(self.orders - self.done);
+    /// Writes the next batch; false when all is written.
+    pub async fn next_batch(&mut self) -> Result<bool> {
+        let count = self.orders_of_batch.min(self.orders - self.done);
         if count == 0 && self.unpaid.is_empty() {
             return Ok(false);
         }
         let half_an_hour = time::Duration::minutes(30);
         let now = if count > 0 { self.time_of(self.done) } else { self.until.saturating_add(-half_an_hour) };
-        self.shop.script.set_now(now);
+        self.shop.set_now(now);
         let mut commands = Vec::with_capacity(3 * count);
         let later = self.unpaid.split_off(&now.saturating_add(time::Duration::microseconds(1)));
         let due = std::mem::replace(&mut self.unpaid, later).into_values().flatten();
@@ -187,7 +236,7 @@ impl History<'_> {
             self.add_order(index, now, &mut commands)?;
         }
         self.done += count;
-        self.shop.run(&commands)?;
+        self.shop.run(&commands).await?;
         Ok(true)
     }
 
@@ -201,7 +250,7 @@ impl History<'_> {
             0 => commands.extend([self.shop.pay(user, order_id), cancel]),
             1 | 2 => commands.push(cancel),
             3..=5 => {
-                let expires_at = now.saturating_add(self.shop.script.rules().order_ttl);
+                let expires_at = now.saturating_add(self.shop.executor.rules.order_ttl);
                 self.unpaid.entry(expires_at).or_default().push(order_id);
             }
             _ => commands.push(self.shop.pay(user, order_id)),
@@ -217,11 +266,46 @@ impl History<'_> {
     }
 }
 
-/// What makes a request one that may be sent again, as the server would have it from the client.
-pub fn claim(number: u64) -> IdempotencyKey {
-    // Keys are hashes in the server, so these are spread over the key space as well.
-    let mut random = SmallRng::seed_from_u64(number);
-    IdempotencyKey { key: RequestKey(random.random()), fingerprint: Fingerprint(random.random()) }
+/// The rules of a server with no settings of its own.
+fn rules() -> Result<ShopRules> {
+    let units = |units| Money::from_units(units).context("an amount in range");
+    let rules = ShopRules {
+        currency: Currency::from_code("KRW").context("a currency")?,
+        top_up_max: units(1_000_000)?,
+        balance_max: units(10_000_000)?,
+        order_ttl: time::Duration::minutes(10),
+        order_lines_max: 100,
+        order_quantity_max: 1_000,
+        open_orders_max: 20,
+        calendar: Arc::new(Seoul),
+    };
+    rules.check()?;
+    Ok(rules)
+}
+
+/// Korea has had no summer time since 1988.
+struct Seoul;
+
+impl ShopCalendar for Seoul {
+    fn day_of(&self, at: Timestamp) -> Date {
+        at.saturating_add(time::Duration::hours(9)).to_offset_date_time().date()
+    }
+}
+
+/// Nothing is tried again: nobody is in the way of who fills a shop.
+struct NoBackoff;
+
+impl Backoff for NoBackoff {
+    fn start(&self, _work: Work) -> Box<dyn Attempts> {
+        Box::new(Self)
+    }
+}
+
+#[async_trait]
+impl Attempts for NoBackoff {
+    async fn pause(&mut self, _cause: &StoreError) -> bool {
+        false
+    }
 }
 
 /// The time now by this machine's clock, which is the database's too.
@@ -239,16 +323,37 @@ pub fn category(index: usize) -> String {
     format!("category-{:02}", index % CATEGORIES)
 }
 
-fn details(index: usize) -> Result<ProductDetails> {
+/// Three hundred characters, as shops have them.
+const HANGUL_DESCRIPTION: &str = "국내에서 자란 원목을 골라 숙련된 장인이 하나씩 손으로 다듬어 만든 제품입니다. 표면은 천연 오일로 \
+마감하여 나뭇결이 그대로 살아 있고, 오래 사용할수록 색이 깊어집니다. 모서리는 둥글게 처리하여 아이가 있는 집에서도 안심하고 쓸 수 \
+있습니다. 조립은 따로 필요하지 않으며, 상자에서 꺼내 바로 사용하시면 됩니다. 물기가 닿으면 마른 천으로 닦아 주시고, 직사광선이 드는 \
+곳은 피해 주세요. 나무의 특성상 사진과 색이나 무늬가 조금 다를 수 있으나 이는 불량이 아닙니다. 구매하신 날부터 일 년 동안 무상으로 \
+수리해 드리며, 받으신 지 이레 안에는 이유를 묻지 않고 교환하거나 환불해 드립니다.";
+
+/// What the product of that number is called, and what is said of it.
+fn words(index: usize, names: Names) -> (String, String) {
+    match names {
+        Names::Hangul if index.is_multiple_of(2) => {
+            (format!("장인이 만든 원목 수납 선반 {index:04}호 (친환경 도장)"), HANGUL_DESCRIPTION.to_owned())
+        }
+        Names::Hangul | Names::Ascii => {
+            let description = format!("The product of number {index}, of which there is always enough.");
+            (format!("Product {index:04}"), description)
+        }
+    }
+}
+
+fn details(index: usize, names: Names) -> Result<ProductDetails> {
     let colors = ["red", "green", "blue", "black", "white"];
     let options: BTreeMap<OptionName, OptionValue> = [
         ("color".to_owned().try_into()?, colors[index % colors.len()].to_owned().try_into()?),
         ("size".to_owned().try_into()?, (index % 10).to_string().try_into()?),
     ]
     .into();
+    let (name, description) = words(index, names);
     Ok(ProductDetails {
-        name: format!("Product {index:04}").try_into()?,
-        description: format!("The product of number {index}, of which there is always enough.").try_into()?,
+        name: name.try_into()?,
+        description: description.try_into()?,
         category: category(index).try_into()?,
         options: Options::try_from(options)?,
         item_group_id: Some(format!("item-{:04}", index / 10).try_into()?),
@@ -259,4 +364,55 @@ fn details(index: usize) -> Result<ProductDetails> {
 
 fn positive(units: i64) -> Result<PositiveMoney> {
     Ok(Money::from_units(units).context("in range")?.try_into()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use jangteo_domain::delivery::DeliveryState;
+    use jangteo_domain::order::{OrderFilter, OrderStatus};
+    use jangteo_domain::page::Page;
+
+    use super::*;
+    use crate::store;
+
+    #[tokio::test]
+    async fn a_past_is_written_by_the_adapter() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let database = store::open_new(&format!("sqlite:{}", folder.path().join("shop.db").display())).await?;
+        let today = now()?;
+        let opened_at = today.saturating_add(-History::LENGTH - time::Duration::days(1));
+        let size = Size { users: 30, products: 7, names: Names::Hangul };
+        let shop = Shop::open_in(&database, size, opened_at).await?;
+        let mut history = History { orders_of_batch: 100, ..shop.history(2_400, today, 1) };
+        while history.next_batch().await? {}
+
+        let count = async |status| {
+            let filter = OrderFilter { status: Some(status), ..OrderFilter::default() };
+            let page = Page { after: None, limit: 2_400 };
+            Ok::<_, StoreError>(database.queries().orders.list(&filter, &page).await?.value.len())
+        };
+        assert_eq!(count(OrderStatus::Paid).await?, 24 * 94);
+        assert_eq!(count(OrderStatus::Refunded).await?, 24);
+        assert_eq!(count(OrderStatus::Cancelled).await?, 24 * 2);
+        assert_eq!(count(OrderStatus::Expired).await?, 24 * 3);
+        let events = database.queries().deliveries.list(None, &Page { after: None, limit: 2_400 }).await?;
+        let events_since = today.saturating_add(-time::Duration::days(31));
+        assert!(!events.is_empty());
+        assert!(events.iter().all(|event| event.state == DeliveryState::Delivered && event.at >= events_since));
+        assert_eq!(store::findings(&database).await?, [""; 0]);
+
+        shop.place_overdue(50, 2, today).await?;
+        assert_eq!(database.queries().orders.due(100).await?.len(), 50);
+        assert_eq!(store::findings(&database).await?, [""; 0]);
+        Ok(())
+    }
+
+    #[test]
+    fn every_second_product_has_a_name_in_hangul() -> Result<()> {
+        for index in 0..4 {
+            assert_eq!(details(index, Names::Hangul)?.name.as_str().is_ascii(), index % 2 == 1);
+            assert!(details(index, Names::Ascii)?.name.as_str().is_ascii());
+        }
+        Ok(())
+    }
 }

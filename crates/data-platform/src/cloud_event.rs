@@ -39,18 +39,19 @@ impl CloudEvent {
     /// The envelope of a stored event.
     ///
     /// # Errors
-    /// When the stored data is no JSON.
+    /// When the stored body is not JSON.
     pub fn of(event: &StoredEvent) -> Result<Self, serde_json::Error> {
+        let StoredEvent { delivery, body } = event;
         Ok(Self {
             specversion: "1.0".to_owned(),
-            id: event.id.uuid(),
+            id: delivery.event_id.uuid(),
             source: SOURCE.to_owned(),
-            event_type: event.event_type.clone(),
-            subject: event.order_id.to_string(),
-            time: event.at.to_offset_date_time(),
-            sequence: event.sequence,
+            event_type: delivery.event_type.clone(),
+            subject: delivery.order_id.to_string(),
+            time: delivery.at.to_offset_date_time(),
+            sequence: delivery.sequence,
             datacontenttype: "application/json".to_owned(),
-            data: RawValue::from_string(event.data.clone())?,
+            data: RawValue::from_string(body.clone())?,
         })
     }
 

@@ -70,7 +70,7 @@ impl DataPlatform for HttpDataPlatform {
     async fn deliver(&self, event: &StoredEvent) -> Result<(), DeliveryFailure> {
         let body = CloudEvent::of(event)
             .and_then(|event| serde_json::to_vec(&event))
-            .map_err(|error| DeliveryFailure::Permanent { reason: format!("the stored event is no JSON: {error}") })?;
+            .map_err(|error| DeliveryFailure::Permanent { reason: format!("the stored body is not JSON: {error}") })?;
         let mut request = self.client.post(self.url.clone()).header(CONTENT_TYPE_HEADER, CONTENT_TYPE);
         if let Some(secret) = &self.secret {
             let signature = Signature::sign(secret.expose_secret().as_bytes(), unix_seconds(), &body);

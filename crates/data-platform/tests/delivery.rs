@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use jangteo_data_platform::mock::{self, Behaviour, Counters, MockSettings};
 use jangteo_data_platform::{GatewaySettings, HttpDataPlatform};
-use jangteo_domain::delivery::{DataPlatform, DeliveryFailure, StoredEvent};
+use jangteo_domain::delivery::{DataPlatform, Delivery, DeliveryFailure, StoredEvent};
+use jangteo_domain::outbox::OutboxEvent;
 use jangteo_domain::time::Timestamp;
 use uuid::Uuid;
 
@@ -56,15 +57,15 @@ fn install_crypto() {
 }
 
 fn event(order: u128, sequence: u32) -> StoredEvent {
-    StoredEvent {
+    let event = OutboxEvent {
         id: Uuid::from_u128(order * 1_000 + u128::from(sequence)).into(),
         order_id: Uuid::from_u128(order).into(),
         sequence,
-        event_type: "jangteo.order.paid.v1".to_owned(),
         at: Timestamp::from_unix_microseconds(1_790_000_000_123_456).expect("a time"),
-        data: r#"{"order":{"total":"12000","name":"떡볶이"}}"#.to_owned(),
-        attempts: 1,
-    }
+        event_type: "jangteo.order.paid.v1".to_owned(),
+        body: r#"{"order":{"total":"12000","name":"떡볶이"}}"#.to_owned(),
+    };
+    StoredEvent { delivery: Delivery { attempts: 1, ..Delivery::new(&event) }, body: event.body }
 }
 
 fn events_url(mock: &Mock) -> String {
@@ -119,7 +120,7 @@ async fn the_receiver_sees_another_body_and_another_order() {
     let mock = Mock::start(Behaviour::default());
     let platform = platform(&events_url(&mock), SECRET);
     platform.deliver(&event(1, 2)).await.expect("received");
-    platform.deliver(&StoredEvent { data: "{}".to_owned(), ..event(1, 2) }).await.expect("received");
+    platform.deliver(&StoredEvent { body: "{}".to_owned(), ..event(1, 2) }).await.expect("received");
     let expected = Counters { received: 1, duplicates: 1, altered: 1, out_of_order: 1, ..Counters::default() };
     assert_eq!(mock.counters().await, expected);
     mock.server.stop(true).await;

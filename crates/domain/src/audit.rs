@@ -1,18 +1,17 @@
-//! The audit log: whatever somebody of the back office changes leaves a line, written in the transaction of the change.
-//! Lines are only ever added.
+//! The audit log: every change by the back office leaves a line, written in the transaction of the change. Lines are
+//! only added.
 
 use std::fmt;
 
 use async_trait::async_trait;
 
-use crate::command::{Command, Context, Reply};
 use crate::id::{AuditEntryId, CampaignId, CouponId, EventId, OrderId, ProductId, UserId};
 use crate::page::Page;
 use crate::store_error::StoreError;
 use crate::text::Text;
 use crate::time::Timestamp;
 
-/// Why something was changed, in the words of whoever changed it.
+/// Why something was changed, as the back office worded it.
 pub type AuditReason = Text<1, 200>;
 
 /// A line of the audit log.
@@ -20,37 +19,24 @@ pub type AuditReason = Text<1, 200>;
 pub struct AuditEntry {
     /// The line's id.
     pub id: AuditEntryId,
-    /// When it happened.
+    /// When, by the database's clock.
     pub at: Timestamp,
-    /// Who did it.
+    /// The user who made the change.
     pub actor: UserId,
-    /// What was done: the [name](Command::name) of the command, of whichever version of this program wrote it.
+    /// The [name](crate::command::Decide::name) of the command, of whichever release wrote the line.
     pub action: String,
-    /// To what it was done.
-    pub subject: Subject,
-    /// Why, where a reason was given.
+    /// The kind of what was changed: the [`Subject::kind`] of whichever release wrote the line.
+    pub subject_kind: String,
+    /// The id of what was changed, as text.
+    pub subject_id: String,
+    /// The reason, where one was given.
     pub reason: Option<AuditReason>,
-    /// What came of it.
-    pub reply: Reply,
-}
-
-impl AuditEntry {
-    /// The line of a command that was not rejected.
-    pub(crate) fn of(actor: &UserId, command: &Command, reply: &Reply, context: &Context<'_>) -> Self {
-        Self {
-            id: AuditEntryId::next(context.ids),
-            at: context.now,
-            actor: actor.clone(),
-            action: command.name().to_owned(),
-            subject: command.subject(),
-            reason: command.reason().cloned(),
-            reply: reply.clone(),
-        }
-    }
+    /// The body that the change was answered with, as it was sent; nothing parses it.
+    pub body: String,
 }
 
 /// What a command is about.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[expect(missing_docs, reason = "each carries the id of what it is named after")]
 pub enum Subject {
     User(UserId),
@@ -59,6 +45,20 @@ pub enum Subject {
     Coupon(CouponId),
     Order(OrderId),
     Event(EventId),
+}
+
+impl Subject {
+    /// A short name of its kind; stored, so that one must never mean something else.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::User(_) => "user",
+            Self::Product(_) => "product",
+            Self::Campaign(_) => "campaign",
+            Self::Coupon(_) => "coupon",
+            Self::Order(_) => "order",
+            Self::Event(_) => "event",
+        }
+    }
 }
 
 /// The id alone, as text.
@@ -75,27 +75,20 @@ impl fmt::Display for Subject {
     }
 }
 
-/// Adds to the audit log, inside a unit of work.
-#[cfg_attr(any(test, feature = "mock"), mockall::automock)]
-#[async_trait]
-pub trait AuditRepository: Send {
-    /// Adds new lines.
-    async fn append_many(&mut self, entries: &[AuditEntry]) -> Result<(), StoreError>;
-}
-
-/// Which lines to list; what is `None` does not matter.
+/// Which lines to list; `None` matches every line.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct AuditFilter {
-    /// Those of this actor.
+    /// The user who made the change.
     pub actor: Option<UserId>,
-    /// Those about what has this id, written as text.
-    pub subject: Option<String>,
+    /// The id of what was changed, as text.
+    pub subject_id: Option<String>,
 }
 
-/// Reads the audit log for showing.
+/// Reads the audit log.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait AuditQueries: Send + Sync {
-    /// The lines that the filter lets through, newest first; the page's key is a line's id.
+    /// The lines that match the filter, newest first; the page's key is a line's id. A line that cannot be read is left
+    /// out and logged; it never fails the page.
     async fn list(&self, filter: &AuditFilter, page: &Page<AuditEntryId>) -> Result<Vec<AuditEntry>, StoreError>;
 }

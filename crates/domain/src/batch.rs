@@ -1,77 +1,122 @@
 //! The batch executor: many commands, one transaction, one answer each.
 //!
-//! *Lock what the batch names, in one order → decide in memory, in order of arrival, each seeing the effects of those
-//! before → save what changed → one commit → one answer each.*
+//! *Lock what the batch declares, in one order → decide in memory, in order of arrival, each seeing the effects of those
+//! before → write what changed → one commit → one answer each.*
 //!
-//! A rejection costs its own command. A failure of the store costs the batch: after a conflict or a lost connection the
-//! whole transaction is run again, a bounded number of times; after an unexpected error the batch is halved until the
-//! command that causes it stands alone; after a commit whose outcome is unknown the marker row is asked.
+//! A rejection costs its own command, and so does a panic in a decision or in the rendering of its answer. A failure of
+//! the store costs the batch: after a conflict or an outage the whole transaction is run again, a bounded number of
+//! times; after an unexpected error the batch is halved until the command that causes it stands alone. After any error
+//! in reply to a commit the marker is queried, and nothing else decides whether the transaction took effect.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::audit::AuditEntry;
-use crate::command::{Command, Context, Outcome};
-use crate::id::{BatchId, IdSource, UserId};
-use crate::idempotency::{IdempotencyKey, IdempotencyRecord, RequestKey, RequestTag};
+use crate::command::{Command, Context, Decision, OrderRefs, Outcome, States};
+use crate::id::{AuditEntryId, BatchId, IdSource, OrderId, UserId};
+use crate::idempotency::{IdempotencyKey, RenderedAnswer, RequestKey, SharedRenderer, StoredAnswer};
+use crate::outbox::EventRenderer;
 use crate::rules::ShopRules;
 use crate::store_error::StoreError;
-use crate::unit_of_work::{UnitOfWork, UnitOfWorkFactory};
+use crate::transaction::{Appended, Changes, First, FirstKeys, LockSet, Locked, UnitOfWork, UnitOfWorkFactory};
 use crate::working_set::WorkingSet;
 
-/// How often a transaction is begun for the same commands. A conflict that lasts so long is not one that waiting
-/// solves within a request's time.
-pub const ATTEMPTS_MAX: u32 = 5;
-/// How often it is asked what became of a commit. With a database that cannot be reached each time takes about a second,
-/// so this is about as long as a caller waits; a database that is started again is mostly back before.
+/// How often a transaction is run at least before its failure is final …
+pub const ATTEMPTS_MIN: u32 = 5;
+/// … and for how long: a conflict that lasts longer is not one that waiting solves within a request's time.
+pub const RETRY_TIME_MIN: Duration = Duration::from_secs(3);
+/// How often a marker is queried. With a database that cannot be reached each query takes about a second, so this is
+/// about as long as a caller waits; a database that is restarted is mostly back before.
 pub const MARKER_QUERIES_MAX: u32 = 10;
 
-/// A command, and what is known of whoever asks for it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// A command, and what is stored of its answer.
+#[derive(Clone, Debug)]
 pub struct Request {
     /// What to do.
     pub command: Command,
-    /// Which request it is, where it may be sent again.
-    pub idempotency: Option<IdempotencyKey>,
-    /// What comes back with its rejection when it is sent again.
-    pub tag: Option<RequestTag>,
-    /// Who of the back office asks; what comes of it is written into the audit log under this name.
-    pub audited_as: Option<UserId>,
+    /// What is stored of the answer; `None` for a request without a key that nobody audits.
+    pub recording: Option<Recording>,
 }
 
-impl Request {
-    /// A request of nobody in particular, that is sent once.
-    pub fn new(command: Command) -> Self {
-        Self { command, idempotency: None, tag: None, audited_as: None }
+/// What is stored of an answer, in the transaction of the effect.
+#[derive(Clone)]
+pub struct Recording {
+    /// The identity of a request that may be sent again: its answer is stored under it.
+    pub idempotency: Option<IdempotencyKey>,
+    /// The user of the back office who makes the change: it leaves a line in the audit log.
+    pub audited_as: Option<UserId>,
+    /// Renders the answer.
+    pub renderer: SharedRenderer,
+}
+
+impl fmt::Debug for Recording {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { idempotency, audited_as, renderer: _ } = self;
+        f.debug_struct("Recording")
+            .field("idempotency", idempotency)
+            .field("audited_as", audited_as)
+            .finish_non_exhaustive()
     }
 }
 
-/// What became of a request.
+impl Request {
+    /// A request of which nothing is stored but its effect.
+    pub fn new(command: Command) -> Self {
+        Self { command, recording: None }
+    }
+
+    fn idempotency(&self) -> Option<IdempotencyKey> {
+        self.recording.as_ref().and_then(|recording| recording.idempotency)
+    }
+}
+
+/// The answer to a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly every answer is of the large variant")]
 pub enum Answer {
     /// It was decided now.
-    Decided(Outcome),
-    /// It was decided before, under the same key, and this is what came of it then; nothing happened now.
-    Replayed {
-        /// What came of it.
+    Decided {
+        /// The outcome.
         outcome: Outcome,
-        /// The tag of the request that was decided then, where it was rejected.
-        tag: Option<RequestTag>,
+        /// The answer as it was stored; `None` where it was not, and the caller renders it.
+        rendered: Option<RenderedAnswer>,
     },
+    /// It was decided before, under the same key, and this is what it was answered then; nothing happened now.
+    Replayed(RenderedAnswer),
     /// Its key belongs to another request; nothing happened.
     KeyReused,
 }
 
-/// Waits between attempts: the system's clock and randomness in production, nothing in tests.
+/// What is tried more than once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Work {
+    /// A transaction: at least [`ATTEMPTS_MIN`] times and for [`RETRY_TIME_MIN`].
+    Transaction,
+    /// The query of a marker: [`MARKER_QUERIES_MAX`] times.
+    MarkerQuery,
+}
+
+/// Waits between attempts: by the system's clock and randomness in production, not at all in tests.
+#[cfg_attr(any(test, feature = "mock"), mockall::automock)]
+pub trait Backoff: Send + Sync {
+    /// Starts to count the attempts at a piece of work.
+    fn start(&self, work: Work) -> Box<dyn Attempts>;
+}
+
+/// The attempts at one piece of work.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
-pub trait Backoff: Send + Sync {
-    /// Waits before the attempt after number `attempt` (from 1), which `cause` ended. With jitter, so that two
-    /// transactions that were in each other's way do not meet again.
-    async fn pause(&self, attempt: u32, cause: &StoreError);
+pub trait Attempts: Send {
+    /// Waits before the next attempt, after one that failed by `cause`; `false` at once when there were enough. The
+    /// pause has jitter, so that two transactions that were in each other's way do not meet again.
+    async fn pause(&mut self, cause: &StoreError) -> bool;
 }
 
 /// Runs batches of requests against a store.
@@ -79,23 +124,28 @@ pub trait Backoff: Send + Sync {
 pub struct BatchExecutor {
     /// Begins the transactions.
     pub factory: Arc<dyn UnitOfWorkFactory>,
-    /// What to decide by.
+    /// The shop's rules.
     pub rules: Arc<ShopRules>,
     /// Where new ids come from.
     pub ids: Arc<dyn IdSource>,
-    /// How to wait between attempts.
+    /// Renders the bodies of events.
+    pub events: Arc<dyn EventRenderer>,
+    /// Waits between attempts.
     pub backoff: Arc<dyn Backoff>,
 }
 
+/// The answers of a batch, each at the place of its request.
+type Answers = Vec<Result<Answer, StoreError>>;
+
 impl BatchExecutor {
-    /// Runs the requests, in this order, and answers each at its own place.
-    pub async fn execute(&self, requests: &[Request]) -> Vec<Result<Answer, StoreError>> {
+    /// Runs the requests, in this order, and returns the answer of each at its place.
+    pub async fn execute(&self, requests: &[Request]) -> Answers {
         let mut answers = Vec::with_capacity(requests.len());
         // A stack of ranges whose top is always the earliest, so that answers are pushed in order.
         let mut ranges: Vec<_> = std::iter::once(0..requests.len()).collect();
         while let Some(range) = ranges.pop().filter(|range| !range.is_empty()) {
             match self.execute_together(&requests[range.clone()]).await {
-                Ok(done) => answers.extend(done.into_iter().map(Ok)),
+                Ok(done) => answers.extend(done),
                 Err(StoreError::Unexpected(_) | StoreError::Corrupt(_)) if range.len() > 1 => {
                     let (first, second) = halves(range);
                     ranges.extend([second, first]);
@@ -106,26 +156,28 @@ impl BatchExecutor {
         answers
     }
 
-    /// Runs the requests in one transaction, as often as it takes within [`ATTEMPTS_MAX`].
-    async fn execute_together(&self, requests: &[Request]) -> Result<Vec<Answer>, StoreError> {
-        let mut attempt = 1;
+    /// Runs the requests in one transaction, as often as it takes within the bounds of [`Work::Transaction`].
+    async fn execute_together(&self, requests: &[Request]) -> Result<Answers, StoreError> {
+        let mut attempts = self.backoff.start(Work::Transaction);
         loop {
             let id = BatchId::next(&*self.ids);
-            // A database that cannot be reached is not waited for: the factory has waited, and callers have not long.
-            let unit_of_work = self.factory.begin(id).await?;
-            let error = match self.attempt(requests, id, unit_of_work).await {
-                Ok(answers) => return Ok(answers),
+            let begun = self.factory.begin(id, &first_keys(requests)).await;
+            let error = match begun {
+                Ok((unit_of_work, first)) => match self.attempt(requests, id, unit_of_work, first).await {
+                    Ok(answers) => return Ok(answers),
+                    Err(error) => error,
+                },
+                // A database that cannot be reached is not waited for: the factory has waited, and callers have not long.
+                Err(error @ StoreError::Unavailable(_)) => return Err(error),
                 Err(error) => error,
             };
             let may_work_later = match &error {
                 StoreError::Conflict(_) | StoreError::Unavailable(_) => true,
                 StoreError::CommitUnknown(_) | StoreError::Corrupt(_) | StoreError::Unexpected(_) => false,
             };
-            if !may_work_later || attempt == ATTEMPTS_MAX {
+            if !may_work_later || !attempts.pause(&error).await {
                 return Err(error);
             }
-            self.backoff.pause(attempt, &error).await;
-            attempt += 1;
         }
     }
 
@@ -134,90 +186,144 @@ impl BatchExecutor {
         requests: &[Request],
         id: BatchId,
         mut unit_of_work: Box<dyn UnitOfWork>,
-    ) -> Result<Vec<Answer>, StoreError> {
-        let mut answered = find_answered(requests, &mut *unit_of_work).await?;
-        let is_new = |request: &&Request| request.idempotency.is_none_or(|claim| !answered.contains_key(&claim.key));
-        let new: Vec<&Command> = requests.iter().filter(is_new).map(|request| &request.command).collect();
-        let mut set = WorkingSet::load(&new, &mut *unit_of_work).await?;
-        let now = unit_of_work.now().await?;
-
-        let context = Context { rules: &self.rules, now, ids: &*self.ids };
-        let mut records = Vec::new();
-        let mut answers = Vec::with_capacity(requests.len());
-        for request in requests {
-            if let Some(record) = request.idempotency.and_then(|claim| answered.get(&claim.key)) {
-                answers.push(replay(request, record));
-                continue;
-            }
-            let outcome = request.command.decide(&mut set, &context);
-            if let (Some(actor), Ok(reply)) = (&request.audited_as, &outcome) {
-                set.record(AuditEntry::of(actor, &request.command, reply, &context));
-            }
-            if let Some(claim) = request.idempotency.filter(|_| is_stored(&outcome)) {
-                let tag = request.tag.clone().filter(|_| outcome.is_err());
-                let record = IdempotencyRecord { claim, outcome: outcome.clone(), tag, at: now };
-                answered.insert(claim.key, record.clone());
-                records.push(record);
-            }
-            answers.push(Answer::Decided(outcome));
+        first: First,
+    ) -> Result<Answers, StoreError> {
+        let locks = lock_set(requests, &first);
+        let locked = unit_of_work.lock(&locks).await?;
+        let (answers, changes) = self.decide(requests, first, locked)?;
+        if changes == Changes::default() {
+            return Ok(answers); // Dropping the unit of work releases the locks; there is nothing to write.
         }
-
-        if set.is_unchanged() && records.is_empty() {
-            return Ok(answers); // Dropping the unit of work lets the locks go; there is nothing to keep.
+        match unit_of_work.commit(changes).await {
+            Ok(()) => Ok(answers),
+            Err(error) => self.query_marker(id, error).await.map(|()| answers),
         }
-        set.save(&mut *unit_of_work).await?;
-        if !records.is_empty() {
-            // In order of their keys, as everything that another transaction may wait for.
-            records.sort_by_key(|record| record.claim.key);
-            unit_of_work.idempotency().insert_many(&records).await?;
-        }
-        self.commit(id, unit_of_work).await?;
-        Ok(answers)
     }
 
-    /// Commits; where the answer got lost, asks the marker row what became of it. A commit that did not take effect
-    /// is [`StoreError::Unavailable`]: nothing happened, and the transaction may be run again.
-    async fn commit(&self, id: BatchId, unit_of_work: Box<dyn UnitOfWork>) -> Result<(), StoreError> {
-        let unknown = match unit_of_work.commit().await {
-            Ok(()) => return Ok(()),
-            Err(StoreError::CommitUnknown(cause)) => cause,
-            Err(error) => return Err(error),
+    /// Decides the requests, one after the other. A panic outside of a single decision is an error of the batch.
+    fn decide(&self, requests: &[Request], first: First, locked: Locked) -> Result<(Answers, Changes), StoreError> {
+        let decide = || {
+            let context = Context { rules: &self.rules, now: locked.now, ids: &*self.ids, events: &*self.events };
+            let known = first.answers.into_iter().filter_map(|(key, answer)| Some((key, answer?)));
+            let mut known: BTreeMap<RequestKey, StoredAnswer> = known.collect();
+            let mut set = WorkingSet::new(first.orders, locked);
+            let answers = requests.iter().map(|request| answer(request, &mut set, &mut known, &context)).collect();
+            (answers, set.into_changes())
         };
-        let mut question = 1;
+        catch_unwind(AssertUnwindSafe(decide)).map_err(|panic| panicked("a batch", &*panic))
+    }
+
+    /// Finds out whether a commit took effect that was answered with this error: the error itself when it did not.
+    async fn query_marker(&self, id: BatchId, error: StoreError) -> Result<(), StoreError> {
+        let mut queries = self.backoff.start(Work::MarkerQuery);
         loop {
-            match self.factory.committed(id).await {
+            let failure = match self.factory.committed(id).await {
                 Ok(true) => return Ok(()),
-                Ok(false) => return Err(StoreError::Unavailable(unknown)),
-                Err(_) if question == MARKER_QUERIES_MAX => return Err(StoreError::CommitUnknown(unknown)),
-                Err(error) => self.backoff.pause(question, &error).await,
+                Ok(false) => return Err(error.without_effect()),
+                Err(failure) => failure,
+            };
+            if !queries.pause(&failure).await {
+                return Err(error.with_unknown_effect());
             }
-            question += 1;
         }
     }
 }
 
-async fn find_answered(
-    requests: &[Request],
-    unit_of_work: &mut dyn UnitOfWork,
-) -> Result<BTreeMap<RequestKey, IdempotencyRecord>, StoreError> {
-    let keys: BTreeSet<RequestKey> =
-        requests.iter().filter_map(|request| request.idempotency).map(|claim| claim.key).collect();
-    if keys.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let records = unit_of_work.idempotency().find_many(&keys).await?;
-    Ok(records.into_iter().map(|record| (record.claim.key, record)).collect())
-}
-
-fn replay(request: &Request, record: &IdempotencyRecord) -> Answer {
-    if request.idempotency == Some(record.claim) {
-        Answer::Replayed { outcome: record.outcome.clone(), tag: record.tag.clone() }
-    } else {
-        Answer::KeyReused
+fn first_keys(requests: &[Request]) -> FirstKeys {
+    FirstKeys {
+        answers: requests.iter().filter_map(Request::idempotency).map(|request| request.key).collect(),
+        orders: requests.iter().filter_map(|request| request.command.rule().order_id()).collect(),
     }
 }
 
-/// Whether the outcome is kept for the case that the request comes again.
+/// What the requests declare that are not answered yet.
+fn lock_set(requests: &[Request], first: &First) -> LockSet {
+    let is_new = |request: &&Request| {
+        let stored = request.idempotency().and_then(|request| first.answers.get(&request.key));
+        stored.is_none_or(Option::is_none)
+    };
+    let new: Vec<_> = requests.iter().filter(is_new).map(|request| request.command.rule()).collect();
+    let mut refs: BTreeMap<OrderId, OrderRefs> = new.iter().filter_map(|rule| rule.placed_order()).collect();
+    refs.extend(first.orders.iter().filter_map(|(id, order)| Some((*id, order.as_ref()?.into()))));
+    let mut locks = LockSet::default();
+    for rule in new {
+        rule.declare_locks(rule.order_id().and_then(|id| refs.get(&id)), &mut locks);
+    }
+    locks
+}
+
+/// Decides one request, and takes its effect over into the set.
+fn answer(
+    request: &Request,
+    set: &mut WorkingSet,
+    known: &mut BTreeMap<RequestKey, StoredAnswer>,
+    context: &Context<'_>,
+) -> Result<Answer, StoreError> {
+    if let Some(key) = request.idempotency()
+        && let Some(stored) = known.get(&key.key)
+    {
+        let is_same = stored.request == key;
+        return Ok(if is_same { Answer::Replayed(stored.answer.clone()) } else { Answer::KeyReused });
+    }
+    let decided = catch_unwind(AssertUnwindSafe(|| Decided::new(request, set, context)));
+    let Decided { outcome, rendered, states, appended } =
+        decided.map_err(|panic| panicked(request.command.rule().name(), &*panic))??;
+    known.extend(appended.answers.iter().map(|answer| (answer.request.key, answer.clone())));
+    set.absorb(states, appended);
+    Ok(Answer::Decided { outcome, rendered })
+}
+
+/// A decided request: pure, so that a panic on the way leaves no trace.
+struct Decided {
+    outcome: Outcome,
+    rendered: Option<RenderedAnswer>,
+    states: States,
+    appended: Appended,
+}
+
+impl Decided {
+    fn new(request: &Request, set: &WorkingSet, context: &Context<'_>) -> Result<Self, StoreError> {
+        let (outcome, states, appended) = match request.command.rule().decide(set, context) {
+            Ok(Decision { reply, states, appended }) => (Ok(reply), states, appended),
+            Err(rejection) => (Err(rejection), States::default(), Appended::default()),
+        };
+        let mut decided = Self { outcome, rendered: None, states, appended };
+        if let Some(recording) = &request.recording {
+            decided.record(recording, &request.command, context)?;
+        }
+        Ok(decided)
+    }
+
+    /// Renders the answer where it is stored, and stores it.
+    fn record(&mut self, recording: &Recording, command: &Command, context: &Context<'_>) -> Result<(), StoreError> {
+        let audited = recording.audited_as.as_ref().filter(|_| self.outcome.is_ok());
+        let keyed = recording.idempotency.filter(|_| is_stored(&self.outcome));
+        if audited.is_none() && keyed.is_none() {
+            return Ok(());
+        }
+        let answer = recording.renderer.render(&self.outcome);
+        if answer.head.len() > RenderedAnswer::HEAD_LENGTH_MAX || answer.body.len() > RenderedAnswer::BODY_LENGTH_MAX {
+            return Err(StoreError::unexpected("an answer is too long to be stored"));
+        }
+        let subject = command.rule().subject();
+        self.appended.audit.extend(audited.map(|actor| AuditEntry {
+            id: AuditEntryId::next(context.ids),
+            at: context.now,
+            actor: actor.clone(),
+            action: command.rule().name().to_owned(),
+            subject_kind: subject.kind().to_owned(),
+            subject_id: subject.to_string(),
+            reason: command.rule().reason().cloned(),
+            body: answer.body.clone(),
+        }));
+        let stored = |request| StoredAnswer { request, answer: answer.clone(), at: context.now };
+        self.appended.answers.extend(keyed.map(stored));
+        self.rendered = Some(answer);
+        Ok(())
+    }
+}
+
+/// Whether the outcome is stored for the case that the request is sent again: what is missing now may exist later.
 fn is_stored(outcome: &Outcome) -> bool {
     match outcome {
         Ok(_) => true,
@@ -225,8 +331,13 @@ fn is_stored(outcome: &Outcome) -> bool {
     }
 }
 
+fn panicked(what: &str, panic: &(dyn Any + Send)) -> StoreError {
+    let message = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    StoreError::unexpected(format!("{what} panicked: {}", message.unwrap_or("without a message")))
+}
+
 fn halves(range: Range<usize>) -> (Range<usize>, Range<usize>) {
-    let middle = range.start + range.len() / 2;
+    let middle = range.start.midpoint(range.end);
     (range.start..middle, middle..range.end)
 }
 

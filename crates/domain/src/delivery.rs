@@ -8,36 +8,26 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::id::{EventId, OrderId};
+use crate::outbox::OutboxEvent;
 use crate::page::Page;
 use crate::store_error::StoreError;
 use crate::time::Timestamp;
 
-/// An event as it is sent; nothing of it ever changes but the number of attempts.
+/// An event as it is sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoredEvent {
-    /// The event's id, the same on every attempt.
-    pub id: EventId,
-    /// The order that it tells of.
-    pub order_id: OrderId,
-    /// Its place among the events of that order.
-    pub sequence: u32,
-    /// The CloudEvents type.
-    pub event_type: String,
-    /// When it happened.
-    pub at: Timestamp,
-    /// The JSON text of its data.
-    pub data: String,
-    /// How often it was claimed to be sent, this time included.
-    pub attempts: u32,
+    /// How its delivery goes, this attempt included.
+    pub delivery: Delivery,
+    /// The body, as it was stored.
+    pub body: String,
 }
 
-/// How the delivery of an event goes.
+/// The delivery of an event: its state machine.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Delivery {
-    /// The event.
+    /// The event's id, the same on every attempt.
     pub event_id: EventId,
-    /// The order that it tells of.
+    /// The order that it is about.
     pub order_id: OrderId,
     /// Its place among the events of that order.
     pub sequence: u32,
@@ -45,30 +35,82 @@ pub struct Delivery {
     pub event_type: String,
     /// When it happened.
     pub at: Timestamp,
-    /// How far the delivery has come.
+    /// The delivery's progress.
     pub state: DeliveryState,
-    /// Of a pending event: when it may be claimed next. Of any other: when it was recorded.
+    /// Of a pending event: when it may be claimed next. Of any other: when its outcome was recorded.
     pub due_at: Timestamp,
     /// How often it was claimed to be sent.
     pub attempts: u32,
-    /// Why the last attempt that failed did.
+    /// The claim that may record an outcome.
+    pub lease: Option<Uuid>,
+    /// Why the last failed attempt failed.
     pub last_error: Option<FailureReason>,
-    /// When the data platform was known to have it.
+    /// When the data platform acknowledged it.
     pub delivered_at: Option<Timestamp>,
 }
 
 impl Delivery {
-    /// The delivery begun anew, due now, however far it had come. The data platform gets the same event once more.
-    pub fn replay(&self, now: Timestamp) -> Self {
-        let begun_anew =
-            Self { state: DeliveryState::Pending, due_at: now, attempts: 0, delivered_at: None, ..self.clone() };
-        Self { last_error: None, ..begun_anew }
+    /// The delivery of a new event, due at once.
+    pub fn new(event: &OutboxEvent) -> Self {
+        Self {
+            event_id: event.id,
+            order_id: event.order_id,
+            sequence: event.sequence,
+            event_type: event.event_type.clone(),
+            at: event.at,
+            state: DeliveryState::Pending,
+            due_at: event.at,
+            attempts: 0,
+            lease: None,
+            last_error: None,
+            delivered_at: None,
+        }
     }
+
+    /// The delivery once it is claimed: hidden from other claims until the lease ends.
+    pub fn claim(&self, lease: Uuid, lease_for: Duration, now: Timestamp) -> Self {
+        let attempts = self.attempts.saturating_add(1);
+        Self { lease: Some(lease), due_at: later(now, lease_for), attempts, ..self.clone() }
+    }
+
+    /// The delivery once the outcome of an attempt is recorded; `None` where its lease was lost, and the outcome with
+    /// it.
+    pub fn record(&self, attempt: &AttemptOutcome, now: Timestamp) -> Option<Self> {
+        if self.lease != Some(attempt.lease) {
+            return None;
+        }
+        let ended = Self { lease: None, due_at: now, ..self.clone() };
+        Some(match &attempt.outcome {
+            DeliveryOutcome::Delivered => Self { state: DeliveryState::Delivered, delivered_at: Some(now), ..ended },
+            DeliveryOutcome::Retry { after, reason } => {
+                Self { due_at: later(now, *after), last_error: Some(reason.clone()), ..ended }
+            }
+            DeliveryOutcome::Dead { reason } => {
+                Self { state: DeliveryState::Dead, last_error: Some(reason.clone()), ..ended }
+            }
+        })
+    }
+
+    /// The delivery started again, due now, whatever its progress. A claim that is under way loses its lease.
+    pub fn redeliver(&self, now: Timestamp) -> Self {
+        Self {
+            state: DeliveryState::Pending,
+            due_at: now,
+            attempts: 0,
+            lease: None,
+            last_error: None,
+            delivered_at: None,
+            ..self.clone()
+        }
+    }
+}
+
+fn later(now: Timestamp, by: Duration) -> Timestamp {
+    now.saturating_add(by.try_into().unwrap_or(time::Duration::MAX))
 }
 
 /// Why a delivery is not changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum DeliveryRejection {
     /// There is no such event.
     #[error("there is no such event")]
@@ -77,7 +119,6 @@ pub enum DeliveryRejection {
 
 /// How far an event's delivery has come.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum DeliveryState {
     /// To be sent when it is due.
     Pending,
@@ -89,7 +130,6 @@ pub enum DeliveryState {
 
 /// Why an attempt failed, in words of a bounded number: what is beyond it is cut off, as the words may be another's.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(from = "String", into = "String"))]
 pub struct FailureReason(String);
 
 impl FailureReason {
@@ -239,7 +279,7 @@ impl RetryPolicy {
         match failure {
             DeliveryFailure::Permanent { reason } => DeliveryOutcome::Dead { reason: reason.clone().into() },
             DeliveryFailure::Transient { reason, retry_after } => {
-                let doubled = self.first.saturating_mul(1 << attempts.saturating_sub(1).min(30));
+                let doubled = self.first.saturating_mul(1_u32 << attempts.saturating_sub(1).min(30));
                 let pause = doubled.min(self.longest).mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0);
                 let asked = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
                 DeliveryOutcome::Retry { after: pause.max(asked), reason: reason.clone().into() }
@@ -256,6 +296,128 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::testing::SequentialIds;
+    use crate::testing::fixtures::{NOON, noon_plus};
+
+    const LEASE: Uuid = Uuid::from_u128(1);
+    const OTHER_LEASE: Uuid = Uuid::from_u128(2);
+
+    fn event_id() -> EventId {
+        SequentialIds::id(1).into()
+    }
+
+    fn new() -> Delivery {
+        Delivery::new(&OutboxEvent {
+            id: event_id(),
+            order_id: SequentialIds::id(2).into(),
+            sequence: 3,
+            at: NOON,
+            event_type: "jangteo.order.refunded.v1".to_owned(),
+            body: "{}".to_owned(),
+        })
+    }
+
+    fn claimed() -> Delivery {
+        new().claim(LEASE, Duration::from_secs(30), noon_plus(1))
+    }
+
+    fn outcome(lease: Uuid, outcome: DeliveryOutcome) -> AttemptOutcome {
+        AttemptOutcome { event_id: event_id(), lease, outcome }
+    }
+
+    fn reason() -> FailureReason {
+        "HTTP 503".to_owned().into()
+    }
+
+    fn outcomes() -> [DeliveryOutcome; 3] {
+        [
+            DeliveryOutcome::Delivered,
+            DeliveryOutcome::Retry { after: Duration::from_secs(60), reason: reason() },
+            DeliveryOutcome::Dead { reason: reason() },
+        ]
+    }
+
+    /// Every state that a delivery can be in.
+    fn states() -> Vec<Delivery> {
+        let recorded = outcomes().map(|result| claimed().record(&outcome(LEASE, result), noon_plus(2)));
+        recorded.into_iter().map(|delivery| delivery.expect("its lease")).chain([new(), claimed()]).collect()
+    }
+
+    #[test]
+    fn a_new_delivery_is_due_at_once() {
+        let expected = Delivery {
+            event_id: event_id(),
+            order_id: SequentialIds::id(2).into(),
+            sequence: 3,
+            event_type: "jangteo.order.refunded.v1".to_owned(),
+            at: NOON,
+            state: DeliveryState::Pending,
+            due_at: NOON,
+            attempts: 0,
+            lease: None,
+            last_error: None,
+            delivered_at: None,
+        };
+        assert_eq!(new(), expected);
+    }
+
+    #[test]
+    fn a_claim_counts_an_attempt_and_hides_the_event_until_its_lease_ends() {
+        let expected = Delivery { lease: Some(LEASE), due_at: noon_plus(31), attempts: 1, ..new() };
+        assert_eq!(claimed(), expected);
+        let again = claimed().claim(OTHER_LEASE, Duration::from_secs(30), noon_plus(31));
+        assert_eq!(again, Delivery { lease: Some(OTHER_LEASE), due_at: noon_plus(61), attempts: 2, ..new() });
+        let longest = new().claim(LEASE, Duration::MAX, NOON);
+        assert_eq!(longest.due_at, Timestamp::MAX);
+    }
+
+    #[test]
+    fn an_outcome_ends_the_lease() {
+        let ended = Delivery { lease: None, due_at: noon_plus(2), ..claimed() };
+        let expected = [
+            Delivery { state: DeliveryState::Delivered, delivered_at: Some(noon_plus(2)), ..ended.clone() },
+            Delivery { due_at: noon_plus(62), last_error: Some(reason()), ..ended.clone() },
+            Delivery { state: DeliveryState::Dead, last_error: Some(reason()), ..ended },
+        ];
+        for (result, expected) in outcomes().into_iter().zip(expected) {
+            assert_eq!(claimed().record(&outcome(LEASE, result), noon_plus(2)), Some(expected));
+        }
+    }
+
+    #[test]
+    fn a_delivery_after_failures_retains_the_last_error() {
+        let retry = outcome(LEASE, DeliveryOutcome::Retry { after: Duration::from_secs(60), reason: reason() });
+        let failed = claimed().record(&retry, noon_plus(2)).expect("its lease");
+        let claimed = failed.claim(OTHER_LEASE, Duration::from_secs(30), noon_plus(62));
+        let delivered = claimed.record(&outcome(OTHER_LEASE, DeliveryOutcome::Delivered), noon_plus(63));
+        let delivered = delivered.expect("its lease");
+        assert_eq!((delivered.state, delivered.attempts), (DeliveryState::Delivered, 2));
+        assert_eq!(delivered.last_error, Some(reason()));
+    }
+
+    #[test]
+    fn an_outcome_whose_lease_was_lost_is_not_recorded() {
+        let lost = claimed().claim(OTHER_LEASE, Duration::from_secs(30), noon_plus(31));
+        let redelivered = claimed().redeliver(noon_plus(5));
+        for result in outcomes() {
+            let late = outcome(LEASE, result);
+            assert_eq!(lost.record(&late, noon_plus(32)), None);
+            assert_eq!(redelivered.record(&late, noon_plus(32)), None);
+            assert_eq!(new().record(&late, noon_plus(32)), None, "it was never claimed");
+            let recorded = claimed().record(&late, noon_plus(2)).expect("its lease");
+            assert_eq!(recorded.record(&late, noon_plus(3)), None, "it is recorded once");
+        }
+    }
+
+    #[test]
+    fn redelivery_starts_from_every_state() {
+        let expected = Delivery { due_at: noon_plus(90), ..new() };
+        let states = states();
+        assert_eq!(states.len(), 5);
+        for before in states {
+            assert_eq!(before.redeliver(noon_plus(90)), expected, "{before:?}");
+        }
+    }
 
     fn retryable(retry_after: Option<u64>) -> DeliveryFailure {
         DeliveryFailure::Transient { reason: "503".to_owned(), retry_after: retry_after.map(Duration::from_secs) }
@@ -269,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn puts_a_rejected_event_aside() {
+    fn a_permanent_failure_is_dead() {
         let rejected = DeliveryFailure::Permanent { reason: "410".to_owned() };
         let outcome = RetryPolicy::default().outcome(1, &rejected, 0.5);
         assert_eq!(outcome, DeliveryOutcome::Dead { reason: "410".to_owned().into() });

@@ -1,16 +1,12 @@
-//! A request that is sent again has one effect and one answer: its key, a fingerprint of it and the outcome are
-//! stored in the transaction of the effect.
+//! Requests that may be sent again: the key, the fingerprint and the answer are stored in the transaction of the effect,
+//! so that a request has one effect and one answer however often it is sent.
 
-use std::collections::BTreeSet;
-
-use async_trait::async_trait;
+use std::sync::Arc;
 
 use crate::command::Outcome;
-use crate::store_error::StoreError;
-use crate::text::Text;
 use crate::time::Timestamp;
 
-/// 128 bits of a SHA-256 over what makes a key unique: caller, method, path and the client's own key.
+/// 128 bits of a SHA-256 over caller, operation and the client's own key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct RequestKey(pub [u8; 16]);
 
@@ -18,39 +14,48 @@ pub struct RequestKey(pub [u8; 16]);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Fingerprint(pub [u8; 16]);
 
-/// What a caller says of a request that may be sent again.
+/// The identity of a request that may be sent again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct IdempotencyKey {
-    /// Which request it is.
+    /// Its key.
     pub key: RequestKey,
-    /// What it asks for.
+    /// What it asks for; a key that comes with another fingerprint is reused.
     pub fingerprint: Fingerprint,
 }
 
-/// What whoever sends a request wants to have back when its rejection is told again; it means nothing here.
-pub type RequestTag = Text<1, 80>;
+/// An answer as it is sent. Both parts are opaque here: whoever rendered them reads them, in whatever release.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RenderedAnswer {
+    /// What the transport needs besides the body, at most [`RenderedAnswer::HEAD_LENGTH_MAX`] bytes.
+    pub head: String,
+    /// The body, at most [`RenderedAnswer::BODY_LENGTH_MAX`] bytes.
+    pub body: String,
+}
+
+impl RenderedAnswer {
+    /// The most bytes of a head.
+    pub const HEAD_LENGTH_MAX: usize = 200;
+    /// The most bytes of a body; an order of 100 lines with the longest names takes less than a tenth.
+    pub const BODY_LENGTH_MAX: usize = 4 << 20;
+}
 
 /// A request that was answered.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct IdempotencyRecord {
-    /// What its caller said of it.
-    pub claim: IdempotencyKey,
-    /// What came of it.
-    pub outcome: Outcome,
-    /// The request's tag, where it was rejected.
-    pub tag: Option<RequestTag>,
-    /// When.
+pub struct StoredAnswer {
+    /// Which request it was.
+    pub request: IdempotencyKey,
+    /// What it was answered.
+    pub answer: RenderedAnswer,
+    /// When, by the database's clock.
     pub at: Timestamp,
 }
 
-/// Reads and writes the answered requests, inside a unit of work.
+/// Renders the outcome of one request: it knows the language, path, id and currency of that request.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
-#[async_trait]
-pub trait IdempotencyRepository: Send {
-    /// The records of these keys that exist, in no order.
-    async fn find_many(&mut self, keys: &BTreeSet<RequestKey>) -> Result<Vec<IdempotencyRecord>, StoreError>;
-
-    /// Adds records, in order of their keys. A key that was written meanwhile is a [`StoreError::Conflict`]: the
-    /// transaction, tried again, finds it.
-    async fn insert_many(&mut self, records: &[IdempotencyRecord]) -> Result<(), StoreError>;
+pub trait AnswerRenderer: Send + Sync {
+    /// The answer to send. A pure function of the outcome.
+    fn render(&self, outcome: &Outcome) -> RenderedAnswer;
 }
+
+/// A renderer, shared by the request and its lane.
+pub type SharedRenderer = Arc<dyn AnswerRenderer>;

@@ -1,35 +1,38 @@
 //! The rules of the Jangteo shop, and nothing else.
 //!
-//! A write is a [`Command`]. The [`BatchExecutor`] runs many of them as one transaction: it locks what the batch
-//! names, in one written order; decides each command in memory, in order of arrival, each seeing the effects of
-//! those before; saves what changed; commits once; and answers each command. Everything that touches the outside
-//! world is a port: the [`UnitOfWork`] and the repositories that it hands out, the read ports (`…Queries`), the
-//! [`IdSource`], the [`ShopCalendar`], the [`Backoff`].
+//! A write is a [`Command`]. The [`BatchExecutor`] runs many of them as one transaction: it locks the rows that the batch
+//! declares, in one order; decides each command in memory, in order of arrival, each seeing the effects of those before;
+//! writes what changed; commits once; and returns one [`Answer`] for each. The transaction is data: [`LockSet`] is what is
+//! locked, [`Locked`] what was found, [`Changes`] what is written. Everything that touches the outside world is a port:
+//! [`UnitOfWorkFactory`] and [`UnitOfWork`] (two steps and a commit), the read ports ([`Queries`]), the [`IdSource`], the
+//! [`ShopCalendar`], the [`Backoff`], the [`AnswerRenderer`] and the [`EventRenderer`].
 //!
 //! This crate must never perform I/O, read a clock, draw a random number or know a runtime.
 //!
-//! | module | what lives there |
+//! | module | contents |
 //! |---|---|
-//! | [`money`], [`time`], [`id`], [`text`] | values that cannot be wrong once they exist |
-//! | [`point`], [`product`], [`stock`], [`coupon`], [`order`], [`payment`], [`sales`] | one aggregate each: `state`, `event`, `rejection`, `repository` (write port), `queries` (read port) |
+//! | [`money`], [`time`], [`id`], [`text`] | values that are valid once they exist |
+//! | [`point`], [`product`], [`stock`], [`coupon`], [`order`], [`payment`], [`sales`] | one aggregate each: its state with its decisions, its rejections, and its read port |
 //! | [`outbox`], [`idempotency`], [`audit`] | what a transaction writes beside its effect |
-//! | [`verification`] | the proof of the books: all that is kept twice, counted anew |
-//! | [`delivery`] | how events leave the outbox |
-//! | [`retention`] | how long what is only needed for a while is kept |
-//! | [`command`] | what callers can ask for, and how each is decided |
-//! | [`working_set`] | the rows that a batch has locked, and how events change them |
-//! | [`batch`] | the executor: attempts, retries, halving |
-//! | [`unit_of_work`], [`store_error`] | the transaction, and how it fails |
-//! | `testing` (feature `testing`) | a store in memory, ready-made values, and the contract that every store keeps |
+//! | [`command`] | one file for each command: the rows that it declares, and its decision |
+//! | [`working_set`] | the rows that a batch has locked, and what becomes of them |
+//! | [`batch`] | the executor: attempts, halving, the query of the commit marker |
+//! | [`transaction`], [`store_error`] | the write port, and how it fails |
+//! | [`queries`], [`page`] | the read ports together, and pages of lists |
+//! | [`delivery`] | the delivery of events to the data platform |
+//! | [`retention`] | how long rows are retained that are needed for a while only |
+//! | [`verification`] | the verification of the books: denormalized values, computed again |
+//! | `testing` (feature `testing`) | fixtures, ids that count up, a backoff that does not wait |
 //!
 //! # Using the crate alone
-//! A program brings a store (any that passes the contract of `testing::contract`), ids, a calendar and a backoff, and
-//! runs commands. In a test all of that is there, behind the feature `testing`:
+//! A program brings a store (any that passes the contract of the crate `jangteo-domain-testing`), ids, a calendar, a
+//! backoff and renderers, and runs commands. For tests, `jangteo-domain-testing` has all of them:
 //!
 //! ```
-//! use jangteo_domain::command::{TopUpPoints, Command};
-//! use jangteo_domain::testing::{MemoryStore, TestShop, fixtures::{positive, user, won}};
+//! use jangteo_domain::command::{Command, TopUpPoints};
+//! use jangteo_domain::testing::fixtures::{positive, user, won};
 //! use jangteo_domain::{Answer, Reply, Request};
+//! use jangteo_domain_testing::{MemoryStore, TestShop};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), jangteo_domain::StoreError> {
@@ -42,13 +45,14 @@
 //!     Request::new(command)
 //! };
 //! let answers = shop.executor.execute(&[top_up(5_000), top_up(1_000_001)]).await;
-//! let [Ok(Answer::Decided(topped_up)), Ok(Answer::Decided(rejected))] = &answers[..] else {
+//! let [Ok(Answer::Decided { outcome: topped_up, .. }), Ok(Answer::Decided { outcome: rejected, .. })] = &answers[..]
+//! else {
 //!     panic!("two answers");
 //! };
 //! assert!(matches!(topped_up, Ok(Reply::PointsToppedUp(entry)) if entry.balance_after == won(5_000)));
 //! assert!(rejected.is_err(), "one top-up may add at most a million");
 //!
-//! // The read ports answer what was committed.
+//! // The read ports return what was committed.
 //! let account = store.queries().points.account(&user("kim")).await?.expect("kim has an account");
 //! assert_eq!(account.balance, won(5_000));
 //! # Ok(())
@@ -61,19 +65,19 @@
 //! use std::sync::Arc;
 //!
 //! use jangteo_domain::StoreError;
-//! use jangteo_domain::testing::TestShop;
-//! use jangteo_domain::unit_of_work::MockUnitOfWorkFactory;
+//! use jangteo_domain::transaction::MockUnitOfWorkFactory;
+//! use jangteo_domain_testing::TestShop;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
 //! let mut factory = MockUnitOfWorkFactory::new();
-//! factory.expect_begin().times(1).returning(|_| Err(StoreError::Unavailable(Arc::new(std::fmt::Error))));
+//! factory.expect_begin().times(1).returning(|_, _| Err(StoreError::Unavailable(Arc::new(std::fmt::Error))));
 //! let shop = TestShop::new(Arc::new(factory));
 //! assert!(matches!(shop.user("kim", 5_000).await, Err(StoreError::Unavailable(_))));
 //! # }
 //! ```
 //!
-//! The rules stand without any port at all:
+//! The rules need no port at all:
 //!
 //! ```
 //! use jangteo_domain::coupon::{Discount, Percent};
@@ -84,6 +88,15 @@
 //! let total = Money::from_units(18_666).expect("in range");
 //! assert_eq!(Some(discount.of(total, won)), Money::from_units(2_800), "2,799.9 is rounded half up");
 //! ```
+//!
+//! [`LockSet`]: transaction::LockSet
+//! [`Locked`]: transaction::Locked
+//! [`Changes`]: transaction::Changes
+//! [`Backoff`]: batch::Backoff
+//! [`AnswerRenderer`]: idempotency::AnswerRenderer
+//! [`EventRenderer`]: outbox::EventRenderer
+
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::wildcard_enum_match_arm))]
 
 pub mod audit;
 pub mod batch;
@@ -108,15 +121,15 @@ pub mod stock;
 pub mod store_error;
 pub mod text;
 pub mod time;
-pub mod unit_of_work;
+pub mod transaction;
 pub mod verification;
 pub mod working_set;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
-pub use batch::{Answer, Backoff, BatchExecutor, Request};
-pub use command::{Command, Context, Decision, Event, Outcome, Reply};
+pub use batch::{Answer, BatchExecutor, Recording, Request};
+pub use command::{Command, Context, Decision, Outcome, Reply};
 pub use id::{IdSource, UserId};
 pub use money::{Currency, Money};
 pub use queries::Queries;
@@ -124,5 +137,5 @@ pub use rejection::Rejection;
 pub use rules::{ShopCalendar, ShopRules};
 pub use store_error::StoreError;
 pub use time::Timestamp;
-pub use unit_of_work::{UnitOfWork, UnitOfWorkFactory};
+pub use transaction::{UnitOfWork, UnitOfWorkFactory};
 pub use working_set::WorkingSet;

@@ -69,7 +69,7 @@ impl Money {
 
     /// The same amount with the other sign; always exists, as the range is symmetric.
     pub fn negated(self) -> Self {
-        Self { ten_thousandths: -self.ten_thousandths }
+        Self { ten_thousandths: self.ten_thousandths.saturating_neg() }
     }
 
     /// Whether it is more than nothing.
@@ -98,16 +98,13 @@ impl Money {
     ///
     /// `None` when the denominator or the unit is not positive, a factor is negative or the result is out of range.
     pub fn portion_rounded_half_up(self, numerator: i64, denominator: i64, unit: Self) -> Option<Self> {
-        self.portion(
-            numerator,
-            denominator,
-            unit,
-            |units, remainder, divisor| {
-                if remainder * 2 >= divisor { units + 1 } else { units }
-            },
-        )
+        self.portion(numerator, denominator, unit, |units, remainder, divisor| {
+            // A remainder of at least half: so written that nothing is doubled.
+            if remainder >= divisor.saturating_sub(remainder) { units.saturating_add(1) } else { units }
+        })
     }
 
+    #[expect(clippy::arithmetic_side_effects, reason = "the factors are i64 and above zero where they divide")]
     fn portion(
         self,
         numerator: i64,
@@ -133,6 +130,10 @@ impl Money {
     ///
     /// # Panics
     /// When the amount or a weight is negative, or the amount is no multiple of the unit: a bug in the caller.
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "sums and products of i64 in i128, and the unit of a currency is above zero"
+    )]
     pub fn allocate(self, weights: &[Self], unit: Self) -> Vec<Self> {
         assert!(!self.is_negative() && weights.iter().all(|weight| !weight.is_negative()), "a negative share");
         assert_eq!(self.ten_thousandths % unit.ten_thousandths, 0, "an amount that is no multiple of the unit");
@@ -270,6 +271,7 @@ impl Currency {
     }
 
     /// The smallest amount that can be paid: 1 won, 1 cent.
+    #[expect(clippy::arithmetic_side_effects, reason = "a currency has at most four decimals")]
     pub fn unit(self) -> Money {
         Money { ten_thousandths: ONE / 10_i64.pow(self.decimals) }
     }

@@ -12,7 +12,6 @@ use crate::stock::StockRejection;
 
 /// Why a command was rejected, by the aggregate that rejected it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Rejection {
     /// By a point account.
     #[error(transparent)]

@@ -1,4 +1,4 @@
-//! How the store fails. A rejection is somebody's decision and is no error; an error is something that nobody decided.
+//! How the store fails. A rejection is a decision and no error; an error is something that no rule decided.
 
 use std::error::Error as StdError;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub enum StoreError {
     /// The database cannot be reached or takes no writes. Nothing happened; it may work later.
     #[error("the database is unavailable")]
     Unavailable(#[source] Cause),
-    /// The connection broke while the commit was under way: it took effect, or not. The marker row tells.
+    /// A commit was answered with an error, and its marker could not be read: it took effect, or not.
     #[error("the outcome of the commit is unknown")]
     CommitUnknown(#[source] Cause),
     /// A row that no version of this program can have written.
@@ -41,6 +41,24 @@ impl StoreError {
         }
     }
 
+    /// The error of a commit that did not take effect, as the marker shows.
+    pub(crate) fn without_effect(self) -> Self {
+        match self {
+            Self::CommitUnknown(cause) => Self::Unavailable(cause),
+            known @ (Self::Conflict(_) | Self::Unavailable(_) | Self::Corrupt(_) | Self::Unexpected(_)) => known,
+        }
+    }
+
+    /// The error of a commit of which no marker could be read.
+    pub(crate) fn with_unknown_effect(self) -> Self {
+        let (Self::Conflict(cause)
+        | Self::Unavailable(cause)
+        | Self::CommitUnknown(cause)
+        | Self::Corrupt(cause)
+        | Self::Unexpected(cause)) = self;
+        Self::CommitUnknown(cause)
+    }
+
     /// Stored data that makes no sense, described in words.
     pub fn corrupt(what: impl Into<String>) -> Self {
         Self::Corrupt(Arc::new(Described(what.into())))
@@ -55,6 +73,17 @@ impl StoreError {
 #[derive(Debug, Error)]
 #[error("{0}")]
 struct Described(String);
+
+/// A stored record that is no state of its aggregate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct InvalidRecord(pub &'static str);
+
+impl From<InvalidRecord> for StoreError {
+    fn from(invalid: InvalidRecord) -> Self {
+        Self::Corrupt(Arc::new(invalid))
+    }
+}
 
 #[cfg(test)]
 mod tests {

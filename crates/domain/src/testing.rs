@@ -1,16 +1,12 @@
-//! What tests need, this crate's and other teams': a store in memory, ready-made values, and the contract that every
-//! store keeps.
+//! What tests need: ready-made values, ids that count up, and a backoff that does not wait. The store in memory and the
+//! contract suite are the crate `jangteo-domain-testing`.
 //!
-//! Nothing here may be used by a program: the store forgets everything when it is dropped, and the helpers panic
-//! where a caller makes a mistake.
+//! Nothing here may be used by a program: the helpers panic where a caller makes a mistake.
 
-pub mod contract;
 pub mod fixtures;
-pub mod memory;
 pub mod samples;
-mod shop;
 mod support;
 
-pub use memory::MemoryStore;
-pub use shop::TestShop;
-pub use support::{FixedCalendar, NoBackoff, OffsetCalendar, SequentialIds, batch_id, rules};
+pub use support::{
+    FixedCalendar, NoBackoff, OffsetCalendar, PlainAnswers, PlainEvents, SequentialIds, batch_id, rules,
+};

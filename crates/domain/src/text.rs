@@ -47,7 +47,7 @@ impl<const MIN: usize, const MAX: usize> TryFrom<String> for Text<MIN, MAX> {
 
     fn try_from(text: String) -> Result<Self, TextError> {
         // Counting stops one past the limit, so that a huge text costs no more than a long one.
-        let length = text.chars().take(MAX + 1).count();
+        let length = text.chars().take(MAX.saturating_add(1)).count();
         if length < MIN {
             Err(TextError::TooShort { min: MIN })
         } else if length > MAX {

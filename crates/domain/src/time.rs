@@ -36,7 +36,7 @@ impl Timestamp {
 
     /// The time later by `duration`, or [`Timestamp::MAX`] where that is beyond it.
     pub fn saturating_add(self, duration: Duration) -> Self {
-        let microseconds = i128::from(self.unix_microseconds) + duration.whole_microseconds();
+        let microseconds = i128::from(self.unix_microseconds).saturating_add(duration.whole_microseconds());
         i64::try_from(microseconds).ok().and_then(Self::from_unix_microseconds).unwrap_or(if duration.is_negative() {
             Self::MIN
         } else {
@@ -44,14 +44,19 @@ impl Timestamp {
         })
     }
 
+    /// The time earlier by `duration`, or [`Timestamp::MIN`] where that is before it.
+    pub fn saturating_sub(self, duration: Duration) -> Self {
+        self.saturating_add(duration.checked_neg().unwrap_or(Duration::MAX))
+    }
+
     /// How long after `earlier` this is; negative when it is before.
     pub fn since(self, earlier: Self) -> Duration {
-        Duration::microseconds(self.unix_microseconds - earlier.unix_microseconds)
+        Duration::microseconds(self.unix_microseconds.saturating_sub(earlier.unix_microseconds))
     }
 
     /// The same time in the `time` crate's form, offset zero.
     pub fn to_offset_date_time(self) -> OffsetDateTime {
-        OffsetDateTime::UNIX_EPOCH + Duration::microseconds(self.unix_microseconds)
+        OffsetDateTime::UNIX_EPOCH.saturating_add(Duration::microseconds(self.unix_microseconds))
     }
 
     /// The time in whole microseconds, the rest cut off; `None` outside the range.

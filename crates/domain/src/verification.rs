@@ -128,7 +128,7 @@ impl Verification<'_> {
 
     fn find(&mut self, finding: Finding) {
         if let Some(part) = self.parts.last_mut() {
-            part.findings += 1;
+            part.findings = part.findings.saturating_add(1);
         }
         (self.report)(finding);
     }
@@ -151,18 +151,15 @@ impl Verification<'_> {
 
     /// Counts the rows of a page that was read before, and answers those that can be read.
     fn take_again<Key, Row>(&mut self, page: Rows<Key, Row>) -> Vec<Row> {
-        self.count(page.rows.len() + page.unreadable.len());
+        self.count(page.rows.len().saturating_add(page.unreadable.len()));
         page.rows
     }
 
     fn count(&mut self, rows: usize) {
         let rows = u64::try_from(rows).unwrap_or(u64::MAX);
         if let Some(part) = self.parts.last_mut() {
-            part.rows += rows;
+            part.rows = part.rows.saturating_add(rows);
         }
         self.progress.rows(rows);
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -32,9 +32,6 @@ pub(crate) trait Row: Record {
     const KEYS: &'static [Column];
     const VALUES: &'static [Column];
 
-    /// Writes the value of each column of the key.
-    fn put_key(&self, out: &mut impl SqlValues);
-
     /// All columns.
     fn columns() -> impl Iterator<Item = &'static Column> {
         Self::KEYS.iter().chain(Self::VALUES)
@@ -64,35 +61,31 @@ macro_rules! columns {
 }
 pub(crate) use columns;
 
-/// The most bytes of one JSON bind: well below the 16 MiB that a MariaDB server takes in one packet unless it is told
-/// otherwise.
-const CHUNK_BYTES_MAX: usize = 4 << 20;
+/// The most bytes of one JSON bind of a read: half of the smallest packet that Jangteo is tried with.
+pub(crate) const READ_BYTES_MAX: usize = 1 << 19;
 
 /// Records as one bind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Chunk {
     json: String,
-    /// How many records it holds.
-    pub rows: usize,
 }
 
-/// Writes records as JSON arrays of at most [`CHUNK_BYTES_MAX`] bytes each, a single larger record aside. A record is an
-/// array of its columns' values.
-pub(crate) fn chunks<R: Record>(records: impl IntoIterator<Item = R>) -> Vec<Chunk> {
+/// Writes records as JSON arrays of at most so many bytes each, a single larger record aside. A record is an array of its
+/// columns' values.
+pub(crate) fn chunks<R: Record>(records: impl IntoIterator<Item = R>, bytes_max: usize) -> Vec<Chunk> {
     let mut chunks: Vec<Chunk> = Vec::new();
     let mut array = String::new();
     for record in records {
         array.clear();
         record.put(&mut JsonValues::new(&mut array));
-        match chunks.last_mut().filter(|chunk| chunk.json.len() + array.len() + 4 <= CHUNK_BYTES_MAX) {
+        match chunks.last_mut().filter(|chunk| chunk.json.len() + array.len() + 4 <= bytes_max) {
             Some(chunk) => {
                 chunk.json.push_str("],[");
                 chunk.json.push_str(&array);
-                chunk.rows += 1;
             }
             None => {
                 close(chunks.last_mut());
-                chunks.push(Chunk { json: format!("[[{array}"), rows: 1 });
+                chunks.push(Chunk { json: format!("[[{array}") });
             }
         }
     }
@@ -129,7 +122,6 @@ macro_rules! statements {
         }
     )*};
 }
-pub(crate) use statements;
 
 statements! {
     /// `SELECT`s the rows that are found, as they were committed last.
@@ -350,12 +342,11 @@ mod tests {
     #[test]
     fn rows_are_split_into_binds_that_a_server_takes_and_none_is_lost() {
         let rows = 200_000;
-        let chunks = chunks((0..rows).map(StockRow::numbered));
-        assert!(chunks.len() > 1 && chunks.iter().all(|chunk| chunk.json.len() <= CHUNK_BYTES_MAX));
+        let chunks = chunks((0..rows).map(StockRow::numbered), READ_BYTES_MAX);
+        assert!(chunks.len() > 1 && chunks.iter().all(|chunk| chunk.json.len() <= READ_BYTES_MAX));
         let mut written = Vec::new();
         for chunk in &chunks {
             let read: Vec<Value> = serde_json::from_str(&chunk.json).expect("a JSON array");
-            assert_eq!(read.len(), chunk.rows);
             written.extend(read.iter().map(|row| row[1].as_u64().expect("a number")));
         }
         assert!(written.into_iter().eq(0..u64::from(rows)));
@@ -365,18 +356,17 @@ mod tests {
     fn a_row_larger_than_a_bind_stands_alone() {
         let text =
             |text: &str| ProductSearchTextRow { product_id: Id::numbered(1), search_text: LongText(search_form(text)) };
-        let chunks = chunks([text("a"), text(&"x".repeat(CHUNK_BYTES_MAX)), text("b")]);
-        assert_eq!(chunks.iter().map(|chunk| chunk.rows).collect::<Vec<_>>(), [1, 1, 1]);
+        assert_eq!(chunks([text("a"), text(&"x".repeat(100)), text("b")], 100).len(), 3);
     }
 
     #[test]
     fn nothing_to_write_is_no_statement() {
-        assert_eq!(chunks(std::iter::empty::<StockRow>()), []);
+        assert_eq!(chunks(std::iter::empty::<StockRow>(), 100), []);
     }
 
     #[test]
     fn mysql_locks_by_the_primary_key_in_the_order_given() {
-        let lock = Lock::<StockOf>::new(chunks([StockOf { product_id: Id::numbered(1) }]).remove(0));
+        let lock = Lock::<StockOf>::new(chunks([StockOf { product_id: Id::numbered(1) }], 100).remove(0));
         assert_eq!(
             debug_query::<Mysql, _>(&lock).to_string(),
             "SELECT SYSDATE(6), `stocks`.`product_id`, `stocks`.`available`, `stocks`.`movements` FROM JSON_TABLE(?, '$[*]' COLUMNS \

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bb8::ErrorSink;
-use diesel_async::pooled_connection::PoolError;
+use diesel::result::ConnectionError;
 use jangteo_domain::StoreError;
 use thiserror::Error;
 
@@ -80,12 +80,12 @@ impl LastConnectError {
     }
 }
 
-impl ErrorSink<PoolError> for LastConnectError {
-    fn sink(&self, error: PoolError) {
+impl ErrorSink<ConnectionError> for LastConnectError {
+    fn sink(&self, error: ConnectionError) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), error.to_string()));
     }
 
-    fn boxed_clone(&self) -> Box<dyn ErrorSink<PoolError>> {
+    fn boxed_clone(&self) -> Box<dyn ErrorSink<ConnectionError>> {
         Box::new(self.clone())
     }
 }

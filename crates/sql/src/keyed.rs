@@ -1,8 +1,12 @@
 //! Rows that may make no sense, read one by one: where a query would fail as a whole, each row fails by itself.
 
+use diesel::QueryResult;
 use diesel::backend::Backend;
 use diesel::deserialize::{FromSqlRow, StaticallySizedRow};
+use diesel::query_builder::{AsQuery, QueryFragment, QueryId};
 use diesel::row::Row;
+use diesel_async::AsyncConnectionCore;
+use futures_util::TryStreamExt as _;
 
 /// A row beside its key, each as far as it can be read.
 #[derive(Debug)]
@@ -24,4 +28,19 @@ impl<Key, Value> Keyed<Key, Value> {
         let value = Value::build_from_row(&row.partial_row(Key::FIELD_COUNT..columns));
         Self { key: key.map_err(|error| error.to_string()), row: value.map_err(|error| error.to_string()) }
     }
+}
+
+/// Runs a query that selects a key and a row.
+pub(crate) async fn load<Key, Value, KeySql, ValueSql, Q, C>(
+    connection: &mut C,
+    query: Q,
+) -> QueryResult<Vec<Keyed<Key, Value>>>
+where
+    C: AsyncConnectionCore,
+    Q: AsQuery<SqlType = (KeySql, ValueSql), Query: QueryFragment<C::Backend> + QueryId> + 'static,
+    Key: StaticallySizedRow<KeySql, C::Backend>,
+    Value: FromSqlRow<ValueSql, C::Backend>,
+{
+    let rows = connection.load(query).await?;
+    rows.map_ok(|row| Keyed::read::<KeySql, ValueSql, C::Backend>(&row)).try_collect().await
 }

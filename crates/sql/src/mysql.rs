@@ -9,19 +9,20 @@ use diesel::dsl::sql;
 use diesel::mysql::Mysql;
 use diesel::result::{ConnectionError, ConnectionResult, DatabaseErrorInformation, DatabaseErrorKind, Error};
 use diesel::sql_types::{BigInt, Nullable};
-use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use diesel_async::{
     AnsiTransactionManager, AsyncMigrationHarness, AsyncMysqlConnection, RunQueryDsl as _, SimpleAsyncConnection as _,
     TransactionManager,
 };
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
-use futures_util::FutureExt as _;
 use jangteo_domain::StoreError;
 use mysql_async::{Opts, OptsBuilder};
 use tokio::time::timeout;
 
 use crate::error::{AlreadyCorrected, NoConnection, OpenError};
 use crate::{DatabaseSettings, migrations};
+
+mod server;
+mod writes;
 
 #[path = "shared/audit.rs"]
 mod audit;
@@ -31,14 +32,8 @@ mod books;
 mod coupon;
 #[path = "shared/delivery.rs"]
 mod delivery;
-#[path = "shared/idempotency.rs"]
-mod idempotency;
 #[path = "shared/order.rs"]
 mod order;
-#[path = "shared/outbox.rs"]
-mod outbox;
-#[path = "shared/payment.rs"]
-mod payment;
 #[path = "shared/point.rs"]
 mod point;
 #[path = "shared/product.rs"]
@@ -51,16 +46,15 @@ mod sales;
 mod stock;
 #[path = "shared/store.rs"]
 mod store;
-#[path = "shared/unit_of_work.rs"]
-mod unit_of_work;
-mod writes;
+#[path = "shared/transaction.rs"]
+mod transaction;
 
-use store::Pools;
+use server::{STATEMENT_LOG, Server};
 pub(crate) use store::Store;
+use store::{Manager, Pools, Session};
 
 type Conn = AsyncMysqlConnection;
 type Db = Mysql;
-type Manager = AsyncDieselConnectionManager<Conn>;
 
 /// How long a connection may take to be made, login included; a pool tries more than once within its own wait.
 const CONNECT_MAX: Duration = Duration::from_millis(900);
@@ -70,9 +64,12 @@ const STATEMENT_MAX: Duration = Duration::from_secs(5);
 /// After this long without a word the kernel asks whether the server is still there.
 const KEEPALIVE_MS: u32 = 10_000;
 
-/// What every session begins with. The mode makes the server reject what it would otherwise clip.
+/// What every session begins with. The mode makes the server reject what it would otherwise clip, and read a backslash
+/// in a literal as an escape.
 const SESSION: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,\
                        ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,ONLY_FULL_GROUP_BY'";
+/// Errors are told apart by their texts, whatever language the server speaks to others.
+const LANGUAGE: &str = "SET SESSION lc_messages = 'en_US'";
 const WRITE_SESSION: [&str; 2] = [
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     // A transaction that waits longer is in a jam: it lets its own locks go and tries again.
@@ -116,10 +113,7 @@ fn options(url: &str) -> Result<Opts, OpenError> {
 
 fn manager(options: &Opts, session: &[&'static str]) -> Manager {
     let options = session_options(options, session);
-    let mut config = ManagerConfig::<Conn>::default();
-    config.custom_setup = Box::new(move |_| connect(options.clone()).boxed());
-    config.recycling_method = RecyclingMethod::Fast; // See the pool, which asks for no check.
-    AsyncDieselConnectionManager::new_with_config("", config) // The options say more than a URL.
+    Manager::new(move || connect(options.clone()))
 }
 
 fn session_options(options: &Opts, session: &[&'static str]) -> Opts {
@@ -129,21 +123,19 @@ fn session_options(options: &Opts, session: &[&'static str]) -> Opts {
         .prefer_socket(false) // Otherwise `localhost` would silently move to a socket file.
         .tcp_keepalive(Some(KEEPALIVE_MS))
         .tcp_nodelay(true)
-        .init([&["SET NAMES utf8mb4", "SET time_zone = '+00:00'", SESSION], session].concat())
+        .init([&["SET NAMES utf8mb4", "SET time_zone = '+00:00'", LANGUAGE, SESSION], session].concat())
         .into()
 }
 
-async fn connect(options: Opts) -> ConnectionResult<Conn> {
+async fn connect(options: Opts) -> ConnectionResult<Session> {
     let connecting = async {
         let connection = mysql_async::Conn::new(options).await;
-        Conn::try_from(connection.map_err(|error| ConnectionError::BadConnection(error.to_string()))?).await
+        let mut connection = connection.map_err(|error| ConnectionError::BadConnection(error.to_string()))?;
+        let server = Server::of(&mut connection).await?;
+        Ok(Session { connection: Conn::try_from(connection).await?, server })
     };
     let too_slow = || ConnectionError::BadConnection(format!("no answer within {} ms", CONNECT_MAX.as_millis()));
     timeout(CONNECT_MAX, connecting).await.unwrap_or_else(|_| Err(too_slow()))
-}
-
-async fn begin(connection: &mut Conn) -> QueryResult<()> {
-    AnsiTransactionManager::begin_transaction(connection).await
 }
 
 /// Begins to read everything as it is committed now.
@@ -171,7 +163,7 @@ async fn begin_snapshot_to_correct(connection: &mut Conn) -> Result<Ticket, Stor
 async fn turn_to_writing(connection: &mut Conn, _ticket: Ticket) -> Result<(), StoreError> {
     AnsiTransactionManager::rollback_transaction(connection).await.map_err(classify)?;
     connection.batch_execute(WRITE_SESSION[0]).await.map_err(classify)?;
-    begin(connection).await.map_err(classify)
+    AnsiTransactionManager::begin_transaction(connection).await.map_err(classify)
 }
 
 /// Gives a statement up that takes too long. Its connection must not be used any more.
@@ -184,6 +176,32 @@ async fn bounded<T>(statement: impl Future<Output = QueryResult<T>> + Send) -> Q
 
 /// The database's time.
 const NOW: &str = "UTC_TIMESTAMP(6)";
+
+/// Says what a failed statement means, and asks the server for the error's number where its text says nothing: a deadlock
+/// comes in the language of the server, whatever the session is set to. After that the connection is of no more use.
+async fn explain(error: Error, connection: &mut Conn) -> StoreError {
+    match classify(error) {
+        StoreError::Unexpected(cause) => match bounded(error_number(connection)).await {
+            Ok(number) if is_among(&CONFLICTS, number) => StoreError::Conflict(cause),
+            Ok(number) if is_among(&LOST_CONNECTIONS, number) || is_among(&OUTAGES, number) => {
+                StoreError::Unavailable(cause)
+            }
+            Ok(_) | Err(_) => StoreError::Unexpected(cause),
+        },
+        known => known,
+    }
+}
+
+/// Says why a transaction did not begin.
+async fn explain_begin(error: Error, connection: &mut Conn) -> StoreError {
+    explain(error, connection).await
+}
+
+/// The number of the error that the last statement failed with. Diagnostics cannot be read by a prepared statement.
+async fn error_number(connection: &mut Conn) -> QueryResult<Option<i64>> {
+    connection.batch_execute("GET DIAGNOSTICS CONDITION 1 @jangteo_error = MYSQL_ERRNO").await?;
+    sql::<Nullable<BigInt>>("SELECT CAST(@jangteo_error AS SIGNED)").get_result(connection).await
+}
 
 /// Says what a failed statement means. The driver's errors come with a text and without their number, so the text is
 /// read; the tests provoke each on each server.
@@ -209,9 +227,10 @@ fn classify(error: Error) -> StoreError {
     }
 }
 
-/// A server that lets nobody in may do so later.
+/// A server that lets nobody in may do so later; one that is set up so that it takes no writes must be told first.
 fn no_connection(error: NoConnection) -> StoreError {
-    StoreError::Unavailable(Arc::new(error))
+    let is_refused = error.cause.as_deref().is_some_and(|cause| cause.contains(STATEMENT_LOG));
+    if is_refused { StoreError::Unexpected(Arc::new(error)) } else { StoreError::Unavailable(Arc::new(error)) }
 }
 
 /// Whether the connection is of no more use, and the statement never had an effect that lasts.
@@ -224,56 +243,68 @@ fn is_connection_lost(error: &Error) -> bool {
     }
 }
 
-fn contains(information: &(dyn DatabaseErrorInformation + Send + Sync), texts: &[&str]) -> bool {
-    texts.iter().any(|text| information.message().contains(text))
+fn contains(information: &(dyn DatabaseErrorInformation + Send + Sync), errors: &[(i64, &str)]) -> bool {
+    errors.iter().any(|(_, text)| information.message().contains(text))
 }
 
+fn is_among(errors: &[(i64, &str)], number: Option<i64>) -> bool {
+    errors.iter().any(|(known, _)| number == Some(*known))
+}
+
+/// What errors are known by: the number that their server gives them, or 0 where they are the driver's, and a part of
+/// their text.
+type KnownError = (i64, &'static str);
+
 /// Another transaction was in the way.
-const CONFLICTS: [&str; 5] = [
-    "Deadlock found when trying to get lock",   // 1213
-    "Lock wait timeout exceeded",               // 1205
-    "Record has changed since last read",       // 1020, MariaDB
-    "Plugin instructed the server to rollback", // 3101, Group Replication
-    "Write conflict",                           // 9007, TiDB
+const CONFLICTS: [KnownError; 6] = [
+    (1205, "Lock wait timeout exceeded"),
+    (1213, "Deadlock found when trying to get lock"),
+    (1644, "the transaction was rolled back"), // What a compound statement finds, see `writes`.
+    (1020, "Record has changed since last read"), // MariaDB
+    (3101, "Plugin instructed the server to rollback"), // Group Replication
+    (9007, "Write conflict"),                  // TiDB
 ];
 
 /// The connection is gone.
-const LOST_CONNECTIONS: [&str; 8] = [
-    "Input/output error",
-    "Connection to the server is closed",
-    "Server disconnected",
-    "Packet out of order",
-    "Connection was killed",       // 1927, MariaDB
-    "MySQL server has gone away",  // 2006
-    "Server shutdown in progress", // 1053
-    "disconnected by the server",  // 4031, MySQL, after its wait_timeout
+const LOST_CONNECTIONS: [KnownError; 8] = [
+    (0, "Input/output error"),
+    (0, "Connection to the server is closed"),
+    (0, "Server disconnected"),
+    (0, "Packet out of order"),
+    (1053, "Server shutdown in progress"),
+    (1927, "Connection was killed"), // MariaDB
+    (2006, "MySQL server has gone away"),
+    (4031, "disconnected by the server"), // MySQL, after its wait_timeout
 ];
 
 /// The server cannot be reached or takes no writes now.
-const OUTAGES: [&str; 13] = [
-    "Too many connections",             // 1040
-    "max_user_connections",             // 1203
-    "has exceeded the",                 // 1226
-    "Access denied",                    // 1045
-    "Query execution was interrupted",  // 1317, 1969, 3024
-    "maximum statement execution time", // 3024
-    "read-only",                        // 1290, 1836
-    "is read only",                     // 1036, InnoDB's own mode
-    "Disk full",                        // 1021
-    "is full",                          // 1114
-    "No space left on device",          // 1026
-    "WSREP has not yet prepared node",  // 1047, Galera
-    "Out of memory",                    // 1037, 1041
+const OUTAGES: [KnownError; 16] = [
+    (1021, "Disk full"),
+    (1026, "No space left on device"),
+    (1036, "is read only"), // InnoDB's own mode
+    (1037, "Out of memory"),
+    (1040, "Too many connections"),
+    (1041, "Out of memory"),
+    (1045, "Access denied"),
+    (1047, "WSREP has not yet prepared node"), // Galera
+    (1114, "is full"),
+    (1203, "max_user_connections"),
+    (1226, "has exceeded the"),
+    (1290, "read-only"),
+    (1317, "Query execution was interrupted"),
+    (1836, "read-only"),
+    (1969, "Query execution was interrupted"),
+    (3024, "maximum statement execution time"),
 ];
 
 impl Store {
     /// A connection to read the books on, which may take as long as it takes.
-    async fn connect_to_books(&self) -> Result<Conn, StoreError> {
+    async fn connect_to_books(&self) -> Result<Session, StoreError> {
         self.connect(&BOOKS_SESSION).await
     }
 
     /// A connection that no pool lends.
-    async fn connect(&self, session: &[&'static str]) -> Result<Conn, StoreError> {
+    async fn connect(&self, session: &[&'static str]) -> Result<Session, StoreError> {
         let options = options(self.url()).map_err(|error| StoreError::Unavailable(Arc::new(error)))?;
         let connection = connect(session_options(&options, session)).await;
         connection.map_err(|error| StoreError::Unavailable(Arc::new(error)))
@@ -281,7 +312,7 @@ impl Store {
 
     /// Runs the migrations that have not run yet, one server at a time, and says which they were.
     pub(crate) async fn migrate(&self) -> Result<Vec<String>, StoreError> {
-        let mut connection = self.connect(&[]).await?;
+        let mut connection = self.connect(&[]).await?.connection;
         lock_migrations(&mut connection).await?;
         // The lock is the session's: it ends with the connection, however this ends.
         let run = move || migrations::run_pending(&mut AsyncMigrationHarness::new(connection), MIGRATIONS);
@@ -307,7 +338,7 @@ const COUNT_MIGRATIONS_TABLES: &str = "SELECT COUNT(*) FROM information_schema.t
 /// rows, so nobody waits for the locks but somebody else who prunes.
 const PRUNE_ANSWERED_REQUESTS: &str =
     "DELETE FROM idempotency_keys WHERE created_at <= ? ORDER BY created_at, request_key LIMIT ?";
-const PRUNE_COMMIT_MARKERS: &str = "DELETE FROM commit_markers WHERE id <= ? ORDER BY id LIMIT ?";
+const PRUNE_COMMIT_MARKERS: &str = "DELETE FROM commit_markers WHERE created_at <= ? ORDER BY created_at, id LIMIT ?";
 const PRUNE_DELIVERED_EVENTS: &str =
     "DELETE FROM outbox_events WHERE state = 'delivered' AND due_at <= ? ORDER BY due_at, id LIMIT ?";
 

@@ -54,10 +54,6 @@ macro_rules! rows {
             const TABLE: &'static str = stringify!($table);
             const KEYS: &'static [$crate::bulk::Column] = $crate::bulk::columns!($($key: $key_type,)*);
             const VALUES: &'static [$crate::bulk::Column] = $crate::bulk::columns!($($value: $value_type,)*);
-
-            fn put_key(&self, out: &mut impl $crate::types::SqlValues) {
-                $($crate::types::SqlValue::put(&self.$key, out);)*
-            }
         }
     )*};
 }

@@ -247,7 +247,7 @@ diesel::table! {
         subject_kind -> Text,
         subject_id -> Text,
         reason -> Nullable<Text>,
-        reply -> Text,
+        body -> Text,
     }
 }
 
@@ -258,14 +258,17 @@ diesel::table! {
         created_at -> TimeSql,
         request_key -> Binary,
         fingerprint -> Binary,
-        outcome -> Text,
-        tag -> Nullable<Text>,
+        head -> Text,
+        body -> Text,
     }
 }
 
 diesel::table! {
+    use diesel::sql_types::*;
+    use crate::types::TimeSql;
     commit_markers (id) {
         id -> Binary,
+        created_at -> TimeSql,
     }
 }
 

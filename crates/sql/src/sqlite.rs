@@ -2,20 +2,20 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use diesel::QueryResult;
 use diesel::connection::SimpleConnection as _;
 use diesel::dsl::sql;
-use diesel::result::{ConnectionError, ConnectionResult, DatabaseErrorKind, Error};
+use diesel::result::{ConnectionError, ConnectionResult, DatabaseErrorInformation, DatabaseErrorKind, Error};
 use diesel::sql_types::{BigInt, Integer};
 use diesel::sqlite::{Sqlite, SqliteConnection};
-use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
 use diesel_async::{AsyncConnection, RunQueryDsl as _, SimpleAsyncConnection as _, TransactionManager as _};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
-use futures_util::FutureExt as _;
 use jangteo_domain::StoreError;
 
+use crate::bulk::READ_BYTES_MAX;
 use crate::error::{AlreadyCorrected, NoConnection, OpenError};
 use crate::{DatabaseSettings, migrations};
 
@@ -27,14 +27,8 @@ mod books;
 mod coupon;
 #[path = "shared/delivery.rs"]
 mod delivery;
-#[path = "shared/idempotency.rs"]
-mod idempotency;
 #[path = "shared/order.rs"]
 mod order;
-#[path = "shared/outbox.rs"]
-mod outbox;
-#[path = "shared/payment.rs"]
-mod payment;
 #[path = "shared/point.rs"]
 mod point;
 #[path = "shared/product.rs"]
@@ -47,21 +41,52 @@ mod sales;
 mod stock;
 #[path = "shared/store.rs"]
 mod store;
-#[path = "shared/unit_of_work.rs"]
-mod unit_of_work;
+#[path = "shared/transaction.rs"]
+mod transaction;
 mod writes;
 
-use store::Pools;
 pub(crate) use store::Store;
+use store::{Manager, Pools, Session};
 
 type Conn = SyncConnectionWrapper<SqliteConnection>;
 type Db = Sqlite;
-type Manager = AsyncDieselConnectionManager<Conn>;
+
+/// What the connections to one file know of its log: whether it may hold a transaction that was answered with an error.
+/// Where a sync fails, SQLite forgets the transaction and leaves it in the log, from where a crash brings it back.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Server {
+    in_doubt: Arc<AtomicBool>,
+}
+
+impl Server {
+    /// The most bytes of one bind.
+    pub(crate) fn bind_bytes_max(&self) -> usize {
+        READ_BYTES_MAX
+    }
+
+    fn is_in_doubt(&self) -> bool {
+        AtomicBool::load(&self.in_doubt, Ordering::SeqCst)
+    }
+
+    /// Notes how a commit ended. One that was busy, or for which there was no room, has left no whole transaction.
+    fn note(&self, committed: &QueryResult<()>) {
+        let in_doubt = match committed {
+            Ok(()) => false,
+            Err(Error::DatabaseError(_, information)) => {
+                !begins(&**information, &BUSY) && !begins(&**information, &[FULL]) || self.is_in_doubt()
+            }
+            Err(_) => true,
+        };
+        self.in_doubt.store(in_doubt, Ordering::SeqCst);
+    }
+}
 
 /// What every connection begins with. The busy timeout comes first, as the others may have to wait; it is how long
-/// another process may hold the file's lock. A commit is on the disk before it is answered.
+/// another process may hold the file's lock. A commit is on the disk before it is answered. The page cache (64 MiB at
+/// most) holds the indexes of a shop, and the log grows to 16,000 pages before it is copied into the file: a page that
+/// changes often is then copied once for many commits.
 const SETUP: &str = "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-                     PRAGMA foreign_keys = ON;";
+                     PRAGMA foreign_keys = ON; PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 16000;";
 const READ_SETUP: &str = "PRAGMA query_only = ON;";
 const WRITE_SETUP: &str = "PRAGMA query_only = OFF;";
 
@@ -71,8 +96,9 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/sqlit
 pub(crate) fn open(settings: &DatabaseSettings) -> Result<Store, OpenError> {
     let path = file(&settings.url)?;
     let read_path = settings.read_url.as_deref().map_or(Ok(path), file)?;
-    let writers = (manager(path, SETUP.to_owned()), 1);
-    let readers = (manager(read_path, format!("{SETUP} {READ_SETUP}")), settings.pool_max);
+    let server = Server::default();
+    let writers = (manager(path, SETUP.to_owned(), &server), 1);
+    let readers = (manager(read_path, format!("{SETUP} {READ_SETUP}"), &server), settings.pool_max);
     // In one queue with the lane the relay gets its turn; on a connection of its own it would have to be lucky to find
     // the file's lock free while the lane is busy.
     Ok(Store::new(path, Pools { writers, readers, primary: None, background: None }))
@@ -87,26 +113,20 @@ fn file(url: &str) -> Result<&str, OpenError> {
     Ok(path)
 }
 
-fn manager(path: &str, setup: String) -> Manager {
-    let mut config = ManagerConfig::<Conn>::default();
-    config.custom_setup = Box::new(move |path| connect(path.to_owned(), setup.clone()).boxed());
-    // There is no line that could break, and a statement that was dropped has ended before its connection is back.
-    config.recycling_method = RecyclingMethod::Fast;
-    AsyncDieselConnectionManager::new_with_config(path, config)
+fn manager(path: &str, setup: String, server: &Server) -> Manager {
+    let (path, server) = (path.to_owned(), server.clone());
+    Manager::new(move || connect(path.clone(), setup.clone(), server.clone()))
 }
 
-async fn connect(path: String, setup: String) -> ConnectionResult<Conn> {
+async fn connect(path: String, setup: String, server: Server) -> ConnectionResult<Session> {
     let mut connection = Conn::establish(&path).await?;
     let set_up = connection.spawn_blocking(move |connection| connection.batch_execute(&setup)).await;
     set_up.map_err(ConnectionError::CouldntSetupConfiguration)?;
-    Ok(connection)
+    Ok(Session { connection, server })
 }
 
-async fn begin(connection: &mut Conn) -> QueryResult<()> {
-    let begin = |connection: &mut SqliteConnection| {
-        diesel::connection::AnsiTransactionManager::begin_transaction_sql(connection, "BEGIN IMMEDIATE")
-    };
-    connection.spawn_blocking(begin).await
+fn begin_write(connection: &mut SqliteConnection) -> QueryResult<()> {
+    diesel::connection::AnsiTransactionManager::begin_transaction_sql(connection, "BEGIN IMMEDIATE")
 }
 
 /// Begins to read everything as it is committed now: a transaction that only reads begins with its first read.
@@ -136,7 +156,7 @@ async fn begin_snapshot_to_correct(connection: &mut Conn) -> Result<Ticket, Stor
 async fn turn_to_writing(connection: &mut Conn, ticket: Ticket) -> Result<(), StoreError> {
     <Conn as AsyncConnection>::TransactionManager::rollback_transaction(connection).await.map_err(classify)?;
     connection.batch_execute(WRITE_SETUP).await.map_err(classify)?;
-    begin(connection).await.map_err(classify)?;
+    connection.spawn_blocking(begin_write).await.map_err(classify)?;
     if corrections(connection).await.map_err(classify)? != ticket {
         return Err(StoreError::Conflict(Arc::new(AlreadyCorrected)));
     }
@@ -152,6 +172,18 @@ async fn bounded<T>(statement: impl Future<Output = QueryResult<T>> + Send) -> Q
 /// The database's time, which SQLite knows to the millisecond.
 pub(crate) const NOW: &str = "CAST(round(unixepoch('subsec') * 1000000) AS INTEGER)";
 
+/// As [`classify`], beside which there is nothing to ask.
+async fn explain(error: Error, _connection: &mut Conn) -> StoreError {
+    classify(error)
+}
+
+/// Says why a transaction did not begin. Another process that has held the file for longer than the busy timeout may do so
+/// for long: callers are better told to come back.
+async fn explain_begin(error: Error, _connection: &mut Conn) -> StoreError {
+    let is_busy = matches!(&error, Error::DatabaseError(_, information) if begins(&**information, &BUSY));
+    if is_busy { StoreError::Unavailable(Arc::new(error)) } else { classify(error) }
+}
+
 /// Says what a failed statement means. Diesel tells broken constraints apart, but not the codes that SQLite gives for
 /// everything else; their texts are fixed.
 fn classify(error: Error) -> StoreError {
@@ -159,7 +191,7 @@ fn classify(error: Error) -> StoreError {
     match &error {
         Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => StoreError::Conflict(cause(error)),
         Error::DatabaseError(_, information) => {
-            let is = |texts: &[&str]| texts.iter().any(|text| information.message().starts_with(text));
+            let is = |texts: &[&str]| begins(&**information, texts);
             if is(&BUSY) {
                 StoreError::Conflict(cause(error))
             } else if is(&OUTAGES) {
@@ -176,14 +208,14 @@ fn classify(error: Error) -> StoreError {
     }
 }
 
+fn begins(information: &(dyn DatabaseErrorInformation + Send + Sync), texts: &[&str]) -> bool {
+    texts.iter().any(|text| information.message().starts_with(text))
+}
+
 const BUSY: [&str; 2] = ["database is locked", "database table is locked"];
-const OUTAGES: [&str; 5] = [
-    "database or disk is full",
-    "disk I/O error",
-    "attempt to write a readonly database",
-    "unable to open database file",
-    "interrupted",
-];
+const FULL: &str = "database or disk is full";
+const OUTAGES: [&str; 5] =
+    [FULL, "disk I/O error", "attempt to write a readonly database", "unable to open database file", "interrupted"];
 const CORRUPTIONS: [&str; 2] = ["database disk image is malformed", "file is not a database"];
 
 /// A file that is no database is none later; any other may be opened by then.
@@ -200,8 +232,8 @@ fn is_connection_lost(_error: &Error) -> bool {
 
 impl Store {
     /// A connection to read the books on.
-    async fn connect_to_books(&self) -> Result<Conn, StoreError> {
-        let connection = connect(self.url().to_owned(), SETUP.to_owned()).await;
+    async fn connect_to_books(&self) -> Result<Session, StoreError> {
+        let connection = connect(self.url().to_owned(), SETUP.to_owned(), Server::default()).await;
         connection.map_err(|error| StoreError::Unavailable(Arc::new(error)))
     }
 
@@ -237,8 +269,7 @@ const COUNT_MIGRATIONS_TABLES: &str =
 /// Delete the oldest rows of a kind, in the order of an index and no further than the limit.
 const PRUNE_ANSWERED_REQUESTS: &str = "DELETE FROM idempotency_keys WHERE rowid IN \
     (SELECT rowid FROM idempotency_keys WHERE created_at <= ? ORDER BY created_at, request_key LIMIT ?)";
-const PRUNE_COMMIT_MARKERS: &str =
-    "DELETE FROM commit_markers WHERE id IN (SELECT id FROM commit_markers WHERE id <= ? ORDER BY id LIMIT ?)";
+const PRUNE_COMMIT_MARKERS: &str = "DELETE FROM commit_markers WHERE id IN (SELECT id FROM commit_markers WHERE created_at <= ? ORDER BY created_at, id LIMIT ?)";
 const PRUNE_DELIVERED_EVENTS: &str = "DELETE FROM outbox_events WHERE rowid IN \
     (SELECT rowid FROM outbox_events WHERE state = 'delivered' AND due_at <= ? ORDER BY due_at, id LIMIT ?)";
 

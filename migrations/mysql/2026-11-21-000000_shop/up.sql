@@ -273,7 +273,7 @@ CREATE TABLE IF NOT EXISTS outbox_events (
   state VARCHAR(20) NOT NULL,
   due_at DATETIME(6) NOT NULL COMMENT 'when it may be claimed: while it is claimed, when the lease ends',
   attempts BIGINT NOT NULL,
-  lease BINARY(16) NULL COMMENT 'who claimed it last and has not settled it',
+  lease BINARY(16) NULL COMMENT 'the claim that may record an outcome',
   last_error VARCHAR(500) NULL,
   delivered_at DATETIME(6) NULL,
   CONSTRAINT pk_outbox_events PRIMARY KEY (id),
@@ -294,7 +294,7 @@ CREATE TABLE IF NOT EXISTS audit_log (
   subject_kind VARCHAR(20) NOT NULL,
   subject_id VARCHAR(64) NOT NULL,
   reason VARCHAR(200) NULL,
-  reply LONGTEXT NOT NULL COMMENT 'JSON of what came of it',
+  body LONGTEXT NOT NULL COMMENT 'of the answer, as it was sent',
   CONSTRAINT pk_audit_log PRIMARY KEY (id),
   CONSTRAINT ck_audit_log_subject_kind CHECK (
     subject_kind IN ('user', 'product', 'campaign', 'coupon', 'order', 'event')),
@@ -308,8 +308,8 @@ CREATE TABLE IF NOT EXISTS idempotency_keys (
   created_at DATETIME(6) NOT NULL,
   request_key BINARY(16) NOT NULL,
   fingerprint BINARY(16) NOT NULL,
-  outcome LONGTEXT NOT NULL COMMENT 'JSON of the answer',
-  tag VARCHAR(80) NULL COMMENT 'of the request, where it was rejected',
+  head VARCHAR(200) NOT NULL COMMENT 'of the answer, as it was rendered',
+  body LONGTEXT NOT NULL COMMENT 'of the answer, as it was sent',
   CONSTRAINT pk_idempotency_keys PRIMARY KEY (created_at, request_key),
   CONSTRAINT uq_idempotency_keys_request_key UNIQUE (request_key)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
@@ -318,5 +318,6 @@ CREATE TABLE IF NOT EXISTS idempotency_keys (
 CREATE TABLE IF NOT EXISTS commit_markers (
   id BINARY(16) NOT NULL,
   created_at DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
-  CONSTRAINT pk_commit_markers PRIMARY KEY (id)
+  CONSTRAINT pk_commit_markers PRIMARY KEY (id),
+  INDEX ix_commit_markers_created (created_at, id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;

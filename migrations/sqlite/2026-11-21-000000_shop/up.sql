@@ -292,7 +292,7 @@ CREATE TABLE IF NOT EXISTS audit_log (
   subject_kind TEXT NOT NULL,
   subject_id TEXT NOT NULL,
   reason TEXT,
-  reply TEXT NOT NULL, -- JSON of what came of it
+  body TEXT NOT NULL, -- of the answer, as it was sent
   CONSTRAINT pk_audit_log PRIMARY KEY (id),
   CONSTRAINT ck_audit_log_subject_kind CHECK (
     subject_kind IN ('user', 'product', 'campaign', 'coupon', 'order', 'event'))
@@ -306,8 +306,8 @@ CREATE TABLE IF NOT EXISTS idempotency_keys (
   created_at INTEGER NOT NULL,
   request_key BLOB NOT NULL,
   fingerprint BLOB NOT NULL,
-  outcome TEXT NOT NULL, -- JSON of the answer
-  tag TEXT, -- of the request, where it was rejected
+  head TEXT NOT NULL, -- of the answer, as it was rendered
+  body TEXT NOT NULL, -- of the answer, as it was sent
   CONSTRAINT pk_idempotency_keys PRIMARY KEY (created_at, request_key),
   CONSTRAINT uq_idempotency_keys_request_key UNIQUE (request_key)
 ) STRICT;
@@ -318,3 +318,4 @@ CREATE TABLE IF NOT EXISTS commit_markers (
   created_at INTEGER NOT NULL DEFAULT (CAST(round(unixepoch('subsec') * 1000000) AS INTEGER)),
   CONSTRAINT pk_commit_markers PRIMARY KEY (id)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS ix_commit_markers_created ON commit_markers (created_at, id);

@@ -1,18 +1,19 @@
 //! The demo products and campaigns. Their ids are fixed, so that making them again makes nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use time::Duration;
 use uuid::Uuid;
 
-use jangteo_domain::command::{AdjustStock, CreateCampaign, CreateProduct};
-use jangteo_domain::coupon::{CampaignDetails, CouponTerms, Discount, Percent, Validity};
+use jangteo_domain::command::{AdjustStock, CreateCampaign, CreateProduct, Outcome};
+use jangteo_domain::coupon::{CampaignDetails, CampaignPlan, CouponTerms, Discount, Percent, Validity};
 use jangteo_domain::id::{CampaignId, ProductId};
-use jangteo_domain::idempotency::{Fingerprint, IdempotencyKey, RequestKey};
+use jangteo_domain::idempotency::{AnswerRenderer, Fingerprint, IdempotencyKey, RenderedAnswer, RequestKey};
 use jangteo_domain::money::PositiveMoney;
 use jangteo_domain::product::{OptionName, OptionValue, Options, Price, ProductDetails, ProductStatus};
 use jangteo_domain::text::Text;
-use jangteo_domain::{BatchExecutor, Command, Money, Queries, Request, StoreError, Timestamp};
+use jangteo_domain::{BatchExecutor, Command, Money, Queries, Recording, Request, StoreError, Timestamp};
 
 use crate::idempotency::digest;
 
@@ -112,18 +113,15 @@ pub async fn seed(executor: &BatchExecutor, queries: &Queries) -> Result<usize, 
         }
     }
     let now = queries.clock.now().await?;
-    for (number, details) in [(101, welcome_campaign(now)), (102, first_come_campaign(now))] {
+    for (number, plan) in [(101, welcome_campaign(now)), (102, first_come_campaign(now))] {
         let campaign_id = CampaignId::from(id(number));
         if queries.coupons.campaign(campaign_id).await?.is_none() {
             made += 1;
-            requests.push(Command::CreateCampaign(CreateCampaign { campaign_id, details }));
+            requests.push(Command::CreateCampaign(CreateCampaign { campaign_id, plan }));
         }
     }
     // The keys make it one effect also where two servers of a new shop do this at once.
-    let requests: Vec<Request> = requests
-        .into_iter()
-        .map(|command| Request { idempotency: Some(claim(&command)), ..Request::new(command) })
-        .collect();
+    let requests: Vec<Request> = requests.into_iter().map(once).collect();
     for answer in executor.execute(&requests).await {
         answer?;
     }
@@ -151,13 +149,13 @@ fn fill(product: &DemoProduct, product_id: ProductId) -> Command {
     Command::AdjustStock(AdjustStock { product_id, quantity: product.pieces, reason: text("demo") })
 }
 
-fn welcome_campaign(now: Timestamp) -> CampaignDetails {
+fn welcome_campaign(now: Timestamp) -> CampaignPlan {
     let percent = Percent::try_from(10).expect("a percentage");
     let discount = Discount::Percent { percent, cap: Some(positive(5_000)) };
     campaign("첫 구매 10% / Welcome, 10% off", discount, None, 100_000, now)
 }
 
-fn first_come_campaign(now: Timestamp) -> CampaignDetails {
+fn first_come_campaign(now: Timestamp) -> CampaignPlan {
     let discount = Discount::Fixed { amount: positive(10_000) };
     campaign("선착순 100명 / For the first hundred", discount, Some(positive(30_000)), 100, now)
 }
@@ -168,22 +166,38 @@ fn campaign(
     min_order_amount: Option<PositiveMoney>,
     quantity: u32,
     now: Timestamp,
-) -> CampaignDetails {
-    CampaignDetails {
+) -> CampaignPlan {
+    let details = CampaignDetails {
         terms: CouponTerms { name: text(name), discount, min_order_amount },
         quantity,
         issue_opens_at: now,
         issue_closes_at: now.saturating_add(Duration::days(365)),
         validity: Validity::Days(30),
+    };
+    details.try_into().expect("a campaign of the demo")
+}
+
+/// A request that takes effect once, however often it is sent.
+fn once(command: Command) -> Request {
+    let idempotency = Some(key_of(&command));
+    Request { command, recording: Some(Recording { idempotency, audited_as: None, renderer: Arc::new(NoAnswer) }) }
+}
+
+/// Renders nothing: no client can send a request with a key of the demo.
+struct NoAnswer;
+
+impl AnswerRenderer for NoAnswer {
+    fn render(&self, _outcome: &Outcome) -> RenderedAnswer {
+        RenderedAnswer { head: String::new(), body: String::new() }
     }
 }
 
-fn claim(command: &Command) -> IdempotencyKey {
+fn key_of(command: &Command) -> IdempotencyKey {
     let (kind, id) = match command {
         Command::CreateProduct(command) => ("create product", command.product_id.uuid()),
         Command::AdjustStock(command) => ("fill stock", command.product_id.uuid()),
         Command::CreateCampaign(command) => ("create campaign", command.campaign_id.uuid()),
-        other => unreachable!("the demo makes no {}", other.name()),
+        other => unreachable!("the demo makes no {}", other.rule().name()),
     };
     let key = digest(&[b"demo", kind.as_bytes(), id.as_bytes()]);
     IdempotencyKey { key: RequestKey(key), fingerprint: Fingerprint(key) }

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt;
 
-use jangteo_domain::testing::{MemoryStore, TestShop};
+use jangteo_domain_testing::{MemoryStore, TestShop};
 
 use secrecy::ExposeSecret;
 

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use jangteo_domain::StoreError;
 
 use crate::http::AppState;
-use crate::problem::{Language, Occurrence, Problem, ProblemCode};
+use crate::problem::{self, Language, Occurrence, Problem, ProblemCode};
 use crate::telemetry;
 use crate::trace_parent::TraceParent;
 
@@ -90,7 +90,7 @@ pub async fn answer_every_request(
     let outcome = AssertUnwindSafe(answering).catch_unwind().await;
     let _in_span = span.enter();
     let answer = match outcome {
-        Ok(Ok(response)) => Ok(tell_problem(response.map_into_boxed_body(), &occurrence)),
+        Ok(Ok(response)) => Ok(render_problem(response.map_into_boxed_body(), &occurrence)),
         Ok(Err(error)) => Err(problem_of_error(&error).render(&occurrence)),
         Err(_panic) => Err(Problem::new(ProblemCode::InternalError).render(&occurrence)),
     };
@@ -135,10 +135,13 @@ fn language(request: &ServiceRequest) -> Language {
     known.unwrap_or(Language::English)
 }
 
-/// Replaces the body of an error by its problem; leaves every other answer as it is.
-fn tell_problem(response: ServiceResponse<BoxBody>, occurrence: &Occurrence) -> ServiceResponse<BoxBody> {
+/// Replaces the body of an error by its problem. Successes stay as they are, and so do rejections, which were rendered
+/// with the answer to their command.
+fn render_problem(response: ServiceResponse<BoxBody>, occurrence: &Occurrence) -> ServiceResponse<BoxBody> {
     let status = response.status();
-    if !status.is_client_error() && !status.is_server_error() {
+    let is_error = status.is_client_error() || status.is_server_error();
+    let content_type = response.headers().get(header::CONTENT_TYPE);
+    if !is_error || content_type.is_some_and(|content_type| content_type == problem::CONTENT_TYPE) {
         return response;
     }
     let problem = response.response().error().map_or_else(|| problem_of_status(status), problem_of_error);

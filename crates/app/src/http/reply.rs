@@ -1,12 +1,9 @@
-//! The answer to each command: a pure function of what the domain replied, so that a repeated answer is the same to
-//! the byte.
+//! The success of each command: a pure function of the domain's reply.
 
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::LOCATION;
 use serde::Serialize;
 
-use jangteo_domain::{Currency, Reply, UserId};
+use jangteo_domain::{Currency, Reply};
 
 use crate::http::admin::events::EventResponse;
 use crate::http::admin::points::PointAdjustmentResponse;
@@ -18,59 +15,66 @@ use crate::http::payments::PaymentResponse;
 use crate::http::points::PointTopUpResponse;
 use crate::http::products::ProductResponse;
 
-/// The answer that tells of the reply. Amounts are in that currency.
-pub fn respond(reply: &Reply, currency: Currency) -> HttpResponse {
+/// A success, before it is sent.
+pub struct Success {
+    /// The status.
+    pub status: StatusCode,
+    /// The address of the created resource, with user ids as they are.
+    pub location: Option<String>,
+    /// The body, as JSON; empty with [`StatusCode::NO_CONTENT`].
+    pub body: String,
+}
+
+/// The success that reports the reply, with amounts in that currency.
+pub fn success(reply: &Reply, currency: Currency) -> Success {
     match reply {
-        Reply::PointsToppedUp(entry) => created(
-            &format!("/v1/users/{}/points/entries", in_path(&entry.user_id)),
-            PointTopUpResponse::of(entry, currency),
-        ),
+        Reply::PointsToppedUp(entry) => {
+            created(format!("/v1/users/{}/points/entries", entry.user_id), PointTopUpResponse::of(entry, currency))
+        }
         Reply::PointsAdjusted { entry, reason } => created(
-            &format!("/v1/users/{}/points/entries", in_path(&entry.user_id)),
+            format!("/v1/users/{}/points/entries", entry.user_id),
             PointAdjustmentResponse::of(entry, reason, currency),
         ),
         Reply::ProductCreated { product, available } => {
-            created(&format!("/v1/products/{}", product.id), ProductResponse::of(product, *available, currency))
+            created(format!("/v1/products/{}", product.id), ProductResponse::of(product, *available, currency))
         }
         Reply::ProductChanged { product, available } => ok(ProductResponse::of(product, *available, currency)),
         Reply::StockAdjusted(movement) => created(
-            &format!("/v1/admin/products/{}/stock-movements", movement.product_id),
+            format!("/v1/admin/products/{}/stock-movements", movement.product_id),
             StockMovementResponse::of(movement),
         ),
         Reply::CampaignCreated(campaign) => {
-            created(&format!("/v1/coupon-campaigns/{}", campaign.id), CampaignResponse::of(campaign, currency))
+            created(format!("/v1/coupon-campaigns/{}", campaign.id), CampaignResponse::of(campaign, currency))
         }
         Reply::CampaignChanged(campaign) => ok(CampaignResponse::of(campaign, currency)),
-        Reply::CouponIssued { coupon, now } => created(
-            &format!("/v1/users/{}/coupons", in_path(&coupon.user_id)),
-            CouponResponse::of(coupon, *now, currency),
-        ),
+        Reply::CouponIssued { coupon, now } => {
+            created(format!("/v1/users/{}/coupons", coupon.user_id), CouponResponse::of(coupon, *now, currency))
+        }
         Reply::CouponRevoked { coupon, now } => ok(CouponResponse::of(coupon, *now, currency)),
         Reply::OrderPlaced { order, now } => {
-            created(&format!("/v1/orders/{}", order.id), OrderResponse::of(order, *now, currency))
+            created(format!("/v1/orders/{}", order.id), OrderResponse::of(order, *now, currency))
         }
         Reply::OrderPaid(payment) => {
-            created(&format!("/v1/orders/{}", payment.order_id), PaymentResponse::of(payment, currency))
+            created(format!("/v1/orders/{}", payment.order_id), PaymentResponse::of(payment, currency))
         }
         Reply::OrderCancelled { order, now } => ok(OrderResponse::of(order, *now, currency)),
         Reply::OrderRefunded { refund, order } => {
-            created(&format!("/v1/orders/{}", order.id), RefundResponse::of(refund, order, currency))
+            created(format!("/v1/orders/{}", order.id), RefundResponse::of(refund, order, currency))
         }
         Reply::EventRedelivered(delivery) => ok(EventResponse::of(delivery)),
-        // Nobody is told of it: only the sweeper lets orders expire.
-        Reply::OrderExpired(_) => HttpResponse::NoContent().finish(),
+        // No client sends this command: only the sweeper expires orders.
+        Reply::OrderExpired(_) => Success { status: StatusCode::NO_CONTENT, location: None, body: String::new() },
     }
 }
 
-fn ok(body: impl Serialize) -> HttpResponse {
-    HttpResponse::Ok().json(body)
+fn ok(body: impl Serialize) -> Success {
+    Success { status: StatusCode::OK, location: None, body: to_json(&body) }
 }
 
-fn created(location: &str, body: impl Serialize) -> HttpResponse {
-    HttpResponse::build(StatusCode::CREATED).insert_header((LOCATION, location)).json(body)
+fn created(location: String, body: impl Serialize) -> Success {
+    Success { status: StatusCode::CREATED, location: Some(location), body: to_json(&body) }
 }
 
-/// A user's id in a path: of its characters only `|` may not stand in one as it is (RFC 3986, 3.3).
-fn in_path(user_id: &UserId) -> String {
-    user_id.as_str().replace('|', "%7C")
+fn to_json(body: &impl Serialize) -> String {
+    serde_json::to_string(body).expect("text, numbers and maps by text serialize as JSON")
 }

@@ -1,22 +1,28 @@
 //! The interface as a caller sees it, on the store in memory.
 
 mod client;
+mod replays;
 #[cfg(feature = "otel")]
 mod traces;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::io::Write;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use actix_web::http::{Method, StatusCode, header};
 use async_trait::async_trait;
 use jangteo_domain::StoreError;
-use jangteo_domain::id::ProductId;
+use jangteo_domain::audit::{AuditEntry, MockAuditQueries};
+use jangteo_domain::id::{AuditEntryId, ProductId};
+use jangteo_domain::outbox::MockEventRenderer;
 use jangteo_domain::product::{MockProductQueries, Product, ProductKey, ProductListing};
 use jangteo_domain::stock::MockStockQueries;
-use jangteo_domain::testing::fixtures::{NOON, product_details};
-use jangteo_domain::testing::{SequentialIds, TestShop, batch_id};
+use jangteo_domain::testing::fixtures::{NOON, product_details, user};
+use jangteo_domain::testing::{SequentialIds, batch_id};
+use jangteo_domain::transaction::FirstKeys;
 use jangteo_domain::verification::{Books, BooksCorrection, BooksFactory};
+use jangteo_domain_testing::TestShop;
 use rstest::rstest;
 use serde_json::{Value, json};
 use time::Duration;
@@ -226,7 +232,7 @@ async fn a_request_that_still_runs_is_told_so() {
     let client = Client::new().await;
     let top_up =
         || kim(post("/v1/users/kim/points/top-ups", json!({"amount": "5"}))).insert_header(("Idempotency-Key", "slow"));
-    let writer = client.store.factory().begin(batch_id()).await.expect("the only writer");
+    let writer = client.store.factory().begin(batch_id(), &FirstKeys::default()).await.expect("the only writer");
     let first = client.call(top_up());
     let second = async {
         let answer = client.call(top_up()).await;
@@ -245,7 +251,7 @@ async fn a_write_that_gets_no_answer_in_time_keeps_its_key() {
     let client = Client::with(|options| options.request_timeout = std::time::Duration::from_millis(50)).await;
     let top_up =
         || kim(post("/v1/users/kim/points/top-ups", json!({"amount": "5"}))).insert_header(("Idempotency-Key", "late"));
-    let writer = client.store.factory().begin(batch_id()).await.expect("the only writer");
+    let writer = client.store.factory().begin(batch_id(), &FirstKeys::default()).await.expect("the only writer");
     let late = client.call(top_up()).await;
     assert_eq!((late.status, late.code()), (StatusCode::SERVICE_UNAVAILABLE, "OUTCOME_UNKNOWN".to_owned()));
     assert_eq!((&late.json()["retryable"], late.header("retry-after")), (&json!(true), "1"));
@@ -604,6 +610,54 @@ async fn a_stock_moves_and_never_below_zero() {
     assert_eq!(unknown.code(), "PRODUCT_NOT_FOUND");
 }
 
+#[actix_web::test]
+async fn a_change_is_audited_with_the_body_that_answered_it() {
+    let client = Client::new().await;
+    let product = json!({"name": "Lamp", "category": "home", "price": "1"});
+    let made = client.call(admin(post("/v1/admin/products", product)).insert_header(("Accept-Language", "ko"))).await;
+    let id = made.json()["product_id"].clone();
+    let path = format!("/v1/admin/products/{}/stock-movements", id.as_str().expect("an id"));
+    let rejected = client.call(admin(post(&path, json!({"quantity": -1, "reason": "broken"})))).await;
+    assert_eq!((rejected.status, rejected.code()), (StatusCode::CONFLICT, "OUT_OF_STOCK".to_owned()));
+    client.call(kim(post("/v1/users/kim/points/top-ups", json!({"amount": "5"})))).await;
+
+    let entries = client.call(admin(get("/v1/admin/audit-log?actor=boss"))).await.json();
+    let [entry] = &entries["data"].as_array().expect("a list")[..] else { panic!("{entries}") };
+    assert_eq!((&entry["action"], &entry["actor"]), (&json!("create_product"), &json!("boss")));
+    assert_eq!((&entry["subject_kind"], &entry["subject_id"]), (&json!("product"), &id));
+    assert_eq!(entry["result"], made.json());
+    let found = client.call(admin(get(&format!("/v1/admin/audit-log?subject_id={UNKNOWN}")))).await.json();
+    assert_eq!(found["data"], json!([]));
+}
+
+#[actix_web::test]
+async fn audit_entries_of_any_release_are_listed() {
+    let entry = |number: u64, kind: &str, body: &str| AuditEntry {
+        id: AuditEntryId::from(SequentialIds::id(number)),
+        at: NOON,
+        actor: user("boss"),
+        action: "move_warehouse".to_owned(),
+        subject_kind: kind.to_owned(),
+        subject_id: "Seoul 7".to_owned(),
+        reason: None,
+        body: body.to_owned(),
+    };
+    let entries = vec![entry(2, "warehouse", "moved, but not in JSON"), entry(1, "warehouse", r#"{"to":["Busan"]}"#)];
+    let client = Client::reading(|queries| {
+        let mut audit = MockAuditQueries::new();
+        audit.expect_list().return_once(|_, _| Ok(entries));
+        queries.audit = Arc::new(audit);
+    })
+    .await;
+    let listed = client.call(admin(get("/v1/admin/audit-log"))).await;
+    assert_eq!(listed.status, StatusCode::OK);
+    let listed = listed.json();
+    assert_eq!(listed["data"][0]["result"], "moved, but not in JSON");
+    assert_eq!(listed["data"][1]["result"], json!({"to": ["Busan"]}));
+    assert_eq!(listed["data"][1]["subject_kind"], "warehouse");
+    assert_eq!(listed["data"][1]["subject_id"], "Seoul 7");
+}
+
 #[rstest]
 #[case(json!({"valid_days": 3, "valid_until": "2027-01-01T00:00:00Z"}), "/valid_days")]
 #[case(json!({"valid_days": null}), "/valid_until")]
@@ -670,6 +724,58 @@ async fn a_panic_is_a_problem_too() {
 }
 
 #[actix_web::test]
+async fn a_panic_in_a_decision_costs_its_own_command_and_is_logged_once() {
+    let log = Log::default();
+    let writer = log.clone();
+    let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
+    let _logged = tracing::subscriber::set_default(lines.finish());
+    let mut events = MockEventRenderer::new();
+    events.expect_order_paid().returning(|_, _, _| panic!("the renderer broke"));
+    let client = Client::rendering(Arc::new(events)).await;
+    let product = client.product(json!({"name": "Lamp", "category": "home", "price": "1"}), 9).await;
+    let placed = client.call(kim(post("/v1/orders", json!({"lines": [{"product_id": product, "quantity": 1}]})))).await;
+    let top_up = || client.call(kim(post("/v1/users/kim/points/top-ups", json!({"amount": "5"}))));
+    let pay = client.call(kim(post(&format!("{}/payment", placed.header("location")), json!({}))));
+
+    // The first request waits for the writer with its batch; the two after it share the next batch.
+    let writer = client.store.factory().begin(batch_id(), &FirstKeys::default()).await.expect("the only writer");
+    let release = async {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        drop(writer);
+    };
+    let (first, paid, second, ()) = futures_util::future::join4(top_up(), pay, top_up(), release).await;
+    assert_eq!((first.status, second.status), (StatusCode::CREATED, StatusCode::CREATED));
+    assert_eq!((paid.status, paid.code()), (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR".to_owned()));
+    assert!(!String::from_utf8_lossy(&paid.body).contains("the renderer broke"));
+    assert_eq!(client.call(kim(get("/v1/users/kim/points"))).await.json()["balance"], "10");
+    let logged = log.text();
+    let lines: Vec<_> = logged.lines().filter(|line| line.contains("the renderer broke")).collect();
+    assert!(matches!(lines[..], [line] if line.contains("ERROR") && line.contains("pay_order panicked")), "{lines:?}");
+}
+
+/// Log lines, gathered.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("no panic while it is locked").clone()).expect("text")
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no panic while it is locked").write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[actix_web::test]
 async fn each_answer_carries_its_request_id() {
     let client = Client::new().await;
     let given = client.call(get("/v1/nothing").insert_header(("X-Request-Id", "trace-7"))).await;
@@ -707,6 +813,22 @@ async fn figures_are_given() {
         assert!(text.contains(name), "{name}");
     }
     assert!(text.contains(r#"route="/v1/users/{user_id}/points/top-ups""#), "{text}");
+}
+
+#[actix_web::test]
+async fn commands_are_counted_by_their_outcome() {
+    let client = Client::new().await;
+    let top_up = |amount: &str| kim(post("/v1/users/kim/points/top-ups", json!({"amount": amount})));
+    client.call(top_up("5")).await;
+    for _ in 0..2 {
+        client.call(top_up("1000001").insert_header(("Idempotency-Key", "counted"))).await;
+    }
+    client.call(top_up("5").insert_header(("Idempotency-Key", "counted"))).await;
+    let statistics = String::from_utf8(client.call(get("/metrics")).await.body).expect("text");
+    for outcome in ["accepted", "TOP_UP_LIMIT_EXCEEDED", "IDEMPOTENCY_KEY_REUSED"] {
+        let counter = format!(r#"jangteo_commands_total{{command="top_up_points",outcome="{outcome}"}}"#);
+        assert!(statistics.contains(&counter), "{counter}");
+    }
 }
 
 #[actix_web::test]

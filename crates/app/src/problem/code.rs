@@ -15,6 +15,16 @@ pub enum Language {
     Korean,
 }
 
+impl Language {
+    /// Its tag (BCP 47).
+    pub fn tag(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::Korean => "ko",
+        }
+    }
+}
+
 /// A sentence in each [`Language`].
 #[derive(Debug)]
 pub struct Wording {

@@ -4,10 +4,10 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use jangteo_domain::StoreError;
 use jangteo_domain::command::CouponChoice;
-use jangteo_domain::delivery::{Delivery, DeliveryState, MockDataPlatform, MockEventQueue};
+use jangteo_domain::delivery::{DeliveryState, MockDataPlatform, MockEventQueue};
 use jangteo_domain::id::OrderId;
 use jangteo_domain::page::Page;
-use jangteo_domain::testing::{MemoryStore, TestShop};
+use jangteo_domain_testing::{MemoryStore, TestShop};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -37,10 +37,11 @@ impl Platform {
 #[async_trait]
 impl DataPlatform for Platform {
     async fn deliver(&self, event: &StoredEvent) -> Result<(), DeliveryFailure> {
-        if self.held_back == Some(event.order_id) {
+        let Delivery { order_id, sequence, .. } = event.delivery;
+        if self.held_back == Some(order_id) {
             let _released = self.release.acquire().await.expect("nobody closes it");
         }
-        self.received.lock().expect("no panic while it is held").push((event.order_id, event.sequence));
+        self.received.lock().expect("no panic while it is held").push((order_id, sequence));
         Ok(())
     }
 }
@@ -118,8 +119,8 @@ async fn what_is_rejected_for_good_is_put_aside_and_what_fails_waits_for_its_pau
     let rejected = orders[1];
     let mut platform = MockDataPlatform::new();
     platform.expect_deliver().returning(move |event| {
-        let reason = format!("attempt {}", event.attempts);
-        Err(if event.order_id == rejected {
+        let reason = format!("attempt {}", event.delivery.attempts);
+        Err(if event.delivery.order_id == rejected {
             DeliveryFailure::Permanent { reason }
         } else {
             DeliveryFailure::Transient { reason, retry_after: Some(Duration::from_secs(60)) }

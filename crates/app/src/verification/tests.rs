@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use jangteo_domain::retention::Retention;
-use jangteo_domain::testing::{MemoryStore, TestShop};
 use jangteo_domain::verification::{Books, BooksCorrection};
+use jangteo_domain_testing::{MemoryStore, TestShop};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::*;

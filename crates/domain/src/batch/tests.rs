@@ -1,51 +1,217 @@
-use std::sync::Mutex;
-
-use mockall::Sequence;
-use mockall::predicate::{always, eq, function};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Mutex, MutexGuard};
 
 use super::*;
+use crate::command::scene::{Scene, Tables, pay};
 use crate::command::{
-    AdjustStock, CancelOrder, ChangeProduct, CouponChoice, CreateProduct, IssueCoupon, PayOrder, PlaceOrder,
-    ProductChange, Reply, TopUpPoints,
+    AdjustStock, CancelOrder, ChangeCampaign, ChangeProduct, CouponChoice, CreateProduct, IssueCoupon, PlaceOrder,
+    ProductChange, RedeliverEvent, RefundOrder, Reply, RevokeCoupon, TopUpPoints,
 };
-use crate::coupon::{CouponCampaign, MockCouponRepository};
-use crate::id::{CouponId, OrderId, ProductId, UserId};
-use crate::idempotency::{Fingerprint, MockIdempotencyRepository};
-use crate::order::{MockOrderRepository, OrderRejection};
-use crate::outbox::MockOutboxRepository;
-use crate::payment::MockPaymentRepository;
-use crate::point::{MockPointRepository, PointAccount, PointRejection};
-use crate::product::{MockProductRepository, Product};
+use crate::coupon::CouponState;
+use crate::id::CouponId;
+use crate::idempotency::{AnswerRenderer, Fingerprint, MockAnswerRenderer};
+use crate::money::Money;
+use crate::order::{OrderRejection, OrderStatus};
+use crate::payment::PaymentRejection;
+use crate::point::{PointAccount, PointAccountRecord, PointRejection};
 use crate::rejection::Rejection;
-use crate::sales::MockSalesRepository;
-use crate::stock::{MockStockRepository, Stock};
+use crate::rules::MockShopCalendar;
+use crate::stock::Stock;
 use crate::testing::fixtures::{
-    NOON, campaign_details, customer, fixed, order_line, order_lines, pending_order, positive, product_details, text,
-    user, won,
+    NOON, admin, campaign_details, customer, fixed, order_line, order_lines, pending_order, positive, product_details,
+    stored_account, text, user, won,
 };
-use crate::testing::{SequentialIds, rules};
-use crate::unit_of_work::{MockUnitOfWork, MockUnitOfWorkFactory};
+use crate::testing::{NoBackoff, PlainAnswers, PlainEvents};
+use crate::transaction::{ProductDepth, RowChanges};
 
-fn executor(factory: MockUnitOfWorkFactory, backoff: MockBackoff) -> BatchExecutor {
-    BatchExecutor {
-        factory: Arc::new(factory),
-        rules: Arc::new(rules()),
-        ids: Arc::new(SequentialIds::new()),
-        backoff: Arc::new(backoff),
+/// The course of one transaction.
+enum Step {
+    BeginFails(StoreError),
+    LockFails(StoreError),
+    CommitFails(StoreError),
+    /// Another transaction has stored this answer meanwhile.
+    LosesKey(StoredAnswer),
+    Commits,
+    /// It is dropped without a commit.
+    Drops,
+}
+
+/// A store whose transactions end as scripted, and all that it was called with.
+struct Script {
+    steps: VecDeque<Step>,
+    markers: VecDeque<Result<bool, StoreError>>,
+    tables: Tables,
+    /// Counted by its references: one for each unit of work that is open.
+    open: Arc<()>,
+    begun: Vec<(BatchId, FirstKeys)>,
+    locked: Vec<LockSet>,
+    commits: Vec<Changes>,
+    queried: Vec<BatchId>,
+}
+
+#[derive(Clone)]
+struct ScriptedStore(Arc<Mutex<Script>>);
+
+impl ScriptedStore {
+    fn script(&self) -> MutexGuard<'_, Script> {
+        self.0.lock().expect("no panic")
     }
 }
 
-fn top_up(user_id: &str, amount: i64) -> Request {
-    let command = Command::TopUpPoints(TopUpPoints { user_id: user(user_id), amount: positive(amount) });
-    Request::new(command)
+struct ScriptedUnitOfWork {
+    store: ScriptedStore,
+    step: Step,
+    _open: Arc<()>,
 }
 
-fn claim(key: u8) -> IdempotencyKey {
-    IdempotencyKey { key: RequestKey([key; 16]), fingerprint: Fingerprint([key; 16]) }
+#[async_trait]
+impl UnitOfWorkFactory for ScriptedStore {
+    async fn begin(&self, id: BatchId, keys: &FirstKeys) -> Result<(Box<dyn UnitOfWork>, First), StoreError> {
+        let mut script = self.script();
+        assert_eq!(Arc::strong_count(&script.open), 1, "a failed unit of work is dropped first");
+        script.begun.push((id, keys.clone()));
+        let step = script.steps.pop_front().expect("a transaction of the script");
+        if let Step::BeginFails(error) = step {
+            return Err(error);
+        }
+        let unit_of_work = ScriptedUnitOfWork { store: self.clone(), step, _open: Arc::clone(&script.open) };
+        Ok((Box::new(unit_of_work), script.tables.first(keys)))
+    }
+
+    async fn committed(&self, id: BatchId) -> Result<bool, StoreError> {
+        let mut script = self.script();
+        script.queried.push(id);
+        script.markers.pop_front().expect("a query of the script")
+    }
 }
 
-fn with_key(request: Request, key: u8) -> Request {
-    Request { idempotency: Some(claim(key)), ..request }
+#[async_trait]
+impl UnitOfWork for ScriptedUnitOfWork {
+    async fn lock(&mut self, keys: &LockSet) -> Result<Locked, StoreError> {
+        let mut script = self.store.script();
+        script.locked.push(keys.clone());
+        match &self.step {
+            Step::LockFails(error) => Err(error.clone()),
+            Step::CommitFails(_) | Step::LosesKey(_) | Step::Commits | Step::Drops => {
+                Ok(script.tables.lock(keys, NOON))
+            }
+            Step::BeginFails(_) => unreachable!("it did not begin"),
+        }
+    }
+
+    async fn commit(self: Box<Self>, changes: Changes) -> Result<(), StoreError> {
+        let mut script = self.store.script();
+        script.commits.push(changes.clone());
+        match self.step {
+            Step::CommitFails(error) => Err(error),
+            Step::LosesKey(answer) => {
+                script.tables.answers.insert(answer.request.key, answer);
+                Err(conflict())
+            }
+            Step::Commits => {
+                script.tables.apply(changes);
+                script.tables.written = Appended::default();
+                Ok(())
+            }
+            Step::Drops => panic!("nothing was to be committed: {changes:?}"),
+            Step::BeginFails(_) | Step::LockFails(_) => unreachable!("it has failed"),
+        }
+    }
+}
+
+/// [`NoBackoff`], with a record of the pauses: of which work, after which kind of error.
+#[derive(Clone, Default)]
+struct RecordingBackoff(Arc<Mutex<Vec<(Work, &'static str)>>>);
+
+struct RecordingAttempts {
+    work: Work,
+    attempts: Box<dyn Attempts>,
+    pauses: Arc<Mutex<Vec<(Work, &'static str)>>>,
+}
+
+impl Backoff for RecordingBackoff {
+    fn start(&self, work: Work) -> Box<dyn Attempts> {
+        Box::new(RecordingAttempts { work, attempts: NoBackoff.start(work), pauses: Arc::clone(&self.0) })
+    }
+}
+
+#[async_trait]
+impl Attempts for RecordingAttempts {
+    async fn pause(&mut self, cause: &StoreError) -> bool {
+        let goes_on = self.attempts.pause(cause).await;
+        if goes_on {
+            self.pauses.lock().expect("no panic").push((self.work, cause.kind()));
+        }
+        goes_on
+    }
+}
+
+/// A shop on a scripted store.
+struct Shop {
+    scene: Scene,
+    steps: Vec<Step>,
+    markers: Vec<Result<bool, StoreError>>,
+}
+
+/// What became of a batch.
+struct Run {
+    answers: Answers,
+    tables: Tables,
+    begun: Vec<(BatchId, FirstKeys)>,
+    locked: Vec<LockSet>,
+    commits: Vec<Changes>,
+    queried: Vec<BatchId>,
+    pauses: Vec<(Work, &'static str)>,
+}
+
+impl Shop {
+    fn new(steps: impl IntoIterator<Item = Step>) -> Self {
+        Self::of(Scene::new(), steps)
+    }
+
+    fn of(mut scene: Scene, steps: impl IntoIterator<Item = Step>) -> Self {
+        scene.tables.written = Appended::default();
+        Self { scene, steps: steps.into_iter().collect(), markers: vec![] }
+    }
+
+    fn with_markers(self, markers: impl IntoIterator<Item = Result<bool, StoreError>>) -> Self {
+        Self { markers: markers.into_iter().collect(), ..self }
+    }
+
+    /// Executes the batch, and checks that all of the script was played.
+    async fn run(self, requests: &[Request]) -> Run {
+        let Self { scene, steps, markers } = self;
+        let store = ScriptedStore(Arc::new(Mutex::new(Script {
+            steps: steps.into(),
+            markers: markers.into(),
+            tables: scene.tables,
+            open: Arc::default(),
+            begun: vec![],
+            locked: vec![],
+            commits: vec![],
+            queried: vec![],
+        })));
+        let backoff = RecordingBackoff::default();
+        let executor = BatchExecutor {
+            factory: Arc::new(store.clone()),
+            rules: Arc::new(scene.rules),
+            ids: Arc::new(scene.ids),
+            events: Arc::new(PlainEvents),
+            backoff: Arc::new(backoff.clone()),
+        };
+        let answers = executor.execute(requests).await;
+        drop(executor);
+        let script = Arc::into_inner(store.0).expect("no other store").into_inner().expect("no panic");
+        let Script { steps, markers, tables, open, begun, locked, commits, queried } = script;
+        assert!(steps.is_empty() && markers.is_empty(), "{} steps and {} markers left", steps.len(), markers.len());
+        assert_eq!(Arc::strong_count(&open), 1, "no unit of work is left open");
+        let pauses = backoff.0.lock().expect("no panic").clone();
+        Run { answers, tables, begun, locked, commits, queried, pauses }
+    }
+}
+
+async fn run(steps: impl IntoIterator<Item = Step>, requests: &[Request]) -> Run {
+    Shop::new(steps).run(requests).await
 }
 
 fn conflict() -> StoreError {
@@ -60,69 +226,85 @@ fn unknown() -> StoreError {
     StoreError::CommitUnknown(Arc::new(std::io::Error::other("no answer")))
 }
 
-/// Accounts of anybody, all empty, that take whatever is written.
-fn points() -> MockPointRepository {
-    let mut points = MockPointRepository::new();
-    points.expect_ensure_many().returning(|_| Ok(()));
-    points.expect_lock_many().returning(|ids| Ok(ids.iter().cloned().map(PointAccount::empty).collect()));
-    points.expect_save_many().returning(|_| Ok(()));
-    points.expect_append_entries().returning(|_| Ok(()));
-    points
+fn unexpected() -> StoreError {
+    StoreError::unexpected("a bug")
 }
 
-/// A unit of work on accounts alone, up to its commit.
-fn unit_on(points: MockPointRepository) -> MockUnitOfWork {
-    let mut unit = MockUnitOfWork::new();
-    unit.expect_points().return_var(Box::new(points));
-    unit.expect_now().returning(|| Ok(NOON));
-    unit
+fn errors() -> [StoreError; 5] {
+    [conflict(), unavailable(), unknown(), StoreError::corrupt("a row"), unexpected()]
 }
 
-fn committing(mut unit: MockUnitOfWork) -> MockUnitOfWork {
-    unit.expect_commit().times(1).returning(|| Ok(()));
-    unit
+fn top_up(user_id: &str, amount: i64) -> Request {
+    let command = Command::TopUpPoints(TopUpPoints { user_id: user(user_id), amount: positive(amount) });
+    Request::new(command)
 }
 
-/// A unit of work whose locks fail.
-fn failing(error: StoreError) -> MockUnitOfWork {
-    let mut points = MockPointRepository::new();
-    points.expect_ensure_many().times(1).returning(move |_| Err(error.clone()));
-    let mut unit = MockUnitOfWork::new();
-    unit.expect_points().return_var(Box::new(points));
-    unit
+/// A top-up above its limit.
+fn rejected_top_up(user_id: &str) -> Request {
+    top_up(user_id, 1_000_001)
 }
 
-/// A factory that gives these units of work, in this order, and no more.
-fn factory_of(units: impl IntoIterator<Item = MockUnitOfWork>) -> MockUnitOfWorkFactory {
-    let mut factory = MockUnitOfWorkFactory::new();
-    let mut sequence = Sequence::new();
-    for unit in units {
-        factory.expect_begin().times(1).in_sequence(&mut sequence).return_once(move |_| Ok(Box::new(unit)));
+fn top_up_rejection() -> Rejection {
+    PointRejection::TopUpLimitExceeded { top_up_max: won(1_000_000) }.into()
+}
+
+fn key(number: u8) -> IdempotencyKey {
+    IdempotencyKey { key: RequestKey([number; 16]), fingerprint: Fingerprint([number; 16]) }
+}
+
+/// The key of that number, for another request.
+fn reused_key(number: u8) -> IdempotencyKey {
+    IdempotencyKey { fingerprint: Fingerprint([0; 16]), ..key(number) }
+}
+
+fn recorded(
+    request: Request,
+    idempotency: Option<IdempotencyKey>,
+    audited_as: Option<&str>,
+    renderer: impl AnswerRenderer + 'static,
+) -> Request {
+    let audited_as = audited_as.map(user);
+    Request { recording: Some(Recording { idempotency, audited_as, renderer: Arc::new(renderer) }), ..request }
+}
+
+fn keyed(request: Request, number: u8) -> Request {
+    recorded(request, Some(key(number)), None, PlainAnswers)
+}
+
+fn rendered(head: &str, body: &str) -> RenderedAnswer {
+    RenderedAnswer { head: head.to_owned(), body: body.to_owned() }
+}
+
+fn stored(number: u8, body: &str) -> StoredAnswer {
+    StoredAnswer { request: key(number), answer: rendered("200", body), at: NOON }
+}
+
+/// A renderer that is to be called once.
+fn renders(answer: RenderedAnswer) -> MockAnswerRenderer {
+    let mut renderer = MockAnswerRenderer::new();
+    renderer.expect_render().times(1).return_const(answer);
+    renderer
+}
+
+/// A renderer that is not to be called.
+fn never_renders() -> MockAnswerRenderer {
+    MockAnswerRenderer::new()
+}
+
+#[track_caller]
+fn outcome(answer: &Result<Answer, StoreError>) -> &Outcome {
+    match answer {
+        Ok(Answer::Decided { outcome, .. }) => outcome,
+        other => panic!("an outcome is answered, not {other:?}"),
     }
-    factory
-}
-
-fn no_pause() -> MockBackoff {
-    MockBackoff::new()
-}
-
-fn pauses(count: usize, kind: &'static str) -> MockBackoff {
-    let mut backoff = MockBackoff::new();
-    let mut sequence = Sequence::new();
-    for attempt in 1..=count {
-        let number = u32::try_from(attempt).expect("few attempts");
-        let of_kind = function(move |cause: &StoreError| cause.kind() == kind);
-        backoff.expect_pause().with(eq(number), of_kind).times(1).in_sequence(&mut sequence).return_const(());
-    }
-    backoff
 }
 
 #[track_caller]
 fn assert_topped_up(answers: &[Result<Answer, StoreError>], amounts: &[i64]) {
     let topped_up: Vec<_> = answers
         .iter()
-        .map(|answer| match answer {
-            Ok(Answer::Decided(Ok(Reply::PointsToppedUp(entry)))) => entry.amount,
+        .map(|answer| match outcome(answer) {
+            Ok(Reply::PointsToppedUp(entry)) => entry.amount,
             other => panic!("a top-up is answered, not {other:?}"),
         })
         .collect();
@@ -135,442 +317,542 @@ fn assert_failed(answers: &[Result<Answer, StoreError>], kind: &str, count: usiz
     assert_eq!(kinds, vec![Some(kind); count]);
 }
 
-#[tokio::test]
-async fn no_request_begins_nothing() {
-    assert!(executor(MockUnitOfWorkFactory::new(), no_pause()).execute(&[]).await.is_empty());
+/// The users whose accounts each transaction locked.
+fn locked_users(run: &Run) -> Vec<Vec<&str>> {
+    let users = |locks: &LockSet| LockSet { accounts: BTreeSet::new(), ..locks.clone() } == LockSet::default();
+    assert!(run.locked.iter().all(users), "accounts alone are locked: {:?}", run.locked);
+    run.locked.iter().map(|locks| locks.accounts.iter().map(UserId::as_str).collect()).collect()
+}
+
+fn balances(tables: &Tables) -> Vec<(&str, Money)> {
+    tables.accounts.values().map(|account| (account.user_id.as_str(), account.balance)).collect()
+}
+
+#[track_caller]
+fn assert_new_ids(run: &Run) {
+    let ids: BTreeSet<_> = run.begun.iter().map(|(id, _)| *id).collect();
+    assert_eq!(ids.len(), run.begun.len(), "each transaction has an id of its own");
 }
 
 #[tokio::test]
-async fn a_batch_is_one_transaction_and_each_row_is_written_once() {
-    let mut points = MockPointRepository::new();
-    let ids: BTreeSet<UserId> = [user("kim"), user("lee")].into();
-    points.expect_ensure_many().with(eq(ids.clone())).times(1).returning(|_| Ok(()));
-    points
-        .expect_lock_many()
-        .with(eq(ids))
-        .times(1)
-        .returning(|ids| Ok(ids.iter().cloned().map(PointAccount::empty).collect()));
-    let balances = function(|accounts: &[PointAccount]| {
-        accounts
-            .iter()
-            .map(|account| (account.user_id.as_str(), account.balance))
-            .eq([("kim", won(4)), ("lee", won(2))])
-    });
-    points.expect_save_many().with(balances).times(1).returning(|_| Ok(()));
-    points
-        .expect_append_entries()
-        .withf(|entries| entries.iter().map(|entry| entry.amount).eq([won(1), won(2), won(3)]))
-        .times(1)
-        .returning(|_| Ok(()));
-    let executor = executor(factory_of([committing(unit_on(points))]), no_pause());
-    let answers = executor.execute(&[top_up("kim", 1), top_up("lee", 2), top_up("kim", 3)]).await;
-    assert_topped_up(&answers, &[1, 2, 3]);
+async fn an_empty_batch_begins_nothing() {
+    assert!(run([], &[]).await.answers.is_empty());
 }
 
 #[tokio::test]
-async fn a_conflict_is_tried_again() {
+async fn a_batch_is_one_transaction_and_writes_each_row_once() {
+    let run = run([Step::Commits], &[top_up("kim", 1), top_up("lee", 2), top_up("kim", 3)]).await;
+    assert_topped_up(&run.answers, &[1, 2, 3]);
+    assert!(run.answers.iter().all(|answer| matches!(answer, Ok(Answer::Decided { rendered: None, .. }))));
+    assert_eq!(run.begun.iter().map(|(_, keys)| keys).collect::<Vec<_>>(), [&FirstKeys::default()]);
+    assert_eq!(locked_users(&run), [["kim", "lee"]]);
+    let [changes] = &run.commits[..] else { panic!("one commit, not {:?}", run.commits) };
+    let accounts: Vec<_> = changes.accounts.inserted.iter().map(|account| (account.balance, account.entries)).collect();
+    assert_eq!(accounts, [(won(4), 2), (won(2), 1)]);
+    let entries = &changes.appended.point_entries;
+    assert_eq!(entries.iter().map(|entry| entry.amount).collect::<Vec<_>>(), [won(1), won(2), won(3)]);
+    let expected = Changes {
+        accounts: RowChanges::inserted(changes.accounts.inserted.clone()),
+        appended: Appended { point_entries: entries.clone(), ..Appended::default() },
+        ..Changes::default()
+    };
+    assert_eq!(*changes, expected);
+    assert!(run.queried.is_empty() && run.pauses.is_empty());
+}
+
+/// An order can be placed, paid and cancelled in one batch: each command sees the effects of those before.
+#[tokio::test]
+async fn commands_see_the_effects_of_those_before() {
+    let mut scene = Scene::new();
+    let lamp = scene.lamp(1_000, 1);
+    let campaign_id = scene.campaign(campaign_details(fixed(100), 1));
+    let kim = user("kim");
+    let place = scene.place(&kim, &[(lamp, 1)]);
+    let [order_id, second_id] = [place.order_id, scene.id()];
+    let coupon_id: CouponId = scene.id();
+    let issue = IssueCoupon { coupon_id, campaign_id, user_id: kim.clone() };
+    let again = IssueCoupon { coupon_id: scene.id(), ..issue.clone() };
+    let second = PlaceOrder { order_id: second_id, ..place.clone() };
+    let best = |order_id| pay(order_id, customer(&kim), CouponChoice::Best);
+    let commands = [
+        Command::PlaceOrder(place),
+        Command::PlaceOrder(second.clone()),
+        Command::IssueCoupon(issue),
+        Command::IssueCoupon(again),
+        best(order_id),
+        top_up("kim", 1_000).command,
+        best(order_id),
+        best(order_id),
+        Command::CancelOrder(CancelOrder { order_id, actor: customer(&kim) }),
+        Command::PlaceOrder(second),
+        best(second_id),
+    ];
+    let requests = commands.map(Request::new);
+    let run = Shop::of(scene, [Step::Commits]).run(&requests).await;
+    let outcomes: Vec<_> = run.answers.iter().map(outcome).collect();
+    let Ok(Reply::OrderPaid(payment)) = outcomes[6] else { panic!("{outcomes:?}") };
+    assert_eq!((payment.amount, payment.coupon_id, payment.balance_after), (won(900), Some(coupon_id), won(100)));
+    let Ok(Reply::OrderPaid(payment)) = outcomes[10] else { panic!("{outcomes:?}") };
+    assert_eq!((payment.amount, payment.coupon_id), (won(900), Some(coupon_id)), "the coupon was restored");
+    let rejected: Vec<_> = outcomes.iter().map(|outcome| outcome.is_err()).collect();
+    assert_eq!(rejected, [false, true, false, true, true, false, false, true, false, false, false]);
+    assert_eq!(*outcomes[7], Err(PaymentRejection::OrderAlreadyPaid.into()));
+
+    let [changes] = &run.commits[..] else { panic!("one commit, not {:?}", run.commits) };
+    let statuses: Vec<_> = changes.orders.inserted.iter().map(|order| (order.id, order.status)).collect();
+    assert_eq!(statuses, [(order_id, OrderStatus::Refunded), (second_id, OrderStatus::Paid)]);
+    let coupon = &changes.coupons.inserted[0];
+    assert_eq!(coupon.state, CouponState::Used { order_id: second_id, at: NOON });
+    let balances: Vec<_> = changes.accounts.inserted.iter().map(|account| account.balance).collect();
+    assert_eq!(balances, [won(100)]);
+    assert_eq!(changes.appended.payments.len(), 2);
+}
+
+#[tokio::test]
+async fn a_conflict_or_an_outage_is_retried_as_a_new_transaction() {
     for error in [conflict(), unavailable()] {
         let kind = error.kind();
-        let factory = factory_of([failing(error.clone()), failing(error), committing(unit_on(points()))]);
-        let answers = executor(factory, pauses(2, kind)).execute(&[top_up("kim", 1), top_up("lee", 2)]).await;
-        assert_topped_up(&answers, &[1, 2]);
+        let steps = [Step::LockFails(error.clone()), Step::LockFails(error), Step::Commits];
+        let run = run(steps, &[top_up("kim", 1), top_up("lee", 2)]).await;
+        assert_topped_up(&run.answers, &[1, 2]);
+        assert_eq!(run.pauses, [(Work::Transaction, kind); 2]);
+        assert_eq!(locked_users(&run), [["kim", "lee"]; 3]);
+        assert_new_ids(&run);
     }
 }
 
 #[tokio::test]
-async fn a_conflict_at_commit_is_tried_again() {
-    let mut unit = unit_on(points());
-    unit.expect_commit().times(1).returning(|| Err(conflict()));
-    let factory = factory_of([unit, committing(unit_on(points()))]);
-    assert_topped_up(&executor(factory, pauses(1, "conflict")).execute(&[top_up("kim", 1)]).await, &[1]);
-}
-
-#[tokio::test]
-async fn a_conflict_that_lasts_is_answered_to_all_after_a_bounded_number_of_attempts() {
-    let factory = factory_of((0..ATTEMPTS_MAX).map(|_| failing(conflict())));
-    let answers = executor(factory, pauses(4, "conflict")).execute(&[top_up("kim", 1), top_up("lee", 2)]).await;
-    assert_failed(&answers, "conflict", 2);
-}
-
-#[tokio::test]
-async fn a_begin_that_fails_is_not_tried_again() {
-    for error in [unavailable(), conflict()] {
+async fn a_conflict_that_lasts_is_returned_after_a_bounded_number_of_attempts() {
+    for error in [conflict(), unavailable()] {
         let kind = error.kind();
-        let mut factory = MockUnitOfWorkFactory::new();
-        factory.expect_begin().times(1).return_once(move |_| Err(error));
-        let answers = executor(factory, no_pause()).execute(&[top_up("kim", 1), top_up("lee", 2)]).await;
-        assert_failed(&answers, kind, 2);
+        let steps = (0..ATTEMPTS_MIN).map(|_| Step::LockFails(error.clone()));
+        let run = run(steps, &[top_up("kim", 1), top_up("lee", 2)]).await;
+        assert_failed(&run.answers, kind, 2);
+        assert_eq!(run.pauses, [(Work::Transaction, kind); 4]);
     }
 }
 
-/// A factory whose units of work fail whenever they name the user "poison"; and which users each locked.
-fn poisoned(error: StoreError) -> (MockUnitOfWorkFactory, Arc<Mutex<Vec<Vec<String>>>>) {
-    let batches = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&batches);
-    let mut factory = MockUnitOfWorkFactory::new();
-    factory.expect_begin().returning(move |_| {
-        let (error, seen) = (error.clone(), Arc::clone(&seen));
-        let mut points = MockPointRepository::new();
-        points.expect_ensure_many().returning(move |ids| {
-            seen.lock().expect("no panic").push(ids.iter().map(ToString::to_string).collect());
-            if ids.contains(&user("poison")) { Err(error.clone()) } else { Ok(()) }
-        });
-        points.expect_lock_many().returning(|ids| Ok(ids.iter().cloned().map(PointAccount::empty).collect()));
-        points.expect_save_many().returning(|_| Ok(()));
-        points.expect_append_entries().returning(|_| Ok(()));
-        let mut unit = unit_on(points);
-        unit.expect_commit().returning(|| Ok(()));
-        Ok(Box::new(unit))
-    });
-    (factory, batches)
+#[tokio::test]
+async fn a_conflict_at_begin_is_retried() {
+    let run = run([Step::BeginFails(conflict()), Step::Commits], &[top_up("kim", 1)]).await;
+    assert_topped_up(&run.answers, &[1]);
+    assert_eq!(run.pauses, [(Work::Transaction, "conflict")]);
+    assert_new_ids(&run);
+}
+
+#[tokio::test]
+async fn an_outage_at_begin_is_not_retried() {
+    let run = run([Step::BeginFails(unavailable())], &[top_up("kim", 1), top_up("lee", 2)]).await;
+    assert_failed(&run.answers, "unavailable", 2);
+    assert!(run.pauses.is_empty());
 }
 
 #[tokio::test]
 async fn an_unexpected_error_costs_only_the_command_that_causes_it() {
-    for error in [StoreError::unexpected("a bug"), StoreError::corrupt("a row")] {
+    for error in [unexpected(), StoreError::corrupt("a row")] {
         let kind = error.kind();
-        let (factory, batches) = poisoned(error);
+        let fails = || Step::LockFails(error.clone());
+        let steps = [fails(), Step::Commits, fails(), Step::Commits, fails(), fails(), Step::Commits];
         let requests = ["a", "b", "c", "poison", "e"].map(|user_id| top_up(user_id, 1));
-        let mut answers = executor(factory, no_pause()).execute(&requests).await;
-        assert_failed(&[answers.remove(3)], kind, 1);
-        assert_topped_up(&answers, &[1, 1, 1, 1]);
-        let expected: [&[&str]; 6] = [
+        let mut run = run(steps, &requests).await;
+        let expected: [&[&str]; 7] = [
             &["a", "b", "c", "e", "poison"],
             &["a", "b"],
             &["c", "e", "poison"],
             &["c"],
             &["e", "poison"],
             &["poison"],
+            &["e"],
         ];
-        let batches = batches.lock().expect("no panic");
-        assert_eq!(batches[..6], expected);
-        assert_eq!(batches[6..], [["e"]], "each part is run in the order of the requests");
+        assert_eq!(locked_users(&run), expected, "each part is run in the order of the requests");
+        assert_eq!(balances(&run.tables), ["a", "b", "c", "e"].map(|user_id| (user_id, won(1))));
+        assert!(run.pauses.is_empty());
+        assert_failed(&[run.answers.remove(3)], kind, 1);
+        assert_topped_up(&run.answers, &[1, 1, 1, 1]);
     }
+}
+
+#[tokio::test]
+async fn an_unexpected_error_at_begin_halves_the_batch() {
+    let steps = [Step::BeginFails(unexpected()), Step::Commits, Step::BeginFails(unexpected())];
+    let mut run = run(steps, &[top_up("kim", 1), top_up("lee", 2)]).await;
+    assert_failed(&run.answers.split_off(1), "unexpected", 1);
+    assert_topped_up(&run.answers, &[1]);
 }
 
 #[tokio::test]
 async fn each_half_has_attempts_of_its_own() {
-    let factory = factory_of([
-        failing(conflict()),
-        failing(StoreError::unexpected("a bug")),
-        failing(conflict()),
-        committing(unit_on(points())),
-        failing(StoreError::unexpected("a bug")),
-    ]);
-    let mut backoff = MockBackoff::new();
-    backoff.expect_pause().with(eq(1), always()).times(2).return_const(());
-    let mut answers = executor(factory, backoff).execute(&[top_up("kim", 1), top_up("lee", 2)]).await;
-    assert_failed(&answers.split_off(1), "unexpected", 1);
-    assert_topped_up(&answers, &[1]);
+    let conflicts = || (1..ATTEMPTS_MIN).map(|_| Step::LockFails(conflict()));
+    let first = conflicts().chain([Step::LockFails(unexpected())]);
+    let halves = conflicts().chain([Step::Commits, Step::LockFails(unexpected())]);
+    let mut run = run(first.chain(halves), &[top_up("kim", 1), top_up("lee", 2)]).await;
+    assert_failed(&run.answers.split_off(1), "unexpected", 1);
+    assert_topped_up(&run.answers, &[1]);
+    assert_eq!(run.pauses, [(Work::Transaction, "conflict"); 8]);
 }
 
-/// A unit of work whose commit gives no answer.
-fn unanswered() -> MockUnitOfWork {
-    let mut unit = MockUnitOfWork::new();
-    unit.expect_points().return_var(Box::new(points()));
-    unit.expect_now().returning(|| Ok(NOON));
-    unit.expect_commit().times(1).returning(|| Err(unknown()));
-    unit
-}
-
-/// A factory that gives these units of work, in this order, and the ids that they are given.
-fn noting_factory_of(units: [MockUnitOfWork; 2]) -> (MockUnitOfWorkFactory, Arc<Mutex<Vec<BatchId>>>) {
-    let ids = Arc::new(Mutex::new(Vec::new()));
-    let mut factory = MockUnitOfWorkFactory::new();
-    let mut sequence = Sequence::new();
-    for unit in units {
-        let ids = Arc::clone(&ids);
-        factory.expect_begin().times(1).in_sequence(&mut sequence).return_once(move |id| {
-            ids.lock().expect("no panic").push(id);
-            Ok(Box::new(unit))
-        });
+#[tokio::test]
+async fn a_commit_that_took_effect_is_answered_whatever_error_it_replied() {
+    for error in errors() {
+        let shop = Shop::new([Step::CommitFails(error)]).with_markers([Ok(true)]);
+        let run = shop.run(&[top_up("kim", 1), top_up("lee", 2)]).await;
+        assert_topped_up(&run.answers, &[1, 2]);
+        assert_eq!(run.queried, [run.begun[0].0], "by the id of its marker");
+        assert_eq!(run.begun.len(), 1, "nothing is run again");
+        assert!(run.pauses.is_empty());
     }
-    (factory, ids)
 }
 
 #[tokio::test]
-async fn an_unknown_commit_that_took_effect_is_answered() {
-    let mut factory = factory_of([unanswered()]);
-    factory.expect_committed().times(1).returning(|_| Ok(true));
-    assert_topped_up(&executor(factory, no_pause()).execute(&[top_up("kim", 1)]).await, &[1]);
+async fn a_commit_that_took_no_effect_is_retried_under_a_new_id() {
+    for (error, kind) in [(conflict(), "conflict"), (unavailable(), "unavailable"), (unknown(), "unavailable")] {
+        let shop = Shop::new([Step::CommitFails(error), Step::Commits]).with_markers([Ok(false)]);
+        let run = shop.run(&[top_up("kim", 1), top_up("lee", 2)]).await;
+        assert_topped_up(&run.answers, &[1, 2]);
+        assert_eq!(run.pauses, [(Work::Transaction, kind)]);
+        assert_eq!(run.queried, [run.begun[0].0]);
+        assert_eq!(balances(&run.tables), [("kim", won(1)), ("lee", won(2))]);
+        assert_new_ids(&run);
+    }
 }
 
 #[tokio::test]
-async fn an_unknown_commit_is_asked_for_by_its_id_and_run_again_under_another_if_it_took_no_effect() {
-    let (mut factory, ids) = noting_factory_of([unanswered(), committing(unit_on(points()))]);
-    let begun = Arc::clone(&ids);
-    factory
-        .expect_committed()
-        .withf(move |id| *begun.lock().expect("no panic") == [*id])
-        .times(1)
-        .returning(|_| Ok(false));
-    let answers = executor(factory, pauses(1, "unavailable")).execute(&[top_up("kim", 1)]).await;
-    assert_topped_up(&answers, &[1]);
-    let ids = ids.lock().expect("no panic");
-    assert_ne!(ids[0], ids[1]);
+async fn an_unexpected_error_of_a_commit_that_took_no_effect_halves_the_batch() {
+    for error in [unexpected(), StoreError::corrupt("a row")] {
+        let kind = error.kind();
+        let steps = [Step::CommitFails(error.clone()), Step::CommitFails(error), Step::Commits];
+        let shop = Shop::new(steps).with_markers([Ok(false), Ok(false)]);
+        let mut run = shop.run(&[top_up("poison", 1), top_up("lee", 2)]).await;
+        assert_eq!(locked_users(&run), [vec!["lee", "poison"], vec!["poison"], vec!["lee"]]);
+        assert_eq!(run.queried, [run.begun[0].0, run.begun[1].0]);
+        assert_topped_up(&run.answers.split_off(1), &[2]);
+        assert_failed(&run.answers, kind, 1);
+    }
 }
 
 #[tokio::test]
-async fn a_marker_is_asked_again_while_the_database_is_away() {
-    let mut factory = factory_of([unanswered()]);
-    let mut sequence = Sequence::new();
-    factory.expect_committed().times(2).in_sequence(&mut sequence).returning(|_| Err(unavailable()));
-    factory.expect_committed().times(1).in_sequence(&mut sequence).returning(|_| Ok(true));
-    assert_topped_up(&executor(factory, pauses(2, "unavailable")).execute(&[top_up("kim", 1)]).await, &[1]);
+async fn a_marker_is_queried_again_while_it_cannot_be_read() {
+    let markers = [Err(unavailable()), Err(conflict()), Ok(true)];
+    let run = Shop::new([Step::CommitFails(unknown())]).with_markers(markers).run(&[top_up("kim", 1)]).await;
+    assert_topped_up(&run.answers, &[1]);
+    assert_eq!(run.pauses, [(Work::MarkerQuery, "unavailable"), (Work::MarkerQuery, "conflict")]);
+    assert_eq!(run.queried, [run.begun[0].0; 3]);
 }
 
 #[tokio::test]
-async fn a_commit_that_nobody_can_tell_of_is_answered_as_unknown_and_not_run_again() {
-    let mut factory = factory_of([unanswered()]);
-    factory.expect_committed().times(10).returning(|_| Err(unavailable()));
-    let answers = executor(factory, pauses(9, "unavailable")).execute(&[top_up("kim", 1), top_up("lee", 2)]).await;
-    assert_failed(&answers, "commit_unknown", 2);
+async fn a_commit_whose_marker_is_never_readable_is_unknown_and_not_run_again() {
+    for error in errors() {
+        let markers = (0..MARKER_QUERIES_MAX).map(|_| Err(unavailable()));
+        let shop = Shop::new([Step::CommitFails(error)]).with_markers(markers);
+        let run = shop.run(&[top_up("kim", 1), top_up("lee", 2)]).await;
+        assert_failed(&run.answers, "commit_unknown", 2);
+        assert_eq!(run.queried, [run.begun[0].0; 10]);
+        assert_eq!(run.pauses, [(Work::MarkerQuery, "unavailable"); 9]);
+        assert_eq!(run.begun.len(), 1);
+    }
 }
 
 #[tokio::test]
 async fn a_batch_that_changes_nothing_is_not_committed() {
-    // No expectation of a save or a commit: each would be a panic.
-    let mut points = MockPointRepository::new();
-    points.expect_ensure_many().returning(|_| Ok(()));
-    points.expect_lock_many().returning(|ids| Ok(ids.iter().cloned().map(PointAccount::empty).collect()));
-    let mut unit = MockUnitOfWork::new();
-    unit.expect_points().return_var(Box::new(points));
-    unit.expect_now().returning(|| Ok(NOON));
-    let answers = executor(factory_of([unit]), no_pause()).execute(&[top_up("kim", 1_000_001)]).await;
-    let rejection = PointRejection::TopUpLimitExceeded { top_up_max: won(1_000_000) };
-    assert!(matches!(&answers[..], [Ok(Answer::Decided(Err(rejected)))] if *rejected == rejection.clone().into()));
-}
-
-/// A unit of work that knows these answered requests, and expects these keys to be added.
-fn remembering(known: Vec<IdempotencyRecord>, added: &'static [u8]) -> MockUnitOfWork {
-    let mut idempotency = MockIdempotencyRepository::new();
-    idempotency.expect_find_many().times(1).return_once(move |_| Ok(known));
-    let mut unit = unit_on(points());
-    if !added.is_empty() {
-        idempotency
-            .expect_insert_many()
-            .withf(move |records| {
-                records.iter().map(|record| record.claim).eq(added.iter().map(|key| claim(*key)))
-                    && records.iter().all(|record| record.at == NOON)
-            })
-            .times(1)
-            .returning(|_| Ok(()));
-        unit.expect_commit().times(1).returning(|| Ok(()));
-    }
-    unit.expect_idempotency().return_var(Box::new(idempotency));
-    unit
+    let run = run([Step::Drops], &[rejected_top_up("kim")]).await;
+    assert_eq!(*outcome(&run.answers[0]), Err(top_up_rejection()));
 }
 
 #[tokio::test]
-async fn answers_are_kept_in_order_of_their_keys() {
-    let factory = factory_of([remembering(vec![], &[1, 2, 3])]);
-    let requests = [with_key(top_up("kim", 3), 3), with_key(top_up("lee", 1), 1), with_key(top_up("kim", 2), 2)];
-    assert_topped_up(&executor(factory, no_pause()).execute(&requests).await, &[3, 1, 2]);
+async fn answers_are_stored_as_they_are_sent_in_ascending_order_of_their_keys() {
+    let requests = [keyed(top_up("kim", 3), 3), keyed(top_up("lee", 1), 1), keyed(top_up("kim", 2), 2)];
+    let run = run([Step::Commits], &requests).await;
+    assert_topped_up(&run.answers, &[3, 1, 2]);
+    let expected = |place: usize, number| {
+        let Ok(Answer::Decided { outcome, rendered: Some(rendered) }) = &run.answers[place] else {
+            panic!("it is rendered");
+        };
+        assert_eq!(*rendered, PlainAnswers.render(outcome));
+        StoredAnswer { request: key(number), answer: rendered.clone(), at: NOON }
+    };
+    assert_eq!(run.commits[0].appended.answers, [expected(1, 1), expected(2, 2), expected(0, 3)]);
+    assert_eq!(run.begun[0].1.answers, [1, 2, 3].map(|number| key(number).key).into());
 }
 
 #[tokio::test]
 async fn a_rejection_by_state_is_stored_though_nothing_else_changed() {
-    let factory = factory_of([remembering(vec![], &[1])]);
-    let answers = executor(factory, no_pause()).execute(&[with_key(top_up("kim", 1_000_001), 1)]).await;
-    assert!(matches!(answers[..], [Ok(Answer::Decided(Err(Rejection::Point(_))))]), "{answers:?}");
+    let answer = rendered("422", "too much");
+    let request = recorded(rejected_top_up("kim"), Some(key(1)), None, renders(answer.clone()));
+    let run = run([Step::Commits], &[request]).await;
+    let expected = Answer::Decided { outcome: Err(top_up_rejection()), rendered: Some(answer.clone()) };
+    assert!(matches!(&run.answers[..], [Ok(decided)] if *decided == expected), "{:?}", run.answers);
+    let answers = vec![StoredAnswer { request: key(1), answer, at: NOON }];
+    let appended = Appended { answers, ..Appended::default() };
+    assert_eq!(run.commits, [Changes { appended, ..Changes::default() }]);
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_not_kept() {
-    let mut unit = remembering(vec![], &[]);
-    let mut orders = MockOrderRepository::new();
-    orders.expect_lock_many().returning(|_| Ok(vec![]));
-    unit.expect_orders().return_var(Box::new(orders));
-    let order_id: OrderId = SequentialIds::id(7).into();
+async fn what_is_not_found_is_not_stored() {
+    let scene = Scene::new();
+    let order_id: OrderId = scene.id();
     let command = Command::CancelOrder(CancelOrder { order_id, actor: customer(&user("kim")) });
-    let request = Request { idempotency: Some(claim(1)), ..Request::new(command) };
-    let answers = executor(factory_of([unit]), no_pause()).execute(&[request.clone(), request]).await;
-    let not_found = Answer::Decided(Err(OrderRejection::NotFound.into()));
-    assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|answer| *answer == not_found)), "{answers:?}");
-    assert_eq!(answers.len(), 2);
+    let request = recorded(Request::new(command), Some(key(1)), Some("admin"), never_renders());
+    let run = Shop::of(scene, [Step::Drops]).run(&[request.clone(), request]).await;
+    let not_found = Answer::Decided { outcome: Err(OrderRejection::NotFound.into()), rendered: None };
+    assert_eq!(run.answers.len(), 2);
+    assert!(run.answers.iter().all(|answer| answer.as_ref().is_ok_and(|answer| *answer == not_found)));
+    assert_eq!(run.begun[0].1.orders, [order_id].into());
+    assert_eq!(run.locked, [LockSet::default()], "an order that does not exist has no rows");
 }
 
 #[tokio::test]
-async fn a_known_request_is_replayed_without_a_lock() {
-    let outcome = Err(OrderRejection::Expired.into());
-    let known = |key| IdempotencyRecord { claim: claim(key), outcome: outcome.clone(), tag: None, at: NOON };
-    let mut idempotency = MockIdempotencyRepository::new();
-    let records = vec![known(2), known(1)];
-    let keys: BTreeSet<_> = [1, 2].map(|key| claim(key).key).into();
-    idempotency.expect_find_many().with(eq(keys)).times(1).return_once(move |_| Ok(records));
-    // No expectation of accounts: a lock would be a panic.
-    let mut unit = MockUnitOfWork::new();
-    unit.expect_idempotency().return_var(Box::new(idempotency));
-    unit.expect_now().returning(|| Ok(NOON));
-    let other = IdempotencyKey { fingerprint: Fingerprint([9; 16]), ..claim(2) };
-    let reused = Request { idempotency: Some(other), ..top_up("kim", 1) };
-    let executor = executor(factory_of([unit]), no_pause());
-    let answers = executor.execute(&[with_key(top_up("kim", 1), 1), reused]).await;
-    assert!(
-        matches!(&answers[..], [Ok(Answer::Replayed { outcome: same, .. }), Ok(Answer::KeyReused)] if *same == outcome)
-    );
+async fn a_stored_answer_is_replayed_and_nothing_is_locked_for_it() {
+    let mut scene = Scene::new();
+    scene.tables.answers = [1, 2].map(|number| (key(number).key, stored(number, "then"))).into();
+    let requests = [
+        recorded(top_up("kim", 1), Some(key(1)), Some("admin"), never_renders()),
+        recorded(top_up("kim", 1), Some(reused_key(2)), None, never_renders()),
+    ];
+    let run = Shop::of(scene, [Step::Drops]).run(&requests).await;
+    let answers: Vec<_> = run.answers.into_iter().map(|answer| answer.expect("no failure")).collect();
+    assert_eq!(answers, [Answer::Replayed(rendered("200", "then")), Answer::KeyReused]);
+    assert_eq!(run.begun[0].1.answers, [1, 2].map(|number| key(number).key).into());
+    assert_eq!(run.locked, [LockSet::default()]);
 }
 
 #[tokio::test]
 async fn a_request_that_is_twice_in_a_batch_is_decided_once() {
-    let factory = factory_of([remembering(vec![], &[1])]);
-    let request = with_key(top_up("kim", 5), 1);
-    let other = IdempotencyKey { fingerprint: Fingerprint([9; 16]), ..claim(1) };
-    let reused = Request { idempotency: Some(other), ..top_up("kim", 6) };
-    let answers = executor(factory, no_pause()).execute(&[request.clone(), request, reused]).await;
-    let [Ok(Answer::Decided(first)), Ok(Answer::Replayed { outcome: second, .. }), Ok(Answer::KeyReused)] =
-        &answers[..]
-    else {
-        panic!("decided, replayed, reused: {answers:?}");
-    };
-    assert_eq!(first, second);
+    let answer = rendered("200", "five");
+    let request = recorded(top_up("kim", 5), Some(key(1)), None, renders(answer.clone()));
+    let reused = recorded(top_up("kim", 6), Some(reused_key(1)), None, never_renders());
+    let mut run = run([Step::Commits], &[request.clone(), request, reused]).await;
+    let others: Vec<_> = run.answers.split_off(1).into_iter().map(|answer| answer.expect("no failure")).collect();
+    assert_eq!(others, [Answer::Replayed(answer), Answer::KeyReused]);
+    assert_topped_up(&run.answers, &[5]);
+    assert_eq!(balances(&run.tables), [("kim", won(5))]);
 }
 
 #[tokio::test]
-async fn a_conflict_of_keys_is_found_at_the_next_attempt() {
-    let mut idempotency = MockIdempotencyRepository::new();
-    idempotency.expect_find_many().returning(|_| Ok(vec![]));
-    idempotency.expect_insert_many().times(1).returning(|_| Err(conflict()));
-    let mut unit = unit_on(points());
-    unit.expect_idempotency().return_var(Box::new(idempotency));
-    let outcome = Err(OrderRejection::Expired.into());
-    let known = IdempotencyRecord { claim: claim(1), outcome: outcome.clone(), tag: None, at: NOON };
-    let factory = factory_of([unit, remembering(vec![known], &[])]);
-    let answers = executor(factory, pauses(1, "conflict")).execute(&[with_key(top_up("kim", 1), 1)]).await;
-    assert!(matches!(&answers[..], [Ok(Answer::Replayed { outcome: same, .. })] if *same == outcome), "{answers:?}");
+async fn a_key_that_another_transaction_stored_meanwhile_is_found_at_the_next_attempt() {
+    let steps = [Step::LosesKey(stored(1, "theirs")), Step::Commits];
+    let requests = [keyed(top_up("kim", 1), 1), keyed(top_up("lee", 2), 2)];
+    let mut run = Shop::new(steps).with_markers([Ok(false)]).run(&requests).await;
+    assert_topped_up(&run.answers.split_off(1), &[2]);
+    let theirs = Answer::Replayed(rendered("200", "theirs"));
+    assert!(matches!(&run.answers[..], [Ok(replayed)] if *replayed == theirs), "{:?}", run.answers);
+    assert_eq!(run.pauses, [(Work::Transaction, "conflict")]);
+    assert_eq!(locked_users(&run), [vec!["kim", "lee"], vec!["lee"]]);
+    assert_eq!(balances(&run.tables), [("lee", won(2))]);
+}
+
+#[tokio::test]
+async fn audited_successes_leave_a_line_with_the_body_that_was_sent() {
+    let mut scene = Scene::new();
+    let lamp = scene.lamp(1, 5);
+    let adjust = AdjustStock { product_id: lamp, quantity: 1, reason: text("found") };
+    let adjust = Request::new(Command::AdjustStock(adjust));
+    let requests = [
+        recorded(adjust, Some(key(1)), Some("lee"), renders(rendered("201", "moved"))),
+        recorded(top_up("kim", 1), None, Some("park"), renders(rendered("200", "more"))),
+        recorded(rejected_top_up("kim"), None, Some("lee"), never_renders()),
+        recorded(rejected_top_up("kim"), Some(key(2)), Some("lee"), renders(rendered("422", "too much"))),
+        recorded(top_up("kim", 2), None, None, never_renders()),
+    ];
+    let run = Shop::of(scene, [Step::Commits]).run(&requests).await;
+    let rendered_heads: Vec<_> = run
+        .answers
+        .iter()
+        .map(|answer| match answer {
+            Ok(Answer::Decided { rendered, .. }) => rendered.as_ref().map(|answer| answer.head.as_str()),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(rendered_heads, [Some("201"), Some("200"), None, Some("422"), None]);
+    let Appended { audit, answers, .. } = &run.commits[0].appended;
+    let entry = |at: usize, actor, action: &str, subject_kind: &str, subject_id: String, body: &str| AuditEntry {
+        id: audit[at].id,
+        at: NOON,
+        actor: user(actor),
+        action: action.to_owned(),
+        subject_kind: subject_kind.to_owned(),
+        subject_id,
+        reason: (at == 0).then(|| text("found")),
+        body: body.to_owned(),
+    };
+    let expected = [
+        entry(0, "lee", "adjust_stock", "product", lamp.to_string(), "moved"),
+        entry(1, "park", "top_up_points", "user", "kim".to_owned(), "more"),
+    ];
+    assert_eq!(audit[..], expected);
+    assert_ne!(audit[0].id, audit[1].id);
+    assert_eq!(answers.iter().map(|answer| answer.request).collect::<Vec<_>>(), [key(1), key(2)]);
+}
+
+#[tokio::test]
+async fn a_panic_in_a_decision_costs_its_own_command_only() {
+    let mut scene = Scene::new();
+    let lamp = scene.lamp(1_000, 1);
+    let lee = scene.user("lee", 1_000);
+    let order_id = scene.order(&lee, &[(lamp, 1)]);
+    let mut calendar = MockShopCalendar::new();
+    calendar.expect_day_of().returning(|_| panic!("no such day"));
+    scene.rules.calendar = Arc::new(calendar);
+    let paying = keyed(Request::new(pay(order_id, customer(&lee), CouponChoice::None)), 1);
+    let requests = [top_up("kim", 1), paying, keyed(top_up("lee", 2), 2)];
+    let mut run = Shop::of(scene, [Step::Commits]).run(&requests).await;
+    let Err(error) = run.answers.remove(1) else { panic!("a panic is a failure") };
+    let cause = std::error::Error::source(&error).map(ToString::to_string);
+    assert_eq!(cause.as_deref(), Some("pay_order panicked: no such day"));
+    assert_eq!(error.kind(), "unexpected");
+    assert_topped_up(&run.answers, &[1, 2]);
+    assert_eq!(balances(&run.tables), [("kim", won(1)), ("lee", won(1_002))]);
+    assert_eq!(run.tables.orders[&order_id].status, OrderStatus::PendingPayment);
+    assert_eq!(run.tables.answers.keys().collect::<Vec<_>>(), [&key(2).key]);
+}
+
+#[tokio::test]
+async fn a_panic_in_a_renderer_costs_its_own_command_only() {
+    let mut renderer = MockAnswerRenderer::new();
+    renderer.expect_render().returning(|_| panic!("no such language"));
+    let requests = [recorded(top_up("kim", 1), Some(key(1)), Some("admin"), renderer), keyed(top_up("lee", 2), 2)];
+    let mut run = run([Step::Commits], &requests).await;
+    assert_topped_up(&run.answers.split_off(1), &[2]);
+    assert_failed(&run.answers, "unexpected", 1);
+    assert_eq!(balances(&run.tables), [("lee", won(2))]);
+    let Appended { audit, answers, .. } = &run.commits[0].appended;
+    assert_eq!((audit.len(), answers.len()), (0, 1));
+}
+
+/// Two payments, each of the largest order that rules can allow, exceed what one day's revenue of a product can count
+/// in one batch.
+#[tokio::test]
+async fn a_panic_while_changes_are_absorbed_halves_the_batch() {
+    let mut scene = Scene::new();
+    scene.rules.order_lines_max = 1;
+    scene.rules.order_quantity_max = 900_000;
+    assert_eq!(scene.rules.check(), Ok(()));
+    let lamp = scene.lamp(1_000_000_000, 0);
+    let mut pending = |user_id: &str| {
+        let user_id = user(user_id);
+        let line = order_line(lamp, 900_000, 1_000_000_000);
+        let order = pending_order(scene.id(), &user_id, vec![line], NOON);
+        let record = PointAccountRecord {
+            balance: order.total,
+            open_orders: 1,
+            ..PointAccountRecord::clone(&PointAccount::empty(user_id.clone()))
+        };
+        scene.tables.accounts.insert(user_id.clone(), stored_account(record));
+        let paying = Request::new(pay(order.id, customer(&user_id), CouponChoice::None));
+        scene.tables.orders.insert(order.id, order);
+        paying
+    };
+    let requests = [pending("kim"), pending("lee")];
+    let run = Shop::of(scene, [Step::Drops, Step::Commits, Step::Commits]).run(&requests).await;
+    assert!(run.answers.iter().all(|answer| matches!(outcome(answer), Ok(Reply::OrderPaid(_)))), "{:?}", run.answers);
+    assert!(run.tables.orders.values().all(|order| order.status == OrderStatus::Paid));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_long_to_be_stored_fails_its_own_command() {
+    let (head, body) = ("h".repeat(RenderedAnswer::HEAD_LENGTH_MAX), "b".repeat(RenderedAnswer::BODY_LENGTH_MAX));
+    let longest = rendered(&head, &body);
+    let requests = [
+        recorded(top_up("a", 1), Some(key(1)), None, renders(rendered(&format!("{head}h"), ""))),
+        recorded(top_up("b", 1), None, Some("admin"), renders(rendered("", &format!("{body}b")))),
+        recorded(top_up("c", 1), Some(key(3)), Some("admin"), renders(longest.clone())),
+    ];
+    let mut run = run([Step::Commits], &requests).await;
+    assert_topped_up(&run.answers.split_off(2), &[1]);
+    assert_failed(&run.answers, "unexpected", 2);
+    assert_eq!(balances(&run.tables), [("c", won(1))]);
+    let Appended { audit, answers, .. } = &run.commits[0].appended;
+    assert_eq!((audit.len(), answers.len()), (1, 1));
+    assert!(answers[0].answer == longest && audit[0].body == body);
 }
 
 /// Two statements would lock products in two orders, and an order would not see the new price.
 #[tokio::test]
 async fn products_that_are_ordered_are_locked_with_those_that_are_changed() {
-    let ids = SequentialIds::new();
-    let [lamp, chair]: [ProductId; 2] = [ids.next_id().into(), ids.next_id().into()];
-    let mut products = MockProductRepository::new();
-    let rows = [lamp, chair].map(|id| Product::create(id, product_details("a thing", 7), NOON));
-    let both = BTreeSet::from([lamp, chair]);
-    products.expect_lock_many().with(eq(both.clone())).times(1).return_once(move |_| Ok(rows.to_vec()));
-    products.expect_save_many().times(1).returning(|_| Ok(()));
-    let mut stocks = MockStockRepository::new();
-    let counted = [lamp, chair].map(|id| Stock { available: 5, ..Stock::empty(id) });
-    stocks.expect_lock_many().with(eq(both)).times(1).return_once(move |_| Ok(counted.to_vec()));
-    stocks.expect_save_many().returning(|_| Ok(()));
-    stocks.expect_append_movements().returning(|_| Ok(()));
-    let mut orders = MockOrderRepository::new();
-    orders.expect_insert_many().times(1).returning(|_| Ok(()));
-    let mut unit = committing(unit_on(points()));
-    unit.expect_products().return_var(Box::new(products));
-    unit.expect_stocks().return_var(Box::new(stocks));
-    unit.expect_orders().return_var(Box::new(orders));
-
+    let mut scene = Scene::new();
+    let [lamp, chair] = [scene.lamp(7, 5), scene.lamp(7, 5)];
     let change = ProductChange { price: Some(won(9).try_into().expect("a price")), ..ProductChange::default() };
-    let lines = order_lines(&[(lamp, 1), (chair, 1)]);
-    let place = PlaceOrder { order_id: ids.next_id().into(), user_id: user("kim"), lines, expected_total: None };
+    let place = scene.place(&user("kim"), &[(lamp, 1), (chair, 1)]);
     let requests = [
         Request::new(Command::ChangeProduct(ChangeProduct { product_id: chair, change })),
         Request::new(Command::PlaceOrder(place)),
     ];
-    let answers = executor(factory_of([unit]), no_pause()).execute(&requests).await;
-    let Ok(Answer::Decided(Ok(Reply::OrderPlaced { order, .. }))) = &answers[1] else { panic!("{answers:?}") };
+    let run = Shop::of(scene, [Step::Commits]).run(&requests).await;
+    let Ok(Reply::OrderPlaced { order, .. }) = outcome(&run.answers[1]) else { panic!("{:?}", run.answers) };
     assert_eq!(order.total, won(7 + 9));
+    let expected = [(lamp, ProductDepth::Offer), (chair, ProductDepth::Whole)].into();
+    assert_eq!(run.locked[0].products, expected, "the store locks all of them as one, whichever is read whole");
+
+    let mut locks = LockSet::default();
+    for request in requests.iter().rev() {
+        request.command.rule().declare_locks(None, &mut locks);
+    }
+    assert_eq!(locks.products, expected, "in whatever order the commands arrive");
 }
 
-/// Which statement comes after which, whatever order the commands come in: the order in which every writer locks.
 #[tokio::test]
-async fn rows_are_locked_and_written_in_one_order() {
-    let ids = SequentialIds::new();
-    let id = || ids.next_id();
-    let [lamp, chair] = [(); 2].map(|()| ProductId::from(id()));
-    let [kim, lee] = ["kim", "lee"].map(user);
-    let order = pending_order(id().into(), &lee, vec![order_line(chair, 1, 10)], NOON);
-    let campaign = CouponCampaign::create(id().into(), campaign_details(fixed(1), 9), NOON);
-    let held = campaign.issue(&lee, false, id().into(), NOON).expect("an open campaign");
-    let account = |user_id: &UserId, balance| PointAccount {
-        balance: won(balance),
-        open_orders: u32::from(*user_id == lee),
-        ..PointAccount::empty(user_id.clone())
-    };
-
-    let mut steps = Sequence::new();
-    let mut idempotency = MockIdempotencyRepository::new();
-    let mut orders = MockOrderRepository::new();
-    let mut coupons = MockCouponRepository::new();
-    let mut products = MockProductRepository::new();
-    let mut stocks = MockStockRepository::new();
-    let mut point_rows = MockPointRepository::new();
-    let mut payments = MockPaymentRepository::new();
-    let mut sales = MockSalesRepository::new();
-    let mut outbox = MockOutboxRepository::new();
-    let mut unit = MockUnitOfWork::new();
-    macro_rules! then {
-        ($mock:ident.$method:ident($($predicate:expr),*) => $answer:expr) => {{
-            let answer = $answer;
-            $mock.$method().with($($predicate),*).times(1).in_sequence(&mut steps).return_once(move |$(then!(@ignore $predicate)),*| Ok(answer));
-        }};
-        (@ignore $predicate:expr) => { _ };
-    }
-    then!(idempotency.expect_find_many(eq(BTreeSet::from([claim(1).key]))) => vec![]);
-    then!(orders.expect_lock_many(eq(BTreeSet::from([order.id]))) => vec![order.clone()]);
-    then!(coupons.expect_lock_campaigns(eq(BTreeSet::from([campaign.id]))) => vec![campaign.clone()]);
-    then!(coupons.expect_past_recipients(eq(BTreeSet::from([(campaign.id, kim.clone())]))) => BTreeSet::new());
-    then!(coupons.expect_unused_of(eq(BTreeSet::from([lee.clone()]))) => BTreeSet::from([held.id]));
-    then!(coupons.expect_lock_many(eq(BTreeSet::from([held.id]))) => vec![held.clone()]);
-    then!(products.expect_lock_offers(eq(BTreeSet::from([lamp]))) => vec![Product::create(lamp, product_details("lamp", 7), NOON).offer()]);
-    let [of_lamp, of_chair] = [lamp, chair].map(|id| Stock { available: 5, ..Stock::empty(id) });
-    then!(stocks.expect_lock_many(eq(BTreeSet::from([lamp, chair]))) => vec![of_lamp, of_chair]);
-    then!(point_rows.expect_ensure_many(eq(BTreeSet::from([kim.clone(), lee.clone()]))) => ());
-    then!(point_rows.expect_lock_many(eq(BTreeSet::from([kim.clone(), lee.clone()]))) => vec![account(&kim, 0), account(&lee, 99)]);
-    unit.expect_now().times(1).in_sequence(&mut steps).returning(|| Ok(NOON));
-
-    then!(products.expect_insert_many(always()) => ());
-    then!(stocks.expect_insert_many(always()) => ());
-    then!(stocks.expect_save_many(always()) => ());
-    then!(coupons.expect_save_campaigns(always()) => ());
-    then!(point_rows.expect_save_many(always()) => ());
-    then!(orders.expect_insert_many(always()) => ());
-    then!(orders.expect_save_many(always()) => ());
-    then!(orders.expect_save_lines(always()) => ());
-    then!(coupons.expect_insert_many(always()) => ());
-    then!(coupons.expect_save_many(always()) => ());
-    then!(stocks.expect_append_movements(always()) => ());
-    then!(point_rows.expect_append_entries(always()) => ());
-    then!(payments.expect_insert_many(always()) => ());
-    then!(sales.expect_add_many(always()) => ());
-    then!(outbox.expect_append_many(always()) => ());
-    then!(idempotency.expect_insert_many(always()) => ());
-    unit.expect_commit().times(1).in_sequence(&mut steps).returning(|| Ok(()));
-
-    unit.expect_idempotency().return_var(Box::new(idempotency));
-    unit.expect_orders().return_var(Box::new(orders));
-    unit.expect_coupons().return_var(Box::new(coupons));
-    unit.expect_products().return_var(Box::new(products));
-    unit.expect_stocks().return_var(Box::new(stocks));
-    unit.expect_points().return_var(Box::new(point_rows));
-    unit.expect_payments().return_var(Box::new(payments));
-    unit.expect_sales().return_var(Box::new(sales));
-    unit.expect_outbox().return_var(Box::new(outbox));
-
-    let place = PlaceOrder {
-        order_id: id().into(),
-        user_id: kim.clone(),
-        lines: order_lines(&[(lamp, 1)]),
-        expected_total: None,
-    };
-    let coupon_id: CouponId = id().into();
+async fn a_batch_declares_the_rows_of_all_its_commands_at_once() {
+    let mut scene = Scene::new();
+    let [kim, lee, park] = ["kim", "lee", "park"].map(|user_id| scene.user(user_id, 1_000));
+    let [lamp, chair, table] = [scene.lamp(7, 5), scene.lamp(10, 5), scene.lamp(20, 5)];
+    let pending = scene.order(&lee, &[(chair, 1)]);
+    let candidate = scene.coupon(campaign_details(fixed(1), 1), &lee);
+    let paid = scene.order(&park, &[(table, 1)]);
+    let used = scene.coupon(campaign_details(fixed(1), 1), &park);
+    scene.pay(paid, &park, CouponChoice::Named(used)).expect("it can be paid");
+    let event_id = scene.tables.written.outbox[0].id;
+    let unused = scene.coupon(campaign_details(fixed(1), 1), &kim);
+    let [open, changed] = [(); 2].map(|()| scene.campaign(campaign_details(fixed(1), 9)));
+    let place = scene.place(&kim, &[(lamp, 1)]);
+    let placed = place.order_id;
+    let change = ChangeCampaign { campaign_id: changed, quantity: Some(10), issue_closes_at: None };
+    let details = ProductChange { name: Some(text("stool")), ..ProductChange::default() };
     let requests = [
-        with_key(top_up("kim", 100), 1),
+        keyed(top_up("seo", 100), 1),
         Request::new(Command::AdjustStock(AdjustStock { product_id: chair, quantity: 1, reason: text("found") })),
         Request::new(Command::PlaceOrder(place)),
-        Request::new(Command::IssueCoupon(IssueCoupon { coupon_id, campaign_id: campaign.id, user_id: kim.clone() })),
+        Request::new(Command::IssueCoupon(IssueCoupon {
+            coupon_id: scene.id(),
+            campaign_id: open,
+            user_id: kim.clone(),
+        })),
         Request::new(Command::CreateProduct(CreateProduct {
-            product_id: id().into(),
+            product_id: scene.id(),
             details: product_details("table", 1),
         })),
-        Request::new(Command::PayOrder(PayOrder {
-            order_id: order.id,
-            actor: customer(&lee),
-            coupon: CouponChoice::Best,
-        })),
+        Request::new(Command::ChangeProduct(ChangeProduct { product_id: chair, change: details })),
+        Request::new(pay(pending, customer(&lee), CouponChoice::Best)),
+        Request::new(Command::CancelOrder(CancelOrder { order_id: placed, actor: admin() })),
+        keyed(
+            Request::new(Command::RefundOrder(RefundOrder {
+                order_id: paid,
+                lines: order_lines(&[(table, 1)]),
+                restock: true,
+                reason: text("broken"),
+            })),
+            2,
+        ),
+        Request::new(Command::RevokeCoupon(RevokeCoupon { coupon_id: unused })),
+        Request::new(Command::ChangeCampaign(change)),
+        Request::new(Command::RedeliverEvent(RedeliverEvent { event_id })),
     ];
-    let answers = executor(factory_of([unit]), no_pause()).execute(&requests).await;
-    assert!(answers.iter().all(|answer| matches!(answer, Ok(Answer::Decided(Ok(_))))), "{answers:?}");
+    let run = Shop::of(scene, [Step::Commits]).run(&requests).await;
+    assert!(run.answers.iter().all(|answer| outcome(answer).is_ok()), "{:?}", run.answers);
+    let first = FirstKeys { answers: [key(1).key, key(2).key].into(), orders: [pending, paid, placed].into() };
+    assert_eq!(run.begun.iter().map(|(_, keys)| keys).collect::<Vec<_>>(), [&first]);
+    let locks = LockSet {
+        campaigns: [open, changed].into(),
+        past_recipients: [(open, kim.clone())].into(),
+        unused_coupons_of: [lee.clone()].into(),
+        coupons: [used, unused].into(),
+        products: [(lamp, ProductDepth::Offer), (chair, ProductDepth::Whole)].into(),
+        stocks: [lamp, chair, table].into(),
+        accounts: [kim, lee, park, user("seo")].into(),
+        events: [event_id].into(),
+    };
+    assert_eq!(run.locked, [locks]);
+    assert_eq!(run.tables.coupons[&candidate].state, CouponState::Used { order_id: pending, at: NOON });
+    assert_eq!(run.tables.coupons[&used].state, CouponState::Unused);
+    let stocks = [lamp, chair, table].map(|id| run.tables.stocks[&id].available);
+    assert_eq!(stocks, [5, 5, 5]);
+    assert_eq!(run.tables.stocks.values().filter(|stock| **stock == Stock::empty(stock.product_id)).count(), 1);
 }

@@ -1,9 +1,11 @@
-use crate::command::{Context, Decide, Decision, Event, Reply};
+use crate::audit::{AuditReason, Subject};
+use crate::command::{Context, Decide, Decision, OrderRefs, Reply, Side, States};
 use crate::id::{EntryId, UserId};
 use crate::money::Money;
 use crate::point::AdjustmentReason;
 use crate::rejection::Rejection;
-use crate::working_set::{Locks, WorkingSet};
+use crate::transaction::{Appended, LockSet};
+use crate::working_set::WorkingSet;
 
 /// Correct a user's balance, as the back office.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -17,15 +19,34 @@ pub struct AdjustPoints {
 }
 
 impl Decide for AdjustPoints {
-    fn declare_locks(&self, locks: &mut Locks) {
+    fn name(&self) -> &'static str {
+        "adjust_points"
+    }
+
+    fn subject(&self) -> Subject {
+        Subject::User(self.user_id.clone())
+    }
+
+    fn reason(&self) -> Option<&AuditReason> {
+        Some(&self.reason)
+    }
+
+    fn contention(&self) -> (Side, Subject) {
+        (Side::Wallet, self.subject())
+    }
+
+    fn declare_locks(&self, _order: Option<&OrderRefs>, locks: &mut LockSet) {
         locks.accounts.insert(self.user_id.clone());
     }
 
     fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection> {
         let account = set.account(&self.user_id);
-        let entry = account.adjust(self.amount, context.rules, EntryId::next(context.ids), context.now)?;
-        let reply = Reply::PointsAdjusted { entry: entry.clone(), reason: self.reason.clone() };
-        Ok(Decision { reply, events: vec![Event::Point(entry)] })
+        let (account, entry) = account.adjust(self.amount, context.rules, EntryId::next(context.ids), context.now)?;
+        Ok(Decision {
+            reply: Reply::PointsAdjusted { entry: entry.clone(), reason: self.reason.clone() },
+            states: States { accounts: vec![account], ..States::default() },
+            appended: Appended { point_entries: vec![entry], ..Appended::default() },
+        })
     }
 }
 
@@ -53,7 +74,7 @@ mod tests {
             assert_eq!((entry.kind, entry.amount, entry.balance_after), (EntryKind::Adjustment, amount, balance));
             assert_eq!(reason, text("a gift"));
             assert_eq!(scene.balance(&user("kim")), balance);
-            assert_eq!(scene.set.written().point_entries.last(), Some(&entry));
+            assert_eq!(scene.tables.written.point_entries.last(), Some(&entry));
         }
     }
 

@@ -1,23 +1,41 @@
-use crate::command::{Context, Decide, Decision, Event, Reply};
+use crate::audit::{AuditReason, Subject};
+use crate::command::{Context, Decide, Decision, OrderRefs, Reply, Side, States};
 use crate::id::{MovementId, ProductId};
 use crate::product::ProductRejection;
 use crate::rejection::Rejection;
 use crate::stock::MovementReason;
-use crate::working_set::{Locks, WorkingSet};
+use crate::transaction::{Appended, LockSet};
+use crate::working_set::WorkingSet;
 
-/// Add pieces to a product's stock, or take some out.
+/// Add items to a product's stock, or take some out.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AdjustStock {
     /// The product.
     pub product_id: ProductId,
-    /// Pieces: above zero into the stock, below zero out of it.
+    /// Items: above zero into the stock, below zero out of it.
     pub quantity: i32,
     /// Why, in words.
     pub reason: MovementReason,
 }
 
 impl Decide for AdjustStock {
-    fn declare_locks(&self, locks: &mut Locks) {
+    fn name(&self) -> &'static str {
+        "adjust_stock"
+    }
+
+    fn subject(&self) -> Subject {
+        Subject::Product(self.product_id)
+    }
+
+    fn reason(&self) -> Option<&AuditReason> {
+        Some(&self.reason)
+    }
+
+    fn contention(&self) -> (Side, Subject) {
+        (Side::Stock, self.subject())
+    }
+
+    fn declare_locks(&self, _order: Option<&OrderRefs>, locks: &mut LockSet) {
         locks.stocks.insert(self.product_id);
     }
 
@@ -25,8 +43,12 @@ impl Decide for AdjustStock {
         let not_found = ProductRejection::NotFound { product_id: self.product_id };
         let stock = set.stock(self.product_id).ok_or(not_found)?;
         let id = MovementId::next(context.ids);
-        let movement = stock.adjust(self.quantity, self.reason.clone(), id, context.now)?;
-        Ok(Decision { reply: Reply::StockAdjusted(movement.clone()), events: vec![Event::Stock(movement)] })
+        let (stock, movement) = stock.adjust(self.quantity, self.reason.clone(), id, context.now)?;
+        Ok(Decision {
+            reply: Reply::StockAdjusted(movement.clone()),
+            states: States { stocks: vec![stock], ..States::default() },
+            appended: Appended { stock_movements: vec![movement], ..Appended::default() },
+        })
     }
 }
 
@@ -43,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_come_and_go_with_a_movement_each() {
+    fn each_adjustment_leaves_a_movement() {
         let mut scene = Scene::new();
         let lamp = scene.lamp(1, 10);
         let Ok(Reply::StockAdjusted(movement)) = scene.decide(adjust(lamp, -10)) else {
@@ -54,12 +76,12 @@ mod tests {
         assert_eq!((movement.kind, movement.order_id, movement.at), (MovementKind::Adjustment, None, NOON));
         assert_eq!(movement.reason, Some(text("counted")));
         assert_eq!(scene.available(lamp), 0);
-        assert_eq!(scene.set.written().stock_movements.last(), Some(&movement));
-        assert_eq!(scene.set.written().stock_movements.len(), 2);
+        assert_eq!(scene.tables.written.stock_movements.last(), Some(&movement));
+        assert_eq!(scene.tables.written.stock_movements.len(), 2);
     }
 
     #[test]
-    fn rejects_to_take_more_than_there_is() {
+    fn rejects_to_take_more_than_is_available() {
         let mut scene = Scene::new();
         let lamp = scene.lamp(1, 10);
         let shortage = Shortage { product_id: lamp, requested: 11, available: 10 };
@@ -71,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_more_pieces_than_can_be_counted() {
+    fn rejects_more_items_than_can_be_counted() {
         let mut scene = Scene::new();
         let lamp = scene.lamp(1, i32::MAX);
         scene.decide(adjust(lamp, i32::MAX)).expect("there is room");
@@ -81,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_to_move_the_stock_of_a_product_that_is_not_there() {
+    fn rejects_a_product_that_does_not_exist() {
         let mut scene = Scene::new();
         let product_id: ProductId = scene.id();
         assert_eq!(scene.rejection(adjust(product_id, 1)), ProductRejection::NotFound { product_id }.into());

@@ -1,23 +1,37 @@
-use crate::command::{Context, Decide, Decision, Event, Reply};
-use crate::coupon::{CouponEvent, CouponRejection};
+use crate::audit::Subject;
+use crate::command::{Context, Decide, Decision, OrderRefs, Reply, Side, States};
+use crate::coupon::CouponRejection;
 use crate::id::CampaignId;
 use crate::rejection::Rejection;
 use crate::time::Timestamp;
-use crate::working_set::{Locks, WorkingSet};
+use crate::transaction::{Appended, LockSet};
+use crate::working_set::WorkingSet;
 
 /// Give a campaign more coupons, or close it earlier.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ChangeCampaign {
     /// Which one.
     pub campaign_id: CampaignId,
-    /// How many coupons there shall be.
+    /// The new quantity of coupons.
     pub quantity: Option<u32>,
-    /// When issuing shall close.
+    /// The new time at which issuing closes.
     pub issue_closes_at: Option<Timestamp>,
 }
 
 impl Decide for ChangeCampaign {
-    fn declare_locks(&self, locks: &mut Locks) {
+    fn name(&self) -> &'static str {
+        "change_campaign"
+    }
+
+    fn subject(&self) -> Subject {
+        Subject::Campaign(self.campaign_id)
+    }
+
+    fn contention(&self) -> (Side, Subject) {
+        (Side::Wallet, self.subject())
+    }
+
+    fn declare_locks(&self, _order: Option<&OrderRefs>, locks: &mut LockSet) {
         locks.campaigns.insert(self.campaign_id);
     }
 
@@ -26,7 +40,8 @@ impl Decide for ChangeCampaign {
         let changed = campaign.change(self.quantity, self.issue_closes_at, context.now)?;
         Ok(Decision {
             reply: Reply::CampaignChanged(changed.clone()),
-            events: vec![Event::Coupon(CouponEvent::CampaignChanged(changed))],
+            states: States { campaigns: vec![changed], ..States::default() },
+            appended: Appended::default(),
         })
     }
 }
@@ -62,7 +77,7 @@ mod tests {
         let details = CampaignDetails { quantity: 4, ..closing_at(60) };
         assert_eq!((&campaign.details, campaign.issued, campaign.remaining()), (&details, 1, 3));
         assert_eq!((campaign.created_at, campaign.updated_at), (NOON, noon_plus(5)));
-        assert_eq!(scene.set.campaign(id), Some(&campaign));
+        assert_eq!(scene.tables.campaigns.get(&id), Some(&campaign));
 
         let same = scene.decide(change(id, Some(4), Some(noon_plus(60))));
         assert_eq!(same, Ok(Reply::CampaignChanged(campaign.clone())), "as it is, is neither lower nor later");

@@ -1,13 +1,15 @@
-use crate::command::{Context, Decide, Decision, Event, Reply};
+use crate::audit::Subject;
+use crate::command::{Context, Decide, Decision, OrderRefs, Reply, Side, States};
 use crate::id::ProductId;
 use crate::product::{
-    Category, ItemGroupId, Options, Price, ProductDescription, ProductDetails, ProductEvent, ProductName,
-    ProductRejection, ProductStatus,
+    Category, ItemGroupId, Options, Price, ProductDescription, ProductDetails, ProductName, ProductRejection,
+    ProductStatus,
 };
 use crate::rejection::Rejection;
-use crate::working_set::{Locks, WorkingSet};
+use crate::transaction::{Appended, LockSet, ProductDepth};
+use crate::working_set::WorkingSet;
 
-/// Describe a product anew.
+/// Change the details of a product.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ChangeProduct {
     /// Which one.
@@ -16,7 +18,7 @@ pub struct ChangeProduct {
     pub change: ProductChange,
 }
 
-/// What changes about a product; `None` leaves it as it is.
+/// The details to change; `None` leaves one as it is.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 #[expect(missing_docs, reason = "the fields are those of ProductDetails")]
 pub struct ProductChange {
@@ -47,8 +49,20 @@ impl ProductChange {
 }
 
 impl Decide for ChangeProduct {
-    fn declare_locks(&self, locks: &mut Locks) {
-        locks.products.insert(self.product_id);
+    fn name(&self) -> &'static str {
+        "change_product"
+    }
+
+    fn subject(&self) -> Subject {
+        Subject::Product(self.product_id)
+    }
+
+    fn contention(&self) -> (Side, Subject) {
+        (Side::Stock, self.subject())
+    }
+
+    fn declare_locks(&self, _order: Option<&OrderRefs>, locks: &mut LockSet) {
+        locks.add_product(self.product_id, ProductDepth::Whole);
         locks.stocks.insert(self.product_id);
     }
 
@@ -59,7 +73,8 @@ impl Decide for ChangeProduct {
         let changed = product.change(self.change.of(&product.details), context.now);
         Ok(Decision {
             reply: Reply::ProductChanged { product: changed.clone(), available: stock.available },
-            events: vec![Event::Product(ProductEvent::Changed(changed))],
+            states: States { products: vec![changed], ..States::default() },
+            appended: Appended::default(),
         })
     }
 }
@@ -74,7 +89,7 @@ mod tests {
     fn change(scene: &mut Scene, product_id: ProductId, change: ProductChange) -> ProductDetails {
         match scene.decide(Command::ChangeProduct(ChangeProduct { product_id, change })) {
             Ok(Reply::ProductChanged { product, available }) => {
-                assert_eq!(scene.set.product(product_id), Some(&product));
+                assert_eq!(scene.tables.products.get(&product_id), Some(&product));
                 assert_eq!(scene.available(product_id), available);
                 assert_eq!((product.created_at, product.updated_at), (NOON, scene.now));
                 product.details

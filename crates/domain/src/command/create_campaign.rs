@@ -1,26 +1,41 @@
-use crate::command::{Context, Decide, Decision, Event, Reply};
-use crate::coupon::{CampaignDetails, CouponCampaign, CouponEvent};
+use crate::audit::Subject;
+use crate::command::{Context, Decide, Decision, OrderRefs, Reply, Side, States};
+use crate::coupon::{CampaignPlan, CouponCampaign};
 use crate::id::CampaignId;
 use crate::rejection::Rejection;
-use crate::working_set::{Locks, WorkingSet};
+use crate::transaction::{Appended, LockSet};
+use crate::working_set::WorkingSet;
 
-/// Make a coupon campaign.
+/// Create a coupon campaign.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CreateCampaign {
-    /// The id that the campaign gets.
+    /// The id of the new campaign.
     pub campaign_id: CampaignId,
-    /// What the back office says about it; checked with [`CampaignDetails::check`].
-    pub details: CampaignDetails,
+    /// What the back office entered about it.
+    pub plan: CampaignPlan,
 }
 
 impl Decide for CreateCampaign {
-    fn declare_locks(&self, _locks: &mut Locks) {}
+    fn name(&self) -> &'static str {
+        "create_campaign"
+    }
+
+    fn subject(&self) -> Subject {
+        Subject::Campaign(self.campaign_id)
+    }
+
+    fn contention(&self) -> (Side, Subject) {
+        (Side::Wallet, self.subject())
+    }
+
+    fn declare_locks(&self, _order: Option<&OrderRefs>, _locks: &mut LockSet) {}
 
     fn decide(&self, _set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection> {
-        let campaign = CouponCampaign::create(self.campaign_id, self.details.clone(), context.now);
+        let campaign = CouponCampaign::create(self.campaign_id, self.plan.clone(), context.now);
         Ok(Decision {
             reply: Reply::CampaignCreated(campaign.clone()),
-            events: vec![Event::Coupon(CouponEvent::CampaignCreated(campaign))],
+            states: States { campaigns: vec![campaign], ..States::default() },
+            appended: Appended::default(),
         })
     }
 }
@@ -30,17 +45,19 @@ mod tests {
     use super::*;
     use crate::command::Command;
     use crate::command::scene::Scene;
-    use crate::testing::fixtures::{NOON, campaign_details, fixed};
+    use crate::coupon::CampaignRecord;
+    use crate::testing::fixtures::{NOON, campaign_details, fixed, plan, stored_campaign};
 
     #[test]
     fn a_campaign_is_made_with_nothing_issued() {
         let mut scene = Scene::new();
         let campaign_id: CampaignId = scene.id();
         let details = campaign_details(fixed(1_000), 3);
-        let reply = scene.decide(Command::CreateCampaign(CreateCampaign { campaign_id, details: details.clone() }));
-        let campaign = CouponCampaign { id: campaign_id, details, issued: 0, created_at: NOON, updated_at: NOON };
+        let reply = scene.decide(Command::CreateCampaign(CreateCampaign { campaign_id, plan: plan(details.clone()) }));
+        let record = CampaignRecord { id: campaign_id, details, issued: 0, created_at: NOON, updated_at: NOON };
+        let campaign = stored_campaign(record);
         assert_eq!(reply, Ok(Reply::CampaignCreated(campaign.clone())));
-        assert_eq!(scene.set.campaign(campaign_id), Some(&campaign));
+        assert_eq!(scene.tables.campaigns.get(&campaign_id), Some(&campaign));
         assert_eq!(campaign.remaining(), 3);
     }
 }

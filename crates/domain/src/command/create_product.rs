@@ -1,26 +1,43 @@
-use crate::command::{Context, Decide, Decision, Event, Reply};
+use crate::audit::Subject;
+use crate::command::{Context, Decide, Decision, OrderRefs, Reply, Side, States};
 use crate::id::ProductId;
-use crate::product::{Product, ProductDetails, ProductEvent};
+use crate::product::{Product, ProductDetails};
 use crate::rejection::Rejection;
-use crate::working_set::{Locks, WorkingSet};
+use crate::stock::Stock;
+use crate::transaction::{Appended, LockSet};
+use crate::working_set::WorkingSet;
 
-/// Make a product, with an empty stock.
+/// Create a product, with an empty stock.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CreateProduct {
-    /// The id that the product gets.
+    /// The id of the new product.
     pub product_id: ProductId,
-    /// What the back office says about it.
+    /// What the back office entered about it.
     pub details: ProductDetails,
 }
 
 impl Decide for CreateProduct {
-    fn declare_locks(&self, _locks: &mut Locks) {}
+    fn name(&self) -> &'static str {
+        "create_product"
+    }
+
+    fn subject(&self) -> Subject {
+        Subject::Product(self.product_id)
+    }
+
+    fn contention(&self) -> (Side, Subject) {
+        (Side::Stock, self.subject())
+    }
+
+    fn declare_locks(&self, _order: Option<&OrderRefs>, _locks: &mut LockSet) {}
 
     fn decide(&self, _set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection> {
         let product = Product::create(self.product_id, self.details.clone(), context.now);
+        let stocks = vec![Stock::empty(product.id)];
         Ok(Decision {
             reply: Reply::ProductCreated { product: product.clone(), available: 0 },
-            events: vec![Event::Product(ProductEvent::Created(product))],
+            states: States { products: vec![product], stocks, ..States::default() },
+            appended: Appended::default(),
         })
     }
 }
@@ -40,8 +57,8 @@ mod tests {
         let reply = scene.decide(Command::CreateProduct(CreateProduct { product_id, details: details.clone() }));
         let product = Product { id: product_id, details, created_at: NOON, updated_at: NOON };
         assert_eq!(reply, Ok(Reply::ProductCreated { product: product.clone(), available: 0 }));
-        assert_eq!(scene.set.product(product_id), Some(&product));
+        assert_eq!(scene.tables.products.get(&product_id), Some(&product));
         assert_eq!(scene.available(product_id), 0);
-        assert!(scene.set.written().stock_movements.is_empty());
+        assert!(scene.tables.written == Appended::default());
     }
 }

@@ -1,12 +1,14 @@
-use crate::command::cancel_order::{reserved_quantities, restore_stock};
-use crate::command::{Context, Decide, Decision, Event, Reply};
+use crate::audit::Subject;
+use crate::command::cancel_order::end_unpaid;
+use crate::command::{Context, Decide, Decision, OrderRefs, Reply, Side};
 use crate::id::OrderId;
 use crate::order::OrderRejection;
 use crate::rejection::Rejection;
 use crate::stock::MovementKind;
-use crate::working_set::{Locks, OrderRefs, WorkingSet};
+use crate::transaction::LockSet;
+use crate::working_set::WorkingSet;
 
-/// End an order that was not paid in time, and give its stock back. The shop itself asks for it.
+/// End an order that was not paid in time, and return its stock. The shop itself asks for it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ExpireOrder {
     /// The order.
@@ -14,25 +16,34 @@ pub struct ExpireOrder {
 }
 
 impl Decide for ExpireOrder {
-    fn declare_locks(&self, locks: &mut Locks) {
-        locks.orders.insert(self.order_id);
+    fn name(&self) -> &'static str {
+        "expire_order"
+    }
+
+    fn subject(&self) -> Subject {
+        Subject::Order(self.order_id)
+    }
+
+    fn contention(&self) -> (Side, Subject) {
+        (Side::Stock, self.subject())
     }
 
     fn order_id(&self) -> Option<OrderId> {
         Some(self.order_id)
     }
 
-    fn declare_locks_of_order(&self, order: &OrderRefs, locks: &mut Locks) {
-        locks.stocks.extend(&order.product_ids);
-        locks.accounts.insert(order.user_id.clone());
+    fn declare_locks(&self, order: Option<&OrderRefs>, locks: &mut LockSet) {
+        if let Some(order) = order {
+            locks.stocks.extend(&order.product_ids);
+            locks.accounts.insert(order.user_id.clone());
+        }
     }
 
     fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection> {
         let order = set.order(self.order_id).ok_or(OrderRejection::NotFound)?;
         let expired = order.expire(context.now)?;
-        let mut events = vec![Event::Order(expired)];
-        events.extend(restore_stock(order, reserved_quantities(order), MovementKind::Expiry, set, context)?);
-        Ok(Decision { reply: Reply::OrderExpired(order.id), events })
+        let (states, appended) = end_unpaid(&expired, MovementKind::Expiry, set, context)?;
+        Ok(Decision { reply: Reply::OrderExpired(expired.id), states, appended })
     }
 }
 
@@ -63,7 +74,7 @@ mod tests {
         assert_eq!(scene.expire(id), Ok(Reply::OrderExpired(id)));
         assert_eq!(scene.stored_order(id).status, OrderStatus::Expired);
         assert_eq!((scene.available(lamp), scene.open_orders(&kim)), (2, 0));
-        let movement = scene.set.written().stock_movements.last().cloned().expect("a movement");
+        let movement = scene.tables.written.stock_movements.last().cloned().expect("a movement");
         assert_eq!((movement.quantity, movement.kind, movement.order_id), (2, MovementKind::Expiry, Some(id)));
         assert_eq!(rejected(&mut scene, id), OrderRejection::NotDue.into());
         assert_eq!(scene.available(lamp), 2);

@@ -1,22 +1,36 @@
-use crate::command::{Context, Decide, Decision, Event, Reply};
-use crate::coupon::{CouponEvent, CouponRejection};
+use crate::audit::Subject;
+use crate::command::{Context, Decide, Decision, OrderRefs, Reply, Side, States};
+use crate::coupon::CouponRejection;
 use crate::id::{CampaignId, CouponId, UserId};
 use crate::rejection::Rejection;
-use crate::working_set::{Locks, WorkingSet};
+use crate::transaction::{Appended, LockSet};
+use crate::working_set::WorkingSet;
 
-/// Take a coupon of a campaign.
+/// Issue a coupon of a campaign to a user.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct IssueCoupon {
-    /// The id that the coupon gets.
+    /// The id of the new coupon.
     pub coupon_id: CouponId,
     /// The campaign.
     pub campaign_id: CampaignId,
-    /// Who takes it.
+    /// The user.
     pub user_id: UserId,
 }
 
 impl Decide for IssueCoupon {
-    fn declare_locks(&self, locks: &mut Locks) {
+    fn name(&self) -> &'static str {
+        "issue_coupon"
+    }
+
+    fn subject(&self) -> Subject {
+        Subject::Coupon(self.coupon_id)
+    }
+
+    fn contention(&self) -> (Side, Subject) {
+        (Side::Wallet, Subject::Campaign(self.campaign_id))
+    }
+
+    fn declare_locks(&self, _order: Option<&OrderRefs>, locks: &mut LockSet) {
         locks.campaigns.insert(self.campaign_id);
         locks.past_recipients.insert((self.campaign_id, self.user_id.clone()));
     }
@@ -24,10 +38,11 @@ impl Decide for IssueCoupon {
     fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection> {
         let campaign = set.campaign(self.campaign_id).ok_or(CouponRejection::CampaignNotFound)?;
         let already_issued = set.has_received_coupon(self.campaign_id, &self.user_id);
-        let coupon = campaign.issue(&self.user_id, already_issued, self.coupon_id, context.now)?;
+        let (campaign, coupon) = campaign.issue(&self.user_id, already_issued, self.coupon_id, context.now)?;
         Ok(Decision {
             reply: Reply::CouponIssued { coupon: coupon.clone(), now: context.now },
-            events: vec![Event::Coupon(CouponEvent::Issued(coupon))],
+            states: States { campaigns: vec![campaign], coupons: vec![coupon], ..States::default() },
+            appended: Appended::default(),
         })
     }
 }
@@ -86,8 +101,8 @@ mod tests {
             issued_at: NOON,
         };
         assert_eq!(coupon, expected);
-        assert_eq!(scene.set.coupon(coupon.id), Some(&expected));
-        assert_eq!(scene.set.campaign(id).map(|campaign| campaign.issued), Some(1));
+        assert_eq!(scene.tables.coupons.get(&coupon.id), Some(&expected));
+        assert_eq!(scene.tables.campaigns.get(&id).map(|campaign| campaign.issued), Some(1));
     }
 
     #[test]
@@ -120,7 +135,7 @@ mod tests {
         assert_eq!(rejected(&mut scene, id, "a"), CouponRejection::AlreadyIssued.into());
         issued(&mut scene, id, "b");
         assert_eq!(rejected(&mut scene, id, "c"), CouponRejection::SoldOut.into());
-        assert_eq!(scene.set.campaign(id).map(|campaign| campaign.remaining()), Some(0));
+        assert_eq!(scene.tables.campaigns.get(&id).map(|campaign| campaign.remaining()), Some(0));
     }
 
     #[test]

@@ -1,13 +1,15 @@
-use crate::command::{Actor, Context, Decide, Decision, Event, Reply};
-use crate::coupon::{CouponChoice, CouponEvent};
-use crate::id::{EntryId, EventId, OrderId, PaymentId};
+use crate::audit::Subject;
+use crate::command::{Actor, Context, Decide, Decision, OrderRefs, Reply, Side, States};
+use crate::coupon::{Coupon, CouponChoice};
+use crate::id::{EntryId, EventId, OrderId, PaymentId, UserId};
 use crate::money::Money;
 use crate::order::{Order, OrderRejection};
 use crate::outbox::OutboxEvent;
 use crate::payment::Payment;
 use crate::rejection::Rejection;
 use crate::sales::SaleCounted;
-use crate::working_set::{Locks, OrderRefs, WorkingSet};
+use crate::transaction::{Appended, LockSet};
+use crate::working_set::WorkingSet;
 
 /// Pay an order out of its user's points.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,35 +23,43 @@ pub struct PayOrder {
 }
 
 impl Decide for PayOrder {
-    fn declare_locks(&self, locks: &mut Locks) {
-        locks.orders.insert(self.order_id);
-        if let CouponChoice::Named(coupon_id) = self.coupon {
-            locks.coupons.insert(coupon_id);
-        }
+    fn name(&self) -> &'static str {
+        "pay_order"
+    }
+
+    fn subject(&self) -> Subject {
+        Subject::Order(self.order_id)
+    }
+
+    fn contention(&self) -> (Side, Subject) {
+        (Side::Wallet, self.subject())
     }
 
     fn order_id(&self) -> Option<OrderId> {
         Some(self.order_id)
     }
 
-    fn declare_locks_of_order(&self, order: &OrderRefs, locks: &mut Locks) {
+    fn declare_locks(&self, order: Option<&OrderRefs>, locks: &mut LockSet) {
+        let Some(order) = order else { return };
         locks.accounts.insert(order.user_id.clone());
-        if self.coupon == CouponChoice::Best {
-            locks.unused_coupons_of.insert(order.user_id.clone());
+        match self.coupon {
+            CouponChoice::None => {}
+            CouponChoice::Named(coupon_id) => drop(locks.coupons.insert(coupon_id)),
+            CouponChoice::Best => drop(locks.unused_coupons_of.insert(order.user_id.clone())),
         }
     }
 
     fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection> {
         let visible = |order: &&Order| self.actor.may_see(&order.user_id);
         let order = set.order(self.order_id).filter(visible).ok_or(OrderRejection::NotFound)?;
-        let Context { rules, now, ids } = *context;
-        order.check_payable(now)?;
-        let coupons = set.coupons_of(&order.user_id);
-        let chosen = self.coupon.choose(coupons, order.total, rules.currency, now)?;
+        let Context { rules, now, ids, events } = *context;
+        let payable = order.payable(now)?;
+        let candidates = self.candidates(&order.user_id, set);
+        let chosen = self.coupon.choose(candidates, order.total, rules.currency, now)?;
         let (coupon, discount) = chosen.map_or((None, Money::ZERO), |(coupon, discount)| (Some(coupon), discount));
 
         let amount = order.total.checked_sub(discount).expect("a discount is at most the total");
-        let entry = set.account(&order.user_id).pay(amount, order.id, EntryId::next(ids), now)?;
+        let (account, entry) = set.account(&order.user_id).pay(amount, order.id, EntryId::next(ids), now)?;
         let payment = Payment {
             id: PaymentId::next(ids),
             order_id: order.id,
@@ -62,20 +72,33 @@ impl Decide for PayOrder {
             paid_at: now,
             sales_day: rules.calendar.day_of(now),
         };
-        let paid = order.pay(&payment, rules.currency);
-        let mut order_after = order.clone();
-        order_after.apply(&paid);
+        let paid = payable.pay(&payment, rules.currency);
+        let event = OutboxEvent::order_paid(EventId::next(ids), &paid, &payment, rules.currency, events);
+        let appended = Appended {
+            point_entries: vec![entry],
+            sales: paid.lines.iter().map(|line| SaleCounted::of_line(line, payment.sales_day)).collect(),
+            payments: vec![payment.clone()],
+            outbox: vec![event],
+            ..Appended::default()
+        };
+        let states = States {
+            orders: vec![paid],
+            accounts: vec![account.close_order()],
+            coupons: coupon.map(|coupon| coupon.use_for(payment.order_id, now)).into_iter().collect(),
+            ..States::default()
+        };
+        Ok(Decision { reply: Reply::OrderPaid(payment), states, appended })
+    }
+}
 
-        let mut events = vec![Event::Order(paid), Event::Point(entry), Event::Payment(payment.clone())];
-        events.extend(coupon.map(|coupon| Event::Coupon(CouponEvent::Changed(coupon.use_for(order.id, now)))));
-        events.extend(SaleCounted::of_payment(&order_after, payment.sales_day).map(Event::Sale));
-        events.push(Event::Outbox(Box::new(OutboxEvent::order_paid(
-            EventId::next(ids),
-            &order_after,
-            &payment,
-            rules.currency,
-        ))));
-        Ok(Decision { reply: Reply::OrderPaid(payment), events })
+impl PayOrder {
+    /// The user's coupons to choose from.
+    fn candidates<'a>(&self, user_id: &UserId, set: &'a WorkingSet) -> Vec<&'a Coupon> {
+        match self.coupon {
+            CouponChoice::None => vec![],
+            CouponChoice::Named(id) => set.coupon(id).into_iter().filter(|coupon| coupon.user_id == *user_id).collect(),
+            CouponChoice::Best => set.unused_coupons_of(user_id).collect(),
+        }
     }
 }
 

@@ -1,56 +1,86 @@
-use crate::command::{Context, Decide, Decision, Event, Reply};
+use crate::audit::Subject;
+use crate::command::{Context, Decide, Decision, OrderRefs, Reply, Side, States};
 use crate::id::{MovementId, OrderId, UserId};
 use crate::money::Money;
-use crate::order::{Order, OrderEvent, OrderLines, RequestedLine};
+use crate::order::{Order, OrderLines, RequestedLine};
 use crate::product::ProductRejection;
 use crate::rejection::Rejection;
-use crate::stock::{StockMovement, StockRejection};
-use crate::working_set::{Locks, WorkingSet};
+use crate::stock::{Stock, StockMovement, StockRejection};
+use crate::transaction::{Appended, LockSet, ProductDepth};
+use crate::working_set::WorkingSet;
 
-/// Order products; the stock is taken at once and held until the order is paid, cancelled or expired.
+/// Order products; the stock is reserved at once, until the order is paid, cancelled or expired.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PlaceOrder {
-    /// The id that the order gets.
+    /// The id of the new order.
     pub order_id: OrderId,
-    /// Who orders.
+    /// The user who orders.
     pub user_id: UserId,
     /// What.
     pub lines: OrderLines,
-    /// What the caller expects it to cost; rejected where it costs something else.
+    /// The total that the caller expects; any other is rejected.
     pub expected_total: Option<Money>,
 }
 
 impl Decide for PlaceOrder {
-    fn declare_locks(&self, locks: &mut Locks) {
-        locks.offers.extend(self.lines.product_ids());
+    fn name(&self) -> &'static str {
+        "place_order"
+    }
+
+    fn subject(&self) -> Subject {
+        Subject::Order(self.order_id)
+    }
+
+    fn contention(&self) -> (Side, Subject) {
+        let first = self.lines.product_ids().next();
+        (Side::Stock, first.map_or_else(|| self.subject(), Subject::Product))
+    }
+
+    fn placed_order(&self) -> Option<(OrderId, OrderRefs)> {
+        let product_ids = self.lines.product_ids().collect();
+        Some((self.order_id, OrderRefs { user_id: self.user_id.clone(), product_ids, coupon_id: None }))
+    }
+
+    fn declare_locks(&self, _order: Option<&OrderRefs>, locks: &mut LockSet) {
+        self.lines.product_ids().for_each(|id| locks.add_product(id, ProductDepth::Offer));
         locks.stocks.extend(self.lines.product_ids());
         locks.accounts.insert(self.user_id.clone());
     }
 
     fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection> {
         let lines = self.lines.price(|product_id| set.offer(product_id))?;
-        let movements = self.reserve_stock(set, context)?;
+        let (stocks, stock_movements) = self.reserve_stock(set, context)?;
         let Context { rules, now, .. } = *context;
-        let open_orders = set.account(&self.user_id).open_orders;
-        let order = Order::place(self.order_id, &self.user_id, lines, self.expected_total, open_orders, rules, now)?;
-        let mut events = vec![Event::Order(OrderEvent::Placed(order.clone()))];
-        events.extend(movements.into_iter().map(Event::Stock));
-        Ok(Decision { reply: Reply::OrderPlaced { order, now }, events })
+        let order = Order::place(self.order_id, &self.user_id, lines, self.expected_total, rules, now)?;
+        let accounts = vec![set.account(&self.user_id).open_order(rules)?];
+        Ok(Decision {
+            reply: Reply::OrderPlaced { order: order.clone(), now },
+            states: States { orders: vec![order], stocks, accounts, ..States::default() },
+            appended: Appended { stock_movements, ..Appended::default() },
+        })
     }
 }
 
 impl PlaceOrder {
-    fn reserve_stock(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Vec<StockMovement>, Rejection> {
-        let mut movements = Vec::new();
+    fn reserve_stock(
+        &self,
+        set: &WorkingSet,
+        context: &Context<'_>,
+    ) -> Result<(Vec<Stock>, Vec<StockMovement>), Rejection> {
+        let mut reserved = Vec::new();
         let mut shortages = Vec::new();
         for RequestedLine { product_id, quantity } in self.lines.iter() {
             let stock = set.stock(product_id).ok_or(ProductRejection::NotFound { product_id })?;
             match stock.reserve(quantity, self.order_id, MovementId::next(context.ids), context.now) {
-                Ok(movement) => movements.push(movement),
+                Ok(stock_and_movement) => reserved.push(stock_and_movement),
                 Err(shortage) => shortages.push(shortage),
             }
         }
-        if shortages.is_empty() { Ok(movements) } else { Err(StockRejection::OutOfStock { shortages }.into()) }
+        if shortages.is_empty() {
+            Ok(reserved.into_iter().unzip())
+        } else {
+            Err(StockRejection::OutOfStock { shortages }.into())
+        }
     }
 }
 

@@ -1,10 +1,12 @@
-use crate::command::{Context, Decide, Decision, Event, Reply};
+use crate::audit::Subject;
+use crate::command::{Context, Decide, Decision, OrderRefs, Reply, Side, States};
 use crate::delivery::DeliveryRejection;
 use crate::id::EventId;
 use crate::rejection::Rejection;
-use crate::working_set::{Locks, WorkingSet};
+use crate::transaction::{Appended, LockSet};
+use crate::working_set::WorkingSet;
 
-/// Send an event to the data platform again, whether it was received, put aside or is still on its way.
+/// Send an event to the data platform again, whether it was delivered, is dead or is still pending.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RedeliverEvent {
     /// Which one.
@@ -12,15 +14,28 @@ pub struct RedeliverEvent {
 }
 
 impl Decide for RedeliverEvent {
-    fn declare_locks(&self, locks: &mut Locks) {
+    fn name(&self) -> &'static str {
+        "redeliver_event"
+    }
+
+    fn subject(&self) -> Subject {
+        Subject::Event(self.event_id)
+    }
+
+    fn contention(&self) -> (Side, Subject) {
+        (Side::Wallet, self.subject())
+    }
+
+    fn declare_locks(&self, _order: Option<&OrderRefs>, locks: &mut LockSet) {
         locks.events.insert(self.event_id);
     }
 
     fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection> {
-        let delivery = set.delivery(self.event_id).ok_or(DeliveryRejection::EventNotFound)?.replay(context.now);
+        let delivery = set.delivery(self.event_id).ok_or(DeliveryRejection::EventNotFound)?.redeliver(context.now);
         Ok(Decision {
             reply: Reply::EventRedelivered(delivery.clone()),
-            events: vec![Event::Delivery(Box::new(delivery))],
+            states: States { events: vec![delivery], ..States::default() },
+            appended: Appended::default(),
         })
     }
 }
@@ -34,7 +49,7 @@ mod tests {
     use crate::testing::fixtures::{NOON, noon_plus};
 
     #[test]
-    fn a_delivery_begins_anew_however_far_it_had_come() {
+    fn a_delivery_starts_again_whatever_its_progress() {
         let mut scene = Scene::new();
         let fresh = Delivery {
             event_id: scene.id(),
@@ -45,12 +60,14 @@ mod tests {
             state: DeliveryState::Pending,
             due_at: NOON,
             attempts: 0,
+            lease: None,
             last_error: None,
             delivered_at: None,
         };
         let failed = Delivery {
             due_at: noon_plus(300),
             attempts: 9,
+            lease: Some(scene.id()),
             last_error: Some("HTTP 503".to_owned().into()),
             ..fresh.clone()
         };
@@ -58,23 +75,23 @@ mod tests {
         let delivered =
             Delivery { state: DeliveryState::Delivered, delivered_at: Some(noon_plus(-1)), ..failed.clone() };
         for before in [fresh.clone(), failed, dead, delivered] {
-            scene.set.load_delivery(before);
+            scene.tables.events.insert(before.event_id, before);
             let reply = scene.decide(Command::RedeliverEvent(RedeliverEvent { event_id: fresh.event_id }));
             assert_eq!(reply, Ok(Reply::EventRedelivered(fresh.clone())));
-            assert_eq!(scene.set.delivery(fresh.event_id), Some(&fresh));
+            assert_eq!(scene.tables.events.get(&fresh.event_id), Some(&fresh));
         }
     }
 
     #[test]
-    fn locks_how_the_delivery_goes() {
+    fn locks_the_delivery() {
         let event_id = Scene::new().id();
-        let mut locks = Locks::default();
-        RedeliverEvent { event_id }.declare_locks(&mut locks);
-        assert_eq!(locks, Locks { events: [event_id].into(), ..Locks::default() });
+        let mut locks = LockSet::default();
+        RedeliverEvent { event_id }.declare_locks(None, &mut locks);
+        assert_eq!(locks, LockSet { events: [event_id].into(), ..LockSet::default() });
     }
 
     #[test]
-    fn rejects_to_send_an_event_that_is_not_there() {
+    fn rejects_an_event_that_does_not_exist() {
         let mut scene = Scene::new();
         let event_id = scene.id();
         let rejection = scene.rejection(Command::RedeliverEvent(RedeliverEvent { event_id }));

@@ -1,100 +1,121 @@
+use crate::audit::{AuditReason, Subject};
 use crate::command::cancel_order::restore_stock;
-use crate::command::{Context, Decide, Decision, Event, Reply};
-use crate::coupon::CouponEvent;
+use crate::command::{Context, Decide, Decision, OrderRefs, Reply, Side, States};
 use crate::id::{EntryId, EventId, OrderId, RefundId};
-use crate::money::Money;
-use crate::order::{Order, OrderEvent, OrderLines, OrderRejection, OrderStatus, RefundedLine};
+use crate::order::{Order, OrderLines, OrderRejection, OrderStatus, RefundedOrder};
 use crate::outbox::OutboxEvent;
 use crate::payment::{Refund, RefundReason};
 use crate::rejection::Rejection;
 use crate::sales::SaleCounted;
 use crate::stock::MovementKind;
-use crate::working_set::{Locks, OrderRefs, WorkingSet};
+use crate::transaction::{Appended, LockSet};
+use crate::working_set::WorkingSet;
 
-/// Give back what was paid for pieces of an order.
+/// Return the payment for items of an order.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RefundOrder {
     /// The order.
     pub order_id: OrderId,
-    /// Which pieces.
+    /// Which items.
     pub lines: OrderLines,
-    /// Whether the pieces go back into the stock.
+    /// Whether the items are returned to the stock.
     pub restock: bool,
     /// Why, in words.
     pub reason: RefundReason,
 }
 
 impl Decide for RefundOrder {
-    fn declare_locks(&self, locks: &mut Locks) {
-        locks.orders.insert(self.order_id);
-        if self.restock {
-            locks.stocks.extend(self.lines.product_ids());
-        }
+    fn name(&self) -> &'static str {
+        "refund_order"
+    }
+
+    fn subject(&self) -> Subject {
+        Subject::Order(self.order_id)
+    }
+
+    fn reason(&self) -> Option<&AuditReason> {
+        Some(&self.reason)
+    }
+
+    fn contention(&self) -> (Side, Subject) {
+        (Side::Wallet, self.subject())
     }
 
     fn order_id(&self) -> Option<OrderId> {
         Some(self.order_id)
     }
 
-    fn declare_locks_of_order(&self, order: &OrderRefs, locks: &mut Locks) {
-        locks.accounts.insert(order.user_id.clone());
-        locks.coupons.extend(order.coupon_id);
+    fn declare_locks(&self, order: Option<&OrderRefs>, locks: &mut LockSet) {
+        if let Some(order) = order {
+            locks.accounts.insert(order.user_id.clone());
+            locks.coupons.extend(order.coupon_id);
+            if self.restock {
+                locks.stocks.extend(self.lines.product_ids());
+            }
+        }
     }
 
     fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection> {
         let order = set.order(self.order_id).ok_or(OrderRejection::NotFound)?;
-        let lines = order.refund(&self.lines, context.rules.currency)?;
+        let refunded = order.refund(&self.lines, context.rules.currency)?;
         let terms = RefundTerms { restock: self.restock, reason: self.reason.clone() };
-        let (refund, order, events) = terms.into_events(order, lines, set, context)?;
-        Ok(Decision { reply: Reply::OrderRefunded { refund, order }, events })
+        let (refund, order, states, appended) = terms.effect_on(refunded, set, context)?;
+        Ok(Decision { reply: Reply::OrderRefunded { refund, order }, states, appended })
     }
 }
 
-/// How pieces of an order come back, whoever asked for it.
+/// The terms of a refund, by whichever command.
 pub(super) struct RefundTerms {
     pub restock: bool,
     pub reason: RefundReason,
 }
 
 impl RefundTerms {
-    /// All that a refund of an order brings about; answers the refund, the order after it and the events.
-    pub(super) fn into_events(
+    /// The whole effect of a refund: the refund, the order after it, and what changes with them.
+    pub(super) fn effect_on(
         self,
-        order: &Order,
-        lines: Vec<RefundedLine>,
+        refunded: RefundedOrder,
         set: &WorkingSet,
         context: &Context<'_>,
-    ) -> Result<(Refund, Order, Vec<Event>), Rejection> {
-        let Context { rules, now, ids } = *context;
-        let paid = order.paid.as_ref().ok_or(OrderRejection::NotPaid)?;
-        let refunded = OrderEvent::Refunded { order_id: order.id, lines: lines.clone() };
-        let mut order_after = order.clone();
-        order_after.apply(&refunded);
+    ) -> Result<(Refund, Order, States, Appended), Rejection> {
+        let Context { rules, now, ids, events } = *context;
+        let RefundedOrder { order, lines, amount, paid } = refunded;
         let refund = Refund {
             id: RefundId::next(ids),
             order_id: order.id,
-            sequence: order_after.refunds,
-            amount: Money::checked_sum(lines.iter().map(|line| line.amount)).expect("at most what was paid"),
+            sequence: order.refunds,
+            amount,
             restocked: self.restock,
             reason: self.reason,
             lines,
             at: now,
         };
-        let entry = set.account(&order.user_id).refund(refund.amount, order.id, EntryId::next(ids), now)?;
-
-        let mut events = vec![Event::Order(refunded), Event::Point(entry), Event::Refund(refund.clone())];
-        if self.restock {
-            let pieces = refund.lines.iter().map(|line| (line.product_id, line.quantity));
-            events.extend(restore_stock(order, pieces, MovementKind::Refund, set, context)?);
-        }
-        if order_after.status == OrderStatus::Refunded {
-            let coupon = paid.coupon_id.and_then(|id| set.coupon(id)).and_then(|coupon| coupon.restore(order.id, now));
-            events.extend(coupon.map(|coupon| Event::Coupon(CouponEvent::Changed(coupon))));
-        }
-        events.extend(SaleCounted::of_refund(&refund.lines, paid.sales_day).map(Event::Sale));
-        let event = OutboxEvent::order_refunded(EventId::next(ids), &order_after, &refund, rules.currency);
-        events.push(Event::Outbox(Box::new(event)));
-        Ok((refund, order_after, events))
+        let (account, entry) = set.account(&order.user_id).refund(amount, order.id, EntryId::next(ids), now)?;
+        let (stocks, stock_movements) = if self.restock {
+            let items = refund.lines.iter().map(|line| (line.product_id, line.quantity));
+            restore_stock(order.id, items, MovementKind::Refund, set, context)?
+        } else {
+            (vec![], vec![])
+        };
+        let used = paid.coupon_id.filter(|_| order.status == OrderStatus::Refunded);
+        let restored = used.and_then(|id| set.coupon(id)).and_then(|coupon| coupon.restore(order.id, now));
+        let event = OutboxEvent::order_refunded(EventId::next(ids), &order, &refund, rules.currency, events);
+        let states = States {
+            orders: vec![order.clone()],
+            accounts: vec![account],
+            stocks,
+            coupons: restored.into_iter().collect(),
+            ..States::default()
+        };
+        let appended = Appended {
+            point_entries: vec![entry],
+            stock_movements,
+            sales: refund.lines.iter().map(|line| SaleCounted::of_refund(line, paid.sales_day)).collect(),
+            refunds: vec![refund.clone()],
+            outbox: vec![event],
+            ..Appended::default()
+        };
+        Ok((refund, order, states, appended))
     }
 }
 

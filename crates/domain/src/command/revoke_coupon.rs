@@ -1,10 +1,12 @@
-use crate::command::{Context, Decide, Decision, Event, Reply};
-use crate::coupon::{CouponEvent, CouponRejection};
+use crate::audit::Subject;
+use crate::command::{Context, Decide, Decision, OrderRefs, Reply, Side, States};
+use crate::coupon::CouponRejection;
 use crate::id::CouponId;
 use crate::rejection::Rejection;
-use crate::working_set::{Locks, WorkingSet};
+use crate::transaction::{Appended, LockSet};
+use crate::working_set::WorkingSet;
 
-/// Take a user's coupon back.
+/// Revoke a user's coupon.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RevokeCoupon {
     /// Which one.
@@ -12,7 +14,19 @@ pub struct RevokeCoupon {
 }
 
 impl Decide for RevokeCoupon {
-    fn declare_locks(&self, locks: &mut Locks) {
+    fn name(&self) -> &'static str {
+        "revoke_coupon"
+    }
+
+    fn subject(&self) -> Subject {
+        Subject::Coupon(self.coupon_id)
+    }
+
+    fn contention(&self) -> (Side, Subject) {
+        (Side::Wallet, self.subject())
+    }
+
+    fn declare_locks(&self, _order: Option<&OrderRefs>, locks: &mut LockSet) {
         locks.coupons.insert(self.coupon_id);
     }
 
@@ -20,7 +34,8 @@ impl Decide for RevokeCoupon {
         let coupon = set.coupon(self.coupon_id).ok_or(CouponRejection::NotFound)?.revoke()?;
         Ok(Decision {
             reply: Reply::CouponRevoked { coupon: coupon.clone(), now: context.now },
-            events: vec![Event::Coupon(CouponEvent::Changed(coupon))],
+            states: States { coupons: vec![coupon], ..States::default() },
+            appended: Appended::default(),
         })
     }
 }

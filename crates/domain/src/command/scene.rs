@@ -1,26 +1,32 @@
-//! A shop on a bare working set, for the tests of single rules.
+//! A shop on plain tables, for the tests of single rules.
 
 use time::Duration;
 
 use crate::command::{
-    Actor, AdjustStock, CancelOrder, Command, Context, CouponChoice, CreateCampaign, CreateProduct, ExpireOrder,
-    IssueCoupon, Outcome, PayOrder, PlaceOrder, TopUpPoints,
+    Actor, AdjustStock, CancelOrder, Command, Context, CouponChoice, CreateCampaign, CreateProduct, Decision,
+    ExpireOrder, IssueCoupon, OrderRefs, Outcome, PayOrder, PlaceOrder, TopUpPoints,
 };
 use crate::coupon::{CampaignDetails, Coupon};
 use crate::id::{CampaignId, CouponId, IdSource, OrderId, ProductId, UserId};
 use crate::money::Money;
 use crate::order::Order;
+use crate::point::PointAccount;
 use crate::product::ProductDetails;
 use crate::rejection::Rejection;
 use crate::rules::ShopRules;
-use crate::testing::fixtures::{NOON, customer, order_lines, positive, product_details, text, user};
-use crate::testing::{SequentialIds, rules};
+use crate::testing::fixtures::{NOON, customer, order_lines, plan, positive, product_details, text, user};
+use crate::testing::{PlainEvents, SequentialIds, rules};
 use crate::time::Timestamp;
-use crate::working_set::{Locks, OrderRefs, WorkingSet};
+use crate::transaction::{FirstKeys, LockSet};
+use crate::working_set::WorkingSet;
 
-/// The rows, and what commands decide with besides. Every rejection is checked to leave the rows as they were.
+mod tables;
+
+pub(crate) use tables::Tables;
+
+/// The rows, and what commands decide with besides.
 pub(crate) struct Scene {
-    pub set: WorkingSet,
+    pub tables: Tables,
     pub rules: ShopRules,
     pub ids: SequentialIds,
     pub now: Timestamp,
@@ -28,7 +34,7 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub fn new() -> Self {
-        Self { set: WorkingSet::default(), rules: rules(), ids: SequentialIds::new(), now: NOON }
+        Self { tables: Tables::default(), rules: rules(), ids: SequentialIds::new(), now: NOON }
     }
 
     pub fn id<Id: From<uuid::Uuid>>(&self) -> Id {
@@ -39,24 +45,20 @@ impl Scene {
         self.now = self.now.saturating_add(by);
     }
 
-    /// Decides a command on the rows, with exactly the accounts loaded that it names.
+    /// Decides a command as a batch of one: on exactly the rows that it declares, so that any other panics.
     pub fn decide(&mut self, command: Command) -> Outcome {
-        let mut locks = Locks::default();
         let rule = command.rule();
-        rule.declare_locks(&mut locks);
-        if let Some(order) = rule.order_id().and_then(|id| self.set.order(id)) {
-            rule.declare_locks_of_order(&OrderRefs::of(order), &mut locks);
-        }
-        for user_id in &locks.accounts {
-            self.set.ensure_account(user_id);
-        }
-        let before = self.set.clone();
-        let context = Context { rules: &self.rules, now: self.now, ids: &self.ids };
-        let outcome = command.decide(&mut self.set, &context);
-        if outcome.is_err() {
-            assert_eq!(self.set, before, "a rejected command changes nothing");
-        }
-        outcome
+        let orders = rule.order_id().into_iter().collect();
+        let first = self.tables.first(&FirstKeys { orders, ..FirstKeys::default() });
+        let order = first.orders.values().flatten().next().map(OrderRefs::from);
+        let mut locks = LockSet::default();
+        rule.declare_locks(order.as_ref(), &mut locks);
+        let mut set = WorkingSet::new(first.orders, self.tables.lock(&locks, self.now));
+        let context = Context { rules: &self.rules, now: self.now, ids: &self.ids, events: &PlainEvents };
+        let Decision { reply, states, appended } = rule.decide(&set, &context)?;
+        set.absorb(states, appended);
+        self.tables.apply(set.into_changes());
+        Ok(reply)
     }
 
     #[track_caller]
@@ -92,7 +94,7 @@ impl Scene {
 
     pub fn campaign(&mut self, details: CampaignDetails) -> CampaignId {
         let campaign_id = self.id();
-        self.prepare(Command::CreateCampaign(CreateCampaign { campaign_id, details }));
+        self.prepare(Command::CreateCampaign(CreateCampaign { campaign_id, plan: plan(details) }));
         campaign_id
     }
 
@@ -127,27 +129,34 @@ impl Scene {
         self.decide(Command::ExpireOrder(ExpireOrder { order_id }))
     }
 
-    pub fn balance(&self, user_id: &UserId) -> Money {
-        self.set.account(user_id).balance
+    #[track_caller]
+    pub fn stored_account(&self, user_id: &UserId) -> &PointAccount {
+        self.tables.accounts.get(user_id).expect("an account of the scene")
     }
 
+    #[track_caller]
+    pub fn balance(&self, user_id: &UserId) -> Money {
+        self.stored_account(user_id).balance
+    }
+
+    #[track_caller]
     pub fn open_orders(&self, user_id: &UserId) -> u32 {
-        self.set.account(user_id).open_orders
+        self.stored_account(user_id).open_orders
     }
 
     #[track_caller]
     pub fn available(&self, product_id: ProductId) -> u32 {
-        self.set.stock(product_id).expect("a product of the scene").available
+        self.tables.stocks.get(&product_id).expect("a product of the scene").available
     }
 
     #[track_caller]
     pub fn stored_order(&self, order_id: OrderId) -> &Order {
-        self.set.order(order_id).expect("an order of the scene")
+        self.tables.orders.get(&order_id).expect("an order of the scene")
     }
 
     #[track_caller]
     pub fn stored_coupon(&self, coupon_id: CouponId) -> &Coupon {
-        self.set.coupon(coupon_id).expect("a coupon of the scene")
+        self.tables.coupons.get(&coupon_id).expect("a coupon of the scene")
     }
 }
 

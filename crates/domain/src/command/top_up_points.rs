@@ -1,10 +1,12 @@
-use crate::command::{Context, Decide, Decision, Event, Reply};
+use crate::audit::Subject;
+use crate::command::{Context, Decide, Decision, OrderRefs, Reply, Side, States};
 use crate::id::{EntryId, UserId};
 use crate::money::PositiveMoney;
 use crate::rejection::Rejection;
-use crate::working_set::{Locks, WorkingSet};
+use crate::transaction::{Appended, LockSet};
+use crate::working_set::WorkingSet;
 
-/// Put points into a user's account.
+/// Add points to a user's account.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TopUpPoints {
     /// Whose account.
@@ -14,14 +16,30 @@ pub struct TopUpPoints {
 }
 
 impl Decide for TopUpPoints {
-    fn declare_locks(&self, locks: &mut Locks) {
+    fn name(&self) -> &'static str {
+        "top_up_points"
+    }
+
+    fn subject(&self) -> Subject {
+        Subject::User(self.user_id.clone())
+    }
+
+    fn contention(&self) -> (Side, Subject) {
+        (Side::Wallet, self.subject())
+    }
+
+    fn declare_locks(&self, _order: Option<&OrderRefs>, locks: &mut LockSet) {
         locks.accounts.insert(self.user_id.clone());
     }
 
     fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection> {
         let account = set.account(&self.user_id);
-        let entry = account.top_up(self.amount, context.rules, EntryId::next(context.ids), context.now)?;
-        Ok(Decision { reply: Reply::PointsToppedUp(entry.clone()), events: vec![Event::Point(entry)] })
+        let (account, entry) = account.top_up(self.amount, context.rules, EntryId::next(context.ids), context.now)?;
+        Ok(Decision {
+            reply: Reply::PointsToppedUp(entry.clone()),
+            states: States { accounts: vec![account], ..States::default() },
+            appended: Appended { point_entries: vec![entry], ..Appended::default() },
+        })
     }
 }
 
@@ -59,10 +77,10 @@ mod tests {
         assert_eq!(first.hash, first.hash_after(&[0; 32]));
         assert_eq!(second.hash, second.hash_after(&first.hash));
 
-        let account = scene.set.account(&user("kim"));
+        let account = scene.stored_account(&user("kim"));
         assert_eq!((account.balance, account.entries, account.hash), (won(1_234), 2, second.hash));
         assert_eq!(account.updated_at, Some(noon_plus(5)));
-        assert_eq!(scene.set.written().point_entries, [first, second]);
+        assert_eq!(scene.tables.written.point_entries, [first, second]);
     }
 
     #[test]

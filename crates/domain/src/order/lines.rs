@@ -42,7 +42,7 @@ impl OrderLines {
             let place = *place_of.entry(product_id).or_insert(merged.len());
             match merged.get_mut(place) {
                 Some(line) => {
-                    line.quantity = within(i64::from(line.quantity) + i64::from(quantity)).ok_or(invalid)?;
+                    line.quantity = within(i64::from(line.quantity).saturating_add(quantity.into())).ok_or(invalid)?;
                 }
                 None => merged.push(RequestedLine { product_id, quantity }),
             }

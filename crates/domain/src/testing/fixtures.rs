@@ -1,4 +1,4 @@
-//! Ready-made values. All fields are public, so what matters to a test is said with `..`:
+//! Ready-made values. Fields of records are public, so a test sets those that matter with `..`:
 //! `ProductDetails { status: ProductStatus::Hidden, ..product_details("lamp", 12_000) }`.
 //!
 //! Every function panics on a value that cannot be.
@@ -8,16 +8,19 @@ use std::collections::BTreeMap;
 use time::Duration;
 
 use crate::command::Actor;
-use crate::coupon::{CampaignDetails, CouponTerms, Discount, Percent, Validity};
-use crate::id::{OrderId, ProductId, UserId};
+use crate::coupon::{
+    CampaignDetails, CampaignPlan, CampaignRecord, CouponCampaign, CouponTerms, Discount, Percent, Validity,
+};
+use crate::id::{CampaignId, OrderId, ProductId, UserId};
 use crate::money::{Currency, Money, PositiveMoney};
-use crate::order::{Order, OrderLine, OrderLines, OrderStatus};
+use crate::order::{Order, OrderLine, OrderLines, OrderRecord};
+use crate::point::{PointAccount, PointAccountRecord};
 use crate::product::{Options, Price, ProductDetails, ProductStatus};
 use crate::testing::support::rules;
 use crate::text::Text;
 use crate::time::Timestamp;
 
-/// 2030-01-01T12:00:00Z, the time at which a [`MemoryStore`](crate::testing::MemoryStore) starts.
+/// 2030-01-01T12:00:00Z.
 pub const NOON: Timestamp = match Timestamp::from_unix_microseconds(1_893_499_200_000_000) {
     Some(noon) => noon,
     None => unreachable!(),
@@ -121,19 +124,32 @@ pub fn order_line(product_id: ProductId, quantity: u32, unit_price: i64) -> Orde
     }
 }
 
-/// An order that waits to be paid for ten minutes from `now` on.
+/// An order that can be paid for ten minutes from `now` on.
 pub fn pending_order(id: OrderId, user_id: &UserId, lines: Vec<OrderLine>, now: Timestamp) -> Order {
-    let total = Money::checked_sum(lines.iter().map(OrderLine::line_total)).expect("a total in range");
-    Order {
-        id,
-        user_id: user_id.clone(),
-        status: OrderStatus::PendingPayment,
-        lines,
-        total,
-        created_at: now,
-        expires_at: now.saturating_add(Duration::minutes(10)),
-        paid: None,
-        refunded: Money::ZERO,
-        refunds: 0,
-    }
+    Order::place(id, user_id, lines, None, &rules(), now).expect("no total is expected")
+}
+
+/// The order of a record that is one.
+pub fn stored_order(record: OrderRecord) -> Order {
+    Order::from_stored(record).expect("a record of an order")
+}
+
+/// The account of a record that is one.
+pub fn stored_account(record: PointAccountRecord) -> PointAccount {
+    PointAccount::from_stored(record).expect("a record of an account")
+}
+
+/// The campaign of a record that is one.
+pub fn stored_campaign(record: CampaignRecord) -> CouponCampaign {
+    CouponCampaign::from_stored(record).expect("a record of a campaign")
+}
+
+/// Details whose parts fit together.
+pub fn plan(details: CampaignDetails) -> CampaignPlan {
+    details.try_into().expect("a campaign that can be")
+}
+
+/// A new campaign.
+pub fn campaign(id: CampaignId, details: CampaignDetails) -> CouponCampaign {
+    CouponCampaign::create(id, plan(details), NOON)
 }

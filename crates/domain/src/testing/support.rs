@@ -5,8 +5,14 @@ use async_trait::async_trait;
 use time::{Duration, UtcOffset};
 use uuid::Uuid;
 
-use crate::batch::Backoff;
+use crate::batch::{ATTEMPTS_MIN, Attempts, Backoff, MARKER_QUERIES_MAX, Work};
+use crate::command::Outcome;
 use crate::id::{BatchId, IdSource};
+use crate::idempotency::{AnswerRenderer, RenderedAnswer};
+use crate::money::Currency;
+use crate::order::Order;
+use crate::outbox::EventRenderer;
+use crate::payment::{Payment, Refund};
 use crate::rules::{ShopCalendar, ShopRules};
 use crate::store_error::StoreError;
 use crate::testing::fixtures::{won, won_currency};
@@ -77,13 +83,54 @@ impl ShopCalendar for OffsetCalendar {
     }
 }
 
-/// Does not wait: between attempts nothing happens.
+/// Does not wait between attempts; they end by their number alone.
 #[derive(Clone, Copy, Debug)]
 pub struct NoBackoff;
 
-#[async_trait]
 impl Backoff for NoBackoff {
-    async fn pause(&self, _attempt: u32, _cause: &StoreError) {}
+    fn start(&self, work: Work) -> Box<dyn Attempts> {
+        let attempts_left = match work {
+            Work::Transaction => ATTEMPTS_MIN,
+            Work::MarkerQuery => MARKER_QUERIES_MAX,
+        };
+        Box::new(CountedAttempts { attempts_left })
+    }
+}
+
+struct CountedAttempts {
+    attempts_left: u32,
+}
+
+#[async_trait]
+impl Attempts for CountedAttempts {
+    async fn pause(&mut self, _cause: &StoreError) -> bool {
+        self.attempts_left = self.attempts_left.saturating_sub(1);
+        self.attempts_left > 0
+    }
+}
+
+/// Renders an outcome as its `Debug` text, after a fixed head.
+#[derive(Clone, Copy, Debug)]
+pub struct PlainAnswers;
+
+impl AnswerRenderer for PlainAnswers {
+    fn render(&self, outcome: &Outcome) -> RenderedAnswer {
+        RenderedAnswer { head: "plain".to_owned(), body: format!("{outcome:?}") }
+    }
+}
+
+/// Renders the body of an event as a few words.
+#[derive(Clone, Copy, Debug)]
+pub struct PlainEvents;
+
+impl EventRenderer for PlainEvents {
+    fn order_paid(&self, order: &Order, payment: &Payment, currency: Currency) -> String {
+        format!("{{\"paid\":\"{} {} {}\"}}", order.id, payment.id, currency.show(payment.amount))
+    }
+
+    fn order_refunded(&self, order: &Order, refund: &Refund, currency: Currency) -> String {
+        format!("{{\"refunded\":\"{} {} {}\"}}", order.id, refund.id, currency.show(refund.amount))
+    }
 }
 
 /// The rules of a shop in won with the documented defaults, on UTC's calendar.

@@ -1,10 +1,10 @@
 use async_trait::async_trait;
 
-use crate::coupon::{Coupon, CouponCampaign};
+use crate::coupon::{CampaignRecord, Coupon};
 use crate::id::{CampaignId, CouponId, EntryId, EventId, MovementId, OrderId, PaymentId, ProductId, RefundId, UserId};
-use crate::order::Order;
+use crate::order::OrderRecord;
 use crate::payment::{Payment, Refund};
-use crate::point::{PointAccount, PointEntry};
+use crate::point::{PointAccountRecord, PointEntry};
 use crate::retention::PruneTarget;
 use crate::sales::SaleCounted;
 use crate::stock::{Stock, StockMovement};
@@ -85,7 +85,11 @@ pub trait Books: Send {
     /// `None` where there is none.
     async fn kept(&mut self, what: PruneTarget) -> Result<Option<(Timestamp, Timestamp)>, StoreError>;
     /// Accounts, by user.
-    async fn accounts(&mut self, after: Option<UserId>, limit: u32) -> Result<Rows<UserId, PointAccount>, StoreError>;
+    async fn accounts(
+        &mut self,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<Rows<UserId, PointAccountRecord>, StoreError>;
     /// How many orders of each user wait to be paid, for users who have any; by user.
     async fn open_orders(
         &mut self,
@@ -113,7 +117,7 @@ pub trait Books: Send {
         limit: u32,
     ) -> Result<Rows<(ProductId, u64), StockMovement>, StoreError>;
     /// Orders with their lines, by id.
-    async fn orders(&mut self, after: Option<OrderId>, limit: u32) -> Result<Rows<OrderId, Order>, StoreError>;
+    async fn orders(&mut self, after: Option<OrderId>, limit: u32) -> Result<Rows<OrderId, OrderRecord>, StoreError>;
     /// Lines of orders that are not there, by order and product.
     async fn stray_order_lines(
         &mut self,
@@ -121,7 +125,7 @@ pub trait Books: Send {
         limit: u32,
     ) -> Result<StrayLines<OrderId>, StoreError>;
     /// The orders of these ids that exist, in any order.
-    async fn orders_of(&mut self, ids: &[OrderId]) -> Result<Rows<OrderId, Order>, StoreError>;
+    async fn orders_of(&mut self, ids: &[OrderId]) -> Result<Rows<OrderId, OrderRecord>, StoreError>;
     /// Payments, by order and then by id.
     async fn payments(
         &mut self,
@@ -163,7 +167,7 @@ pub trait Books: Send {
         &mut self,
         after: Option<CampaignId>,
         limit: u32,
-    ) -> Result<Rows<CampaignId, CouponCampaign>, StoreError>;
+    ) -> Result<Rows<CampaignId, CampaignRecord>, StoreError>;
     /// Coupons, by campaign and user.
     async fn coupons(
         &mut self,

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
-use crate::coupon::{Coupon, CouponCampaign, CouponState};
+use crate::coupon::{CampaignRecord, Coupon, CouponState};
 use crate::id::{CampaignId, OrderId, UserId};
-use crate::order::Order;
+use crate::order::OrderRecord;
 use crate::store_error::StoreError;
 use crate::time::Timestamp;
 use crate::verification::walk::{Campaigns, Coupons, Walk};
@@ -21,7 +21,7 @@ pub(super) async fn verify(audit: &mut Verification<'_>) -> Result<(), StoreErro
         let mut issued = 0_u64;
         let mut last_user: Option<UserId> = None;
         while let Some(coupon) = coupons.next_if(audit, |coupon| coupon.campaign_id == campaign.id).await? {
-            issued += 1;
+            issued = issued.saturating_add(1);
             audit.expect(last_user.as_ref() != Some(&coupon.user_id), || Finding::Campaign {
                 campaign_id: campaign.id,
                 what: format!("user {} has more than one coupon", coupon.user_id),
@@ -58,7 +58,7 @@ async fn strays(
     Ok(())
 }
 
-fn compare_campaign(audit: &mut Verification<'_>, campaign: &CouponCampaign, issued: u64) {
+fn compare_campaign(audit: &mut Verification<'_>, campaign: &CampaignRecord, issued: u64) {
     let wrong = |what: String| Finding::Campaign { campaign_id: campaign.id, what };
     audit.expect(u64::from(campaign.issued) == issued, || {
         wrong(format!("counts {} issued coupons; there are {issued}", campaign.issued))
@@ -75,7 +75,7 @@ async fn compare_used(audit: &mut Verification<'_>, used: &mut Vec<Coupon>) -> R
     }
     let page = audit.books.orders_of(&ids).await?;
     let orders = audit.take_again(page).into_iter();
-    let orders: BTreeMap<OrderId, Order> = orders.map(|order| (order.id, order)).collect();
+    let orders: BTreeMap<OrderId, OrderRecord> = orders.map(|order| (order.id, order)).collect();
     for coupon in used.drain(..) {
         let Some((order_id, at)) = use_of(&coupon) else { continue };
         let wrong = |what: String| Finding::Coupon { coupon_id: coupon.id, what };

@@ -1,6 +1,6 @@
 use crate::id::UserId;
 use crate::money::Money;
-use crate::point::{EntryKind, LedgerHash, PointAccount, PointEntry};
+use crate::point::{EntryKind, LedgerHash, PointAccountRecord, PointEntry};
 use crate::store_error::StoreError;
 use crate::time::Timestamp;
 use crate::verification::walk::{Accounts, Entries, OpenOrders, Walk};
@@ -96,7 +96,7 @@ impl<'a> Ledger<'a> {
         self.last_at = Some(entry.at);
     }
 
-    fn compare(&self, audit: &mut Verification<'_>, account: &PointAccount) {
+    fn compare(&self, audit: &mut Verification<'_>, account: &PointAccountRecord) {
         let finding = |what: String| Finding::Account { user_id: self.user_id.clone(), what };
         audit.expect(!account.balance.is_negative(), || finding(format!("the balance is {:?}", account.balance)));
         audit.expect(self.balance == Some(account.balance), || {

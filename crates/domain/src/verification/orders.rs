@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use crate::coupon::{Coupon, CouponState, CouponTerms, Discount};
 use crate::id::{CouponId, OrderId, ProductId, UserId};
 use crate::money::{Money, ONE};
-use crate::order::{Order, OrderLine, OrderStatus, PaidTerms};
+use crate::order::{OrderLine, OrderRecord, OrderStatus, PaidTerms};
 use crate::payment::{Payment, Refund};
 use crate::point::{EntryKind, PointEntry};
 use crate::stock::{MovementKind, StockMovement};
@@ -20,7 +20,7 @@ const CHUNK: usize = 500;
 
 /// Each order against all that belongs to it. Answers what the orders come to, day by day.
 pub(super) async fn verify(audit: &mut Verification<'_>, taken_at: Timestamp) -> Result<DailySums, StoreError> {
-    let events_kept_since = taken_at.saturating_add(-audit.retention.delivered_events);
+    let events_kept_since = taken_at.saturating_sub(audit.retention.delivered_events);
     let mut sold = DailySums::default();
     let mut orders = Walk::<Orders>::new();
     let mut belongings = Walks::new();
@@ -89,7 +89,7 @@ impl Walks {
         }
     }
 
-    async fn of(&mut self, audit: &mut Verification<'_>, order: &Order) -> Result<Belongings, StoreError> {
+    async fn of(&mut self, audit: &mut Verification<'_>, order: &OrderRecord) -> Result<Belongings, StoreError> {
         self.strays_before(audit, Some(order.id)).await?;
         let id = order.id;
         Ok(Belongings {
@@ -147,7 +147,7 @@ async fn strays<L: List>(
 /// The checks of one order.
 struct Check<'a, 'b> {
     audit: &'a mut Verification<'b>,
-    order: &'a Order,
+    order: &'a OrderRecord,
 }
 
 impl Check<'_, '_> {
@@ -193,7 +193,7 @@ impl Check<'_, '_> {
 
     /// It was placed, then paid, cancelled or expired, then refunded, each in its time.
     fn times(&mut self, own: &Belongings) {
-        let Order { created_at, expires_at, .. } = *self.order;
+        let OrderRecord { created_at, expires_at, .. } = *self.order;
         self.expect(created_at <= expires_at, || "expires before it was placed".to_owned());
         let in_time = |at: Timestamp| created_at <= at && at < expires_at;
         let paid_at = self.order.paid.as_ref().map(|paid| paid.at);
@@ -277,7 +277,7 @@ impl Check<'_, '_> {
         let mut refunded: BTreeMap<ProductId, (u64, Option<Money>)> = BTreeMap::new();
         for line in refunds.iter().flat_map(|refund| &refund.lines) {
             let (pieces, amount) = refunded.entry(line.product_id).or_insert((0, Some(Money::ZERO)));
-            *pieces += u64::from(line.quantity);
+            *pieces = pieces.saturating_add(line.quantity.into());
             *amount = amount.and_then(|amount| amount.checked_add(line.amount));
         }
         for (line, line_total) in self.order.lines.iter().zip(line_totals) {
@@ -318,7 +318,11 @@ impl Check<'_, '_> {
     fn movements(&mut self, own: &Belongings) {
         let order = self.order;
         let ordered = |sign: i64| {
-            order.lines.iter().map(move |line| (line.product_id, sign * i64::from(line.quantity))).collect::<Vec<_>>()
+            order
+                .lines
+                .iter()
+                .map(move |line| (line.product_id, sign.saturating_mul(line.quantity.into())))
+                .collect::<Vec<_>>()
         };
         let back_when = |status: OrderStatus| if order.status == status { ordered(1) } else { Vec::new() };
         let restocked = own.refunds.iter().filter(|refund| refund.restocked).flat_map(|refund| &refund.lines);
@@ -364,7 +368,7 @@ struct PaidWithCoupon {
 }
 
 impl PaidWithCoupon {
-    fn of(order: &Order, refunds: &[Refund]) -> Option<Self> {
+    fn of(order: &OrderRecord, refunds: &[Refund]) -> Option<Self> {
         let paid = order.paid.as_ref()?;
         let is_refunded = order.status == OrderStatus::Refunded;
         Some(Self {
@@ -405,6 +409,7 @@ impl PaidWithCoupon {
 
 /// Whether a discount is what the terms take off. The currency is not known here, so a percentage is checked to within
 /// one main unit, of which the rounding is always a part.
+#[expect(clippy::arithmetic_side_effects, reason = "sums and products of i64 in i128")]
 fn discount_fits(terms: &CouponTerms, total: Money, discount: Money) -> bool {
     match terms.discount {
         Discount::Fixed { amount } => discount == amount.get().min(total),

@@ -14,7 +14,7 @@ pub(super) async fn verify(audit: &mut Verification<'_>) -> Result<(), StoreErro
     for of in PruneTarget::ALL {
         let Some((oldest, newest)) = audit.books.kept(of).await? else { continue };
         let limit = audit.retention.of(of);
-        audit.expect(newest.since(oldest) <= limit + GRACE, || Finding::Retention {
+        audit.expect(newest.since(oldest) <= limit.saturating_add(GRACE), || Finding::Retention {
             of,
             what: format!("is kept since {oldest:?}, longer than {limit}"),
         });

@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 
 use crate::id::ProductId;
 use crate::money::Money;
-use crate::order::Order;
+use crate::order::OrderRecord;
 use crate::payment::Refund;
 use crate::sales::SaleCounted;
 use crate::store_error::StoreError;
@@ -46,15 +46,16 @@ fn weight(product_id: ProductId) -> u128 {
 
 /// What an order adds to the daily sales: its lines once it is paid, less what was refunded. `None` where a line makes
 /// no sense, which no sum can be made of.
-pub(super) fn of_order(order: &Order, refunds: &[Refund]) -> Option<Vec<SaleCounted>> {
+pub(super) fn of_order(order: &OrderRecord, refunds: &[Refund]) -> Option<Vec<SaleCounted>> {
     let makes_sense = order.lines.iter().all(|line| {
         let total = line.unit_price.checked_mul(line.quantity);
         !line.discount_share.is_negative() && total.is_some_and(|total| line.discount_share <= total)
     });
     let Some(paid) = &order.paid else { return Some(Vec::new()) };
     makes_sense.then(|| {
-        let sold = SaleCounted::of_payment(order, paid.sales_day);
-        let refunded = refunds.iter().flat_map(|refund| SaleCounted::of_refund(&refund.lines, paid.sales_day));
+        let sold = order.lines.iter().map(|line| SaleCounted::of_line(line, paid.sales_day));
+        let refunded = refunds.iter().flat_map(|refund| &refund.lines);
+        let refunded = refunded.map(|line| SaleCounted::of_refund(line, paid.sales_day));
         sold.chain(refunded).collect()
     })
 }
@@ -132,7 +133,7 @@ async fn differences(
         if days.contains(&sale.day) {
             let difference = differences.entry((sale.day, sale.product_id)).or_default();
             difference.quantity = difference.quantity.saturating_add(sale.quantity.saturating_mul(sign));
-            difference.revenue = difference.revenue.saturating_add(sign * sale.revenue.ten_thousandths());
+            difference.revenue = difference.revenue.saturating_add(sign.saturating_mul(sale.revenue.ten_thousandths()));
         }
     };
     let mut orders = Walk::<Orders>::again();

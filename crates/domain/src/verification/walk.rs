@@ -1,10 +1,10 @@
 use std::collections::VecDeque;
 
-use crate::coupon::{Coupon, CouponCampaign};
+use crate::coupon::{CampaignRecord, Coupon};
 use crate::id::{CampaignId, EntryId, MovementId, OrderId, PaymentId, ProductId, RefundId, UserId};
-use crate::order::Order;
+use crate::order::OrderRecord;
 use crate::payment::{Payment, Refund};
-use crate::point::{PointAccount, PointEntry};
+use crate::point::{PointAccountRecord, PointEntry};
 use crate::sales::SaleCounted;
 use crate::stock::{Stock, StockMovement};
 use crate::store_error::StoreError;
@@ -38,13 +38,13 @@ macro_rules! lists {
 }
 
 lists! {
-    Accounts: UserId => PointAccount, accounts;
+    Accounts: UserId => PointAccountRecord, accounts;
     OpenOrders: UserId => (UserId, u32), open_orders;
     Entries: (UserId, u64) => PointEntry, entries;
     Products: ProductId => ProductId, products;
     Stocks: ProductId => Stock, stocks;
     Movements: (ProductId, u64) => StockMovement, movements;
-    Orders: OrderId => Order, orders;
+    Orders: OrderId => OrderRecord, orders;
     StrayOrderLines: (OrderId, ProductId) => (OrderId, ProductId), stray_order_lines;
     Payments: (OrderId, PaymentId) => Payment, payments;
     Refunds: (OrderId, u32) => Refund, refunds;
@@ -52,7 +52,7 @@ lists! {
     EntriesByOrder: (OrderId, EntryId) => PointEntry, entries_by_order;
     MovementsByOrder: (OrderId, MovementId) => StockMovement, movements_by_order;
     Events: (OrderId, u32) => EventOutline, events;
-    Campaigns: CampaignId => CouponCampaign, campaigns;
+    Campaigns: CampaignId => CampaignRecord, campaigns;
     Coupons: (CampaignId, UserId) => Coupon, coupons;
     Sales: (Date, ProductId) => SaleCounted, daily_sales;
 }

@@ -1,48 +1,96 @@
-//! How rows are written to MySQL: as plain text, and all that a transaction writes in one packet.
+//! How rows are written to MySQL: as plain text, and all that a transaction writes in as few packets as the server
+//! takes, nearly always one.
 //!
 //! A server spends less on parsing literals than on unpacking them from a bind of JSON (see docs/performance.md), and
 //! one packet takes one round trip for as many statements as there are in it. What a caller sent can still never be part
 //! of a statement: see [`Literals`].
 
-use std::fmt::Write as _;
+use std::borrow::Cow;
 
 use diesel::QueryResult;
 use diesel::connection::TransactionManagerStatus;
 use diesel_async::{AnsiTransactionManager, SimpleAsyncConnection as _, TransactionManager as _};
 use jangteo_domain::StoreError;
+use jangteo_domain::id::BatchId;
 use jangteo_domain::money::Money;
 use jangteo_domain::time::{Date, Timestamp};
 
-use super::unit_of_work::failed_commit;
-use super::{Conn, bounded, classify};
-use crate::bulk::{Column, Lookup, Record, Row};
+use super::server::{Framing, Server};
+use super::store::Session;
+use super::{bounded, explain};
+use crate::bulk::{Column, Lookup, Row};
+use crate::rows::idempotency::CommitMarkerRow;
 use crate::types::{SqlValues, push_day, push_digits, push_hexadecimal, push_integer};
 
 /// The most rows of one `UPDATE` or `DELETE`: each is a branch of the statement, and servers take them one inside the
 /// other.
 const BRANCHES_MAX: usize = 256;
-/// How many bytes of statements are sent together, and the most of one `INSERT`, a single larger row aside: well below
-/// the 16 MiB that a MariaDB server takes in one packet unless it is told otherwise.
-const PACKET_BYTES: usize = 1 << 20;
 
-/// What a server says of a commit that failed, and of nothing else (1180).
-const COMMIT_FAILED: &str = "during COMMIT";
+/// What begins a compound statement: an error rolls back and is passed on.
+const COMPOUND: &str = "BEGIN NOT ATOMIC DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END; ";
+/// What a compound statement within a transaction begins with: by itself it must not run.
+const WITHIN_TRANSACTION: &str = "IF @@in_transaction = 0 THEN SIGNAL SQLSTATE '40001' \
+                                  SET MESSAGE_TEXT = 'the transaction was rolled back'; END IF; ";
 
 /// Statements that are still to be sent.
-#[derive(Debug, Default)]
-pub(super) struct Writes(String);
+#[derive(Debug)]
+pub(super) struct Writes {
+    server: Server,
+    text: String,
+    /// Where each statement ends.
+    ends: Vec<usize>,
+    /// Why they cannot be sent.
+    failed: Option<StoreError>,
+}
+
+/// Begins a transaction that writes, with the marker.
+pub(super) async fn begin(session: &mut Session, marker: Option<CommitMarkerRow>) -> QueryResult<()> {
+    let mut writes = Writes::new(session);
+    writes.insert(marker);
+    let begin = match writes.server.framing {
+        Framing::Several => Cow::Owned(format!("BEGIN;{}", writes.text)),
+        Framing::Compound if !writes.text.is_empty() => {
+            Cow::Owned(format!("{COMPOUND}START TRANSACTION;{}END", writes.text))
+        }
+        Framing::Compound | Framing::OneByOne => Cow::Borrowed("BEGIN"),
+    };
+    AnsiTransactionManager::begin_transaction_sql(&mut session.connection, &begin).await?;
+    if writes.server.framing == Framing::OneByOne {
+        for statement in writes.statements() {
+            session.connection.batch_execute(statement).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes sure that a transaction whose marker is not there never takes effect: it has ended, as its marker's lock was
+/// waited for.
+pub(super) async fn rule_out(_session: &mut Session, _id: BatchId) -> Result<(), StoreError> {
+    Ok(())
+}
+
+/// A statement about rows, but for the rows.
+struct Shape<'a> {
+    table: &'static str,
+    head: &'a str,
+    separator: &'static str,
+    tail: &'a str,
+    rows_max: usize,
+}
 
 impl Writes {
+    /// Nothing yet, for this connection.
+    pub(super) fn new(session: &Session) -> Self {
+        Self::to(session.server)
+    }
+
+    fn to(server: Server) -> Self {
+        Self { server, text: String::new(), ends: Vec::new(), failed: None }
+    }
+
     /// Adds new rows.
     pub(super) fn insert<R: Row>(&mut self, rows: impl IntoIterator<Item = R>) {
         self.push_inserts(rows, "");
-    }
-
-    /// Adds the rows whose keys are not there yet.
-    pub(super) fn ensure<R: Row>(&mut self, rows: impl IntoIterator<Item = R>) {
-        // Not INSERT IGNORE, which would also swallow broken constraints and clip what does not fit.
-        let (table, key) = (R::TABLE, R::KEYS[0].name);
-        self.push_inserts(rows, &format!(" ON DUPLICATE KEY UPDATE {key} = {table}.{key}"));
     }
 
     /// Adds the values to the rows with these keys, which are made where they are not there yet.
@@ -59,21 +107,18 @@ impl Writes {
         let keys: Vec<String> = R::KEYS.iter().map(equal).collect();
         let values: Vec<String> = R::VALUES.iter().map(equal).collect();
         let (keys, values, key) = (keys.join(" AND "), values.join(", "), R::KEYS[0].name);
-        let mut rows = rows.into_iter().peekable();
-        while rows.peek().is_some() {
-            self.0.push_str("UPDATE (");
-            for (index, row) in rows.by_ref().take(BRANCHES_MAX).enumerate() {
-                self.0.push_str(if index == 0 { "SELECT " } else { " UNION ALL SELECT " });
-                let mut names = R::columns().map(|column| column.name);
-                // The first branch names the columns for all.
-                row.put(&mut Literals::named(&mut self.0, &mut names, index == 0));
-            }
-            // Where a row is not there the power is out of range, as nothing else that a statement can say would be.
-            self.push(format_args!(
-                ") AS given LEFT JOIN {table} FORCE INDEX (PRIMARY) ON {keys} SET {values} \
-                 WHERE {table}.{key} IS NOT NULL OR POW(10, 1000 + LENGTH(given.{key}));"
-            ));
-        }
+        // Where a row is not there the power is out of range, as nothing else that a statement can say would be.
+        let tail = format!(
+            ") AS given LEFT JOIN {table} FORCE INDEX (PRIMARY) ON {keys} SET {values} \
+             WHERE {table}.{key} IS NOT NULL OR POW(10, 1000 + LENGTH(given.{key}));"
+        );
+        let (head, separator) = ("UPDATE (SELECT ", " UNION ALL SELECT ");
+        let shape = Shape { table, head, separator, tail: &tail, rows_max: BRANCHES_MAX };
+        self.push_statements(rows, &shape, |out, row, is_first| {
+            let mut names = R::columns().map(|column| column.name);
+            // The first branch names the columns for all.
+            row.put(&mut Literals::named(out, &mut names, is_first));
+        });
     }
 
     /// Writes rows anew, as a whole, each of which must be known to be there: it would be made otherwise. That spares the
@@ -86,92 +131,133 @@ impl Writes {
 
     /// Takes the rows away that are found.
     pub(super) fn delete<L: Lookup>(&mut self, keys: impl IntoIterator<Item = L>) {
+        let table = L::Row::TABLE;
         let columns: Vec<&str> = L::COLUMNS.iter().map(|column| column.name).collect();
-        let mut keys = keys.into_iter().peekable();
-        while keys.peek().is_some() {
-            self.push(format_args!("DELETE FROM {} WHERE ({}) IN (", L::Row::TABLE, columns.join(", ")));
-            self.push_tuples(keys.by_ref().take(BRANCHES_MAX));
-            self.0.push_str(");");
+        let head = format!("DELETE FROM {table} WHERE ({}) IN ((", columns.join(", "));
+        let shape = Shape { table, head: &head, separator: "), (", tail: "));", rows_max: BRANCHES_MAX };
+        self.push_statements(keys, &shape, |out, key, _| key.put(&mut Literals::new(out)));
+    }
+
+    /// Sends them, in order and up to the first that fails, and commits in the last packet. The marker is not among
+    /// them: it must have been written before, or who asks for it while the packet is still under way would find nothing
+    /// to wait for.
+    pub(super) async fn commit(mut self, session: &mut Session) -> Result<(), StoreError> {
+        if let Some(failed) = self.failed {
+            return Err(failed);
         }
-    }
-
-    /// Whether nothing is left to be sent.
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Whether it is time to send them.
-    pub(super) fn are_many(&self) -> bool {
-        self.0.len() >= PACKET_BYTES
-    }
-
-    /// Begins a transaction with them: if one fails, there is none.
-    pub(super) async fn begin(&mut self, connection: &mut Conn) -> QueryResult<()> {
-        AnsiTransactionManager::begin_transaction_sql(connection, &format!("BEGIN;{}", self.0)).await?;
-        self.0.clear();
+        self.push("COMMIT;");
+        self.end_statement();
+        for packet in self.packets() {
+            if let Err(error) = bounded(session.connection.batch_execute(&packet)).await {
+                return Err(explain(error, &mut session.connection).await);
+            }
+        }
+        let status = AnsiTransactionManager::transaction_manager_status_mut(&mut session.connection);
+        *status = TransactionManagerStatus::default();
         Ok(())
     }
 
-    /// Sends them, in order, up to the first that fails.
-    pub(super) async fn send(&mut self, connection: &mut Conn) -> Result<(), StoreError> {
-        let statements = std::mem::take(&mut self.0);
-        bounded(connection.batch_execute(&statements)).await.map_err(classify)
+    fn statements(&self) -> impl Iterator<Item = &str> {
+        let begins = std::iter::once(0).chain(self.ends.iter().copied());
+        begins.zip(&self.ends).map(|(begin, end)| &self.text[begin..*end])
     }
 
-    /// Sends them and commits, in one packet. The marker is not among them: it must have been written before, or who asks
-    /// for it while the packet is still under way would find nothing to wait for.
-    pub(super) async fn commit(&mut self, connection: &mut Conn) -> Result<(), StoreError> {
-        let is_alone = self.is_empty();
-        let mut statements = std::mem::take(&mut self.0);
-        statements.push_str("COMMIT");
-        let has_failed_before = |error: &StoreError| match error {
-            StoreError::Unexpected(cause) | StoreError::Corrupt(cause) => {
-                !is_alone && !cause.to_string().contains(COMMIT_FAILED)
+    /// The packets to send, one after the other.
+    fn packets(&self) -> Vec<Cow<'_, str>> {
+        match self.server.framing {
+            Framing::Several => self.grouped().map(Cow::Borrowed).collect(),
+            Framing::Compound => {
+                let framed = |group: &str| Cow::Owned(format!("{COMPOUND}{WITHIN_TRANSACTION}{group}END"));
+                self.grouped().map(framed).collect()
             }
-            StoreError::Conflict(_) | StoreError::Unavailable(_) | StoreError::CommitUnknown(_) => false,
-        };
-        match bounded(connection.batch_execute(&statements)).await.map_err(classify) {
-            Ok(()) => {
-                *AnsiTransactionManager::transaction_manager_status_mut(connection) =
-                    TransactionManagerStatus::default();
-                Ok(())
-            }
-            Err(error) if has_failed_before(&error) => Err(error),
-            Err(error) => Err(failed_commit(error)),
+            Framing::OneByOne => self.statements().map(Cow::Borrowed).collect(),
         }
+    }
+
+    /// As many statements together as a packet takes.
+    fn grouped(&self) -> impl Iterator<Item = &str> {
+        let mut groups: Vec<(usize, usize)> = Vec::new();
+        let mut begin = 0;
+        for &end in &self.ends {
+            match groups.last_mut() {
+                Some((first, last)) if end.saturating_sub(*first) <= self.server.packet_bytes_max() => *last = end,
+                Some(_) | None => groups.push((begin, end)),
+            }
+            begin = end;
+        }
+        groups.into_iter().map(|(begin, end)| &self.text[begin..end])
     }
 
     fn push_inserts<R: Row>(&mut self, rows: impl IntoIterator<Item = R>, on_duplicate: &str) {
         let columns: Vec<&str> = R::columns().map(|column| column.name).collect();
-        let mut rows = rows.into_iter().peekable();
-        while rows.peek().is_some() {
-            self.push(format_args!("INSERT INTO {} ({}) VALUES ", R::TABLE, columns.join(", ")));
-            let begins_at = self.0.len();
-            while let Some(row) = rows.next_if(|_| self.0.len() - begins_at < PACKET_BYTES) {
-                self.0.push_str(if self.0.len() == begins_at { "(" } else { "),(" });
-                row.put(&mut Literals::new(&mut self.0));
+        let head = format!("INSERT INTO {} ({}) VALUES (", R::TABLE, columns.join(","));
+        let tail = format!("){on_duplicate};");
+        let shape = Shape { table: R::TABLE, head: &head, separator: "),(", tail: &tail, rows_max: usize::MAX };
+        self.push_statements(rows, &shape, |out, row, _| row.put(&mut Literals::new(out)));
+    }
+
+    /// Adds statements about as many of the rows as a packet takes; a larger row has one of its own.
+    fn push_statements<T>(
+        &mut self,
+        rows: impl IntoIterator<Item = T>,
+        shape: &Shape<'_>,
+        put: impl Fn(&mut String, &T, bool),
+    ) {
+        let (mut begin, mut rows_in_it) = (self.text.len(), 0_usize);
+        let put_first = |writes: &mut Self, row: &T| {
+            writes.push(shape.head);
+            put(&mut writes.text, row, true);
+        };
+        for row in rows {
+            if rows_in_it == 0 {
+                put_first(self, &row);
+            } else {
+                let before = self.text.len();
+                self.push(shape.separator);
+                put(&mut self.text, &row, false);
+                let bytes = self.text.len().saturating_sub(begin).saturating_add(shape.tail.len());
+                if rows_in_it >= shape.rows_max || bytes > self.server.packet_bytes_max() {
+                    self.text.truncate(before);
+                    self.close(shape, begin, rows_in_it);
+                    (begin, rows_in_it) = (self.text.len(), 0);
+                    put_first(self, &row);
+                }
             }
-            self.push(format_args!("){on_duplicate};"));
+            rows_in_it = rows_in_it.saturating_add(1);
+        }
+        if rows_in_it > 0 {
+            self.close(shape, begin, rows_in_it);
         }
     }
 
-    fn push_tuples(&mut self, records: impl Iterator<Item = impl Record>) {
-        for (index, record) in records.enumerate() {
-            self.0.push_str(if index == 0 { "(" } else { ", (" });
-            record.put(&mut Literals::new(&mut self.0));
-            self.0.push(')');
+    fn close(&mut self, shape: &Shape<'_>, begin: usize, rows: usize) {
+        self.push(shape.tail);
+        self.end_statement();
+        let bytes = self.text.len().saturating_sub(begin);
+        if rows == 1 && bytes > self.server.row_bytes_max() {
+            let what = format!(
+                "a row of {} takes {bytes} bytes, and the server's max_allowed_packet allows {}",
+                shape.table,
+                self.server.row_bytes_max()
+            );
+            self.failed.get_or_insert(StoreError::unexpected(what));
         }
     }
 
-    fn push(&mut self, text: std::fmt::Arguments<'_>) {
-        self.0.write_fmt(text).expect("writing to a string does not fail");
+    fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+    }
+
+    fn end_statement(&mut self) {
+        self.ends.push(self.text.len());
     }
 }
 
 /// Writes values as literals with commas in between.
 ///
-/// Numbers and times are digits; text is either made of characters that mean nothing inside of quotes or is written in
-/// hexadecimal, whatever it holds. So nothing that a caller sent can end a literal.
+/// Numbers and times are digits, bytes are hexadecimal, and text is quoted: a quote in it is doubled and a backslash and
+/// a NUL are escaped. Sessions set the mode and the character set by which a server reads that, and in UTF-8 no byte of a
+/// longer character is a quote or a backslash. So nothing that a caller sent can end a literal.
 struct Literals<'a, 'n> {
     out: &'a mut String,
     /// What the columns are called, where the literals are to carry names.
@@ -214,17 +300,7 @@ impl SqlValues for Literals<'_, '_> {
     }
 
     fn text(&mut self, text: &str) {
-        let is_harmless = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'\'' && byte != b'\\';
-        self.push(|out| {
-            if text.bytes().all(is_harmless) {
-                out.push('\'');
-                out.push_str(text);
-            } else {
-                out.push_str("_utf8mb4 x'");
-                push_hexadecimal(out, text.as_bytes());
-            }
-            out.push('\'');
-        });
+        self.push(|out| push_quoted(out, text));
     }
 
     fn integer(&mut self, number: i128) {
@@ -268,132 +344,21 @@ impl SqlValues for Literals<'_, '_> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use jangteo_domain::UserId;
-
-    use super::*;
-    use crate::rows::point::PointAccountRow;
-    use crate::rows::product::{OptionsOf, ProductSearchTextRow};
-    use crate::rows::sales::DailySaleRow;
-    use crate::rows::stock::StockRow;
-    use crate::types::{Amount, Bytes, Day, Id, Integer, LongText, Varchar};
-
-    fn written(write: impl FnOnce(&mut Writes)) -> String {
-        let mut writes = Writes::default();
-        write(&mut writes);
-        writes.0
+fn push_quoted(out: &mut String, text: &str) {
+    out.push('\'');
+    let mut begin = 0;
+    for at in memchr::memchr3_iter(b'\'', b'\\', 0, text.as_bytes()) {
+        out.push_str(&text[begin..at]);
+        out.push_str(match text.as_bytes()[at] {
+            b'\'' => "''",
+            b'\\' => "\\\\",
+            _ => "\\0",
+        });
+        begin = at.saturating_add(1);
     }
-
-    #[test]
-    fn an_update_names_its_columns_once_and_fails_where_a_row_is_not_there() {
-        assert_eq!(
-            written(|writes| writes.update([StockRow::numbered(1), StockRow::numbered(2)])),
-            "UPDATE (SELECT x'00000000000000000000000000000001' AS product_id,1 AS available,1 AS movements \
-             UNION ALL SELECT x'00000000000000000000000000000002',2,1) AS given \
-             LEFT JOIN stocks FORCE INDEX (PRIMARY) ON stocks.product_id = given.product_id \
-             SET stocks.available = given.available, stocks.movements = given.movements \
-             WHERE stocks.product_id IS NOT NULL OR POW(10, 1000 + LENGTH(given.product_id));"
-        );
-    }
-
-    #[test]
-    fn a_row_is_saved_as_a_whole() {
-        assert_eq!(
-            written(|writes| writes.save([StockRow::numbered(1), StockRow::numbered(2)])),
-            "INSERT INTO stocks (product_id, available, movements) VALUES \
-             (x'00000000000000000000000000000001',1,1),(x'00000000000000000000000000000002',2,1) \
-             ON DUPLICATE KEY UPDATE available = VALUES(available), movements = VALUES(movements);"
-        );
-    }
-
-    #[test]
-    fn an_update_of_many_rows_is_more_than_one_statement() {
-        let text = written(|writes| writes.update((0..=BRANCHES_MAX as u32).map(StockRow::numbered)));
-        assert_eq!(text.matches("UPDATE (").count(), 2);
-    }
-
-    #[test]
-    fn an_insert_is_split_before_it_is_more_than_a_server_takes_and_no_row_is_lost() {
-        let text = |number| ProductSearchTextRow {
-            product_id: Id::numbered(number),
-            search_text: LongText("한".repeat(999)),
-        };
-        let text = written(|writes| writes.insert((0..1_000).map(text)));
-        let statements: Vec<&str> = text.split_terminator(';').collect();
-        assert!(statements.len() > 1 && statements.iter().all(|text| text.len() < 2 * PACKET_BYTES));
-        let rows = |statement: &&str| statement.matches("_utf8mb4 x'").count();
-        assert_eq!(statements.iter().map(rows).sum::<usize>(), 1_000);
-    }
-
-    #[test]
-    fn sums_are_made_by_the_server_from_exact_numbers() {
-        let day = Date::from_calendar_date(2026, time::Month::March, 1).expect("a day");
-        let revenue = Amount(Money::from_ten_thousandths(-15_000).expect("an amount"));
-        let row = DailySaleRow { day: Day(day), product_id: Id::numbered(1), quantity: Integer(-2), revenue };
-        assert_eq!(
-            written(|writes| writes.accumulate([row])),
-            "INSERT INTO daily_sales (day, product_id, quantity, revenue) VALUES \
-             (DATE'2026-03-01',x'00000000000000000000000000000001',-2,-1.5000) ON DUPLICATE KEY UPDATE \
-             quantity = daily_sales.quantity + VALUES(quantity), revenue = daily_sales.revenue + VALUES(revenue);"
-        );
-    }
-
-    #[test]
-    fn amounts_and_times_are_written_to_their_last_digit() {
-        let literal = |write: &dyn Fn(&mut Literals)| {
-            let mut text = String::new();
-            write(&mut Literals::new(&mut text));
-            text
-        };
-        for ten_thousandths in [0, 1, -1, 9_999, -10_000, 123_456_789, -Money::MAX.ten_thousandths()] {
-            let amount = Money::from_ten_thousandths(ten_thousandths).expect("an amount");
-            assert_eq!(literal(&|out| out.money(amount)), amount.to_decimal().to_string());
-        }
-        for (microseconds, written) in [
-            (0, "TIMESTAMP'1970-01-01 00:00:00.000000'"),
-            (1_772_323_199_000_007, "TIMESTAMP'2026-02-28 23:59:59.000007'"),
-            (253_402_300_799_999_999, "TIMESTAMP'9999-12-31 23:59:59.999999'"),
-        ] {
-            let at = Timestamp::try_from(microseconds).expect("a time");
-            assert_eq!(literal(&|out| out.time(at)), written);
-        }
-        assert_eq!(literal(&|out| out.integer(i128::from(i64::MIN))), "-9223372036854775808");
-    }
-
-    #[test]
-    fn what_a_caller_sent_cannot_end_its_literal() {
-        let account = |name: &str| PointAccountRow {
-            user_id: Varchar(UserId::try_from(name.to_owned()).expect("a user's id")),
-            balance: Amount(Money::ZERO),
-            entries: Integer(0),
-            hash: Bytes([0; 32]),
-            open_orders: Integer(0),
-            updated_at: None,
-        };
-        let text = |text: &str| {
-            written(|writes| {
-                writes.insert([ProductSearchTextRow {
-                    product_id: Id::numbered(1),
-                    search_text: LongText(text.to_owned()),
-                }])
-            })
-        };
-        assert!(written(|writes| writes.insert([account("kim")])).contains("VALUES ('kim',"));
-        assert!(text("a \"b\"; -- c").contains(",'a \"b\"; -- c')"));
-        for hostile in ["'", "\\", "\\'", "a'); DROP TABLE stocks; --", "\0", "\n", "가'", "\u{7f}"] {
-            let hexadecimal: String = hostile.bytes().map(|byte| format!("{byte:02x}")).collect();
-            assert!(text(hostile).ends_with(&format!(",_utf8mb4 x'{hexadecimal}');")), "{}", text(hostile));
-        }
-    }
-
-    #[test]
-    fn rows_are_deleted_by_their_keys() {
-        let keys = [OptionsOf { product_id: Id::numbered(1) }, OptionsOf { product_id: Id::numbered(2) }];
-        assert_eq!(
-            written(|writes| writes.delete(keys)),
-            "DELETE FROM product_options WHERE (product_id) IN ((x'00000000000000000000000000000001'), \
-             (x'00000000000000000000000000000002'));"
-        );
-    }
+    out.push_str(&text[begin..]);
+    out.push('\'');
 }
+
+#[cfg(test)]
+mod tests;

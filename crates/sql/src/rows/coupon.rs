@@ -1,5 +1,6 @@
 use jangteo_domain::coupon::{
-    CampaignDetails, CampaignName, Coupon, CouponCampaign, CouponState, CouponTerms, Discount, Percent, Validity,
+    CampaignDetails, CampaignName, CampaignRecord, Coupon, CouponCampaign, CouponState, CouponTerms, Discount, Percent,
+    Validity,
 };
 use jangteo_domain::id::{CampaignId, CouponId, OrderId};
 use jangteo_domain::{StoreError, UserId};
@@ -28,16 +29,6 @@ rows! {
         updated_at: At,
     }
 
-    /// What changes of a campaign.
-    CampaignChangeRow of coupon_campaigns {
-        id: Id<CampaignId>,
-    } {
-        quantity: Integer<u32>,
-        issued: Integer<u32>,
-        issue_closes_at: At,
-        updated_at: At,
-    }
-
     /// A coupon.
     CouponRow of coupons {
         id: Id<CouponId>,
@@ -57,13 +48,12 @@ rows! {
         issued_at: At,
     }
 
-    /// What becomes of a coupon.
-    CouponStateRow of coupons {
+    /// A coupon that may be unused.
+    CandidateRow of coupons {
         id: Id<CouponId>,
     } {
+        user_id: Varchar<UserId>,
         state: Code<StateCode>,
-        order_id: Option<Id<OrderId>>,
-        used_at: Option<At>,
     }
 
     /// That a user has had a coupon of a campaign.
@@ -80,8 +70,8 @@ lookups! {
     CouponById finds CouponRow by "PRIMARY" { id: Id<CouponId>, }
     /// The coupon that a user had of a campaign.
     PastRecipientOf finds PastRecipientRow by "uq_coupons_campaign_user" { campaign_id: Id<CampaignId>, user_id: Varchar<UserId>, }
-    /// What became of a user's coupons.
-    CouponStatesOf finds CouponStateRow by "ix_coupons_user" { user_id: Varchar<UserId>, }
+    /// The coupons of a user.
+    CandidatesOf finds CandidateRow by "ix_coupons_user" { user_id: Varchar<UserId>, }
 }
 
 /// Which discount it is.
@@ -188,19 +178,15 @@ impl From<&CouponCampaign> for CampaignRow {
     }
 }
 
-impl From<&CouponCampaign> for CampaignChangeRow {
-    fn from(campaign: &CouponCampaign) -> Self {
-        Self {
-            id: Id(campaign.id),
-            quantity: Integer(campaign.details.quantity),
-            issued: Integer(campaign.issued),
-            issue_closes_at: At(campaign.details.issue_closes_at),
-            updated_at: At(campaign.updated_at),
-        }
+impl TryFrom<CampaignRow> for CouponCampaign {
+    type Error = StoreError;
+
+    fn try_from(row: CampaignRow) -> Result<Self, StoreError> {
+        Ok(Self::from_stored(row.try_into()?)?)
     }
 }
 
-impl TryFrom<CampaignRow> for CouponCampaign {
+impl TryFrom<CampaignRow> for CampaignRecord {
     type Error = StoreError;
 
     fn try_from(row: CampaignRow) -> Result<Self, StoreError> {
@@ -264,13 +250,6 @@ impl From<&Coupon> for CouponRow {
             valid_until: At(coupon.valid_until),
             issued_at: At(coupon.issued_at),
         }
-    }
-}
-
-impl From<&Coupon> for CouponStateRow {
-    fn from(coupon: &Coupon) -> Self {
-        let (state, order_id, used_at) = state_columns(coupon.state);
-        Self { id: Id(coupon.id), state, order_id, used_at }
     }
 }
 

@@ -1,9 +1,8 @@
 use jangteo_domain::id::BatchId;
-use jangteo_domain::idempotency::{Fingerprint, IdempotencyKey, IdempotencyRecord, RequestKey, RequestTag};
-use jangteo_domain::{Outcome, StoreError};
+use jangteo_domain::idempotency::{Fingerprint, IdempotencyKey, RenderedAnswer, RequestKey, StoredAnswer};
 
-use crate::rows::{corrupt, lookups, rows};
-use crate::types::{At, Bytes, Id, LongText, Varchar};
+use crate::rows::{lookups, rows};
+use crate::types::{At, Bytes, Id, LongText, RawVarchar};
 
 rows! {
     /// A request that was answered.
@@ -12,11 +11,11 @@ rows! {
         request_key: Bytes<16>,
     } {
         fingerprint: Bytes<16>,
-        outcome: LongText,
-        tag: Option<Varchar<RequestTag>>,
+        head: RawVarchar<{ RenderedAnswer::HEAD_LENGTH_MAX }>,
+        body: LongText,
     }
 
-    /// That a transaction was committed.
+    /// That a transaction was committed. The database says when.
     CommitMarkerRow of commit_markers {
         id: Id<BatchId>,
     } {}
@@ -29,31 +28,24 @@ lookups! {
     MarkerOf finds CommitMarkerRow by "PRIMARY" { id: Id<BatchId>, }
 }
 
-impl TryFrom<&IdempotencyRecord> for IdempotencyKeyRow {
-    type Error = StoreError;
-
-    fn try_from(record: &IdempotencyRecord) -> Result<Self, StoreError> {
-        let outcome =
-            serde_json::to_string(&record.outcome).map_err(|error| StoreError::unexpected(error.to_string()))?;
-        Ok(Self {
-            created_at: At(record.at),
-            request_key: Bytes(record.claim.key.0),
-            fingerprint: Bytes(record.claim.fingerprint.0),
-            outcome: LongText(outcome),
-            tag: record.tag.clone().map(Varchar),
-        })
+impl From<&StoredAnswer> for IdempotencyKeyRow {
+    fn from(stored: &StoredAnswer) -> Self {
+        Self {
+            created_at: At(stored.at),
+            request_key: Bytes(stored.request.key.0),
+            fingerprint: Bytes(stored.request.fingerprint.0),
+            head: RawVarchar(stored.answer.head.clone()),
+            body: LongText(stored.answer.body.clone()),
+        }
     }
 }
 
-impl TryFrom<IdempotencyKeyRow> for IdempotencyRecord {
-    type Error = StoreError;
-
-    fn try_from(row: IdempotencyKeyRow) -> Result<Self, StoreError> {
-        Ok(Self {
-            claim: IdempotencyKey { key: RequestKey(row.request_key.0), fingerprint: Fingerprint(row.fingerprint.0) },
-            outcome: serde_json::from_str::<Outcome>(&row.outcome.0).map_err(corrupt)?,
-            tag: row.tag.map(|tag| tag.0),
+impl From<IdempotencyKeyRow> for StoredAnswer {
+    fn from(row: IdempotencyKeyRow) -> Self {
+        Self {
+            request: IdempotencyKey { key: RequestKey(row.request_key.0), fingerprint: Fingerprint(row.fingerprint.0) },
+            answer: RenderedAnswer { head: row.head.0, body: row.body.0 },
             at: row.created_at.0,
-        })
+        }
     }
 }

@@ -4,7 +4,8 @@ use diesel::QueryResult;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::Nullable;
 use jangteo_domain::id::{CouponId, OrderId, PaymentId, ProductId};
-use jangteo_domain::order::{Order, OrderLine, OrderStatus, PaidTerms};
+use jangteo_domain::order::{Order, OrderLine, OrderRecord, OrderStatus, PaidTerms};
+use jangteo_domain::transaction::Update;
 use jangteo_domain::{StoreError, UserId};
 
 use crate::bulk::{BulkDialect, Chunk, Lookup as _, Row, push_columns, push_found, push_select_read_at};
@@ -40,15 +41,6 @@ rows! {
         name: RawVarchar<200>,
         quantity: Integer<u32>,
         unit_price: Amount,
-        discount_share: Amount,
-        refunded_quantity: Integer<u32>,
-    }
-
-    /// What changes of a line.
-    OrderLineChangeRow of order_lines {
-        order_id: Id<OrderId>,
-        product_id: Id<ProductId>,
-    } {
         discount_share: Amount,
         refunded_quantity: Integer<u32>,
     }
@@ -114,17 +106,17 @@ pub(crate) fn assemble(orders: Vec<OrderRow>, lines: Vec<OrderLineRow>) -> Resul
     }
     let with_lines = |order: OrderRow| {
         let lines = lines_of.remove(&order.id.0).unwrap_or_default();
-        order.with_lines(lines)
+        Ok(Order::from_stored(order.with_lines(lines)?)?)
     };
     orders.into_iter().map(with_lines).collect()
 }
 
 impl OrderRow {
     /// The order with its lines, which take the order of their positions.
-    pub(crate) fn with_lines(self, mut lines: Vec<OrderLineRow>) -> Result<Order, StoreError> {
+    pub(crate) fn with_lines(self, mut lines: Vec<OrderLineRow>) -> Result<OrderRecord, StoreError> {
         lines.sort_by_key(|line| line.position.0);
         let paid = self.paid_terms()?;
-        Ok(Order {
+        Ok(OrderRecord {
             id: self.id.0,
             user_id: self.user_id.0,
             status: self.status.0,
@@ -179,7 +171,18 @@ impl From<&Order> for OrderRow {
 impl OrderLineRow {
     /// The lines of an order.
     pub(crate) fn of(order: &Order) -> impl Iterator<Item = Self> {
-        (0..).zip(&order.lines).map(|(position, line)| Self {
+        (0..).zip(&order.lines).map(|(position, line)| Self::new(order, position, line))
+    }
+
+    /// The lines of an order that changed.
+    pub(crate) fn changed(order: &Update<Order>) -> impl Iterator<Item = Self> {
+        let lines = (0..).zip(order.before.lines.iter().zip(&order.after.lines));
+        let changed = lines.filter(|(_, (before, after))| before != after);
+        changed.map(|(position, (_, line))| Self::new(&order.after, position, line))
+    }
+
+    fn new(order: &Order, position: u32, line: &OrderLine) -> Self {
+        Self {
             order_id: Id(order.id),
             product_id: Id(line.product_id),
             position: Integer(position),
@@ -188,19 +191,7 @@ impl OrderLineRow {
             unit_price: Amount(line.unit_price),
             discount_share: Amount(line.discount_share),
             refunded_quantity: Integer(line.refunded_quantity),
-        })
-    }
-}
-
-impl OrderLineChangeRow {
-    /// What may have changed of an order's lines.
-    pub(crate) fn of(order: &Order) -> impl Iterator<Item = Self> {
-        order.lines.iter().map(|line| Self {
-            order_id: Id(order.id),
-            product_id: Id(line.product_id),
-            discount_share: Amount(line.discount_share),
-            refunded_quantity: Integer(line.refunded_quantity),
-        })
+        }
     }
 }
 

@@ -1,18 +1,17 @@
-use std::time::Duration;
-
 use diesel::QueryResult;
 use diesel::backend::Backend;
 use diesel::mysql::Mysql;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::serialize::ToSql;
-use diesel::sql_types::{BigInt, Binary, HasSqlType, Text};
+use diesel::sql_types::{BigInt, HasSqlType, Text};
 use diesel::sqlite::Sqlite;
-use jangteo_domain::delivery::{Delivery, DeliveryOutcome, DeliveryState, FailureReason, StoredEvent};
+use jangteo_domain::Timestamp;
+use jangteo_domain::delivery::{Delivery, DeliveryState, FailureReason};
 use jangteo_domain::id::{EventId, OrderId};
 use jangteo_domain::outbox::OutboxEvent;
-use jangteo_domain::{StoreError, Timestamp};
 use uuid::Uuid;
 
+use crate::bulk::{Row, push_column};
 use crate::rows::{lookups, rows};
 use crate::types::{At, Code, Id, Integer, LongText, RawVarchar, TimeSql, Varchar, codes};
 
@@ -31,27 +30,7 @@ rows! {
         attempts: Integer<u32>,
     }
 
-    /// An event that is claimed.
-    ClaimRow of outbox_events {
-        id: Id<EventId>,
-    } {
-        due_at: At,
-        attempts: Integer<u32>,
-        lease: Option<Id<Uuid>>,
-    }
-
-    /// An event that is recorded.
-    DeliveryOutcomeRow of outbox_events {
-        id: Id<EventId>,
-    } {
-        state: Code<DeliveryState>,
-        due_at: At,
-        lease: Option<Id<Uuid>>,
-        last_error: Option<Varchar<FailureReason>>,
-        delivered_at: Option<At>,
-    }
-
-    /// A delivery that nobody is at.
+    /// What changes of a delivery.
     DeliveryProgressRow of outbox_events {
         id: Id<EventId>,
     } {
@@ -74,6 +53,7 @@ rows! {
         state: Code<DeliveryState>,
         due_at: At,
         attempts: Integer<u32>,
+        lease: Option<Id<Uuid>>,
         last_error: Option<Varchar<FailureReason>>,
         delivered_at: Option<At>,
     }
@@ -82,8 +62,6 @@ rows! {
 lookups! {
     /// How the delivery of an event goes, by its id.
     DeliveryOf finds DeliveryRow by "PRIMARY" { id: Id<EventId>, }
-    /// An event that is still held by the lease that it was claimed with.
-    LeasedEvent finds DeliveryOutcomeRow by "PRIMARY" { id: Id<EventId>, lease: Id<Uuid>, }
 }
 
 codes! {
@@ -102,8 +80,8 @@ pub(crate) struct Claimable {
     limit: i64,
 }
 
-/// An event that can be claimed, as it is selected.
-pub(crate) type ClaimableRow = (Id<EventId>, Id<OrderId>, Integer<u32>, RawVarchar<100>, At, LongText, Integer<u32>);
+/// An event that can be claimed: its delivery and its body.
+pub(crate) type ClaimableRow = (DeliveryRow, LongText);
 
 impl Claimable {
     pub(crate) fn new(now: Timestamp, limit: u32) -> Self {
@@ -116,10 +94,12 @@ impl Claimable {
         At: ToSql<TimeSql, DB>,
         i64: ToSql<BigInt, DB>,
     {
-        out.push_sql(
-            "SELECT due.id, due.order_id, due.sequence, due.event_type, due.created_at, due.body, due.attempts \
-             FROM outbox_events AS due",
-        );
+        out.push_sql("SELECT ");
+        for column in DeliveryRow::columns() {
+            push_column(out, "due", column.name)?;
+            out.push_sql(", ");
+        }
+        out.push_sql("due.body FROM outbox_events AS due");
         out.push_sql(dialect.by_due);
         out.push_sql(" WHERE due.state = 'pending' AND due.due_at <= ");
         out.push_bind_param::<TimeSql, _>(&self.now)?;
@@ -136,7 +116,7 @@ impl Claimable {
 }
 
 impl Query for Claimable {
-    type SqlType = (Binary, Binary, BigInt, Text, TimeSql, Text, BigInt);
+    type SqlType = (<DeliveryRow as Row>::SqlType, Text);
 }
 
 /// What a dialect adds to the one statement.
@@ -186,67 +166,21 @@ impl<DB: Backend> QueryFragment<DB> for CountBacklog {
     }
 }
 
-impl TryFrom<&OutboxEvent> for OutboxEventRow {
-    type Error = StoreError;
-
-    /// The event as it waits to be delivered, from the moment that it happened.
-    fn try_from(event: &OutboxEvent) -> Result<Self, StoreError> {
-        let body = serde_json::to_string(&event.data).map_err(|error| StoreError::unexpected(error.to_string()))?;
-        Ok(Self {
+impl From<&OutboxEvent> for OutboxEventRow {
+    fn from(event: &OutboxEvent) -> Self {
+        let delivery = Delivery::new(event);
+        Self {
             id: Id(event.id),
             order_id: Id(event.order_id),
             sequence: Integer(event.sequence),
-            event_type: RawVarchar(event.data.event_type().to_owned()),
-            body: LongText(body),
+            event_type: RawVarchar(event.event_type.clone()),
+            body: LongText(event.body.clone()),
             created_at: At(event.at),
-            state: Code(DeliveryState::Pending),
-            due_at: At(event.at),
-            attempts: Integer(0),
-        })
-    }
-}
-
-impl ClaimRow {
-    /// The event as it is once it is claimed until then.
-    pub(crate) fn of(event: &StoredEvent, lease: Uuid, until: Timestamp) -> Self {
-        Self { id: Id(event.id), due_at: At(until), attempts: Integer(event.attempts), lease: Some(Id(lease)) }
-    }
-}
-
-/// The event as it is sent by the claim that found it.
-pub(crate) fn claimed((id, order_id, sequence, event_type, at, body, attempts): ClaimableRow) -> StoredEvent {
-    StoredEvent {
-        id: id.0,
-        order_id: order_id.0,
-        sequence: sequence.0,
-        event_type: event_type.0,
-        at: at.0,
-        data: body.0,
-        attempts: attempts.0.saturating_add(1),
-    }
-}
-
-impl DeliveryOutcomeRow {
-    /// The event once it is recorded.
-    pub(crate) fn recorded(self, outcome: &DeliveryOutcome, now: Timestamp) -> Self {
-        let held = Self { due_at: At(now), lease: None, ..self };
-        match outcome {
-            DeliveryOutcome::Delivered => {
-                Self { state: Code(DeliveryState::Delivered), delivered_at: Some(At(now)), ..held }
-            }
-            DeliveryOutcome::Retry { after, reason } => {
-                Self { due_at: At(later(now, *after)), last_error: Some(Varchar(reason.clone())), ..held }
-            }
-            DeliveryOutcome::Dead { reason } => {
-                Self { state: Code(DeliveryState::Dead), last_error: Some(Varchar(reason.clone())), ..held }
-            }
+            state: Code(delivery.state),
+            due_at: At(delivery.due_at),
+            attempts: Integer(delivery.attempts),
         }
     }
-}
-
-/// The time so much later, or the last there is.
-pub(crate) fn later(now: Timestamp, by: Duration) -> Timestamp {
-    now.saturating_add(by.try_into().unwrap_or(time::Duration::MAX))
 }
 
 impl From<&Delivery> for DeliveryProgressRow {
@@ -256,7 +190,7 @@ impl From<&Delivery> for DeliveryProgressRow {
             state: Code(delivery.state),
             due_at: At(delivery.due_at),
             attempts: Integer(delivery.attempts),
-            lease: None,
+            lease: delivery.lease.map(Id),
             last_error: delivery.last_error.clone().map(Varchar),
             delivered_at: delivery.delivered_at.map(At),
         }
@@ -274,6 +208,7 @@ impl From<DeliveryRow> for Delivery {
             state: row.state.0,
             due_at: row.due_at.0,
             attempts: row.attempts.0,
+            lease: row.lease.map(|lease| lease.0),
             last_error: row.last_error.map(|reason| reason.0),
             delivered_at: row.delivered_at.map(|at| at.0),
         }

@@ -1,6 +1,6 @@
-use jangteo_domain::UserId;
 use jangteo_domain::id::{EntryId, OrderId};
-use jangteo_domain::point::{EntryKind, PointAccount, PointEntry};
+use jangteo_domain::point::{EntryKind, PointAccount, PointAccountRecord, PointEntry};
+use jangteo_domain::{StoreError, UserId};
 
 use crate::rows::{lookups, rows};
 use crate::types::{Amount, At, Bytes, Code, Id, Integer, Varchar, codes};
@@ -59,7 +59,15 @@ impl From<&PointAccount> for PointAccountRow {
     }
 }
 
-impl From<PointAccountRow> for PointAccount {
+impl TryFrom<PointAccountRow> for PointAccount {
+    type Error = StoreError;
+
+    fn try_from(row: PointAccountRow) -> Result<Self, StoreError> {
+        Ok(Self::from_stored(row.into())?)
+    }
+}
+
+impl From<PointAccountRow> for PointAccountRecord {
     fn from(row: PointAccountRow) -> Self {
         Self {
             user_id: row.user_id.0,

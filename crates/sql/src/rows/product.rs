@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use jangteo_domain::StoreError;
 use jangteo_domain::id::ProductId;
 use jangteo_domain::product::{
@@ -75,24 +77,36 @@ pub(crate) fn search_form(text: &str) -> String {
     text.to_lowercase()
 }
 
-impl TryFrom<&Product> for ProductRow {
-    type Error = StoreError;
+/// Options as a JSON object.
+fn options_json(options: &Options) -> String {
+    let entries = options.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_str().into()));
+    serde_json::Value::Object(entries.collect()).to_string()
+}
 
-    fn try_from(product: &Product) -> Result<Self, StoreError> {
+fn options_from_json(json: &str) -> Result<Options, StoreError> {
+    let entries: BTreeMap<String, String> = serde_json::from_str(json).map_err(corrupt)?;
+    let option = |(name, value)| {
+        Ok((OptionName::try_from(name).map_err(corrupt)?, OptionValue::try_from(value).map_err(corrupt)?))
+    };
+    let options: BTreeMap<_, _> = entries.into_iter().map(option).collect::<Result<_, StoreError>>()?;
+    Options::try_from(options).map_err(corrupt)
+}
+
+impl From<&Product> for ProductRow {
+    fn from(product: &Product) -> Self {
         let ProductDetails { name, description, category, options, item_group_id, price, status } = &product.details;
-        let options = serde_json::to_string(options).map_err(|error| StoreError::unexpected(error.to_string()))?;
-        Ok(Self {
+        Self {
             id: Id(product.id),
             name: Varchar(name.clone()),
             description: Varchar(description.clone()),
             category: Varchar(category.clone()),
-            options: LongText(options),
+            options: LongText(options_json(options)),
             item_group_id: item_group_id.clone().map(Varchar),
             price: Amount(price.get()),
             status: Code(*status),
             created_at: At(product.created_at),
             updated_at: At(product.updated_at),
-        })
+        }
     }
 }
 
@@ -106,7 +120,7 @@ impl TryFrom<ProductRow> for Product {
                 name: row.name.0,
                 description: row.description.0,
                 category: row.category.0,
-                options: serde_json::from_str::<Options>(&row.options.0).map_err(corrupt)?,
+                options: options_from_json(&row.options.0)?,
                 item_group_id: row.item_group_id.map(|id| id.0),
                 price: row.price.0.try_into().map_err(corrupt)?,
                 status: row.status.0,

@@ -15,8 +15,8 @@ rows! {
     }
 }
 
-impl From<&SaleCounted> for DailySaleRow {
-    fn from(sale: &SaleCounted) -> Self {
+impl From<SaleCounted> for DailySaleRow {
+    fn from(sale: SaleCounted) -> Self {
         Self {
             day: Day(sale.day),
             product_id: Id(sale.product_id),

@@ -1,49 +1,64 @@
 use async_trait::async_trait;
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use futures_util::FutureExt as _;
 use jangteo_domain::StoreError;
-use jangteo_domain::audit::{AuditEntry, AuditFilter, AuditQueries, AuditRepository};
+use jangteo_domain::audit::{AuditEntry, AuditFilter, AuditQueries};
 use jangteo_domain::id::AuditEntryId;
 use jangteo_domain::page::Page;
+use tracing::warn;
 
-use super::Db;
-use super::store::Store;
-use super::unit_of_work::Transaction;
+use super::store::{Failure, Store};
+use super::{Conn, Db};
+use crate::keyed::{self, Keyed};
 use crate::rows::audit::AuditEntryRow;
 use crate::schema::audit_log;
-use crate::types::before_id;
-
-#[async_trait]
-impl AuditRepository for Transaction {
-    async fn append_many(&mut self, entries: &[AuditEntry]) -> Result<(), StoreError> {
-        let rows: Vec<AuditEntryRow> = entries.iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
-        self.insert(rows).await
-    }
-}
+use crate::types::{Id, before_id};
 
 #[async_trait]
 impl AuditQueries for Store {
     async fn list(&self, filter: &AuditFilter, page: &Page<AuditEntryId>) -> Result<Vec<AuditEntry>, StoreError> {
         let (filter, page) = (filter.clone(), page.clone());
-        let entries = self.read(move |connection| {
-            async move {
-                let mut entries = audit_log::table
-                    .filter(audit_log::id.lt(before_id(page.after)))
-                    .order(audit_log::id.desc())
-                    .limit(page.limit.into())
-                    .select(AuditEntryRow::as_select())
-                    .into_boxed::<Db>();
-                if let Some(actor) = filter.actor {
-                    entries = entries.filter(audit_log::actor.eq(String::from(actor)));
+        self.read(move |connection| async move { list(connection, &filter, page).await }.boxed()).await
+    }
+}
+
+/// Reads until the page is full or the log has ended: a row that cannot be read takes no place of one that can.
+async fn list(
+    connection: &mut Conn,
+    filter: &AuditFilter,
+    page: Page<AuditEntryId>,
+) -> Result<Vec<AuditEntry>, Failure> {
+    let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+    let (mut after, mut entries) = (page.after, Vec::new());
+    loop {
+        let mut query = audit_log::table
+            .filter(audit_log::id.lt(before_id(after)))
+            .order(audit_log::id.desc())
+            .limit(page.limit.into())
+            .select((audit_log::id, <AuditEntryRow as Selectable<Db>>::construct_selection()))
+            .into_boxed::<Db>();
+        if let Some(actor) = &filter.actor {
+            query = query.filter(audit_log::actor.eq(actor.to_string()));
+        }
+        if let Some(subject_id) = &filter.subject_id {
+            query = query.filter(audit_log::subject_id.eq(subject_id.clone()));
+        }
+        let rows: Vec<Keyed<Id<AuditEntryId>, AuditEntryRow>> = keyed::load(connection, query).await?;
+        let is_last = rows.len() < limit;
+        let last = rows.iter().rev().find_map(|row| row.key.as_ref().ok()).map(|Id(id)| *id);
+        for Keyed { key, row } in rows {
+            match row {
+                Ok(row) => entries.push(row.into()),
+                Err(error) => {
+                    let id = key.map_or_else(|_| "?".to_owned(), |Id(id)| id.to_string());
+                    warn!(id, error, "a line of the audit log cannot be read");
                 }
-                if let Some(subject) = filter.subject {
-                    entries = entries.filter(audit_log::subject_id.eq(subject));
-                }
-                Ok(entries.load(connection).await?)
             }
-            .boxed()
-        });
-        entries.await?.into_iter().map(TryInto::try_into).collect()
+        }
+        entries.truncate(limit);
+        if is_last || last.is_none() || entries.len() == limit {
+            return Ok(entries);
+        }
+        after = last;
     }
 }

@@ -7,22 +7,20 @@
 use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::fmt::{Debug, Display};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use diesel::deserialize::{FromSqlRow, StaticallySizedRow};
 use diesel::dsl::count_star;
 use diesel::prelude::*;
 use diesel::query_builder::{AsQuery, QueryFragment, QueryId};
-use diesel_async::{AsyncConnection, AsyncConnectionCore, RunQueryDsl, TransactionManager as _};
-use futures_util::StreamExt as _;
-use jangteo_domain::coupon::{Coupon, CouponCampaign};
+use diesel_async::RunQueryDsl;
+use jangteo_domain::coupon::{CampaignRecord, Coupon};
 use jangteo_domain::delivery::DeliveryState;
-use jangteo_domain::id::{
-    BatchId, CampaignId, CouponId, EntryId, EventId, MovementId, OrderId, PaymentId, ProductId, RefundId, made_at,
-};
-use jangteo_domain::order::{Order, OrderStatus};
+use jangteo_domain::id::{CampaignId, CouponId, EntryId, EventId, MovementId, OrderId, PaymentId, ProductId, RefundId};
+use jangteo_domain::order::{OrderRecord, OrderStatus};
 use jangteo_domain::payment::{Payment, Refund};
-use jangteo_domain::point::{PointAccount, PointEntry};
+use jangteo_domain::point::{PointAccountRecord, PointEntry};
 use jangteo_domain::retention::PruneTarget;
 use jangteo_domain::sales::SaleCounted;
 use jangteo_domain::stock::{Stock, StockMovement};
@@ -31,11 +29,10 @@ use jangteo_domain::verification::{Books, BooksCorrection, BooksFactory, EventOu
 use jangteo_domain::{StoreError, Timestamp, UserId};
 use tracing::Instrument as _;
 
-use super::store::{Store, now};
-use super::unit_of_work::failed_commit;
+use super::store::{Session, Store, now};
 use super::writes::Writes;
 use super::{Conn, Db, Ticket, begin_snapshot, begin_snapshot_to_correct, classify, turn_to_writing};
-use crate::keyed::Keyed;
+use crate::keyed::{self, Keyed};
 use crate::rows::coupon::{CampaignRow, CouponRow};
 use crate::rows::order::{OrderLineRow, OrderRow};
 use crate::rows::payment::{PaymentRow, RefundLineRow, RefundRow};
@@ -48,15 +45,13 @@ use crate::schema::{
 };
 use crate::types::{At, Coded as _, Day, Id, Integer, RawVarchar, Varchar};
 
-type ConnectionTransactions = <Conn as AsyncConnection>::TransactionManager;
-
 /// Rows whose key is two ids.
 type KeyedByIds<A, B, Row> = Vec<Keyed<(Id<A>, Id<B>), Row>>;
 
 /// A snapshot. Dropped, it closes its connection, and the database forgets it; it must be used and dropped on the
 /// store's own runtime.
 struct Snapshot {
-    connection: Conn,
+    session: Session,
     taken_at: Timestamp,
 }
 
@@ -71,23 +66,23 @@ impl BooksFactory for Store {
     async fn open(&self) -> Result<Box<dyn Books>, StoreError> {
         let store = self.clone();
         let opening = async move {
-            let mut connection = store.connect_to_books().await?;
-            begin_snapshot(&mut connection).await.map_err(classify)?;
-            Snapshot::begun(connection).await
+            let mut session = store.connect_to_books().await?;
+            begin_snapshot(&mut session.connection).await.map_err(classify)?;
+            Snapshot::begun(session).await
         };
         let opened = self.runtime.spawn(opening.in_current_span()).await;
-        Ok(Box::new(opened.map_err(|panicked| StoreError::Unexpected(std::sync::Arc::new(panicked)))??))
+        Ok(Box::new(opened.map_err(|panicked| StoreError::Unexpected(Arc::new(panicked)))??))
     }
 
     async fn open_to_correct(&self) -> Result<Box<dyn BooksCorrection>, StoreError> {
         let store = self.clone();
         let opening = async move {
-            let mut connection = store.connect_to_books().await?;
-            let ticket = begin_snapshot_to_correct(&mut connection).await?;
-            Ok::<_, StoreError>(Correction { snapshot: Snapshot::begun(connection).await?, ticket })
+            let mut session = store.connect_to_books().await?;
+            let ticket = begin_snapshot_to_correct(&mut session.connection).await?;
+            Ok::<_, StoreError>(Correction { snapshot: Snapshot::begun(session).await?, ticket })
         };
         let opened = self.runtime.spawn(opening.in_current_span()).await;
-        Ok(Box::new(opened.map_err(|panicked| StoreError::Unexpected(std::sync::Arc::new(panicked)))??))
+        Ok(Box::new(opened.map_err(|panicked| StoreError::Unexpected(Arc::new(panicked)))??))
     }
 }
 
@@ -98,12 +93,12 @@ impl BooksCorrection for Correction {
     }
 
     async fn add_sales(mut self: Box<Self>, sales: &[SaleCounted]) -> Result<(), StoreError> {
-        let connection = &mut self.snapshot.connection;
-        turn_to_writing(connection, self.ticket).await?;
-        let mut writes = Writes::default();
-        writes.accumulate(sales.iter().map(DailySaleRow::from));
-        writes.send(connection).await?;
-        ConnectionTransactions::commit_transaction(connection).await.map_err(|error| failed_commit(classify(error)))
+        let session = &mut self.snapshot.session;
+        turn_to_writing(&mut session.connection, self.ticket).await?;
+        let mut writes = Writes::new(session);
+        writes.accumulate(sales.iter().cloned().map(DailySaleRow::from));
+        // No marker tells what became of this commit.
+        writes.commit(session).await.map_err(|error| StoreError::CommitUnknown(Arc::new(error)))
     }
 }
 
@@ -115,48 +110,43 @@ impl Snapshot {
         Key: StaticallySizedRow<KeySql, Db>,
         Row: FromSqlRow<RowSql, Db>,
     {
-        let mut read = AsyncConnectionCore::load(&mut self.connection, query).await.map_err(classify)?;
-        let mut rows = Vec::new();
-        while let Some(row) = read.next().await {
-            rows.push(Keyed::read::<KeySql, RowSql, Db>(&row.map_err(classify)?));
-        }
-        Ok(rows)
+        keyed::load(self.connection(), query).await.map_err(classify)
     }
 
-    async fn begun(mut connection: Conn) -> Result<Self, StoreError> {
-        let taken_at = now(&mut connection).await?;
-        Ok(Self { connection, taken_at })
+    fn connection(&mut self) -> &mut Conn {
+        &mut self.session.connection
+    }
+
+    async fn begun(mut session: Session) -> Result<Self, StoreError> {
+        let taken_at = now(&mut session.connection).await?;
+        Ok(Self { session, taken_at })
     }
 
     async fn kept_requests(&mut self) -> QueryResult<Option<(Timestamp, Timestamp)>> {
         let times = idempotency_keys::table.select(idempotency_keys::created_at).limit(1);
-        let oldest =
-            times.order(idempotency_keys::created_at.asc()).first::<At>(&mut self.connection).await.optional()?;
+        let oldest = times.order(idempotency_keys::created_at.asc()).first::<At>(self.connection()).await.optional()?;
         let newest =
-            times.order(idempotency_keys::created_at.desc()).first::<At>(&mut self.connection).await.optional()?;
+            times.order(idempotency_keys::created_at.desc()).first::<At>(self.connection()).await.optional()?;
         Ok(oldest.zip(newest).map(|(oldest, newest)| (oldest.0, newest.0)))
     }
 
-    /// By the times that their ids tell.
     async fn kept_markers(&mut self) -> QueryResult<Option<(Timestamp, Timestamp)>> {
-        let ids = commit_markers::table.select(commit_markers::id).limit(1);
-        let oldest = ids.order(commit_markers::id.asc()).first::<Id<BatchId>>(&mut self.connection).await.optional()?;
-        let newest =
-            ids.order(commit_markers::id.desc()).first::<Id<BatchId>>(&mut self.connection).await.optional()?;
-        let made_at = |id: Option<Id<BatchId>>| id.and_then(|id| made_at(id.0.uuid()));
-        Ok(made_at(oldest).zip(made_at(newest)))
+        let times = commit_markers::table.select(commit_markers::created_at).limit(1);
+        let oldest = times.order(commit_markers::created_at.asc()).first::<At>(self.connection()).await.optional()?;
+        let newest = times.order(commit_markers::created_at.desc()).first::<At>(self.connection()).await.optional()?;
+        Ok(oldest.zip(newest).map(|(oldest, newest)| (oldest.0, newest.0)))
     }
 
     async fn kept_events(&mut self) -> QueryResult<Option<(Timestamp, Timestamp)>> {
         let delivered = outbox_events::table.filter(outbox_events::state.eq(DeliveryState::Delivered.code()));
         let times = delivered.select(outbox_events::due_at).limit(1);
-        let oldest = times.order(outbox_events::due_at.asc()).first::<At>(&mut self.connection).await.optional()?;
-        let newest = times.order(outbox_events::due_at.desc()).first::<At>(&mut self.connection).await.optional()?;
+        let oldest = times.order(outbox_events::due_at.asc()).first::<At>(self.connection()).await.optional()?;
+        let newest = times.order(outbox_events::due_at.desc()).first::<At>(self.connection()).await.optional()?;
         Ok(oldest.zip(newest).map(|(oldest, newest)| (oldest.0, newest.0)))
     }
 
     /// Orders put together with their lines; what cannot be read of either is put aside.
-    async fn with_lines<Key>(&mut self, page: Rows<Key, OrderRow>) -> Result<Rows<Key, Order>, StoreError> {
+    async fn with_lines<Key>(&mut self, page: Rows<Key, OrderRow>) -> Result<Rows<Key, OrderRecord>, StoreError> {
         let Rows { rows, mut unreadable, next } = page;
         let query = order_lines::table
             .filter(order_lines::order_id.eq_any(rows.iter().map(|order| order.id)))
@@ -333,7 +323,11 @@ impl Books for Snapshot {
         kept.map_err(classify)
     }
 
-    async fn accounts(&mut self, after: Option<UserId>, limit: u32) -> Result<Rows<UserId, PointAccount>, StoreError> {
+    async fn accounts(
+        &mut self,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<Rows<UserId, PointAccountRecord>, StoreError> {
         let columns = (point_accounts::user_id, columns_of::<PointAccountRow>());
         let query = point_accounts::table.select(columns);
         let rows: Vec<Keyed<Varchar<UserId>, PointAccountRow>> =
@@ -405,7 +399,7 @@ impl Books for Snapshot {
         Ok(page("stock_movements", rows, limit, id_and_sequence, |row| Ok(row.into())))
     }
 
-    async fn orders(&mut self, after: Option<OrderId>, limit: u32) -> Result<Rows<OrderId, Order>, StoreError> {
+    async fn orders(&mut self, after: Option<OrderId>, limit: u32) -> Result<Rows<OrderId, OrderRecord>, StoreError> {
         let query = orders::table.select((orders::id, columns_of::<OrderRow>()));
         let rows: Vec<Keyed<Id<OrderId>, OrderRow>> = load_by!(self, limit, query, orders::id, after after.map(Id));
         let page = page("orders", rows, limit, id, Ok);
@@ -428,7 +422,7 @@ impl Books for Snapshot {
         Ok(page("order_lines", rows, limit, two_ids, |(order_id, product_id)| Ok((order_id.0, product_id.0))))
     }
 
-    async fn orders_of(&mut self, ids: &[OrderId]) -> Result<Rows<OrderId, Order>, StoreError> {
+    async fn orders_of(&mut self, ids: &[OrderId]) -> Result<Rows<OrderId, OrderRecord>, StoreError> {
         let query = orders::table
             .filter(orders::id.eq_any(ids.iter().copied().map(Id)))
             .select((orders::id, columns_of::<OrderRow>()));
@@ -547,7 +541,7 @@ impl Books for Snapshot {
         &mut self,
         after: Option<CampaignId>,
         limit: u32,
-    ) -> Result<Rows<CampaignId, CouponCampaign>, StoreError> {
+    ) -> Result<Rows<CampaignId, CampaignRecord>, StoreError> {
         let query = coupon_campaigns::table.select((coupon_campaigns::id, columns_of::<CampaignRow>()));
         let rows: Vec<Keyed<Id<CampaignId>, CampaignRow>> =
             load_by!(self, limit, query, coupon_campaigns::id, after after.map(Id));

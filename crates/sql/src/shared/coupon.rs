@@ -1,71 +1,17 @@
-use std::collections::BTreeSet;
-
 use async_trait::async_trait;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use futures_util::FutureExt as _;
-use jangteo_domain::coupon::{Coupon, CouponCampaign, CouponFilter, CouponQueries, CouponRepository, CouponStatus};
+use jangteo_domain::coupon::{Coupon, CouponCampaign, CouponFilter, CouponQueries, CouponStatus};
 use jangteo_domain::id::{CampaignId, CouponId};
 use jangteo_domain::page::{AsOf, Page};
 use jangteo_domain::{StoreError, UserId};
 
 use super::Db;
 use super::store::{Store, now};
-use super::unit_of_work::Transaction;
-use crate::rows::coupon::{
-    CampaignById, CampaignChangeRow, CampaignRow, CouponById, CouponRow, CouponStateRow, CouponStatesOf,
-    PastRecipientOf, StateCode,
-};
+use crate::rows::coupon::{CampaignRow, CouponRow, StateCode};
 use crate::schema::{coupon_campaigns, coupons};
-use crate::types::{At, Coded as _, Id, Varchar, before_id};
-
-#[async_trait]
-impl CouponRepository for Transaction {
-    async fn lock_campaigns(&mut self, ids: &BTreeSet<CampaignId>) -> Result<Vec<CouponCampaign>, StoreError> {
-        let mut rows = self.lock(ids.iter().map(|id| CampaignById { id: Id(*id) })).await?;
-        rows.sort_by_key(|row| row.id.0);
-        rows.into_iter().map(TryInto::try_into).collect()
-    }
-
-    async fn past_recipients(
-        &mut self,
-        pairs: &BTreeSet<(CampaignId, UserId)>,
-    ) -> Result<BTreeSet<(CampaignId, UserId)>, StoreError> {
-        let past_recipient_of = |(campaign_id, user_id): &(CampaignId, UserId)| PastRecipientOf {
-            campaign_id: Id(*campaign_id),
-            user_id: Varchar(user_id.clone()),
-        };
-        let rows = self.find(pairs.iter().map(past_recipient_of)).await?;
-        Ok(rows.into_iter().map(|row| (row.campaign_id.0, row.user_id.0)).collect())
-    }
-
-    async fn unused_of(&mut self, users: &BTreeSet<UserId>) -> Result<BTreeSet<CouponId>, StoreError> {
-        let rows = self.find(users.iter().map(|user_id| CouponStatesOf { user_id: Varchar(user_id.clone()) })).await?;
-        Ok(rows.into_iter().filter(|row| row.state.0 == StateCode::Unused).map(|row| row.id.0).collect())
-    }
-
-    async fn lock_many(&mut self, ids: &BTreeSet<CouponId>) -> Result<Vec<Coupon>, StoreError> {
-        let mut rows = self.lock(ids.iter().map(|id| CouponById { id: Id(*id) })).await?;
-        rows.sort_by_key(|row| row.id.0);
-        rows.into_iter().map(TryInto::try_into).collect()
-    }
-
-    async fn insert_campaigns(&mut self, campaigns: &[CouponCampaign]) -> Result<(), StoreError> {
-        self.insert(campaigns.iter().map(CampaignRow::from)).await
-    }
-
-    async fn save_campaigns(&mut self, campaigns: &[CouponCampaign]) -> Result<(), StoreError> {
-        self.update(campaigns.iter().map(CampaignChangeRow::from)).await
-    }
-
-    async fn insert_many(&mut self, coupons: &[Coupon]) -> Result<(), StoreError> {
-        self.insert(coupons.iter().map(CouponRow::from)).await
-    }
-
-    async fn save_many(&mut self, coupons: &[Coupon]) -> Result<(), StoreError> {
-        self.update(coupons.iter().map(CouponStateRow::from)).await
-    }
-}
+use crate::types::{At, Coded as _, Id, before_id};
 
 #[async_trait]
 impl CouponQueries for Store {

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,17 +9,16 @@ use jangteo_domain::delivery::{
 };
 use jangteo_domain::id::EventId;
 use jangteo_domain::page::Page;
+use jangteo_domain::transaction::{Changes, LockSet, Locked, RowChanges};
 use jangteo_domain::{StoreError, UnitOfWork as _};
 use uuid::Uuid;
 
 use super::Db;
 use super::store::{Store, now};
-use super::unit_of_work::Transaction;
-use crate::rows::outbox::{
-    ClaimRow, Claimable, ClaimableRow, CountBacklog, DeliveryOutcomeRow, DeliveryRow, LeasedEvent, claimed, later,
-};
+use super::transaction::Transaction;
+use crate::rows::outbox::{Claimable, ClaimableRow, CountBacklog, DeliveryRow};
 use crate::schema::outbox_events;
-use crate::types::{At, Coded as _, Id, Integer, before_id};
+use crate::types::{At, Coded as _, Integer, LongText, before_id};
 
 #[async_trait]
 impl EventQueue for Store {
@@ -30,7 +28,7 @@ impl EventQueue for Store {
 
     async fn record(&self, recorded: &[AttemptOutcome]) -> Result<(), StoreError> {
         let recorded = recorded.to_vec();
-        self.in_background(move |transaction| transaction.record_outcomes(recorded).boxed()).await
+        self.in_background(move |transaction| async move { transaction.record_outcomes(&recorded).await }.boxed()).await
     }
 
     async fn backlog(&self) -> Result<Backlog, StoreError> {
@@ -58,31 +56,29 @@ impl Transaction {
         lease: Uuid,
         lease_for: Duration,
         limit: u32,
-    ) -> Result<Vec<StoredEvent>, StoreError> {
+    ) -> Result<(Vec<StoredEvent>, Changes), StoreError> {
         let now = self.now().await?;
-        let found: Vec<ClaimableRow> =
-            self.run(|connection| Claimable::new(now, limit).load(connection).boxed()).await?;
-        let events: Vec<StoredEvent> = found.into_iter().map(claimed).collect();
-        let until = later(now, lease_for);
-        self.update(events.iter().map(|event| ClaimRow::of(event, lease, until))).await?;
-        Ok(events)
+        let found: Vec<ClaimableRow> = self.query(Claimable::new(now, limit)).await?;
+        let (mut claimed, mut events) = (Vec::new(), Vec::new());
+        for (row, LongText(body)) in found {
+            let before = Delivery::from(row);
+            let delivery = before.claim(lease, lease_for, now);
+            claimed.push((before, delivery.clone()));
+            events.push(StoredEvent { delivery, body });
+        }
+        self.held.events.extend(claimed.iter().map(|(before, _)| before.event_id));
+        Ok((events, Changes { events: RowChanges::updated(claimed), ..Changes::default() }))
     }
 
-    async fn record_outcomes(&mut self, recorded: Vec<AttemptOutcome>) -> Result<(), StoreError> {
-        // In ascending order of their keys, as all rows are locked.
-        let mut by_id: BTreeMap<EventId, AttemptOutcome> =
-            recorded.into_iter().map(|recorded| (recorded.event_id, recorded)).collect();
-        let keys = by_id.values().map(|recorded| LeasedEvent { id: Id(recorded.event_id), lease: Id(recorded.lease) });
-        let held = self.lock(keys.collect::<Vec<_>>()).await?;
-        let now = self.now().await?;
-        let rows: Vec<DeliveryOutcomeRow> = held
-            .into_iter()
-            .filter_map(|row| {
-                let recorded = by_id.remove(&row.id.0)?;
-                Some(row.recorded(&recorded.outcome, now))
-            })
-            .collect();
-        self.update(rows).await
+    async fn record_outcomes(&mut self, recorded: &[AttemptOutcome]) -> Result<((), Changes), StoreError> {
+        let keys = LockSet { events: recorded.iter().map(|attempt| attempt.event_id).collect(), ..LockSet::default() };
+        let Locked { events, now, .. } = self.lock(&keys).await?;
+        let changed = recorded.iter().filter_map(|attempt| {
+            let before = events.get(&attempt.event_id)?.as_ref()?;
+            let after = before.record(attempt, now)?;
+            Some((before.clone(), after))
+        });
+        Ok(((), Changes { events: RowChanges::updated(changed), ..Changes::default() }))
     }
 }
 

@@ -1,54 +1,18 @@
-use std::collections::{BTreeMap, BTreeSet};
-
 use async_trait::async_trait;
 use diesel::prelude::*;
 use diesel_async::{AsyncConnection as _, RunQueryDsl};
 use futures_util::FutureExt as _;
 use jangteo_domain::StoreError;
 use jangteo_domain::id::OrderId;
-use jangteo_domain::order::{Order, OrderFilter, OrderQueries, OrderRepository, OrderStatus};
+use jangteo_domain::order::{Order, OrderFilter, OrderQueries, OrderStatus};
 use jangteo_domain::page::{AsOf, Page};
 
 use super::store::{Failure, Now, Store, now};
-use super::unit_of_work::Transaction;
 use super::{Conn, Db};
-use crate::bulk::{Find, chunks};
-use crate::rows::order::{
-    LinesOf, LockOrders, LockedOrderRow, OrderById, OrderLineChangeRow, OrderLineRow, OrderRow, assemble,
-};
+use crate::bulk::{Find, READ_BYTES_MAX, chunks};
+use crate::rows::order::{LinesOf, OrderLineRow, OrderRow, assemble};
 use crate::schema::{order_lines, orders};
 use crate::types::{At, Coded as _, Id, before_id};
-
-#[async_trait]
-impl OrderRepository for Transaction {
-    async fn lock_many(&mut self, ids: &BTreeSet<OrderId>) -> Result<Vec<Order>, StoreError> {
-        let mut rows: Vec<LockedOrderRow> = Vec::new();
-        for chunk in chunks(ids.iter().map(|id| OrderById { id: Id(*id) })) {
-            rows.append(&mut self.query(LockOrders::new(chunk)).await?);
-        }
-        let mut orders: BTreeMap<OrderId, OrderRow> = BTreeMap::new();
-        let mut lines = Vec::new();
-        for (at, order, line) in rows {
-            self.hold(at, &order);
-            orders.entry(order.id.0).or_insert(order);
-            lines.extend(line);
-        }
-        assemble(orders.into_values().collect(), lines)
-    }
-
-    async fn insert_many(&mut self, orders: &[Order]) -> Result<(), StoreError> {
-        self.insert(orders.iter().map(OrderRow::from)).await?;
-        self.insert(orders.iter().flat_map(OrderLineRow::of)).await
-    }
-
-    async fn save_many(&mut self, orders: &[Order]) -> Result<(), StoreError> {
-        self.save(orders.iter().map(OrderRow::from)).await
-    }
-
-    async fn save_lines(&mut self, orders: &[Order]) -> Result<(), StoreError> {
-        self.update(orders.iter().flat_map(OrderLineChangeRow::of)).await
-    }
-}
 
 fn lines_of(orders: &[OrderRow]) -> Vec<LinesOf> {
     orders.iter().map(|order| LinesOf { order_id: order.id }).collect()
@@ -139,7 +103,7 @@ async fn load(connection: &mut Conn, orders: BoxedOrders) -> Result<AsOf<Vec<Ord
             let now = now(connection).await?;
             let orders: Vec<OrderRow> = orders.load(connection).await?;
             let mut lines = Vec::new();
-            for chunk in chunks(lines_of(&orders)) {
+            for chunk in chunks(lines_of(&orders), READ_BYTES_MAX) {
                 lines.append(&mut Find::<LinesOf>::new(chunk).load(connection).await?);
             }
             Ok(AsOf { now, value: assemble(orders, lines)? })

@@ -1,5 +1,3 @@
-use std::collections::BTreeSet;
-
 use async_trait::async_trait;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
@@ -10,50 +8,16 @@ use jangteo_domain::StoreError;
 use jangteo_domain::id::ProductId;
 use jangteo_domain::page::Page;
 use jangteo_domain::product::{
-    OptionValue, Product, ProductFilter, ProductKey, ProductListing, ProductOffer, ProductQueries, ProductRepository,
-    ProductSort,
+    OptionValue, Product, ProductFilter, ProductKey, ProductListing, ProductQueries, ProductSort,
 };
 use jangteo_domain::time::Date;
 
 use super::Db;
 use super::store::Store;
-use super::unit_of_work::Transaction;
 use crate::bulk::Row;
-use crate::rows::product::{
-    OfferOf, OptionsOf, ProductById, ProductOptionRow, ProductRow, ProductSearchTextRow, search_form,
-};
+use crate::rows::product::{ProductRow, search_form};
 use crate::schema::{products, stocks};
 use crate::types::{Amount, Id, Integer, MoneySql};
-
-#[async_trait]
-impl ProductRepository for Transaction {
-    async fn lock_many(&mut self, ids: &BTreeSet<ProductId>) -> Result<Vec<Product>, StoreError> {
-        let mut rows = self.lock(ids.iter().map(|id| ProductById { id: Id(*id) })).await?;
-        rows.sort_by_key(|row| row.id.0);
-        rows.into_iter().map(TryInto::try_into).collect()
-    }
-
-    async fn lock_offers(&mut self, ids: &BTreeSet<ProductId>) -> Result<Vec<ProductOffer>, StoreError> {
-        let mut rows = self.lock(ids.iter().map(|id| OfferOf { id: Id(*id) })).await?;
-        rows.sort_by_key(|row| row.id.0);
-        rows.into_iter().map(TryInto::try_into).collect()
-    }
-
-    async fn insert_many(&mut self, products: &[Product]) -> Result<(), StoreError> {
-        let rows: Vec<ProductRow> = products.iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
-        self.insert(rows).await?;
-        self.insert(products.iter().map(ProductSearchTextRow::from)).await?;
-        self.insert(products.iter().flat_map(ProductOptionRow::of)).await
-    }
-
-    async fn save_many(&mut self, products: &[Product]) -> Result<(), StoreError> {
-        let rows: Vec<ProductRow> = products.iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
-        self.save(rows).await?;
-        self.update(products.iter().map(ProductSearchTextRow::from)).await?;
-        self.delete(products.iter().map(|product| OptionsOf { product_id: Id(product.id) })).await?;
-        self.insert(products.iter().flat_map(ProductOptionRow::of)).await
-    }
-}
 
 #[async_trait]
 impl ProductQueries for Store {

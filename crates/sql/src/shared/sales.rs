@@ -6,21 +6,12 @@ use diesel_async::RunQueryDsl as _;
 use futures_util::FutureExt as _;
 use jangteo_domain::StoreError;
 use jangteo_domain::id::ProductId;
-use jangteo_domain::sales::{PopularProduct, SaleCounted, SalesQueries, SalesRepository};
+use jangteo_domain::sales::{PopularProduct, SalesQueries};
 use jangteo_domain::time::Date;
 
 use super::Db;
 use super::store::Store;
-use super::unit_of_work::Transaction;
-use crate::rows::sales::DailySaleRow;
 use crate::types::{Amount, Id, Integer, MoneySql};
-
-#[async_trait]
-impl SalesRepository for Transaction {
-    async fn add_many(&mut self, sales: &[SaleCounted]) -> Result<(), StoreError> {
-        self.accumulate(sales.iter().map(DailySaleRow::from)).await
-    }
-}
 
 #[async_trait]
 impl SalesQueries for Store {

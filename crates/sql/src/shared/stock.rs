@@ -7,36 +7,13 @@ use futures_util::FutureExt as _;
 use jangteo_domain::StoreError;
 use jangteo_domain::id::ProductId;
 use jangteo_domain::page::Page;
-use jangteo_domain::stock::{Stock, StockMovement, StockQueries, StockRepository};
+use jangteo_domain::stock::{StockMovement, StockQueries};
 
 use super::store::Store;
-use super::unit_of_work::Transaction;
-use crate::bulk::{Find, chunks};
+use crate::bulk::{Find, READ_BYTES_MAX, chunks};
 use crate::rows::stock::{StockMovementRow, StockOf, StockRow};
 use crate::schema::stock_movements;
 use crate::types::{Id, before};
-
-#[async_trait]
-impl StockRepository for Transaction {
-    async fn lock_many(&mut self, ids: &BTreeSet<ProductId>) -> Result<Vec<Stock>, StoreError> {
-        let rows = self.lock(ids.iter().map(|id| StockOf { product_id: Id(*id) })).await?;
-        let mut stocks: Vec<Stock> = rows.into_iter().map(Into::into).collect();
-        stocks.sort_by_key(|stock| stock.product_id);
-        Ok(stocks)
-    }
-
-    async fn insert_many(&mut self, stocks: &[Stock]) -> Result<(), StoreError> {
-        self.insert(stocks.iter().map(StockRow::from)).await
-    }
-
-    async fn save_many(&mut self, stocks: &[Stock]) -> Result<(), StoreError> {
-        self.save(stocks.iter().map(StockRow::from)).await
-    }
-
-    async fn append_movements(&mut self, movements: &[StockMovement]) -> Result<(), StoreError> {
-        self.insert(movements.iter().map(StockMovementRow::from)).await
-    }
-}
 
 #[async_trait]
 impl StockQueries for Store {
@@ -58,7 +35,7 @@ impl StockQueries for Store {
     }
 
     async fn available(&self, ids: &BTreeSet<ProductId>) -> Result<BTreeMap<ProductId, u32>, StoreError> {
-        let chunks = chunks(ids.iter().map(|id| StockOf { product_id: Id(*id) }));
+        let chunks = chunks(ids.iter().map(|id| StockOf { product_id: Id(*id) }), READ_BYTES_MAX);
         let stocks = self.read(move |connection| {
             async move {
                 let mut stocks = Vec::new();

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use bb8::RunError;
+use bb8::{ManageConnection, RunError};
 use diesel::QueryResult;
 use diesel::dsl::sql;
 use diesel::expression::{AppearsOnTable, Expression, SelectableExpression, ValidGrouping, is_aggregate};
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::result::{ConnectionError, ConnectionResult};
 use diesel::sql_types::{BigInt, Text};
-use diesel_async::pooled_connection::bb8::PooledConnection;
+use diesel_async::pooled_connection::PoolableConnection as _;
 use diesel_async::{AsyncConnection, RunQueryDsl as _, TransactionManager as _};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -21,7 +22,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tracing::Instrument as _;
 
-use super::{COUNT_MIGRATIONS_TABLES, Conn, Db, MIGRATIONS, Manager, NOW, classify, is_connection_lost, no_connection};
+use super::{COUNT_MIGRATIONS_TABLES, Conn, Db, MIGRATIONS, NOW, Server, classify, is_connection_lost, no_connection};
 use crate::error::{LastConnectError, NoConnection, TookTooLong};
 use crate::types::{At, TimeSql};
 use crate::{DatabaseStatistics, PoolStatistics, migrations};
@@ -202,6 +203,9 @@ impl<Columns> ValidGrouping<Columns> for Now {
     type IsAggregate = is_aggregate::Never;
 }
 
+/// A pooled connection.
+pub(super) type PooledSession = bb8::PooledConnection<'static, Manager>;
+
 /// A read. It changes nothing, so it can be tried again on another connection.
 pub(super) trait Query<T>:
     for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, Failure>> + Clone + Send + 'static
@@ -237,6 +241,41 @@ impl From<Failure> for StoreError {
             Failure::Database(error) => classify(error),
             Failure::Store(error) => error,
         }
+    }
+}
+
+/// A connection, and what is known of its server since it was made.
+pub(crate) struct Session {
+    pub connection: Conn,
+    pub server: Server,
+}
+
+/// Makes the connections of one kind.
+pub(crate) struct Manager(Box<dyn Fn() -> BoxFuture<'static, ConnectionResult<Session>> + Send + Sync>);
+
+impl Manager {
+    pub(super) fn new<Connecting>(connect: impl Fn() -> Connecting + Send + Sync + 'static) -> Self
+    where
+        Connecting: Future<Output = ConnectionResult<Session>> + Send + 'static,
+    {
+        Self(Box::new(move || connect().boxed()))
+    }
+}
+
+impl ManageConnection for Manager {
+    type Connection = Session;
+    type Error = ConnectionError;
+
+    async fn connect(&self) -> Result<Session, ConnectionError> {
+        (self.0)().await
+    }
+
+    async fn is_valid(&self, _session: &mut Session) -> Result<(), ConnectionError> {
+        Ok(()) // See the pool, which asks for no check.
+    }
+
+    fn has_broken(&self, session: &mut Session) -> bool {
+        session.connection.is_broken()
     }
 }
 
@@ -278,7 +317,7 @@ impl Pool {
     }
 
     /// A connection, within [`CONNECTION_WAIT_MAX`].
-    pub(super) async fn get(&self) -> Result<PooledConnection<'static, Conn>, StoreError> {
+    pub(super) async fn get(&self) -> Result<PooledSession, StoreError> {
         let begun = Instant::now();
         self.pool.get_owned().await.map_err(|error| {
             let cause = match error {
@@ -294,8 +333,8 @@ impl Pool {
     async fn read<T>(&self, query: impl Query<T>) -> Result<T, StoreError> {
         let mut dead = 0;
         loop {
-            let mut loan = Loan { connection: self.get().await?, is_answered: false };
-            match query.clone()(&mut loan.connection).await {
+            let mut loan = Loan { session: self.get().await?, is_answered: false };
+            match query.clone()(&mut loan.session.connection).await {
                 Ok(answer) => {
                     loan.is_answered = true;
                     return Ok(answer);
@@ -312,19 +351,20 @@ impl Pool {
 /// A connection on loan for a read. It goes back only when the read was answered to its end: what was left unread of an
 /// answer would be taken for the answer to the next question.
 struct Loan {
-    connection: PooledConnection<'static, Conn>,
+    session: PooledSession,
     is_answered: bool,
 }
 
 impl Drop for Loan {
     fn drop(&mut self) {
         if !self.is_answered {
-            give_up(&mut self.connection);
+            give_up(&mut self.session);
         }
     }
 }
 
 /// Makes the pool close the connection instead of lending it again.
-pub(super) fn give_up(connection: &mut Conn) {
-    <Conn as AsyncConnection>::TransactionManager::transaction_manager_status_mut(connection).set_in_error();
+pub(super) fn give_up(session: &mut Session) {
+    <Conn as AsyncConnection>::TransactionManager::transaction_manager_status_mut(&mut session.connection)
+        .set_in_error();
 }

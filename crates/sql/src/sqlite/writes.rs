@@ -1,58 +1,65 @@
-//! How rows are written to SQLite: each statement prepared once, its rows as one JSON array in one bind; all of them
-//! together in one visit to the thread that the connection lives on.
+//! How rows are written to SQLite: each by a statement that is prepared once for its table; all of them together in one
+//! visit to the thread that the connection lives on.
+
+use std::marker::PhantomData;
 
 use diesel::connection::{AnsiTransactionManager, TransactionManager as _};
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::query_dsl::methods::ExecuteDsl;
+use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use diesel::sqlite::Sqlite;
 use diesel::{QueryResult, SqliteConnection};
 use jangteo_domain::StoreError;
+use jangteo_domain::id::BatchId;
+use jangteo_domain::money::Money;
+use jangteo_domain::time::{Date, Timestamp};
 
-use super::unit_of_work::failed_commit;
-use super::{Conn, begin, classify};
-use crate::bulk::{BulkDialect as _, Column, Lookup, Row, chunks, push_column, push_equal_keys, separated, statements};
+use super::store::Session;
+use super::{begin_write, classify};
+use crate::bulk::{Column, Lookup, Record, Row, push_column, separated};
+use crate::rows::idempotency::{CommitMarkerRow, MarkerOf};
+use crate::types::{Id, SqlValues, push_day};
 
-/// Statements that are still to be sent.
+/// Statements that are still to be run.
 #[derive(Default)]
-pub(super) struct Writes(Vec<Statement>);
+pub(super) struct Writes {
+    statements: Vec<Statement>,
+    /// Why they cannot be run.
+    failed: Option<StoreError>,
+}
 
 type Statement = Box<dyn FnOnce(&mut SqliteConnection) -> Result<(), StoreError> + Send>;
 
 impl Writes {
-    /// Adds new rows.
-    pub(super) fn insert<R: Row + 'static>(&mut self, rows: impl IntoIterator<Item = R>) {
-        for chunk in chunks(rows) {
-            self.push(move |connection| execute(Insert::<R>::new(chunk), connection));
-        }
+    /// Nothing yet, for this connection.
+    pub(super) fn new(_session: &Session) -> Self {
+        Self::default()
     }
 
-    /// Adds the rows whose keys are not there yet.
-    pub(super) fn ensure<R: Row + 'static>(&mut self, rows: impl IntoIterator<Item = R>) {
-        for chunk in chunks(rows) {
-            self.push(move |connection| execute(Ensure::<R>::new(chunk), connection));
-        }
+    /// Adds new rows.
+    pub(super) fn insert<R: Row + 'static>(&mut self, rows: impl IntoIterator<Item = R>) {
+        self.push(rows, |connection, values| {
+            execute(Insert::<R>::new(values), connection)?;
+            Ok(())
+        });
     }
 
     /// Adds the values to the rows with these keys, which are made where they are not there yet.
     pub(super) fn accumulate<R: Row + 'static>(&mut self, rows: impl IntoIterator<Item = R>) {
-        for chunk in chunks(rows) {
-            self.push(move |connection| execute(Accumulate::<R>::new(chunk), connection));
-        }
+        self.push(rows, |connection, values| {
+            execute(Accumulate::<R>::new(values), connection)?;
+            Ok(())
+        });
     }
 
     /// Writes the values of the rows with these keys, each of which must be there.
     pub(super) fn update<R: Row + 'static>(&mut self, rows: impl IntoIterator<Item = R>) {
-        for chunk in chunks(rows) {
-            self.0.push(Box::new(move |connection| {
-                let wanted = chunk.rows;
-                let found = execute(Update::<R>::new(chunk), connection).map_err(classify)?;
-                if found == wanted {
-                    return Ok(());
-                }
-                let table = R::TABLE;
-                Err(StoreError::unexpected(format!("{found} rows of {table} were found to write {wanted}")))
-            }));
-        }
+        self.push(rows, |connection, values| match execute(Update::<R>::new(values), connection)? {
+            1 => Ok(()),
+            found => {
+                Err(StoreError::unexpected(format!("{found} rows of {} were found to write one", R::TABLE)).into())
+            }
+        });
     }
 
     /// Writes rows anew, as a whole, each of which must be there.
@@ -62,66 +69,186 @@ impl Writes {
 
     /// Takes the rows away that are found.
     pub(super) fn delete<L: Lookup + 'static>(&mut self, keys: impl IntoIterator<Item = L>) {
-        for chunk in chunks(keys) {
-            self.push(move |connection| execute(Delete::<L>::new(chunk), connection));
+        self.push(keys, |connection, values| {
+            execute(Delete::<L>::new(values), connection)?;
+            Ok(())
+        });
+    }
+
+    fn push<R: Record>(
+        &mut self,
+        records: impl IntoIterator<Item = R>,
+        execute: impl Fn(&mut SqliteConnection, Values) -> Result<(), Failed> + Send + 'static,
+    ) {
+        let records: Vec<Values> = records.into_iter().map(|record| Values::of(&record)).collect();
+        if records.iter().any(|values| values.out_of_range) {
+            self.failed.get_or_insert(StoreError::unexpected("a number that does not fit into 64 bits"));
+        }
+        if !records.is_empty() {
+            let run = move |connection: &mut SqliteConnection| {
+                records.into_iter().try_for_each(|values| execute(connection, values)).map_err(|Failed(error)| error)
+            };
+            self.statements.push(Box::new(run));
         }
     }
 
-    fn push(&mut self, statement: impl FnOnce(&mut SqliteConnection) -> QueryResult<usize> + Send + 'static) {
-        self.0.push(Box::new(move |connection| statement(connection).map(|_| ()).map_err(classify)));
-    }
-
-    /// Whether nothing is left to be sent.
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Whether it is time to send them.
-    pub(super) fn are_many(&self) -> bool {
-        false // They are prepared already, and there is no line that they could fill.
-    }
-
-    /// Begins a transaction, which they are still to be sent in.
-    pub(super) async fn begin(&mut self, connection: &mut Conn) -> QueryResult<()> {
-        begin(connection).await
-    }
-
-    /// Sends them, in order, up to the first that fails.
-    pub(super) async fn send(&mut self, connection: &mut Conn) -> Result<(), StoreError> {
-        let statements = std::mem::take(&mut self.0);
-        let run = |connection: &mut SqliteConnection| Ok(execute_all(statements, connection));
-        connection.spawn_blocking(run).await.map_err(classify)?
-    }
-
-    /// Sends them and commits.
-    pub(super) async fn commit(&mut self, connection: &mut Conn) -> Result<(), StoreError> {
-        let statements = std::mem::take(&mut self.0);
-        let run = |connection: &mut SqliteConnection| {
-            Ok(execute_all(statements, connection).and_then(|()| {
+    /// Runs them, in order and up to the first that fails, and commits.
+    pub(super) async fn commit(self, session: &mut Session) -> Result<(), StoreError> {
+        let Self { statements, failed } = self;
+        if let Some(failed) = failed {
+            return Err(failed);
+        }
+        let server = session.server.clone();
+        let run = move |connection: &mut SqliteConnection| {
+            let run = statements.into_iter().try_for_each(|statement| statement(connection));
+            Ok(run.and_then(|()| {
                 let committed = AnsiTransactionManager::commit_transaction(connection);
-                committed.map_err(|error| failed_commit(classify(error)))
+                server.note(&committed);
+                committed.map_err(classify)
             }))
         };
-        connection.spawn_blocking(run).await.map_err(|error| failed_commit(classify(error)))?
+        session.connection.spawn_blocking(run).await.map_err(classify)?
     }
 }
 
-fn execute_all(statements: Vec<Statement>, connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    statements.into_iter().try_for_each(|statement| statement(connection))
+/// Makes sure that a transaction whose marker is not there never takes effect. After an error of the disk the log may
+/// hold it all the same, and would replay it after a crash; whatever is committed next is written over it.
+pub(super) async fn rule_out(session: &mut Session, id: BatchId) -> Result<(), StoreError> {
+    if !session.server.is_in_doubt() {
+        return Ok(());
+    }
+    let mut writes = Writes::new(session);
+    writes.insert([CommitMarkerRow { id: Id(id) }]);
+    writes.delete([MarkerOf { id: Id(id) }]);
+    writes.commit(session).await
+}
+
+/// Begins a transaction that writes, with the marker.
+pub(super) async fn begin(session: &mut Session, marker: Option<CommitMarkerRow>) -> QueryResult<()> {
+    let begin = move |connection: &mut SqliteConnection| {
+        begin_write(connection)?;
+        if let Some(marker) = marker {
+            execute(Insert::<CommitMarkerRow>::new(Values::of(&marker)), connection)?;
+        }
+        Ok(())
+    };
+    session.connection.spawn_blocking(begin).await
+}
+
+/// A [`StoreError`] that Diesel's become.
+struct Failed(StoreError);
+
+impl From<diesel::result::Error> for Failed {
+    fn from(error: diesel::result::Error) -> Self {
+        Self(classify(error))
+    }
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        Self(error)
+    }
 }
 
 fn execute(statement: impl QueryFragment<Sqlite> + QueryId, connection: &mut SqliteConnection) -> QueryResult<usize> {
     ExecuteDsl::<SqliteConnection, Sqlite>::execute(statement, connection)
 }
 
+/// A value as SQLite stores it.
+enum Value {
+    Null,
+    Integer(i64),
+    Text(String),
+    Blob(Vec<u8>),
+}
+
+/// The values of a record, one bind each.
+#[derive(Default)]
+struct Values {
+    values: Vec<Value>,
+    out_of_range: bool,
+}
+
+impl Values {
+    fn of(record: &impl Record) -> Self {
+        let mut values = Self::default();
+        record.put(&mut values);
+        values
+    }
+
+    fn push_bind<'b>(&'b self, out: &mut AstPass<'_, 'b, Sqlite>, place: usize) -> QueryResult<()> {
+        match &self.values[place] {
+            Value::Null => out.push_bind_param::<Nullable<BigInt>, Option<i64>>(&None),
+            Value::Integer(number) => out.push_bind_param::<BigInt, _>(number),
+            Value::Text(text) => out.push_bind_param::<Text, _>(text),
+            Value::Blob(bytes) => out.push_bind_param::<Binary, _>(bytes),
+        }
+    }
+}
+
+impl SqlValues for Values {
+    fn null(&mut self) {
+        self.values.push(Value::Null);
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.values.push(Value::Blob(bytes.to_vec()));
+    }
+
+    fn text(&mut self, text: &str) {
+        self.values.push(Value::Text(text.to_owned()));
+    }
+
+    fn integer(&mut self, number: i128) {
+        let number = i64::try_from(number);
+        self.out_of_range |= number.is_err();
+        self.values.push(Value::Integer(number.unwrap_or_default()));
+    }
+
+    fn money(&mut self, amount: Money) {
+        self.values.push(Value::Integer(amount.ten_thousandths()));
+    }
+
+    fn time(&mut self, at: Timestamp) {
+        self.values.push(Value::Integer(at.unix_microseconds()));
+    }
+
+    fn day(&mut self, day: Date) {
+        let mut text = String::new();
+        push_day(&mut text, day);
+        self.values.push(Value::Text(text));
+    }
+}
+
+/// A statement about one record.
+macro_rules! statements {
+    ($($(#[$meta:meta])* $name:ident<$record:ident: $bound:ident>;)*) => {$(
+        $(#[$meta])*
+        struct $name<$record> {
+            values: Values,
+            record: PhantomData<fn() -> $record>,
+        }
+
+        impl<$record> $name<$record> {
+            fn new(values: Values) -> Self {
+                Self { values, record: PhantomData }
+            }
+        }
+
+        // One text for each kind of record, so the type identifies the prepared statement.
+        impl<$record: $bound + 'static> QueryId for $name<$record> {
+            type QueryId = Self;
+            const HAS_STATIC_QUERY_ID: bool = true;
+        }
+    )*};
+}
+
 statements! {
-    /// `INSERT`s new rows.
+    /// `INSERT`s a new row.
     Insert<R: Row>;
-    /// `INSERT`s the rows whose keys are not there yet and leaves the others as they are.
-    Ensure<R: Row>;
-    /// `INSERT`s the rows whose keys are not there yet and adds the values to the others, in the database.
+    /// `INSERT`s a row or, where its key is there, adds the values, in the database.
     Accumulate<R: Row>;
-    /// `UPDATE`s the values of the rows with these keys.
+    /// `UPDATE`s the values of the row with this key.
     Update<R: Row>;
     /// `DELETE`s the rows that are found.
     Delete<L: Lookup>;
@@ -129,27 +256,16 @@ statements! {
 
 impl<R: Row> QueryFragment<Sqlite> for Insert<R> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-        push_insert::<R>(&mut out)?;
-        Sqlite::push_given(&mut out, &[], &self.chunk)
-    }
-}
-
-impl<R: Row> QueryFragment<Sqlite> for Ensure<R> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-        push_insert::<R>(&mut out)?;
-        Sqlite::push_given(&mut out, &[], &self.chunk)?;
-        push_on_conflict(&mut out, R::KEYS)?;
-        out.push_sql(" DO NOTHING");
-        Ok(())
+        push_insert::<R>(&mut out, &self.values)
     }
 }
 
 impl<R: Row> QueryFragment<Sqlite> for Accumulate<R> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-        push_insert::<R>(&mut out)?;
-        Sqlite::push_given(&mut out, &[], &self.chunk)?;
-        push_on_conflict(&mut out, R::KEYS)?;
-        out.push_sql(" DO UPDATE SET ");
+        push_insert::<R>(&mut out, &self.values)?;
+        out.push_sql(" ON CONFLICT (");
+        separated(&mut out, ", ", R::KEYS, |out, _, key| out.push_identifier(key.name))?;
+        out.push_sql(") DO UPDATE SET ");
         separated(&mut out, ", ", R::VALUES, |out, _, value| {
             out.push_identifier(value.name)?;
             out.push_sql(" = ");
@@ -165,15 +281,9 @@ impl<R: Row> QueryFragment<Sqlite> for Update<R> {
         out.push_sql("UPDATE ");
         out.push_identifier(R::TABLE)?;
         out.push_sql(" SET ");
-        separated(&mut out, ", ", R::VALUES, |out, place, value| {
-            out.push_identifier(value.name)?;
-            out.push_sql(" = ");
-            Sqlite::push_value(out, R::KEYS.len() + place, value)
-        })?;
-        out.push_sql(" FROM ");
-        Sqlite::push_given(&mut out, &[], &self.chunk)?;
+        push_equal(&mut out, ", ", R::VALUES, &self.values, R::KEYS.len())?;
         out.push_sql(" WHERE ");
-        push_equal_keys(&mut out, R::TABLE, R::KEYS)
+        push_equal(&mut out, " AND ", R::KEYS, &self.values, 0)
     }
 }
 
@@ -181,57 +291,79 @@ impl<L: Lookup> QueryFragment<Sqlite> for Delete<L> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
         out.push_sql("DELETE FROM ");
         out.push_identifier(L::Row::TABLE)?;
-        out.push_sql(" WHERE (");
-        separated(&mut out, ", ", L::COLUMNS, |out, _, key| out.push_identifier(key.name))?;
-        out.push_sql(") IN (SELECT ");
-        separated(&mut out, ", ", L::COLUMNS, Sqlite::push_value)?;
-        out.push_sql(" FROM ");
-        Sqlite::push_given(&mut out, &[], &self.chunk)?;
-        out.push_sql(")");
-        Ok(())
+        out.push_sql(" WHERE ");
+        push_equal(&mut out, " AND ", L::COLUMNS, &self.values, 0)
     }
 }
 
-/// `INSERT INTO table (columns) SELECT cells FROM `.
-fn push_insert<R: Row>(out: &mut AstPass<'_, '_, Sqlite>) -> QueryResult<()> {
+/// `INSERT INTO table (columns) VALUES (values)`.
+fn push_insert<'b, R: Row>(out: &mut AstPass<'_, 'b, Sqlite>, values: &'b Values) -> QueryResult<()> {
     out.push_sql("INSERT INTO ");
     out.push_identifier(R::TABLE)?;
     out.push_sql(" (");
     separated(out, ", ", R::columns(), |out, _, column| out.push_identifier(column.name))?;
-    out.push_sql(") SELECT ");
-    separated(out, ", ", R::columns(), Sqlite::push_value)?;
-    out.push_sql(" FROM ");
+    out.push_sql(") VALUES (");
+    for place in 0..values.values.len() {
+        if place > 0 {
+            out.push_sql(", ");
+        }
+        values.push_bind(out, place)?;
+    }
+    out.push_sql(")");
     Ok(())
 }
 
-/// The `WHERE true` tells the parser that the `ON` begins no join.
-fn push_on_conflict(out: &mut AstPass<'_, '_, Sqlite>, keys: &[Column]) -> QueryResult<()> {
-    out.push_sql(" WHERE true ON CONFLICT (");
-    separated(out, ", ", keys, |out, _, key| out.push_identifier(key.name))?;
-    out.push_sql(")");
+/// `column = value, …`, of values from that place.
+fn push_equal<'b>(
+    out: &mut AstPass<'_, 'b, Sqlite>,
+    separator: &str,
+    columns: &'static [Column],
+    values: &'b Values,
+    from: usize,
+) -> QueryResult<()> {
+    for (place, column) in columns.iter().enumerate() {
+        if place > 0 {
+            out.push_sql(separator);
+        }
+        out.push_identifier(column.name)?;
+        out.push_sql(" = ");
+        values.push_bind(out, from.saturating_add(place))?;
+    }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use diesel::debug_query;
-    use jangteo_domain::id::ProductId;
 
     use super::*;
+    use crate::rows::sales::DailySaleRow;
     use crate::rows::stock::StockRow;
-    use crate::types::{Id, Integer};
+
+    fn text(statement: &impl QueryFragment<Sqlite>) -> String {
+        let text = debug_query::<Sqlite, _>(statement).to_string();
+        text.split(" -- binds").next().unwrap_or_default().to_owned()
+    }
 
     #[test]
-    fn updates_from_its_bind() {
-        let product_id = Id(ProductId::from(uuid::Uuid::nil()));
-        let row = StockRow { product_id, available: Integer(7), movements: Integer(1) };
-        let update = debug_query::<Sqlite, _>(&Update::<StockRow>::new(chunks([row]).remove(0))).to_string();
+    fn a_row_is_written_by_its_key() {
+        let update = Update::<StockRow>::new(Values::of(&StockRow::numbered(7)));
+        assert_eq!(text(&update), "UPDATE `stocks` SET `available` = ?, `movements` = ? WHERE `product_id` = ?");
+    }
+
+    #[test]
+    fn sums_are_made_in_the_database() {
+        let row = DailySaleRow::from(jangteo_domain::sales::SaleCounted {
+            day: time::macros::date!(2026 - 03 - 01),
+            product_id: uuid::Uuid::nil().into(),
+            quantity: -2,
+            revenue: Money::ZERO,
+        });
         assert_eq!(
-            update.split(" -- binds").next(),
-            Some(
-                "UPDATE `stocks` SET `available` = given.value ->> 1, `movements` = given.value ->> 2 \
-                 FROM json_each(?) AS given WHERE `stocks`.`product_id` = unhex(given.value ->> 0)"
-            )
+            text(&Accumulate::<DailySaleRow>::new(Values::of(&row))),
+            "INSERT INTO `daily_sales` (`day`, `product_id`, `quantity`, `revenue`) VALUES (?, ?, ?, ?) \
+             ON CONFLICT (`day`, `product_id`) DO UPDATE SET `quantity` = `daily_sales`.`quantity` + \
+             `excluded`.`quantity`, `revenue` = `daily_sales`.`revenue` + `excluded`.`revenue`"
         );
     }
 }

@@ -6,8 +6,9 @@ use jangteo_domain::StoreError;
 use jangteo_domain::id::PaymentId;
 use jangteo_domain::money::Money;
 use jangteo_domain::payment::Payment;
+use jangteo_domain::testing::SequentialIds;
 use jangteo_domain::testing::fixtures::{NOON, user, won};
-use jangteo_domain::testing::{SequentialIds, batch_id};
+use jangteo_domain::transaction::{Appended, Changes};
 use time::macros::date;
 
 use crate::server::TestDatabase;
@@ -30,9 +31,8 @@ async fn no_payment_is_passed_over_where_the_key_that_tells_them_apart_is_gone()
         sales_day: date!(2030 - 01 - 01),
     };
     let payments: Vec<Payment> = (1..=9).map(payment).collect();
-    let mut unit = database.database.unit_of_work_factory().begin(batch_id()).await?;
-    unit.payments().insert_many(&payments).await?;
-    unit.commit().await?;
+    let appended = Appended { payments: payments.clone(), ..Appended::default() };
+    database.commit(Changes { appended, ..Changes::default() }).await?;
 
     let mut books = database.database.books().open().await?;
     let all: BTreeSet<PaymentId> = payments.iter().map(|payment| payment.id).collect();

@@ -6,12 +6,13 @@ use async_trait::async_trait;
 use jangteo_domain::delivery::EventQueue;
 use jangteo_domain::money::Money;
 use jangteo_domain::order::RefundedLine;
+use jangteo_domain::outbox::OutboxEvent;
 use jangteo_domain::payment::{Payment, Refund};
 use jangteo_domain::retention::Pruning;
-use jangteo_domain::testing::contract::{Concurrency, StoreHarness, StoredEvent};
 use jangteo_domain::time::{Date, Timestamp};
 use jangteo_domain::verification::BooksFactory;
 use jangteo_domain::{Queries, UnitOfWorkFactory, UserId};
+use jangteo_domain_testing::contract::{Concurrency, StoreHarness, TransactionHarness};
 use jangteo_sql::Dialect;
 use serde_json::Value;
 use uuid::Uuid;
@@ -21,11 +22,25 @@ use crate::server::TestDatabase;
 struct Harness(TestDatabase);
 
 #[async_trait]
-impl StoreHarness for Harness {
+impl TransactionHarness for Harness {
     fn factory(&self) -> Arc<dyn UnitOfWorkFactory> {
         self.0.database.unit_of_work_factory()
     }
 
+    fn concurrency(&self) -> Concurrency {
+        match self.0.database.dialect() {
+            Dialect::Mysql => Concurrency::RowLocks,
+            Dialect::Sqlite => Concurrency::SingleWriter,
+        }
+    }
+
+    async fn break_connections(&self) -> bool {
+        self.0.kill_connections().await
+    }
+}
+
+#[async_trait]
+impl StoreHarness for Harness {
     fn queries(&self) -> Queries {
         self.0.database.queries()
     }
@@ -40,17 +55,6 @@ impl StoreHarness for Harness {
 
     fn books(&self) -> Arc<dyn BooksFactory> {
         self.0.database.books()
-    }
-
-    fn concurrency(&self) -> Concurrency {
-        match self.0.database.dialect() {
-            Dialect::Mysql => Concurrency::RowLocks,
-            Dialect::Sqlite => Concurrency::SingleWriter,
-        }
-    }
-
-    async fn break_connections(&self) -> bool {
-        self.0.kill_connections().await
     }
 
     async fn payments(&self) -> Vec<Payment> {
@@ -107,17 +111,18 @@ impl StoreHarness for Harness {
         self.0.objects(&query).await.iter().map(refund).collect()
     }
 
-    async fn outbox_events(&self) -> Vec<StoredEvent> {
+    async fn outbox_events(&self) -> Vec<OutboxEvent> {
         let at = self.0.time("created_at");
         let query = format!(
             "SELECT CAST(JSON_OBJECT('id', HEX(id), 'order_id', HEX(order_id), 'sequence', sequence, 'type', event_type, \
-             'at', {at}) AS CHAR) FROM outbox_events ORDER BY id"
+             'body', body, 'at', {at}) AS CHAR) FROM outbox_events ORDER BY id"
         );
-        let event = |row: &Value| StoredEvent {
+        let event = |row: &Value| OutboxEvent {
             order_id: uuid(&row["order_id"]).into(),
             sequence: count(&row["sequence"]),
             id: uuid(&row["id"]).into(),
             event_type: row["type"].as_str().expect("a text").to_owned(),
+            body: row["body"].as_str().expect("a text").to_owned(),
             at: time(&row["at"]),
         };
         self.0.objects(&query).await.iter().map(event).collect()
@@ -152,11 +157,13 @@ fn date(value: &Value) -> Date {
 mod sqlite {
     use super::*;
 
-    jangteo_domain::contract_suite!(async { Harness(TestDatabase::sqlite().await) });
+    jangteo_domain_testing::transaction_contract!(async { Harness(TestDatabase::sqlite().await) });
+    jangteo_domain_testing::store_contract!(async { Harness(TestDatabase::sqlite().await) });
 }
 
 mod mysql {
     use super::*;
 
-    jangteo_domain::contract_suite!(async { Harness(TestDatabase::mysql().await) });
+    jangteo_domain_testing::transaction_contract!(async { Harness(TestDatabase::mysql().await) });
+    jangteo_domain_testing::store_contract!(async { Harness(TestDatabase::mysql().await) });
 }

@@ -2,65 +2,138 @@
 
 use std::error::Error as _;
 
-use jangteo_domain::StoreError;
-use jangteo_domain::point::PointAccount;
+use jangteo_domain::delivery::Delivery;
+use jangteo_domain::id::BatchId;
+use jangteo_domain::outbox::OutboxEvent;
+use jangteo_domain::payment::Payment;
 use jangteo_domain::product::Product;
 use jangteo_domain::stock::Stock;
 use jangteo_domain::testing::fixtures::{NOON, product_details, user, won};
 use jangteo_domain::testing::{SequentialIds, batch_id};
-
-use jangteo_sql::{Database, DatabaseSettings};
+use jangteo_domain::transaction::{Appended, Changes, FirstKeys, LockSet, ProductDepth, RowChanges};
+use jangteo_domain::{Money, StoreError};
+use jangteo_sql::{Database, DatabaseSettings, Dialect};
+use time::macros::date;
 
 use crate::server::TestDatabase;
 
-/// Tries to store a stock of a product that has one.
-async fn duplicate(database: &TestDatabase) -> Result<(), StoreError> {
-    let stock = Stock::empty(SequentialIds::id(1).into());
-    let mut unit = database.database.unit_of_work_factory().begin(batch_id()).await?;
-    unit.stocks().insert_many(std::slice::from_ref(&stock)).await?;
-    unit.stocks().insert_many(&[stock]).await?;
-    unit.commit().await
+fn stock() -> Stock {
+    Stock::empty(SequentialIds::id(1).into())
 }
 
-/// Tries to store a balance below zero.
+/// The stock as new.
+fn new_stock() -> Changes {
+    Changes { stocks: RowChanges::inserted([stock()]), ..Changes::default() }
+}
+
+/// The stock with one piece more.
+fn changed_stock() -> Changes {
+    let changed = Stock { available: 1, ..stock() };
+    Changes { stocks: RowChanges::updated([(stock(), changed)]), ..Changes::default() }
+}
+
+/// Tries to store a stock of a product that has one.
+async fn duplicate(database: &TestDatabase) -> Result<(), StoreError> {
+    database.commit(new_stock()).await?;
+    database.commit(new_stock()).await
+}
+
+/// Tries to store a payment that left a balance below zero.
 async fn overdraft(database: &TestDatabase) -> Result<(), StoreError> {
-    let users = [user("kim")].into();
-    let mut unit = database.database.unit_of_work_factory().begin(batch_id()).await?;
-    unit.points().ensure_many(&users).await?;
-    let overdrawn = PointAccount { balance: won(-1), ..PointAccount::empty(user("kim")) };
-    unit.points().save_many(&[overdrawn]).await?;
-    unit.commit().await
+    let payment = Payment {
+        id: SequentialIds::id(1).into(),
+        order_id: SequentialIds::id(2).into(),
+        user_id: user("kim"),
+        total: won(1),
+        discount: Money::ZERO,
+        amount: won(1),
+        coupon_id: None,
+        balance_after: won(-1),
+        paid_at: NOON,
+        sales_day: date!(2030 - 01 - 01),
+    };
+    let appended = Appended { payments: vec![payment], ..Appended::default() };
+    let committed = database.commit(Changes { appended, ..new_stock() }).await;
+    assert_eq!(database.number("SELECT COUNT(*) FROM stocks").await, 0);
+    committed
 }
 
 /// Reads a product with a name that no product can have.
 async fn nonsense(database: &TestDatabase) -> Result<(), StoreError> {
-    let id = SequentialIds::id(1);
-    let product = Product::create(id.into(), product_details("lamp", 1_000), NOON);
-    let mut unit = database.database.unit_of_work_factory().begin(batch_id()).await?;
-    unit.products().insert_many(&[product]).await?;
-    unit.stocks().insert_many(&[Stock::empty(id.into())]).await?;
-    unit.commit().await?;
+    let product = Product::create(stock().product_id, product_details("lamp", 1_000), NOON);
+    let products = RowChanges::inserted([product]);
+    database.commit(Changes { products, ..new_stock() }).await?;
     database.execute("UPDATE products SET name = ''").await;
-    database.database.queries().products.find(id.into()).await.map(|_| ())
+    database.database.queries().products.find(stock().product_id).await.map(|_| ())
 }
 
-/// Writes a row that is not there.
+/// Locks such a product.
+async fn locked_nonsense(database: &TestDatabase) -> Result<(), StoreError> {
+    let products = RowChanges::inserted([Product::create(stock().product_id, product_details("lamp", 1_000), NOON)]);
+    database.commit(Changes { products, ..new_stock() }).await?;
+    database.execute("UPDATE products SET name = ''").await;
+    let mut unit = database.begin().await?;
+    let mut locks = LockSet::default();
+    locks.add_product(stock().product_id, ProductDepth::Offer);
+    unit.lock(&locks).await.map(|_| ())
+}
+
+/// Writes a row that it has not locked.
+async fn unlocked(database: &TestDatabase) -> Result<(), StoreError> {
+    database.commit(new_stock()).await?;
+    let committed = database.commit(changed_stock()).await;
+    assert_eq!(database.number("SELECT SUM(available) FROM stocks").await, 0);
+    committed
+}
+
+/// Writes a row that it wanted to lock and that is not there.
+async fn absent(database: &TestDatabase) -> Result<(), StoreError> {
+    let mut unit = database.begin().await?;
+    unit.lock(&LockSet { stocks: [stock().product_id].into(), ..LockSet::default() }).await?;
+    let committed = unit.commit(changed_stock()).await;
+    assert_eq!(database.number("SELECT COUNT(*) FROM stocks").await, 0);
+    committed
+}
+
+/// Writes a row that vanishes once it is locked, as only what the shop knows nothing of can bring about.
 async fn vanished(database: &TestDatabase) -> Result<(), StoreError> {
-    let mut unit = database.database.unit_of_work_factory().begin(batch_id()).await?;
-    unit.stocks().save_many(&[Stock::empty(SequentialIds::id(1).into())]).await?;
-    unit.commit().await
+    let event = OutboxEvent {
+        id: SequentialIds::id(1).into(),
+        order_id: SequentialIds::id(2).into(),
+        sequence: 1,
+        at: NOON,
+        event_type: "jangteo.order.paid.v1".to_owned(),
+        body: "{}".to_owned(),
+    };
+    let before = Delivery::new(&event);
+    let appended = Appended { outbox: vec![event], ..Appended::default() };
+    database.commit(Changes { appended, ..Changes::default() }).await?;
+    let trigger = match database.database.dialect() {
+        Dialect::Mysql => "FOR EACH ROW DELETE FROM outbox_events",
+        Dialect::Sqlite => "BEGIN DELETE FROM outbox_events; END",
+    };
+    database.execute(&format!("CREATE TRIGGER vanishing AFTER INSERT ON stocks {trigger}")).await;
+
+    let mut unit = database.begin().await?;
+    let locked = unit.lock(&LockSet { events: [before.event_id].into(), ..LockSet::default() }).await?;
+    let after = before.redeliver(locked.now);
+    let committed = unit.commit(Changes { events: RowChanges::updated([(before, after)]), ..new_stock() }).await;
+    assert_eq!(database.number("SELECT COUNT(*) FROM outbox_events").await, 1, "all of it is rolled back");
+    committed
 }
 
 /// Does something after a statement that failed.
 async fn after_a_failure(database: &TestDatabase) -> Result<(), StoreError> {
-    let stock = Stock::empty(SequentialIds::id(1).into());
-    let mut unit = database.database.unit_of_work_factory().begin(batch_id()).await?;
-    unit.stocks().insert_many(std::slice::from_ref(&stock)).await?;
-    unit.stocks().insert_many(std::slice::from_ref(&stock)).await?;
-    unit.stocks().lock_many(&[stock.product_id].into()).await.expect_err("a duplicate");
-    unit.now().await.expect_err("nothing is sent after a failure");
-    let committed = unit.commit().await;
+    database.execute("DROP TABLE point_accounts").await;
+    let id = BatchId::from(SequentialIds::id(7));
+    let factory = database.database.unit_of_work_factory();
+    let (mut unit, _) = factory.begin(id, &FirstKeys::default()).await?;
+    let accounts = LockSet { accounts: [user("kim")].into(), ..LockSet::default() };
+    unit.lock(&accounts).await.expect_err("a table that is not there");
+    unit.lock(&LockSet::default()).await.expect_err("nothing is sent after a failure");
+    let committed = unit.commit(new_stock()).await;
     assert_eq!(database.number("SELECT COUNT(*) FROM stocks").await, 0);
+    assert!(!factory.committed(id).await?);
     committed
 }
 
@@ -87,7 +160,10 @@ provoked! {
     a_duplicate_key_is_a_conflict: duplicate => "conflict";
     a_broken_check_is_unexpected: overdraft => "unexpected";
     a_row_that_makes_no_sense_is_corrupt: nonsense => "corrupt";
-    a_row_that_is_not_there_is_unexpected: vanished => "unexpected";
+    a_locked_row_that_makes_no_sense_is_corrupt: locked_nonsense => "corrupt";
+    a_row_that_is_not_locked_is_unexpected: unlocked => "unexpected";
+    a_row_that_is_not_there_is_unexpected: absent => "unexpected";
+    a_row_that_vanishes_is_unexpected: vanished => "unexpected";
     nothing_is_sent_after_a_statement_that_failed: after_a_failure => "unexpected";
 }
 
@@ -106,8 +182,8 @@ async fn a_full_mysql_table_is_unavailable() -> Result<(), StoreError> {
     let factory = database.database.unit_of_work_factory();
     let mut filled = Ok(());
     for _ in 0..10_000 {
-        filled = match factory.begin(batch_id()).await {
-            Ok(unit) => unit.commit().await,
+        filled = match factory.begin(batch_id(), &FirstKeys::default()).await {
+            Ok((unit, _)) => unit.commit(Changes::default()).await,
             Err(error) => Err(error),
         };
         if filled.is_err() {
@@ -122,13 +198,13 @@ async fn a_full_mysql_table_is_unavailable() -> Result<(), StoreError> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_process_that_holds_the_sqlite_file_is_a_conflict() {
+async fn another_process_that_holds_the_sqlite_file_is_unavailable() {
     use diesel::connection::{Connection as _, SimpleConnection as _};
     let database = TestDatabase::sqlite().await;
     let mut other = diesel::SqliteConnection::establish(&database.settings.url["sqlite:".len()..]).expect("a file");
     other.batch_execute("BEGIN IMMEDIATE").expect("the lock");
-    let error = database.database.unit_of_work_factory().begin(batch_id()).await.err().expect("no second writer");
-    assert!(matches!(error, StoreError::Conflict(_)), "{error:?}");
+    let error = database.begin().await.err().expect("no second writer");
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,12 +2,15 @@
 //!
 //! The MySQL half needs a server: `TEST_MYSQL_URL` names it, `make test` starts one.
 
+#![expect(clippy::disallowed_methods, reason = "tests have no store whose runtime they could spawn on")]
+
 mod books;
 mod contract;
 mod errors;
 mod locks;
 mod migrations;
 mod outages;
+mod packets;
 mod reads;
 mod server;
 mod settings;

@@ -5,32 +5,37 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 use jangteo_domain::StoreError;
 use jangteo_domain::id::BatchId;
+use jangteo_domain::point::PointAccount;
 use jangteo_domain::stock::Stock;
+use jangteo_domain::testing::SequentialIds;
 use jangteo_domain::testing::fixtures::user;
-use jangteo_domain::testing::{SequentialIds, batch_id};
+use jangteo_domain::transaction::{Changes, FirstKeys, LockSet, RowChanges};
 use mysql_async::prelude::Queryable as _;
 
 use crate::server::{Process, TestDatabase};
 
+/// A new stock of the product of that number.
+fn new_stock(number: u64) -> Changes {
+    let stock = Stock::empty(SequentialIds::id(number).into());
+    Changes { stocks: RowChanges::inserted([stock]), ..Changes::default() }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_died_in_the_pool_are_replaced_unseen() -> Result<(), StoreError> {
     let database = TestDatabase::mysql().await;
-    let factory = database.database.unit_of_work_factory();
     // As many as there can be, all idle, all killed: as after a restart of the server.
     let mut units = Vec::new();
     for _ in 0..6 {
-        units.push(factory.begin(batch_id()).await?);
+        units.push(database.begin().await?);
     }
     for unit in units {
-        unit.commit().await?;
+        unit.commit(Changes::default()).await?;
     }
     database.database.ping().await?;
     assert!(database.kill_connections().await);
 
     for number in 1..=6 {
-        let mut unit = factory.begin(batch_id()).await?;
-        unit.stocks().insert_many(&[Stock::empty(SequentialIds::id(number).into())]).await?;
-        unit.commit().await?;
+        database.commit(new_stock(number)).await?;
         database.database.ping().await?;
     }
     Ok(())
@@ -66,9 +71,13 @@ async fn read_and_kill(database: &TestDatabase, kill: &str) -> Result<bool, Stor
     reading.await.expect("no panic").map(|found| found.is_none())
 }
 
-/// The connection of the statement about that table that waits, once there is one.
-async fn statement_that_waits(database: &TestDatabase, table: &str) -> u64 {
-    let waits = |process: &Process| process.statement.contains(table) && !process.statement.starts_with("LOCK TABLES");
+/// The connection of the statement with that word that waits, once there is one.
+async fn statement_that_waits(database: &TestDatabase, word: &str) -> u64 {
+    // Killed while it is prepared, a statement would be executed all the same.
+    let waits = |process: &Process| {
+        let is_own = process.statement.starts_with("LOCK TABLES");
+        process.statement.contains(word) && !process.is_preparing && !is_own
+    };
     let id = async {
         loop {
             match database.processes().await.into_iter().find(waits) {
@@ -100,45 +109,71 @@ async fn a_read_that_is_ended_by_the_server_is_unavailable_and_leaves_nothing_be
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_dies_before_the_commit_is_unavailable() -> Result<(), StoreError> {
     let database = TestDatabase::mysql().await;
-    let mut unit = database.database.unit_of_work_factory().begin(batch_id()).await?;
-    unit.stocks().insert_many(&[Stock::empty(SequentialIds::id(1).into())]).await?;
+    let mut unit = database.begin().await?;
     assert!(database.kill_connections().await);
-    let error = unit.now().await.expect_err("a dead connection");
+    let error = unit.lock(&LockSet::default()).await.expect_err("a dead connection");
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
-    drop(unit);
+    let error = unit.commit(new_stock(1)).await.expect_err("nothing is sent any more");
+    assert!(matches!(error, StoreError::Unexpected(_)), "{error:?}");
     assert_eq!(database.number("SELECT COUNT(*) FROM stocks").await, 0);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_dies_in_the_commit_leaves_it_unknown_and_the_marker_tells() -> Result<(), StoreError> {
+async fn a_connection_that_dies_in_the_commit_is_unavailable_and_the_marker_tells() -> Result<(), StoreError> {
     let database = TestDatabase::mysql().await;
     let factory = database.database.unit_of_work_factory();
     let id = BatchId::from(SequentialIds::id(7));
-    let unit = factory.begin(id).await?;
+    let (unit, _) = factory.begin(id, &FirstKeys::default()).await?;
     assert!(database.kill_connections().await);
-    let error = unit.commit().await.expect_err("a dead connection");
-    assert!(matches!(error, StoreError::CommitUnknown(_)), "{error:?}");
+    let error = unit.commit(new_stock(1)).await.expect_err("a dead connection");
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     assert!(!factory.committed(id).await?);
+    assert_eq!(database.number("SELECT COUNT(*) FROM stocks").await, 0);
 
-    factory.begin(id).await?.commit().await?;
+    let (unit, _) = factory.begin(id, &FirstKeys::default()).await?;
+    unit.commit(new_stock(1)).await?;
     assert!(factory.committed(id).await?);
+    Ok(())
+}
+
+/// A connection dies after the server has taken the packet with the `COMMIT` and before it has run it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_is_killed_while_it_waits_stores_nothing_and_the_marker_tells() -> Result<(), StoreError> {
+    let database = TestDatabase::mysql().await;
+    let factory = database.database.unit_of_work_factory();
+    let id = BatchId::from(SequentialIds::id(7));
+    let mut holder = database.session().await;
+    let hexadecimal = SequentialIds::id(1).simple().to_string();
+    let hold = format!("BEGIN; INSERT INTO stocks VALUES (x'{hexadecimal}', 0, 0)");
+    holder.query_drop(hold).await.expect("a row of the same key");
+    let (unit, _) = factory.begin(id, &FirstKeys::default()).await?;
+    let committing = tokio::spawn(unit.commit(new_stock(1)));
+
+    let waiting = statement_that_waits(&database, "stocks").await;
+    database.execute(&format!("KILL {waiting}")).await;
+    let error = committing.await.expect("no panic").expect_err("a dead connection");
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    holder.query_drop("ROLLBACK").await.expect("no row");
+    assert!(!factory.committed(id).await?);
+    assert_eq!(database.number("SELECT COUNT(*) FROM stocks").await, 0);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_that_is_killed_is_unavailable() -> Result<(), StoreError> {
     let database = TestDatabase::mysql().await;
-    let factory = database.database.unit_of_work_factory();
-    let users = [user("kim")].into();
-    let mut holder = factory.begin(batch_id()).await?;
-    holder.points().ensure_many(&users).await?;
-    let mut waiter = factory.begin(batch_id()).await?;
-    let waiting = tokio::spawn(async move { waiter.points().ensure_many(&users).await });
+    let accounts = RowChanges::inserted([PointAccount::empty(user("kim"))]);
+    database.commit(Changes { accounts, ..Changes::default() }).await?;
+    let locks = LockSet { accounts: [user("kim")].into(), ..LockSet::default() };
+    let mut holder = database.begin().await?;
+    holder.lock(&locks).await?;
+    let mut waiter = database.begin().await?;
+    let waiting = tokio::spawn(async move { waiter.lock(&locks).await });
 
     let id = statement_that_waits(&database, "point_accounts").await;
     database.execute(&format!("KILL QUERY {id}")).await;
     let error = waiting.await.expect("no panic").expect_err("a killed statement");
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
-    holder.commit().await
+    holder.commit(Changes::default()).await
 }

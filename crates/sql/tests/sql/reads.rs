@@ -6,8 +6,9 @@ use jangteo_domain::StoreError;
 use jangteo_domain::id::ProductId;
 use jangteo_domain::order::OrderFilter;
 use jangteo_domain::stock::Stock;
+use jangteo_domain::testing::SequentialIds;
 use jangteo_domain::testing::fixtures::{product_details, user};
-use jangteo_domain::testing::{SequentialIds, batch_id};
+use jangteo_domain::transaction::{Changes, RowChanges};
 use jangteo_domain::{page::Page, product::Product, testing::fixtures::NOON};
 use jangteo_sql::Dialect;
 
@@ -22,12 +23,10 @@ async fn reads_hung_up_at_random_answer_nobody_else(dialect: Dialect) -> Result<
     let ids: Vec<ProductId> = (1..=50).map(|number| SequentialIds::id(number).into()).collect();
     let product =
         |(n, id): (usize, &ProductId)| Product::create(*id, product_details(&format!("lamp {n}"), 1_000), NOON);
-    let products: Vec<Product> = ids.iter().enumerate().map(product).collect();
-    let stocks: Vec<Stock> = (0..).zip(&ids).map(|(n, id)| Stock { available: n, ..Stock::empty(*id) }).collect();
-    let mut unit = database.database.unit_of_work_factory().begin(batch_id()).await?;
-    unit.products().insert_many(&products).await?;
-    unit.stocks().insert_many(&stocks).await?;
-    unit.commit().await?;
+    let stock = |(n, id): (u32, &ProductId)| Stock { available: n, ..Stock::empty(*id) };
+    let products = RowChanges::inserted(ids.iter().enumerate().map(product));
+    let stocks = RowChanges::inserted((0..).zip(&ids).map(stock));
+    database.commit(Changes { products, stocks, ..Changes::default() }).await?;
 
     let queries = database.database.queries();
     let (mut answered, mut hung_up) = (0, 0);

@@ -4,6 +4,9 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
+use jangteo_domain::testing::batch_id;
+use jangteo_domain::transaction::{Changes, FirstKeys, LockSet};
+use jangteo_domain::{StoreError, UnitOfWork};
 use jangteo_sql::{Database, DatabaseSettings, Dialect};
 use mysql_async::prelude::Queryable as _;
 use mysql_async::{Conn, Opts, Row};
@@ -51,6 +54,19 @@ impl TestDatabase {
         let database = Database::open(settings.clone()).await.expect("valid settings");
         database.migrate().await.expect("migrations that run");
         Self { database, settings, place }
+    }
+
+    /// A unit of work that has locked nothing yet.
+    pub async fn begin(&self) -> Result<Box<dyn UnitOfWork>, StoreError> {
+        let (unit, _) = self.database.unit_of_work_factory().begin(batch_id(), &FirstKeys::default()).await?;
+        Ok(unit)
+    }
+
+    /// Commits changes that update nothing.
+    pub async fn commit(&self, changes: Changes) -> Result<(), StoreError> {
+        let mut unit = self.begin().await?;
+        unit.lock(&LockSet::default()).await?;
+        unit.commit(changes).await
     }
 
     /// Rows of a query whose one column is a JSON object.
@@ -146,8 +162,10 @@ fn sqlite_execute(path: &str, statements: &str) {
 pub struct Process {
     /// Its id there.
     pub id: u64,
-    /// What it executes; nothing when it is idle.
+    /// What it executes or prepares; nothing when it is idle.
     pub statement: String,
+    /// Whether it only prepares that, which waits for no lock.
+    pub is_preparing: bool,
 }
 
 /// A schema on a real server.
@@ -202,6 +220,7 @@ impl Schema {
             id: row.get("Id").expect("an id"),
             statement: String::from_utf8_lossy(&row.get::<Option<Vec<u8>>, _>("Info").flatten().unwrap_or_default())
                 .into_owned(),
+            is_preparing: row.get::<String, _>("Command").expect("a command") == "Prepare",
         };
         ours.map(process).collect()
     }

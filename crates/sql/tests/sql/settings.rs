@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use jangteo_domain::StoreError;
 use jangteo_domain::testing::batch_id;
+use jangteo_domain::transaction::{Changes, FirstKeys};
 use jangteo_sql::{Database, DatabaseSettings, Dialect, OpenError};
 
 use crate::server::{Schema, TestDatabase};
@@ -61,7 +62,8 @@ async fn unavailable(url: &str) -> String {
     let read = database.ping().await.expect_err("nobody to answer");
     assert!(begun.elapsed() < Duration::from_secs(3), "a read waited {:?}", begun.elapsed());
     let begun = Instant::now();
-    let write = database.unit_of_work_factory().begin(batch_id()).await.map(|_| ()).expect_err("nobody to answer");
+    let beginning = database.unit_of_work_factory().begin(batch_id(), &FirstKeys::default()).await;
+    let write = beginning.map(|_| ()).expect_err("nobody to answer");
     assert!(begun.elapsed() < Duration::from_secs(3), "a write waited {:?}", begun.elapsed());
     for error in [&read, &write] {
         assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
@@ -106,11 +108,12 @@ async fn a_replica_is_read_from_and_does_not_hide_that_the_primary_is_gone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn figures_count_connections() -> Result<(), StoreError> {
-    let TestDatabase { database, .. } = &TestDatabase::sqlite().await;
-    let unit = database.unit_of_work_factory().begin(batch_id()).await?;
+    let test = TestDatabase::sqlite().await;
+    let database = &test.database;
+    let unit = test.begin().await?;
     let figures = database.pool_statistics();
     assert_eq!((figures.write.connections, figures.write.idle), (1, 0));
-    unit.commit().await?;
+    unit.commit(Changes::default()).await?;
     assert_eq!(database.pool_statistics().write.idle, 1);
     database.ping().await?;
     assert!(database.pool_statistics().read.connections >= 1);

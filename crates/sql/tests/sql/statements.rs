@@ -1,11 +1,12 @@
-//! The number of statements does not depend on the number of commands.
+//! The number of statements that read and lock does not depend on the number of commands. To MySQL all that is written
+//! goes in one packet; to SQLite, which is no round trip away, each row by a statement of its own.
 //!
 //! Statements are noted down by an instrumentation that every connection of this process gets from then on; as every
 //! test has a runtime of its own, the runtime tells whose they are.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
@@ -14,8 +15,9 @@ use jangteo_domain::delivery::{AttemptOutcome, DeliveryOutcome, StoredEvent};
 use jangteo_domain::id::{OrderId, ProductId};
 use jangteo_domain::idempotency::{Fingerprint, IdempotencyKey, RequestKey};
 use jangteo_domain::testing::fixtures::{campaign_details, customer, fixed};
-use jangteo_domain::testing::{SequentialIds, TestShop};
-use jangteo_domain::{Answer, Command, Request, StoreError, UserId};
+use jangteo_domain::testing::{PlainAnswers, SequentialIds};
+use jangteo_domain::{Answer, Command, Recording, Request, StoreError, UserId};
+use jangteo_domain_testing::TestShop;
 use jangteo_sql::Dialect;
 use mysql_async::Row;
 use mysql_async::prelude::Queryable as _;
@@ -48,11 +50,12 @@ async fn statements(shop: &TestShop, commands: Vec<Command>) -> Vec<String> {
         let number = KEYS.fetch_add(1, Ordering::Relaxed) as u128;
         IdempotencyKey { key: RequestKey(number.to_be_bytes()), fingerprint: Fingerprint([0; 16]) }
     };
-    let request = |command| Request { idempotency: Some(claim()), ..Request::new(command) };
+    let recording = || Recording { idempotency: Some(claim()), audited_as: None, renderer: Arc::new(PlainAnswers) };
+    let request = |command| Request { command, recording: Some(recording()) };
     let requests: Vec<Request> = commands.into_iter().map(request).collect();
     texts_of_this_runtime(Vec::clear);
     for answer in shop.executor.execute(&requests).await {
-        assert!(matches!(answer, Ok(Answer::Decided(Ok(_)))), "{answer:?}");
+        assert!(matches!(answer, Ok(Answer::Decided { outcome: Ok(_), .. })), "{answer:?}");
     }
     texts_of_this_runtime(std::mem::take)
 }
@@ -95,29 +98,46 @@ impl Shop {
     }
 }
 
-async fn batches_of_every_size_take_the_same_statements(dialect: Dialect) -> Result<(), StoreError> {
+/// How many statements it takes to begin with a marker.
+fn beginning(dialect: Dialect) -> usize {
+    match dialect {
+        Dialect::Mysql => 1, // The marker goes with BEGIN.
+        Dialect::Sqlite => 2,
+    }
+}
+
+/// How many statements it takes to write so many rows and commit.
+fn writing(dialect: Dialect, rows: usize) -> usize {
+    match dialect {
+        Dialect::Mysql => 1, // They go with COMMIT.
+        Dialect::Sqlite => rows + 1,
+    }
+}
+
+/// How many of the statements only read and lock.
+fn reading(texts: &[String]) -> usize {
+    texts.iter().filter(|text| text.starts_with("SELECT")).count()
+}
+
+async fn batches_of_every_size_read_and_lock_by_the_same_statements(dialect: Dialect) -> Result<(), StoreError> {
     set_default_instrumentation(|| Some(Box::new(Notes))).expect("an instrumentation");
     let database = TestDatabase::of(dialect).await;
     let shop = Shop::open(&database).await?;
-    let (place_1, pay_1) = shop.trade(1, CouponChoice::None).await;
-    let (place_10, pay_10) = shop.trade(10, CouponChoice::None).await;
-    let (place_100, pay_100) = shop.trade(100, CouponChoice::None).await;
-    assert_eq!((place_1.len(), place_10.len()), (place_100.len(), place_100.len()), "{place_1:#?}");
-    assert_eq!((pay_1.len(), pay_10.len()), (pay_100.len(), pay_100.len()), "{pay_1:#?}");
-    // To MySQL all that is written goes in one packet: the marker with BEGIN, the rest with COMMIT.
-    let sent = |written| match dialect {
-        Dialect::Mysql => 0,
-        Dialect::Sqlite => written,
-    };
-    // BEGIN, answered requests, products, stocks, accounts; the marker, orders, their lines, stocks, movements, accounts,
-    // answers; COMMIT.
-    assert_eq!(place_100.len(), 5 + sent(7) + 1, "{place_100:#?}");
-    // BEGIN, answered requests, orders with their lines, accounts; the marker, orders, accounts, entries, payments, daily
-    // sales, events, answers; COMMIT.
-    assert_eq!(pay_100.len(), 4 + sent(8) + 1, "{pay_100:#?}");
-    // With a coupon besides: the candidates, their locks; their states, and the shares of the orders' lines.
-    let (_, with_coupons) = shop.trade(100, CouponChoice::Best).await;
-    assert_eq!(with_coupons.len(), 6 + sent(10) + 1, "{with_coupons:#?}");
+    let count = |reads, rows| (reads, beginning(dialect) + reads + writing(dialect, rows));
+    for orders in [1, 10, 100] {
+        let (placing, paying) = shop.trade(orders, CouponChoice::None).await;
+        // Answered requests, products, stocks, accounts. Of each order: itself, 2 lines, 2 movements, an account, an
+        // answer; of all: 2 stocks.
+        assert_eq!((reading(&placing), placing.len()), count(4, 7 * orders + 2), "{orders} orders: {placing:#?}");
+        // Answered requests, orders with their lines, accounts. Of each order: itself, an account, an entry, a payment,
+        // an event, an answer; of all: the sales of 2 products.
+        assert_eq!((reading(&paying), paying.len()), count(3, 6 * orders + 2), "{orders} orders: {paying:#?}");
+        // With a coupon besides: the candidates, their locks; of each order: its coupon, and the shares of its 2 lines.
+        if orders == 100 {
+            let (_, paying) = shop.trade(orders, CouponChoice::Best).await;
+            assert_eq!((reading(&paying), paying.len()), count(5, 9 * orders + 2), "{orders} orders: {paying:#?}");
+        }
+    }
     Ok(())
 }
 
@@ -127,8 +147,11 @@ async fn deliver(database: &TestDatabase, events: u32) -> Result<(Vec<String>, V
     texts_of_this_runtime(Vec::clear);
     let claimed = queue.claim(lease, Duration::from_secs(60), events).await?;
     let claiming = texts_of_this_runtime(std::mem::take);
-    let recorded =
-        |event: StoredEvent| AttemptOutcome { event_id: event.id, lease, outcome: DeliveryOutcome::Delivered };
+    let recorded = |event: StoredEvent| AttemptOutcome {
+        event_id: event.delivery.event_id,
+        lease,
+        outcome: DeliveryOutcome::Delivered,
+    };
     let recorded: Vec<AttemptOutcome> = claimed.into_iter().map(recorded).collect();
     assert_eq!(recorded.len(), usize::try_from(events).expect("a small number"));
     texts_of_this_runtime(Vec::clear);
@@ -136,24 +159,19 @@ async fn deliver(database: &TestDatabase, events: u32) -> Result<(Vec<String>, V
     Ok((claiming, texts_of_this_runtime(std::mem::take)))
 }
 
-async fn claims_of_every_size_take_the_same_statements(dialect: Dialect) -> Result<(), StoreError> {
+async fn claims_of_every_size_read_and_lock_by_the_same_statements(dialect: Dialect) -> Result<(), StoreError> {
     set_default_instrumentation(|| Some(Box::new(Notes))).expect("an instrumentation");
     let database = TestDatabase::of(dialect).await;
     Shop::open(&database).await?.trade(100, CouponChoice::None).await;
     database.database.event_queue().backlog().await?; // From here on there is a connection.
-    let (claim_1, record_1) = deliver(&database, 1).await?;
-    let (claim_10, record_10) = deliver(&database, 10).await?;
-    let (claim_80, record_80) = deliver(&database, 80).await?;
-    assert_eq!((claim_1.len(), claim_10.len()), (claim_80.len(), claim_80.len()), "{claim_1:#?}");
-    assert_eq!((record_1.len(), record_10.len()), (record_80.len(), record_80.len()), "{record_1:#?}");
-    let sent = match dialect {
-        Dialect::Mysql => 0, // It goes with the COMMIT.
-        Dialect::Sqlite => 1,
-    };
-    // BEGIN, the clock, the events; their leases; COMMIT.
-    assert_eq!(claim_80.len(), 3 + sent + 1, "{claim_80:#?}");
-    // BEGIN, the events still held; what became of them; COMMIT.
-    assert_eq!(record_80.len(), 2 + sent + 1, "{record_80:#?}");
+    for events in [1_u16, 10, 80] {
+        let (claiming, recording) = deliver(&database, events.into()).await?;
+        let written = writing(dialect, events.into());
+        // BEGIN, the clock, the events; their leases.
+        assert_eq!(claiming.len(), 3 + written, "{events} events: {claiming:#?}");
+        // BEGIN, the events still held; what became of them.
+        assert_eq!(recording.len(), 2 + written, "{events} events: {recording:#?}");
+    }
     Ok(())
 }
 
@@ -184,13 +202,13 @@ async fn what_is_shown_of_mysql_is_read_in_one_statement() -> Result<(), StoreEr
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_claim_takes_as_many_statements_of_sqlite_for_many_events_as_for_one() -> Result<(), StoreError> {
-    claims_of_every_size_take_the_same_statements(Dialect::Sqlite).await
+async fn many_events_of_sqlite_are_read_and_locked_by_the_statements_of_one() -> Result<(), StoreError> {
+    claims_of_every_size_read_and_lock_by_the_same_statements(Dialect::Sqlite).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_claim_takes_as_many_statements_of_mysql_for_many_events_as_for_one() -> Result<(), StoreError> {
-    claims_of_every_size_take_the_same_statements(Dialect::Mysql).await
+async fn many_events_of_mysql_are_read_and_locked_by_the_statements_of_one() -> Result<(), StoreError> {
+    claims_of_every_size_read_and_lock_by_the_same_statements(Dialect::Mysql).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -221,11 +239,11 @@ async fn a_claim_under_way_locks_no_more_than_it_takes_and_is_passed_over() -> R
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_takes_as_many_statements_of_sqlite_as_a_command() -> Result<(), StoreError> {
-    batches_of_every_size_take_the_same_statements(Dialect::Sqlite).await
+async fn a_batch_reads_and_locks_in_sqlite_by_the_statements_of_one_command() -> Result<(), StoreError> {
+    batches_of_every_size_read_and_lock_by_the_same_statements(Dialect::Sqlite).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_takes_as_many_statements_of_mysql_as_a_command() -> Result<(), StoreError> {
-    batches_of_every_size_take_the_same_statements(Dialect::Mysql).await
+async fn a_batch_reads_and_locks_in_mysql_by_the_statements_of_one_command() -> Result<(), StoreError> {
+    batches_of_every_size_read_and_lock_by_the_same_statements(Dialect::Mysql).await
 }

@@ -1,6 +1,5 @@
 //! The audit log: what the back office changed.
 
-use actix_web::body::MessageBody;
 use actix_web::get;
 use actix_web::web::{Data, Json};
 use serde::{Deserialize, Serialize};
@@ -9,10 +8,10 @@ use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
-use jangteo_domain::audit::{AuditEntry, AuditFilter, Subject};
+use jangteo_domain::UserId;
+use jangteo_domain::audit::{AuditEntry, AuditFilter};
 use jangteo_domain::id::AuditEntryId;
 use jangteo_domain::page::Page;
-use jangteo_domain::{Currency, Reply, UserId};
 
 use crate::http::AppState;
 use crate::http::amount::Time;
@@ -20,7 +19,6 @@ use crate::http::caller::Admin;
 use crate::http::edge::Deadline;
 use crate::http::page::{self, List, ListResponse};
 use crate::http::query::ApiQuery;
-use crate::http::reply;
 use crate::problem::{FieldErrors, Problem, Reason};
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
@@ -43,8 +41,7 @@ async fn list_audit_entries(
     let list = List::new(format!("audit log {filter:?}"));
     let page: Page<AuditEntryId> = list.page(query.limit, query.cursor.as_deref())?;
     let entries = deadline.read(shop.queries.audit.list(&filter, &page)).await?;
-    let show = |entry: &AuditEntry| AuditEntryResponse::of(entry, shop.rules.currency);
-    Ok(Json(list.answer(page.limit, &entries, |entry| entry.id, show)))
+    Ok(Json(list.answer(page.limit, &entries, |entry| entry.id, AuditEntryResponse::of)))
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -66,12 +63,13 @@ struct AuditQuery {
 impl AuditQuery {
     fn filter(&self) -> Result<AuditFilter, Problem> {
         let mut field_errors = FieldErrors::default();
-        // Whatever is changed has a user's id or a UUID, whose characters are among those of a user's id.
+        // What is changed has a user's id or a UUID, whose characters are among those of a user's id.
         let id = |written: &String| written.parse::<UserId>().map_err(|_| Reason::Invalid);
         let actor = field_errors.take_optional("?actor", self.actor.as_ref().map(id));
-        let subject = field_errors.take_optional("?subject_id", self.subject_id.as_ref().map(id));
-        let filter =
-            actor.zip(subject).map(|(actor, subject)| AuditFilter { actor, subject: subject.map(String::from) });
+        let subject_id = field_errors.take_optional("?subject_id", self.subject_id.as_ref().map(id));
+        let filter = actor
+            .zip(subject_id)
+            .map(|(actor, subject_id)| AuditFilter { actor, subject_id: subject_id.map(String::from) });
         field_errors.check_query(filter)
     }
 }
@@ -83,60 +81,36 @@ struct AuditEntryResponse {
     actor: String,
     /// What was done: the name of a command, such as `change_product`.
     action: String,
-    subject_kind: SubjectKindName,
+    /// The kind of what was changed: `user`, `product`, `campaign`, `coupon`, `order` or `event`.
+    subject_kind: String,
     /// The id of what was changed.
     subject_id: String,
     /// Why, in the words of the back office.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     reason: Option<String>,
-    /// What the change was answered with.
+    /// The body of the answer to the change, as it was sent.
     #[schema(value_type = std::collections::BTreeMap<String, Value>)]
     result: Value,
     created_at: Time,
 }
 
 impl AuditEntryResponse {
-    fn of(entry: &AuditEntry, currency: Currency) -> Self {
+    fn of(entry: &AuditEntry) -> Self {
         Self {
             audit_entry_id: entry.id.uuid(),
             actor: entry.actor.to_string(),
             action: entry.action.clone(),
-            subject_kind: SubjectKindName::of(&entry.subject),
-            subject_id: entry.subject.to_string(),
+            subject_kind: entry.subject_kind.clone(),
+            subject_id: entry.subject_id.clone(),
             reason: entry.reason.as_ref().map(|reason| reason.as_str().to_owned()),
-            result: body_of(&entry.reply, currency),
+            result: json_or_text(&entry.body),
             created_at: entry.at.into(),
         }
     }
 }
 
-/// The body with which a reply is told; `null` where it is told without.
-fn body_of(reply: &Reply, currency: Currency) -> Value {
-    let bytes = reply::respond(reply, currency).into_body().try_into_bytes().unwrap_or_default();
-    serde_json::from_slice(&bytes).unwrap_or_default()
-}
-
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum SubjectKindName {
-    User,
-    Product,
-    Campaign,
-    Coupon,
-    Order,
-    Event,
-}
-
-impl SubjectKindName {
-    fn of(subject: &Subject) -> Self {
-        match subject {
-            Subject::User(_) => Self::User,
-            Subject::Product(_) => Self::Product,
-            Subject::Campaign(_) => Self::Campaign,
-            Subject::Coupon(_) => Self::Coupon,
-            Subject::Order(_) => Self::Order,
-            Subject::Event(_) => Self::Event,
-        }
-    }
+/// A stored body for display, whichever release stored it: as JSON where it is, else as text. Nothing reads its meaning.
+fn json_or_text(body: &str) -> Value {
+    serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.to_owned()))
 }

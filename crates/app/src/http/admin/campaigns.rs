@@ -7,7 +7,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use jangteo_domain::command::{ChangeCampaign, CreateCampaign, RevokeCoupon};
 use jangteo_domain::coupon::{
-    CampaignDetails, CampaignName, CouponTerms, Discount, InvalidCampaign, Percent, Validity,
+    CampaignDetails, CampaignName, CampaignPlan, CouponTerms, Discount, InvalidCampaign, Percent, Validity,
 };
 use jangteo_domain::id::{CampaignId, CouponId};
 use jangteo_domain::money::PositiveMoney;
@@ -37,8 +37,8 @@ async fn create_campaign(
     write: Write,
     body: Body<CreateCampaignRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let details = body.value.details(write.shop.rules.currency)?;
-    let command = CreateCampaign { campaign_id: CampaignId::next(&*write.shop.ids), details };
+    let plan = body.value.plan(write.shop.rules.currency)?;
+    let command = CreateCampaign { campaign_id: CampaignId::next(&*write.shop.ids), plan };
     write.run(&body, Command::CreateCampaign(command)).await
 }
 
@@ -110,7 +110,7 @@ struct CreateCampaignRequest {
 }
 
 impl CreateCampaignRequest {
-    fn details(&self, currency: Currency) -> Result<CampaignDetails, Problem> {
+    fn plan(&self, currency: Currency) -> Result<CampaignPlan, Problem> {
         let mut field_errors = FieldErrors::default();
         let name = field_errors.take("/name", CampaignName::try_from(self.name.clone()));
         let discount = self.discount.0.discount(currency, &mut field_errors);
@@ -128,15 +128,11 @@ impl CreateCampaignRequest {
                 validity: validity?,
             })
         })();
-        if let Some(Err(invalid)) = details.as_ref().map(CampaignDetails::check) {
-            let pointer = match invalid {
-                InvalidCampaign::NoCoupons => "/quantity",
-                InvalidCampaign::ClosesBeforeItOpens => "/issue_closes_at",
-                InvalidCampaign::ValidDays => "/valid_days",
-            };
-            field_errors.add(pointer, invalid.into());
-        }
-        field_errors.check(details)
+        let plan = details.and_then(|details| match CampaignPlan::try_from(details) {
+            Ok(plan) => Some(plan),
+            Err(invalid) => field_errors.take(pointer_of(invalid), Err(invalid)),
+        });
+        field_errors.check(plan)
     }
 
     fn validity(&self, field_errors: &mut FieldErrors) -> Option<Validity> {
@@ -146,6 +142,15 @@ impl CreateCampaignRequest {
             (Some(_), Some(_)) => field_errors.take("/valid_days", Err(Reason::Contradictory)),
             (None, None) => field_errors.take("/valid_until", Err(Reason::Missing)),
         }
+    }
+}
+
+/// The field that makes the campaign invalid.
+fn pointer_of(invalid: InvalidCampaign) -> &'static str {
+    match invalid {
+        InvalidCampaign::NoCoupons => "/quantity",
+        InvalidCampaign::ClosesBeforeItOpens => "/issue_closes_at",
+        InvalidCampaign::ValidDays => "/valid_days",
     }
 }
 

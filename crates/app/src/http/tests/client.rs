@@ -15,11 +15,14 @@ use actix_web::web::Data;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
+use jangteo_data_platform::JsonEvents;
+use jangteo_domain::outbox::EventRenderer;
 use jangteo_domain::point::MockPointQueries;
 use jangteo_domain::retention::Retention;
-use jangteo_domain::testing::{MemoryStore, NoBackoff, rules};
+use jangteo_domain::testing::{NoBackoff, rules};
 use jangteo_domain::verification::BooksFactory;
 use jangteo_domain::{BatchExecutor, Queries, StoreError};
+use jangteo_domain_testing::MemoryStore;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
@@ -42,6 +45,26 @@ pub struct Client {
     call: Box<dyn Fn(TestRequest) -> LocalBoxFuture<'static, Answer>>,
 }
 
+/// What a test may replace of a server.
+struct Parts {
+    options: Options,
+    queries: Queries,
+    books: Arc<dyn BooksFactory>,
+    events: Arc<dyn EventRenderer>,
+}
+
+impl Parts {
+    fn of(store: &MemoryStore) -> Self {
+        let options = Options {
+            request_timeout: Duration::from_secs(10),
+            require_idempotency_key: false,
+            rate_limit: None,
+            serve_metrics: true,
+        };
+        Self { options, queries: store.queries(), books: store.books(), events: Arc::new(JsonEvents) }
+    }
+}
+
 /// What came back.
 pub struct Answer {
     pub status: StatusCode,
@@ -56,17 +79,26 @@ impl Client {
 
     /// A server with options of its own.
     pub async fn with(change: impl FnOnce(&mut Options)) -> Self {
-        Self::start(change, |_| {}, None).await
+        Self::start(|parts| change(&mut parts.options)).await
     }
 
     /// A server that reads otherwise than from its store.
     pub async fn reading(change: impl FnOnce(&mut Queries)) -> Self {
-        Self::start(|_| {}, change, None).await
+        Self::start(|parts| change(&mut parts.queries)).await
     }
 
     /// A server with other books than its store's, and options of its own.
     pub async fn with_books(books: Arc<dyn BooksFactory>, change: impl FnOnce(&mut Options)) -> Self {
-        Self::start(change, |_| {}, Some(books)).await
+        Self::start(|parts| {
+            parts.books = books;
+            change(&mut parts.options);
+        })
+        .await
+    }
+
+    /// A server that renders events otherwise.
+    pub async fn rendering(events: Arc<dyn EventRenderer>) -> Self {
+        Self::start(|parts| parts.events = events).await
     }
 
     /// A server whose reads of points panic.
@@ -79,25 +111,23 @@ impl Client {
         .await
     }
 
-    async fn start(
-        change: impl FnOnce(&mut Options),
-        change_queries: impl FnOnce(&mut Queries),
-        books: Option<Arc<dyn BooksFactory>>,
-    ) -> Self {
+    async fn start(change: impl FnOnce(&mut Parts)) -> Self {
         telemetry::statistics();
         let store = MemoryStore::new();
+        let mut parts = Parts::of(&store);
+        change(&mut parts);
+        let Parts { options, queries, books, events } = parts;
         let rules = Arc::new(rules());
         let executor = BatchExecutor {
             factory: store.factory(),
             rules: Arc::clone(&rules),
             ids: Arc::new(UuidSource),
+            events,
             backoff: Arc::new(NoBackoff),
         };
         let lane_settings = Settings::from_sources(None, HashMap::new()).expect("the defaults").lanes;
         // Dropped, the lanes live as long as the server.
         let (lanes, _) = Lanes::start(&executor, lane_settings);
-        let mut queries = store.queries();
-        change_queries(&mut queries);
         let token_settings =
             TokenSettings { algorithm: jsonwebtoken::Algorithm::HS256, key: TokenKey::Secret(secret()) };
         let readiness = Readiness::default();
@@ -107,17 +137,10 @@ impl Client {
             lanes,
             ids: Arc::new(UuidSource),
             authenticator: Authenticator::new(&token_settings, &parties()).await.expect("a secret"),
-            verifier: Arc::new(Verifier::new(books.unwrap_or_else(|| store.books()), Retention::default())),
+            verifier: Arc::new(Verifier::new(books, Retention::default())),
             health: Arc::new(Healthy),
             readiness: readiness.clone(),
         };
-        let mut options = Options {
-            request_timeout: Duration::from_secs(10),
-            require_idempotency_key: false,
-            rate_limit: None,
-            serve_metrics: true,
-        };
-        change(&mut options);
         let service = Rc::new(init_service(app(Data::new(AppState::new(parts, options)))).await);
         let call = move |request: TestRequest| {
             let service = Rc::clone(&service);
@@ -209,7 +232,7 @@ pub fn admin(request: TestRequest) -> TestRequest {
     by("boss", ADMIN_SCOPE, request)
 }
 
-fn by(user: &str, scope: &str, request: TestRequest) -> TestRequest {
+pub fn by(user: &str, scope: &str, request: TestRequest) -> TestRequest {
     let user = user.parse().expect("a user");
     let token = sign(&secret(), &parties(), &user, scope, Duration::from_secs(60)).expect("a token");
     request.insert_header(("Authorization", format!("Bearer {token}")))

@@ -9,6 +9,7 @@ use crate::money::Money;
 use crate::order::{OrderStatus, RefundedLine};
 use crate::outbox::OutboxEvent;
 use crate::point::EntryKind;
+use crate::testing::PlainEvents;
 use crate::testing::fixtures::{NOON, admin, campaign_details, customer, fixed, noon_plus, user, won};
 
 /// A user with points, and an order of two lines for 25,500 won, the first of which takes all there is.
@@ -56,7 +57,7 @@ fn an_unpaid_order_gives_its_stock_back() {
     assert_eq!((scene.available(ordered.chair), scene.available(ordered.lamp)), (3, 5));
     assert_eq!((scene.balance(&ordered.kim), scene.open_orders(&ordered.kim)), (won(100_000), 0));
 
-    let written = scene.set.written();
+    let written = &scene.tables.written;
     let restored: Vec<_> = written.stock_movements[4..].iter().map(|m| (m.product_id, m.quantity, m.kind)).collect();
     let kind = MovementKind::Cancellation;
     assert_eq!(restored, [(ordered.chair, 3, kind), (ordered.lamp, 2, kind)]);
@@ -79,18 +80,18 @@ fn a_paid_order_gives_stock_points_and_coupon_back() {
     assert_eq!((scene.balance(&ordered.kim), scene.open_orders(&ordered.kim)), (won(100_000), 0));
     assert_eq!(scene.stored_coupon(coupon).state, CouponState::Unused);
 
-    let written = scene.set.written();
+    let written = &scene.tables.written;
     let credit = written.point_entries.last().expect("a credit");
     assert_eq!((credit.kind, credit.amount, credit.order_id), (EntryKind::Refund, won(25_000), Some(ordered.id)));
     let line = |product_id, quantity, amount| RefundedLine { product_id, quantity, amount: won(amount) };
     let lines = vec![line(ordered.chair, 3, 1_500 - 29), line(ordered.lamp, 2, 24_000 - 471)];
-    let [refund] = written.refunds else { panic!("one refund, not {:?}", written.refunds) };
+    let [refund] = &written.refunds[..] else { panic!("one refund, not {:?}", written.refunds) };
     assert_eq!((refund.order_id, refund.sequence, refund.amount), (ordered.id, 1, won(25_000)));
     assert_eq!((&refund.lines, refund.restocked, refund.at), (&lines, true, noon_plus(86_400)));
     assert!(written.sales.iter().all(|sale| sale.quantity == 0 && sale.revenue.is_zero()), "the sale's day is even");
-    assert_eq!(written.sales.len(), 2);
-    let [_, event] = written.outbox else { panic!("a payment and a refund, not {:?}", written.outbox) };
-    let expected = OutboxEvent::order_refunded(event.id, &order, refund, scene.rules.currency);
+    assert_eq!(written.sales.iter().count(), 2);
+    let [_, event] = &written.outbox[..] else { panic!("a payment and a refund, not {:?}", written.outbox) };
+    let expected = OutboxEvent::order_refunded(event.id, &order, refund, scene.rules.currency, &PlainEvents);
     assert_eq!((event, event.sequence), (&expected, 2));
     assert_eq!(written.stock_movements.last().map(|movement| movement.kind), Some(MovementKind::Refund));
 }

@@ -12,7 +12,7 @@ use crate::id::{CouponId, UserId};
 use crate::order::{OrderStatus, PaidTerms};
 use crate::payment::PaymentRejection;
 use crate::point::{EntryKind, PointRejection};
-use crate::testing::FixedCalendar;
+use crate::testing::{FixedCalendar, PlainEvents};
 use crate::testing::fixtures::{
     NOON, admin, campaign_details, customer, fixed, noon_plus, percent, positive, user, won,
 };
@@ -85,20 +85,20 @@ fn a_payment_leaves_one_debit_one_payment_its_sales_and_one_event() {
     let coupon = scene.coupon(campaign_details(fixed(500), 1), &kim);
     let payment = paid(&mut scene, id, &kim, CouponChoice::Named(coupon));
     let order = scene.stored_order(id).clone();
-    let written = scene.set.written();
+    let written = &scene.tables.written;
 
     let debit = written.point_entries.last().expect("a debit");
     assert_eq!((debit.kind, debit.amount, debit.order_id), (EntryKind::Payment, won(-25_000), Some(id)));
     assert_eq!(written.payments, std::slice::from_ref(&payment));
-    let mut sales = written.sales.clone();
+    let mut sales: Vec<_> = written.sales.iter().collect();
     sales.sort_by_key(|sale| sale.quantity);
     let sales: Vec<_> = sales.iter().map(|sale| (sale.day, sale.quantity, sale.revenue)).collect();
     // 500 over lines of 1,500 and 24,000: 29.41… and 470.58…, the larger remainder gets the won that is left.
     assert_eq!(sales, [(payment.sales_day, 2, won(24_000 - 471)), (payment.sales_day, 3, won(1_500 - 29))]);
-    let [event] = written.outbox else { panic!("one event, not {:?}", written.outbox) };
+    let [event] = &written.outbox[..] else { panic!("one event, not {:?}", written.outbox) };
     assert_eq!((event.order_id, event.sequence, event.at), (id, 1, payment.paid_at));
     let currency = scene.rules.currency;
-    assert_eq!(*event, OutboxEvent::order_paid(event.id, &order, &payment, currency));
+    assert_eq!(*event, OutboxEvent::order_paid(event.id, &order, &payment, currency, &PlainEvents));
     assert_eq!(order.lines.iter().map(|line| line.discount_share).collect::<Vec<_>>(), [won(29), won(471)]);
 }
 
@@ -118,7 +118,7 @@ fn a_discount_is_at_most_the_total() {
     let coupon = scene.coupon(campaign_details(fixed(99_999), 1), &kim);
     let payment = paid(&mut scene, id, &kim, CouponChoice::Named(coupon));
     assert_eq!((payment.discount, payment.amount), (won(25_500), Money::ZERO));
-    let debit = scene.set.written().point_entries.last().cloned().expect("a debit of nothing");
+    let debit = scene.tables.written.point_entries.last().cloned().expect("a debit of nothing");
     assert_eq!((debit.kind, debit.amount, debit.balance_after), (EntryKind::Payment, Money::ZERO, won(1)));
 }
 

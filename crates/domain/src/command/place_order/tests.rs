@@ -4,10 +4,10 @@ use super::*;
 use crate::command::scene::Scene;
 use crate::command::{ChangeProduct, Command, CouponChoice, ProductChange};
 use crate::id::ProductId;
-use crate::order::{OrderRejection, OrderStatus};
+use crate::order::{OrderRecord, OrderRejection, OrderStatus};
 use crate::product::{Price, ProductDetails, ProductStatus};
 use crate::stock::{MovementKind, Shortage};
-use crate::testing::fixtures::{NOON, noon_plus, order_line, product_details, user, won};
+use crate::testing::fixtures::{NOON, noon_plus, order_line, product_details, stored_order, user, won};
 
 fn in_status(status: ProductStatus) -> ProductDetails {
     ProductDetails { status, ..product_details("lamp", 1_000) }
@@ -19,13 +19,13 @@ fn shortages(shortages: &[(ProductId, u32, u32)]) -> Rejection {
 }
 
 #[test]
-fn an_order_holds_its_stock_at_the_prices_of_now() {
+fn an_order_reserves_its_stock_at_current_prices() {
     let mut scene = Scene::new();
     let [lamp, chair] = [scene.lamp(12_000, 5), scene.lamp(500, 3)];
     let kim = user("kim");
     scene.now = noon_plus(7);
     let place = scene.place(&kim, &[(chair, 3), (lamp, 2)]);
-    let expected = Order {
+    let expected = stored_order(OrderRecord {
         id: place.order_id,
         user_id: kim.clone(),
         status: OrderStatus::PendingPayment,
@@ -36,17 +36,17 @@ fn an_order_holds_its_stock_at_the_prices_of_now() {
         paid: None,
         refunded: Money::ZERO,
         refunds: 0,
-    };
+    });
     let reply = scene.decide(Command::PlaceOrder(place));
     assert_eq!(reply, Ok(Reply::OrderPlaced { order: expected.clone(), now: noon_plus(7) }));
     assert_eq!(*scene.stored_order(expected.id), expected);
     assert_eq!((scene.available(chair), scene.available(lamp)), (0, 3));
     assert_eq!(scene.open_orders(&kim), 1);
 
-    let holds = &scene.set.written().stock_movements[2..];
-    let held: Vec<_> = holds.iter().map(|hold| (hold.product_id, hold.quantity, hold.available_after)).collect();
-    assert_eq!(held, [(chair, -3, 0), (lamp, -2, 3)]);
-    assert!(holds.iter().all(|hold| hold.kind == MovementKind::Reservation && hold.order_id == Some(expected.id)));
+    let movements = &scene.tables.written.stock_movements[2..];
+    let reserved: Vec<_> = movements.iter().map(|m| (m.product_id, m.quantity, m.available_after)).collect();
+    assert_eq!(reserved, [(chair, -3, 0), (lamp, -2, 3)]);
+    assert!(movements.iter().all(|m| m.kind == MovementKind::Reservation && m.order_id == Some(expected.id)));
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn rejects_an_order_when_stock_is_short_and_names_every_short_line() {
 }
 
 #[test]
-fn the_last_pieces_are_sold_once() {
+fn the_last_items_are_sold_once() {
     let mut scene = Scene::new();
     let lamp = scene.lamp(1, 2);
     scene.order(&user("kim"), &[(lamp, 2)]);

@@ -3,7 +3,9 @@ use crate::command::scene::Scene;
 use crate::command::{Command, CouponChoice};
 use crate::coupon::CouponState;
 use crate::id::{CouponId, ProductId, UserId};
+use crate::order::RefundedLine;
 use crate::point::EntryKind;
+use crate::testing::PlainEvents;
 use crate::testing::fixtures::{NOON, campaign_details, fixed, noon_plus, order_lines, text, won};
 
 /// An order of 3 chairs for 500 and 2 lamps for 12,000, paid with a coupon of 500.
@@ -44,7 +46,7 @@ fn command(order_id: OrderId, lines: &[(ProductId, u32)], restock: bool) -> Comm
 }
 
 #[test]
-fn pieces_come_back_for_what_was_paid_for_them() {
+fn items_are_refunded_for_what_was_paid_for_them() {
     let mut paid = Paid::new();
     paid.scene.now = noon_plus(60);
     // 1,471 were paid for three chairs.
@@ -69,7 +71,7 @@ fn pieces_come_back_for_what_was_paid_for_them() {
     let used = CouponState::Used { order_id: paid.id, at: NOON };
     assert_eq!(scene.stored_coupon(paid.coupon).state, used, "it stays used while a part of the order is paid");
 
-    let written = scene.set.written();
+    let written = &scene.tables.written;
     let credit = written.point_entries.last().expect("a credit");
     assert_eq!((credit.kind, credit.amount, credit.order_id), (EntryKind::Refund, won(490), Some(paid.id)));
     let movement = written.stock_movements.last().expect("a movement");
@@ -77,24 +79,24 @@ fn pieces_come_back_for_what_was_paid_for_them() {
     assert_eq!(written.refunds, std::slice::from_ref(&refund));
     let chairs = written.sales.iter().find(|sale| sale.product_id == paid.chair).expect("chairs were sold");
     assert_eq!((chairs.quantity, chairs.revenue), (2, won(1_471 - 490)));
-    let [_, event] = written.outbox else { panic!("a payment and a refund, not {:?}", written.outbox) };
-    let expected = OutboxEvent::order_refunded(event.id, order, &refund, scene.rules.currency);
+    let [_, event] = &written.outbox[..] else { panic!("a payment and a refund, not {:?}", written.outbox) };
+    let expected = OutboxEvent::order_refunded(event.id, order, &refund, scene.rules.currency, &PlainEvents);
     assert_eq!((event, event.sequence), (&expected, 2));
 }
 
 #[test]
-fn pieces_that_do_not_go_back_into_the_stock_do_not() {
+fn items_that_are_not_restocked_leave_the_stock_alone() {
     let mut paid = Paid::new();
-    let movements = paid.scene.set.written().stock_movements.len();
+    let movements = paid.scene.tables.written.stock_movements.len();
     let refund = paid.refund(&[(paid.lamp, 1), (paid.chair, 3)], false);
     assert!(!refund.restocked);
     assert_eq!((paid.scene.available(paid.chair), paid.scene.available(paid.lamp)), (0, 3));
-    assert_eq!(paid.scene.set.written().stock_movements.len(), movements);
-    assert_eq!(paid.scene.set.written().sales.iter().map(|sale| sale.quantity).sum::<i64>(), 1);
+    assert_eq!(paid.scene.tables.written.stock_movements.len(), movements);
+    assert_eq!(paid.scene.tables.written.sales.iter().map(|sale| sale.quantity).sum::<i64>(), 1);
 }
 
 #[test]
-fn the_last_piece_makes_the_order_refunded_and_brings_the_coupon_back() {
+fn the_last_item_completes_the_refund_and_restores_the_coupon() {
     let mut paid = Paid::new();
     let chairs = [paid.refund(&[(paid.chair, 1)], true), paid.refund(&[(paid.chair, 2)], true)];
     assert_eq!(chairs.map(|refund| refund.amount), [won(490), won(981)]);
@@ -113,7 +115,7 @@ fn cancelling_a_partly_refunded_order_gives_the_rest_back() {
     paid.scene.cancel(paid.id, &paid.kim).expect("it can be cancelled");
     assert_eq!(paid.scene.balance(&paid.kim), won(100_000));
     assert_eq!((paid.scene.available(paid.chair), paid.scene.available(paid.lamp)), (3, 5));
-    let amounts: Vec<_> = paid.scene.set.written().refunds.iter().map(|refund| refund.amount).collect();
+    let amounts: Vec<_> = paid.scene.tables.written.refunds.iter().map(|refund| refund.amount).collect();
     assert_eq!(amounts, [won(490), won(25_000 - 490)]);
 }
 

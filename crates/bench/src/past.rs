@@ -1,0 +1,113 @@
+//! A shop's past: a store that takes the time of its transactions from a clock that is set.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use jangteo_domain::delivery::{Delivery, DeliveryState};
+use jangteo_domain::id::{BatchId, IdSource};
+use jangteo_domain::retention::Retention;
+use jangteo_domain::transaction::{Changes, First, FirstKeys, LockSet, Locked, RowChanges};
+use jangteo_domain::{StoreError, Timestamp, UnitOfWork, UnitOfWorkFactory};
+use uuid::Uuid;
+
+/// A clock that is set, and ids of its time: UUIDv7, each above the one before as long as the clock is not put back.
+pub struct Clock(Mutex<(Timestamp, u64)>);
+
+impl Clock {
+    /// A clock that shows this time.
+    pub fn new(now: Timestamp) -> Self {
+        Self(Mutex::new((now, 0)))
+    }
+
+    /// The time that was set.
+    pub fn now(&self) -> Timestamp {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Sets the time.
+    pub fn set(&self, now: Timestamp) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = now;
+    }
+}
+
+impl IdSource for Clock {
+    fn next_id(&self) -> Uuid {
+        let (now, count) = {
+            let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            state.1 += 1;
+            *state
+        };
+        let mut random = [0x5a; 10];
+        // The first three bytes lose bits to the version and the variant; seven are plenty for a count.
+        random[3..].copy_from_slice(&count.to_be_bytes()[1..]);
+        let milliseconds = u64::try_from(now.unix_microseconds() / 1_000).unwrap_or_default();
+        uuid::Builder::from_unix_timestamp_millis(milliseconds, &random).into_uuid()
+    }
+}
+
+/// A store whose transactions happen when the clock says. What was sold then was told then: the events of the last weeks
+/// are stored as delivered, and those before are not stored, as a server has pruned them since.
+#[derive(Clone)]
+pub struct PastStore {
+    store: Arc<dyn UnitOfWorkFactory>,
+    clock: Arc<Clock>,
+    events_since: Timestamp,
+}
+
+impl PastStore {
+    /// The past of a shop that is open today.
+    pub fn new(store: Arc<dyn UnitOfWorkFactory>, clock: Arc<Clock>, today: Timestamp) -> Self {
+        let pruned = Retention::default().delivered_events + time::Duration::hours(1);
+        Self { store, clock, events_since: today.saturating_add(-pruned) }
+    }
+
+    /// Stores that these were delivered when they happened.
+    async fn deliver(&self, deliveries: Vec<Delivery>) -> Result<(), StoreError> {
+        if deliveries.is_empty() {
+            return Ok(());
+        }
+        let id = BatchId::next(&*self.clock);
+        let (mut unit_of_work, _) = self.store.begin(id, &FirstKeys::default()).await?;
+        let events = deliveries.iter().map(|delivery| delivery.event_id).collect();
+        unit_of_work.lock(&LockSet { events, ..LockSet::default() }).await?;
+        let deliver = |before: Delivery| {
+            let delivered_at = Some(before.at);
+            let after = Delivery { state: DeliveryState::Delivered, attempts: 1, delivered_at, ..before.clone() };
+            (before, after)
+        };
+        let events = RowChanges::updated(deliveries.into_iter().map(deliver));
+        unit_of_work.commit(Changes { events, ..Changes::default() }).await
+    }
+}
+
+#[async_trait]
+impl UnitOfWorkFactory for PastStore {
+    async fn begin(&self, id: BatchId, keys: &FirstKeys) -> Result<(Box<dyn UnitOfWork>, First), StoreError> {
+        let (today, first) = self.store.begin(id, keys).await?;
+        Ok((Box::new(PastTransaction { today, store: self.clone() }), first))
+    }
+
+    async fn committed(&self, id: BatchId) -> Result<bool, StoreError> {
+        self.store.committed(id).await
+    }
+}
+
+struct PastTransaction {
+    today: Box<dyn UnitOfWork>,
+    store: PastStore,
+}
+
+#[async_trait]
+impl UnitOfWork for PastTransaction {
+    async fn lock(&mut self, keys: &LockSet) -> Result<Locked, StoreError> {
+        Ok(Locked { now: self.store.clock.now(), ..self.today.lock(keys).await? })
+    }
+
+    async fn commit(self: Box<Self>, mut changes: Changes) -> Result<(), StoreError> {
+        let Self { today, store } = *self;
+        changes.appended.outbox.retain(|event| event.at >= store.events_since);
+        let deliveries = changes.appended.outbox.iter().map(Delivery::new).collect();
+        today.commit(changes).await?;
+        store.deliver(deliveries).await
+    }
+}

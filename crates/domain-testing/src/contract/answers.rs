@@ -1,0 +1,125 @@
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+
+use jangteo_domain::batch::{Answer, Recording, Request};
+use jangteo_domain::command::{Command, CouponChoice, Outcome, PayOrder, TopUpPoints};
+use jangteo_domain::id::UserId;
+use jangteo_domain::idempotency::{AnswerRenderer, IdempotencyKey, RenderedAnswer};
+use jangteo_domain::point::PointAccount;
+use jangteo_domain::store_error::StoreError;
+use jangteo_domain::testing::PlainAnswers;
+use jangteo_domain::testing::fixtures::{customer, positive, user, won};
+
+use crate::TestShop;
+use crate::contract::harness::{StoreHarness, TestResult, answers, first_page, request, row};
+
+/// A request whose answer is stored, and rendered in the name of one caller.
+fn keyed(command: Command, key: IdempotencyKey, name: &'static str) -> Request {
+    let renderer = Arc::new(NamedAnswers(name));
+    Request { command, recording: Some(Recording { idempotency: Some(key), audited_as: None, renderer }) }
+}
+
+/// Renders differently for each caller, so that a replayed answer shows for whom it was rendered.
+struct NamedAnswers(&'static str);
+
+impl AnswerRenderer for NamedAnswers {
+    fn render(&self, outcome: &Outcome) -> RenderedAnswer {
+        let RenderedAnswer { head, body } = PlainAnswers.render(outcome);
+        RenderedAnswer { head: format!("{} {head}", self.0), body }
+    }
+}
+
+fn top_up(amount: i64) -> Command {
+    Command::TopUpPoints(TopUpPoints { user_id: user("kim"), amount: positive(amount) })
+}
+
+async fn balance(harness: &dyn StoreHarness, user_id: &UserId) -> Result<jangteo_domain::Money, StoreError> {
+    Ok(row::<PointAccount>(harness, user_id.clone()).await?.balance)
+}
+
+#[track_caller]
+fn assert_answers(answers: Vec<Result<Answer, StoreError>>, expected: &[Answer]) {
+    let answers: Vec<_> = answers.into_iter().map(|answer| answer.expect("the store works")).collect();
+    assert_eq!(answers, expected);
+}
+
+/// Sent again, alone, in a batch, or twice in one batch: one effect, and the same answer to the byte, a rejection too,
+/// as it was rendered for the first.
+pub async fn a_repeated_request_has_one_effect_and_one_answer(harness: &dyn StoreHarness) -> TestResult {
+    let shop = TestShop::new(harness.factory());
+    let small = |name| keyed(top_up(1_000), request(1, 1), name);
+    let large = |name| keyed(top_up(1_000_001), request(2, 2), name);
+    let first = shop.executor.execute(&[small("first"), large("second"), small("third"), large("fourth")]).await;
+    let [Ok(Answer::Decided { outcome, rendered: Some(topped_up) }), rejected, repeated @ ..] = &first[..] else {
+        panic!("the first is decided and rendered: {first:?}");
+    };
+    let Ok(Answer::Decided { outcome: Err(_), rendered: Some(rejected) }) = rejected else {
+        panic!("the second is rejected and rendered: {first:?}");
+    };
+    assert_eq!(topped_up.body, PlainAnswers.render(outcome).body);
+    assert_eq!([topped_up, rejected].map(|answer| answer.head.as_str()), ["first plain", "second plain"]);
+    let replayed = [topped_up, rejected].map(|answer| Answer::Replayed(answer.clone()));
+    assert_answers(repeated.to_vec(), &replayed);
+    let stored = answers(harness, [request(1, 1), request(2, 2)].map(|request| request.key)).await?;
+    assert!(stored.iter().map(|stored| &stored.answer).eq([topped_up, rejected]), "{stored:?}");
+    assert!(stored.iter().map(|stored| stored.request).eq([request(1, 1), request(2, 2)]), "{stored:?}");
+
+    assert_answers(shop.executor.execute(&[small("fifth"), large("sixth")]).await, &replayed);
+    let answers = shop.executor.execute(&[keyed(top_up(5), request(3, 3), "other"), small("seventh")]).await;
+    assert!(matches!(&answers[..], [Ok(Answer::Decided { outcome: Ok(_), .. }), Ok(again)] if *again == replayed[0]));
+    assert_eq!(balance(harness, &user("kim")).await?, won(1_005));
+    assert_eq!(harness.queries().points.entries(&user("kim"), &first_page(100)).await?.len(), 2);
+    Ok(())
+}
+
+/// A rejection because something does not exist is not stored: sent again once it exists, the request succeeds.
+pub async fn a_request_for_an_absent_row_is_decided_again(harness: &dyn StoreHarness) -> TestResult {
+    let shop = TestShop::new(harness.factory());
+    let lamp = shop.lamp(1_000, 5).await?;
+    let kim = shop.user("kim", 5_000).await?;
+    let command = shop.place(&kim, &[(lamp, 1)]);
+    let pay = PayOrder { order_id: command.order_id, actor: customer(&kim), coupon: CouponChoice::None };
+    let pay = keyed(Command::PayOrder(pay), request(1, 1), "kim");
+    let answers = shop.executor.execute(std::slice::from_ref(&pay)).await;
+    assert!(matches!(&answers[..], [Ok(Answer::Decided { outcome: Err(_), rendered: None })]), "{answers:?}");
+    shop.run(Command::PlaceOrder(command)).await?.expect("an order that can be placed");
+    let answers = shop.executor.execute(std::slice::from_ref(&pay)).await;
+    assert!(matches!(&answers[..], [Ok(Answer::Decided { outcome: Ok(_), rendered: Some(_) })]), "{answers:?}");
+    assert_eq!(balance(harness, &kim).await?, won(4_000));
+    Ok(())
+}
+
+/// A key belongs to the request that it was first sent with.
+pub async fn a_key_of_another_request_is_reported(harness: &dyn StoreHarness) -> TestResult {
+    let shop = TestShop::new(harness.factory());
+    let [first, second, third] =
+        [(1_000, 1), (2_000, 2), (3_000, 3)].map(|(won, print)| keyed(top_up(won), request(1, print), "kim"));
+    let answers = shop.executor.execute(&[first, second]).await;
+    assert!(matches!(&answers[..], [Ok(Answer::Decided { outcome: Ok(_), .. }), Ok(Answer::KeyReused)]), "{answers:?}");
+    assert_answers(shop.executor.execute(&[third]).await, &[Answer::KeyReused]);
+    assert_eq!(balance(harness, &user("kim")).await?, won(1_000));
+    Ok(())
+}
+
+/// Sent by many at the same time: one effect, one answer for all.
+pub async fn a_request_sent_by_many_at_once_has_one_effect(harness: &dyn StoreHarness) -> TestResult {
+    let shop = TestShop::new(harness.factory());
+    let requests = [keyed(top_up(1_000), request(1, 1), "kim")];
+    let answers = join_all((0..4).map(|_| shop.executor.execute(&requests))).await;
+    let (mut decided, mut bytes) = (0, Vec::new());
+    for answer in answers.into_iter().flatten() {
+        match answer? {
+            Answer::Decided { rendered, .. } => {
+                decided += 1;
+                bytes.push(rendered.expect("an answer that is stored is rendered"));
+            }
+            Answer::Replayed(answer) => bytes.push(answer),
+            Answer::KeyReused => panic!("the request is the same"),
+        }
+    }
+    assert_eq!(decided, 1);
+    assert!(bytes.len() == 4 && bytes.iter().all(|answer| answer == &bytes[0]), "{bytes:?}");
+    assert_eq!(balance(harness, &user("kim")).await?, won(1_000));
+    Ok(())
+}

@@ -1,0 +1,246 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use time::Duration;
+
+use jangteo_domain::batch::{Answer, Request};
+use jangteo_domain::command::{
+    AdjustStock, CancelOrder, ChangeCampaign, ChangeProduct, Command, CouponChoice, CreateCampaign, CreateProduct,
+    ExpireOrder, IssueCoupon, Outcome, PayOrder, PlaceOrder, ProductChange, RefundOrder, Reply, RevokeCoupon,
+    TopUpPoints,
+};
+use jangteo_domain::coupon::{Coupon, CouponRejection, CouponState};
+use jangteo_domain::id::{BatchId, CampaignId, CouponId, OrderId, ProductId, UserId};
+use jangteo_domain::order::{Order, OrderRejection, OrderStatus};
+use jangteo_domain::point::PointAccount;
+use jangteo_domain::rejection::Rejection;
+use jangteo_domain::rules::ShopRules;
+use jangteo_domain::stock::StockRejection;
+use jangteo_domain::store_error::StoreError;
+use jangteo_domain::testing::fixtures::{
+    admin, campaign_details, customer, fixed, order_lines, percent, plan, positive, product_details, text, user, won,
+};
+use jangteo_domain::testing::rules;
+use jangteo_domain::transaction::{First, FirstKeys, UnitOfWork, UnitOfWorkFactory};
+
+use crate::TestShop;
+use crate::contract::books::{Participants, assert_books_agree};
+use crate::contract::harness::{StoreHarness, TestResult, row};
+
+/// From the top-up to the refund: an order that was paid with a coupon and cancelled leaves balance and coupon as they
+/// were, and all of it in the books.
+pub async fn a_paid_and_cancelled_order_leaves_rows_that_agree(harness: &dyn StoreHarness) -> TestResult {
+    let shop = TestShop::new(harness.factory());
+    let lamp = shop.lamp(12_000, 5).await?;
+    let chair = shop.lamp(3_333, 7).await?;
+    let kim = shop.user("kim", 100_000).await?;
+    let campaign = shop.campaign(campaign_details(percent(15), 2)).await?;
+    let coupon = shop.coupon(campaign, &kim).await?;
+    let everybody = Participants { users: vec![kim.clone()], products: vec![lamp, chair], campaigns: vec![campaign] };
+    let id = shop.order(&kim, &[(chair, 2), (lamp, 1)]).await?;
+    assert_books_agree(harness, &everybody).await?;
+
+    // 18,666 less 15 %: 2,799.9, half up 2,800.
+    let paid = shop.pay(id, &kim, CouponChoice::Best).await?.expect("an order that can be paid");
+    let Reply::OrderPaid(payment) = paid else { panic!("a payment is answered, not {paid:?}") };
+    assert_eq!((payment.discount, payment.amount), (won(2_800), won(15_866)));
+    assert_eq!((payment.coupon_id, payment.balance_after), (Some(coupon), won(84_134)));
+    let stored = row::<Order>(harness, id).await?;
+    assert_eq!((stored.status, stored.lines[0].discount_share), (OrderStatus::Paid, won(1_000)));
+    assert_books_agree(harness, &everybody).await?;
+
+    shop.cancel(id, &kim).await?.expect("a paid order can be cancelled");
+    assert_eq!(row::<Order>(harness, id).await?.status, OrderStatus::Refunded);
+    assert_eq!(row::<PointAccount>(harness, kim.clone()).await?.balance, won(100_000));
+    assert_eq!(row::<Coupon>(harness, coupon).await?.state, CouponState::Unused);
+    assert_books_agree(harness, &everybody).await
+}
+
+/// Rules by which an order is due as soon as it is placed: a test does not wait for the database's clock.
+fn rules_of_orders_due_at_once() -> ShopRules {
+    ShopRules { order_ttl: Duration::ZERO, ..rules() }
+}
+
+/// An order that is not paid in time returns its items, once.
+pub async fn an_expired_order_leaves_rows_that_agree(harness: &dyn StoreHarness) -> TestResult {
+    let shop = TestShop::with_rules(harness.factory(), rules_of_orders_due_at_once());
+    let lamp = shop.lamp(12_000, 5).await?;
+    let kim = shop.user("kim", 100_000).await?;
+    let everybody = Participants { users: vec![kim.clone()], products: vec![lamp], campaigns: vec![] };
+    let id = shop.order(&kim, &[(lamp, 5)]).await?;
+    assert!(shop.pay(id, &kim, CouponChoice::None).await?.is_err(), "its time is over");
+    assert_books_agree(harness, &everybody).await?;
+
+    assert_eq!(harness.queries().orders.due(10).await?, [id]);
+    assert_eq!(shop.expire(id).await?, Ok(Reply::OrderExpired(id)));
+    assert!(shop.expire(id).await?.is_err(), "it has expired already");
+    assert_eq!(harness.queries().orders.due(10).await?, []);
+    let available = harness.queries().products.find(lamp).await?.map(|listing| listing.available);
+    assert_eq!((available, row::<Order>(harness, id).await?.status), (Some(5), OrderStatus::Expired));
+    assert_books_agree(harness, &everybody).await
+}
+
+async fn execute(shop: &TestShop, commands: Vec<Command>) -> Result<Vec<Outcome>, StoreError> {
+    let requests: Vec<_> = commands.into_iter().map(Request::new).collect();
+    let answers = shop.executor.execute(&requests).await;
+    let outcome = |answer| match answer {
+        Answer::Decided { outcome, rendered: _ } => outcome,
+        Answer::Replayed(_) | Answer::KeyReused => panic!("no key was sent"),
+    };
+    answers.into_iter().map(|answer| answer.map(outcome)).collect()
+}
+
+/// The commands before and after it in the batch have their effect.
+pub async fn a_rejected_command_costs_only_itself(harness: &dyn StoreHarness) -> TestResult {
+    let shop = TestShop::new(harness.factory());
+    let lamp = shop.lamp(1_000, 1).await?;
+    let [kim, lee] = [shop.user("kim", 5_000).await?, shop.user("lee", 5_000).await?];
+    let place = |user| Command::PlaceOrder(shop.place(user, &[(lamp, 1)]));
+    let top_up = |user_id, amount| Command::TopUpPoints(TopUpPoints { user_id, amount: positive(amount) });
+    let commands =
+        vec![top_up(kim.clone(), 1), place(&kim), top_up(lee.clone(), 2_000_000), place(&lee), top_up(lee.clone(), 2)];
+    let outcomes = execute(&shop, commands).await?;
+    assert_eq!(outcomes.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, true, false, false, true]);
+    assert!(matches!(outcomes[3], Err(Rejection::Stock(StockRejection::OutOfStock { .. }))));
+
+    assert_eq!(row::<PointAccount>(harness, kim.clone()).await?.balance, won(5_001));
+    assert_eq!(row::<PointAccount>(harness, lee.clone()).await?.balance, won(5_002));
+    let everybody = Participants { users: vec![kim, lee], products: vec![lamp], campaigns: vec![] };
+    assert_books_agree(harness, &everybody).await
+}
+
+/// Counts how many units of work are begun.
+struct Counting {
+    factory: Arc<dyn UnitOfWorkFactory>,
+    begun: AtomicU32,
+}
+
+#[async_trait]
+impl UnitOfWorkFactory for Counting {
+    async fn begin(&self, id: BatchId, keys: &FirstKeys) -> Result<(Box<dyn UnitOfWork>, First), StoreError> {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        self.factory.begin(id, keys).await
+    }
+
+    async fn committed(&self, id: BatchId) -> Result<bool, StoreError> {
+        self.factory.committed(id).await
+    }
+}
+
+/// Commands of all kinds, each about rows of those before it, fit one transaction: the executor need not halve it.
+pub async fn a_batch_of_every_command_leaves_rows_that_agree(harness: &dyn StoreHarness) -> TestResult {
+    let factory = Arc::new(Counting { factory: harness.factory(), begun: AtomicU32::new(0) });
+    let shop = TestShop::new(factory.clone());
+    let [kim, lee] = ["kim", "lee"].map(user);
+    let product_id = ProductId::next(&*shop.ids);
+    let campaign_id = CampaignId::next(&*shop.ids);
+    let [kims, lees] = [(); 2].map(|()| CouponId::next(&*shop.ids));
+    let [paid, second_paid, cancelled, refunded, open] = [(); 5].map(|()| OrderId::next(&*shop.ids));
+    let place = |order_id| {
+        let lines = order_lines(&[(product_id, 1)]);
+        Command::PlaceOrder(PlaceOrder { order_id, user_id: kim.clone(), lines, expected_total: Some(won(900)) })
+    };
+    let pay = |order_id, coupon| Command::PayOrder(PayOrder { order_id, actor: customer(&kim), coupon });
+    let cancel = |order_id| Command::CancelOrder(CancelOrder { order_id, actor: admin() });
+    let issue = |coupon_id, user: &_| {
+        Command::IssueCoupon(IssueCoupon { coupon_id, campaign_id, user_id: UserId::clone(user) })
+    };
+    let cheaper = product_details("lamp", 900).price;
+    let change = ProductChange { price: Some(cheaper), ..ProductChange::default() };
+    let outcomes = execute(
+        &shop,
+        vec![
+            Command::TopUpPoints(TopUpPoints { user_id: kim.clone(), amount: positive(5_000) }),
+            Command::CreateProduct(CreateProduct { product_id, details: product_details("lamp", 1_000) }),
+            Command::AdjustStock(AdjustStock { product_id, quantity: 10, reason: text("delivery") }),
+            Command::ChangeProduct(ChangeProduct { product_id, change }),
+            Command::CreateCampaign(CreateCampaign { campaign_id, plan: plan(campaign_details(fixed(100), 1)) }),
+            issue(kims, &kim),
+            Command::ChangeCampaign(ChangeCampaign { campaign_id, quantity: Some(2), issue_closes_at: None }),
+            issue(lees, &lee),
+            Command::RevokeCoupon(RevokeCoupon { coupon_id: lees }),
+            place(paid),
+            place(cancelled),
+            place(refunded),
+            place(open),
+            place(second_paid),
+            pay(refunded, CouponChoice::Named(kims)),
+            cancel(refunded),
+            cancel(cancelled),
+            pay(paid, CouponChoice::Best),
+            pay(second_paid, CouponChoice::Best),
+            Command::RefundOrder(RefundOrder {
+                order_id: paid,
+                lines: order_lines(&[(product_id, 1)]),
+                restock: false,
+                reason: text("broken"),
+            }),
+            Command::ExpireOrder(ExpireOrder { order_id: open }),
+        ],
+    )
+    .await?;
+    let rejected: Vec<_> = (0..).zip(&outcomes).filter(|(_, outcome)| outcome.is_err()).collect();
+    let not_due = Err(Rejection::Order(OrderRejection::NotDue));
+    assert_eq!(rejected, [(20, &not_due)]);
+    assert_eq!(factory.begun.load(Ordering::SeqCst), 1, "one transaction");
+
+    let balance = row::<PointAccount>(harness, kim.clone()).await?.balance;
+    assert_eq!(balance, won(5_000 - 900), "one order stayed paid; the coupon was used for another");
+    let status = async |id| Ok::<_, StoreError>(row::<Order>(harness, id).await?.status);
+    assert_eq!(status(second_paid).await?, OrderStatus::Paid);
+    assert_eq!(status(paid).await?, OrderStatus::Refunded);
+    assert_eq!(status(cancelled).await?, OrderStatus::Cancelled);
+    assert_eq!(status(refunded).await?, OrderStatus::Refunded);
+    assert_eq!(status(open).await?, OrderStatus::PendingPayment);
+    let everybody = Participants { users: vec![kim, lee], products: vec![product_id], campaigns: vec![campaign_id] };
+    assert_books_agree(harness, &everybody).await
+}
+
+/// Many buyers, few items, several executors at the same time: exactly the items in stock are sold.
+pub async fn concurrent_buyers_get_exactly_the_stock(harness: &dyn StoreHarness) -> TestResult {
+    let shop = TestShop::new(harness.factory());
+    let lamp = shop.lamp(1_000, 5).await?;
+    let users: Vec<_> = (0..12).map(|n| user(&format!("user-{n}"))).collect();
+    let buy = async |buyers: &[UserId]| {
+        let place = |buyer| Command::PlaceOrder(shop.place(buyer, &[(lamp, 1)]));
+        execute(&shop, buyers.iter().map(place).collect()).await
+    };
+    let batches = join_all(users.chunks(3).map(buy)).await;
+    let outcomes: Vec<_> = batches.into_iter().collect::<Result<Vec<_>, StoreError>>()?.concat();
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 5);
+    assert!(
+        outcomes
+            .iter()
+            .flat_map(|outcome| outcome.as_ref().err())
+            .all(|rejection| { matches!(rejection, Rejection::Stock(StockRejection::OutOfStock { .. })) })
+    );
+    let available = harness.queries().products.find(lamp).await?.map(|listing| listing.available);
+    assert_eq!(available, Some(0));
+    assert_books_agree(harness, &Participants { users, products: vec![lamp], campaigns: vec![] }).await
+}
+
+/// Many users, each twice, few coupons, several executors at the same time: all coupons are issued, one each.
+pub async fn concurrent_users_get_exactly_the_coupons(harness: &dyn StoreHarness) -> TestResult {
+    let shop = TestShop::new(harness.factory());
+    let campaign_id = shop.campaign(campaign_details(fixed(1), 5)).await?;
+    let users: Vec<_> = (0..8).map(|n| user(&format!("user-{n}"))).collect();
+    let take = async |users: &[UserId]| {
+        let issue = |user_id: &UserId| {
+            let coupon_id = CouponId::next(&*shop.ids);
+            Command::IssueCoupon(IssueCoupon { coupon_id, campaign_id, user_id: user_id.clone() })
+        };
+        execute(&shop, users.iter().map(issue).collect()).await
+    };
+    let rounds = users.chunks(4).chain(users.chunks(4));
+    let batches = join_all(rounds.map(take)).await;
+    let outcomes: Vec<_> = batches.into_iter().collect::<Result<Vec<_>, StoreError>>()?.concat();
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 5);
+    assert!(outcomes.iter().flat_map(|outcome| outcome.as_ref().err()).all(|rejection| {
+        matches!(rejection, Rejection::Coupon(CouponRejection::AlreadyIssued | CouponRejection::SoldOut))
+    }));
+    let campaign = harness.queries().coupons.campaign(campaign_id).await?.expect("the campaign");
+    assert_eq!(campaign.issued, 5);
+    assert_books_agree(harness, &Participants { users, products: vec![], campaigns: vec![campaign_id] }).await
+}

@@ -1,0 +1,193 @@
+//! Two rows of each table that a unit of work can lock, and a third that is not stored.
+
+use std::time::Duration;
+
+use jangteo_domain::coupon::{Coupon, CouponCampaign, CouponState};
+use jangteo_domain::delivery::Delivery;
+use jangteo_domain::id::UserId;
+use jangteo_domain::order::{Order, OrderStatus};
+use jangteo_domain::point::{PointAccount, PointAccountRecord};
+use jangteo_domain::product::{Product, ProductDetails};
+use jangteo_domain::stock::Stock;
+use jangteo_domain::store_error::StoreError;
+use jangteo_domain::testing::SequentialIds;
+use jangteo_domain::testing::fixtures::{
+    NOON, campaign, campaign_details, fixed, noon_plus, order_line, pending_order, product_details, stored_account,
+    user, won,
+};
+use jangteo_domain::time::Timestamp;
+use jangteo_domain::transaction::{Changes, LockSet, ProductDepth, RowChanges};
+
+use crate::contract::harness::{
+    Keys, LockableRow, Seeds, TransactionHarness, View, appended, commit, order_with, set, update,
+};
+use crate::contract::samples;
+
+/// Rows of one table.
+pub(super) struct Sample<Row> {
+    pub stored: [Row; 2],
+    pub absent: Row,
+    /// A row of the table, changed.
+    pub change: fn(&Row) -> Row,
+}
+
+/// Rows of all tables.
+pub(super) struct Rows {
+    pub orders: Sample<Order>,
+    pub campaigns: Sample<CouponCampaign>,
+    pub coupons: Sample<Coupon>,
+    pub products: Sample<Product>,
+    pub stocks: Sample<Stock>,
+    pub accounts: Sample<PointAccount>,
+    pub events: Sample<Delivery>,
+}
+
+/// A way to lock rows.
+pub(super) struct Lockable {
+    pub name: &'static str,
+    /// The keys of two stored rows, in no particular order, and of one that is not stored.
+    pub keys: [Keys; 3],
+    /// A change of the row of the first keys.
+    pub change: Changes,
+}
+
+impl<Row: LockableRow> Sample<Row> {
+    fn lockable(&self, name: &'static str, [own, other]: [usize; 2]) -> Lockable {
+        let rows = [&self.stored[own], &self.stored[other], &self.absent];
+        let keys = rows.map(|row| Keys::of::<Row>([row.key()]));
+        Lockable { name, keys, change: self.update(own) }
+    }
+
+    /// An update of one of the stored rows.
+    pub fn update(&self, place: usize) -> Changes {
+        let row = &self.stored[place];
+        update([(row.clone(), (self.change)(row))])
+    }
+
+    /// An update of the row that is not stored.
+    pub fn update_absent(&self) -> Changes {
+        update([(self.absent.clone(), (self.change)(&self.absent))])
+    }
+}
+
+impl Rows {
+    pub async fn seed(harness: &dyn TransactionHarness) -> Result<Self, StoreError> {
+        let seeds = Seeds::new(harness);
+        let users = ["a", "b", "c"].map(user);
+        let details: [ProductDetails; 3] =
+            [("lamp", 1), ("chair", 2), ("table", 3)].map(|(n, p)| product_details(n, p));
+        let [a, b, c] = details.map(|details| Product::create(seeds.id(), details, NOON));
+        let line = || vec![order_line(a.id, 1, 1)];
+        let orders = users.each_ref().map(|user| pending_order(seeds.id(), user, line(), NOON));
+        let campaigns = [(); 3].map(|()| campaign(seeds.id(), campaign_details(fixed(1), 9)));
+        let coupon = |campaign, owner| samples::coupon(&seeds, campaign, owner, CouponState::Unused, Timestamp::MAX);
+        let coupons =
+            [coupon(&campaigns[0], &users[0]), coupon(&campaigns[1], &users[1]), coupon(&campaigns[1], &users[2])];
+        let events = orders.each_ref().map(|order| samples::paid_event(&seeds, order, NOON));
+        let rows = Self {
+            orders: sample(orders, |order| order_with(order, |record| record.status = OrderStatus::Cancelled)),
+            campaigns: sample(campaigns, |campaign| {
+                campaign.change(Some(10), None, noon_plus(1)).expect("more coupons")
+            }),
+            coupons: sample(coupons, |coupon| coupon.revoke().expect("an unused coupon")),
+            stocks: sample([&a, &b, &c].map(|product| Stock { available: 5, ..Stock::empty(product.id) }), |stock| {
+                Stock { available: 3, movements: 1, ..stock.clone() }
+            }),
+            products: sample([a, b, c], |product| product.change(product_details("bed", 4), noon_plus(1))),
+            accounts: sample(users.map(PointAccount::empty), |account| {
+                stored_account(PointAccountRecord { balance: won(5), entries: 1, ..PointAccountRecord::clone(account) })
+            }),
+            events: sample(events.each_ref().map(Delivery::new), |delivery| {
+                delivery.claim(SequentialIds::id(1), Duration::from_secs(60), NOON)
+            }),
+        };
+        let [first, second, _] = events;
+        let changes = Changes {
+            orders: RowChanges::inserted(rows.orders.stored.clone()),
+            campaigns: RowChanges::inserted(rows.campaigns.stored.clone()),
+            coupons: RowChanges::inserted(rows.coupons.stored.clone()),
+            products: RowChanges::inserted(rows.products.stored.clone()),
+            stocks: RowChanges::inserted(rows.stocks.stored.clone()),
+            accounts: RowChanges::inserted(rows.accounts.stored.clone()),
+            events: RowChanges::default(),
+            appended: appended([first, second]),
+        };
+        commit(harness, changes).await?;
+        Ok(rows)
+    }
+
+    /// Each table, whole products and offers, and coupons as candidates. No two changes are of one row.
+    pub fn lockables(&self) -> Vec<Lockable> {
+        const FIRST: [usize; 2] = [0, 1];
+        const SECOND: [usize; 2] = [1, 0];
+
+        let Self { orders, campaigns, coupons, products, stocks, accounts, events } = self;
+        let mut offers = products.lockable("offers", SECOND);
+        for keys in &mut offers.keys {
+            keys.locks.products.values_mut().for_each(|depth| *depth = ProductDepth::Offer);
+        }
+        let [a, b, c] = self.users();
+        let candidates = Lockable { keys: [b, a, c].map(candidates_of), ..coupons.lockable("candidates", SECOND) };
+        vec![
+            orders.lockable("orders", FIRST),
+            campaigns.lockable("campaigns", FIRST),
+            coupons.lockable("coupons", FIRST),
+            candidates,
+            products.lockable("products", FIRST),
+            offers,
+            stocks.lockable("stocks", FIRST),
+            accounts.lockable("accounts", FIRST),
+            events.lockable("events", FIRST),
+        ]
+    }
+
+    pub fn users(&self) -> [UserId; 3] {
+        let [a, b] = self.accounts.stored.each_ref();
+        [a, b, &self.accounts.absent].map(|account| account.user_id.clone())
+    }
+
+    /// The keys of all stored rows.
+    pub fn all(&self) -> Keys {
+        let mut all = Keys::default();
+        for Lockable { keys: [a, b, _], .. } in self.lockables() {
+            for Keys { first, locks } in [a, b] {
+                let LockSet { campaigns, past_recipients, unused_coupons_of, coupons, products, stocks, .. } = locks;
+                all.first.orders.extend(first.orders);
+                all.locks.campaigns.extend(campaigns);
+                all.locks.past_recipients.extend(past_recipients);
+                all.locks.unused_coupons_of.extend(unused_coupons_of);
+                all.locks.coupons.extend(coupons);
+                products.into_iter().for_each(|(id, depth)| all.locks.add_product(id, depth));
+                all.locks.stocks.extend(stocks);
+                all.locks.accounts.extend(locks.accounts);
+                all.locks.events.extend(locks.events);
+            }
+        }
+        all
+    }
+}
+
+fn sample<Row: Clone>([first, second, absent]: [Row; 3], change: fn(&Row) -> Row) -> Sample<Row> {
+    Sample { stored: [first, second], absent, change }
+}
+
+fn candidates_of(user_id: UserId) -> Keys {
+    Keys { locks: LockSet { unused_coupons_of: set([user_id]), ..LockSet::default() }, ..Keys::default() }
+}
+
+/// How many rows were found.
+pub(super) fn count((first, locked): &View) -> usize {
+    first.orders.values().flatten().count()
+        + locked.campaigns.values().flatten().count()
+        + locked.coupons.values().flatten().count()
+        + locked.products.values().flatten().count()
+        + locked.stocks.values().flatten().count()
+        + locked.accounts.values().flatten().count()
+        + locked.events.values().flatten().count()
+}
+
+/// The rows found, without the time.
+pub(super) fn timeless((first, mut locked): View) -> View {
+    locked.now = NOON;
+    (first, locked)
+}

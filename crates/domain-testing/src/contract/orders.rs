@@ -1,0 +1,138 @@
+use time::Duration;
+use uuid::Uuid;
+
+use jangteo_domain::id::{UserId, first_id_at};
+use jangteo_domain::order::{Order, OrderFilter, OrderStatus};
+use jangteo_domain::page::Page;
+use jangteo_domain::store_error::StoreError;
+use jangteo_domain::testing::fixtures::{NOON, noon_plus, order_line, pending_order};
+use jangteo_domain::time::Timestamp;
+
+use crate::contract::harness::{Seeds, StoreHarness, TestResult, commit, first_page, insert, order_with, update, walk};
+use crate::contract::samples;
+
+/// Every field of an order is returned, its lines in their order, as inserted and as updated.
+pub async fn every_field_of_orders_is_returned(harness: &dyn StoreHarness) -> TestResult {
+    let seeds = Seeds::new(harness);
+    let orders = samples::orders_in_every_status(&seeds).await?;
+    commit(harness, insert(orders.clone())).await?;
+    let queries = harness.queries().orders;
+    for order in &orders {
+        assert_eq!(queries.find(order.id).await?.value.as_ref(), Some(order));
+    }
+    let unpaid: Vec<_> = orders.iter().map(samples::unpaid).collect();
+    commit(harness, update(orders.into_iter().zip(unpaid.clone()))).await?;
+    for order in &unpaid {
+        assert_eq!(queries.find(order.id).await?.value.as_ref(), Some(order));
+    }
+    assert_eq!(queries.find(seeds.id()).await?.value, None);
+    Ok(())
+}
+
+/// A list has one user's orders or those of all users, in all or in one status, the newest first.
+pub async fn order_lists_are_filtered_by_user_and_status(harness: &dyn StoreHarness) -> TestResult {
+    let seeds = Seeds::new(harness);
+    let mut orders = samples::orders_in_every_status(&seeds).await?;
+    let [other] = seeds.users(["Owner"]).await?;
+    commit(harness, insert(orders.clone())).await?;
+    let of_other = order_with(&orders[0], |record| {
+        record.id = seeds.id();
+        record.user_id = other.clone();
+    });
+    commit(harness, insert([of_other])).await?;
+    orders.reverse();
+    let orders_listed = orders.len();
+
+    let owner = orders[0].user_id.clone();
+    let queries = harness.queries().orders;
+    assert_eq!(queries.list(&OrderFilter::of_user(&owner), &first_page(100)).await?.value, orders);
+    for order in orders {
+        let filter = OrderFilter { status: Some(order.status), ..OrderFilter::of_user(&owner) };
+        assert_eq!(queries.list(&filter, &first_page(100)).await?.value, [order]);
+    }
+    assert_eq!(queries.list(&OrderFilter::of_user(&other), &first_page(100)).await?.value.len(), 1);
+    let paid = OrderFilter { status: Some(OrderStatus::Paid), ..OrderFilter::default() };
+    assert_eq!(queries.list(&OrderFilter { user_id: Some(other), ..paid.clone() }, &first_page(100)).await?.value, []);
+    assert_eq!(queries.list(&paid, &first_page(100)).await?.value.len(), 1);
+    assert_eq!(queries.list(&OrderFilter::default(), &first_page(100)).await?.value.len(), orders_listed + 1);
+    Ok(())
+}
+
+/// The time of an order is the database's, and may be an hour off the one that its id was made by.
+pub async fn order_lists_are_filtered_by_time(harness: &dyn StoreHarness) -> TestResult {
+    let seeds = Seeds::new(harness);
+    let [owner] = seeds.users(["owner"]).await?;
+    let [lamp] = seeds.lamps().await?;
+    let hour = 60 * 60;
+    let order = |(nth, placed_at): (u128, Timestamp)| {
+        let id_made_at = placed_at.saturating_add(Duration::hours(if nth % 2 == 0 { 1 } else { -1 }));
+        let id = Uuid::from_u128(first_id_at(id_made_at).as_u128() | nth);
+        pending_order(id.into(), &owner, vec![order_line(lamp, 1, 1_000)], placed_at)
+    };
+    let orders: Vec<_> = (0..).zip([0, 48, 96].map(|hours| noon_plus(hours * hour))).map(order).collect();
+    commit(harness, insert(orders.clone())).await?;
+    let between = async |from: Option<i64>, to: Option<i64>| {
+        let filter = OrderFilter { from: from.map(noon_plus), to: to.map(noon_plus), ..OrderFilter::default() };
+        let mut listed = harness.queries().orders.list(&filter, &first_page(100)).await?.value;
+        listed.reverse();
+        Ok::<_, StoreError>(listed)
+    };
+    assert_eq!(between(None, None).await?, orders);
+    assert_eq!(between(Some(0), None).await?, orders);
+    assert_eq!(between(Some(1), None).await?, orders[1..]);
+    assert_eq!(between(None, Some(96 * hour)).await?, orders[..2]);
+    assert_eq!(between(Some(48 * hour), Some(48 * hour + 1)).await?, orders[1..2]);
+    assert_eq!(between(Some(48 * hour), Some(48 * hour)).await?, []);
+    Ok(())
+}
+
+/// A walk through a user's orders returns each once, whatever is added meanwhile.
+pub async fn order_walks_miss_and_repeat_nothing(harness: &dyn StoreHarness) -> TestResult {
+    let seeds = Seeds::new(harness);
+    let [owner]: [UserId; 1] = seeds.users(["owner"]).await?;
+    let mut orders = seeds.orders_of::<7>(&owner).await?;
+    orders.reverse();
+    let queries = harness.queries().orders;
+    for (limit, status) in [(1, None), (2, Some(OrderStatus::PendingPayment)), (100, None)] {
+        let filter = OrderFilter { status, ..OrderFilter::of_user(&owner) };
+        let read = async |page| Ok(queries.list(&filter, &page).await?.value);
+        assert_eq!(walk(limit, |order: &Order| order.id, read).await?, orders);
+    }
+
+    let newest = queries.list(&OrderFilter::of_user(&owner), &first_page(3)).await?.value;
+    seeds.orders_of::<2>(&owner).await?;
+    let rest = Page { after: newest.last().map(|order| order.id), limit: 100 };
+    let rest = queries.list(&OrderFilter::of_user(&owner), &rest).await?.value;
+    assert_eq!([newest, rest].concat(), orders);
+    Ok(())
+}
+
+/// Due are the unpaid orders whose deadline has passed, at the deadline itself too; the longest overdue first.
+pub async fn due_orders_are_unpaid_and_longest_overdue_first(harness: &dyn StoreHarness) -> TestResult {
+    let seeds = Seeds::new(harness);
+    let [owner] = seeds.users(["owner"]).await?;
+    let [lamp] = seeds.lamps().await?;
+    let now = harness.queries().clock.now().await?;
+    let order = |status, seconds| {
+        order_with(&pending_order(seeds.id(), &owner, vec![order_line(lamp, 1, 1_000)], NOON), |record| {
+            record.status = status;
+            record.created_at = Timestamp::MIN;
+            record.expires_at = now.saturating_add(Duration::seconds(seconds));
+        })
+    };
+    let orders = [
+        order(OrderStatus::PendingPayment, 0),
+        order(OrderStatus::PendingPayment, -60),
+        order(OrderStatus::PendingPayment, 86_400),
+        order(OrderStatus::Expired, -60),
+        order(OrderStatus::Cancelled, -60),
+        order(OrderStatus::PendingPayment, -30),
+    ];
+    commit(harness, insert(orders.clone())).await?;
+
+    let queries = harness.queries().orders;
+    let overdue = [orders[1].id, orders[5].id, orders[0].id];
+    assert_eq!(queries.due(100).await?, overdue);
+    assert_eq!(queries.due(2).await?, overdue[..2]);
+    Ok(())
+}

@@ -1,0 +1,264 @@
+//! A store in memory, for tests: the same promises as a database, no waiting, and a clock that tests set.
+//!
+//! It has one writer: [`begin`](UnitOfWorkFactory::begin) waits until the unit of work before it has ended. A commit
+//! changes copies of the tables, which are published whole or not at all.
+
+mod books;
+mod delivery;
+mod queries;
+mod retention;
+pub(crate) mod tables;
+mod transaction;
+
+use std::error::Error;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use time::Duration;
+
+use jangteo_domain::delivery::EventQueue;
+use jangteo_domain::id::BatchId;
+use jangteo_domain::idempotency::StoredAnswer;
+use jangteo_domain::outbox::OutboxEvent;
+use jangteo_domain::payment::{Payment, Refund};
+use jangteo_domain::queries::Queries;
+use jangteo_domain::retention::Pruning;
+use jangteo_domain::store_error::StoreError;
+use jangteo_domain::testing::fixtures::NOON;
+use jangteo_domain::time::Timestamp;
+use jangteo_domain::transaction::{First, FirstKeys, UnitOfWork, UnitOfWorkFactory};
+use jangteo_domain::verification::BooksFactory;
+
+use crate::contract::{Concurrency, StoreHarness, TransactionHarness};
+
+use tables::Tables;
+use transaction::MemoryUnitOfWork;
+
+/// A store in memory. Clones share their content.
+#[derive(Clone, Default)]
+pub struct MemoryStore(Arc<Shared>);
+
+struct Shared {
+    /// Locked by the one unit of work that is open.
+    writer: Arc<futures_util::lock::Mutex<()>>,
+    committed: Mutex<Tables>,
+    clock: Mutex<Timestamp>,
+    commits: AtomicU64,
+    /// How often the connections were broken; a unit of work that began before the last time is broken.
+    breaks: AtomicU64,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            writer: Arc::default(),
+            committed: Mutex::default(),
+            clock: Mutex::new(NOON),
+            commits: AtomicU64::default(),
+            breaks: AtomicU64::default(),
+        }
+    }
+}
+
+impl MemoryStore {
+    /// An empty store, at [`NOON`].
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The store as the port that begins units of work.
+    pub fn factory(&self) -> Arc<dyn UnitOfWorkFactory> {
+        Arc::new(self.clone())
+    }
+
+    /// The store as the read ports.
+    pub fn queries(&self) -> Queries {
+        let store = Arc::new(self.clone());
+        Queries {
+            points: store.clone(),
+            products: store.clone(),
+            stocks: store.clone(),
+            coupons: store.clone(),
+            orders: store.clone(),
+            sales: store.clone(),
+            audit: store.clone(),
+            deliveries: store.clone(),
+            clock: store,
+        }
+    }
+
+    /// The store as the queue of events to deliver.
+    pub fn event_queue(&self) -> Arc<dyn EventQueue> {
+        Arc::new(self.clone())
+    }
+
+    /// The store as the port that deletes what is not needed any more.
+    pub fn pruning(&self) -> Arc<dyn Pruning> {
+        Arc::new(self.clone())
+    }
+
+    /// The store as the port that opens the books.
+    pub fn books(&self) -> Arc<dyn BooksFactory> {
+        Arc::new(self.clone())
+    }
+
+    /// Changes rows as no command does, so that the books can be seen to disagree.
+    #[cfg(test)]
+    pub(crate) fn damage(&self, damage: impl FnOnce(&mut Tables)) {
+        damage(&mut locked(&self.0.committed));
+    }
+
+    /// The time that the store's clock shows until it is set again.
+    pub fn time(&self) -> Timestamp {
+        *locked(&self.0.clock)
+    }
+
+    /// Sets the store's clock.
+    pub fn set_time(&self, now: Timestamp) {
+        *locked(&self.0.clock) = now;
+    }
+
+    /// Puts the store's clock forward.
+    pub fn advance(&self, by: Duration) {
+        let mut clock = locked(&self.0.clock);
+        *clock = clock.saturating_add(by);
+    }
+
+    /// Breaks the connection of the unit of work that is open: whatever it does next is [`StoreError::Unavailable`],
+    /// and nothing of it is stored.
+    pub fn break_connections(&self) {
+        self.0.breaks.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// All payments, in order of their orders' ids.
+    pub fn payments(&self) -> Vec<Payment> {
+        self.committed().payments.values().cloned().collect()
+    }
+
+    /// All refunds, in order of their orders' ids and their sequence.
+    pub fn refunds(&self) -> Vec<Refund> {
+        self.committed().refunds.values().cloned().collect()
+    }
+
+    /// All events for the data platform, in order of their orders' ids and their sequence.
+    pub fn outbox_events(&self) -> Vec<OutboxEvent> {
+        self.committed().outbox.values().cloned().collect()
+    }
+
+    /// All answered requests, in order of their keys.
+    pub fn answered(&self) -> Vec<StoredAnswer> {
+        self.committed().answered.values().cloned().collect()
+    }
+
+    /// How many units of work were committed.
+    pub fn commits(&self) -> u64 {
+        self.0.commits.load(Ordering::SeqCst)
+    }
+
+    /// All that is stored now, to be compared with what is stored at another time, or in another store.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut tables = self.committed();
+        tables.markers = Arc::default();
+        Snapshot(tables)
+    }
+
+    /// What was committed so far; later commits do not show in it.
+    fn committed(&self) -> Tables {
+        locked(&self.0.committed).clone()
+    }
+}
+
+/// All that a [`MemoryStore`] stored at some time, but for the markers of transactions.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Snapshot(Tables);
+
+#[async_trait]
+impl TransactionHarness for MemoryStore {
+    fn factory(&self) -> Arc<dyn UnitOfWorkFactory> {
+        self.factory()
+    }
+
+    fn concurrency(&self) -> Concurrency {
+        Concurrency::SingleWriter
+    }
+
+    async fn break_connections(&self) -> bool {
+        self.break_connections();
+        true
+    }
+}
+
+#[async_trait]
+impl StoreHarness for MemoryStore {
+    fn queries(&self) -> Queries {
+        self.queries()
+    }
+
+    fn event_queue(&self) -> Arc<dyn EventQueue> {
+        self.event_queue()
+    }
+
+    fn pruning(&self) -> Arc<dyn Pruning> {
+        self.pruning()
+    }
+
+    fn books(&self) -> Arc<dyn BooksFactory> {
+        self.books()
+    }
+
+    async fn payments(&self) -> Vec<Payment> {
+        self.payments()
+    }
+
+    async fn refunds(&self) -> Vec<Refund> {
+        self.refunds()
+    }
+
+    async fn outbox_events(&self) -> Vec<OutboxEvent> {
+        self.outbox_events()
+    }
+}
+
+#[async_trait]
+impl UnitOfWorkFactory for MemoryStore {
+    async fn begin(&self, id: BatchId, keys: &FirstKeys) -> Result<(Box<dyn UnitOfWork>, First), StoreError> {
+        let turn = Arc::clone(&self.0.writer).lock_owned().await;
+        let mut unit_of_work = MemoryUnitOfWork::new(self.clone(), turn);
+        let first = unit_of_work.begin(id, keys)?;
+        Ok((Box::new(unit_of_work), first))
+    }
+
+    async fn committed(&self, id: BatchId) -> Result<bool, StoreError> {
+        let _turn = self.0.writer.lock().await;
+        Ok(self.committed().markers.contains_key(&id))
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").field("time", &self.time()).finish_non_exhaustive()
+    }
+}
+
+/// The content of a mutex; a test that panicked meanwhile has failed already, and its store is its own.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why the store in memory failed.
+#[derive(Debug)]
+struct Complaint(String);
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Complaint {}
+
+fn conflict(what: impl Into<String>) -> StoreError {
+    StoreError::Conflict(Arc::new(Complaint(what.into())))
+}

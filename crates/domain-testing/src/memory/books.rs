@@ -1,0 +1,258 @@
+//! The books, and the means to correct them.
+
+use async_trait::async_trait;
+
+use crate::memory::tables::{Table, Tables};
+use crate::memory::transaction::MemoryUnitOfWork;
+use crate::memory::{MemoryStore, conflict};
+use jangteo_domain::coupon::{CampaignRecord, Coupon};
+use jangteo_domain::id::{CampaignId, CouponId, EntryId, MovementId, OrderId, PaymentId, ProductId, RefundId, UserId};
+use jangteo_domain::order::{OrderRecord, OrderStatus};
+use jangteo_domain::payment::{Payment, Refund};
+use jangteo_domain::point::{PointAccountRecord, PointEntry};
+use jangteo_domain::retention::PruneTarget;
+use jangteo_domain::sales::SaleCounted;
+use jangteo_domain::stock::{Stock, StockMovement};
+use jangteo_domain::store_error::StoreError;
+use jangteo_domain::time::{Date, Timestamp};
+use jangteo_domain::verification::{Books, BooksCorrection, BooksFactory, EventOutline, Rows, StrayLines};
+
+/// The tables as they were committed when the snapshot was taken.
+struct MemoryBooks {
+    tables: Tables,
+    taken_at: Timestamp,
+}
+
+/// Holds the store's one writer, so that nothing changes until it is over.
+struct MemoryCorrection {
+    books: MemoryBooks,
+    unit_of_work: MemoryUnitOfWork,
+}
+
+impl MemoryStore {
+    fn snapshot_of_books(&self) -> MemoryBooks {
+        MemoryBooks { tables: self.committed(), taken_at: self.time() }
+    }
+}
+
+#[async_trait]
+impl BooksFactory for MemoryStore {
+    async fn open(&self) -> Result<Box<dyn Books>, StoreError> {
+        Ok(Box::new(self.snapshot_of_books()))
+    }
+
+    async fn open_to_correct(&self) -> Result<Box<dyn BooksCorrection>, StoreError> {
+        let turn = self.0.writer.clone().try_lock_owned().ok_or_else(|| conflict("another unit of work is open"))?;
+        let unit_of_work = MemoryUnitOfWork::new(self.clone(), turn);
+        Ok(Box::new(MemoryCorrection { books: self.snapshot_of_books(), unit_of_work }))
+    }
+}
+
+#[async_trait]
+impl BooksCorrection for MemoryCorrection {
+    fn books(&mut self) -> &mut dyn Books {
+        &mut self.books
+    }
+
+    async fn add_sales(self: Box<Self>, sales: &[SaleCounted]) -> Result<(), StoreError> {
+        self.unit_of_work.finish(|tables| tables.add_sales(sales.iter().cloned()))
+    }
+}
+
+/// The rows after a key, in order of their keys.
+fn page<Key: Ord + Clone, Row>(
+    rows: impl IntoIterator<Item = (Key, Row)>,
+    after: Option<&Key>,
+    limit: u32,
+) -> Rows<Key, Row> {
+    let mut rows: Vec<(Key, Row)> = rows.into_iter().filter(|(key, _)| after.is_none_or(|after| key > after)).collect();
+    rows.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let next = if rows.len() > limit { rows.get(limit - 1).map(|(key, _)| key.clone()) } else { None };
+    Rows { rows: rows.into_iter().take(limit).map(|(_, row)| row).collect(), unreadable: Vec::new(), next }
+}
+
+/// The rows after a key of a table that has it for its own.
+fn page_of<Key: Ord + Clone, Row: Clone>(table: &Table<Key, Row>, after: Option<&Key>, limit: u32) -> Rows<Key, Row> {
+    page(table.iter().map(|(key, row)| (key.clone(), row.clone())), after, limit)
+}
+
+/// The rows of these keys that exist.
+fn rows_of<Key: Ord, Row: Clone>(table: &Table<Key, Row>, keys: &[Key]) -> Rows<Key, Row> {
+    Rows { rows: keys.iter().filter_map(|key| table.get(key).cloned()).collect(), unreadable: Vec::new(), next: None }
+}
+
+#[async_trait]
+impl Books for MemoryBooks {
+    async fn taken_at(&mut self) -> Result<Timestamp, StoreError> {
+        Ok(self.taken_at)
+    }
+
+    async fn kept(&mut self, what: PruneTarget) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
+        let tables = &self.tables;
+        let times: Vec<Timestamp> = match what {
+            PruneTarget::AnsweredRequests => tables.answered.values().map(|record| record.at).collect(),
+            PruneTarget::CommitMarkers => tables.markers.values().copied().collect(),
+            PruneTarget::DeliveredEvents => {
+                tables.deliveries.values().filter_map(|delivery| delivery.delivered_at).collect()
+            }
+        };
+        Ok(times.iter().min().copied().zip(times.iter().max().copied()))
+    }
+
+    async fn accounts(
+        &mut self,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<Rows<UserId, PointAccountRecord>, StoreError> {
+        Ok(page_of(&self.tables.accounts, after.as_ref(), limit))
+    }
+
+    async fn open_orders(
+        &mut self,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<Rows<UserId, (UserId, u32)>, StoreError> {
+        let open = self.tables.orders.values().filter(|order| order.status == OrderStatus::PendingPayment);
+        let mut counts = std::collections::BTreeMap::new();
+        for order in open {
+            *counts.entry(order.user_id.clone()).or_insert(0) += 1;
+        }
+        Ok(page(counts.into_iter().map(|(user_id, count)| (user_id.clone(), (user_id, count))), after.as_ref(), limit))
+    }
+
+    async fn entries(
+        &mut self,
+        after: Option<(UserId, u64)>,
+        limit: u32,
+    ) -> Result<Rows<(UserId, u64), PointEntry>, StoreError> {
+        Ok(page_of(&self.tables.entries, after.as_ref(), limit))
+    }
+
+    async fn products(
+        &mut self,
+        after: Option<ProductId>,
+        limit: u32,
+    ) -> Result<Rows<ProductId, ProductId>, StoreError> {
+        Ok(page(self.tables.products.keys().map(|id| (*id, *id)), after.as_ref(), limit))
+    }
+
+    async fn stocks(&mut self, after: Option<ProductId>, limit: u32) -> Result<Rows<ProductId, Stock>, StoreError> {
+        Ok(page_of(&self.tables.stocks, after.as_ref(), limit))
+    }
+
+    async fn movements(
+        &mut self,
+        after: Option<(ProductId, u64)>,
+        limit: u32,
+    ) -> Result<Rows<(ProductId, u64), StockMovement>, StoreError> {
+        Ok(page_of(&self.tables.movements, after.as_ref(), limit))
+    }
+
+    async fn orders(&mut self, after: Option<OrderId>, limit: u32) -> Result<Rows<OrderId, OrderRecord>, StoreError> {
+        Ok(page_of(&self.tables.orders, after.as_ref(), limit))
+    }
+
+    async fn stray_order_lines(
+        &mut self,
+        _after: Option<(OrderId, ProductId)>,
+        _limit: u32,
+    ) -> Result<StrayLines<OrderId>, StoreError> {
+        Ok(page([], None, 0)) // Here lines are a part of their order.
+    }
+
+    async fn orders_of(&mut self, ids: &[OrderId]) -> Result<Rows<OrderId, OrderRecord>, StoreError> {
+        Ok(rows_of(&self.tables.orders, ids))
+    }
+
+    async fn payments(
+        &mut self,
+        after: Option<(OrderId, PaymentId)>,
+        limit: u32,
+    ) -> Result<Rows<(OrderId, PaymentId), Payment>, StoreError> {
+        let payments = self.tables.payments.values().cloned();
+        Ok(page(payments.map(|payment| ((payment.order_id, payment.id), payment)), after.as_ref(), limit))
+    }
+
+    async fn refunds(
+        &mut self,
+        after: Option<(OrderId, u32)>,
+        limit: u32,
+    ) -> Result<Rows<(OrderId, u32), Refund>, StoreError> {
+        Ok(page_of(&self.tables.refunds, after.as_ref(), limit))
+    }
+
+    async fn stray_refund_lines(
+        &mut self,
+        _after: Option<(RefundId, ProductId)>,
+        _limit: u32,
+    ) -> Result<StrayLines<RefundId>, StoreError> {
+        Ok(page([], None, 0)) // Here lines are a part of their refund.
+    }
+
+    async fn entries_by_order(
+        &mut self,
+        after: Option<(OrderId, EntryId)>,
+        limit: u32,
+    ) -> Result<Rows<(OrderId, EntryId), PointEntry>, StoreError> {
+        let entries = self.tables.entries.values().cloned();
+        let by_order = entries.filter_map(|entry| Some(((entry.order_id?, entry.id), entry)));
+        Ok(page(by_order, after.as_ref(), limit))
+    }
+
+    async fn movements_by_order(
+        &mut self,
+        after: Option<(OrderId, MovementId)>,
+        limit: u32,
+    ) -> Result<Rows<(OrderId, MovementId), StockMovement>, StoreError> {
+        let movements = self.tables.movements.values().cloned();
+        let by_order = movements.filter_map(|movement| Some(((movement.order_id?, movement.id), movement)));
+        Ok(page(by_order, after.as_ref(), limit))
+    }
+
+    async fn events(
+        &mut self,
+        after: Option<(OrderId, u32)>,
+        limit: u32,
+    ) -> Result<Rows<(OrderId, u32), EventOutline>, StoreError> {
+        let outline = |(key, event): (&(OrderId, u32), &jangteo_domain::outbox::OutboxEvent)| {
+            let event_type = event.event_type.clone();
+            (*key, EventOutline { id: event.id, order_id: event.order_id, sequence: event.sequence, event_type })
+        };
+        Ok(page(self.tables.outbox.iter().map(outline), after.as_ref(), limit))
+    }
+
+    async fn campaigns(
+        &mut self,
+        after: Option<CampaignId>,
+        limit: u32,
+    ) -> Result<Rows<CampaignId, CampaignRecord>, StoreError> {
+        Ok(page_of(&self.tables.campaigns, after.as_ref(), limit))
+    }
+
+    async fn coupons(
+        &mut self,
+        after: Option<(CampaignId, UserId)>,
+        limit: u32,
+    ) -> Result<Rows<(CampaignId, UserId), Coupon>, StoreError> {
+        let coupons = self.tables.coupons.values().cloned();
+        let by_campaign = coupons.map(|coupon| ((coupon.campaign_id, coupon.user_id.clone()), coupon));
+        Ok(page(by_campaign, after.as_ref(), limit))
+    }
+
+    async fn coupons_of(&mut self, ids: &[CouponId]) -> Result<Rows<CouponId, Coupon>, StoreError> {
+        Ok(rows_of(&self.tables.coupons, ids))
+    }
+
+    async fn daily_sales(
+        &mut self,
+        after: Option<(Date, ProductId)>,
+        limit: u32,
+    ) -> Result<Rows<(Date, ProductId), SaleCounted>, StoreError> {
+        let sales = self.tables.sales.iter();
+        let counted = sales.map(|(&(day, product_id), &(quantity, revenue))| {
+            ((day, product_id), SaleCounted { day, product_id, quantity, revenue })
+        });
+        Ok(page(counted, after.as_ref(), limit))
+    }
+}

@@ -1,0 +1,104 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::memory::conflict;
+use jangteo_domain::audit::AuditEntry;
+use jangteo_domain::coupon::{CampaignRecord, Coupon};
+use jangteo_domain::delivery::Delivery;
+use jangteo_domain::id::{AuditEntryId, BatchId, CampaignId, CouponId, EventId, OrderId, ProductId, UserId};
+use jangteo_domain::idempotency::{RequestKey, StoredAnswer};
+use jangteo_domain::money::Money;
+use jangteo_domain::order::OrderRecord;
+use jangteo_domain::outbox::OutboxEvent;
+use jangteo_domain::payment::{Payment, Refund};
+use jangteo_domain::point::{PointAccountRecord, PointEntry};
+use jangteo_domain::product::Product;
+use jangteo_domain::sales::SaleCounted;
+use jangteo_domain::stock::{Stock, StockMovement};
+use jangteo_domain::store_error::StoreError;
+use jangteo_domain::time::{Date, Timestamp};
+
+/// A table by a unique key, shared until it is written: a copy of all tables costs nothing.
+pub(crate) type Table<Key, Row> = Arc<BTreeMap<Key, Row>>;
+
+/// Everything that is stored.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Tables {
+    pub accounts: Table<UserId, PointAccountRecord>,
+    pub entries: Table<(UserId, u64), PointEntry>,
+    pub products: Table<ProductId, Product>,
+    pub stocks: Table<ProductId, Stock>,
+    pub movements: Table<(ProductId, u64), StockMovement>,
+    pub campaigns: Table<CampaignId, CampaignRecord>,
+    pub coupons: Table<CouponId, Coupon>,
+    pub past_recipients: Table<(CampaignId, UserId), CouponId>,
+    pub orders: Table<OrderId, OrderRecord>,
+    pub payments: Table<OrderId, Payment>,
+    pub refunds: Table<(OrderId, u32), Refund>,
+    pub sales: Table<(Date, ProductId), (i64, Money)>,
+    pub outbox: Table<(OrderId, u32), OutboxEvent>,
+    pub audit: Table<AuditEntryId, AuditEntry>,
+    pub deliveries: Table<EventId, Delivery>,
+    pub answered: Table<RequestKey, StoredAnswer>,
+    /// Each with the time of its insertion.
+    pub markers: Table<BatchId, Timestamp>,
+    /// The ids of the rows above that are stored by another key.
+    pub ids: Arc<BTreeSet<(&'static str, Uuid)>>,
+}
+
+impl Tables {
+    /// Takes the id of a row that is stored by another key.
+    pub fn take_id(&mut self, table: &'static str, id: Uuid) -> Result<(), StoreError> {
+        if Arc::make_mut(&mut self.ids).insert((table, id)) {
+            Ok(())
+        } else {
+            Err(conflict(format!("{table} has a row {id}")))
+        }
+    }
+
+    /// Adds to the daily sales, to whatever the rows hold.
+    pub fn add_sales(&mut self, sales: impl Iterator<Item = SaleCounted>) -> Result<(), StoreError> {
+        for sale in sales {
+            require(&self.products, &sale.product_id)?;
+            let (quantity, revenue) = Arc::make_mut(&mut self.sales).entry((sale.day, sale.product_id)).or_default();
+            let out_of_range = || StoreError::unexpected(format!("the sales of {} are out of range", sale.day));
+            *quantity = quantity.checked_add(sale.quantity).ok_or_else(out_of_range)?;
+            *revenue = revenue.checked_add(sale.revenue).ok_or_else(out_of_range)?;
+        }
+        Ok(())
+    }
+}
+
+/// Adds a row with a new key.
+pub(super) fn insert<Key: Ord + Clone + Debug, Row: Clone>(
+    table: &mut Table<Key, Row>,
+    key: Key,
+    row: Row,
+) -> Result<(), StoreError> {
+    if table.contains_key(&key) {
+        return Err(conflict(format!("a row {key:?} exists")));
+    }
+    Arc::make_mut(table).insert(key, row);
+    Ok(())
+}
+
+/// An entry for each of these keys.
+pub(super) fn rows<Key: Ord + Clone, Row: Clone>(
+    table: &Table<Key, Row>,
+    keys: &BTreeSet<Key>,
+) -> BTreeMap<Key, Option<Row>> {
+    keys.iter().map(|key| (key.clone(), table.get(key).cloned())).collect()
+}
+
+/// A row that a foreign key points to.
+pub(super) fn require<Key: Ord + Debug, Row>(table: &Table<Key, Row>, key: &Key) -> Result<(), StoreError> {
+    check(table.contains_key(key), || format!("no row {key:?} to refer to"))
+}
+
+/// A constraint that says again what the domain says.
+pub(super) fn check(holds: bool, what: impl FnOnce() -> String) -> Result<(), StoreError> {
+    if holds { Ok(()) } else { Err(StoreError::unexpected(what())) }
+}

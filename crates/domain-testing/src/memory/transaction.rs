@@ -1,0 +1,226 @@
+//! The write port. Every constraint of the databases stands here once more.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use async_trait::async_trait;
+use futures_util::lock::OwnedMutexGuard;
+
+use jangteo_domain::coupon::{CampaignRecord, Coupon, CouponCampaign, CouponState};
+use jangteo_domain::delivery::Delivery;
+use jangteo_domain::id::{BatchId, CampaignId, CouponId, EventId, OrderId, ProductId};
+use jangteo_domain::order::{Order, OrderRecord};
+use jangteo_domain::outbox::OutboxEvent;
+use jangteo_domain::point::{PointAccount, PointAccountRecord};
+use jangteo_domain::product::Product;
+use jangteo_domain::stock::Stock;
+use jangteo_domain::store_error::InvalidRecord;
+use jangteo_domain::transaction::{
+    Appended, Changes, First, FirstKeys, Keyed, LockSet, Locked, LockedProduct, ProductDepth, RowChanges, Update,
+};
+use jangteo_domain::{StoreError, UnitOfWork, UserId};
+
+use crate::memory::tables::{Table, Tables, check, insert, require, rows};
+use crate::memory::{Complaint, MemoryStore, locked};
+
+/// The one open transaction of a [`MemoryStore`].
+pub(super) struct MemoryUnitOfWork {
+    store: MemoryStore,
+    tables: Tables,
+    locked: LockedKeys,
+    breaks_at_begin: u64,
+    _turn: OwnedMutexGuard<()>,
+}
+
+/// The keys of the rows that a unit of work has locked.
+#[derive(Default)]
+struct LockedKeys {
+    orders: BTreeSet<OrderId>,
+    campaigns: BTreeSet<CampaignId>,
+    coupons: BTreeSet<CouponId>,
+    products: BTreeSet<ProductId>,
+    stocks: BTreeSet<ProductId>,
+    accounts: BTreeSet<UserId>,
+    events: BTreeSet<EventId>,
+}
+
+impl MemoryUnitOfWork {
+    pub fn new(store: MemoryStore, turn: OwnedMutexGuard<()>) -> Self {
+        let tables = store.committed();
+        let breaks_at_begin = store.0.breaks.load(Ordering::SeqCst);
+        Self { store, tables, locked: LockedKeys::default(), breaks_at_begin, _turn: turn }
+    }
+
+    /// Writes the marker by which it is found, and reads what comes first.
+    pub fn begin(&mut self, id: BatchId, keys: &FirstKeys) -> Result<First, StoreError> {
+        insert(&mut self.tables.markers, id, self.store.time())?;
+        let FirstKeys { answers, orders } = keys;
+        self.locked.orders.clone_from(orders);
+        Ok(First {
+            answers: rows(&self.tables.answered, answers),
+            orders: aggregates(rows(&self.tables.orders, orders), Order::from_stored)?,
+        })
+    }
+
+    /// Changes the tables, and makes all of it durable.
+    pub fn finish(mut self, change: impl FnOnce(&mut Tables) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        self.check_connection()?;
+        change(&mut self.tables)?;
+        *locked(&self.store.0.committed) = self.tables;
+        self.store.0.commits.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn check_connection(&self) -> Result<(), StoreError> {
+        if self.store.0.breaks.load(Ordering::SeqCst) == self.breaks_at_begin {
+            return Ok(());
+        }
+        Err(StoreError::Unavailable(Arc::new(Complaint("the connection is broken".to_owned()))))
+    }
+}
+
+#[async_trait]
+impl UnitOfWork for MemoryUnitOfWork {
+    async fn lock(&mut self, keys: &LockSet) -> Result<Locked, StoreError> {
+        self.check_connection()?;
+        let LockSet { campaigns, past_recipients, unused_coupons_of, coupons, products, stocks, accounts, events } =
+            keys;
+        let tables = &self.tables;
+        let mut unused: BTreeMap<UserId, BTreeSet<CouponId>> =
+            unused_coupons_of.iter().map(|user_id| (user_id.clone(), BTreeSet::new())).collect();
+        for coupon in tables.coupons.values().filter(|coupon| coupon.state == CouponState::Unused) {
+            if let Some(ids) = unused.get_mut(&coupon.user_id) {
+                ids.insert(coupon.id);
+            }
+        }
+        let coupons: BTreeSet<CouponId> = coupons.iter().chain(unused.values().flatten()).copied().collect();
+        let is_whole = products.values().any(|depth| *depth == ProductDepth::Whole);
+        let product = |product: Product| match is_whole {
+            true => LockedProduct::Whole(product),
+            false => LockedProduct::Offer(product.offer()),
+        };
+        let product_ids: BTreeSet<ProductId> = products.keys().copied().collect();
+        let found = rows(&tables.products, &product_ids);
+        self.locked = LockedKeys {
+            orders: std::mem::take(&mut self.locked.orders),
+            campaigns: campaigns.clone(),
+            coupons: coupons.clone(),
+            products: product_ids,
+            stocks: stocks.clone(),
+            accounts: accounts.clone(),
+            events: events.clone(),
+        };
+        Ok(Locked {
+            campaigns: aggregates(rows(&tables.campaigns, campaigns), CouponCampaign::from_stored)?,
+            past_recipients: past_recipients
+                .iter()
+                .map(|pair| (pair.clone(), tables.past_recipients.contains_key(pair)))
+                .collect(),
+            unused_coupons_of: unused,
+            coupons: rows(&tables.coupons, &coupons),
+            products: found.into_iter().map(|(id, row)| (id, row.map(product))).collect(),
+            stocks: rows(&tables.stocks, stocks),
+            accounts: aggregates(rows(&tables.accounts, accounts), PointAccount::from_stored)?,
+            events: rows(&tables.deliveries, events),
+            now: self.store.time(),
+        })
+    }
+
+    async fn commit(mut self: Box<Self>, changes: Changes) -> Result<(), StoreError> {
+        let locked = std::mem::take(&mut self.locked);
+        self.finish(|tables| write(tables, &locked, changes))
+    }
+}
+
+fn write(tables: &mut Tables, locked: &LockedKeys, changes: Changes) -> Result<(), StoreError> {
+    let Changes { orders, campaigns, coupons, products, stocks, accounts, events, appended } = changes;
+    for coupon in &coupons.inserted {
+        insert(&mut tables.past_recipients, (coupon.campaign_id, coupon.user_id.clone()), coupon.id)?;
+    }
+    save(&mut tables.products, &locked.products, products, Product::clone)?;
+    save(&mut tables.stocks, &locked.stocks, stocks, Stock::clone)?;
+    save(&mut tables.campaigns, &locked.campaigns, campaigns, |campaign| CampaignRecord::clone(campaign))?;
+    save(&mut tables.accounts, &locked.accounts, accounts, |account| PointAccountRecord::clone(account))?;
+    let ordered = orders.inserted.iter().flat_map(|order| &order.lines);
+    ordered.map(|line| line.product_id).try_for_each(|id| require(&tables.products, &id))?;
+    save(&mut tables.orders, &locked.orders, orders, |order| OrderRecord::clone(order))?;
+    coupons.inserted.iter().try_for_each(|coupon| require(&tables.campaigns, &coupon.campaign_id))?;
+    let used = coupons.inserted.iter().chain(coupons.updated.iter().map(|update| &update.after));
+    used.filter_map(Coupon::order_id).try_for_each(|id| require(&tables.orders, &id))?;
+    save(&mut tables.coupons, &locked.coupons, coupons, Coupon::clone)?;
+    save(&mut tables.deliveries, &locked.events, events, Delivery::clone)?;
+    append(tables, appended)
+}
+
+/// Inserts new rows and updates locked ones.
+fn save<Row: Keyed, Record: Clone + PartialEq>(
+    table: &mut Table<Row::Key, Record>,
+    locked: &BTreeSet<Row::Key>,
+    changes: RowChanges<Row>,
+    record: impl Fn(&Row) -> Record,
+) -> Result<(), StoreError> {
+    let RowChanges { inserted, updated } = changes;
+    for row in inserted {
+        insert(table, row.key(), record(&row))?;
+    }
+    for Update { before, after } in updated {
+        check(locked.contains(&before.key()), || format!("{:?} is updated, but not locked", before.key()))?;
+        let is_as_locked = before.key() == after.key() && table.get(&before.key()) == Some(&record(&before));
+        check(is_as_locked, || format!("{:?} is updated, but not as it was locked", before.key()))?;
+        Arc::make_mut(table).insert(after.key(), record(&after));
+    }
+    Ok(())
+}
+
+fn append(tables: &mut Tables, appended: Appended) -> Result<(), StoreError> {
+    let Appended { point_entries, stock_movements, payments, refunds, sales, outbox, audit, answers } = appended;
+    for entry in point_entries {
+        check(!entry.balance_after.is_negative(), || format!("{:?} leaves a balance below zero", entry.id))?;
+        require(&tables.accounts, &entry.user_id)?;
+        entry.order_id.map_or(Ok(()), |id| require(&tables.orders, &id))?;
+        tables.take_id("point entries", entry.id.uuid())?;
+        insert(&mut tables.entries, (entry.user_id.clone(), entry.sequence), entry)?;
+    }
+    for movement in stock_movements {
+        require(&tables.stocks, &movement.product_id)?;
+        movement.order_id.map_or(Ok(()), |id| require(&tables.orders, &id))?;
+        tables.take_id("stock movements", movement.id.uuid())?;
+        insert(&mut tables.movements, (movement.product_id, movement.sequence), movement)?;
+    }
+    for payment in payments {
+        require(&tables.orders, &payment.order_id)?;
+        tables.take_id("payments", payment.id.uuid())?;
+        insert(&mut tables.payments, payment.order_id, payment)?;
+    }
+    for refund in refunds {
+        require(&tables.orders, &refund.order_id)?;
+        tables.take_id("refunds", refund.id.uuid())?;
+        insert(&mut tables.refunds, (refund.order_id, refund.sequence), refund)?;
+    }
+    tables.add_sales(sales.iter())?;
+    for event in outbox {
+        insert_event(tables, event)?;
+    }
+    for entry in audit {
+        insert(&mut tables.audit, entry.id, entry)?;
+    }
+    for answer in answers {
+        insert(&mut tables.answered, answer.request.key, answer)?;
+    }
+    Ok(())
+}
+
+/// The aggregates of records.
+fn aggregates<Key: Ord, Record, Aggregate>(
+    records: BTreeMap<Key, Option<Record>>,
+    from_stored: impl Fn(Record) -> Result<Aggregate, InvalidRecord>,
+) -> Result<BTreeMap<Key, Option<Aggregate>>, StoreError> {
+    records.into_iter().map(|(key, record)| Ok((key, record.map(&from_stored).transpose()?))).collect()
+}
+
+fn insert_event(tables: &mut Tables, event: OutboxEvent) -> Result<(), StoreError> {
+    require(&tables.orders, &event.order_id)?;
+    insert(&mut tables.deliveries, event.id, Delivery::new(&event))?;
+    insert(&mut tables.outbox, (event.order_id, event.sequence), event)
+}

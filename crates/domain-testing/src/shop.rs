@@ -1,0 +1,159 @@
+use std::sync::Arc;
+
+use jangteo_domain::batch::{Answer, BatchExecutor, Request};
+use jangteo_domain::command::{
+    AdjustStock, CancelOrder, Command, CouponChoice, CreateCampaign, CreateProduct, ExpireOrder, IssueCoupon, Outcome,
+    PayOrder, PlaceOrder, TopUpPoints,
+};
+use jangteo_domain::coupon::CampaignDetails;
+use jangteo_domain::id::{CampaignId, CouponId, IdSource, OrderId, ProductId, UserId};
+use jangteo_domain::product::ProductDetails;
+use jangteo_domain::rules::ShopRules;
+use jangteo_domain::store_error::StoreError;
+use jangteo_domain::testing::fixtures::{customer, order_lines, plan, positive, product_details, text, user};
+use jangteo_domain::testing::{NoBackoff, PlainEvents, SequentialIds, rules};
+use jangteo_domain::transaction::UnitOfWorkFactory;
+
+/// A shop on some store, and short ways to fill it and to trade in it. Each call is a batch of one.
+pub struct TestShop {
+    /// What runs the commands.
+    pub executor: BatchExecutor,
+    /// Where the ids come from, the executor's too.
+    pub ids: Arc<dyn IdSource>,
+}
+
+impl TestShop {
+    /// A shop with the default [`rules`].
+    pub fn new(factory: Arc<dyn UnitOfWorkFactory>) -> Self {
+        Self::with_rules(factory, rules())
+    }
+
+    /// A shop with rules of its own.
+    pub fn with_rules(factory: Arc<dyn UnitOfWorkFactory>, rules: ShopRules) -> Self {
+        let ids: Arc<dyn IdSource> = Arc::new(SequentialIds::new());
+        let executor = BatchExecutor {
+            factory,
+            rules: Arc::new(rules),
+            ids: Arc::clone(&ids),
+            events: Arc::new(PlainEvents),
+            backoff: Arc::new(NoBackoff),
+        };
+        Self { executor, ids }
+    }
+
+    /// Runs one command.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn run(&self, command: Command) -> Result<Outcome, StoreError> {
+        let mut answers = self.executor.execute(&[Request::new(command)]).await;
+        match answers.pop().expect("one answer to each request")? {
+            Answer::Decided { outcome, .. } => Ok(outcome),
+            other @ (Answer::Replayed(_) | Answer::KeyReused) => {
+                panic!("no key was sent, but the answer is {other:?}")
+            }
+        }
+    }
+
+    /// Runs one command that cannot be rejected.
+    async fn prepare(&self, command: Command) -> Result<(), StoreError> {
+        self.run(command).await?.map(|_| ()).map_err(|rejection| panic!("the shop could not be prepared: {rejection}"))
+    }
+
+    /// Creates a product with so many items in stock.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn product(&self, details: ProductDetails, available: i32) -> Result<ProductId, StoreError> {
+        let product_id = ProductId::next(&*self.ids);
+        self.prepare(Command::CreateProduct(CreateProduct { product_id, details })).await?;
+        let reason = text("delivery");
+        self.prepare(Command::AdjustStock(AdjustStock { product_id, quantity: available, reason })).await?;
+        Ok(product_id)
+    }
+
+    /// Creates a product called "lamp" with so many items in stock.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn lamp(&self, price: i64, available: i32) -> Result<ProductId, StoreError> {
+        self.product(product_details("lamp", price), available).await
+    }
+
+    /// Tops up the account of a user with so many points.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn user(&self, id: &str, points: i64) -> Result<UserId, StoreError> {
+        let user_id = user(id);
+        let amount = positive(points);
+        self.prepare(Command::TopUpPoints(TopUpPoints { user_id: user_id.clone(), amount })).await?;
+        Ok(user_id)
+    }
+
+    /// Creates a campaign.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn campaign(&self, details: CampaignDetails) -> Result<CampaignId, StoreError> {
+        let campaign_id = CampaignId::next(&*self.ids);
+        self.prepare(Command::CreateCampaign(CreateCampaign { campaign_id, plan: plan(details) })).await?;
+        Ok(campaign_id)
+    }
+
+    /// Issues a coupon that can be issued.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn coupon(&self, campaign_id: CampaignId, user_id: &UserId) -> Result<CouponId, StoreError> {
+        let coupon_id = CouponId::next(&*self.ids);
+        let user_id = user_id.clone();
+        self.prepare(Command::IssueCoupon(IssueCoupon { coupon_id, campaign_id, user_id })).await?;
+        Ok(coupon_id)
+    }
+
+    /// Places an order that can be placed.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn order(&self, user_id: &UserId, lines: &[(ProductId, u32)]) -> Result<OrderId, StoreError> {
+        let command = self.place(user_id, lines);
+        let order_id = command.order_id;
+        self.prepare(Command::PlaceOrder(command)).await?;
+        Ok(order_id)
+    }
+
+    /// The command that places an order, with an id of its own.
+    pub fn place(&self, user_id: &UserId, lines: &[(ProductId, u32)]) -> PlaceOrder {
+        PlaceOrder {
+            order_id: OrderId::next(&*self.ids),
+            user_id: user_id.clone(),
+            lines: order_lines(lines),
+            expected_total: None,
+        }
+    }
+
+    /// Pays an order, as its owner.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn pay(&self, order_id: OrderId, owner: &UserId, coupon: CouponChoice) -> Result<Outcome, StoreError> {
+        self.run(Command::PayOrder(PayOrder { order_id, actor: customer(owner), coupon })).await
+    }
+
+    /// Cancels an order, as its owner.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn cancel(&self, order_id: OrderId, owner: &UserId) -> Result<Outcome, StoreError> {
+        self.run(Command::CancelOrder(CancelOrder { order_id, actor: customer(owner) })).await
+    }
+
+    /// Expires an order, as the shop itself.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn expire(&self, order_id: OrderId) -> Result<Outcome, StoreError> {
+        self.run(Command::ExpireOrder(ExpireOrder { order_id })).await
+    }
+}

@@ -1,0 +1,15 @@
+//! The contract of every store, on the store in memory.
+
+use jangteo_domain_testing::MemoryStore;
+
+mod transaction {
+    use super::*;
+
+    jangteo_domain_testing::transaction_contract!(async { MemoryStore::new() });
+}
+
+mod store {
+    use super::*;
+
+    jangteo_domain_testing::store_contract!(async { MemoryStore::new() });
+}

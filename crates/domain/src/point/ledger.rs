@@ -1,0 +1,143 @@
+use sha2::{Digest, Sha256};
+
+use crate::id::{EntryId, OrderId, UserId};
+use crate::money::Money;
+use crate::text::Text;
+use crate::time::Timestamp;
+
+/// SHA-256 over an entry and the hash of the entry before it; all zero before the first.
+pub type LedgerHash = [u8; 32];
+
+/// Why the back office corrected a balance.
+pub type AdjustmentReason = Text<1, 200>;
+
+/// A line of an account's ledger: written once, never changed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PointEntry {
+    /// The entry's id.
+    pub id: EntryId,
+    /// Whose ledger it stands in.
+    pub user_id: UserId,
+    /// Its place in that ledger: 1, 2, 3 … without gaps.
+    pub sequence: u64,
+    /// Why the balance changed.
+    pub kind: EntryKind,
+    /// By how much: above zero into the account, below zero out of it.
+    pub amount: Money,
+    /// The balance after it.
+    pub balance_after: Money,
+    /// The order that it paid or refunded.
+    pub order_id: Option<OrderId>,
+    /// When it was written.
+    pub at: Timestamp,
+    /// What [`PointEntry::hash_after`] returns for the hash of the entry before, so that a later change of any line
+    /// shows.
+    pub hash: LedgerHash,
+}
+
+impl PointEntry {
+    /// SHA-256 of the hash of the entry before (32 zero bytes for the first) and of every field of this one, each in
+    /// its own fixed width, big-endian; the user id comes with its length.
+    pub fn hash_after(&self, previous: &LedgerHash) -> LedgerHash {
+        let user_id = self.user_id.as_str().as_bytes();
+        let order_id = self.order_id.map_or([0; 16], |id| id.uuid().into_bytes());
+        Sha256::new()
+            .chain_update(previous)
+            .chain_update(self.id.uuid().as_bytes())
+            .chain_update(u64::try_from(user_id.len()).unwrap_or(u64::MAX).to_be_bytes())
+            .chain_update(user_id)
+            .chain_update(self.sequence.to_be_bytes())
+            .chain_update([self.kind.code()])
+            .chain_update(self.amount.ten_thousandths().to_be_bytes())
+            .chain_update(self.balance_after.ten_thousandths().to_be_bytes())
+            .chain_update(order_id)
+            .chain_update(self.at.unix_microseconds().to_be_bytes())
+            .finalize()
+            .into()
+    }
+}
+
+/// Why a balance changed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum EntryKind {
+    /// The user topped up points.
+    TopUp,
+    /// An order was paid.
+    Payment,
+    /// An order's payment was returned.
+    Refund,
+    /// The back office corrected the balance.
+    Adjustment,
+}
+
+impl EntryKind {
+    /// The number that stands for it in the ledger's hash; never to be changed.
+    fn code(self) -> u8 {
+        match self {
+            Self::TopUp => 1,
+            Self::Payment => 2,
+            Self::Refund => 3,
+            Self::Adjustment => 4,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::SequentialIds;
+    use crate::testing::fixtures::{NOON, noon_plus, user, won};
+
+    fn entry() -> PointEntry {
+        PointEntry {
+            id: SequentialIds::id(1).into(),
+            user_id: user("kim"),
+            sequence: 1,
+            kind: EntryKind::TopUp,
+            amount: won(5),
+            balance_after: won(5),
+            order_id: None,
+            at: NOON,
+            hash: [0; 32],
+        }
+    }
+
+    /// Books that were written once must verify for ever: this hash may never change.
+    #[test]
+    fn the_hash_of_an_entry_is_what_it_always_was() {
+        let hex = |hash: LedgerHash| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        assert_eq!(
+            hex(entry().hash_after(&[0; 32])),
+            "344b26e0e0fca432868ee224cef945d1128fc11df81ac806a06e971b7a220939"
+        );
+    }
+
+    #[test]
+    fn every_field_changes_the_hash() {
+        let other: OrderId = SequentialIds::id(9).into();
+        let changed = [
+            entry(),
+            PointEntry { id: SequentialIds::id(2).into(), ..entry() },
+            PointEntry { user_id: user("lee"), ..entry() },
+            PointEntry { sequence: 2, ..entry() },
+            PointEntry { kind: EntryKind::Payment, ..entry() },
+            PointEntry { kind: EntryKind::Refund, ..entry() },
+            PointEntry { kind: EntryKind::Adjustment, ..entry() },
+            PointEntry { amount: won(6), ..entry() },
+            PointEntry { balance_after: won(6), ..entry() },
+            PointEntry { order_id: Some(other), ..entry() },
+            PointEntry { at: noon_plus(1), ..entry() },
+        ];
+        let mut hashes: Vec<_> = changed.iter().map(|entry| entry.hash_after(&[0; 32])).collect();
+        hashes.push(entry().hash_after(&[1; 32]));
+        hashes.sort_unstable();
+        hashes.dedup();
+        assert_eq!(hashes.len(), changed.len() + 1);
+    }
+
+    #[test]
+    fn the_hash_of_an_entry_is_not_a_part_of_what_it_is_made_of() {
+        let hashed = PointEntry { hash: [7; 32], ..entry() };
+        assert_eq!(hashed.hash_after(&[0; 32]), entry().hash_after(&[0; 32]));
+    }
+}

@@ -1,0 +1,446 @@
+//! The transaction: one connection, from its `BEGIN` to its `COMMIT` or its end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use diesel::QueryResult;
+use diesel_async::RunQueryDsl as _;
+use diesel_async::methods::LoadQuery;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use jangteo_domain::coupon::{Coupon, CouponCampaign};
+use jangteo_domain::delivery::Delivery;
+use jangteo_domain::id::{BatchId, CampaignId, CouponId, EventId, OrderId, ProductId};
+use jangteo_domain::idempotency::StoredAnswer;
+use jangteo_domain::order::Order;
+use jangteo_domain::point::PointAccount;
+use jangteo_domain::product::{Product, ProductOffer};
+use jangteo_domain::stock::Stock;
+use jangteo_domain::transaction::{
+    Appended, Changes, First, FirstKeys, Keyed, LockSet, Locked, LockedProduct, ProductDepth, RowChanges, Update,
+};
+use jangteo_domain::{StoreError, Timestamp, UnitOfWork, UnitOfWorkFactory, UserId};
+use tokio::time::timeout;
+use tracing::Instrument as _;
+
+use super::store::{Now, Pool, PooledSession, Store, give_up};
+use super::writes::{Writes, begin, rule_out};
+use super::{Conn, bounded, explain, explain_begin, is_connection_lost};
+use crate::bulk::{Find, Lock, Lookup, Row, chunks};
+use crate::error::TookTooLong;
+use crate::rows::audit::AuditEntryRow;
+use crate::rows::coupon::{CampaignById, CampaignRow, CandidatesOf, CouponById, CouponRow, PastRecipientOf, StateCode};
+use crate::rows::idempotency::{AnsweredRequest, CommitMarkerRow, IdempotencyKeyRow, MarkerOf};
+use crate::rows::order::{LockOrders, LockedOrderRow, OrderById, OrderLineRow, OrderRow, assemble};
+use crate::rows::outbox::{DeliveryOf, DeliveryProgressRow, OutboxEventRow};
+use crate::rows::payment::{PaymentRow, RefundLineRow, RefundRow};
+use crate::rows::point::{AccountOf, PointAccountRow, PointEntryRow};
+use crate::rows::product::{OfferOf, OptionsOf, ProductById, ProductOptionRow, ProductRow, ProductSearchTextRow};
+use crate::rows::sales::DailySaleRow;
+use crate::rows::stock::{StockMovementRow, StockOf, StockRow};
+use crate::types::{At, Bytes, Id, Varchar};
+
+/// How long it may take to have a connection and its `BEGIN`, new attempts included. Locks are waited for afterwards.
+const BEGIN_MAX: Duration = Duration::from_millis(2_500);
+
+/// An open transaction. Dropped, it leaves its connection to the pool, which closes it as it finds it in a
+/// transaction; the server rolls back and lets go of the locks.
+pub(super) struct Transaction {
+    session: PooledSession,
+    /// Whether a statement has failed, or was left in the middle. Nothing is sent after that: after a deadlock the next
+    /// statement would stand outside of the transaction, after a lock wait the transaction would be kept by half.
+    failed: bool,
+    /// The rows that it has locked whole.
+    pub(super) held: Held,
+    /// The database's time when the last of them was locked.
+    locked_at: Option<Timestamp>,
+}
+
+/// The keys of rows. An update of any other row would be one of a row that somebody else may have changed.
+#[derive(Default)]
+pub(super) struct Held {
+    orders: BTreeSet<OrderId>,
+    campaigns: BTreeSet<CampaignId>,
+    coupons: BTreeSet<CouponId>,
+    products: BTreeSet<ProductId>,
+    stocks: BTreeSet<ProductId>,
+    accounts: BTreeSet<UserId>,
+    pub(super) events: BTreeSet<EventId>,
+}
+
+impl Transaction {
+    /// Runs one statement.
+    pub(super) async fn run<T: Send>(
+        &mut self,
+        statement: impl for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, QueryResult<T>> + Send,
+    ) -> Result<T, StoreError> {
+        if std::mem::replace(&mut self.failed, true) {
+            return Err(StoreError::unexpected("a statement after one that failed"));
+        }
+        let connection = &mut self.session.connection;
+        let answered = bounded(statement(connection)).await;
+        self.failed = answered.is_err();
+        match answered {
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(explain(error, connection).await),
+        }
+    }
+
+    /// Asks for rows.
+    pub(super) async fn query<Q, T>(&mut self, query: Q) -> Result<Vec<T>, StoreError>
+    where
+        Q: for<'q> LoadQuery<'q, Conn, T> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.run(|connection| query.load(connection).boxed()).await
+    }
+
+    /// The rows that are found, in no order.
+    async fn find<L: Lookup + 'static>(
+        &mut self,
+        keys: impl IntoIterator<Item = L> + Send,
+    ) -> Result<Vec<L::Row>, StoreError>
+    where
+        L::Row: Send + 'static,
+        Find<L>: for<'q> LoadQuery<'q, Conn, L::Row>,
+    {
+        let mut found = Vec::new();
+        for chunk in chunks(keys, self.session.server.bind_bytes_max()) {
+            found.append(&mut self.query(Find::<L>::new(chunk)).await?);
+        }
+        Ok(found)
+    }
+
+    /// The rows that are found, in no order, locked in the order given.
+    async fn lock_found<L: Lookup + 'static>(
+        &mut self,
+        keys: impl IntoIterator<Item = L> + Send,
+    ) -> Result<Vec<L::Row>, StoreError>
+    where
+        L::Row: Send + 'static,
+        Lock<L>: for<'q> LoadQuery<'q, Conn, (At, L::Row)>,
+    {
+        let mut locked = Vec::new();
+        for chunk in chunks(keys, self.session.server.bind_bytes_max()) {
+            for (at, row) in self.query(Lock::<L>::new(chunk)).await? {
+                self.hold_since(at);
+                locked.push(row);
+            }
+        }
+        Ok(locked)
+    }
+
+    /// What the keys find, locked in their order: an entry for each key.
+    async fn lock_keys<K, L, T>(
+        &mut self,
+        keys: &BTreeSet<K>,
+        lookup: impl Fn(&K) -> L + Send,
+        make: impl Fn(L::Row) -> Result<T, StoreError> + Send,
+    ) -> Result<BTreeMap<K, Option<T>>, StoreError>
+    where
+        K: Ord + Clone + Send + Sync,
+        L: Lookup<Row: Send + 'static> + Send + 'static,
+        T: Keyed<Key = K> + Send,
+        Lock<L>: for<'q> LoadQuery<'q, Conn, (At, L::Row)>,
+    {
+        let lookups: Vec<L> = keys.iter().map(lookup).collect();
+        let rows = self.lock_found(lookups).await?.into_iter();
+        let found = rows.map(|row| make(row).map(|made| (made.key(), made)));
+        entries(keys, found)
+    }
+
+    async fn lock_orders(&mut self, ids: &BTreeSet<OrderId>) -> Result<BTreeMap<OrderId, Option<Order>>, StoreError> {
+        let keys = ids.iter().map(|id| OrderById { id: Id(*id) });
+        let (mut orders, mut lines) = (BTreeMap::new(), Vec::new());
+        for chunk in chunks(keys, self.session.server.bind_bytes_max()) {
+            let rows: Vec<LockedOrderRow> = self.query(LockOrders::new(chunk)).await?;
+            for (at, order, line) in rows {
+                self.hold_since(at);
+                orders.entry(order.id.0).or_insert(order);
+                lines.extend(line);
+            }
+        }
+        let orders = assemble(orders.into_values().collect(), lines)?;
+        entries(ids, orders.into_iter().map(|order| Ok((order.id, order))))
+    }
+
+    async fn lock_products(
+        &mut self,
+        depths: &BTreeMap<ProductId, ProductDepth>,
+    ) -> Result<BTreeMap<ProductId, Option<LockedProduct>>, StoreError> {
+        let keys = depths.keys().copied().collect();
+        if depths.values().all(|depth| *depth == ProductDepth::Offer) {
+            let rows = self.lock_found(depths.keys().map(|id| OfferOf { id: Id(*id) })).await?;
+            let offer = |row| ProductOffer::try_from(row).map(|offer| (offer.product_id, LockedProduct::Offer(offer)));
+            return entries(&keys, rows.into_iter().map(offer));
+        }
+        let products = self.lock_keys(&keys, |id| ProductById { id: Id(*id) }, Product::try_from).await?;
+        self.held.products.extend(found(&products));
+        Ok(products.into_iter().map(|(id, product)| (id, product.map(LockedProduct::Whole))).collect())
+    }
+
+    async fn past_recipients(
+        &mut self,
+        pairs: &BTreeSet<(CampaignId, UserId)>,
+    ) -> Result<BTreeMap<(CampaignId, UserId), bool>, StoreError> {
+        let past_recipient_of = |(campaign_id, user_id): &(CampaignId, UserId)| PastRecipientOf {
+            campaign_id: Id(*campaign_id),
+            user_id: Varchar(user_id.clone()),
+        };
+        let rows = self.find(pairs.iter().map(past_recipient_of)).await?;
+        let mut answers: BTreeMap<_, _> = pairs.iter().map(|pair| (pair.clone(), false)).collect();
+        answers.extend(rows.into_iter().map(|row| ((row.campaign_id.0, row.user_id.0), true)));
+        Ok(answers)
+    }
+
+    async fn unused_coupons_of(
+        &mut self,
+        users: &BTreeSet<UserId>,
+    ) -> Result<BTreeMap<UserId, BTreeSet<CouponId>>, StoreError> {
+        let rows = self.find(users.iter().map(|user_id| CandidatesOf { user_id: Varchar(user_id.clone()) })).await?;
+        let mut unused: BTreeMap<_, BTreeSet<_>> = users.iter().map(|user| (user.clone(), BTreeSet::new())).collect();
+        for row in rows.into_iter().filter(|row| row.state.0 == StateCode::Unused) {
+            unused.entry(row.user_id.0).or_default().insert(row.id.0);
+        }
+        Ok(unused)
+    }
+
+    fn hold_since(&mut self, At(at): At) {
+        self.locked_at = self.locked_at.max(Some(at));
+    }
+
+    /// The database's time after the last lock, or now where there is none.
+    pub(super) async fn now(&mut self) -> Result<Timestamp, StoreError> {
+        if let Some(locked_at) = self.locked_at {
+            return Ok(locked_at);
+        }
+        let At(now) = self.run(|connection| diesel::select(Now).get_result(connection).boxed()).await?;
+        Ok(now)
+    }
+
+    /// Begins a transaction, with a marker where it has an id. A connection that died in the pool, as all do when the
+    /// server restarts, is thrown away and the next one taken: after as many as the pool can hold there is a fresh one.
+    async fn begin(pool: &Pool, id: Option<BatchId>) -> Result<Self, StoreError> {
+        let mut dead = 0;
+        loop {
+            let mut session = pool.get().await?;
+            let marker = id.map(|id| CommitMarkerRow { id: Id(id) });
+            let Err(error) = bounded(begin(&mut session, marker)).await else {
+                return Ok(Self { session, failed: false, held: Held::default(), locked_at: None });
+            };
+            if dead == pool.connections_max() || !is_connection_lost(&error) {
+                let error = explain_begin(error, &mut session.connection).await;
+                give_up(&mut session);
+                return Err(error);
+            }
+            give_up(&mut session);
+            dead += 1;
+        }
+    }
+
+    async fn read_first(&mut self, keys: &FirstKeys) -> Result<First, StoreError> {
+        let answered = keys.answers.iter().map(|key| AnsweredRequest { request_key: Bytes(key.0) });
+        let answers = self.find(answered).await?.into_iter().map(StoredAnswer::from);
+        let answers = entries(&keys.answers, answers.map(|stored| Ok((stored.request.key, stored))))?;
+        let orders = self.lock_orders(&keys.orders).await?;
+        self.held.orders.extend(found(&orders));
+        Ok(First { answers, orders })
+    }
+}
+
+/// An entry for each key, and what was found for it.
+fn entries<K: Ord + Clone, T>(
+    keys: &BTreeSet<K>,
+    found: impl Iterator<Item = Result<(K, T), StoreError>>,
+) -> Result<BTreeMap<K, Option<T>>, StoreError> {
+    let mut entries: BTreeMap<K, Option<T>> = keys.iter().map(|key| (key.clone(), None)).collect();
+    for found in found {
+        let (key, row) = found?;
+        entries.insert(key, Some(row));
+    }
+    Ok(entries)
+}
+
+/// The keys for which there is a row.
+fn found<K: Clone, T>(entries: &BTreeMap<K, Option<T>>) -> impl Iterator<Item = K> {
+    entries.iter().filter(|(_, row)| row.is_some()).map(|(key, _)| key.clone())
+}
+
+#[async_trait]
+impl UnitOfWork for Transaction {
+    async fn lock(&mut self, keys: &LockSet) -> Result<Locked, StoreError> {
+        let locked = self.lock_all(keys).await;
+        self.failed |= locked.is_err(); // Also where a row makes no sense, and the transaction is still open.
+        locked
+    }
+
+    async fn commit(mut self: Box<Self>, changes: Changes) -> Result<(), StoreError> {
+        if self.failed {
+            return Err(StoreError::unexpected("a commit after a statement that failed"));
+        }
+        let mut writes = Writes::new(&self.session);
+        self.held.put(changes, &mut writes)?;
+        let committed = writes.commit(&mut self.session).await;
+        if committed.is_err() {
+            give_up(&mut self.session);
+        }
+        committed
+    }
+}
+
+impl Transaction {
+    async fn lock_all(&mut self, keys: &LockSet) -> Result<Locked, StoreError> {
+        let LockSet { campaigns, past_recipients, unused_coupons_of, coupons, products, stocks, accounts, events } =
+            keys;
+        let campaigns = self.lock_keys(campaigns, |id| CampaignById { id: Id(*id) }, CouponCampaign::try_from).await?;
+        let past_recipients = self.past_recipients(past_recipients).await?;
+        let unused_coupons_of = self.unused_coupons_of(unused_coupons_of).await?;
+        let coupons: BTreeSet<CouponId> = coupons.iter().chain(unused_coupons_of.values().flatten()).copied().collect();
+        let coupons = self.lock_keys(&coupons, |id| CouponById { id: Id(*id) }, Coupon::try_from).await?;
+        let products = self.lock_products(products).await?;
+        let stocks = self.lock_keys(stocks, |id| StockOf { product_id: Id(*id) }, |row| Ok(Stock::from(row))).await?;
+        let account_of = |id: &UserId| AccountOf { user_id: Varchar(id.clone()) };
+        let accounts = self.lock_keys(accounts, account_of, PointAccount::try_from).await?;
+        let events = self.lock_keys(events, |id| DeliveryOf { id: Id(*id) }, |row| Ok(Delivery::from(row))).await?;
+        self.held.campaigns.extend(found(&campaigns));
+        self.held.coupons.extend(found(&coupons));
+        self.held.stocks.extend(found(&stocks));
+        self.held.accounts.extend(found(&accounts));
+        self.held.events.extend(found(&events));
+        let now = self.now().await?;
+        Ok(Locked { campaigns, past_recipients, unused_coupons_of, coupons, products, stocks, accounts, events, now })
+    }
+}
+
+impl Held {
+    /// Puts all changes into writes.
+    fn put(&self, changes: Changes, writes: &mut Writes) -> Result<(), StoreError> {
+        let Changes { orders, campaigns, coupons, products, stocks, accounts, events, appended } = changes;
+        put_products(writes, &products, &self.products)?;
+        put::<_, StockRow>(writes, &stocks, &self.stocks)?;
+        put::<_, CampaignRow>(writes, &campaigns, &self.campaigns)?;
+        put::<_, PointAccountRow>(writes, &accounts, &self.accounts)?;
+        put::<_, OrderRow>(writes, &orders, &self.orders)?;
+        writes.insert(orders.inserted.iter().flat_map(OrderLineRow::of));
+        writes.save(orders.updated.iter().flat_map(OrderLineRow::changed));
+        put::<_, CouponRow>(writes, &coupons, &self.coupons)?;
+        put_deliveries(writes, &events, &self.events)?;
+        put_appended(writes, &appended);
+        Ok(())
+    }
+}
+
+/// Puts the changes of a table whose rows are written as a whole.
+fn put<T: Keyed, R>(writes: &mut Writes, changes: &RowChanges<T>, held: &BTreeSet<T::Key>) -> Result<(), StoreError>
+where
+    R: Row + for<'row> From<&'row T> + 'static,
+{
+    check_held(R::TABLE, &changes.updated, held)?;
+    writes.insert(changes.inserted.iter().map(R::from));
+    writes.save(changes.updated.iter().map(|update| R::from(&update.after)));
+    Ok(())
+}
+
+fn check_held<T: Keyed>(table: &str, updated: &[Update<T>], held: &BTreeSet<T::Key>) -> Result<(), StoreError> {
+    match updated.iter().map(|update| update.after.key()).find(|key| !held.contains(key)) {
+        Some(key) => Err(StoreError::unexpected(format!("row {key:?} of {table} is updated and was not locked"))),
+        None => Ok(()),
+    }
+}
+
+/// Puts products, with the texts and options by which they are found.
+fn put_products(
+    writes: &mut Writes,
+    products: &RowChanges<Product>,
+    held: &BTreeSet<ProductId>,
+) -> Result<(), StoreError> {
+    let RowChanges { inserted, updated } = products;
+    check_held(ProductRow::TABLE, updated, held)?;
+    writes.insert(inserted.iter().map(ProductRow::from));
+    writes.insert(inserted.iter().map(ProductSearchTextRow::from));
+    writes.insert(inserted.iter().flat_map(ProductOptionRow::of));
+    writes.save(updated.iter().map(|update| ProductRow::from(&update.after)));
+    writes.save(updated.iter().map(|update| ProductSearchTextRow::from(&update.after)));
+    let options = updated.iter().filter(|update| update.before.details.options != update.after.details.options);
+    writes.delete(options.clone().map(|update| OptionsOf { product_id: Id(update.after.id) }));
+    writes.insert(options.flat_map(|update| ProductOptionRow::of(&update.after)));
+    Ok(())
+}
+
+/// Puts what changes of deliveries, beside the bodies that never do.
+fn put_deliveries(
+    writes: &mut Writes,
+    deliveries: &RowChanges<Delivery>,
+    held: &BTreeSet<EventId>,
+) -> Result<(), StoreError> {
+    let RowChanges { inserted, updated } = deliveries;
+    check_held(DeliveryProgressRow::TABLE, updated, held)?;
+    if !inserted.is_empty() {
+        return Err(StoreError::unexpected("a delivery is inserted without its event"));
+    }
+    writes.update(updated.iter().map(|update| DeliveryProgressRow::from(&update.after)));
+    Ok(())
+}
+
+fn put_appended(writes: &mut Writes, appended: &Appended) {
+    let Appended { point_entries, stock_movements, payments, refunds, sales, outbox, audit, answers } = appended;
+    writes.insert(point_entries.iter().map(PointEntryRow::from));
+    writes.insert(stock_movements.iter().map(StockMovementRow::from));
+    writes.insert(payments.iter().map(PaymentRow::from));
+    writes.insert(refunds.iter().map(RefundRow::from));
+    writes.insert(refunds.iter().flat_map(RefundLineRow::of));
+    writes.accumulate(sales.iter().map(DailySaleRow::from));
+    writes.insert(outbox.iter().map(OutboxEventRow::from));
+    writes.insert(audit.iter().map(AuditEntryRow::from));
+    writes.insert(answers.iter().map(IdempotencyKeyRow::from));
+}
+
+impl Store {
+    /// Begins a transaction, in a task of its own so that nobody can leave it half begun.
+    async fn begin_transaction(&self, pool: &Pool, id: Option<BatchId>) -> Result<Transaction, StoreError> {
+        let pool = pool.clone();
+        let beginning = self.runtime.spawn(async move { Transaction::begin(&pool, id).await }.in_current_span());
+        match timeout(BEGIN_MAX, beginning).await {
+            Ok(Ok(begun)) => begun,
+            Ok(Err(panicked)) => Err(StoreError::Unexpected(Arc::new(panicked))),
+            Err(_) => Err(TookTooLong { what: "the beginning of a transaction", limit: BEGIN_MAX }.into()),
+        }
+    }
+
+    /// Works in a transaction in the background, and commits what the work wants to change. In a task of its own, so
+    /// that whoever goes away leaves no statement half-way.
+    pub(super) async fn in_background<T: Send + 'static, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        F: for<'t> FnOnce(&'t mut Transaction) -> BoxFuture<'t, Result<(T, Changes), StoreError>> + Send + 'static,
+    {
+        let store = self.clone();
+        let working = async move {
+            let mut transaction = store.begin_transaction(store.background_pool(), None).await?;
+            let (answer, changes) = work(&mut transaction).await?;
+            Box::new(transaction).commit(changes).await?;
+            Ok(answer)
+        };
+        let working = self.runtime.spawn(working.in_current_span());
+        working.await.unwrap_or_else(|panicked| Err(StoreError::Unexpected(Arc::new(panicked))))
+    }
+}
+
+#[async_trait]
+impl UnitOfWorkFactory for Store {
+    async fn begin(&self, id: BatchId, keys: &FirstKeys) -> Result<(Box<dyn UnitOfWork>, First), StoreError> {
+        let mut transaction = self.begin_transaction(&self.writers, Some(id)).await?;
+        let first = transaction.read_first(keys).await?;
+        Ok((Box::new(transaction), first))
+    }
+
+    async fn committed(&self, id: BatchId) -> Result<bool, StoreError> {
+        let mut transaction = self.begin_transaction(&self.writers, None).await?;
+        let is_committed = !transaction.lock_found([MarkerOf { id: Id(id) }]).await?.is_empty();
+        if !is_committed {
+            rule_out(&mut transaction.session, id).await?;
+        }
+        Ok(is_committed)
+    }
+}
