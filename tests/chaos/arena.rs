@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use indicatif::ProgressBar;
 use jangteo_tests::{
-    Backend, Claims, MariaDb, RawConnection, Server, ServerBuilder, Shop, eventually_within, shop_url,
+    Backend, Claims, MariaDb, Proxy, RawConnection, Server, ServerBuilder, Shop, eventually_within, shop_url,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -17,7 +17,6 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::journal::{Expected, Journal, Observed, Operation, Write};
-use crate::proxy::Proxy;
 use crate::workload::{Clerk, Customer, Stock};
 
 /// Customers at a time: few, so that they meet on the same rows, and enough to fill batches.

@@ -10,7 +10,6 @@ mod arena;
 mod check;
 mod faults;
 mod journal;
-mod proxy;
 mod report;
 mod workload;
 

@@ -14,11 +14,11 @@ use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
 /// A server that repairs itself after a crash needs a second or two, on a busy machine some more.
-const START_MAX: Duration = Duration::from_secs(60);
+pub(crate) const START_MAX: Duration = Duration::from_secs(60);
 /// Between two looks whether it answers.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Each finds its port taken now and then.
-const PORT_ATTEMPTS_MAX: u32 = 5;
+pub(crate) const PORT_ATTEMPTS_MAX: u32 = 5;
 
 /// What the promises rest on, and what makes a small server quick to start.
 const SETTINGS: [&str; 10] = [
@@ -106,7 +106,12 @@ impl MariaDb {
     }
 }
 
-fn url(port: u16) -> String {
+/// What the server on that folder logged since its last start.
+pub(crate) fn log(folder: &Path) -> String {
+    fs::read_to_string(folder.join("server.log")).unwrap_or_default()
+}
+
+pub(crate) fn url(port: u16) -> String {
     format!("mysql://chaos:chaos@127.0.0.1:{port}")
 }
 
@@ -116,7 +121,8 @@ pub fn shop_url(port: u16, database: &str) -> String {
     format!("mysql://shop:shop@127.0.0.1:{port}/{database}")
 }
 
-async fn install(folder: &Path) -> Result<()> {
+/// Makes a data folder, and beside it the statements that create the users.
+pub(crate) async fn install(folder: &Path) -> Result<()> {
     fs::create_dir(folder.join("tmp"))?;
     let installed = Command::new("mariadb-install-db")
         .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"])
@@ -137,19 +143,38 @@ async fn install(folder: &Path) -> Result<()> {
     fs::write(folder.join("init.sql"), init).context("the server's first statements")
 }
 
-/// Starts the server and waits until it answers.
 async fn launch(folder: &Path, port: u16, settings: &[&str]) -> Result<Child> {
-    let mut process = Command::new(mariadbd())
+    let mut command = command(folder, port);
+    command.arg(init_argument(folder)).args(settings);
+    start(command, folder, port).await
+}
+
+/// The argument that makes the server run the statements of [`install`] before it answers anybody.
+pub(crate) fn init_argument(folder: &Path) -> String {
+    format!("--init-file={}", folder.join("init.sql").display())
+}
+
+/// The command of a server on that folder and port. Arguments added to it override its own.
+pub(crate) fn command(folder: &Path, port: u16) -> Command {
+    let mut command = Command::new(mariadbd());
+    command
         .arg("--no-defaults")
         .arg(format!("--datadir={}", folder.join("data").display()))
         .arg(format!("--tmpdir={}", folder.join("tmp").display()))
-        .arg(format!("--init-file={}", folder.join("init.sql").display()))
         .arg(format!("--port={port}"))
         // Relative to the data folder: the path of a socket must be short.
         .args(["--socket=mariadb.sock", "--pid-file=mariadb.pid"])
         .args(SETTINGS)
-        .args(settings)
-        .args(user_argument())
+        .args(user_argument());
+    command
+}
+
+/// Starts that server and waits until it accepts connections.
+///
+/// # Errors
+/// When it exits or does not accept any within [`START_MAX`]; with its log.
+pub(crate) async fn start(mut command: Command, folder: &Path, port: u16) -> Result<Child> {
+    let mut process = command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(File::create(folder.join("server.log"))?)
@@ -162,8 +187,7 @@ async fn launch(folder: &Path, port: u16, settings: &[&str]) -> Result<Child> {
     let options = Opts::from_url(&url(port))?;
     loop {
         if let Some(status) = process.try_wait()? {
-            let log = fs::read_to_string(folder.join("server.log")).unwrap_or_default();
-            bail!("mariadbd ended with {status}:\n{log}");
+            bail!("mariadbd ended with {status}:\n{}", log(folder));
         }
         match Conn::new(options.clone()).await {
             Ok(connection) => {

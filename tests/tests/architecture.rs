@@ -138,6 +138,7 @@ fn dependencies_point_inwards_only() {
     let metadata = metadata(false);
     let expected = [
         ("jangteo-domain", set([])),
+        ("jangteo-domain-testing", set(["jangteo-domain"])),
         ("jangteo-group-commit", set([])),
         ("jangteo-sql", set(["jangteo-domain"])),
         ("jangteo-data-platform", set(["jangteo-domain"])),
@@ -155,6 +156,7 @@ fn dependencies_point_inwards_only() {
     for known in ["jangteo-domain", "jangteo-group-commit", "jangteo-sql"] {
         assert!(app.contains(known), "the app does not wire {known}");
     }
+    assert!(!app.contains("jangteo-domain-testing"), "what only tests need is shipped");
     // Nobody builds on the app but what measures and tests it from outside.
     for name in &names {
         let knows_app = members_known(&metadata, name).contains("jangteo");

@@ -31,19 +31,22 @@ async fn forgets_requests_and_markers_that_are_old(shop: Shop) {
     connection
         .execute(&format!("UPDATE idempotency_keys SET created_at = {long_ago} WHERE created_at = ({oldest})"))
         .await;
-    // An id of the year 2024.
-    connection.execute("INSERT INTO commit_markers (id) VALUES (X'0190ffff000070008000000000000000')").await;
+    // Of two markers whose ids tell of the year 2024 one was written then.
+    let [old, young] = ["0190ffff000070008000000000000000", "0190ffff000070008000000000000001"];
+    connection.execute(&format!("INSERT INTO commit_markers (id, created_at) VALUES (X'{old}', {long_ago})")).await;
+    connection.execute(&format!("INSERT INTO commit_markers (id) VALUES (X'{young}')")).await;
     connection.close().await;
-    let marked = "commit_markers WHERE id = X'0190ffff000070008000000000000000'";
-    assert_eq!((count(&shop, "idempotency_keys").await, count(&shop, marked).await), (2, 1));
+    let [marked, spared] = [old, young].map(|id| format!("commit_markers WHERE id = X'{id}'"));
+    assert_eq!((count(&shop, "idempotency_keys").await, count(&shop, &marked).await), (2, 1));
 
     // A server looks when it starts, and then every now and then.
     server.kill().await;
     let server = shop.start().await;
     eventually("the old rows are deleted", async || {
-        (count(&shop, "idempotency_keys").await == 1 && count(&shop, marked).await == 0).then_some(())
+        (count(&shop, "idempotency_keys").await == 1 && count(&shop, &marked).await == 0).then_some(())
     })
     .await;
+    assert_eq!(count(&shop, &spared).await, 1, "its id is not what tells its age");
     let top_up =
         |key: &str| server.user("kim").post("/v1/users/kim/points/top-ups", json!({ "amount": "500" })).key(key);
     assert_eq!(top_up("young").await.expect(201).header("idempotent-replayed"), Some("true"));

@@ -66,8 +66,10 @@ async fn puts_writes_off_while_the_disk_is_full_and_loses_none(shop: Shop) {
         assert!(topped_up < TOP_UPS_MAX, "the disk never fills");
     };
     assert!(topped_up > 0, "{rejected}");
-    assert_eq!(rejected.problem(503, "DATABASE_UNAVAILABLE")["retryable"], true);
-    top_up(&server, "lee").await.problem(503, "DATABASE_UNAVAILABLE");
+    // SQLite calls a file that must not grow an I/O error, and one of those may leave a whole transaction in the log. That
+    // is ruled out by the next commit, which there is no room for either.
+    assert_eq!(rejected.problem(503, "OUTCOME_UNKNOWN")["retryable"], true);
+    top_up(&server, "lee").await.problem(503, "OUTCOME_UNKNOWN");
     assert_eq!(server.balance("user-0").await, 5, "reads go on");
     server.anonymous().get("/v1/products").await.expect(200);
     // Whoever was answered before is still told the same.

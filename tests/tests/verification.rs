@@ -346,7 +346,7 @@ const FORGERIES: &[(&str, &str, &str)] = &[
     ),
     (
         "commit_markers",
-        "SET id = {unknown} WHERE id = (SELECT id FROM (SELECT MIN(id) AS id FROM commit_markers) AS one)",
+        "SET created_at = {long_ago} WHERE id = (SELECT id FROM (SELECT MIN(id) AS id FROM commit_markers) AS one)",
         "retention commit_markers: is kept since",
     ),
 ];

@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use jangteo_tests::{Blow, Moment, Plan};
 use serde_json::json;
 
 use crate::arena::{Arena, send};
 use crate::faults::Notes;
 use crate::faults::waits::Waits;
 use crate::journal::{Observed, Operation};
-use crate::proxy::{Blow, Moment, Plan};
 
 /// One of so many transactions is hit.
 const ONE_IN: u32 = 3;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use jangteo_tests::{Backend, Database, eventually};
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Opts, OptsBuilder};
+use mysql_async::{Conn, Error, Opts, OptsBuilder};
 
-use super::{Blow, Moment, Plan, Proxy};
+use super::{Blow, Moment, Plan, Proxy, ServerError, has_commit};
+use crate::{Backend, Database, eventually};
 
 struct Setting {
     database: Database,
@@ -77,6 +77,79 @@ async fn loses_the_reply_to_a_commit_that_took_effect() {
     setting.proxy.fallen(1, |_| {}).await;
     assert!(setting.write(2).await, "one blow, no more");
     setting.end().await;
+}
+
+/// Each of the ways in which a transaction is committed: with its last statements, with all of them, by a block, and
+/// alone; with results that have rows in between.
+#[tokio::test]
+async fn tells_an_error_of_a_commit_that_took_effect() {
+    let setting = Setting::new().await;
+    let error = ServerError { number: 1180, sqlstate: "HY000", message: "Got error 28 during COMMIT" };
+    let ways: [(u32, &[&str]); 5] = [
+        (1, &["BEGIN", "INSERT INTO notes VALUES (1)", "COMMIT"]),
+        (2, &["BEGIN", "INSERT INTO notes VALUES (2);UPDATE notes SET id = id;COMMIT"]),
+        (3, &["BEGIN;INSERT INTO notes VALUES (3);COMMIT"]),
+        (4, &["BEGIN NOT ATOMIC START TRANSACTION; INSERT INTO notes VALUES (4); COMMIT; END"]),
+        (5, &["START TRANSACTION", "SELECT * FROM notes;INSERT INTO notes VALUES (5);SELECT 1;COMMIT"]),
+    ];
+    for (id, statements) in ways {
+        setting.strike(Moment::Commit, Blow::ReplaceReply(error));
+        let mut connection = Conn::new(setting.through.clone()).await.expect("the proxy leads to the database");
+        let (last, before) = statements.split_last().expect("a statement");
+        for statement in before {
+            connection.query_drop(*statement).await.expect("it passes");
+        }
+        match connection.query_drop(*last).await {
+            Err(Error::Server(told)) => {
+                assert_eq!((told.code, told.state.as_str()), (error.number, error.sqlstate));
+                assert_eq!(told.message, error.message);
+            }
+            other => panic!("{id}: {other:?}"),
+        }
+        setting.proxy.fallen(1, |_| {}).await;
+        assert_eq!(setting.rows().await, i64::from(id), "it took effect");
+        connection.query_drop("DO 1").await.expect("the connection is of use");
+    }
+    // One that fails by itself is told as it is, and the blow falls on the next.
+    setting.strike(Moment::Commit, Blow::ReplaceReply(error));
+    let mut connection = Conn::new(setting.through.clone()).await.expect("the proxy leads to the database");
+    let failed = connection.query_drop("BEGIN;INSERT INTO notes VALUES (1);COMMIT").await;
+    assert!(matches!(failed, Err(Error::Server(told)) if told.code == 1062));
+    assert_eq!(setting.proxy.fallen_so_far(), 0);
+    connection.disconnect().await.expect("a clean end");
+    assert!(!setting.write(6).await);
+    assert_eq!((setting.rows().await, setting.proxy.fallen_so_far()), (6, 1));
+    setting.end().await;
+}
+
+#[tokio::test]
+async fn rejects_a_commit_which_then_takes_no_effect() {
+    let setting = Setting::new().await;
+    let error = ServerError { number: 1213, sqlstate: "40001", message: "Deadlock found when trying to get lock" };
+    for text in ["BEGIN;INSERT INTO notes VALUES (1)", "BEGIN"] {
+        setting.strike(Moment::Commit, Blow::Reject(error));
+        let mut connection = Conn::new(setting.through.clone()).await.expect("the proxy leads to the database");
+        connection.query_drop(text).await.expect("it passes");
+        let told = connection.query_drop("INSERT INTO notes VALUES (2);COMMIT").await;
+        assert!(matches!(told, Err(Error::Server(told)) if told.code == 1213 && told.state == "40001"));
+        assert_eq!((setting.rows().await, setting.proxy.fallen_so_far()), (0, 1));
+        connection.query_drop("DO 1").await.expect("the connection is of use");
+    }
+    setting.end().await;
+}
+
+#[test]
+fn finds_a_commit_among_statements_and_not_in_what_they_write() {
+    for text in
+        ["COMMIT", "commit ;", "UPDATE a SET b = 'it\\'s; ';COMMIT", "BEGIN NOT ATOMIC DELETE FROM a; COMMIT; END"]
+    {
+        assert!(has_commit(text.as_bytes()), "{text}");
+    }
+    for text in
+        ["INSERT INTO a VALUES (';COMMIT;')", "UPDATE a SET b = 'c\\';COMMIT", "SELECT `;COMMIT;`", "SET commits = 1"]
+    {
+        assert!(!has_commit(text.as_bytes()), "{text}");
+    }
 }
 
 #[tokio::test]

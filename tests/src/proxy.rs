@@ -21,8 +21,14 @@ use tokio::task::{AbortHandle, JoinSet};
 const HEADER: usize = 4;
 const COM_QUERY: u8 = 0x03;
 const COM_STMT_EXECUTE: u8 = 0x17;
+/// A whole packet.
+const ROLLBACK: &[u8] = b"\x09\0\0\0\x03ROLLBACK";
 /// The first byte of a reply that says that all went well.
 const OK: u8 = 0x00;
+/// The first byte of an error.
+const ERR: u8 = 0xff;
+/// The first byte of what ends the rows of a result.
+const END_OF_ROWS: u8 = 0xfe;
 /// The longest transaction that is struck at a statement picked at random; most have fewer statements.
 const STATEMENTS_MAX: u32 = 12;
 
@@ -35,6 +41,17 @@ pub enum Moment {
     Statement,
 }
 
+/// An error as a server sends it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ServerError {
+    /// Its number.
+    pub number: u16,
+    /// Its SQLSTATE, five characters.
+    pub sqlstate: &'static str,
+    /// Its text.
+    pub message: &'static str,
+}
+
 /// What is done to the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Blow {
@@ -42,6 +59,11 @@ pub enum Blow {
     Cut,
     /// The database gets the command and answers it, and then the connection breaks: the answer is lost.
     LoseReply,
+    /// The database gets the command and answers that all went well, and the client receives this error instead. The
+    /// connection stays.
+    ReplaceReply(ServerError),
+    /// The database gets a ROLLBACK in place of the command, and the client receives this error. The connection stays.
+    Reject(ServerError),
     /// It breaks before the command reaches the database, which gets it all the same, so much later.
     ArriveLate(Duration),
     /// Nothing passes for so long; then all goes on.
@@ -94,6 +116,9 @@ impl Drop for Proxy {
 
 impl Proxy {
     /// Listens on the loopback and leads to that port of it.
+    ///
+    /// # Errors
+    /// When there is no free port.
     pub async fn start(upstream_port: u16, seed: u64) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -114,6 +139,9 @@ impl Proxy {
     }
 
     /// Begins a series of blows.
+    ///
+    /// # Panics
+    /// When a connection of the proxy's has panicked.
     pub fn begin(&self, plan: Plan) {
         let mut chance = self.state.chance.lock().expect("no panic while it is held");
         chance.plan = Some(plan);
@@ -121,7 +149,15 @@ impl Proxy {
         self.state.fallen.send_replace(0);
     }
 
+    /// How many blows of the series have fallen so far.
+    pub fn fallen_so_far(&self) -> u64 {
+        *self.state.fallen.borrow()
+    }
+
     /// Waits until so many blows of the series have fallen, and tells `told` whenever one has.
+    ///
+    /// # Panics
+    /// Never: the proxy is there as long as its owner.
     pub async fn fallen(&self, count: u64, mut told: impl FnMut(u64)) {
         let mut fallen = self.state.fallen.subscribe();
         loop {
@@ -162,6 +198,8 @@ struct Connection {
     state: Arc<State>,
     /// The statements since BEGIN; `None` outside of a transaction.
     statements: Option<u32>,
+    /// Whether the transaction only reads: nothing is struck that has no effect.
+    only_reads: bool,
     /// The statement at which a blow falls.
     target: Option<(u32, Blow)>,
 }
@@ -183,7 +221,7 @@ impl Connection {
         for stream in [&client, &upstream] {
             stream.set_nodelay(true).expect("a socket option");
         }
-        let mut connection = Self { state, statements: None, target: None };
+        let mut connection = Self { state, statements: None, only_reads: false, target: None };
         match connection.pass(&mut client, &mut upstream).await {
             Ok(End::Closed) | Err(_) => {}
             Ok(End::Broken) => {
@@ -196,7 +234,7 @@ impl Connection {
                 tokio::time::sleep(delay).await;
                 // The database may have been killed meanwhile.
                 let arrived = upstream.write_all(&bytes).await.is_ok();
-                connection.state.note_result(arrived && reply(&mut upstream).await.is_ok());
+                connection.state.note_result(arrived && Reply::read(&mut upstream).await.is_ok());
             }
         }
     }
@@ -227,8 +265,24 @@ impl Connection {
                             }
                             Blow::LoseReply => {
                                 upstream.write_all(&packet).await?;
-                                self.state.note_result(reply(upstream).await.is_ok_and(|reply| reply == OK));
+                                self.state.note_result(Reply::read(upstream).await.is_ok_and(|reply| reply.is_ok()));
                                 return Ok(End::Broken);
+                            }
+                            Blow::ReplaceReply(error) => {
+                                upstream.write_all(&packet).await?;
+                                let mut reply = Reply::read(upstream).await?;
+                                self.state.note_result(reply.is_ok());
+                                if reply.is_ok() {
+                                    reply.replace_last(error);
+                                }
+                                client.write_all(&reply.0.concat()).await?;
+                            }
+                            Blow::Reject(error) => {
+                                upstream.write_all(ROLLBACK).await?;
+                                let mut reply = Reply::read(upstream).await?;
+                                self.state.note_result(reply.is_ok());
+                                reply.replace_last(error);
+                                client.write_all(&reply.0.concat()).await?;
                             }
                             Blow::ArriveLate(delay) => return Ok(End::BrokenEarly(packet, delay)),
                             Blow::Stall(time) => {
@@ -260,17 +314,28 @@ impl Connection {
         let payload = &packet[HEADER..];
         let is_command = packet[HEADER - 1] == 0;
         let command = payload.first().copied().filter(|_| is_command)?;
-        if command == COM_QUERY && payload[1..].starts_with(b"BEGIN") {
+        let text = &payload[1..];
+        // What is still to be written goes along with the COMMIT, and all of the transaction may.
+        if command == COM_QUERY && has_commit(text) {
+            let was_begun = self.statements.take().is_some();
+            let target = if was_begun { self.target.take() } else { self.state.target() };
+            let blow = target.map(|(_, blow)| blow).filter(|_| !self.only_reads);
+            return blow.filter(|_| self.state.deal(Moment::Commit));
+        }
+        if command == COM_QUERY && (text.starts_with(b"BEGIN") || text.starts_with(b"START TRANSACTION")) {
+            self.only_reads = text.ends_with(b"READ ONLY");
+            if self.only_reads {
+                return None;
+            }
             self.statements = Some(0);
             self.target = self.state.target();
             return None;
         }
-        // What is still to be written goes along with the COMMIT.
-        if command == COM_QUERY && (payload.ends_with(b"COMMIT") || payload[1..].starts_with(b"ROLLBACK")) {
-            let was_begun = self.statements.take().is_some();
-            let is_commit = was_begun && payload.ends_with(b"COMMIT");
-            let blow = self.target.take().filter(|_| is_commit).map(|(_, blow)| blow);
-            return blow.filter(|_| self.state.deal(Moment::Commit));
+        if command == COM_QUERY && text.starts_with(b"ROLLBACK") {
+            self.statements = None;
+            self.target = None;
+            self.only_reads = false;
+            return None;
         }
         if matches!(command, COM_QUERY | COM_STMT_EXECUTE) {
             let statements = self.statements.as_mut()?;
@@ -323,28 +388,90 @@ fn take_packet(bytes: &mut Vec<u8>) -> Option<Vec<u8>> {
     (bytes.len() >= length).then(|| bytes.drain(..length).collect())
 }
 
-/// Waits for the reply to the last of the statements of a command, or to the first that fails, and answers its first
-/// byte.
-async fn reply(upstream: &mut TcpStream) -> io::Result<u8> {
-    let mut bytes = Vec::new();
-    loop {
-        while let Some(packet) = take_packet(&mut bytes) {
-            let payload = &packet[HEADER..];
-            let first = *payload.first().ok_or_else(|| io::Error::other("an empty reply"))?;
-            if first != OK || !are_more_to_come(payload) {
-                return Ok(first);
+/// Whether one of the statements of a command is a COMMIT: alone, after others, or inside of a block.
+fn has_commit(text: &[u8]) -> bool {
+    let mut quote = None;
+    let mut is_escaped = false;
+    let mut statements = text.split(|byte| {
+        let was_escaped = std::mem::take(&mut is_escaped);
+        match (quote, byte) {
+            (Some(b'\'' | b'"'), b'\\') => is_escaped = !was_escaped,
+            (Some(open), byte) if open == *byte && !was_escaped => quote = None,
+            (None, b'\'' | b'"' | b'`') => quote = Some(*byte),
+            _ => {}
+        }
+        quote.is_none() && *byte == b';'
+    });
+    statements.any(|statement| statement.trim_ascii().eq_ignore_ascii_case(b"COMMIT"))
+}
+
+/// The packets of the reply to a command, up to the end of the result of the last of its statements or of the first that
+/// fails. Each result is a packet that says that all went well, an error, or a number of columns, their definitions and
+/// rows.
+struct Reply(Vec<Vec<u8>>);
+
+impl Reply {
+    async fn read(upstream: &mut TcpStream) -> io::Result<Self> {
+        let mut bytes = Vec::new();
+        let mut packets = Vec::new();
+        // The packet that ends the definitions, where the client has not agreed to do without, has as many bytes.
+        const END_OF_DEFINITIONS: usize = 5;
+        let mut is_in_rows = false;
+        let mut ends_seen = 0;
+        loop {
+            while let Some(packet) = take_packet(&mut bytes) {
+                let payload = &packet[HEADER..];
+                let first = *payload.first().ok_or_else(|| io::Error::other("an empty reply"))?;
+                let is_last = match first {
+                    ERR => true,
+                    OK if !is_in_rows => !are_more_to_come(payload),
+                    END_OF_ROWS if is_in_rows && payload.len() == END_OF_DEFINITIONS => {
+                        ends_seen += 1;
+                        is_in_rows = ends_seen < 2;
+                        // Warnings come first there, and then the flags.
+                        !is_in_rows && payload[3] & MORE_RESULTS == 0
+                    }
+                    END_OF_ROWS if is_in_rows => {
+                        is_in_rows = false;
+                        !are_more_to_come(payload)
+                    }
+                    _ => {
+                        ends_seen = if is_in_rows { ends_seen } else { 0 };
+                        is_in_rows = true;
+                        false
+                    }
+                };
+                packets.push(packet);
+                if is_last {
+                    return Ok(Self(packets));
+                }
+            }
+            if upstream.read_buf(&mut bytes).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
-        if upstream.read_buf(&mut bytes).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+    }
+
+    /// Whether the last statement went well, and thus all of them.
+    fn is_ok(&self) -> bool {
+        self.0.last().is_some_and(|packet| packet[HEADER] == OK)
+    }
+
+    /// Puts an error where the result of the last statement was, under its sequence number.
+    fn replace_last(&mut self, error: ServerError) {
+        let last = self.0.last_mut().expect("a reply has a packet");
+        let [low, high] = error.number.to_le_bytes();
+        let payload = [&[ERR, low, high, b'#'], error.sqlstate.as_bytes(), error.message.as_bytes()].concat();
+        let length = u32::try_from(payload.len()).expect("a line").to_le_bytes();
+        *last = [&length[..3], &[last[HEADER - 1]], &payload].concat();
     }
 }
 
+/// The flag of a result that others follow.
+const MORE_RESULTS: u8 = 8;
+
 /// Whether a packet that says that all is well says also that the replies to further statements follow.
 fn are_more_to_come(payload: &[u8]) -> bool {
-    const MORE_RESULTS: u8 = 8;
-
     // Two numbers of one byte, or of so many more as their first byte says; then the flags.
     let mut flags_at = 1;
     for _ in 0..2 {

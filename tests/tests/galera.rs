@@ -1,0 +1,258 @@
+//! Two servers on the two nodes of a Galera cluster, both writing. The node that commits first aborts the transactions of
+//! the other node on the same rows: between two statements, within one, or at COMMIT. Even so, no more is sold or issued
+//! than there is, an acknowledged write is never lost, and no caller sees a server error.
+//!
+//! `GALERA_RUNS` repeats everything so many times (default: 1), with other products, campaigns and users each time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::iter;
+use jangteo_tests::{Answer, Call, CommandOutput, Database, Galera, Server, Shop, eventually_within, run_on, shop_url};
+use serde_json::json;
+
+/// For the start of the servers and the verification of both nodes.
+const SETUP_MAX: Duration = Duration::from_secs(120);
+/// For one run. It takes 10 s on an idle machine with two cores.
+const RUN_MAX: Duration = Duration::from_secs(120);
+/// The rounds of a run. Packets of several statements, which Galera does not execute atomically, failed in about every
+/// second round.
+const ROUNDS: usize = 8;
+/// How long a request may take, and as long may it wait in the queue: none is rejected for waiting.
+const REQUEST_TIMEOUT: &str = "30s";
+/// The most requests in flight: enough to fill batches on both nodes.
+const IN_FLIGHT_MAX: usize = 64;
+/// How long a client repeats a request whose outcome is unknown.
+const RETRY_MAX: Duration = Duration::from_secs(60);
+
+const STOCK: usize = 100;
+const ORDERS: usize = 300;
+const COUPONS: usize = 50;
+const COUPON_REQUESTS: usize = 240;
+const TOP_UPS: i64 = 200;
+const KEYS: i64 = 20;
+const REQUESTS_PER_KEY: usize = 8;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sells_and_issues_exactly_what_there_is_with_a_writer_on_each_node() {
+    let runs: u32 = std::env::var("GALERA_RUNS").map_or(1, |runs| runs.parse().expect("GALERA_RUNS is a number"));
+    let galera = Galera::start().await.unwrap_or_else(|error| panic!("{error:#}"));
+    let database = Database::create_on(galera.node(0).url()).await.expect("a database");
+    run_on(database, SETUP_MAX + RUN_MAX * runs, async |shop| {
+        // They are counted among the violations.
+        shop.expect_server_errors();
+        let nodes = Nodes::start(&shop, &galera).await;
+        let mut violations = Vec::new();
+        for run in 1..=runs {
+            for round in 1..=ROUNDS {
+                let found = nodes.round(&format!("{run}-{round}")).await;
+                violations.extend(found.into_iter().map(|violation| format!("run {run}, round {round}: {violation}")));
+            }
+        }
+        violations.extend(nodes.verify(&shop).await);
+        let aborts = galera.aborted_transactions().await.expect("both nodes answer");
+        assert!(aborts > 0, "no transaction was aborted, so this test proves nothing");
+        let found = violations.join("\n");
+        assert!(violations.is_empty(), "{} violations, with {aborts} aborted transactions:\n{found}", violations.len());
+    })
+    .await;
+}
+
+/// A server on each node.
+struct Nodes<'a> {
+    galera: &'a Galera,
+    urls: [String; 2],
+    servers: [Server; 2],
+}
+
+impl<'a> Nodes<'a> {
+    async fn start(shop: &Shop, galera: &'a Galera) -> Self {
+        let urls = [0, 1].map(|index| shop_url(galera.node(index).port(), shop.database().mysql_name()));
+        let start = async |url: &str| {
+            let settings =
+                [("DATABASE_URL", url), ("REQUEST_TIMEOUT", REQUEST_TIMEOUT), ("QUEUE_WAIT_MAX", REQUEST_TIMEOUT)];
+            shop.server().settings(settings).start().await
+        };
+        // The first one creates the tables.
+        let one = start(&urls[0]).await;
+        galera.synchronize().await.expect("both nodes answer");
+        let other = start(&urls[1]).await;
+        Self { galera, servers: [one, other], urls }
+    }
+
+    /// Sends the requests of each kind to both servers at once, and returns the violations.
+    async fn round(&self, round: &str) -> Vec<String> {
+        let found = [
+            self.orders(round).await,
+            self.coupons(round).await,
+            self.top_ups(round).await,
+            self.idempotency_keys(round).await,
+        ];
+        found.concat()
+    }
+
+    async fn orders(&self, round: &str) -> Vec<String> {
+        let [one, other] = &self.servers;
+        let tea = one.product(&format!("tea {round}")).stock(STOCK as u32).create().await;
+        self.synchronize().await;
+        let calls = (0..ORDERS).map(|number| {
+            let user = format!("buyer-{round}-{number}");
+            self.server(number).user(&user).post("/v1/orders", json!({ "lines": [tea.line(1)] }))
+        });
+        let answers = storm(calls).await;
+        self.synchronize().await;
+        let mut violations = Vec::new();
+        let expected = counts([("201", STOCK), ("409 OUT_OF_STOCK", ORDERS - STOCK)]);
+        expect(&mut violations, "answers to orders", &expected, &tally(&answers));
+        for server in [one, other] {
+            expect(&mut violations, "stock that is left", &0, &server.available(&tea).await);
+        }
+        violations
+    }
+
+    async fn coupons(&self, round: &str) -> Vec<String> {
+        let [one, other] = &self.servers;
+        let campaign = one.campaign(&format!("first come {round}")).quantity(COUPONS as u32).create().await;
+        self.synchronize().await;
+        let path = format!("{}/coupons", campaign.path());
+        let calls = (0..COUPON_REQUESTS)
+            .map(|number| self.server(number).user(&format!("taker-{round}-{number}")).post(&path, json!({})));
+        let answers = storm(calls).await;
+        self.synchronize().await;
+        let mut violations = Vec::new();
+        let expected = counts([("201", COUPONS), ("409 COUPON_SOLD_OUT", COUPON_REQUESTS - COUPONS)]);
+        expect(&mut violations, "answers to coupon requests", &expected, &tally(&answers));
+        for server in [one, other] {
+            let document = server.anonymous().get(campaign.path()).await.json(200);
+            expect(&mut violations, "issued coupons", &json!(COUPONS), &document["issued"]);
+        }
+        violations
+    }
+
+    async fn top_ups(&self, round: &str) -> Vec<String> {
+        let user = format!("saver-{round}");
+        let path = format!("/v1/users/{user}/points/top-ups");
+        let calls = (1..=TOP_UPS).zip(0..).map(|(amount, number)| {
+            self.server(number).user(&user).post(&path, json!({ "amount": amount.to_string() }))
+        });
+        let answers = storm(calls).await;
+        self.synchronize().await;
+        let mut violations = Vec::new();
+        expect(&mut violations, "answers to top-ups", &counts([("201", TOP_UPS as usize)]), &tally(&answers));
+        for server in &self.servers {
+            expect(&mut violations, "balance", &(TOP_UPS * (TOP_UPS + 1) / 2), &server.balance(&user).await);
+        }
+        violations
+    }
+
+    /// Half of the keys top up, half of them order.
+    async fn idempotency_keys(&self, round: &str) -> Vec<String> {
+        let [one, other] = &self.servers;
+        let mug = one.product(&format!("mug {round}")).stock(STOCK as u32).create().await;
+        self.synchronize().await;
+        let user = format!("repeater-{round}");
+        let calls = (0..KEYS * REQUESTS_PER_KEY as i64).map(|number| {
+            let key = number % KEYS;
+            let caller = self.server((number / KEYS) as usize).user(&user);
+            let call = if key < KEYS / 2 {
+                caller.post(format!("/v1/users/{user}/points/top-ups"), json!({ "amount": (key + 1).to_string() }))
+            } else {
+                caller.post("/v1/orders", json!({ "lines": [mug.line(1)] }))
+            };
+            send_until_known(key, call.key(&format!("key-{round}-{key}")))
+        });
+        let answers: Vec<(i64, Vec<Answer>)> = iter(calls).buffer_unordered(IN_FLIGHT_MAX).collect().await;
+        self.synchronize().await;
+
+        let mut violations = Vec::new();
+        let mut outcomes: BTreeMap<i64, BTreeSet<(u16, &[u8])>> = BTreeMap::new();
+        for (key, attempts) in &answers {
+            let last = attempts.last().expect("it was sent");
+            outcomes.entry(*key).or_default().insert((last.status, &last.body));
+        }
+        for (key, outcomes) in &outcomes {
+            expect(&mut violations, &format!("distinct answers of key {key}"), &1, &outcomes.len());
+        }
+        let last = answers.iter().filter_map(|(_, attempts)| attempts.last());
+        let expected = counts([("201", KEYS as usize * REQUESTS_PER_KEY)]);
+        expect(&mut violations, "last answers to requests with a key", &expected, &tally(last));
+        let all = answers.iter().flat_map(|(_, attempts)| attempts);
+        let server_errors = tally(all.filter(|answer| answer.status >= 500));
+        expect(&mut violations, "server errors before them", &BTreeMap::new(), &server_errors);
+        let half = KEYS / 2;
+        for server in [one, other] {
+            expect(&mut violations, "balance of the keys", &(half * (half + 1) / 2), &server.balance(&user).await);
+            let stock = STOCK as i64 - (KEYS - half);
+            expect(&mut violations, "stock after the keys' orders", &stock, &server.available(&mug).await);
+        }
+        violations
+    }
+
+    /// What `jangteo verify` finds on each node.
+    async fn verify(&self, shop: &Shop) -> Vec<String> {
+        self.synchronize().await;
+        let mut violations = Vec::new();
+        for (url, number) in self.urls.iter().zip(1..) {
+            let verified = shop.server().setting("DATABASE_URL", url).run(["verify"]).await;
+            if verified.code != Some(0) {
+                let CommandOutput { code, stdout, stderr } = verified;
+                violations.push(format!("jangteo verify on node {number} exits with {code:?}:\n{stdout}{stderr}"));
+            }
+        }
+        violations
+    }
+
+    fn server(&self, number: usize) -> &Server {
+        &self.servers[number % 2]
+    }
+
+    /// A read on one node may miss what was committed on the other one a moment ago.
+    async fn synchronize(&self) {
+        self.galera.synchronize().await.expect("both nodes answer");
+    }
+}
+
+/// Sends all calls, many at a time.
+async fn storm(calls: impl IntoIterator<Item = Call>) -> Vec<Answer> {
+    iter(calls).map(Call::into_future).buffer_unordered(IN_FLIGHT_MAX).collect().await
+}
+
+/// Sends a call again until its outcome is known, as a client does with a key. Returns all answers, in order.
+async fn send_until_known(key: i64, call: Call) -> (i64, Vec<Answer>) {
+    let mut answers = Vec::new();
+    eventually_within(RETRY_MAX, "the outcome is known", async || {
+        let answer = call.clone().await;
+        let is_known = !(answer.status == 503 || ends_as(&answer) == "409 REQUEST_IN_PROGRESS");
+        answers.push(answer);
+        is_known.then_some(())
+    })
+    .await;
+    (key, answers)
+}
+
+/// The status, with the code of a problem.
+fn ends_as(answer: &Answer) -> String {
+    match answer.document()["code"].as_str() {
+        Some(code) if answer.status >= 400 => format!("{} {code}", answer.status),
+        _ => answer.status.to_string(),
+    }
+}
+
+fn tally<'a>(answers: impl IntoIterator<Item = &'a Answer>) -> BTreeMap<String, usize> {
+    let mut tally = BTreeMap::new();
+    for answer in answers {
+        *tally.entry(ends_as(answer)).or_default() += 1;
+    }
+    tally
+}
+
+fn counts<const N: usize>(expected: [(&str, usize); N]) -> BTreeMap<String, usize> {
+    expected.into_iter().map(|(ending, count)| (ending.to_owned(), count)).collect()
+}
+
+fn expect<T: PartialEq + std::fmt::Debug>(violations: &mut Vec<String>, what: &str, expected: &T, found: &T) {
+    if found != expected {
+        violations.push(format!("{what}: {found:?} instead of {expected:?}"));
+    }
+}
