@@ -188,6 +188,7 @@ fn conflict(what: String) -> StoreError {
     StoreError::Conflict(Arc::new(std::io::Error::other(what)))
 }
 
+#[expect(clippy::disallowed_methods, reason = "this clock is the database's")]
 fn clock() -> Timestamp {
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock after 1970");
     let microseconds = since_epoch.as_micros().try_into().expect("a clock before the year 294,000");
