@@ -1,6 +1,6 @@
 //! What callers can ask for. A command declares which rows it must hold locked, and decides purely.
 //!
-//! All that is particular to a command stands in its own file; [`commands!`] below is the one list of them.
+//! All that is particular to a command stands in its own file; `commands!` below is the one list of them.
 
 use std::collections::BTreeSet;
 
