@@ -48,12 +48,11 @@ impl From<Instant> for Deadlines {
     }
 }
 
-/// Where there are several lanes, each takes all of a queue up to this long, and half of a longer one, though no less than
-/// this.
+/// A lane takes all of a queue up to this long, and half of a longer one, though no less than this.
 ///
-/// Whoever is answered tends to come back, perhaps for another lane. If a lane took all who wait, the others would have
-/// nothing to do until it answers, and then meet all of them at once; those of the first half keep the others busy during
-/// the second. In a batch of this size, what the batch costs by itself is little beside its items.
+/// Whoever is answered tends to come back. If a lane took all who wait, those who answer callers and the other lanes would
+/// have nothing to do until it is done, and then meet all of them at once; those of the first half keep the others busy
+/// during the second. In a batch of this size, what the batch costs by itself is little beside its items.
 pub(crate) const WHOLE_QUEUE_MAX: usize = 96;
 
 /// Starts one lane for each runner, as a task on the current tokio runtime.
@@ -83,21 +82,13 @@ pub fn start_observed<R: BatchRunner>(
     let (draining_sender, draining) = watch::channel(false);
 
     let batch_max = settings.batch_max.get();
-    let whole_queue_max = if runners.len() > 1 { WHOLE_QUEUE_MAX } else { batch_max };
     let mut queues = Vec::with_capacity(runners.len());
     let mut lanes = Vec::with_capacity(runners.len());
     for (index, runner) in runners.into_iter().enumerate() {
         // Unbounded only in name: every ticket in it holds one of the places.
         let (sender, queue) = mpsc::unbounded_channel();
-        let lane = Lane {
-            index,
-            runner,
-            queue,
-            draining: draining.clone(),
-            batch_max,
-            whole_queue_max,
-            observer: Arc::clone(&observer),
-        };
+        let lane =
+            Lane { index, runner, queue, draining: draining.clone(), batch_max, observer: Arc::clone(&observer) };
         queues.push(sender);
         lanes.push(tokio::spawn(lane.run()));
     }

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::accepted::Ticket;
+use crate::group_commit::WHOLE_QUEUE_MAX;
 use crate::observer::{BatchOutcome, BatchReport, Observer};
 
 /// Runs the batches of one lane, one after the other.
@@ -45,8 +46,6 @@ pub(crate) struct Lane<R: BatchRunner> {
     pub(crate) queue: mpsc::UnboundedReceiver<Ticket<R::Item, R::Answer>>,
     pub(crate) draining: watch::Receiver<bool>,
     pub(crate) batch_max: usize,
-    /// Of a queue that is longer, the lane takes half, but no less than this.
-    pub(crate) whole_queue_max: usize,
     pub(crate) observer: Arc<dyn Observer>,
 }
 
@@ -54,7 +53,7 @@ impl<R: BatchRunner> Lane<R> {
     /// Lives until nobody can submit any more and everything that was accepted has been answered.
     pub(crate) async fn run(mut self) {
         loop {
-            let size_max = self.queue.len().div_ceil(2).max(self.whole_queue_max).min(self.batch_max);
+            let size_max = self.queue.len().div_ceil(2).max(WHOLE_QUEUE_MAX).min(self.batch_max);
             let tickets = self.next_tickets(size_max).await;
             if tickets.is_empty() {
                 return;

@@ -15,8 +15,8 @@
 //! - **Order.** Items of one lane are run in the order in which they were accepted. Equal
 //!   affinities share a lane.
 //! - **No waiting for company.** There is no timer: an idle lane takes a single item at once, and
-//!   what arrives while it runs is the next batch, up to [`Settings::batch_max`]; where
-//!   there are several lanes, of a long queue the first half.
+//!   what arrives while it runs is the next batch, up to [`Settings::batch_max`]; of a
+//!   long queue the first half.
 //! - **Bounds.** No more than [`Settings::queue_max`] items wait, over all lanes; the next is
 //!   rejected at once. No item waits longer for its turn than its caller's [`Deadlines`] says, and
 //!   one that has waited too long takes no place in a batch: however many callers there are, full

@@ -68,18 +68,12 @@ async fn never_runs_more_than_batch_max_together() {
 }
 
 #[tokio::test]
-async fn takes_a_short_queue_whole_and_a_long_one_by_halves_where_there_are_several_lanes() {
+async fn takes_a_short_queue_whole_and_a_long_one_by_halves() {
     const N: usize = WHOLE_QUEUE_MAX;
-    let cases: [(usize, usize, &[usize]); 6] = [
-        (2, N, &[N]),
-        (2, N + 1, &[N, 1]),
-        (2, 4 * N - 1, &[2 * N, N, N - 1]),
-        (2, 10 * N, &[3 * N, 3 * N, 2 * N, N, N]),
-        (1, 3 * N, &[3 * N]),
-        (1, 4 * N, &[3 * N, N]),
-    ];
-    for (lane_count, waiting, batches) in cases {
-        let mut lanes = gated(lane_count, 3 * N, 10 * N);
+    let cases: [(usize, &[usize]); 4] =
+        [(N, &[N]), (N + 1, &[N, 1]), (4 * N - 1, &[2 * N, N, N - 1]), (10 * N, &[3 * N, 3 * N, 2 * N, N, N])];
+    for (waiting, batches) in cases {
+        let mut lanes = gated(1, 3 * N, 10 * N);
         let _first = lanes.enqueue_and_wait_until_it_runs(0).await;
         let _rest: Vec<_> = (1..).take(waiting).map(|item| lanes.enqueue(item)).collect();
 
@@ -88,7 +82,7 @@ async fn takes_a_short_queue_whole_and_a_long_one_by_halves_where_there_are_seve
         let mut items = 1..;
         for &size in batches {
             let expected = items.by_ref().take(size).collect();
-            assert_eq!(lanes.batch().await, (0, expected), "{waiting} wait for one of {lane_count} lanes");
+            assert_eq!(lanes.batch().await, (0, expected), "{waiting} wait");
         }
     }
 }
