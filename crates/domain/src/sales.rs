@@ -45,7 +45,8 @@ impl DailySales {
     /// Adds a sale.
     ///
     /// # Panics
-    /// When a day's sales would leave the range within one batch, which the limits on orders rule out.
+    /// When a day's sales leave the range within one batch, which only the largest orders that rules can allow come to; the
+    /// batch is then run in halves.
     pub fn add(&mut self, sale: &SaleCounted) {
         let (quantity, revenue) = self.0.entry((sale.day, sale.product_id)).or_default();
         *quantity = quantity.checked_add(sale.quantity).expect("a batch's quantity is in range");

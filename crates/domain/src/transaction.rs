@@ -61,7 +61,8 @@ pub trait UnitOfWork: Send {
     /// [`StoreError::Conflict`] on a deadlock or when a lock was waited for too long.
     async fn lock(&mut self, keys: &LockSet) -> Result<Locked, StoreError>;
 
-    /// Writes the changes and commits. Updated rows must have been locked by this unit of work.
+    /// Writes the changes and commits. Updated rows must have been locked by this unit of work; an update of any other is
+    /// [`StoreError::Unexpected`].
     ///
     /// # Errors
     /// What the store answered. No error proves that nothing was committed: the caller queries the marker
@@ -134,7 +135,7 @@ pub struct Locked {
     pub campaigns: BTreeMap<CampaignId, Option<CouponCampaign>>,
     /// Whether each user has received a coupon of the campaign.
     pub past_recipients: BTreeMap<(CampaignId, UserId), bool>,
-    /// The ids of each user's unused coupons.
+    /// The ids of each user's candidates, which may have been used by the time that they were locked.
     pub unused_coupons_of: BTreeMap<UserId, BTreeSet<CouponId>>,
     /// The coupons, the candidates among them.
     pub coupons: BTreeMap<CouponId, Option<Coupon>>,
