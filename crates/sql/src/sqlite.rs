@@ -68,10 +68,11 @@ impl Server {
         AtomicBool::load(&self.in_doubt, Ordering::SeqCst)
     }
 
-    /// Notes how a commit ended. One that was busy, or for which there was no room, has left no whole transaction.
-    fn note(&self, committed: &QueryResult<()>) {
+    /// Notes how a commit ended. One that was busy, or for which there was no room, has left no whole transaction; one that
+    /// has written rows has written over whatever was left.
+    fn note(&self, committed: &QueryResult<()>, has_rows: bool) {
         let in_doubt = match committed {
-            Ok(()) => false,
+            Ok(()) => self.is_in_doubt() && !has_rows,
             Err(Error::DatabaseError(_, information)) => {
                 !begins(&**information, &BUSY) && !begins(&**information, &[FULL]) || self.is_in_doubt()
             }

@@ -74,3 +74,20 @@ fn no_connection_to_a_file_that_is_no_database_is_corrupt() {
     assert_eq!(no_connection_after("file is not a database"), "corrupt");
     assert_eq!(no_connection_after("database is locked"), "unavailable");
 }
+
+#[test]
+fn only_a_commit_that_has_written_rows_settles_what_the_log_may_hold() {
+    let failed = |text: &str| Err(Error::DatabaseError(DatabaseErrorKind::Unknown, Box::new(text.to_owned())));
+    let server = Server::default();
+    for harmless in ["database or disk is full", "database is locked"] {
+        server.note(&failed(harmless), true);
+        assert!(!server.is_in_doubt(), "{harmless}");
+    }
+    server.note(&failed("disk I/O error"), true);
+    for (committed, has_rows, in_doubt) in
+        [(failed("database or disk is full"), true, true), (Ok(()), false, true), (Ok(()), true, false)]
+    {
+        server.note(&committed, has_rows);
+        assert_eq!(server.is_in_doubt(), in_doubt, "{committed:?}");
+    }
+}

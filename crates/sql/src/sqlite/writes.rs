@@ -24,6 +24,8 @@ use crate::types::{Id, SqlValues, push_day};
 #[derive(Default)]
 pub(super) struct Writes {
     statements: Vec<Statement>,
+    /// Whether there is a row among them that is written in any case; a deletion may find nothing.
+    has_rows: bool,
     /// Why they cannot be run.
     failed: Option<StoreError>,
 }
@@ -38,7 +40,7 @@ impl Writes {
 
     /// Adds new rows.
     pub(super) fn insert<R: Row + 'static>(&mut self, rows: impl IntoIterator<Item = R>) {
-        self.push(rows, |connection, values| {
+        self.has_rows |= self.push(rows, |connection, values| {
             execute(Insert::<R>::new(values), connection)?;
             Ok(())
         });
@@ -46,7 +48,7 @@ impl Writes {
 
     /// Adds the values to the rows with these keys, which are made where they are not there yet.
     pub(super) fn accumulate<R: Row + 'static>(&mut self, rows: impl IntoIterator<Item = R>) {
-        self.push(rows, |connection, values| {
+        self.has_rows |= self.push(rows, |connection, values| {
             execute(Accumulate::<R>::new(values), connection)?;
             Ok(())
         });
@@ -54,7 +56,7 @@ impl Writes {
 
     /// Writes the values of the rows with these keys, each of which must be there.
     pub(super) fn update<R: Row + 'static>(&mut self, rows: impl IntoIterator<Item = R>) {
-        self.push(rows, |connection, values| match execute(Update::<R>::new(values), connection)? {
+        self.has_rows |= self.push(rows, |connection, values| match execute(Update::<R>::new(values), connection)? {
             1 => Ok(()),
             found => {
                 Err(StoreError::unexpected(format!("{found} rows of {} were found to write one", R::TABLE)).into())
@@ -75,26 +77,29 @@ impl Writes {
         });
     }
 
+    /// Adds a statement for each record; whether there is any.
     fn push<R: Record>(
         &mut self,
         records: impl IntoIterator<Item = R>,
         execute: impl Fn(&mut SqliteConnection, Values) -> Result<(), Failed> + Send + 'static,
-    ) {
+    ) -> bool {
         let records: Vec<Values> = records.into_iter().map(|record| Values::of(&record)).collect();
         if records.iter().any(|values| values.out_of_range) {
             self.failed.get_or_insert(StoreError::unexpected("a number that does not fit into 64 bits"));
         }
-        if !records.is_empty() {
+        let is_any = !records.is_empty();
+        if is_any {
             let run = move |connection: &mut SqliteConnection| {
                 records.into_iter().try_for_each(|values| execute(connection, values)).map_err(|Failed(error)| error)
             };
             self.statements.push(Box::new(run));
         }
+        is_any
     }
 
     /// Runs them, in order and up to the first that fails, and commits.
     pub(super) async fn commit(self, session: &mut Session) -> Result<(), StoreError> {
-        let Self { statements, failed } = self;
+        let Self { statements, has_rows, failed } = self;
         if let Some(failed) = failed {
             return Err(failed);
         }
@@ -103,7 +108,7 @@ impl Writes {
             let run = statements.into_iter().try_for_each(|statement| statement(connection));
             Ok(run.and_then(|()| {
                 let committed = AnsiTransactionManager::commit_transaction(connection);
-                server.note(&committed);
+                server.note(&committed, has_rows);
                 committed.map_err(classify)
             }))
         };
