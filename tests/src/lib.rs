@@ -52,3 +52,16 @@ macro_rules! scenarios {
         }
     )+};
 }
+
+/// As [`scenarios!`], on SQLite alone.
+#[macro_export]
+macro_rules! sqlite_scenarios {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            #[test]
+            fn sqlite() {
+                $crate::run($crate::Backend::Sqlite, super::$name);
+            }
+        }
+    )+};
+}

@@ -5,24 +5,12 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use jangteo_tests::{Backend, Server, Shop, run};
+use jangteo_tests::{Server, Shop, sqlite_scenarios};
 use serde_json::json;
 
 use crate::effects::{Callers, Series};
 
-/// Runs each of these `async fn(Shop)` as a test on SQLite.
-macro_rules! on_sqlite {
-    ($($name:ident),+ $(,)?) => {$(
-        mod $name {
-            #[test]
-            fn sqlite() {
-                super::run(super::Backend::Sqlite, super::$name);
-            }
-        }
-    )+};
-}
-
-on_sqlite![
+sqlite_scenarios![
     what_became_of_a_commit_is_told_whatever_the_disk_did,
     what_was_denied_as_the_disk_failed_does_not_come_back_after_a_crash,
     a_commit_is_never_busy,

@@ -5,22 +5,10 @@ use std::fs::OpenOptions;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use jangteo_tests::{Backend, Call, CommandOutput, Server, Shop, eventually, run};
+use jangteo_tests::{Call, CommandOutput, Server, Shop, eventually, sqlite_scenarios};
 use serde_json::json;
 
-/// Runs each of these `async fn(Shop)` as a test on SQLite.
-macro_rules! on_sqlite {
-    ($($name:ident),+ $(,)?) => {$(
-        mod $name {
-            #[test]
-            fn sqlite() {
-                super::run(super::Backend::Sqlite, super::$name);
-            }
-        }
-    )+};
-}
-
-on_sqlite![
+sqlite_scenarios![
     puts_writes_off_while_the_disk_is_full_and_loses_none,
     puts_writes_off_while_somebody_locks_the_file,
     rejects_a_file_that_is_no_database,

@@ -148,7 +148,7 @@ impl Bench<'_> {
         let url = database.create(NAME).await?;
         let adapter = store::open_new(&url).await?;
         let now = shop::now()?;
-        let opened_at = now.saturating_add(-History::LENGTH - time::Duration::days(1));
+        let opened_at = now.saturating_sub(History::LENGTH + time::Duration::days(1));
         let begun_at = Instant::now();
         let shop = Shop::open_in(&adapter, profile.size, opened_at).await?;
         let mut history = shop.history(orders, now, self.seed);

@@ -58,7 +58,7 @@ impl PastStore {
     /// The past of a shop that is open today.
     pub fn new(store: Arc<dyn UnitOfWorkFactory>, clock: Arc<Clock>, today: Timestamp) -> Self {
         let pruned = Retention::default().delivered_events + time::Duration::hours(1);
-        Self { store, clock, events_since: today.saturating_add(-pruned) }
+        Self { store, clock, events_since: today.saturating_sub(pruned) }
     }
 
     /// Stores that these were delivered when they happened.

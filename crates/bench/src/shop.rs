@@ -194,7 +194,7 @@ impl Shop {
 
     /// Places orders, at most `each` a user, whose time to pay ended a minute before `now`: all at once.
     pub async fn place_overdue(&self, count: usize, each: usize, now: Timestamp) -> Result<()> {
-        self.set_now(now.saturating_add(-self.executor.rules.order_ttl - time::Duration::minutes(1)));
+        self.set_now(now.saturating_sub(self.executor.rules.order_ttl + time::Duration::minutes(1)));
         let place = |index| self.place(index / each % self.users.len(), index % self.products.len());
         let commands = (0..count).map(|index| Ok(place(index)?.1)).collect::<Result<Vec<_>>>()?;
         self.run(&commands).await
@@ -226,7 +226,7 @@ impl History<'_> {
             return Ok(false);
         }
         let half_an_hour = time::Duration::minutes(30);
-        let now = if count > 0 { self.time_of(self.done) } else { self.until.saturating_add(-half_an_hour) };
+        let now = if count > 0 { self.time_of(self.done) } else { self.until.saturating_sub(half_an_hour) };
         self.shop.set_now(now);
         let mut commands = Vec::with_capacity(3 * count);
         let later = self.unpaid.split_off(&now.saturating_add(time::Duration::microseconds(1)));
@@ -260,9 +260,9 @@ impl History<'_> {
 
     /// When the order of that number was placed. The last one long enough ago to have expired by now.
     fn time_of(&self, index: usize) -> Timestamp {
-        let end = self.until.saturating_add(-time::Duration::hours(1));
+        let end = self.until.saturating_sub(time::Duration::hours(1));
         let age = Self::LENGTH * ((self.orders - index) as f64 / self.orders as f64);
-        end.saturating_add(-age).max(self.shop.opened_at)
+        end.saturating_sub(age).max(self.shop.opened_at)
     }
 }
 
@@ -380,7 +380,7 @@ mod tests {
         let folder = tempfile::tempdir()?;
         let database = store::open_new(&format!("sqlite:{}", folder.path().join("shop.db").display())).await?;
         let today = now()?;
-        let opened_at = today.saturating_add(-History::LENGTH - time::Duration::days(1));
+        let opened_at = today.saturating_sub(History::LENGTH + time::Duration::days(1));
         let size = Size { users: 30, products: 7, names: Names::Hangul };
         let shop = Shop::open_in(&database, size, opened_at).await?;
         let mut history = History { orders_of_batch: 100, ..shop.history(2_400, today, 1) };
@@ -396,7 +396,7 @@ mod tests {
         assert_eq!(count(OrderStatus::Cancelled).await?, 24 * 2);
         assert_eq!(count(OrderStatus::Expired).await?, 24 * 3);
         let events = database.queries().deliveries.list(None, &Page { after: None, limit: 2_400 }).await?;
-        let events_since = today.saturating_add(-time::Duration::days(31));
+        let events_since = today.saturating_sub(time::Duration::days(31));
         assert!(!events.is_empty());
         assert!(events.iter().all(|event| event.state == DeliveryState::Delivered && event.at >= events_since));
         assert_eq!(store::findings(&database).await?, [""; 0]);

@@ -100,12 +100,6 @@ pub fn first_id_at(time: Timestamp) -> Uuid {
     Uuid::from_u128(milliseconds << 80)
 }
 
-/// When an id was made that begins with its time (RFC 9562, 5.7).
-pub fn made_at(id: Uuid) -> Option<Timestamp> {
-    let milliseconds = i64::try_from(id.as_u128() >> 80).ok()?;
-    milliseconds.checked_mul(1_000).and_then(Timestamp::from_unix_microseconds)
-}
-
 /// The identity provider's subject: 1–64 characters of `[A-Za-z0-9_.:|@-]`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(

@@ -76,7 +76,7 @@ pub async fn commit_markers_are_pruned_by_the_time_of_their_insertion(harness: &
 pub async fn only_delivered_events_are_pruned(harness: &dyn StoreHarness) -> TestResult {
     let seeds = Seeds::new(harness);
     let now = harness.queries().clock.now().await?;
-    let hour_ago = now.saturating_add(-HOUR);
+    let hour_ago = now.saturating_sub(HOUR);
     let events = seeds.orders::<3>().await?.map(|order| samples::paid_event(&seeds, &order, hour_ago));
     commit(harness, append(events.clone())).await?;
     let lease = seeds.ids.next_id();

@@ -17,7 +17,7 @@ use jangteo_domain::time::Timestamp;
 #[async_trait]
 impl Pruning for MemoryStore {
     async fn prune(&self, what: PruneTarget, age: Duration, limit: u32) -> Result<u32, StoreError> {
-        let until = self.time().saturating_add(-age);
+        let until = self.time().saturating_sub(age);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         self.change(|tables| {
             let pruned = match what {

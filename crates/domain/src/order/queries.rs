@@ -35,7 +35,7 @@ impl OrderFilter {
     /// The ids between which all orders are that were placed in the wanted time, so that a store need not look at the
     /// others: an id begins with the time at which it was made (RFC 9562, 5.7).
     pub fn id_range(&self) -> RangeInclusive<OrderId> {
-        let from = self.from.map(|from| first_id_at(from.saturating_add(-Self::CLOCK_SKEW_MAX)));
+        let from = self.from.map(|from| first_id_at(from.saturating_sub(Self::CLOCK_SKEW_MAX)));
         let to = self.to.map(|to| first_id_at(to.saturating_add(Self::CLOCK_SKEW_MAX)));
         from.unwrap_or(Uuid::nil()).into()..=to.unwrap_or(Uuid::max()).into()
     }

@@ -22,7 +22,7 @@ impl Pruning for Store {
 
 impl Transaction {
     async fn prune(&mut self, what: PruneTarget, age: Duration, limit: u32) -> Result<(u32, Changes), StoreError> {
-        let until = self.now().await?.saturating_add(-age);
+        let until = self.now().await?.saturating_sub(age);
         let text = match what {
             PruneTarget::AnsweredRequests => PRUNE_ANSWERED_REQUESTS,
             PruneTarget::CommitMarkers => PRUNE_COMMIT_MARKERS,
