@@ -19,10 +19,10 @@ use jangteo_domain::UserId;
 use crate::auth::{self, ADMIN_SCOPE};
 use crate::settings::{SECRET_BYTES_MIN, Settings, TokenKey, TokenParties, TokenSettings};
 
-mod catalogue;
+mod catalog;
 mod data_platform;
 
-pub use catalogue::seed;
+pub use catalog::seed;
 pub use data_platform::{DemoDataPlatform, data_platform};
 
 /// The name of the file with the development key, beside an SQLite database, or where the command is run.
@@ -84,8 +84,8 @@ pub fn welcome(
         Some(secret) => auth::sign(secret, parties, &user.parse::<UserId>()?, scope, TOKEN_TTL),
         None => Ok("<a token of your identity provider>".to_owned()),
     };
-    let product = catalogue::FIRST_PRODUCT;
-    let campaign = catalogue::FIRST_CAMPAIGN;
+    let product = catalog::FIRST_PRODUCT;
+    let campaign = catalog::FIRST_CAMPAIGN;
     let mut text = String::new();
     writeln!(text, "\n# A shop to try, with a development key: not for production.")?;
     writeln!(text, "# Read more at http://{address}/docs/\n")?;

@@ -16,7 +16,7 @@ use tracing::{Instrument, Span};
 use jangteo_domain::command::Side;
 use jangteo_domain::{Answer, BatchExecutor, Command, Request, StoreError};
 
-use crate::catalogue::Catalogue;
+use crate::catalog_version::CatalogVersion;
 use crate::idempotency::InFlightGuard;
 use crate::settings::LaneSettings;
 use crate::telemetry;
@@ -33,7 +33,7 @@ struct Job {
 
 struct Runner {
     executor: BatchExecutor,
-    catalogue: Catalogue,
+    catalog_version: CatalogVersion,
 }
 
 #[async_trait]
@@ -50,7 +50,7 @@ impl BatchRunner for Runner {
         let (requests, in_flight): (Vec<Request>, Vec<Option<InFlightGuard>>) =
             batch.into_iter().map(|job| (job.request, job.in_flight)).unzip();
         let answers = self.executor.execute(&requests).instrument(span).await;
-        requests.iter().for_each(|request| self.catalogue.note(&request.command));
+        requests.iter().for_each(|request| self.catalog_version.record(&request.command));
         drop(in_flight);
         answers
     }
@@ -60,19 +60,19 @@ impl BatchRunner for Runner {
 #[derive(Clone)]
 pub struct Lanes {
     lanes: GroupCommit<Job, Result<Answer, StoreError>>,
-    catalogue: Catalogue,
+    catalog_version: CatalogVersion,
     queue_wait_max: Duration,
 }
 
 impl Lanes {
     /// Starts the lanes on the current runtime, which must be the main one.
     pub fn start(executor: &BatchExecutor, settings: LaneSettings) -> (Self, Drain) {
-        let catalogue = Catalogue::default();
-        let runner = |_| Runner { executor: executor.clone(), catalogue: catalogue.clone() };
+        let catalog_version = CatalogVersion::default();
+        let runner = |_| Runner { executor: executor.clone(), catalog_version: catalog_version.clone() };
         let runners = (0..settings.write_lanes.get()).map(runner).collect();
         let bounds = Settings { batch_max: settings.batch_max, queue_max: settings.queue_max };
         let (lanes, drain) = start_observed(runners, bounds, BatchMetrics);
-        (Self { lanes, catalogue, queue_wait_max: settings.queue_wait_max }, drain)
+        (Self { lanes, catalog_version, queue_wait_max: settings.queue_wait_max }, drain)
     }
 
     /// Has a caller's request decided and stored, and waits for the answer until the deadline at the latest; for its
@@ -119,8 +119,8 @@ impl Lanes {
     }
 
     /// What the lanes have done to the products.
-    pub fn catalogue(&self) -> &Catalogue {
-        &self.catalogue
+    pub fn catalog_version(&self) -> &CatalogVersion {
+        &self.catalog_version
     }
 }
 

@@ -13,21 +13,17 @@
 //! deliveries, the pruner, which deletes what nobody needs any more, and `jangteo rebuild`, which corrects.
 
 pub mod auth;
-mod catalogue;
+mod catalog_version;
 pub mod cli;
 mod demo;
 pub mod http;
 mod idempotency;
 pub mod lanes;
-pub mod problem;
-mod pruner;
-mod relay;
 pub mod settings;
 pub mod startup;
-mod sweeper;
 pub mod system;
 mod telemetry;
 mod trace_parent;
 #[cfg(feature = "otel")]
 mod traces;
-mod verification;
+mod workers;

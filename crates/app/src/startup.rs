@@ -10,30 +10,37 @@ use actix_web::rt::net::TcpStream;
 use actix_web::{HttpServer, web};
 use anyhow::{Context, anyhow, bail};
 use async_trait::async_trait;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use jangteo_data_platform::{GatewaySettings, HttpDataPlatform, JsonEvents};
 use jangteo_group_commit::Drain;
 use jangteo_sql::Database;
+use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::ExposeSecret;
 use socket2::{Domain, Socket, Type};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, interval, sleep};
+use tokio_util::sync::CancellationToken;
 
 use jangteo_domain::verification::BooksFactory;
 use jangteo_domain::{BatchExecutor, Queries, StoreError};
 
 use crate::auth::Authenticator;
 use crate::demo;
-use crate::http::{self, AppState, AppStateParts, DatabaseHealth, Options, PoolStatistics, Readiness};
+use crate::http;
+use crate::http::access::Access;
+use crate::http::catalog::Catalog;
+use crate::http::operations::{DatabaseHealth, Operations, PoolStatistics, Readiness};
+use crate::http::state::{AppState, Options};
 use crate::lanes::Lanes;
-use crate::problem::chain;
-use crate::pruner::Pruner;
-use crate::relay::{Relay, RunningRelay, sample_backlog};
 use crate::settings::{DataPlatformSettings, Settings};
-use crate::sweeper::Sweeper;
 use crate::system::{JitteredBackoff, UuidSource, install_crypto, raise_open_files_max};
 use crate::telemetry;
-use crate::verification::Verifier;
+use crate::telemetry::chain;
+use crate::workers::pruner::Pruner;
+use crate::workers::relay::{Relay, RunningRelay, sample_backlog};
+use crate::workers::sweeper::Sweeper;
+use crate::workers::verification::Verifier;
 
 /// How long a database that is still starting is waited for.
 const DATABASE_START_MAX: Duration = Duration::from_secs(30);
@@ -58,8 +65,9 @@ pub struct Server {
     http: JoinHandle<std::io::Result<()>>,
     http_handle: ServerHandle,
     metrics_handle: Option<ServerHandle>,
-    stop_workers: watch::Sender<bool>,
-    workers: Vec<JoinHandle<()>>,
+    /// Ends the workers.
+    shutdown: CancellationToken,
+    workers: JoinSet<()>,
     relay: Option<RunningRelay>,
     lanes: Drain,
     verifier: Arc<Verifier>,
@@ -75,7 +83,7 @@ impl Server {
     /// When the database does not come up, lacks migrations that may not be made, or an address cannot be bound.
     pub async fn start(settings: &Settings, authenticator: Authenticator) -> anyhow::Result<Self> {
         raise_open_files_max();
-        let figures = telemetry::statistics();
+        let statistics = telemetry::statistics();
         let platform = data_platform(settings)?;
         let database = open_started(settings).await?;
         auto_migrate(settings, &database).await?;
@@ -84,44 +92,40 @@ impl Server {
         let (lanes, drain) = Lanes::start(&executor, settings.lanes);
         let readiness = Readiness::default();
         let verifier = Arc::new(Verifier::new(database.books(), settings.retention));
-        let parts = AppStateParts {
+        let state = web::Data::new(AppState {
             rules: Arc::clone(&settings.rules),
             queries: queries.clone(),
             lanes: lanes.clone(),
             ids: Arc::new(UuidSource),
-            authenticator,
-            verifier: Arc::clone(&verifier),
-            health: Arc::new(Health(database.clone())),
-            readiness: readiness.clone(),
-        };
-        let shop = web::Data::new(AppState::new(parts, options(settings)));
+            catalog: Catalog::start(lanes.catalog_version(), &queries.stocks),
+            access: Access::new(authenticator, settings.rate_limit),
+            operations: Operations {
+                verifier: Arc::clone(&verifier),
+                health: Arc::new(Health(database.clone())),
+                readiness: readiness.clone(),
+            },
+            success: http::success,
+            options: options(settings),
+        });
 
         let listener = bind("BIND", settings.bind)?;
         let address = listener.local_addr()?;
-        let (http, http_handle) = serve(shop.clone().into_inner(), listener, settings.request_timeout)?;
+        let (http, http_handle) = serve(state.clone().into_inner(), listener, settings.request_timeout)?;
         let metrics_handle = settings
             .metrics_bind
-            .map(|address| serve_metrics(Some(shop.clone()), bind("METRICS_BIND", address)?))
+            .map(|address| serve_metrics(Some(state.clone()), bind("METRICS_BIND", address)?))
             .transpose()?;
 
-        let (stop_workers, stop) = watch::channel(false);
-        let sweeper = Sweeper::new(Arc::clone(&queries.orders), lanes, settings.order_sweep_interval);
-        let upkeep = async move {
-            let mut ticks = interval(UPKEEP_INTERVAL);
-            loop {
-                ticks.tick().await;
-                shop.forget_idle_callers();
-                figures.run_upkeep();
-            }
+        let shutdown = CancellationToken::new();
+        let mut workers = JoinSet::new();
+        let mut start = |worker: BoxFuture<'static, ()>| {
+            let shutdown = shutdown.clone();
+            workers.spawn(async move { shutdown.run_until_cancelled(worker).await.unwrap_or_default() });
         };
-        let pruner = Pruner::new(database.pruning(), settings.retention);
-        let backlog = sample_backlog(database.event_queue(), stop.clone());
-        let workers = vec![
-            tokio::spawn(sweeper.run(stop.clone())),
-            tokio::spawn(pruner.run(stop.clone())),
-            tokio::spawn(backlog),
-            tokio::spawn(until(stop, upkeep)),
-        ];
+        start(Sweeper::new(Arc::clone(&queries.orders), lanes, settings.order_sweep_interval).run().boxed());
+        start(Pruner::new(database.pruning(), settings.retention).run().boxed());
+        start(sample_backlog(database.event_queue()).boxed());
+        start(upkeep(statistics, move || state.access.drop_idle_callers()).boxed());
         if platform.is_none() {
             tracing::warn!("DATA_PLATFORM_URL is not set: the events of paid orders wait in the outbox");
         }
@@ -132,7 +136,7 @@ impl Server {
             http,
             http_handle,
             metrics_handle,
-            stop_workers,
+            shutdown,
             workers,
             relay,
             lanes: drain,
@@ -170,16 +174,16 @@ impl Server {
         self.readiness.drain();
         // What it has under way may take as long as the requests.
         if let Some(relay) = &self.relay {
-            relay.begin_to_end();
+            relay.shutdown.cancel();
         }
         self.http_handle.stop(true).await;
-        self.stop_workers.send_replace(true);
-        for worker in self.workers {
-            worker.await.context("a worker failed")?;
+        self.shutdown.cancel();
+        while let Some(ended) = self.workers.join_next().await {
+            ended.context("a worker failed")?;
         }
         self.lanes.drain().await;
         if let Some(relay) = self.relay {
-            relay.ended().await;
+            relay.task.await.context("the relay failed")?;
         }
         self.verifier.stop().await;
         if let Some(metrics) = self.metrics_handle {
@@ -198,32 +202,22 @@ impl Server {
 /// # Errors
 /// When there is nobody to deliver to, the database does not come up, or an address cannot be bound.
 pub async fn relay(settings: &Settings, stopped: impl Future<Output = ()>) -> anyhow::Result<()> {
-    let figures = telemetry::statistics();
+    let statistics = telemetry::statistics();
     let platform = data_platform(settings)?.context("DATA_PLATFORM_URL: set it to where events are to be sent")?;
     let database = open_started(settings).await?;
     auto_migrate(settings, &database).await?;
     let metrics_handle =
         settings.metrics_bind.map(|address| serve_metrics(None, bind("METRICS_BIND", address)?)).transpose()?;
-    let (stop_workers, stop) = watch::channel(false);
-    let upkeep = async move {
-        let mut ticks = interval(UPKEEP_INTERVAL);
-        loop {
-            ticks.tick().await;
-            figures.run_upkeep();
-        }
-    };
-    let ending = async {
-        stopped.await;
-        stop_workers.send_replace(true);
-    };
-    let relay = relay_to(platform, settings, &database);
-    tracing::info!("events are delivered");
-    tokio::join!(
-        ending,
-        relay.run(stop.clone()),
-        sample_backlog(database.event_queue(), stop.clone()),
-        until(stop, upkeep)
-    );
+    let mut relay = RunningRelay::start(relay_to(platform, settings, &database));
+    tracing::info!("delivering events");
+    tokio::select! {
+        () = stopped => {}
+        ended = &mut relay.task => bail!("the relay ended by itself: {ended:?}"),
+        () = sample_backlog(database.event_queue()) => {}
+        () = upkeep(statistics, || {}) => {}
+    }
+    relay.shutdown.cancel();
+    relay.task.await.context("the relay failed")?;
     if let Some(metrics) = metrics_handle {
         metrics.stop(true).await;
     }
@@ -369,8 +363,8 @@ fn bind(name: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
 
 type RunningServer = (JoinHandle<std::io::Result<()>>, ServerHandle);
 
-fn serve(shop: Arc<AppState>, listener: TcpListener, request_timeout: Duration) -> anyhow::Result<RunningServer> {
-    let server = HttpServer::new(move || http::app(web::Data::from(Arc::clone(&shop))))
+fn serve(state: Arc<AppState>, listener: TcpListener, request_timeout: Duration) -> anyhow::Result<RunningServer> {
+    let server = HttpServer::new(move || http::app(web::Data::from(Arc::clone(&state))))
         .client_request_timeout(HEAD_TIMEOUT)
         .client_disconnect_timeout(HEAD_TIMEOUT)
         .keep_alive(KEEP_ALIVE)
@@ -400,8 +394,8 @@ fn bound_unread(connection: &dyn Any) {
     }
 }
 
-fn serve_metrics(shop: Option<web::Data<AppState>>, listener: TcpListener) -> anyhow::Result<ServerHandle> {
-    let server = HttpServer::new(move || http::metrics_app(shop.clone()))
+fn serve_metrics(state: Option<web::Data<AppState>>, listener: TcpListener) -> anyhow::Result<ServerHandle> {
+    let server = HttpServer::new(move || http::metrics_app(state.clone()))
         .workers(1)
         .client_request_timeout(HEAD_TIMEOUT)
         .disable_signals()
@@ -412,11 +406,13 @@ fn serve_metrics(shop: Option<web::Data<AppState>>, listener: TcpListener) -> an
     Ok(handle)
 }
 
-/// Does the work until it is over or `stop` becomes true.
-async fn until(mut stop: watch::Receiver<bool>, work: impl Future<Output = ()>) {
-    tokio::select! {
-        _ = stop.wait_for(|stop| *stop) => {}
-        () = work => {}
+/// Removes old samples of histograms, and whatever else grows, every few seconds.
+async fn upkeep(statistics: PrometheusHandle, tidy_up: impl Fn()) {
+    let mut ticks = interval(UPKEEP_INTERVAL);
+    loop {
+        ticks.tick().await;
+        statistics.run_upkeep();
+        tidy_up();
     }
 }
 

@@ -1,5 +1,6 @@
 //! Logs, figures and traces. Log lines go to standard error; standard output belongs to what a command answers.
 
+use std::error::Error;
 use std::io::IsTerminal;
 use std::sync::OnceLock;
 
@@ -12,6 +13,18 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, registry};
 use crate::settings::{LogFormat, Settings};
 #[cfg(feature = "otel")]
 use crate::traces::Traces;
+
+/// An error and all its causes in one line.
+pub fn chain(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        cause = error.source();
+    }
+    line.replace(['\n', '\r'], " ")
+}
 
 /// Requests by route, method and status: how long they took, in seconds.
 pub const REQUEST_SECONDS: &str = "jangteo_http_request_duration_seconds";

@@ -27,8 +27,8 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::problem::chain;
 use crate::system::install_crypto;
+use crate::telemetry::chain;
 use crate::trace_parent::TraceParent;
 
 /// What the spans are of.

@@ -7,9 +7,9 @@ use anyhow::anyhow;
 use jangteo_domain::verification::rebuild_daily_sales;
 
 use crate::cli::progress::Bar;
-use crate::problem::chain;
 use crate::settings::Settings;
 use crate::startup;
+use crate::telemetry::chain;
 
 /// Makes the daily sales agree with the orders, and tells how many rows changed.
 pub async fn daily_sales(settings: &Settings) -> anyhow::Result<ExitCode> {

@@ -7,9 +7,10 @@ use anyhow::anyhow;
 use jangteo_domain::verification::Finding;
 
 use crate::cli::progress::Bar;
-use crate::problem::chain;
 use crate::settings::Settings;
-use crate::{startup, verification};
+use crate::startup;
+use crate::telemetry::chain;
+use crate::workers::verification;
 
 /// There are findings.
 const DISAGREES: u8 = 1;

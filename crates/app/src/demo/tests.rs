@@ -35,9 +35,9 @@ async fn the_demo_shop_is_made_once() {
     let made = seed(&shop.executor, &store.queries()).await.expect("the demo");
     assert!(made > 0);
     assert_eq!(seed(&shop.executor, &store.queries()).await.expect("nothing new"), 0);
-    let first = store.queries().products.find(catalogue::FIRST_PRODUCT.into()).await.expect("a read");
+    let first = store.queries().products.find(catalog::FIRST_PRODUCT.into()).await.expect("a read");
     assert!(first.is_some_and(|listing| listing.available > 0));
-    assert!(store.queries().coupons.campaign(catalogue::FIRST_CAMPAIGN.into()).await.expect("a read").is_some());
+    assert!(store.queries().coupons.campaign(catalog::FIRST_CAMPAIGN.into()).await.expect("a read").is_some());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The back office: one file a resource. Every handler asks for [`Admin`](crate::http::caller::Admin) first.
+//! The back office: one file a resource. Every handler asks for [`Admin`](crate::http::extract::caller::Admin) first.
 
 use utoipa_actix_web::scope;
 use utoipa_actix_web::service_config::ServiceConfig;

@@ -1,68 +1,23 @@
 //! For those who run the server: whether it lives, whether it should get requests, and its figures.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::web::{Data, Json, ServiceConfig};
 use actix_web::{App, Error, HttpResponse, get};
-use async_trait::async_trait;
 use serde::Serialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig as ApiConfig;
 
-use jangteo_domain::StoreError;
-
-use crate::http::AppState;
-use crate::problem::{Problem, ProblemCode, chain};
+use crate::http::respond::problem::{Problem, ProblemCode};
+use crate::http::state::AppState;
 use crate::telemetry;
+use crate::telemetry::chain;
 
 /// How long the database may take to answer before requests should go elsewhere.
 const DATABASE_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// Whether this server takes requests. All clones say the same.
-#[derive(Clone, Default)]
-pub struct Readiness {
-    draining: Arc<AtomicBool>,
-}
-
-impl Readiness {
-    /// From now on requests should go elsewhere.
-    pub fn drain(&self) {
-        self.draining.store(true, Ordering::Release);
-    }
-
-    /// Whether requests should go elsewhere.
-    pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
-    }
-}
-
-/// How the database does.
-#[async_trait]
-pub trait DatabaseHealth: Send + Sync {
-    /// Whether it answers and has the tables that this version needs.
-    async fn is_usable(&self) -> Result<bool, StoreError>;
-
-    /// Its connections.
-    fn pools(&self) -> Vec<PoolStatistics>;
-}
-
-/// The connections of a pool.
-#[derive(Debug, Clone, Copy)]
-pub struct PoolStatistics {
-    /// Its name.
-    pub name: &'static str,
-    /// All of them.
-    pub connections: u32,
-    /// Those that nobody uses.
-    pub idle: u32,
-    /// The most that there can be.
-    pub connections_max: u32,
-}
 
 pub fn routes(config: &mut ApiConfig<'_>, serve_metrics: bool) {
     config.service(live).service(ready);
@@ -74,7 +29,7 @@ pub fn routes(config: &mut ApiConfig<'_>, serve_metrics: bool) {
 /// The application that serves the figures alone, at an address of their own; those of the API are among them where
 /// there is one.
 pub fn metrics_app(
-    shop: Option<Data<AppState>>,
+    state: Option<Data<AppState>>,
 ) -> App<
     impl ServiceFactory<
         ServiceRequest,
@@ -84,12 +39,12 @@ pub fn metrics_app(
         InitError = (),
     >,
 > {
-    let with_shop = |config: &mut ServiceConfig| {
-        if let Some(shop) = shop {
-            config.app_data(shop);
+    let with_state = |config: &mut ServiceConfig| {
+        if let Some(state) = state {
+            config.app_data(state);
         }
     };
-    App::new().configure(with_shop).service(show_metrics)
+    App::new().configure(with_state).service(show_metrics)
 }
 
 /// Whether the process lives; touches nothing
@@ -106,11 +61,11 @@ async fn live() -> Json<HealthResponse> {
     responses((status = 200, description = "They should", body = HealthResponse), (status = 503, description = "`NOT_READY`")),
 )]
 #[get("/readyz")]
-async fn ready(shop: Data<AppState>) -> Result<Json<HealthResponse>, Problem> {
-    if shop.readiness.is_draining() {
+async fn ready(state: Data<AppState>) -> Result<Json<HealthResponse>, Problem> {
+    if state.operations.readiness.is_draining() {
         return Err(ProblemCode::NotReady.into());
     }
-    match timeout(DATABASE_TIMEOUT, shop.health.is_usable()).await {
+    match timeout(DATABASE_TIMEOUT, state.operations.health.is_usable()).await {
         Ok(Ok(true)) => return Ok(Json(HealthResponse { status: "ready" })),
         Ok(Ok(false)) => tracing::warn!("not ready: the database lacks migrations"),
         Ok(Err(error)) => tracing::warn!(kind = error.kind(), cause = chain(&error), "not ready"),
@@ -132,19 +87,19 @@ struct HealthResponse {
     responses((status = 200, body = String, content_type = "text/plain; version=0.0.4")),
 )]
 #[get("/metrics")]
-async fn show_metrics(shop: Option<Data<AppState>>) -> HttpResponse {
+async fn show_metrics(state: Option<Data<AppState>>) -> HttpResponse {
     let figures = telemetry::statistics();
-    if let Some(shop) = shop {
-        measure(&shop);
+    if let Some(state) = state {
+        measure(&state);
     }
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(figures.render())
 }
 
 /// Sets the figures that are looked up rather than counted.
-fn measure(shop: &AppState) {
+fn measure(state: &AppState) {
     // A queue is far from the 2^52 up to which an f64 is exact.
-    metrics::gauge!(telemetry::QUEUE_DEPTH).set(shop.lanes.depth() as f64);
-    for pool in shop.health.pools() {
+    metrics::gauge!(telemetry::QUEUE_DEPTH).set(state.lanes.depth() as f64);
+    for pool in state.operations.health.pools() {
         let set = |state: &'static str, count: u32| {
             metrics::gauge!(telemetry::POOL_CONNECTIONS, "pool" => pool.name, "state" => state).set(count);
         };

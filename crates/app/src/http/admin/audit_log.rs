@@ -13,13 +13,13 @@ use jangteo_domain::audit::{AuditEntry, AuditFilter};
 use jangteo_domain::id::AuditEntryId;
 use jangteo_domain::page::Page;
 
-use crate::http::AppState;
-use crate::http::amount::Time;
-use crate::http::caller::Admin;
-use crate::http::edge::Deadline;
-use crate::http::page::{self, List, ListResponse};
-use crate::http::query::ApiQuery;
-use crate::problem::{FieldErrors, Problem, Reason};
+use crate::http::deadline::Deadline;
+use crate::http::extract::caller::Admin;
+use crate::http::extract::page::{self, List, ListResponse};
+use crate::http::extract::query::ApiQuery;
+use crate::http::respond::problem::{FieldErrors, Problem, Reason};
+use crate::http::state::AppState;
+use crate::http::values::Time;
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(list_audit_entries);
@@ -32,7 +32,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
 #[get("/audit-log")]
 async fn list_audit_entries(
     _admin: Admin,
-    shop: Data<AppState>,
+    state: Data<AppState>,
     deadline: Deadline,
     query: ApiQuery<AuditQuery>,
 ) -> Result<Json<ListResponse<AuditEntryResponse>>, Problem> {
@@ -40,7 +40,7 @@ async fn list_audit_entries(
     let filter = query.filter()?;
     let list = List::new(format!("audit log {filter:?}"));
     let page: Page<AuditEntryId> = list.page(query.limit, query.cursor.as_deref())?;
-    let entries = deadline.read(shop.queries.audit.list(&filter, &page)).await?;
+    let entries = deadline.read(state.queries.audit.list(&filter, &page)).await?;
     Ok(Json(list.answer(page.limit, &entries, |entry| entry.id, AuditEntryResponse::of)))
 }
 

@@ -13,13 +13,13 @@ use jangteo_domain::id::{CampaignId, CouponId};
 use jangteo_domain::money::PositiveMoney;
 use jangteo_domain::{Command, Currency, Timestamp};
 
-use crate::http::amount::{WrittenAmount, parse_time};
-use crate::http::body::{Body, Nothing, Strict};
-use crate::http::caller::Admin;
-use crate::http::coupons::{CampaignResponse, CouponResponse};
-use crate::http::path::ApiPath;
-use crate::http::write::Write;
-use crate::problem::{FieldErrors, Problem, Reason};
+use crate::http::api::coupons::{CampaignResponse, CouponResponse};
+use crate::http::extract::body::{Body, Nothing, Strict};
+use crate::http::extract::caller::Admin;
+use crate::http::extract::path::ApiPath;
+use crate::http::extract::write::Write;
+use crate::http::respond::problem::{FieldErrors, Problem, Reason};
+use crate::http::values::{WrittenAmount, parse_time};
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(create_campaign).service(change_campaign).service(revoke_coupon);
@@ -37,8 +37,8 @@ async fn create_campaign(
     write: Write,
     body: Body<CreateCampaignRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let plan = body.value.plan(write.shop.rules.currency)?;
-    let command = CreateCampaign { campaign_id: CampaignId::next(&*write.shop.ids), plan };
+    let plan = body.value.plan(write.state.rules.currency)?;
+    let command = CreateCampaign { campaign_id: CampaignId::next(&*write.state.ids), plan };
     write.run(&body, Command::CreateCampaign(command)).await
 }
 

@@ -13,16 +13,16 @@ use jangteo_domain::delivery::{Delivery, DeliveryState};
 use jangteo_domain::id::EventId;
 use jangteo_domain::page::Page;
 
-use crate::http::AppState;
-use crate::http::amount::Time;
-use crate::http::body::{Body, Nothing};
-use crate::http::caller::Admin;
-use crate::http::edge::Deadline;
-use crate::http::page::{self, List, ListResponse};
-use crate::http::path::ApiPath;
-use crate::http::query::ApiQuery;
-use crate::http::write::Write;
-use crate::problem::Problem;
+use crate::http::deadline::Deadline;
+use crate::http::extract::body::{Body, Nothing};
+use crate::http::extract::caller::Admin;
+use crate::http::extract::page::{self, List, ListResponse};
+use crate::http::extract::path::ApiPath;
+use crate::http::extract::query::ApiQuery;
+use crate::http::extract::write::Write;
+use crate::http::respond::problem::Problem;
+use crate::http::state::AppState;
+use crate::http::values::Time;
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(list_events).service(redeliver_event);
@@ -33,15 +33,15 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
 #[get("/events")]
 async fn list_events(
     _admin: Admin,
-    shop: Data<AppState>,
+    state: Data<AppState>,
     deadline: Deadline,
     query: ApiQuery<EventsQuery>,
 ) -> Result<Json<ListResponse<EventResponse>>, Problem> {
     let ApiQuery(EventsQuery { status, limit, cursor }) = query;
-    let state = status.map(DeliveryState::from);
-    let list = List::new(format!("events {state:?}"));
+    let delivery_state = status.map(DeliveryState::from);
+    let list = List::new(format!("events {delivery_state:?}"));
     let page: Page<EventId> = list.page(limit, cursor.as_deref())?;
-    let deliveries = deadline.read(shop.queries.deliveries.list(state, &page)).await?;
+    let deliveries = deadline.read(state.queries.deliveries.list(delivery_state, &page)).await?;
     Ok(Json(list.answer(page.limit, &deliveries, |delivery| delivery.event_id, EventResponse::of)))
 }
 

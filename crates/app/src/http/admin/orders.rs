@@ -10,14 +10,14 @@ use jangteo_domain::id::OrderId;
 use jangteo_domain::order::{Order, OrderFilter, OrderStatus};
 use jangteo_domain::page::Page;
 
-use crate::http::AppState;
-use crate::http::amount::parse_time;
-use crate::http::caller::Admin;
-use crate::http::edge::Deadline;
-use crate::http::orders::{OrderResponse, OrderStatusName};
-use crate::http::page::{self, List, ListResponse};
-use crate::http::query::ApiQuery;
-use crate::problem::{FieldErrors, Problem, Reason};
+use crate::http::api::orders::{OrderResponse, OrderStatusName};
+use crate::http::deadline::Deadline;
+use crate::http::extract::caller::Admin;
+use crate::http::extract::page::{self, List, ListResponse};
+use crate::http::extract::query::ApiQuery;
+use crate::http::respond::problem::{FieldErrors, Problem, Reason};
+use crate::http::state::AppState;
+use crate::http::values::parse_time;
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(list_all_orders);
@@ -28,7 +28,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
 #[get("/orders")]
 async fn list_all_orders(
     _admin: Admin,
-    shop: Data<AppState>,
+    state: Data<AppState>,
     deadline: Deadline,
     query: ApiQuery<AllOrdersQuery>,
 ) -> Result<Json<ListResponse<OrderResponse>>, Problem> {
@@ -36,8 +36,8 @@ async fn list_all_orders(
     let filter = query.filter()?;
     let list = List::new(format!("all orders {filter:?}"));
     let page: Page<OrderId> = list.page(query.limit, query.cursor.as_deref())?;
-    let orders = deadline.read(shop.queries.orders.list(&filter, &page)).await?;
-    let show = |order: &Order| OrderResponse::of(order, orders.now, shop.rules.currency);
+    let orders = deadline.read(state.queries.orders.list(&filter, &page)).await?;
+    let show = |order: &Order| OrderResponse::of(order, orders.now, state.rules.currency);
     Ok(Json(list.answer(page.limit, &orders.value, |order| order.id, show)))
 }
 

@@ -10,11 +10,11 @@ use jangteo_domain::command::AdjustPoints;
 use jangteo_domain::point::{AdjustmentReason, PointEntry};
 use jangteo_domain::{Command, Currency, Money};
 
-use crate::http::amount::{AmountText, Time, WrittenAmount};
-use crate::http::body::Body;
-use crate::http::caller::{Admin, Owner};
-use crate::http::write::Write;
-use crate::problem::{FieldErrors, Problem, Reason};
+use crate::http::extract::body::Body;
+use crate::http::extract::caller::{Admin, Owner};
+use crate::http::extract::write::Write;
+use crate::http::respond::problem::{FieldErrors, Problem, Reason};
+use crate::http::values::{AmountText, Time, WrittenAmount};
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(adjust_points);
@@ -43,7 +43,7 @@ async fn adjust_points(
     body: Body<AdjustPointsRequest>,
 ) -> Result<HttpResponse, Problem> {
     let Owner(user_id) = owner;
-    let (amount, reason) = body.value.check(write.shop.rules.currency)?;
+    let (amount, reason) = body.value.check(write.state.rules.currency)?;
     write.run(&body, Command::AdjustPoints(AdjustPoints { user_id, amount, reason })).await
 }
 

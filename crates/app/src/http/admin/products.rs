@@ -16,17 +16,17 @@ use jangteo_domain::product::{
 };
 use jangteo_domain::{Command, Currency};
 
-use crate::http::AppState;
-use crate::http::amount::WrittenAmount;
-use crate::http::body::{Body, push_key};
-use crate::http::caller::Admin;
-use crate::http::edge::Deadline;
-use crate::http::page::ListResponse;
-use crate::http::path::ApiPath;
-use crate::http::products::{ProductList, ProductResponse, ProductStatusName, ProductsQuery};
-use crate::http::query::ApiQuery;
-use crate::http::write::Write;
-use crate::problem::{FieldErrors, Problem, Reason};
+use crate::http::api::products::{ProductList, ProductResponse, ProductStatusName, ProductsQuery};
+use crate::http::deadline::Deadline;
+use crate::http::extract::body::{Body, push_key};
+use crate::http::extract::caller::Admin;
+use crate::http::extract::page::ListResponse;
+use crate::http::extract::path::ApiPath;
+use crate::http::extract::query::ApiQuery;
+use crate::http::extract::write::Write;
+use crate::http::respond::problem::{FieldErrors, Problem, Reason};
+use crate::http::state::AppState;
+use crate::http::values::WrittenAmount;
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(create_product).service(list_all_products).service(change_product);
@@ -44,8 +44,8 @@ async fn create_product(
     write: Write,
     body: Body<CreateProductRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let details = body.value.details(write.shop.rules.currency)?;
-    let command = CreateProduct { product_id: ProductId::next(&*write.shop.ids), details };
+    let details = body.value.details(write.state.rules.currency)?;
+    let command = CreateProduct { product_id: ProductId::next(&*write.state.ids), details };
     write.run(&body, Command::CreateProduct(command)).await
 }
 
@@ -60,12 +60,12 @@ async fn create_product(
 #[get("/products")]
 async fn list_all_products(
     _admin: Admin,
-    shop: Data<AppState>,
+    state: Data<AppState>,
     deadline: Deadline,
     query: ApiQuery<ProductsQuery>,
 ) -> Result<Json<ListResponse<ProductResponse>>, Problem> {
-    let list = ProductList::of(query.0, shop.rules.currency, true)?;
-    Ok(Json(deadline.read(list.read(&shop)).await?))
+    let list = ProductList::of(query.0, state.rules.currency, true)?;
+    Ok(Json(deadline.read(list.read(&state)).await?))
 }
 
 /// Describe a product anew
@@ -82,7 +82,7 @@ async fn change_product(
     product_id: ApiPath<ProductId>,
     body: Body<ChangeProductRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let change = body.value.change(write.shop.rules.currency)?;
+    let change = body.value.change(write.state.rules.currency)?;
     let command = ChangeProduct { product_id: product_id.0, change };
     write.run(&body, Command::ChangeProduct(command)).await
 }

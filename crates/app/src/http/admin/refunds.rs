@@ -12,13 +12,13 @@ use jangteo_domain::order::{Order, OrderLines};
 use jangteo_domain::payment::{Refund, RefundReason};
 use jangteo_domain::{Command, Currency, ShopRules};
 
-use crate::http::amount::{AmountText, Time};
-use crate::http::body::{Body, Strict};
-use crate::http::caller::Admin;
-use crate::http::orders::{OrderLineRequest, OrderStatusName, check_lines};
-use crate::http::path::ApiPath;
-use crate::http::write::Write;
-use crate::problem::{FieldErrors, Problem};
+use crate::http::api::orders::{OrderLineRequest, OrderStatusName, check_lines};
+use crate::http::extract::body::{Body, Strict};
+use crate::http::extract::caller::Admin;
+use crate::http::extract::path::ApiPath;
+use crate::http::extract::write::Write;
+use crate::http::respond::problem::{FieldErrors, Problem};
+use crate::http::values::{AmountText, Time};
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(refund_order);
@@ -48,7 +48,7 @@ async fn refund_order(
     order_id: ApiPath<OrderId>,
     body: Body<RefundOrderRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let (lines, reason) = body.value.check(&write.shop.rules)?;
+    let (lines, reason) = body.value.check(&write.state.rules)?;
     let command = RefundOrder { order_id: order_id.0, lines, restock: body.value.restock, reason };
     write.run(&body, Command::RefundOrder(command)).await
 }

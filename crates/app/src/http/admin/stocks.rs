@@ -13,16 +13,16 @@ use jangteo_domain::id::ProductId;
 use jangteo_domain::page::Page;
 use jangteo_domain::stock::{MovementKind, MovementReason, StockMovement};
 
-use crate::http::AppState;
-use crate::http::amount::Time;
-use crate::http::body::Body;
-use crate::http::caller::Admin;
-use crate::http::edge::Deadline;
-use crate::http::page::{List, ListResponse, PageQuery};
-use crate::http::path::ApiPath;
-use crate::http::query::ApiQuery;
-use crate::http::write::Write;
-use crate::problem::{FieldErrors, Problem, ProblemCode, Reason};
+use crate::http::deadline::Deadline;
+use crate::http::extract::body::Body;
+use crate::http::extract::caller::Admin;
+use crate::http::extract::page::{List, ListResponse, PageQuery};
+use crate::http::extract::path::ApiPath;
+use crate::http::extract::query::ApiQuery;
+use crate::http::extract::write::Write;
+use crate::http::respond::problem::{FieldErrors, Problem, ProblemCode, Reason};
+use crate::http::state::AppState;
+use crate::http::values::Time;
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(adjust_stock).service(list_stock_movements);
@@ -63,7 +63,7 @@ async fn adjust_stock(
 #[get("/products/{product_id}/stock-movements")]
 async fn list_stock_movements(
     _admin: Admin,
-    shop: Data<AppState>,
+    state: Data<AppState>,
     product_id: ApiPath<ProductId>,
     deadline: Deadline,
     query: ApiQuery<PageQuery>,
@@ -72,8 +72,8 @@ async fn list_stock_movements(
     let ApiQuery(PageQuery { limit, cursor }) = query;
     let list = List::new(format!("stock movements of {product_id}"));
     let page: Page<u64> = list.page(limit, cursor.as_deref())?;
-    let movements = deadline.read(shop.queries.stocks.movements(product_id, &page)).await?;
-    if movements.is_empty() && deadline.read(shop.queries.products.find(product_id)).await?.is_none() {
+    let movements = deadline.read(state.queries.stocks.movements(product_id, &page)).await?;
+    if movements.is_empty() && deadline.read(state.queries.products.find(product_id)).await?.is_none() {
         return Err(Problem::new(ProblemCode::ProductNotFound).with("product_id", product_id.to_string()));
     }
     Ok(Json(list.answer(page.limit, &movements, |movement| movement.sequence, StockMovementResponse::of)))

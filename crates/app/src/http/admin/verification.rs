@@ -7,11 +7,11 @@ use actix_web::web::{Data, Json};
 use tokio::time::timeout_at;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::http::AppState;
-use crate::http::caller::Admin;
-use crate::http::edge::Deadline;
-use crate::problem::{Problem, ProblemCode};
-use crate::verification::VerificationResponse;
+use crate::http::deadline::Deadline;
+use crate::http::extract::caller::Admin;
+use crate::http::respond::problem::{Problem, ProblemCode};
+use crate::http::state::AppState;
+use crate::workers::verification::VerificationResponse;
 
 /// Seconds after which to ask for a verification that takes long.
 const RETRY_AFTER: u64 = 5;
@@ -35,10 +35,10 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
 #[get("/verification")]
 async fn verify_books(
     _admin: Admin,
-    shop: Data<AppState>,
+    state: Data<AppState>,
     deadline: Deadline,
 ) -> Result<Json<Arc<VerificationResponse>>, Problem> {
-    match timeout_at(deadline.0, shop.verifier.join()).await {
+    match timeout_at(deadline.0, state.operations.verifier.join()).await {
         Ok(verified) => Ok(Json(verified?)),
         Err(_elapsed) => Err(Problem::new(ProblemCode::VerificationRunning).with_retry_after(RETRY_AFTER)),
     }

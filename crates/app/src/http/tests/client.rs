@@ -27,14 +27,16 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use crate::auth::{ADMIN_SCOPE, Authenticator, sign};
-use crate::http::{AppState, AppStateParts, DatabaseHealth, PoolStatistics, Readiness, app};
+use crate::http::access::Access;
+use crate::http::catalog::Catalog;
+use crate::http::operations::{DatabaseHealth, Operations, PoolStatistics, Readiness};
+use crate::http::state::{AppState, Options};
+use crate::http::{app, success};
 use crate::lanes::Lanes;
 use crate::settings::{Settings, TokenKey, TokenParties, TokenSettings};
 use crate::system::UuidSource;
 use crate::telemetry;
-use crate::verification::Verifier;
-
-use crate::http::Options;
+use crate::workers::verification::Verifier;
 
 const SECRET: &str = "a secret of the tests, 32 bytes or more";
 
@@ -131,17 +133,23 @@ impl Client {
         let token_settings =
             TokenSettings { algorithm: jsonwebtoken::Algorithm::HS256, key: TokenKey::Secret(secret()) };
         let readiness = Readiness::default();
-        let parts = AppStateParts {
+        let authenticator = Authenticator::new(&token_settings, &parties()).await.expect("a secret");
+        let state = AppState {
             rules,
+            catalog: Catalog::start(lanes.catalog_version(), &queries.stocks),
             queries,
             lanes,
             ids: Arc::new(UuidSource),
-            authenticator: Authenticator::new(&token_settings, &parties()).await.expect("a secret"),
-            verifier: Arc::new(Verifier::new(books, Retention::default())),
-            health: Arc::new(Healthy),
-            readiness: readiness.clone(),
+            access: Access::new(authenticator, options.rate_limit),
+            operations: Operations {
+                verifier: Arc::new(Verifier::new(books, Retention::default())),
+                health: Arc::new(Healthy),
+                readiness: readiness.clone(),
+            },
+            success,
+            options,
         };
-        let service = Rc::new(init_service(app(Data::new(AppState::new(parts, options)))).await);
+        let service = Rc::new(init_service(app(Data::new(state))).await);
         let call = move |request: TestRequest| {
             let service = Rc::clone(&service);
             async move {

@@ -1,0 +1,313 @@
+//! Orders: placed, shown, listed, cancelled.
+
+use actix_web::web::{Data, Json};
+use actix_web::{HttpResponse, get, post};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_actix_web::service_config::ServiceConfig;
+use uuid::Uuid;
+
+use jangteo_domain::command::{CancelOrder, PlaceOrder};
+use jangteo_domain::id::{OrderId, ProductId};
+use jangteo_domain::order::{Order, OrderFilter, OrderLine, OrderLines, OrderLinesError, OrderStatus};
+use jangteo_domain::page::Page;
+use jangteo_domain::{Command, Currency, Money, ShopRules, Timestamp};
+
+use crate::http::deadline::Deadline;
+use crate::http::extract::body::{Body, Nothing, Strict};
+use crate::http::extract::caller::{Owner, SignedIn};
+use crate::http::extract::page::{self, List, ListResponse};
+use crate::http::extract::path::{ApiPath, parse_uuid};
+use crate::http::extract::query::ApiQuery;
+use crate::http::extract::write::Write;
+use crate::http::respond::problem::{FieldErrors, Problem, ProblemCode, Reason};
+use crate::http::state::AppState;
+use crate::http::values::{AmountText, Time, WrittenAmount};
+
+pub fn routes(config: &mut ServiceConfig<'_>) {
+    config.service(place_order).service(show_order).service(list_orders).service(cancel_order);
+}
+
+/// Order products
+///
+/// The stock is taken at once and held until `expires_at`; all lines or none.
+#[utoipa::path(
+    tag = "orders",
+    request_body = PlaceOrderRequest,
+    responses(
+        (status = 201, body = OrderResponse),
+        (status = 400, description = "`EMPTY_ORDER`, `INVALID_QUANTITY`"),
+        (status = 404, description = "`PRODUCT_NOT_FOUND`"),
+        (
+            status = 409,
+            description = "`PRODUCT_NOT_ON_SALE`, `OUT_OF_STOCK` with each short line in `shortages`, \
+                           `PRICE_CHANGED`, `TOO_MANY_OPEN_ORDERS`",
+        ),
+    ),
+)]
+#[post("/orders")]
+async fn place_order(write: Write, body: Body<PlaceOrderRequest>) -> Result<HttpResponse, Problem> {
+    let (lines, expected_total) = body.value.check(&write.state.rules)?;
+    let command = PlaceOrder {
+        order_id: OrderId::next(&*write.state.ids),
+        user_id: write.caller.user_id.clone(),
+        lines,
+        expected_total,
+    };
+    write.run(&body, Command::PlaceOrder(command)).await
+}
+
+/// One order
+#[utoipa::path(
+    tag = "orders",
+    params(("order_id" = Uuid, Path, description = "The order")),
+    responses((status = 200, body = OrderResponse), (status = 404, description = "`ORDER_NOT_FOUND`")),
+)]
+#[get("/orders/{order_id}")]
+async fn show_order(
+    state: Data<AppState>,
+    caller: SignedIn,
+    order_id: ApiPath<OrderId>,
+    deadline: Deadline,
+) -> Result<Json<OrderResponse>, Problem> {
+    let SignedIn(caller) = caller;
+    let found = deadline.read(state.queries.orders.find(order_id.0)).await?;
+    let order = found.value.filter(|order| caller.may_see(&order.user_id)).ok_or(ProblemCode::OrderNotFound)?;
+    Ok(Json(OrderResponse::of(&order, found.now, state.rules.currency)))
+}
+
+/// A user's orders, newest first
+#[utoipa::path(
+    tag = "orders",
+    params(("user_id" = String, Path, description = "The user"), OrdersQuery),
+    responses((status = 200, body = ListResponse<OrderResponse>), (status = 404, description = "`USER_NOT_FOUND`")),
+)]
+#[get("/users/{user_id}/orders")]
+async fn list_orders(
+    state: Data<AppState>,
+    owner: Owner,
+    deadline: Deadline,
+    query: ApiQuery<OrdersQuery>,
+) -> Result<Json<ListResponse<OrderResponse>>, Problem> {
+    let Owner(user_id) = owner;
+    let ApiQuery(OrdersQuery { status, limit, cursor }) = query;
+    let status = status.map(OrderStatus::from);
+    let list = List::new(format!("orders of {user_id} {status:?}"));
+    let filter = OrderFilter { status, ..OrderFilter::of_user(&user_id) };
+    let page: Page<OrderId> = list.page(limit, cursor.as_deref())?;
+    let orders = deadline.read(state.queries.orders.list(&filter, &page)).await?;
+    let show = |order: &Order| OrderResponse::of(order, orders.now, state.rules.currency);
+    Ok(Json(list.answer(page.limit, &orders.value, |order| order.id, show)))
+}
+
+/// Cancel an order
+///
+/// Its stock comes back and, where it was paid, what was paid too.
+#[utoipa::path(
+    tag = "orders",
+    params(("order_id" = Uuid, Path, description = "The order")),
+    responses(
+        (status = 200, body = OrderResponse),
+        (status = 404, description = "`ORDER_NOT_FOUND`"),
+        (status = 409, description = "`ORDER_EXPIRED`, `ORDER_ALREADY_CANCELLED`"),
+    ),
+)]
+#[post("/orders/{order_id}/cancellation")]
+async fn cancel_order(write: Write, order_id: ApiPath<OrderId>, body: Body<Nothing>) -> Result<HttpResponse, Problem> {
+    let command = CancelOrder { order_id: order_id.0, actor: write.caller.clone() };
+    write.run(&body, Command::CancelOrder(command)).await
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PlaceOrderRequest {
+    /// What to order; lines of one product are added up.
+    #[schema(value_type = Vec<OrderLineRequest>)]
+    lines: Vec<Strict<OrderLineRequest>>,
+    /// What it is expected to cost; rejected where it costs something else.
+    expected_total: Option<WrittenAmount>,
+}
+
+/// A line of an order to place.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OrderLineRequest {
+    #[schema(value_type = Uuid)]
+    product_id: String,
+    /// Pieces.
+    #[schema(minimum = 1)]
+    quantity: i64,
+}
+
+impl PlaceOrderRequest {
+    fn check(&self, rules: &ShopRules) -> Result<(OrderLines, Option<Money>), Problem> {
+        let mut field_errors = FieldErrors::default();
+        let written = self.expected_total.map(|amount| amount.in_currency(rules.currency));
+        let expected_total = field_errors.take_optional("/expected_total", written);
+        let lines = check_lines(&self.lines, rules, &mut field_errors)?;
+        field_errors.check(lines.zip(expected_total))
+    }
+}
+
+/// The lines that somebody wants to order.
+///
+/// # Errors
+/// The problems that have codes of their own; other field errors are noted.
+pub fn check_lines(
+    lines: &[Strict<OrderLineRequest>],
+    rules: &ShopRules,
+    field_errors: &mut FieldErrors,
+) -> Result<Option<OrderLines>, Problem> {
+    let parsed: Option<Vec<_>> = {
+        let mut take = |(index, Strict(line)): (usize, &Strict<OrderLineRequest>)| {
+            let id = parse_uuid(&line.product_id).ok_or(Reason::Invalid);
+            field_errors.take(format!("/lines/{index}/product_id"), id).map(|id| (ProductId::from(id), line.quantity))
+        };
+        // Every line is looked at, so that every field error is told.
+        let all: Vec<Option<_>> = lines.iter().enumerate().map(&mut take).collect();
+        all.into_iter().collect()
+    };
+    let Some(parsed) = parsed else { return Ok(None) };
+    OrderLines::new(parsed, rules).map(Some).map_err(|error| problem_of_lines(&error))
+}
+
+fn problem_of_lines(error: &OrderLinesError) -> Problem {
+    match error {
+        OrderLinesError::Empty => Problem::new(ProblemCode::EmptyOrder).with_fault("/lines", Reason::Empty),
+        OrderLinesError::TooManyLines { lines_max } => Problem::new(ProblemCode::InvalidQuantity)
+            .with_fault("/lines", Reason::TooMany)
+            .with("lines_max", *lines_max),
+        OrderLinesError::InvalidQuantity { index, quantity_max } => Problem::new(ProblemCode::InvalidQuantity)
+            .with_fault(format!("/lines/{index}/quantity"), Reason::OutOfRange)
+            .with("quantity_max", *quantity_max),
+    }
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct OrdersQuery {
+    /// Only those in this status.
+    #[param(inline)]
+    status: Option<OrderStatusName>,
+    /// The most rows to answer; above 100 is taken as 100.
+    #[param(minimum = 1, default = 20)]
+    #[serde(default, deserialize_with = "page::limit")]
+    limit: Option<i64>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct OrderResponse {
+    order_id: Uuid,
+    user_id: String,
+    status: OrderStatusName,
+    lines: Vec<OrderLineResponse>,
+    /// The sum of the lines.
+    total: AmountText,
+    /// What the coupon took off.
+    discount: AmountText,
+    /// What was debited.
+    paid_amount: AmountText,
+    currency: &'static str,
+    created_at: Time,
+    /// Until when it can be paid; at this time no more.
+    expires_at: Time,
+    /// Seconds left to pay, rounded down; 0 once it cannot be paid any more.
+    expires_in_seconds: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    paid_at: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    coupon_id: Option<Uuid>,
+}
+
+impl OrderResponse {
+    pub fn of(order: &Order, now: Timestamp, currency: Currency) -> Self {
+        let paid = order.paid.as_ref();
+        let expires_in_seconds = match order.status {
+            OrderStatus::PendingPayment => order.expires_at.since(now).whole_seconds().max(0),
+            OrderStatus::Paid
+            | OrderStatus::Expired
+            | OrderStatus::Cancelled
+            | OrderStatus::PartiallyRefunded
+            | OrderStatus::Refunded => 0,
+        };
+        Self {
+            order_id: order.id.uuid(),
+            user_id: order.user_id.to_string(),
+            status: order.status.into(),
+            lines: order.lines.iter().map(|line| OrderLineResponse::of(line, currency)).collect(),
+            total: AmountText::of(order.total, currency),
+            discount: AmountText::of(paid.map(|paid| paid.discount).unwrap_or_default(), currency),
+            paid_amount: AmountText::of(paid.map(|paid| paid.amount).unwrap_or_default(), currency),
+            currency: currency.code(),
+            created_at: order.created_at.into(),
+            expires_at: order.expires_at.into(),
+            expires_in_seconds,
+            paid_at: paid.map(|paid| paid.at.into()),
+            coupon_id: paid.and_then(|paid| paid.coupon_id).map(|id| id.uuid()),
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+struct OrderLineResponse {
+    product_id: Uuid,
+    /// What the product was called when it was ordered.
+    name: String,
+    quantity: u32,
+    unit_price: AmountText,
+    line_total: AmountText,
+}
+
+impl OrderLineResponse {
+    fn of(line: &OrderLine, currency: Currency) -> Self {
+        Self {
+            product_id: line.product_id.uuid(),
+            name: line.name.clone(),
+            quantity: line.quantity,
+            unit_price: AmountText::of(line.unit_price, currency),
+            line_total: AmountText::of(line.line_total(), currency),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderStatusName {
+    PendingPayment,
+    Paid,
+    Expired,
+    Cancelled,
+    PartiallyRefunded,
+    Refunded,
+}
+
+impl From<OrderStatus> for OrderStatusName {
+    fn from(status: OrderStatus) -> Self {
+        match status {
+            OrderStatus::PendingPayment => Self::PendingPayment,
+            OrderStatus::Paid => Self::Paid,
+            OrderStatus::Expired => Self::Expired,
+            OrderStatus::Cancelled => Self::Cancelled,
+            OrderStatus::PartiallyRefunded => Self::PartiallyRefunded,
+            OrderStatus::Refunded => Self::Refunded,
+        }
+    }
+}
+
+impl From<OrderStatusName> for OrderStatus {
+    fn from(name: OrderStatusName) -> Self {
+        match name {
+            OrderStatusName::PendingPayment => Self::PendingPayment,
+            OrderStatusName::Paid => Self::Paid,
+            OrderStatusName::Expired => Self::Expired,
+            OrderStatusName::Cancelled => Self::Cancelled,
+            OrderStatusName::PartiallyRefunded => Self::PartiallyRefunded,
+            OrderStatusName::Refunded => Self::Refunded,
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Points: a user's balance, top-ups and ledger.
+
+use actix_web::web::{Data, Json};
+use actix_web::{HttpResponse, get, post};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_actix_web::service_config::ServiceConfig;
+use uuid::Uuid;
+
+use jangteo_domain::command::TopUpPoints;
+use jangteo_domain::money::PositiveMoney;
+use jangteo_domain::page::Page;
+use jangteo_domain::point::{EntryKind, PointAccount, PointEntry};
+use jangteo_domain::{Command, Currency};
+
+use crate::http::deadline::Deadline;
+use crate::http::extract::body::Body;
+use crate::http::extract::caller::Owner;
+use crate::http::extract::page::{List, PageQuery};
+use crate::http::extract::query::ApiQuery;
+use crate::http::extract::write::Write;
+use crate::http::respond::problem::{FieldErrors, Problem, Reason};
+use crate::http::state::AppState;
+use crate::http::values::{AmountText, Time, WrittenAmount};
+
+pub fn routes(config: &mut ServiceConfig<'_>) {
+    config.service(show_points).service(top_up_points).service(list_point_entries);
+}
+
+/// A user's balance
+#[utoipa::path(
+    tag = "points",
+    params(("user_id" = String, Path, description = "The user")),
+    responses((status = 200, body = PointsResponse), (status = 404, description = "`USER_NOT_FOUND`")),
+)]
+#[get("/users/{user_id}/points")]
+async fn show_points(state: Data<AppState>, owner: Owner, deadline: Deadline) -> Result<Json<PointsResponse>, Problem> {
+    let Owner(user_id) = owner;
+    let account = deadline.read(state.queries.points.account(&user_id)).await?;
+    let account = account.unwrap_or_else(|| PointAccount::empty(user_id));
+    Ok(Json(PointsResponse::of(&account, state.rules.currency)))
+}
+
+/// Top up points
+#[utoipa::path(
+    tag = "points",
+    params(("user_id" = String, Path, description = "The user")),
+    request_body = TopUpPointsRequest,
+    responses(
+        (status = 201, body = PointTopUpResponse),
+        (status = 400, description = "`AMOUNT_NOT_POSITIVE`, `AMOUNT_TOO_PRECISE`"),
+        (status = 404, description = "`USER_NOT_FOUND`"),
+        (status = 409, description = "`TOP_UP_LIMIT_EXCEEDED` for one top-up, `BALANCE_LIMIT_EXCEEDED` after it"),
+    ),
+)]
+#[post("/users/{user_id}/points/top-ups")]
+async fn top_up_points(owner: Owner, write: Write, body: Body<TopUpPointsRequest>) -> Result<HttpResponse, Problem> {
+    let Owner(user_id) = owner;
+    let amount = body.value.amount(write.state.rules.currency)?;
+    write.run(&body, Command::TopUpPoints(TopUpPoints { user_id, amount })).await
+}
+
+/// A user's ledger, newest first
+#[utoipa::path(
+    tag = "points",
+    params(("user_id" = String, Path, description = "The user"), PageQuery),
+    responses((status = 200, body = PointEntriesResponse), (status = 404, description = "`USER_NOT_FOUND`")),
+)]
+#[get("/users/{user_id}/points/entries")]
+async fn list_point_entries(
+    state: Data<AppState>,
+    owner: Owner,
+    deadline: Deadline,
+    query: ApiQuery<PageQuery>,
+) -> Result<Json<PointEntriesResponse>, Problem> {
+    let Owner(user_id) = owner;
+    let ApiQuery(PageQuery { limit, cursor }) = query;
+    let currency = state.rules.currency;
+    let list = List::new(format!("point entries of {user_id}"));
+    let page: Page<u64> = list.page(limit, cursor.as_deref())?;
+    let entries = deadline.read(state.queries.points.entries(&user_id, &page)).await?;
+    let show = |entry: &PointEntry| PointEntryResponse::of(entry, currency);
+    let answer = list.answer(page.limit, &entries, |entry| entry.sequence, show);
+    Ok(Json(PointEntriesResponse { data: answer.data, next_cursor: answer.next_cursor, currency: currency.code() }))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct TopUpPointsRequest {
+    /// How much to add.
+    amount: WrittenAmount,
+}
+
+impl TopUpPointsRequest {
+    fn amount(&self, currency: Currency) -> Result<PositiveMoney, Problem> {
+        let mut field_errors = FieldErrors::default();
+        let money = self.amount.in_currency(currency);
+        let amount = field_errors.take("/amount", money.and_then(|money| money.try_into().map_err(Reason::from)));
+        field_errors.check(amount)
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+struct PointsResponse {
+    user_id: String,
+    balance: AmountText,
+    currency: &'static str,
+    /// When the balance moved last; `null` for somebody who never topped up.
+    #[schema(required = true)]
+    updated_at: Option<Time>,
+}
+
+impl PointsResponse {
+    fn of(account: &PointAccount, currency: Currency) -> Self {
+        Self {
+            user_id: account.user_id.to_string(),
+            balance: AmountText::of(account.balance, currency),
+            currency: currency.code(),
+            updated_at: account.updated_at.map(Time),
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct PointTopUpResponse {
+    entry_id: Uuid,
+    user_id: String,
+    amount: AmountText,
+    balance: AmountText,
+    currency: &'static str,
+    created_at: Time,
+}
+
+impl PointTopUpResponse {
+    pub fn of(entry: &PointEntry, currency: Currency) -> Self {
+        Self {
+            entry_id: entry.id.uuid(),
+            user_id: entry.user_id.to_string(),
+            amount: AmountText::of(entry.amount, currency),
+            balance: AmountText::of(entry.balance_after, currency),
+            currency: currency.code(),
+            created_at: entry.at.into(),
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+struct PointEntriesResponse {
+    data: Vec<PointEntryResponse>,
+    /// What to ask for the next page with; `null` at the end.
+    #[schema(required = true)]
+    next_cursor: Option<String>,
+    currency: &'static str,
+}
+
+#[derive(Serialize, ToSchema)]
+struct PointEntryResponse {
+    entry_id: Uuid,
+    kind: EntryKindName,
+    /// Above zero into the account, below zero out of it.
+    amount: AmountText,
+    balance_after: AmountText,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    order_id: Option<Uuid>,
+    created_at: Time,
+}
+
+impl PointEntryResponse {
+    fn of(entry: &PointEntry, currency: Currency) -> Self {
+        Self {
+            entry_id: entry.id.uuid(),
+            kind: entry.kind.into(),
+            amount: AmountText::of(entry.amount, currency),
+            balance_after: AmountText::of(entry.balance_after, currency),
+            order_id: entry.order_id.map(|id| id.uuid()),
+            created_at: entry.at.into(),
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum EntryKindName {
+    TopUp,
+    Payment,
+    Refund,
+    Adjustment,
+}
+
+impl From<EntryKind> for EntryKindName {
+    fn from(kind: EntryKind) -> Self {
+        match kind {
+            EntryKind::TopUp => Self::TopUp,
+            EntryKind::Payment => Self::Payment,
+            EntryKind::Refund => Self::Refund,
+            EntryKind::Adjustment => Self::Adjustment,
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! Products, as everybody sees them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse, get};
+use futures_util::future::try_join;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use utoipa::ToSchema;
+use utoipa_actix_web::service_config::ServiceConfig;
+use uuid::Uuid;
+
+use jangteo_domain::id::ProductId;
+use jangteo_domain::money::Money;
+use jangteo_domain::page::Page;
+use jangteo_domain::product::{
+    Category, OptionName, OptionValue, PriceRange, Product, ProductFilter, ProductKey, ProductListing, ProductName,
+    ProductSort, ProductStatus,
+};
+use jangteo_domain::time::Date;
+use jangteo_domain::{Currency, StoreError};
+
+use crate::http::catalog::RANKING_DAYS_DEFAULT;
+use crate::http::deadline::Deadline;
+use crate::http::extract::caller::OptionalCaller;
+use crate::http::extract::page::{self, List, ListResponse};
+use crate::http::extract::path::ApiPath;
+use crate::http::extract::query::ApiQuery;
+use crate::http::respond::cached_response::{CacheControl, CachedResponse};
+use crate::http::respond::problem::{FieldError, Problem, ProblemCode, Reason};
+use crate::http::respond::read_cache::Dated;
+use crate::http::state::AppState;
+use crate::http::values::{AmountText, Time, WrittenAmount};
+
+pub fn routes(config: &mut ServiceConfig<'_>) {
+    config.service(list_products).service(show_product);
+}
+
+/// Products that can be bought
+///
+/// What it tells was so at most a second before it was asked for.
+#[utoipa::path(
+    tag = "products",
+    params(ProductsQuery),
+    security((), ("bearer" = [])),
+    responses(
+        (status = 200, body = ListResponse<ProductResponse>),
+        (status = 304, description = "As it was"),
+    ),
+)]
+#[get("/products")]
+async fn list_products(
+    state: Data<AppState>,
+    deadline: Deadline,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    // A page is kept under its query as it is written, so that the many who ask alike have it read only once.
+    let name = || format!("products?{}", request.query_string());
+    let page = match state.catalog.pages.find(name()).await {
+        Some(page) => page,
+        None => {
+            let ApiQuery(query) = ApiQuery::of(&request)?;
+            let list = Arc::new(ProductList::of(query, state.rules.currency, false)?);
+            let read = || read_page(Data::clone(&state), Arc::clone(&list));
+            deadline.read(state.catalog.pages.get(name(), read)).await?
+        }
+    };
+    Ok(page.value.respond(&request, CacheControl::Briefly).await)
+}
+
+async fn read_page(state: Data<AppState>, list: Arc<ProductList>) -> Result<Dated<CachedResponse>, StoreError> {
+    let as_of = Instant::now();
+    Ok(Dated { value: CachedResponse::of(&list.read(&state).await?), as_of })
+}
+
+/// One product
+///
+/// `available` is read when it is asked for; the rest was so at most a second before.
+#[utoipa::path(
+    tag = "products",
+    params(("product_id" = Uuid, Path, description = "The product")),
+    security((), ("bearer" = [])),
+    responses(
+        (status = 200, body = ProductResponse),
+        (status = 304, description = "As it was"),
+        (status = 404, description = "`PRODUCT_NOT_FOUND`"),
+    ),
+)]
+#[get("/products/{product_id}")]
+async fn show_product(
+    state: Data<AppState>,
+    caller: OptionalCaller,
+    product_id: ApiPath<ProductId>,
+    deadline: Deadline,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let ApiPath(product_id) = product_id;
+    let product = state.catalog.products.get(product_id, || {
+        let products = Arc::clone(&state.queries.products);
+        async move {
+            let as_of = Instant::now();
+            let found = products.find(product_id).await?;
+            Ok(Dated { value: found.map(|listing| listing.product), as_of })
+        }
+    });
+    let (kept, available) =
+        try_join(deadline.read(product), state.catalog.availability.of(product_id, deadline)).await?;
+    let not_found = || Problem::new(ProblemCode::ProductNotFound).with("product_id", product_id.to_string());
+    let (product, available) = kept.value.as_ref().zip(available).ok_or_else(not_found)?;
+    let answer = ProductResponse::of(product, available, state.rules.currency);
+    match product.details.status {
+        ProductStatus::OnSale | ProductStatus::Discontinued => {
+            Ok(CachedResponse::of(&answer).respond(&request, CacheControl::IfTheyAsk).await)
+        }
+        ProductStatus::Hidden if caller.is_admin() => Ok(HttpResponse::Ok().json(answer)),
+        ProductStatus::Hidden => Err(not_found()),
+    }
+}
+
+/// A page of products that somebody asks for.
+pub struct ProductList {
+    list: List,
+    filter: ProductFilter,
+    sort: SortName,
+    /// The last place of the page before and, in order of popularity, the day from which sales count; it stays what it
+    /// was on the first page.
+    page: Page<(ProductKey, Option<Date>)>,
+    currency: Currency,
+}
+
+impl ProductList {
+    /// The page that the query asks for; of products in all states for the back office.
+    ///
+    /// # Errors
+    /// `INVALID_QUERY`, `INVALID_CURSOR`.
+    pub fn of(query: ProductsQuery, currency: Currency, all_states: bool) -> Result<Self, Problem> {
+        let (limit, cursor, sort) = (query.limit, query.cursor.clone(), query.sort);
+        let filter = query.filter(currency, all_states)?;
+        let list = List::new(format!("products {filter:?} {sort:?}"));
+        let page: Page<(ProductKey, Option<Date>)> = list.page(limit, cursor.as_deref())?;
+        if matches!((sort, &page.after), (SortName::Popular, Some((_, None)))) {
+            return Err(ProblemCode::InvalidCursor.into());
+        }
+        Ok(Self { list, filter, sort, page, currency })
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn read(&self, state: &AppState) -> Result<ListResponse<ProductResponse>, StoreError> {
+        let Page { after, limit } = self.page.clone();
+        let (after, since) = match after {
+            Some((key, since)) => (Some(key), since),
+            None => (None, None),
+        };
+        let (sort, since) = match self.sort {
+            SortName::Newest => (ProductSort::Newest, None),
+            SortName::Price => (ProductSort::PriceAscending, None),
+            SortName::PriceDescending => (ProductSort::PriceDescending, None),
+            SortName::Name => (ProductSort::Name, None),
+            SortName::Popular => {
+                let since = match since {
+                    Some(since) => since,
+                    None => popular_since(state).await?,
+                };
+                (ProductSort::Popular { since }, Some(since))
+            }
+        };
+        let filter = ProductFilter { sort, ..self.filter.clone() };
+        let rows = state.queries.products.list(&filter, &Page { after, limit }).await?;
+        let show = |(listing, _): &(ProductListing, ProductKey)| ProductResponse::of_listing(listing, self.currency);
+        Ok(self.list.answer(limit, &rows, |(_, key)| (key.clone(), since), show))
+    }
+}
+
+/// The first of the days that the popular products are counted over.
+async fn popular_since(state: &AppState) -> Result<Date, StoreError> {
+    let today = state.rules.calendar.day_of(state.queries.clock.now().await?);
+    let days = time::Duration::days(i64::from(RANKING_DAYS_DEFAULT) - 1);
+    today.checked_sub(days).ok_or_else(|| StoreError::unexpected("a clock at the beginning of time"))
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ProductsQuery {
+    /// Only those of this category.
+    category: Option<String>,
+    /// `name:value`; may be repeated: all names must match, and one of the values of each.
+    #[serde(default)]
+    #[param(example = json!(["color:red"]))]
+    option: Vec<String>,
+    /// Text that the name or the description holds, in any case.
+    q: Option<String>,
+    /// The lowest price.
+    #[param(value_type = Option<String>)]
+    min_price: Option<WrittenAmount>,
+    /// The highest price.
+    #[param(value_type = Option<String>)]
+    max_price: Option<WrittenAmount>,
+    /// Only those that can be ordered now.
+    in_stock: Option<bool>,
+    /// The order of the list.
+    #[serde(default)]
+    #[param(inline)]
+    sort: SortName,
+    /// The most rows to answer; above 100 is taken as 100.
+    #[param(minimum = 1, default = 20)]
+    #[serde(default, deserialize_with = "page::limit")]
+    limit: Option<i64>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+#[derive(Clone, Copy, Default, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum SortName {
+    #[default]
+    Newest,
+    Price,
+    #[serde(rename = "-price")]
+    PriceDescending,
+    Name,
+    Popular,
+}
+
+impl ProductsQuery {
+    fn filter(self, currency: Currency, all_states: bool) -> Result<ProductFilter, Problem> {
+        let mut field_errors = Vec::new();
+        let mut take = |parameter: &str, valid: bool| {
+            if !valid {
+                field_errors.push(FieldError { pointer: format!("?{parameter}"), reason: Reason::Invalid });
+            }
+        };
+        let category = self.category.map(Category::try_from).transpose();
+        take("category", category.is_ok());
+        let text = self.q.map(ProductName::try_from).transpose();
+        take("q", text.is_ok());
+        let options = parse_options(&self.option);
+        take("option", options.is_some());
+        let price = |written: Option<WrittenAmount>| match written.map(|amount| amount.in_currency(currency)) {
+            None => Ok(None),
+            Some(Ok(amount)) if !amount.is_negative() => Ok(Some(amount)),
+            Some(_) => Err(()),
+        };
+        let (min, max): (Result<Option<Money>, ()>, _) = (price(self.min_price), price(self.max_price));
+        take("min_price", min.is_ok());
+        take("max_price", max.is_ok());
+        match (category, text, options, min, max) {
+            (Ok(category), Ok(text), Some(options), Ok(min), Ok(max)) => Ok(ProductFilter {
+                all_states,
+                category,
+                options,
+                text,
+                price: PriceRange { min, max },
+                in_stock: self.in_stock.unwrap_or(false),
+                sort: ProductSort::Newest,
+            }),
+            _ => Err(Problem::of_query(field_errors)),
+        }
+    }
+}
+
+/// `name:value` pairs, gathered by name in the order of names.
+fn parse_options(pairs: &[String]) -> Option<Vec<(OptionName, Vec<OptionValue>)>> {
+    let mut options: BTreeMap<OptionName, Vec<OptionValue>> = BTreeMap::new();
+    if pairs.len() > OPTIONS_MAX {
+        return None;
+    }
+    for pair in pairs {
+        let (name, value) = pair.split_once(':')?;
+        let name = OptionName::try_from(name.to_owned()).ok()?;
+        options.entry(name).or_default().push(OptionValue::try_from(value.to_owned()).ok()?);
+    }
+    Some(options.into_iter().collect())
+}
+
+/// The most options of a query, so that its statement stays small.
+const OPTIONS_MAX: usize = 50;
+
+#[derive(Clone, Serialize, ToSchema)]
+pub struct ProductResponse {
+    product_id: Uuid,
+    name: String,
+    description: String,
+    category: String,
+    options: BTreeMap<String, String>,
+    /// What groups the variants of one item.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    item_group_id: Option<String>,
+    price: AmountText,
+    currency: &'static str,
+    /// Pieces that can be ordered.
+    available: u32,
+    status: ProductStatusName,
+    created_at: Time,
+    updated_at: Time,
+}
+
+impl ProductResponse {
+    pub fn of_listing(listing: &ProductListing, currency: Currency) -> Self {
+        Self::of(&listing.product, listing.available, currency)
+    }
+
+    pub fn of(product: &Product, available: u32, currency: Currency) -> Self {
+        let details = &product.details;
+        let options = details.options.iter();
+        Self {
+            product_id: product.id.uuid(),
+            name: details.name.as_str().to_owned(),
+            description: details.description.as_str().to_owned(),
+            category: details.category.as_str().to_owned(),
+            options: options.map(|(name, value)| (name.as_str().to_owned(), value.as_str().to_owned())).collect(),
+            item_group_id: details.item_group_id.as_ref().map(|id| id.as_str().to_owned()),
+            price: AmountText::of(details.price.get(), currency),
+            currency: currency.code(),
+            available,
+            status: details.status.into(),
+            created_at: product.created_at.into(),
+            updated_at: product.updated_at.into(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProductStatusName {
+    OnSale,
+    Hidden,
+    Discontinued,
+}
+
+impl From<ProductStatus> for ProductStatusName {
+    fn from(status: ProductStatus) -> Self {
+        match status {
+            ProductStatus::OnSale => Self::OnSale,
+            ProductStatus::Hidden => Self::Hidden,
+            ProductStatus::Discontinued => Self::Discontinued,
+        }
+    }
+}
+
+impl From<ProductStatusName> for ProductStatus {
+    fn from(name: ProductStatusName) -> Self {
+        match name {
+            ProductStatusName::OnSale => Self::OnSale,
+            ProductStatusName::Hidden => Self::Hidden,
+            ProductStatusName::Discontinued => Self::Discontinued,
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Parts of requests, parsed into types that cannot be wrong. Actix's own extractors respond in plain text and are not
+//! used.
+
+pub mod body;
+pub mod caller;
+pub mod page;
+pub mod path;
+pub mod query;
+pub mod write;

@@ -1,0 +1,274 @@
+//! JSON bodies, strictly: one value in UTF-8, of bounded size and depth, every field known and once.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::error::PayloadError;
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::web::BytesMut;
+use actix_web::{FromRequest, HttpRequest};
+use futures_util::StreamExt;
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, forward_to_deserialize_any};
+use serde_json::{Map, Value};
+use serde_path_to_error::{Path, Segment};
+use tokio::time::timeout_at;
+
+use crate::http::deadline::Deadline;
+use crate::http::respond::problem::{FieldError, Problem, ProblemCode, Reason};
+
+/// The most bytes of a body: hundreds of order lines fit.
+const BYTES_MAX: usize = 256 * 1024;
+/// The most characters of a caller's own words in an answer.
+const ECHO_LENGTH_MAX: usize = 64;
+
+/// The body of a write. No body at all is the same as `{}`.
+pub struct Body<T> {
+    /// What it says.
+    pub value: T,
+    /// The same value in the one form that does not depend on white space or on the order of keys.
+    pub canonical: Vec<u8>,
+}
+
+/// The body of a write that says nothing.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let head = check_head(request.headers());
+        let Deadline(deadline) = Deadline::of(request);
+        let payload = payload.take();
+        Box::pin(async move {
+            head?;
+            let read = timeout_at(deadline, read(payload)).await;
+            let bytes = read.map_err(|_| ProblemCode::RequestTimeout)??;
+            parse(&bytes)
+        })
+    }
+}
+
+/// Rejects what its head already shows to be no JSON, or too much of it. Whether there is a body is not known yet.
+fn check_head(headers: &HeaderMap) -> Result<(), Problem> {
+    let has_body = headers.contains_key(header::TRANSFER_ENCODING)
+        || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > BYTES_MAX as u64) {
+        return Err(ProblemCode::BodyTooLarge.into());
+    }
+    let content_type = headers.get(header::CONTENT_TYPE).map(|value| value.to_str().is_ok_and(is_json));
+    let is_plain = headers.get(header::CONTENT_ENCODING).is_none_or(|encoding| encoding == "identity");
+    if content_type == Some(false) || has_body && (content_type.is_none() || !is_plain) {
+        return Err(ProblemCode::UnsupportedMediaType.into());
+    }
+    Ok(())
+}
+
+/// Whether a content type is `application/json`, in UTF-8 where it names a character set.
+fn is_json(content_type: &str) -> bool {
+    let mut parts = content_type.split(';').map(str::trim);
+    let is_json = parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"));
+    let is_utf8 = |parameter: &str| match parameter.split_once('=') {
+        Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
+            value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+        }
+        _ => true,
+    };
+    is_json && parts.all(is_utf8)
+}
+
+async fn read(mut payload: Payload) -> Result<BytesMut, Problem> {
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|error| match error {
+            PayloadError::Overflow => ProblemCode::BodyTooLarge,
+            _ => ProblemCode::BadRequest,
+        })?;
+        if bytes.len() + chunk.len() > BYTES_MAX {
+            return Err(ProblemCode::BodyTooLarge.into());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Body<T>, Problem> {
+    let tree = if bytes.is_empty() { Value::Object(Map::new()) } else { parse_tree(bytes)? };
+    let canonical = serde_json::to_vec(&tree).expect("a JSON value can be written as JSON");
+    // Only a field error has to tell its place, and to keep track of that takes memory at every step.
+    let Strict(value) =
+        Strict::deserialize(&tree).or_else(|_| serde_path_to_error::deserialize(&tree)).map_err(fault_of_json)?;
+    Ok(Body { value, canonical })
+}
+
+fn parse_tree(bytes: &[u8]) -> Result<Value, Problem> {
+    let UniqueKeys(tree) = serde_json::from_slice(bytes).or_else(|_| find_fault(bytes))?;
+    Ok(tree)
+}
+
+/// Reads what could not be read once more, to tell where it goes wrong.
+fn find_fault(bytes: &[u8]) -> Result<UniqueKeys, Problem> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let tree = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        if error.inner().is_data() { fault_of_json(error) } else { Problem::from(ProblemCode::MalformedJson) }
+    })?;
+    json.end().map_err(|_| ProblemCode::MalformedJson)?;
+    Ok(tree)
+}
+
+fn fault_of_json(error: serde_path_to_error::Error<serde_json::Error>) -> Problem {
+    Problem::of_faults(vec![fault_of(error.path(), &error.inner().to_string())])
+}
+
+/// The field error that a message of serde means. Its words are not passed on; what they begin with is known, and a test
+/// has each of them said.
+pub fn fault_of(path: &Path, message: &str) -> FieldError {
+    let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+    let reason = match message {
+        _ if missing.is_some() => Reason::Missing,
+        _ if message.starts_with("unknown field") => Reason::UnknownField,
+        _ if message.starts_with("duplicate") => Reason::DuplicateKey,
+        _ if message.starts_with("unknown variant") || message.starts_with("invalid value") => Reason::Invalid,
+        _ => Reason::WrongType,
+    };
+    let mut pointer = String::new();
+    for segment in path.iter() {
+        match segment {
+            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+            Segment::Map { key } => push_key(&mut pointer, key),
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    if let Some(name) = missing {
+        push_key(&mut pointer, name);
+    }
+    FieldError { pointer, reason }
+}
+
+/// Appends a key to a JSON pointer (RFC 6901, 3).
+pub fn push_key(pointer: &mut String, key: &str) {
+    pointer.push('/');
+    let key: String = key.chars().take(ECHO_LENGTH_MAX).collect();
+    pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+}
+
+/// A JSON value in which no object has a key twice. Depth is bounded by the parser.
+struct UniqueKeys(Value);
+
+impl<'de> Deserialize<'de> for UniqueKeys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UniqueKeysVisitor).map(Self)
+    }
+}
+
+struct UniqueKeysVisitor;
+
+impl<'de> Visitor<'de> for UniqueKeysVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(UniqueKeys(value)) = items.next_element()? {
+            values.push(value);
+        }
+        Ok(values.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut values = Map::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            if values.contains_key(&key) {
+                entries.next_value_seed(DuplicateKey)?;
+            }
+            let UniqueKeys(value) = entries.next_value()?;
+            values.insert(key, value);
+        }
+        Ok(values.into())
+    }
+}
+
+/// Fails in place of the value, so that the error's path ends with the key.
+struct DuplicateKey;
+
+impl<'de> DeserializeSeed<'de> for DuplicateKey {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, _: D) -> Result<(), D::Error> {
+        Err(D::Error::custom("duplicate key"))
+    }
+}
+
+/// A struct that is written as an object. serde's derived structs would also take an array of their fields.
+#[derive(Clone, Debug)]
+pub struct Strict<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Strict<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::deserialize(ObjectOnly(deserializer)).map(Self)
+    }
+}
+
+struct ObjectOnly<D>(D);
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for ObjectOnly<D> {
+    type Error = D::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_any(visitor)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        self.0.deserialize_map(visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! Who calls, as handlers ask for it.
+
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
+
+use jangteo_domain::UserId;
+use jangteo_domain::command::Actor;
+
+use crate::http::respond::problem::{Problem, ProblemCode};
+
+/// Whoever calls, signed in or not.
+pub struct OptionalCaller(pub Option<Actor>);
+
+impl OptionalCaller {
+    /// Whether the caller works in the back office.
+    pub fn is_admin(&self) -> bool {
+        self.0.as_ref().is_some_and(|actor| actor.is_admin)
+    }
+}
+
+impl FromRequest for OptionalCaller {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Ok(Self(request.extensions().get::<Actor>().cloned())))
+    }
+}
+
+/// A caller who is signed in; anybody else is 401.
+pub struct SignedIn(pub Actor);
+
+impl SignedIn {
+    /// The caller of a request.
+    pub fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        let challenge = HeaderValue::from_static(r#"Bearer realm="jangteo""#);
+        let missing = || Problem::new(ProblemCode::Unauthenticated).with_header(header::WWW_AUTHENTICATE, challenge);
+        request.extensions().get::<Actor>().cloned().map(Self).ok_or_else(missing)
+    }
+}
+
+impl FromRequest for SignedIn {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Self::of(request))
+    }
+}
+
+/// Somebody of the back office; other callers are 403.
+pub struct Admin;
+
+impl FromRequest for Admin {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let admin = SignedIn::of(request)
+            .and_then(|SignedIn(actor)| if actor.is_admin { Ok(Self) } else { Err(ProblemCode::Forbidden.into()) });
+        ready(admin)
+    }
+}
+
+/// The user in the path, whose resources the caller may see; to anybody else that user does not exist.
+pub struct Owner(pub UserId);
+
+impl FromRequest for Owner {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let owner = SignedIn::of(request).and_then(|SignedIn(actor)| {
+            let named = request.match_info().query("user_id").parse::<UserId>().ok();
+            named.filter(|user_id| actor.may_see(user_id)).map(Self).ok_or(ProblemCode::UserNotFound.into())
+        });
+        ready(owner)
+    }
+}

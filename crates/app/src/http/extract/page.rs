@@ -1,0 +1,197 @@
+//! Lists, a page at a time.
+
+use std::borrow::Cow;
+use std::num::IntErrorKind;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::{DeserializeOwned, Error};
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
+use utoipa::openapi::Ref;
+use utoipa::openapi::schema::{Array, ArrayBuilder};
+
+use jangteo_domain::page::Page;
+
+use crate::http::respond::problem::{FieldError, Problem, ProblemCode, Reason};
+use crate::idempotency::digest;
+
+/// The rows of a page when nothing else is asked for.
+const LIMIT_DEFAULT: u32 = 20;
+/// The most rows of a page, so that an answer stays small.
+pub const LIMIT_MAX: u32 = 100;
+/// The most characters of a cursor; a product's name of 200 four-byte characters fits.
+const CURSOR_LENGTH_MAX: usize = 2_048;
+
+/// The query of a list that has no filters.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PageQuery {
+    /// The most rows to answer; above 100 is taken as 100.
+    #[param(minimum = 1, default = 20)]
+    #[serde(default, deserialize_with = "limit")]
+    pub limit: Option<i64>,
+    /// `next_cursor` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// A page of a list.
+#[derive(Serialize, ToSchema)]
+pub struct ListResponse<T> {
+    /// The rows, in the list's order.
+    #[schema(schema_with = rows_of::<T>)]
+    pub data: Vec<T>,
+    /// What to ask for the next page with; `null` at the end.
+    #[schema(required = true)]
+    pub next_cursor: Option<String>,
+}
+
+/// Rows by the name of their schema, where a copy of it would be derived.
+fn rows_of<T: ToSchema>() -> Array {
+    ArrayBuilder::new().items(Ref::from_schema_name(T::name())).build()
+}
+
+/// A list with its filters: cursors of one are of no use for another.
+pub struct List(String);
+
+impl List {
+    /// The list of that name, with everything that tells which rows it has and in which order.
+    pub fn new(name_and_filters: impl Into<String>) -> Self {
+        Self(name_and_filters.into())
+    }
+
+    /// The page to read for what a caller asks for: one row more, which tells whether there is another page.
+    ///
+    /// # Errors
+    /// `INVALID_QUERY` for a limit below 1, `INVALID_CURSOR` for a cursor that this list did not give out.
+    pub fn page<Key: DeserializeOwned>(&self, limit: Option<i64>, cursor: Option<&str>) -> Result<Page<Key>, Problem> {
+        let limit = match limit.map(u32::try_from) {
+            None => LIMIT_DEFAULT,
+            Some(Ok(0)) => return Err(invalid_limit()),
+            Some(Ok(limit)) => limit.min(LIMIT_MAX),
+            Some(Err(_)) if limit.is_some_and(|limit| limit > 0) => LIMIT_MAX,
+            Some(Err(_)) => return Err(invalid_limit()),
+        };
+        let after = cursor.map(|cursor| self.key(cursor).ok_or(ProblemCode::InvalidCursor)).transpose()?;
+        Ok(Page { after, limit: limit + 1 })
+    }
+
+    /// The answer with the rows that were read of that page. The last row that a page may have is the one too many:
+    /// it is not told, but where it is there the list goes on.
+    pub fn answer<Row, Key: Serialize, T>(
+        &self,
+        limit: u32,
+        rows: &[Row],
+        key: impl Fn(&Row) -> Key,
+        show: impl Fn(&Row) -> T,
+    ) -> ListResponse<T> {
+        let told = usize::try_from(limit - 1).unwrap_or(usize::MAX).min(rows.len());
+        let (rows, rest) = rows.split_at(told);
+        let next_cursor = rows.last().filter(|_| !rest.is_empty()).map(|last| self.cursor(&key(last)));
+        ListResponse { data: rows.iter().map(show).collect(), next_cursor }
+    }
+
+    /// The checksum, over the list and its filters as well, and then the key.
+    fn cursor<Key: Serialize>(&self, key: &Key) -> String {
+        let key = serde_json::to_vec(key).expect("keys are numbers, ids and text");
+        URL_SAFE_NO_PAD.encode([&self.checksum(&key)[..], &key].concat())
+    }
+
+    fn key<Key: DeserializeOwned>(&self, cursor: &str) -> Option<Key> {
+        let bytes = (cursor.len() <= CURSOR_LENGTH_MAX).then(|| URL_SAFE_NO_PAD.decode(cursor).ok()).flatten()?;
+        let (checksum, key) = bytes.split_at_checked(16)?;
+        if checksum == self.checksum(key) { serde_json::from_slice(key).ok() } else { None }
+    }
+
+    fn checksum(&self, key: &[u8]) -> [u8; 16] {
+        digest(&[self.0.as_bytes(), key])
+    }
+}
+
+/// A limit as it stands in a query; one that is too large to count is taken as the largest that can be.
+///
+/// # Errors
+/// When it is no whole number.
+pub fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let written = <Cow<'de, str>>::deserialize(deserializer)?;
+    match written.parse::<i64>() {
+        Ok(limit) => Ok(Some(limit)),
+        Err(error) if *error.kind() == IntErrorKind::PosOverflow => Ok(Some(i64::MAX)),
+        Err(_) => Err(D::Error::custom("invalid value: no whole number")),
+    }
+}
+
+fn invalid_limit() -> Problem {
+    Problem::of_query(vec![FieldError { pointer: "?limit".to_owned(), reason: Reason::OutOfRange }])
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[test]
+    fn a_cursor_leads_back_to_its_key() {
+        let list = List::new("orders of kim");
+        let cursor = list.cursor(&("이름", 7_u64));
+        let page: Page<(String, u64)> = list.page(None, Some(&cursor)).expect("its own cursor");
+        assert_eq!(page, Page { after: Some(("이름".to_owned(), 7)), limit: 21 });
+    }
+
+    #[test]
+    fn a_cursor_that_was_changed_is_rejected() {
+        let list = List::new("orders of kim");
+        let cursor = list.cursor(&12_345_u64);
+        for index in 0..cursor.len() {
+            let replacement = if cursor.as_bytes()[index] == b'A' { "B" } else { "A" };
+            let mut changed = cursor.clone();
+            changed.replace_range(index..=index, replacement);
+            let page: Result<Page<u64>, Problem> = list.page(None, Some(&changed));
+            assert_eq!(page.expect_err("a changed cursor").code(), ProblemCode::InvalidCursor);
+        }
+    }
+
+    #[rstest]
+    #[case("")]
+    #[case("!!!")]
+    #[case("AAAA")]
+    fn what_is_no_cursor_is_rejected(#[case] cursor: &str) {
+        let page: Result<Page<u64>, Problem> = List::new("orders").page(None, Some(cursor));
+        assert_eq!(page.expect_err("no cursor").code(), ProblemCode::InvalidCursor);
+    }
+
+    #[test]
+    fn a_cursor_of_another_list_is_rejected() {
+        let cursor = List::new("orders of kim").cursor(&1_u64);
+        let page: Result<Page<u64>, Problem> = List::new("orders of lee").page(None, Some(&cursor));
+        assert_eq!(page.expect_err("another list").code(), ProblemCode::InvalidCursor);
+    }
+
+    #[rstest]
+    #[case(None, Some(20))]
+    #[case(Some(1), Some(1))]
+    #[case(Some(100), Some(100))]
+    #[case(Some(101), Some(100))]
+    #[case(Some(i64::MAX), Some(100))]
+    #[case(Some(0), None)]
+    #[case(Some(-1), None)]
+    #[case(Some(i64::MIN), None)]
+    fn limits_are_one_to_a_hundred(#[case] limit: Option<i64>, #[case] expected: Option<u32>) {
+        let page: Result<Page<u64>, Problem> = List::new("orders").page(limit, None);
+        assert_eq!(page.map(|page| page.limit - 1).ok(), expected);
+    }
+
+    #[test]
+    fn the_last_page_has_no_cursor() {
+        let list = List::new("orders");
+        let page: Page<u64> = list.page(Some(2), None).expect("a page");
+        let answer = |rows: &[u64]| list.answer(page.limit, rows, |row| *row, |row| *row);
+        assert_eq!(answer(&[1, 2, 3]).data, [1, 2]);
+        assert_eq!(answer(&[1, 2, 3]).next_cursor, Some(list.cursor(&2_u64)));
+        assert_eq!(answer(&[1, 2]).data, [1, 2]);
+        assert_eq!(answer(&[1, 2]).next_cursor, None);
+        assert_eq!(answer(&[]).next_cursor, None);
+    }
+}

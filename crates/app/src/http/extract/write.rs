@@ -1,0 +1,107 @@
+//! Writes: a command goes through the lanes, and its answer comes back as a response.
+
+use std::future::{Ready, ready};
+use std::sync::Arc;
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
+
+use jangteo_domain::command::Actor;
+use jangteo_domain::idempotency::AnswerRenderer;
+use jangteo_domain::{Answer, Command, Recording, Request};
+
+use crate::http::deadline::Deadline;
+use crate::http::extract::body::Body;
+use crate::http::extract::caller::SignedIn;
+use crate::http::respond::answer::{self, CommandResponse, Renderer, UnreadableHead};
+use crate::http::respond::problem::{Problem, ProblemCode};
+use crate::http::state::AppState;
+use crate::idempotency::{ClientKey, idempotency_key};
+use crate::telemetry;
+
+/// A write by a caller who is signed in, with its key where it has one.
+pub struct Write {
+    /// What the handlers work with.
+    pub state: web::Data<AppState>,
+    /// The caller.
+    pub caller: Actor,
+    key: Option<ClientKey>,
+    deadline: Deadline,
+    request: HttpRequest,
+}
+
+impl FromRequest for Write {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Self::of(request))
+    }
+}
+
+impl Write {
+    fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        let SignedIn(caller) = SignedIn::of(request)?;
+        let state = request.app_data::<web::Data<AppState>>().expect("the application has its state").clone();
+        let key = ClientKey::of(request.headers()).map_err(|_| ProblemCode::InvalidIdempotencyKey)?;
+        if key.is_none() && state.options.require_idempotency_key {
+            return Err(ProblemCode::IdempotencyKeyRequired.into());
+        }
+        Ok(Self { state, caller, key, deadline: Deadline::of(request), request: request.clone() })
+    }
+
+    /// Has the command decided and stored, and responds with its answer: that of now or, when the request was answered
+    /// before, that of then. Rejections are responses, too.
+    ///
+    /// # Errors
+    /// Problems that no command decided; the edge renders them.
+    pub async fn run<T>(self, body: &Body<T>, command: Command) -> Result<HttpResponse, Problem> {
+        let idempotency = self.key.as_ref().map(|key| {
+            let (method, query) = (self.request.method().as_str(), self.request.query_string());
+            idempotency_key(&self.caller.user_id, method, self.request.path(), query, &body.canonical, key)
+        });
+        let in_flight = match idempotency {
+            Some(idempotency) => {
+                Some(self.state.access.in_flight.take(idempotency.key).ok_or(ProblemCode::RequestInProgress)?)
+            }
+            None => None,
+        };
+        let name = command.rule().name();
+        let audited_as = self.caller.is_admin.then(|| self.caller.user_id.clone());
+        let renderer = Arc::new(Renderer::of(&self.request, self.state.rules.currency, self.state.success));
+        let recording = (idempotency.is_some() || audited_as.is_some()).then(|| Recording {
+            idempotency,
+            audited_as,
+            renderer: renderer.clone(),
+        });
+        let answer = match self.state.lanes.submit(Request { command, recording }, in_flight, self.deadline.0).await {
+            Ok(answer) => answer.map_err(Problem::from),
+            Err(error) => Err(error.into()),
+        };
+        // Sent again with its key it has one effect, so then it may be; without one it may not.
+        let is_repeatable = |problem: Problem| match problem.code() {
+            ProblemCode::OutcomeUnknown => problem.with_retryable(idempotency.is_some()),
+            _ => problem,
+        };
+        let responded = answer.map_err(is_repeatable).and_then(|answer| respond(answer, &*renderer));
+        let outcome = match &responded {
+            Ok(responded) => responded.outcome,
+            Err(problem) => problem.code().kind().code,
+        };
+        metrics::counter!(telemetry::COMMANDS, "command" => name, "outcome" => outcome).increment(1);
+        responded.map(|responded| responded.response)
+    }
+}
+
+fn respond(answer: Answer, renderer: &dyn AnswerRenderer) -> Result<CommandResponse, Problem> {
+    let responded = match answer {
+        Answer::Decided { outcome: _, rendered: Some(rendered) } => answer::respond(rendered),
+        Answer::Decided { outcome, rendered: None } => answer::respond(renderer.render(&outcome)),
+        Answer::Replayed(stored) => answer::replay(stored),
+        Answer::KeyReused => return Err(ProblemCode::IdempotencyKeyReused.into()),
+    };
+    responded.map_err(|error: UnreadableHead| {
+        tracing::error!(%error, "a request was decided, and its answer cannot be sent");
+        ProblemCode::InternalError.into()
+    })
+}

@@ -1,0 +1,94 @@
+//! What happens to every request, composed here from one file for each concern. It is one wrapper around all routes and
+//! one around the API's: a wrapper for each concern would box each request and body once more.
+
+use std::panic::AssertUnwindSafe;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
+use actix_web::http::Method;
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage, web};
+use futures_util::FutureExt;
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use crate::http::deadline::Deadline;
+use crate::http::respond::compression;
+use crate::http::respond::problem::{Occurrence, Problem, ProblemCode};
+use crate::http::state::AppState;
+
+mod accept;
+mod authentication;
+mod headers;
+mod language;
+mod problems;
+mod rate_limit;
+mod request_id;
+mod telemetry;
+
+/// The outermost layer: gives each request its id, language and deadline, and turns every result, panics included, into
+/// one well-formed response.
+pub async fn respond_to_every_request(
+    state: web::Data<AppState>,
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let received_at = Instant::now();
+    let occurrence = Occurrence {
+        request_id: request_id::of(request.headers()),
+        instance: request.path().to_owned(),
+        language: language::preferred(&request),
+    };
+    let method = request.method().clone();
+    let span = telemetry::span(&request, &occurrence);
+    if method == Method::HEAD {
+        // HEAD is routed as GET (RFC 9110, 9.3.2); the protocol's layer below leaves the body out.
+        request.head_mut().method = Method::GET;
+    }
+    request.extensions_mut().insert(occurrence.clone());
+    request.extensions_mut().insert(Deadline(received_at + state.options.request_timeout));
+
+    let responding = async move { next.call(request).await }.instrument(span.clone());
+    // Unwind safe: afterwards only shared state is used, and no panic leaves that inconsistent.
+    let outcome = AssertUnwindSafe(responding).catch_unwind().await;
+    let _in_span = span.enter();
+    let response = match outcome {
+        Ok(Ok(response)) => Ok(problems::render(response.map_into_boxed_body(), &occurrence)),
+        Ok(Err(error)) => Err(problems::of_error(&error).render(&occurrence)),
+        Err(_panic) => Err(Problem::new(ProblemCode::InternalError).render(&occurrence)),
+    };
+    let is_draining = state.operations.readiness.is_draining();
+    match response {
+        Ok(mut response) => {
+            let route = response.request().match_pattern();
+            headers::complete(response.response_mut().headers_mut(), &occurrence, is_draining);
+            telemetry::record(&span, &method, route, response.status(), received_at.elapsed());
+            Ok(response)
+        }
+        Err(mut response) => {
+            headers::complete(response.headers_mut(), &occurrence, is_draining);
+            telemetry::record(&span, &method, None, response.status(), received_at.elapsed());
+            Err(InternalError::from_response("", response).into())
+        }
+    }
+}
+
+/// The layer around the API: authenticates the caller, limits the rate, and negotiates the content.
+pub async fn admit(
+    state: web::Data<AppState>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let caller = authentication::caller(&state.access, &request).await;
+    // A request with an invalid token counts for its address, so that such tokens are no way around the limit.
+    rate_limit::check(&state.access, &request, caller.as_ref().ok().and_then(Option::as_ref))?;
+    if let Some(actor) = caller? {
+        tracing::Span::current().record("user_id", actor.user_id.as_str());
+        request.extensions_mut().insert(actor);
+    }
+    accept::check(&request)?;
+    let is_compressed = compression::is_requested(&request);
+    let response = next.call(request).await?;
+    Ok(if is_compressed { compression::compress(response).await } else { response.map_into_boxed_body() })
+}

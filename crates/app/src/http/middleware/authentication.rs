@@ -1,0 +1,38 @@
+//! Bearer tokens.
+
+use actix_web::dev::ServiceRequest;
+use actix_web::http::header::{self, HeaderValue};
+
+use jangteo_domain::command::Actor;
+
+use crate::http::access::Access;
+use crate::http::respond::problem::{Problem, ProblemCode};
+
+/// The caller, where the request carries a token.
+///
+/// # Errors
+/// 401 for a token that is not valid, and for more than one.
+pub async fn caller(access: &Access, request: &ServiceRequest) -> Result<Option<Actor>, Problem> {
+    let mut headers = request.headers().get_all(header::AUTHORIZATION);
+    let token = match (headers.next(), headers.next()) {
+        (None, _) => return Ok(None),
+        (Some(value), None) => bearer_token(value).ok_or_else(invalid_token)?,
+        (Some(_), Some(_)) => return Err(invalid_token()),
+    };
+    let actor = access.authenticator.authenticate(token).await.map_err(|error| {
+        tracing::debug!(%error, "a token was rejected");
+        invalid_token()
+    })?;
+    Ok(Some(actor))
+}
+
+/// What follows the scheme (RFC 6750, 2.1), whose name is not case-sensitive (RFC 9110, 11.1).
+fn bearer_token(authorization: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = authorization.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
+}
+
+fn invalid_token() -> Problem {
+    let challenge = HeaderValue::from_static(r#"Bearer realm="jangteo", error="invalid_token""#);
+    Problem::new(ProblemCode::Unauthenticated).with_header(header::WWW_AUTHENTICATE, challenge)
+}

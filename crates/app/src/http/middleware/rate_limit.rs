@@ -1,0 +1,31 @@
+//! Rate limits, by user or else by address.
+
+use std::sync::LazyLock;
+
+use actix_web::dev::ServiceRequest;
+use governor::clock::{Clock, DefaultClock};
+
+use jangteo_domain::command::Actor;
+
+use crate::http::access::Access;
+use crate::http::respond::problem::{Problem, ProblemCode};
+
+static CLOCK: LazyLock<DefaultClock> = LazyLock::new(DefaultClock::default);
+
+/// Counts the request.
+///
+/// # Errors
+/// `RATE_LIMITED`, with the seconds to wait.
+pub fn check(access: &Access, request: &ServiceRequest, caller: Option<&Actor>) -> Result<(), Problem> {
+    let Some(limiter) = &access.rate_limiter else { return Ok(()) };
+    // The prefixes separate a user from the address of the same name.
+    let key = match (caller, request.peer_addr()) {
+        (Some(actor), _) => format!("user {}", actor.user_id),
+        (None, Some(address)) => format!("address {}", address.ip()),
+        (None, None) => "unknown".to_owned(),
+    };
+    limiter.check_key(&key).map_err(|early| {
+        let wait = early.wait_time_from(CLOCK.now());
+        Problem::new(ProblemCode::RateLimited).with_retry_after(wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
+    })
+}

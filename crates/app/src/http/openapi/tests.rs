@@ -1,0 +1,71 @@
+use jangteo_domain::Currency;
+use jangteo_domain::testing::{SequentialIds, samples};
+use serde_json::Value;
+
+use crate::http::respond::problem::{Language, Occurrence, problem_of_rejection};
+
+fn schemas() -> serde_json::Map<String, Value> {
+    let document = serde_json::to_value(super::openapi()).expect("JSON");
+    document["components"]["schemas"].as_object().expect("schemas").clone()
+}
+
+/// Every schema that stands somewhere in that one, and itself.
+fn all_within(schema: &Value) -> Vec<&Value> {
+    let within: Vec<&Value> = match schema {
+        Value::Array(items) => items.iter().collect(),
+        Value::Object(members) => members.values().collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
+    };
+    std::iter::once(schema).chain(within.into_iter().flat_map(all_within)).collect()
+}
+
+fn may_be_null(schema: &Value) -> bool {
+    all_within(schema).into_iter().any(|schema| {
+        let types = schema["type"].as_array().into_iter().flatten().chain([&schema["type"]]);
+        types.into_iter().any(|name| name == "null")
+    })
+}
+
+#[test]
+fn an_answer_leaves_out_what_it_does_not_have() {
+    for (name, schema) in schemas().iter().filter(|(name, _)| name.ends_with("Response") || *name == "Problem") {
+        for schema in all_within(schema).into_iter().filter(|schema| schema["properties"].is_object()) {
+            let is_required =
+                |member: &str| schema["required"].as_array().is_some_and(|all| all.contains(&member.into()));
+            let members = schema["properties"].as_object().expect("an object");
+            let doubtful: Vec<_> = members
+                .iter()
+                .filter(|(member, schema)| !is_required(member) && may_be_null(schema))
+                .map(|(member, _)| member)
+                .collect();
+            assert!(doubtful.is_empty(), "{name}: is {doubtful:?} absent or null?");
+        }
+    }
+}
+
+#[test]
+fn no_object_is_left_undescribed() {
+    let schemas = schemas();
+    for (name, schema) in &schemas {
+        for object in all_within(schema).into_iter().filter(|schema| schema["type"] == "object") {
+            let is_described = object["properties"].is_object() || object.get("additionalProperties").is_some();
+            assert!(is_described, "{name}: {object}");
+        }
+    }
+}
+
+#[actix_web::test]
+async fn what_rejections_carry_is_described() {
+    let problem = &schemas()["Problem"];
+    let described = |name: &str| all_within(problem).into_iter().any(|schema| schema["properties"][name].is_object());
+    let occurrence =
+        Occurrence { request_id: "r-1".to_owned(), instance: "/v1/orders".to_owned(), language: Language::English };
+    let won = Currency::from_code("KRW").expect("a currency");
+    for rejection in samples::rejections(&SequentialIds::new()) {
+        let answer = problem_of_rejection(&rejection, won).render(&occurrence);
+        let body = actix_web::body::to_bytes(answer.into_body()).await.expect("a body in memory");
+        let body: serde_json::Map<String, Value> = serde_json::from_slice(&body).expect("an object");
+        let unknown: Vec<_> = body.keys().filter(|name| !described(name)).collect();
+        assert!(unknown.is_empty(), "{rejection:?} carries {unknown:?}");
+    }
+}

@@ -1,0 +1,196 @@
+//! Answers to commands, as they are stored and sent. The first response and each replay are made from the same
+//! [`RenderedAnswer`] by the same function, so that they are the same to the byte.
+//!
+//! The head is text, its fields separated by `;`:
+//!
+//! | field | of a success | of a problem |
+//! |---|---|---|
+//! | format | `1` | `1` |
+//! | status | `201` | `409` |
+//! | location, empty where there is none | `/v1/orders/01900000-0000-7000-8000-000000000001` | |
+//! | language | | `ko` |
+//! | code, for metrics | | `OUT_OF_STOCK` |
+//!
+//! Stored heads outlive the release that wrote them, and servers of two releases run side by side: a field of format 1
+//! never changes its meaning, and a reader ignores fields after those that it knows.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_LANGUAGE, CONTENT_TYPE, HeaderName, HeaderValue, InvalidHeaderValue, LOCATION};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse};
+use thiserror::Error;
+
+use jangteo_domain::command::Outcome;
+use jangteo_domain::idempotency::{AnswerRenderer, RenderedAnswer};
+use jangteo_domain::{Currency, Reply};
+
+use crate::http::respond::problem::{self, Occurrence, ProblemCode, problem_of_rejection};
+
+/// The header of an answer that was given before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+/// The version of the head's fields.
+const FORMAT: &str = "1";
+const SEPARATOR: char = ';';
+
+/// Renders the outcome of one request.
+#[derive(Clone, Debug)]
+pub struct Renderer {
+    occurrence: Occurrence,
+    currency: Currency,
+    success: fn(&Reply, Currency) -> Success,
+}
+
+/// The success of a command, before it is sent.
+pub struct Success {
+    /// The status.
+    pub status: StatusCode,
+    /// The address of the created resource, with user ids as they are.
+    pub location: Option<String>,
+    /// JSON; empty with [`StatusCode::NO_CONTENT`].
+    pub body: String,
+}
+
+impl Renderer {
+    /// The renderer of a request's answer, with amounts in that currency.
+    ///
+    /// # Panics
+    /// When the request did not pass the middleware.
+    pub fn of(request: &HttpRequest, currency: Currency, success: fn(&Reply, Currency) -> Success) -> Self {
+        let occurrence = request.extensions().get::<Occurrence>().cloned();
+        let occurrence = occurrence.expect("the middleware sets the occurrence of each request");
+        Self { occurrence, currency, success }
+    }
+
+    fn success(&self, reply: &Reply) -> RenderedAnswer {
+        let Success { status, location, body } = (self.success)(reply, self.currency);
+        let head = Head { status, location: location.as_deref().unwrap_or_default(), problem: None };
+        RenderedAnswer { head: head.to_text(), body }
+    }
+}
+
+impl AnswerRenderer for Renderer {
+    fn render(&self, outcome: &Outcome) -> RenderedAnswer {
+        match outcome {
+            Ok(reply) => self.success(reply),
+            Err(rejection) => {
+                let problem = problem_of_rejection(rejection, self.currency);
+                let kind = problem.code().kind();
+                let language = self.occurrence.language.tag();
+                let problem_head = ProblemHead { language, code: kind.code };
+                let head = Head { status: kind.status, location: "", problem: Some(problem_head) };
+                RenderedAnswer { head: head.to_text(), body: problem.body(&self.occurrence) }
+            }
+        }
+    }
+}
+
+/// A response to a command.
+#[derive(Debug)]
+pub struct CommandResponse {
+    /// The response.
+    pub response: HttpResponse,
+    /// The outcome for metrics: `accepted`, or the problem's code.
+    pub outcome: &'static str,
+}
+
+/// The head of an answer that no release wrote in a format which this one knows.
+#[derive(Debug, Error)]
+#[error("the head of an answer is unreadable: {0:?}")]
+pub struct UnreadableHead(String);
+
+/// The response that gives the answer for the first time.
+///
+/// # Errors
+/// [`UnreadableHead`].
+pub fn respond(answer: RenderedAnswer) -> Result<CommandResponse, UnreadableHead> {
+    let RenderedAnswer { head, body } = answer;
+    let unreadable = || UnreadableHead(head.clone());
+    let head = Head::parse(&head).ok_or_else(unreadable)?;
+    let response = head.response(body).map_err(|_| unreadable())?;
+    Ok(CommandResponse { response, outcome: head.outcome() })
+}
+
+/// The response that gives the stored answer again.
+///
+/// # Errors
+/// [`UnreadableHead`].
+pub fn replay(answer: RenderedAnswer) -> Result<CommandResponse, UnreadableHead> {
+    let mut replayed = respond(answer)?;
+    replayed.response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    Ok(replayed)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Head<'a> {
+    status: StatusCode,
+    /// With user ids as they are; empty where there is none.
+    location: &'a str,
+    /// `None` for a success.
+    problem: Option<ProblemHead<'a>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct ProblemHead<'a> {
+    language: &'a str,
+    /// Empty where the writer gave none.
+    code: &'a str,
+}
+
+impl<'a> Head<'a> {
+    fn to_text(self) -> String {
+        let Self { status, location, problem } = self;
+        let status = status.as_u16();
+        match problem {
+            None => format!("{FORMAT};{status};{location}"),
+            Some(ProblemHead { language, code }) => format!("{FORMAT};{status};{location};{language};{code}"),
+        }
+    }
+
+    fn parse(text: &'a str) -> Option<Self> {
+        let mut fields = text.split(SEPARATOR);
+        if fields.next()? != FORMAT || !text.is_ascii() {
+            return None;
+        }
+        let status = StatusCode::from_bytes(fields.next()?.as_bytes()).ok()?;
+        let location = fields.next()?;
+        let language = fields.next().unwrap_or_default();
+        let code = fields.next().unwrap_or_default();
+        let problem = (!language.is_empty()).then_some(ProblemHead { language, code });
+        let fits = if problem.is_some() { status.is_client_error() } else { status.is_success() };
+        fits.then_some(Self { status, location, problem })
+    }
+
+    fn response(&self, body: String) -> Result<HttpResponse, InvalidHeaderValue> {
+        let mut headers = Vec::new();
+        match self.problem {
+            Some(ProblemHead { language, code: _ }) => {
+                headers.push((CONTENT_TYPE, HeaderValue::from_static(problem::CONTENT_TYPE)));
+                headers.push((CONTENT_LANGUAGE, HeaderValue::from_str(language)?));
+            }
+            None if self.status == StatusCode::NO_CONTENT => {}
+            None => headers.push((CONTENT_TYPE, HeaderValue::from_static("application/json"))),
+        }
+        if !self.location.is_empty() {
+            headers.push((LOCATION, HeaderValue::from_str(&in_uri(self.location))?));
+        }
+        let mut response = HttpResponse::build(self.status);
+        headers.into_iter().for_each(|header| {
+            response.insert_header(header);
+        });
+        Ok(response.body(body))
+    }
+
+    fn outcome(&self) -> &'static str {
+        let Some(ProblemHead { code, .. }) = self.problem else { return "accepted" };
+        // A code of another release is one of "other": the values of a metric's label are known beforehand.
+        ProblemCode::ALL.iter().map(|known| known.kind().code).find(|known| *known == code).unwrap_or("other")
+    }
+}
+
+/// A location as a URI writes it. Of the characters of a user id only `|` may not stand in one as it is (RFC 3986, 3.3);
+/// it is stored as it is, as a head has no room for three bytes instead of each.
+fn in_uri(location: &str) -> String {
+    location.replace('|', "%7C")
+}
+
+#[cfg(test)]
+mod tests;

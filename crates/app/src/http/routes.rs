@@ -1,0 +1,65 @@
+//! All resources under their paths, and the response where no route matches.
+
+use actix_web::dev::ResourceDef;
+use actix_web::http::Method;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, web};
+use utoipa::openapi::OpenApi;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::http::respond::problem::{Problem, ProblemCode};
+use crate::http::{admin, api};
+
+/// Everything under `/v1`. Routes are tried in order: the most frequent first, and exact paths before paths with an id.
+pub fn resources(config: &mut ServiceConfig<'_>) {
+    api::popular::routes(config);
+    api::products::routes(config);
+    api::orders::routes(config);
+    api::payments::routes(config);
+    api::coupons::routes(config);
+    api::points::routes(config);
+    api::quotes::routes(config);
+    admin::routes(config);
+}
+
+/// The methods of each path, from the API's own document.
+pub struct Methods(Vec<(ResourceDef, Vec<Method>)>);
+
+impl Methods {
+    /// The methods that the document lists.
+    pub fn of(api: &OpenApi) -> Self {
+        let routes = api.paths.paths.iter().map(|(path, item)| {
+            let operations = [
+                (Method::GET, &item.get),
+                (Method::POST, &item.post),
+                (Method::PUT, &item.put),
+                (Method::PATCH, &item.patch),
+                (Method::DELETE, &item.delete),
+            ];
+            let methods = operations.into_iter().filter(|(_, operation)| operation.is_some());
+            (ResourceDef::new(path.as_str()), methods.map(|(method, _)| method).collect())
+        });
+        Self(routes.collect())
+    }
+
+    fn allowed(&self, path: &str) -> Vec<&str> {
+        let matching = self.0.iter().filter(|(pattern, _)| pattern.is_match(path));
+        let mut methods: Vec<&str> = matching.flat_map(|(_, methods)| methods.iter().map(Method::as_str)).collect();
+        if methods.contains(&Method::GET.as_str()) {
+            methods.push(Method::HEAD.as_str());
+        }
+        methods.sort_unstable();
+        methods.dedup();
+        methods
+    }
+}
+
+/// The response where no route matches: 405 where the path takes other methods, else 404.
+pub async fn unmatched(request: HttpRequest, methods: web::Data<Methods>) -> Result<HttpResponse, Problem> {
+    let allowed = methods.allowed(request.path());
+    if allowed.is_empty() {
+        return Err(ProblemCode::NotFound.into());
+    }
+    let allow = HeaderValue::from_str(&allowed.join(", ")).expect("names of methods");
+    Err(Problem::new(ProblemCode::MethodNotAllowed).with_header(header::ALLOW, allow))
+}

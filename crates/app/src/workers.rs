@@ -1,0 +1,6 @@
+//! Work beside requests. Each worker runs until it is cancelled, and any number of servers may run it.
+
+pub mod pruner;
+pub mod relay;
+pub mod sweeper;
+pub mod verification;
