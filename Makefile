@@ -4,20 +4,33 @@
 # A database for the tests: the one in TEST_MYSQL_URL, or a private one for as long as they run.
 WITH_DATABASE := $(if $(TEST_MYSQL_URL),,tests/scripts/with-mariadb)
 
-.PHONY: help run check test test-tools chaos chaos-quick chaos-tools mutants fmt bench bench-quick bench-growth
+.PHONY: help run check deny test test-tools chaos chaos-quick chaos-tools mutants fmt bench bench-quick bench-growth
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+##@ Use
 
 run: ## Serve on SQLite with demo data; needs nothing but Rust and a C compiler
 	cargo run --release --locked --bin jangteo -- serve --dev
 
-check: ## Formatting, lints, documentation and the architecture's rules
+##@ Develop
+
+fmt: ## Format all code
+	cargo fmt --all
+
+check: ## Formatting, lints, documentation, dependencies and the architecture's rules
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --workspace --all-targets --locked --features jangteo/otel -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
-	cargo test --workspace --locked --test suite architecture::
+	cargo test --workspace --locked --test suite -- architecture:: docs::
+	tests/scripts/cargo-tool machete 0.9.2
+	tests/scripts/cargo-tool deny 0.20.2 --config .cargo/deny.toml check licenses bans sources
+
+deny: ## Known vulnerabilities of all dependencies; needs a network
+	tests/scripts/cargo-tool deny 0.20.2 --config .cargo/deny.toml check advisories
 
 test: test-tools ## Every test, on SQLite and on TEST_MYSQL_URL or else a private MariaDB
 	cargo build --workspace --locked
@@ -29,6 +42,8 @@ test: test-tools ## Every test, on SQLite and on TEST_MYSQL_URL or else a privat
 test-tools: chaos-tools
 	@ls /usr/lib*/galera*/libgalera_smm.so 2>/dev/null | grep -q . || tests/scripts/apt-install galera-4 || \
 		echo "make: without the package galera-4 the tests in galera:: fail" >&2
+
+##@ Break
 
 chaos: chaos-tools ## Kill, cut, stall and lock everything, hundreds of times; CHAOS_SEED=N as that run did
 	cargo build --release --workspace --locked
@@ -48,6 +63,8 @@ chaos-tools:
 mutants: ## Break the rules one defect at a time; the test that each names must notice
 	tests/scripts/mutants
 
+##@ Measure
+
 bench: ## Measure everything beside its yardsticks, for about half an hour; DB=sqlite for SQLite
 	cargo build --release --workspace --locked
 	target/release/jangteo-bench run
@@ -59,6 +76,3 @@ bench-quick: ## The same in under a minute: that it works, not how fast
 bench-growth: ## What 100 thousand, 1 million and 5 million orders cost, for about half an hour; DB=sqlite for SQLite
 	cargo build --release --workspace --locked
 	target/release/jangteo-bench growth
-
-fmt: ## Format all code
-	cargo fmt --all

@@ -1,4 +1,4 @@
-//! Where a fault is tried: a database, servers on it, a proxy between them, and callers who know nothing but answers.
+//! The test environment of a fault: a database, servers, a proxy between them, and callers that see only responses.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,52 +16,47 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::journal::{Expected, Journal, Observed, Operation, Write};
+use crate::journal::{DefiniteResponse, Journal, Observed, Operation, Write};
 use crate::workload::{Clerk, Customer, Stock};
 
-/// Customers at a time: few, so that they meet on the same rows, and enough to fill batches.
+/// Concurrent customers: few enough to contend for the same rows, and enough to fill batches.
 const CUSTOMERS: u32 = 10;
-/// Tops up points without keys.
+/// User of the top-ups without an idempotency key.
 pub const KEYLESS: &str = "keyless";
-/// People of the back office at a time.
+/// Concurrent back office users.
 const CLERKS: u32 = 2;
-/// How far the callers must get under a fault that ends on its own, at the least.
+/// Maximum time for the callers to make progress under a temporary fault.
 const PROGRESS_MAX: Duration = Duration::from_secs(60);
 
-/// What is known of a top-up that cannot be repeated, as it has no key.
+/// Known outcome of a top-up without an idempotency key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Keyless {
-    /// It took effect, once.
-    Happened,
-    /// It took no effect.
-    DidNot,
-    /// It took effect once, or not at all.
+    Applied,
+    NotApplied,
+    /// Applied at most once.
     Unknown,
 }
 
-/// See the module.
 pub struct Arena {
-    /// The database, and the binary.
     pub shop: Shop,
-    /// The server that the database is on, unless it is SQLite.
+    /// The database server of MySQL shops.
     pub mariadb: Arc<MariaDb>,
-    /// Between the servers and their database, where that is MariaDB.
+    /// Between the servers and MariaDB; `None` for SQLite.
     proxy: Option<Proxy>,
-    /// What callers know.
     pub journal: Journal,
-    /// What there is to buy, as far as callers know.
+    /// Products, campaigns and orders known to the callers.
     pub stock: Mutex<Stock>,
-    /// Top-ups without a key, by their amounts, and what is known of them.
+    /// Top-ups without a key, by amount.
     keyless: Mutex<BTreeMap<i64, Keyless>>,
-    /// Orders that a caller was told to have expired. No other may have.
+    /// Orders reported as expired to a caller. No other order may expire.
     expired: Mutex<BTreeSet<String>>,
-    /// The servers that callers may call now.
+    /// Servers that accept calls.
     servers: RwLock<Vec<Server>>,
-    /// Every server that ever was, for its log.
+    /// All servers since the start, for their logs.
     every_server: Mutex<Vec<Server>>,
     seed: u64,
     keys: AtomicU64,
-    /// Of how many calls one is hung up; 0 for none.
+    /// A client hangs up on one in this many calls; 0 disables it.
     hang_ups_one_in: AtomicU64,
     hung_up: AtomicU64,
     progress: ProgressBar,
@@ -92,27 +87,25 @@ impl Arena {
         })
     }
 
-    /// The proxy.
-    ///
     /// # Panics
-    /// On SQLite, which has no connections that could break.
+    /// On SQLite, which has no proxy.
     pub fn proxy(&self) -> &Proxy {
-        self.proxy.as_ref().expect("there is a proxy before MariaDB")
+        self.proxy.as_ref().expect("MariaDB has a proxy")
     }
 
-    /// Random decisions of that part of the arena: the same for the same seed.
+    /// Random numbers for a part of the test, deterministic by seed.
     pub fn random(&self, part: u64) -> StdRng {
         StdRng::seed_from_u64(self.seed ^ part.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
-    /// Says how far the fault has got.
-    pub fn tried(&self, count: u64) {
+    /// Shows the number of fault injections.
+    pub fn advance(&self, count: u64) {
         self.progress.set_position(count);
     }
 
-    /// A server to be started, which reaches its database through the proxy.
+    /// A builder for a server that connects to its database through the proxy.
     pub fn server(&self) -> ServerBuilder {
-        // No order expires by itself, so that what becomes of it is what callers were told.
+        // Orders must not expire on their own, so that their state follows from the responses.
         let settings = [("ORDER_TTL", "6h"), ("RUST_LOG", "warn")];
         let builder = self.shop.server().settings(settings);
         match &self.proxy {
@@ -124,7 +117,7 @@ impl Arena {
         }
     }
 
-    /// Starts a server and lets callers call it.
+    /// Starts a server and opens it for calls.
     pub async fn open(&self, builder: ServerBuilder) -> Server {
         let server = builder.start().await;
         self.every_server.lock().expect("no panic while it is held").push(server.clone());
@@ -132,23 +125,22 @@ impl Arena {
         server
     }
 
-    /// Lets nobody call that server any more: its port may be somebody else's soon.
+    /// Excludes the server from further calls, because its port may be reused.
     pub fn close(&self, server: &Server) {
         let address = server.address();
         self.servers.write().expect("no panic while it is held").retain(|server| server.address() != address);
     }
 
-    /// The servers that can be called.
     pub fn servers(&self) -> Vec<Server> {
         self.servers.read().expect("no panic while it is held").clone()
     }
 
-    /// Fills the shop: what is made is in the journal, as all that follows.
+    /// Creates products and a campaign, recorded in the journal.
     pub async fn fill(&self) {
         Stock::fill(self).await;
     }
 
-    /// Has everybody call all the time until `fault` is over.
+    /// Runs all callers until `fault` has finished.
     pub async fn under_load<T>(&self, fault: impl Future<Output = T>) -> T {
         let stop = watch::Sender::new(false);
         let customers = (0..CUSTOMERS).map(|number| Customer::new(self, number).work(stop.subscribe()));
@@ -162,17 +154,17 @@ impl Arena {
         tokio::join!(faulting, join_all(customers), join_all(clerks), keyless).0
     }
 
-    /// Waits until so many more writes have been answered: the shop is at work.
+    /// Waits for the completion of `count` more writes.
     pub async fn after_writes(&self, count: usize) {
-        let before = self.journal.told();
-        eventually_within(PROGRESS_MAX, "writes are answered", async || {
-            (self.journal.told() >= before + count).then_some(())
+        let before = self.journal.completed();
+        eventually_within(PROGRESS_MAX, "writes complete", async || {
+            (self.journal.completed() >= before + count).then_some(())
         })
         .await;
     }
 
-    /// Top-ups without a key, each of another amount, so that it can be told apart. Nothing but the server's own care
-    /// keeps one that it tries again from taking effect twice: there is no key that would give it away.
+    /// Sends top-ups without a key, each with a unique amount. Only the server's own retry logic prevents a duplicate
+    /// effect.
     async fn top_up_without_keys(&self, stop: watch::Receiver<bool>) {
         let mut random = self.random(3_000);
         let path = format!("/v1/users/{KEYLESS}/points/top-ups");
@@ -187,76 +179,74 @@ impl Arena {
             let Some(server) = self.pick(&mut random) else { continue };
             let call = server.bearer(token(Some(KEYLESS))).post(&path, json!({ "amount": amount.to_string() }));
             let known = match call.try_send().await.map(Observed::of) {
-                Ok(Observed::Expected { told, .. }) if told.is_success() => Keyless::Happened,
-                Ok(Observed::Expected { .. } | Observed::NothingHappened | Observed::InProgress) => Keyless::DidNot,
-                Ok(Observed::Nothing | Observed::Failed(_)) | Err(_) => Keyless::Unknown,
+                Ok(Observed::Definite { response, .. }) if response.is_success() => Keyless::Applied,
+                Ok(Observed::Definite { .. } | Observed::NoEffect | Observed::InProgress) => Keyless::NotApplied,
+                Ok(Observed::Unknown | Observed::Failed(_)) | Err(_) => Keyless::Unknown,
             };
             self.keyless.lock().expect("no panic while it is held").insert(amount, known);
         }
     }
 
-    /// The top-ups without a key, by their amounts.
+    /// Top-ups without a key, by amount.
     pub fn keyless(&self) -> BTreeMap<i64, Keyless> {
         self.keyless.lock().expect("no panic while it is held").clone()
     }
 
-    /// Notes that a caller was told that the order has expired.
-    pub fn note_expired(&self, order_id: &str) {
+    /// Records that a caller observed the order as expired.
+    pub fn record_expired(&self, order_id: &str) {
         self.expired.lock().expect("no panic while it is held").insert(order_id.to_owned());
     }
 
-    /// The orders that have expired, as callers were told.
     pub fn expired(&self) -> BTreeSet<String> {
         self.expired.lock().expect("no panic while it is held").clone()
     }
 
-    /// Has one of so many calls hung up; 0 for none.
+    /// Hangs up on one in `calls` calls; 0 disables it.
     pub fn hang_up_one_in(&self, calls: u64) {
         self.hang_ups_one_in.store(calls, Ordering::SeqCst);
     }
 
-    /// How many calls were hung up.
     pub fn hung_up(&self) -> u64 {
         self.hung_up.load(Ordering::SeqCst)
     }
 
-    /// A write with a key of its own. `user_id` is whose token it carries; `None` is the back office's.
-    pub fn write(&self, deed: Operation, user_id: Option<&str>, path: String, body: Value) -> Write {
-        let method = match deed {
+    /// A write with a new key and the token of `user_id`, or of the back office for `None`.
+    pub fn write(&self, operation: Operation, user_id: Option<&str>, path: String, body: Value) -> Write {
+        let method = match operation {
             Operation::ChangeProduct | Operation::ChangeCampaign => Method::PATCH,
             _ => Method::POST,
         };
-        let key = format!("{deed:?}-{}", self.keys.fetch_add(1, Ordering::SeqCst));
-        Write { deed, user_id: user_id.map(str::to_owned), method, path, body, key }
+        let key = format!("{operation:?}-{}", self.keys.fetch_add(1, Ordering::SeqCst));
+        Write { operation, user_id: user_id.map(str::to_owned), method, path, body, key }
     }
 
-    /// Makes a write as a caller does who has no luck: sends it, at times twice at once, at times once more when nothing
-    /// certain was heard. Answers what is known of it then.
-    pub async fn make(&self, write: Write, random: &mut StdRng) -> Option<Expected> {
-        let place = self.journal.open(write.clone());
+    /// Performs a write with client retries: some requests are sent twice concurrently, some again after an unknown
+    /// outcome. Returns the definite response, if there is one.
+    pub async fn make(&self, write: Write, random: &mut StdRng) -> Option<DefiniteResponse> {
+        let index = self.journal.open(write.clone());
         let Some(server) = self.pick(random) else {
-            // Nobody is there; a caller comes back a little later.
+            // No server is up; the caller tries again later.
             tokio::time::sleep(Duration::from_millis(10)).await;
             return None;
         };
         if self.hangs_up(random) {
             self.hang_up(&server, &write, random).await;
-            self.journal.hear(place, Observed::Nothing);
+            self.journal.observe(index, Observed::Unknown);
             return None;
         }
         if random.random_ratio(1, 10) {
             let other = self.pick(random).unwrap_or_else(|| server.clone());
             let (one, two) = tokio::join!(send(&server, &write), send(&other, &write));
-            self.journal.hear(place, one);
-            return self.journal.hear(place, two);
+            self.journal.observe(index, one);
+            return self.journal.observe(index, two);
         }
-        let told = self.journal.hear(place, send(&server, &write).await);
-        if told.is_some() || random.random_ratio(1, 2) {
-            return told;
+        let response = self.journal.observe(index, send(&server, &write).await);
+        if response.is_some() || random.random_ratio(1, 2) {
+            return response;
         }
         tokio::time::sleep(Duration::from_millis(random.random_range(1..40))).await;
         let server = self.pick(random)?;
-        self.journal.hear(place, send(&server, &write).await)
+        self.journal.observe(index, send(&server, &write).await)
     }
 
     fn pick(&self, random: &mut StdRng) -> Option<Server> {
@@ -269,7 +259,8 @@ impl Arena {
         one_in > 0 && random.random_range(0..one_in) == 0
     }
 
-    /// Calls and hangs up at a random moment: with a reset or politely, a few before the request is whole.
+    /// Sends a request and closes the connection at a random moment, gracefully or with a reset. Some requests are
+    /// partial.
     async fn hang_up(&self, server: &Server, write: &Write, random: &mut StdRng) {
         let request = raw(write, &token(write.user_id.as_deref()));
         let sent = if random.random_ratio(1, 10) { request.len() / 2 } else { request.len() };
@@ -284,35 +275,35 @@ impl Arena {
         self.hung_up.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Ends every fault and finds out what became of every write.
-    pub async fn record(&self) {
+    /// Ends all faults and resolves the outcome of every write.
+    pub async fn resolve(&self) {
         self.hang_up_one_in(0);
         if let Some(proxy) = &self.proxy {
             proxy.freeze(false);
         }
         let turn = AtomicU64::new(0);
         self.journal
-            .record(async |write| {
+            .resolve(async |write| {
                 let servers = self.servers();
                 // The remainder is less than a length, so it is a `usize`.
                 let turn = turn.fetch_add(1, Ordering::SeqCst) % servers.len() as u64;
                 send(&servers[turn as usize], &write).await
             })
             .await;
-        eventually_within(PROGRESS_MAX, "no transaction is left open", async || {
+        eventually_within(PROGRESS_MAX, "all transactions end", async || {
             (self.shop.database().open_transactions().await == 0).then_some(())
         })
         .await;
     }
 
-    /// What servers said that they must never say.
+    /// Log lines of panics.
     pub fn panics(&self) -> Vec<String> {
         let servers = self.every_server.lock().expect("no panic while it is held");
         let logs = servers.iter().map(Server::log).collect::<String>();
         logs.lines().filter(|line| line.contains("panicked at")).map(str::to_owned).collect()
     }
 
-    /// How many transactions the servers of now ran again, by cause.
+    /// Transaction retries of the current servers, by cause.
     pub async fn retries(&self) -> BTreeMap<String, u64> {
         let mut retries = BTreeMap::new();
         for server in self.servers() {
@@ -328,7 +319,7 @@ impl Arena {
     }
 }
 
-/// A token that is good on every server, also on one whose clock is off by an hour.
+/// A token that is valid on every server, including those with a clock one hour off.
 pub fn token(user_id: Option<&str>) -> String {
     let claims = Claims::of(user_id.unwrap_or("back-office")).with_time("iat", -4 * 3_600);
     let claims = claims.with_time("exp", 6 * 3_600);
@@ -339,14 +330,14 @@ pub fn token(user_id: Option<&str>) -> String {
 pub async fn send(server: &Server, write: &Write) -> Observed {
     let call = server.bearer(token(write.user_id.as_deref())).call(write.method.clone(), &write.path);
     match call.json(&write.body).key(&write.key).try_send().await {
-        Ok(answer) => Observed::of(answer),
-        // It was never sent.
-        Err(error) if error.is_connect() => Observed::NothingHappened,
-        Err(_) => Observed::Nothing,
+        Ok(response) => Observed::of(response),
+        // The request was never sent.
+        Err(error) if error.is_connect() => Observed::NoEffect,
+        Err(_) => Observed::Unknown,
     }
 }
 
-/// A write as it goes over a connection, with that token.
+/// The write as raw HTTP/1.1.
 pub fn raw(write: &Write, token: &str) -> String {
     let Write { method, path, key, body, .. } = write;
     let body = body.to_string();
@@ -357,7 +348,6 @@ pub fn raw(write: &Write, token: &str) -> String {
     )
 }
 
-/// The body of a write that says nothing.
-pub fn nothing() -> Value {
+pub fn empty_body() -> Value {
     json!({})
 }

@@ -1,4 +1,4 @@
-//! The faults, in the order in which they are tried.
+//! The faults, in the order of execution.
 
 mod clocks;
 mod database;
@@ -14,41 +14,38 @@ use jangteo_tests::Backend;
 
 use crate::arena::Arena;
 
-/// What is to be said of a fault beside its figures.
+/// Remarks of a fault for the report.
 pub type Notes = Vec<String>;
 
-/// A fault, and how often it strikes.
+/// A fault and the number of its injections.
 pub struct Fault {
-    /// What happens.
     pub name: &'static str,
-    /// On which database.
     pub backend: Backend,
-    /// How often in the quick run, which tells that all of it works …
+    /// Injections in the quick run, a smoke test.
     pub quick: u64,
-    /// … and in the full one.
+    /// Injections in the full run.
     pub full: u64,
-    /// Starts servers, and strikes so often while they are called.
-    pub strike: for<'a> fn(&'a Arena, u64) -> LocalBoxFuture<'a, Notes>,
+    /// Starts servers and injects the fault under load.
+    pub inject: for<'a> fn(&'a Arena, u64) -> LocalBoxFuture<'a, Notes>,
 }
 
 /// `name, backend, quick, full, async fn`.
 macro_rules! faults {
-    ($($name:literal, $backend:ident, $quick:literal, $full:literal, $strike:path;)+) => {
+    ($($name:literal, $backend:ident, $quick:literal, $full:literal, $inject:path;)+) => {
         &[$(Fault {
             name: $name,
             backend: Backend::$backend,
             quick: $quick,
             full: $full,
-            strike: |arena, count| $strike(arena, count).boxed_local(),
+            inject: |arena, count| $inject(arena, count).boxed_local(),
         }),+]
     };
 }
 
-/// All of them.
 pub const FAULTS: &[Fault] = faults![
     "server killed", Mysql, 4, 60, server::kills;
     "server killed", Sqlite, 3, 40, server::kills_alone;
-    "one of two servers told to end", Mysql, 2, 20, server::endings;
+    "one of two servers shut down", Mysql, 2, 20, server::shutdowns;
     "client hangs up", Mysql, 60, 300, server::hang_ups;
     "client hangs up", Sqlite, 30, 200, server::hang_ups_alone;
     "reply to COMMIT lost", Mysql, 20, 200, network::lost_replies;
@@ -59,8 +56,8 @@ pub const FAULTS: &[Fault] = faults![
     "network silent for 3 s, then all connections reset", Mysql, 1, 10, network::outages;
     "database hangs for 15 s", Mysql, 1, 3, network::hangs;
     "database killed", Mysql, 2, 20, database::kills;
-    "database takes no writes for 2 s", Mysql, 1, 10, database::read_only;
-    "database takes no connections for 2 s", Mysql, 1, 10, database::full_house;
+    "database read-only for 2 s", Mysql, 1, 10, database::read_only;
+    "database rejects connections for 2 s", Mysql, 1, 10, database::full_house;
     "deadlock forced", Mysql, 10, 200, database::deadlocks;
     "lock held for 8 s", Mysql, 1, 1, database::short_lock;
     "lock held for a minute", Mysql, 0, 1, database::long_lock;

@@ -1,10 +1,10 @@
-//! The chaos suite: a real server, a real database, and everything between and around them that can break, while callers
-//! write with keys. Afterwards every write that nobody knows of is repeated with its key, and what callers were told is
-//! held against what the shop holds: an acknowledged write is there, one without an answer happened wholly or not at
-//! all, and none happened twice.
+//! The chaos suite: real servers, a real database and injected faults, while callers write with idempotency keys.
+//! Afterwards every write with an unknown outcome is repeated with its key, and the shop is checked against the
+//! responses: an acknowledged write is present, a write without a response took effect completely or not at all, and no
+//! write took effect twice.
 //!
-//! It decides at random from a seed, which it prints: the same seed makes the same decisions, though not the same
-//! interleaving, which is the machine's. It must never depend on luck to pass, only to find something.
+//! All random decisions derive from a printed seed. The same seed gives the same decisions but not the same
+//! interleaving. The suite must never depend on luck to pass, only to find a violation.
 
 mod arena;
 mod check;
@@ -29,32 +29,32 @@ use crate::arena::Arena;
 use crate::faults::{FAULTS, Fault};
 use crate::report::{Outcome, Report};
 
-/// No fault takes as long; one that does hangs.
+/// Timeout of a fault, well above any normal duration.
 const FAULT_MAX: Duration = Duration::from_secs(900);
 
-/// Breaks whatever a shop stands on, and proves that nothing is lost and nothing happens twice.
+/// Injects faults and checks that no acknowledged write is lost and no write takes effect twice.
 #[derive(Parser)]
 #[command(name = "jangteo-chaos", version)]
 struct Arguments {
-    /// How often each fault strikes.
+    /// Number of injections of each fault.
     #[arg(value_enum, default_value = "full")]
     extent: Extent,
-    /// Makes the same decisions as another run.
+    /// Seed of the random decisions.
     #[arg(long, env = "CHAOS_SEED")]
     seed: Option<u64>,
-    /// Only faults whose name holds this.
+    /// Only faults whose name contains this text.
     #[arg(long, conflicts_with = "document")]
     only: Option<String>,
-    /// Writes the table, as Markdown, between the two marks of this document.
+    /// Writes the Markdown table between the two markers of this document.
     #[arg(long)]
     document: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Extent {
-    /// A few of each: that all of it works.
+    /// A few injections of each fault, as a smoke test.
     Quick,
-    /// As many as the promises are made for.
+    /// The numbers of the published guarantees.
     Full,
 }
 
@@ -62,9 +62,9 @@ enum Extent {
 async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     raise_open_files_max();
-    binary(); // Built here where its sources are younger, which takes longer than any fault may.
+    binary(); // Built here if it is outdated, because a build takes longer than a fault's timeout.
     let mut terminated = signal(SignalKind::terminate())?;
-    // What is left in the middle ends its servers as it goes.
+    // Dropping the future stops the servers.
     tokio::select! {
         tried = try_all(&arguments) => tried,
         _ = tokio::signal::ctrl_c() => bail!("interrupted"),
@@ -84,26 +84,26 @@ async fn try_all(arguments: &Arguments) -> Result<ExitCode> {
         };
         let is_wanted = arguments.only.as_ref().is_none_or(|only| fault.name.contains(only.as_str()));
         if count > 0 && is_wanted {
-            let begun = Instant::now();
+            let started = Instant::now();
             let progress = report.begin(fault, count);
-            // Whatever fails says so itself; the others are still worth trying.
+            // A failure is printed where it occurs; the remaining faults still run.
             let tried = AssertUnwindSafe(try_fault(fault, count, &mariadb, seed, progress)).catch_unwind().await;
-            report.end(fault, count, begun.elapsed(), tried.ok().and_then(Result::ok));
+            report.end(fault, count, started.elapsed(), tried.ok().and_then(Result::ok));
         }
     }
     println!("{}", report.table());
-    let complaints = report.complaints();
-    for complaint in &complaints {
-        println!("{complaint}");
+    let violations = report.violations();
+    for violation in &violations {
+        println!("{violation}");
     }
     if let Some(document) = &arguments.document {
         report.write_into(document).with_context(|| document.display().to_string())?;
     }
     println!("CHAOS_SEED={seed}");
-    Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Tries one fault on a fresh database.
+/// Runs one fault on a new database.
 async fn try_fault(
     fault: &Fault,
     count: u64,
@@ -117,11 +117,11 @@ async fn try_fault(
     };
     run_on(database, FAULT_MAX, async |shop| {
         let arena = Arena::new(shop.clone(), mariadb.clone(), seed, progress).await?;
-        let notes = (fault.strike)(&arena, count).await;
-        arena.record().await;
+        let notes = (fault.inject)(&arena, count).await;
+        arena.resolve().await;
         let check = arena.check().await;
-        Ok(Outcome { figures: arena.journal.statistics(), check, panics: arena.panics(), notes })
-        // The books are verified by whoever owns the shop, which fails where there is a finding.
+        Ok(Outcome { statistics: arena.journal.statistics(), check, panics: arena.panics(), notes })
+        // `run_on` verifies the books afterwards.
     })
     .await
 }

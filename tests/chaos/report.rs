@@ -1,4 +1,4 @@
-//! What was tried and what came of it, for people and for `docs/reliability.md`.
+//! The report, for the terminal and for `docs/reliability.md`.
 
 use std::fs;
 use std::path::Path;
@@ -10,11 +10,11 @@ use comfy_table::{CellAlignment, Table};
 use indicatif::{ProgressBar, ProgressStyle};
 use jangteo_tests::Backend;
 
-use crate::check::Reckoning;
+use crate::check::Violations;
 use crate::faults::{Fault, Notes};
 use crate::journal::Statistics;
 
-/// Where the table stands in a document: between these two lines.
+/// Markers of the table in a document.
 const MARKS: [&str; 2] = ["<!-- chaos: begin -->", "<!-- chaos: end -->"];
 
 const HEADER: [&str; 10] = [
@@ -24,35 +24,32 @@ const HEADER: [&str; 10] = [
     "writes",
     "answered",
     "in doubt",
-    "of them had happened",
-    "untrue answers",
+    "of them completed",
+    "violations",
     "lost",
-    "twice",
+    "duplicated",
 ];
 
-/// What came of a fault.
+/// Outcome of a fault.
 pub struct Outcome {
-    /// What was said of the writes.
-    pub figures: Statistics,
-    /// What became of them.
-    pub check: Reckoning,
-    /// Lines of servers that panicked.
+    pub statistics: Statistics,
+    pub check: Violations,
+    /// Log lines of panics.
     pub panics: Vec<String>,
-    /// What is to be said beside.
     pub notes: Notes,
 }
 
 impl Outcome {
-    fn complaints(&self) -> impl Iterator<Item = String> {
-        let Reckoning { lost, twice, disagreements } = &self.check;
+    fn violations(&self) -> impl Iterator<Item = String> {
+        let Violations { lost, duplicated, mismatches } = &self.check;
         let kinds = [
             ("lost", lost),
-            ("twice", twice),
-            ("disagreement", disagreements),
-            ("untrue", &self.figures.violations),
+            ("duplicated", duplicated),
+            ("disagreement", mismatches),
+            ("contradiction", &self.statistics.violations),
             ("panic", &self.panics),
         ];
-        kinds.into_iter().flat_map(|(kind, list)| list.iter().map(move |what| format!("{kind}: {what}")))
+        kinds.into_iter().flat_map(|(kind, list)| list.iter().map(move |item| format!("{kind}: {item}")))
     }
 }
 
@@ -61,42 +58,41 @@ struct Line {
     database: &'static str,
     count: u64,
     took: Duration,
-    /// `None` when it could not be tried to its end.
+    /// `None` if the experiment failed.
     outcome: Option<Outcome>,
 }
 
-/// All that was tried.
 pub struct Report {
     seed: u64,
     lines: Vec<Line>,
-    begun: Option<ProgressBar>,
+    started: Option<ProgressBar>,
 }
 
 impl Report {
     pub fn new(seed: u64) -> Self {
-        Self { seed, lines: Vec::new(), begun: None }
+        Self { seed, lines: Vec::new(), started: None }
     }
 
-    /// Shows that a fault is tried now.
+    /// Shows the progress of a fault.
     pub fn begin(&mut self, fault: &Fault, count: u64) -> ProgressBar {
         let style = ProgressStyle::with_template("{elapsed_precise} [{bar:30}] {pos}/{len} {msg}");
         let bar = ProgressBar::new(count).with_style(style.expect("the template is right").progress_chars("=> "));
         bar.set_message(format!("{} ({})", fault.name, database(fault)));
         bar.enable_steady_tick(Duration::from_millis(250));
-        self.begun = Some(bar.clone());
+        self.started = Some(bar.clone());
         bar
     }
 
-    /// Notes what came of it.
+    /// Records and prints the outcome of a fault.
     pub fn end(&mut self, fault: &Fault, count: u64, took: Duration, outcome: Option<Outcome>) {
-        if let Some(bar) = self.begun.take() {
+        if let Some(bar) = self.started.take() {
             bar.finish_and_clear();
         }
         let verdict = match &outcome {
             None => "FAILED".to_owned(),
-            Some(outcome) => match outcome.complaints().count() {
-                0 => "kept".to_owned(),
-                complaints => format!("BROKEN {complaints} times"),
+            Some(outcome) => match outcome.violations().count() {
+                0 => "ok".to_owned(),
+                violations => format!("{violations} VIOLATIONS"),
             },
         };
         let line = Line { name: fault.name, database: database(fault), count, took, outcome };
@@ -107,7 +103,6 @@ impl Report {
         self.lines.push(line);
     }
 
-    /// The figures of all faults.
     pub fn table(&self) -> Table {
         let mut table = Table::new();
         table.load_style(ASCII_MARKDOWN).set_header(HEADER);
@@ -117,14 +112,14 @@ impl Report {
         for line in &self.lines {
             let mut cells = vec![line.name.to_owned(), line.database.to_owned(), line.count.to_string()];
             match &line.outcome {
-                Some(Outcome { figures, check, .. }) => cells.extend([
-                    figures.writes.to_string(),
-                    (figures.writes - figures.in_doubt).to_string(),
-                    figures.in_doubt.to_string(),
-                    figures.had_happened.to_string(),
-                    figures.violations.len().to_string(),
-                    (check.lost.len() + check.disagreements.len()).to_string(),
-                    check.twice.len().to_string(),
+                Some(Outcome { statistics, check, .. }) => cells.extend([
+                    statistics.writes.to_string(),
+                    (statistics.writes - statistics.in_doubt).to_string(),
+                    statistics.in_doubt.to_string(),
+                    statistics.had_completed.to_string(),
+                    statistics.violations.len().to_string(),
+                    (check.lost.len() + check.mismatches.len()).to_string(),
+                    check.duplicated.len().to_string(),
                 ]),
                 None => cells.push("failed".to_owned()),
             }
@@ -133,41 +128,39 @@ impl Report {
         table
     }
 
-    /// Everything that must not be.
-    pub fn complaints(&self) -> Vec<String> {
-        let mut complaints = Vec::new();
+    pub fn violations(&self) -> Vec<String> {
+        let mut violations = Vec::new();
         for line in &self.lines {
-            let told = |what: &str| format!("{} ({}): {what}", line.name, line.database);
+            let named = |violation: &str| format!("{} ({}): {violation}", line.name, line.database);
             match &line.outcome {
-                Some(outcome) => complaints.extend(outcome.complaints().map(|complaint| told(&complaint))),
-                None => complaints.push(told("not tried to its end")),
+                Some(outcome) => violations.extend(outcome.violations().map(|violation| named(&violation))),
+                None => violations.push(named("failed")),
             }
         }
-        complaints
+        violations
     }
 
-    /// Puts the table into a document, in place of the one of before.
+    /// Replaces the table in a document.
     pub fn write_into(&self, document: &Path) -> Result<()> {
         let text = fs::read_to_string(document)?;
         let [begin, end] = MARKS;
-        let (before, rest) = text.split_once(begin).with_context(|| format!("there is no {begin}"))?;
-        let (_, after) = rest.split_once(end).with_context(|| format!("there is no {end}"))?;
+        let (before, rest) = text.split_once(begin).with_context(|| format!("missing marker {begin}"))?;
+        let (_, after) = rest.split_once(end).with_context(|| format!("missing marker {end}"))?;
         let took: Duration = self.lines.iter().map(|line| line.took).sum();
         let notes: String = self
             .lines
             .iter()
             .filter_map(|line| Some((line, line.outcome.as_ref()?)))
             .flat_map(|(line, outcome)| {
-                let told = move |note: &String| format!("- {} ({}): {note}.\n", line.name, line.database);
-                outcome.notes.iter().map(told)
+                let item = move |note: &String| format!("- {} ({}): {note}.\n", line.name, line.database);
+                outcome.notes.iter().map(item)
             })
             .collect();
         let seed = self.seed;
         let minutes = took.as_secs_f64() / 60.0;
         let table = self.table();
-        let text = format!(
-            "{before}{begin}\nSeed {seed}, {minutes:.0} minutes.\n\n{table}\n\nBeside the figures:\n\n{notes}{end}{after}"
-        );
+        let text =
+            format!("{before}{begin}\nSeed {seed}, {minutes:.0} minutes.\n\n{table}\n\nNotes:\n\n{notes}{end}{after}");
         Ok(fs::write(document, text)?)
     }
 }

@@ -1,4 +1,4 @@
-//! What callers do: every write that the shop offers, at random from a seed, on a few rows that everybody wants.
+//! The load: all kinds of writes, at random from a seed, on few contended rows.
 
 use std::time::Duration;
 
@@ -8,60 +8,59 @@ use rand::rngs::StdRng;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::arena::{Arena, nothing};
-use crate::journal::{Expected, Operation, Write};
+use crate::arena::{Arena, empty_body};
+use crate::journal::{DefiniteResponse, Operation, Write};
 
-/// Products that everybody wants.
+/// Number of contended products.
 const PRODUCTS: u32 = 4;
-/// A customer with as many open orders pays or cancels before ordering more.
+/// A customer with this many open orders pays or cancels before the next order.
 const OPEN_ORDERS_MAX: usize = 4;
-/// The longest pause of a caller between two writes.
+/// Maximum pause of a caller between two writes.
 const PAUSE_MAX_MICROS: u64 = 12_000;
 
-/// What there is, as far as callers were told.
+/// Resources known to the callers.
 #[derive(Default)]
 pub struct Stock {
-    /// Products that everybody wants.
     pub products: Vec<String>,
-    /// Campaigns, each with fewer coupons than there are customers.
+    /// Each with fewer coupons than customers.
     pub campaigns: Vec<String>,
-    /// Paid orders, each with a product of it.
+    /// Order and one of its products.
     paid_orders: Vec<(String, String)>,
     coupons: Vec<String>,
 }
 
 impl Stock {
-    /// Makes the products and a campaign that everybody wants.
+    /// Creates the products and a campaign.
     pub async fn fill(arena: &Arena) {
         let mut random = arena.random(0);
         for number in 0..PRODUCTS {
             let product = make_product(arena, &mut random, &format!("product {number}")).await.expect("no fault yet");
-            // Of the last one there are few, so that orders are rejected as well.
+            // The last product is scarce, so that orders are rejected as well.
             let quantity = if number + 1 == PRODUCTS { 10 } else { 100_000 };
             let path = format!("/v1/admin/products/{product}/stock-movements");
             let body = json!({ "quantity": quantity, "reason": "delivered" });
-            let told = arena.make(arena.write(Operation::AdjustStock, None, path, body), &mut random).await;
-            assert!(told.is_some_and(|told| told.is_success()), "no fault yet");
+            let response = arena.make(arena.write(Operation::AdjustStock, None, path, body), &mut random).await;
+            assert!(response.is_some_and(|response| response.is_success()), "no fault yet");
         }
         make_campaign(arena, &mut random).await.expect("no fault yet");
     }
 }
 
-/// Makes a product and answers its id, where somebody was told of it.
+/// Creates a product and returns its id, if acknowledged.
 async fn make_product(arena: &Arena, random: &mut StdRng, name: &str) -> Option<String> {
     let price = random.random_range(100..900).to_string();
     let body = json!({ "name": name, "category": "chaos", "price": price });
     let write = arena.write(Operation::CreateProduct, None, "/v1/admin/products".to_owned(), body);
     let product = text(&success(arena.make(write, random).await)?, "product_id");
     let mut stock = arena.stock.lock().expect("no panic while it is held");
-    // What is made later is not on the shelf: few products are wanted by many.
+    // Later products are not for sale, so that the first ones stay contended.
     if stock.products.len() < PRODUCTS as usize {
         stock.products.push(product.clone());
     }
     Some(product)
 }
 
-/// Makes a campaign with fewer coupons than there are customers.
+/// Creates a campaign with fewer coupons than customers.
 async fn make_campaign(arena: &Arena, random: &mut StdRng) -> Option<String> {
     let discount = match random.random_range(0..2) {
         0 => json!({ "kind": "fixed", "amount": "50" }),
@@ -78,9 +77,8 @@ async fn make_campaign(arena: &Arena, random: &mut StdRng) -> Option<String> {
     Some(campaign)
 }
 
-/// The document of a success.
-fn success(told: Option<Expected>) -> Option<Value> {
-    told.filter(Expected::is_success).map(|told| told.document())
+fn success(response: Option<DefiniteResponse>) -> Option<Value> {
+    response.filter(DefiniteResponse::is_success).map(|response| response.document())
 }
 
 fn text(document: &Value, member: &str) -> String {
@@ -95,14 +93,13 @@ async fn pause(random: &mut StdRng) {
     tokio::time::sleep(Duration::from_micros(random.random_range(0..PAUSE_MAX_MICROS))).await;
 }
 
-/// Somebody who buys: one write after the other, of what there is for this one to do.
+/// A customer: sends one random write after another.
 pub struct Customer<'a> {
     arena: &'a Arena,
     user_id: String,
     random: StdRng,
-    /// Orders that wait to be paid, each with a product of it.
+    /// Open orders, each with one of its products.
     open: Vec<(String, String)>,
-    /// Orders that were paid.
     paid: Vec<String>,
     coupons: Vec<String>,
 }
@@ -114,12 +111,12 @@ impl<'a> Customer<'a> {
         Self { arena, user_id, random, open: Vec::new(), paid: Vec::new(), coupons: Vec::new() }
     }
 
-    /// Works until told to stop.
+    /// Sends writes until `stop`.
     pub async fn work(mut self, stop: watch::Receiver<bool>) {
         while !*stop.borrow() {
             let write = self.choose();
-            let told = self.arena.make(write.clone(), &mut self.random).await;
-            self.learn(&write, told);
+            let response = self.arena.make(write.clone(), &mut self.random).await;
+            self.learn(&write, response);
             pause(&mut self.random).await;
         }
     }
@@ -134,8 +131,8 @@ impl<'a> Customer<'a> {
         }
     }
 
-    fn write(&self, deed: Operation, path: String, body: Value) -> Write {
-        self.arena.write(deed, Some(&self.user_id), path, body)
+    fn write(&self, operation: Operation, path: String, body: Value) -> Write {
+        self.arena.write(operation, Some(&self.user_id), path, body)
     }
 
     fn top_up(&mut self) -> Write {
@@ -147,9 +144,9 @@ impl<'a> Customer<'a> {
     fn take_coupon(&mut self) -> Write {
         let campaign = {
             let stock = self.arena.stock.lock().expect("no panic while it is held");
-            pick(&mut self.random, &stock.campaigns).expect("there is one from the beginning").clone()
+            pick(&mut self.random, &stock.campaigns).expect("created at the start").clone()
         };
-        self.write(Operation::IssueCoupon, format!("/v1/coupon-campaigns/{campaign}/coupons"), nothing())
+        self.write(Operation::IssueCoupon, format!("/v1/coupon-campaigns/{campaign}/coupons"), empty_body())
     }
 
     fn order(&mut self) -> Write {
@@ -157,7 +154,7 @@ impl<'a> Customer<'a> {
         let random = &mut self.random;
         let lines: Vec<Value> = (0..random.random_range(1..=3))
             .map(|_| {
-                let product = pick(random, &products).expect("there are some from the beginning");
+                let product = pick(random, &products).expect("created at the start");
                 json!({ "product_id": product, "quantity": random.random_range(1..=3) })
             })
             .collect();
@@ -170,7 +167,7 @@ impl<'a> Customer<'a> {
         let body = match (self.random.random_range(0..3), coupon) {
             (0, Some(coupon)) => json!({ "coupon_id": coupon }),
             (1, _) => json!({ "coupon_id": "best" }),
-            _ => nothing(),
+            _ => empty_body(),
         };
         Some(self.write(Operation::PayOrder, format!("/v1/orders/{order}/payment"), body))
     }
@@ -178,15 +175,15 @@ impl<'a> Customer<'a> {
     fn cancel(&mut self) -> Option<Write> {
         let orders: Vec<&String> = self.open.iter().map(|(order, _)| order).chain(&self.paid).collect();
         let order = pick(&mut self.random, &orders).map(ToString::to_string)?;
-        Some(self.write(Operation::CancelOrder, format!("/v1/orders/{order}/cancellation"), nothing()))
+        Some(self.write(Operation::CancelOrder, format!("/v1/orders/{order}/cancellation"), empty_body()))
     }
 
-    /// Remembers what came of a write. Of one without an answer nothing is known until all is recorded.
-    fn learn(&mut self, write: &Write, told: Option<Expected>) {
-        let is_rejected = told.as_ref().is_some_and(|told| !told.is_success());
+    /// Updates the known resources. A write with an unknown outcome is ignored until it is resolved.
+    fn learn(&mut self, write: &Write, response: Option<DefiniteResponse>) {
+        let is_rejected = response.as_ref().is_some_and(|response| !response.is_success());
         let named = write.path.split('/').nth(3).unwrap_or_default().to_owned();
-        let document = success(told);
-        match (write.deed, document) {
+        let document = success(response);
+        match (write.operation, document) {
             (Operation::IssueCoupon, Some(coupon)) => {
                 let coupon = text(&coupon, "coupon_id");
                 self.arena.stock.lock().expect("no panic while it is held").coupons.push(coupon.clone());
@@ -203,7 +200,7 @@ impl<'a> Customer<'a> {
                 }
             }
             (Operation::CancelOrder, Some(_)) => self.forget(&named),
-            // What cannot be paid is topped up for or cancelled; there is no point in trying for ever.
+            // A rejected payment is followed by a top-up or a cancellation, or the order is abandoned.
             (Operation::PayOrder | Operation::CancelOrder, None) if is_rejected && self.random.random_ratio(1, 3) => {
                 self.forget(&named);
             }
@@ -217,7 +214,7 @@ impl<'a> Customer<'a> {
     }
 }
 
-/// Somebody of the back office.
+/// A back office user.
 pub struct Clerk<'a> {
     arena: &'a Arena,
     random: StdRng,
@@ -228,7 +225,7 @@ impl<'a> Clerk<'a> {
         Self { arena, random: arena.random(2_000 + u64::from(number)) }
     }
 
-    /// Works until told to stop.
+    /// Sends writes until `stop`.
     pub async fn work(mut self, stop: watch::Receiver<bool>) {
         while !*stop.borrow() {
             match self.random.random_range(0..100) {
@@ -255,7 +252,7 @@ impl<'a> Clerk<'a> {
         let random = &mut self.random;
         let stock = arena.stock.lock().expect("no panic while it is held");
         let product = pick(random, &stock.products)?.clone();
-        let write = |deed, path, body| Some(arena.write(deed, None, path, body));
+        let write = |operation, path, body| Some(arena.write(operation, None, path, body));
         match random.random_range(0..6) {
             0 => {
                 let body = json!({ "quantity": random.random_range(-2..8_i32) | 1, "reason": "counted" });
@@ -277,7 +274,7 @@ impl<'a> Clerk<'a> {
             }
             4 => {
                 let coupon = pick(random, &stock.coupons)?;
-                write(Operation::RevokeCoupon, format!("/v1/admin/coupons/{coupon}/revocation"), nothing())
+                write(Operation::RevokeCoupon, format!("/v1/admin/coupons/{coupon}/revocation"), empty_body())
             }
             _ => {
                 let (order, product) = pick(random, &stock.paid_orders)?;
@@ -288,16 +285,16 @@ impl<'a> Clerk<'a> {
         }
     }
 
-    /// Looks at the latest events and has one sent again. A look that fails is no write.
+    /// Redelivers one of the latest events. A failed query is ignored.
     async fn redeliver_event(&mut self) {
         let servers = self.arena.servers();
         let Some(server) = pick(&mut self.random, &servers) else { return };
         let listed = server.bearer(crate::arena::token(None)).get("/v1/admin/events?limit=10").try_send().await;
-        let Some(listed) = listed.ok().filter(|answer| answer.status == 200) else { return };
+        let Some(listed) = listed.ok().filter(|response| response.status == 200) else { return };
         let events = listed.json(200)["data"].as_array().expect("a list").clone();
         let Some(event) = pick(&mut self.random, &events) else { return };
         let path = format!("/v1/admin/events/{}/redelivery", text(event, "event_id"));
-        let write = self.arena.write(Operation::RedeliverEvent, None, path, nothing());
+        let write = self.arena.write(Operation::RedeliverEvent, None, path, empty_body());
         self.arena.make(write, &mut self.random).await;
     }
 }

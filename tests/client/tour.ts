@@ -1,5 +1,5 @@
-// The README's tour. Read it as an example of a client: every name below is one of the document's, and one that is
-// not would not compile.
+// The README's tour, as an example of a client: every name below is from the document, and any other name would not
+// compile.
 
 import assert from "node:assert/strict";
 import { env } from "node:process";
@@ -12,11 +12,11 @@ function needed(name: string): string {
 }
 
 const baseUrl = needed("SHOP_URL");
-const anybody = connect(baseUrl);
+const anonymous = connect(baseUrl);
 const kim = connect(baseUrl, needed("KIM_TOKEN"));
 const boss = connect(baseUrl, needed("BOSS_TOKEN"));
 
-// Who runs the shop opens it: something to sell, some of it, and coupons for the first who come.
+// The back office creates a product with stock and a campaign for the first customers.
 const cup = done(
   await boss.POST("/v1/admin/products", {
     body: { name: "머그컵 / Mug", category: "kitchen", price: "12000", options: { color: "red" } },
@@ -45,18 +45,18 @@ const campaign = done(
 );
 assert.equal(campaign.remaining, 100);
 
-// What can be bought? Nobody needs a token to look.
+// Browsing requires no token.
 const products = done(
-  await anybody.GET("/v1/products", {
+  await anonymous.GET("/v1/products", {
     params: { query: { in_stock: true, sort: "price", option: ["color:red"], limit: 2 } },
   }),
 );
 assert.deepEqual(products.data.map((product) => [product.product_id, product.status]), [[cup.product_id, "on_sale"]]);
 assert.equal(products.next_cursor, null);
-const campaigns = done(await anybody.GET("/v1/coupon-campaigns", { params: { query: { limit: 1 } } }));
+const campaigns = done(await anonymous.GET("/v1/coupon-campaigns", { params: { query: { limit: 1 } } }));
 assert.equal(campaigns.data[0]?.campaign_id, campaign.campaign_id);
 
-// Kim tops up points. Sent again with the same key it happens once, and the same answer comes back.
+// Kim tops up points. A repeated request with the same key has one effect and the same response.
 const topping_up = {
   params: { path: { user_id: "kim" }, header: { "Idempotency-Key": "tour-top-up" } },
   body: { amount: "100000" },
@@ -67,7 +67,7 @@ assert.equal(done(first).balance, "100000");
 assert.deepEqual(done(again), done(first));
 assert.equal(again.response.headers.get("Idempotent-Replayed"), "true");
 
-// A coupon, an order that holds its stock, and a payment with the coupon that takes most off.
+// A coupon, an order that reserves stock, and a payment with the best coupon.
 const coupon = done(
   await kim.POST("/v1/coupon-campaigns/{campaign_id}/coupons", {
     params: { path: { campaign_id: campaign.campaign_id } },
@@ -87,8 +87,8 @@ assert.deepEqual([payment.total, payment.discount, payment.amount], ["36000", "3
 assert.equal(payment.coupon_id, coupon.coupon_id);
 assert.equal(done(await kim.GET("/v1/orders/{order_id}", order)).status, "paid");
 
-// What sells, and what Kim's ledger says; then Kim changes her mind, and everything comes back.
-const popular = done(await anybody.GET("/v1/products/popular", { params: { query: { days: 3, limit: 5 } } }));
+// Popular products and Kim's ledger. Then Kim cancels and is refunded.
+const popular = done(await anonymous.GET("/v1/products/popular", { params: { query: { days: 3, limit: 5 } } }));
 assert.deepEqual(popular.data.map((row) => [row.product.product_id, row.quantity_sold]), [[cup.product_id, 3]]);
 
 const user = { params: { path: { user_id: "kim" } } };
@@ -102,14 +102,14 @@ const coupons = done(await kim.GET("/v1/users/{user_id}/coupons", user));
 assert.deepEqual(coupons.data.map((each) => each.status), ["usable"]);
 assert.equal(done(await kim.GET("/v1/users/{user_id}/orders", user)).data.length, 1);
 
-// What the data platform is told, what the back office did, and whether the books agree.
+// Events for the data platform, the audit log and the verification of the books.
 const events = done(await boss.GET("/v1/admin/events", { params: { query: { status: "pending" } } }));
 assert.deepEqual(events.data.map((event) => event.order_id), [placed.order_id, placed.order_id]);
 const log = done(await boss.GET("/v1/admin/audit-log", { params: { query: {} } }));
 assert.equal(log.data.at(-1)?.result["product_id"], cup.product_id);
 assert.equal(done(await boss.GET("/v1/admin/verification")).findings_total, 0);
 
-// Errors are problems with a stable code, in English or Korean, and carry what it takes to act on them.
+// Errors are problems with a stable code, in English or Korean, and with the data to act on them.
 const inKorean = { headers: { "Accept-Language": "ko" } };
 const cancelled = await kim.POST("/v1/orders/{order_id}/cancellation", { ...order, ...inKorean });
 assert.equal(rejected(cancelled).code, "ORDER_ALREADY_CANCELLED");
@@ -124,12 +124,12 @@ assert.deepEqual(short.shortages, [{ product_id: cup.product_id, requested: 11, 
 const nothing = rejected(await kim.POST("/v1/users/{user_id}/points/top-ups", { ...user, body: { amount: 0 } }));
 assert.deepEqual(nothing.errors, [{ pointer: "/amount", reason: "NOT_POSITIVE" }]);
 
-assert.equal(rejected(await anybody.GET("/v1/users/{user_id}/points", user)).code, "UNAUTHENTICATED");
+assert.equal(rejected(await anonymous.GET("/v1/users/{user_id}/points", user)).code, "UNAUTHENTICATED");
 assert.equal(rejected(await kim.GET("/v1/admin/verification")).code, "FORBIDDEN");
 
-console.log(`${validated.answers} answers are what the document says`);
+console.log(`${validated.responses} responses match the document`);
 
-/** What the document rules out does not compile: the compiler complains of each line here that is not wrong. */
+/** Invalid uses do not compile: the compiler reports each line here that is valid. */
 export async function wrong(shop: Shop): Promise<void> {
   // @ts-expect-error: no such path
   await shop.GET("/v1/product");

@@ -1,5 +1,5 @@
-// Holds every answer of the shop against its document: the status must stand there, the content type too, and the
-// body must be what its schema says, with no member beside.
+// Validates every response against the OpenAPI document: the status and the content type must be documented, and the body
+// must match its schema without additional members.
 
 import { readFileSync } from "node:fs";
 
@@ -18,8 +18,8 @@ interface Response {
 
 const document: Document = JSON.parse(readFileSync("openapi.json", "utf8"));
 
-// A client must not mind members that it does not know, so the document allows them. But these are the shop's own
-// answers: a member that its own document does not know is missing there.
+// Clients must ignore unknown members, so the document allows them. But the server's own responses must not have
+// undocumented members.
 for (const schema of Object.values(document.components.schemas)) {
   schema.unevaluatedProperties ??= false;
 }
@@ -27,25 +27,25 @@ for (const schema of Object.values(document.components.schemas)) {
 const ajv = new Ajv2020({ strict: false, allErrors: true });
 formats.default(ajv);
 
-/** How many answers were held against the document. */
-export const validated = { answers: 0 };
+/** Number of validated responses. */
+export const validated = { responses: 0 };
 
 export const validation: Middleware = {
   async onResponse({ request, response, schemaPath }) {
-    const what = `${request.method} ${schemaPath}: ${response.status}`;
+    const context = `${request.method} ${schemaPath}: ${response.status}`;
     const operation = document.paths[schemaPath]?.[request.method.toLowerCase()];
-    const answer = operation?.responses[response.status];
-    if (!answer) throw new Error(`${what} is not documented`);
+    const documented = operation?.responses[response.status];
+    if (!documented) throw new Error(`${context} is not documented`);
 
     const contentType = response.headers.get("content-type")?.split(";")[0] ?? "none";
-    const content = answer.content?.[contentType];
-    if (!content) throw new Error(`${what} with the content type ${contentType} is not documented`);
+    const content = documented.content?.[contentType];
+    if (!content) throw new Error(`${context} with the content type ${contentType} is not documented`);
 
     const body: unknown = await response.clone().json();
     const isValid = ajv.compile({ ...content.schema, components: document.components });
     if (!isValid(body)) {
-      throw new Error(`${what} is not what is documented: ${ajv.errorsText(isValid.errors)}: ${JSON.stringify(body)}`);
+      throw new Error(`${context} does not match the document: ${ajv.errorsText(isValid.errors)}: ${JSON.stringify(body)}`);
     }
-    validated.answers += 1;
+    validated.responses += 1;
   },
 };

@@ -1,4 +1,4 @@
-//! Calls over HTTP, and what every answer must keep to, whatever was asked.
+//! An HTTP client that checks the rules of all responses.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::scenario::Watch;
 
-/// Whatever a client must never be shown: words of SQL, of the libraries and of their parsers.
+/// Text that must never appear in a response: SQL, and messages of libraries and parsers.
 const LEAKS: [&str; 20] = [
     "sqlite",
     "mysql",
@@ -37,7 +37,7 @@ const LEAKS: [&str; 20] = [
     "invalid type:",
 ];
 
-/// Somebody who calls a server.
+/// A client with a token or an anonymous one.
 #[derive(Clone)]
 pub struct Caller {
     client: Client,
@@ -51,22 +51,22 @@ impl Caller {
         Self { client, base, token, watch }
     }
 
-    /// A GET.
+    /// A GET request.
     pub fn get(&self, path: impl AsRef<str>) -> Call {
         self.call(Method::GET, path)
     }
 
-    /// A POST of JSON.
+    /// A POST request with a JSON body.
     pub fn post(&self, path: impl AsRef<str>, body: Value) -> Call {
         self.call(Method::POST, path).json(&body)
     }
 
-    /// A PATCH with JSON.
+    /// A PATCH request with a JSON body.
     pub fn patch(&self, path: impl AsRef<str>, body: Value) -> Call {
         self.call(Method::PATCH, path).json(&body)
     }
 
-    /// Any call, without a body so far.
+    /// A request without a body.
     pub fn call(&self, method: Method, path: impl AsRef<str>) -> Call {
         let mut headers = HeaderMap::new();
         if let Some(token) = &self.token {
@@ -77,8 +77,8 @@ impl Caller {
     }
 }
 
-/// A call that is sent when it is awaited.
-#[must_use = "a call is sent when it is awaited"]
+/// A request that is sent when it is awaited.
+#[must_use = "a request is sent when it is awaited"]
 #[derive(Clone)]
 pub struct Call {
     caller: Caller,
@@ -89,58 +89,58 @@ pub struct Call {
 }
 
 impl Call {
-    /// With that idempotency key.
+    /// Sets the idempotency key.
     pub fn key(self, key: &str) -> Self {
         self.header("idempotency-key", key)
     }
 
-    /// With that language preferred.
+    /// Sets `Accept-Language`.
     pub fn language(self, languages: &str) -> Self {
         self.header(ACCEPT_LANGUAGE.as_str(), languages)
     }
 
-    /// With that header instead.
+    /// Replaces a header.
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         let name = HeaderName::try_from(name).expect("a header's name");
         self.headers.insert(name, HeaderValue::from_bytes(value.as_ref()).expect("a header's value"));
         self
     }
 
-    /// With one more header of that name.
+    /// Appends a header.
     pub fn also_header(mut self, name: &str, value: &str) -> Self {
         let name = HeaderName::try_from(name).expect("a header's name");
         self.headers.append(name, HeaderValue::try_from(value).expect("a header's value"));
         self
     }
 
-    /// Without that header.
+    /// Removes a header.
     pub fn without(mut self, name: &str) -> Self {
         self.headers.remove(name);
         self
     }
 
-    /// With that JSON.
+    /// Sets a JSON body.
     pub fn json(self, body: &Value) -> Self {
         self.raw_json(body.to_string())
     }
 
-    /// With that text as JSON, whether it is or not.
+    /// Sets a body with the JSON media type, even if it is not JSON.
     pub fn raw_json(self, body: impl Into<Vec<u8>>) -> Self {
         let mut call = self.header(CONTENT_TYPE.as_str(), "application/json");
         call.body = Some(body.into());
         call
     }
 
-    /// Sends it, where the server may be gone.
+    /// Sends the request to a server that may be down.
     ///
     /// # Errors
-    /// When no answer comes.
+    /// If there is no response.
     ///
     /// # Panics
-    /// When the answer breaks a rule that holds for all answers.
-    pub async fn try_send(self) -> Result<Answer, reqwest::Error> {
+    /// If the response violates a rule of all responses.
+    pub async fn try_send(self) -> Result<Response, reqwest::Error> {
         let Self { caller, method, path, headers, body } = self;
-        let what = format!("{method} {path}");
+        let line = format!("{method} {path}");
         let mut request = caller.client.request(method, format!("{}{path}", caller.base)).headers(headers);
         if let Some(body) = body {
             request = request.body(body);
@@ -149,38 +149,36 @@ impl Call {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let body = response.bytes().await?.to_vec();
-        let answer = Answer { what, status, headers, body };
+        let response = Response { request: line, status, headers, body };
         if status >= 500 {
-            caller.watch.note_server_error(format!("a server error: {answer}"));
+            caller.watch.record_server_error(format!("a server error: {response}"));
         }
-        answer.check_rules();
-        Ok(answer)
+        response.check_rules();
+        Ok(response)
     }
 }
 
 impl IntoFuture for Call {
-    type Output = Answer;
-    type IntoFuture = BoxFuture<'static, Answer>;
+    type Output = Response;
+    type IntoFuture = BoxFuture<'static, Response>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let what = format!("{} {}", self.method, self.path);
-        async move { self.try_send().await.unwrap_or_else(|error| panic!("{what}: no answer: {error:?}")) }.boxed()
+        let request = format!("{} {}", self.method, self.path);
+        async move { self.try_send().await.unwrap_or_else(|error| panic!("{request}: no response: {error:?}")) }.boxed()
     }
 }
 
-/// What came back.
+/// A response with its request for messages.
 #[derive(Clone, Debug)]
-pub struct Answer {
-    what: String,
-    /// The status code.
+#[expect(missing_docs, reason = "the names are clear")]
+pub struct Response {
+    request: String,
     pub status: u16,
-    /// The headers.
     pub headers: HeaderMap,
-    /// The body, byte for byte.
     pub body: Vec<u8>,
 }
 
-/// The members of a problem document, once all its rules are checked.
+/// A checked problem document.
 #[derive(Clone, Debug)]
 pub struct Problem(Value);
 
@@ -192,40 +190,40 @@ impl std::ops::Deref for Problem {
     }
 }
 
-impl Display for Answer {
+impl Display for Response {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} answered {}: {}", self.what, self.status, String::from_utf8_lossy(&self.body))
+        write!(f, "{} responded {}: {}", self.request, self.status, String::from_utf8_lossy(&self.body))
     }
 }
 
-impl Answer {
-    /// The header, where it is there and text.
+impl Response {
+    /// The header as text, if present.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// The answer, which must have that status.
+    /// Asserts the status.
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{self}");
         self
     }
 
-    /// The JSON of an answer, whatever its status.
+    /// Parses the body, regardless of the status.
     #[track_caller]
     pub fn document(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{self}: {error}"))
     }
 
-    /// The JSON of an answer that must have that status.
+    /// Asserts the status and parses the body.
     #[track_caller]
     pub fn json(self, status: u16) -> Value {
-        let answer = self.expect(status);
-        assert_eq!(answer.header("content-type"), Some("application/json"), "{answer}");
-        serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{answer}: {error}"))
+        let response = self.expect(status);
+        assert_eq!(response.header("content-type"), Some("application/json"), "{response}");
+        serde_json::from_slice(&response.body).unwrap_or_else(|error| panic!("{response}: {error}"))
     }
 
-    /// The problem document of an answer that must have that status and code.
+    /// Asserts the status and the code and returns the problem document.
     #[track_caller]
     pub fn problem(&self, status: u16, code: &str) -> Problem {
         assert_eq!(self.status, status, "{self}");
@@ -234,76 +232,76 @@ impl Answer {
         Problem(problem)
     }
 
-    /// The problem document of a 400 that finds fault with the field at that JSON pointer.
+    /// Asserts a 400 with an error at the JSON pointer.
     #[track_caller]
     pub fn invalid_field(&self, pointer: &str) -> Problem {
         assert_eq!(self.status, 400, "{self}");
         let problem: Value = serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{self}: {error}"));
         let errors = problem["errors"].as_array().cloned().unwrap_or_default();
-        assert!(errors.iter().any(|error| error["pointer"] == pointer), "no fault at {pointer:?}: {self}");
+        assert!(errors.iter().any(|error| error["pointer"] == pointer), "no error at {pointer:?}: {self}");
         Problem(problem)
     }
 
     #[track_caller]
     fn check_rules(&self) {
-        let has_head_only = self.what.starts_with("HEAD ") && self.body.is_empty();
+        let has_head_only = self.request.starts_with("HEAD ") && self.body.is_empty();
         let status = if has_head_only { 200 } else { self.status };
         check_rules(status, &self.body, |name| self.header(name), self);
     }
 }
 
-/// The rules of all answers: a request id, and for errors a problem document that gives nothing away.
+/// Asserts the rules of all responses: a request id, and for errors a problem document without internal details.
 #[track_caller]
 pub(crate) fn check_rules<'a>(
     status: u16,
     body: &[u8],
     header: impl Fn(&str) -> Option<&'a str>,
-    answer: &impl Display,
+    response: &impl Display,
 ) {
-    let request_id = header("x-request-id").unwrap_or_else(|| panic!("no X-Request-Id: {answer}"));
+    let request_id = header("x-request-id").unwrap_or_else(|| panic!("no X-Request-Id: {response}"));
     if status < 400 {
         return;
     }
-    assert_eq!(header("content-type"), Some("application/problem+json"), "{answer}");
-    // A replay tells what the first request was told, its id included.
-    let told_to = header("idempotent-replayed").is_none().then_some(request_id);
-    check_problem(body, status, told_to, &answer.to_string());
-    let must_say_when = matches!(status, 429 | 503);
-    assert!(!must_say_when || header("retry-after").is_some(), "no Retry-After: {answer}");
-    assert!(status != 401 || header("www-authenticate").is_some(), "no WWW-Authenticate: {answer}");
-    assert!(status != 405 || header("allow").is_some(), "no Allow: {answer}");
+    assert_eq!(header("content-type"), Some("application/problem+json"), "{response}");
+    // A replay has the request id of the first request.
+    let request_id = header("idempotent-replayed").is_none().then_some(request_id);
+    check_problem(body, status, request_id, &response.to_string());
+    let needs_retry_after = matches!(status, 429 | 503);
+    assert!(!needs_retry_after || header("retry-after").is_some(), "no Retry-After: {response}");
+    assert!(status != 401 || header("www-authenticate").is_some(), "no WWW-Authenticate: {response}");
+    assert!(status != 405 || header("allow").is_some(), "no Allow: {response}");
 }
 
-/// RFC 9457 with the members that the contract adds.
+/// Checks a problem document of RFC 9457 with the members of the API.
 #[track_caller]
-fn check_problem(body: &[u8], status: u16, request_id: Option<&str>, what: &str) {
-    let problem: Value = serde_json::from_slice(body).unwrap_or_else(|error| panic!("{error}: {what}"));
+fn check_problem(body: &[u8], status: u16, request_id: Option<&str>, context: &str) {
+    let problem: Value = serde_json::from_slice(body).unwrap_or_else(|error| panic!("{error}: {context}"));
     for member in ["type", "title", "detail", "instance", "code", "request_id"] {
-        let text = problem[member].as_str().unwrap_or_else(|| panic!("no text in {member:?}: {what}"));
-        assert!(!text.is_empty(), "{member:?} is empty: {what}");
+        let text = problem[member].as_str().unwrap_or_else(|| panic!("no text in {member:?}: {context}"));
+        assert!(!text.is_empty(), "{member:?} is empty: {context}");
     }
-    assert_eq!(problem["status"], status, "{what}");
-    assert!(problem["retryable"].is_boolean(), "{what}");
-    assert!(request_id.is_none_or(|id| problem["request_id"] == id), "{what}");
+    assert_eq!(problem["status"], status, "{context}");
+    assert!(problem["retryable"].is_boolean(), "{context}");
+    assert!(request_id.is_none_or(|id| problem["request_id"] == id), "{context}");
     let code = problem["code"].as_str().unwrap_or_default();
-    assert!(code.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_' || byte.is_ascii_digit()), "{what}");
+    assert!(code.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_' || byte.is_ascii_digit()), "{context}");
     if let Some(errors) = problem.get("errors") {
-        let errors = errors.as_array().unwrap_or_else(|| panic!("errors is no list: {what}"));
+        let errors = errors.as_array().unwrap_or_else(|| panic!("errors is no list: {context}"));
         let complete = |error: &Value| error["pointer"].is_string() && error["reason"].is_string();
-        assert!(!errors.is_empty() && errors.iter().all(complete), "{what}");
+        assert!(!errors.is_empty() && errors.iter().all(complete), "{context}");
     }
-    // The instance echoes the path, which is the caller's own.
+    // The instance is the path of the request.
     let mut shown = problem.clone();
     shown["instance"].take();
     let shown = shown.to_string().to_lowercase();
     let leak = LEAKS.iter().find(|leak| shown.contains(**leak));
-    assert!(leak.is_none(), "gives {leak:?} away: {what}");
+    assert!(leak.is_none(), "reveals {leak:?}: {context}");
 }
 
-/// That a document has these members, perhaps the optional ones, and no others.
+/// Asserts that a document has all required members, and no others except optional ones.
 ///
 /// # Panics
-/// When it does not.
+/// If a member is missing or unknown.
 #[track_caller]
 pub fn assert_fields(document: &Value, required: &[&str], optional: &[&str]) {
     let object = document.as_object().unwrap_or_else(|| panic!("no object: {document}"));

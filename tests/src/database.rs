@@ -11,24 +11,24 @@ use mysql_async::{Conn, Opts, OptsBuilder};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Who asks InnoDB again within 0.1 s for its transactions or its locks is answered what it was answered before, however
-/// often: see "Persistence and Consistency of InnoDB Transaction and Locking Information" in the MySQL manual.
+/// InnoDB caches its transaction and lock tables until they have not been queried for 0.1 s: see "Persistence and
+/// Consistency of InnoDB Transaction and Locking Information" in the MySQL manual.
 pub const INNODB_FRESH_AFTER: Duration = Duration::from_millis(110);
 
-/// Which database a test runs on.
+/// The database of a test.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Backend {
     /// A file in a temporary folder.
     Sqlite,
-    /// A database of its own on the server of `TEST_MYSQL_URL`.
+    /// A separate database on the server of `TEST_MYSQL_URL`.
     Mysql,
 }
 
-/// One test's database. [`Database::remove`] takes it away again.
+/// The database of one test, until [`Database::remove`].
 #[derive(Debug)]
 pub struct Database {
     place: Place,
-    /// A folder for whatever belongs to the test; it goes with the database.
+    /// Files of the test, removed with the database.
     folder: TempDir,
 }
 
@@ -39,10 +39,10 @@ enum Place {
 }
 
 impl Database {
-    /// Makes an empty database.
+    /// Creates an empty database.
     ///
     /// # Errors
-    /// For MySQL when `TEST_MYSQL_URL` is unset or wrong: a test that cannot run must fail, not be skipped.
+    /// For MySQL if `TEST_MYSQL_URL` is unset or invalid: a test that cannot run must fail, not be skipped.
     pub async fn create(backend: Backend) -> Result<Self> {
         match backend {
             Backend::Sqlite => {
@@ -53,17 +53,17 @@ impl Database {
         }
     }
 
-    /// Makes an empty database on that MySQL server, `mysql://USER:PASSWORD@HOST:PORT`.
+    /// Creates an empty database on a MySQL server, `mysql://USER:PASSWORD@HOST:PORT`.
     ///
     /// # Errors
-    /// When the server does not answer, or rejects.
+    /// If the server does not respond or rejects the statement.
     pub async fn create_on(server: String) -> Result<Self> {
         let name = format!("jangteo_test_{:016x}", rand::random::<u64>());
         admin(&server, &format!("CREATE DATABASE {name}")).await?;
         Ok(Self { place: Place::Mysql { server, name }, folder: folder()? })
     }
 
-    /// Which kind it is.
+    /// The kind of the database.
     pub fn backend(&self) -> Backend {
         match self.place {
             Place::Sqlite { .. } => Backend::Sqlite,
@@ -71,7 +71,7 @@ impl Database {
         }
     }
 
-    /// Its address, as the setting `DATABASE_URL` takes it.
+    /// Value of `DATABASE_URL`.
     pub fn url(&self) -> String {
         match &self.place {
             Place::Sqlite { file } => format!("sqlite:{}", file.display()),
@@ -79,12 +79,12 @@ impl Database {
         }
     }
 
-    /// The test's own folder.
+    /// Folder for files of the test.
     pub fn folder(&self) -> &std::path::Path {
         self.folder.path()
     }
 
-    /// The name of the MySQL database.
+    /// Name on the MySQL server.
     ///
     /// # Panics
     /// On SQLite.
@@ -95,10 +95,10 @@ impl Database {
         }
     }
 
-    /// Opens a connection of the test's own.
+    /// Opens a separate connection for the test.
     ///
     /// # Panics
-    /// When the database cannot be reached.
+    /// If the database cannot be reached.
     pub async fn connect(&self) -> Connection {
         match &self.place {
             Place::Sqlite { file } => {
@@ -110,49 +110,49 @@ impl Database {
             Place::Mysql { server, name } => {
                 let options = OptsBuilder::from_opts(Opts::from_url(server).expect("checked when it was created"));
                 let options = options.db_name(Some(name)).prefer_socket(false);
-                Connection::Mysql(Conn::new(options).await.expect("the database server of the tests answers"))
+                Connection::Mysql(Conn::new(options).await.expect("the test database server responds"))
             }
         }
     }
 
-    /// Ends every connection to the database but this one's own, as a failover does. On SQLite nothing happens.
+    /// Kills all connections to the database, as a failover does. Does nothing on SQLite.
     pub async fn kill_connections(&self) {
         let Place::Mysql { server, name } = &self.place else { return };
-        let mut connection = server_connection(server).await.expect("the database server of the tests answers");
+        let mut connection = server_connection(server).await.expect("the test database server responds");
         let ids = connections_to(name, &mut connection).await;
         for id in ids {
-            // One that has gone by itself meanwhile is as good as killed.
+            // A connection that has already closed is fine.
             let _gone = connection.query_drop(format!("KILL {id}")).await;
         }
-        connection.disconnect().await.expect("a clean end");
+        connection.disconnect().await.expect("disconnected");
     }
 
-    /// How many transactions are open in the MySQL database.
+    /// Number of open transactions in the MySQL database.
     pub async fn open_transactions(&self) -> u64 {
         let Place::Mysql { server, name } = &self.place else { return 0 };
-        let mut connection = server_connection(server).await.expect("the database server of the tests answers");
+        let mut connection = server_connection(server).await.expect("the test database server responds");
         tokio::time::sleep(INNODB_FRESH_AFTER).await;
         let ids = connections_to(name, &mut connection).await;
-        // There is no connection 0, and a list must not be empty.
+        // There is no connection 0, and an SQL list must not be empty.
         let count = format!(
             "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_mysql_thread_id IN (0{})",
             ids.iter().map(|id| format!(", {id}")).collect::<String>()
         );
         let open = connection.query_first(count).await.expect("the open transactions");
-        connection.disconnect().await.expect("a clean end");
+        connection.disconnect().await.expect("disconnected");
         open.expect("a count")
     }
 
-    /// Takes the database away. To be called once nothing uses it any more.
+    /// Removes the database, once it is unused.
     ///
     /// # Errors
-    /// When it cannot be removed.
+    /// If it cannot be removed.
     pub async fn remove(&self) -> Result<()> {
         if let Place::Mysql { server, name } = &self.place {
             self.kill_connections().await;
             admin(server, &format!("DROP DATABASE IF EXISTS {name}")).await?;
         }
-        std::fs::remove_dir_all(self.folder.path()).context("the temporary folder cannot be removed")
+        std::fs::remove_dir_all(self.folder.path()).context("cannot remove the temporary folder")
     }
 }
 
@@ -160,20 +160,20 @@ fn folder() -> Result<TempDir> {
     tempfile::Builder::new().prefix("jangteo-test-").tempdir().context("no temporary folder")
 }
 
-/// The address of the MySQL server for tests, without a database.
+/// URL of the MySQL test server, without a database.
 fn mysql_server() -> Result<String> {
     let url = std::env::var("TEST_MYSQL_URL").context(
         "TEST_MYSQL_URL is not set: the tests on MySQL need a server whose user may create databases, as in \
          mysql://user:password@127.0.0.1:3306",
     )?;
     let url = url.trim_end_matches('/').to_owned();
-    let options = Opts::from_url(&url).context("TEST_MYSQL_URL is no mysql:// address")?;
-    ensure!(options.db_name().is_none(), "TEST_MYSQL_URL must not name a database: each test makes its own");
+    let options = Opts::from_url(&url).context("TEST_MYSQL_URL is not a mysql:// URL")?;
+    ensure!(options.db_name().is_none(), "TEST_MYSQL_URL must not name a database: each test creates its own");
     Ok(url)
 }
 
-/// The ids of the connections to that database. MySQL's table of processes fails where one of them executes what is not
-/// text, as ids are not; its list does not.
+/// Ids of the connections to the database. `SHOW PROCESSLIST`, because `information_schema.PROCESSLIST` fails on
+/// statements with binary data, such as ids.
 async fn connections_to(name: &str, connection: &mut Conn) -> Vec<u64> {
     let processes: Vec<mysql_async::Row> = connection.query("SHOW PROCESSLIST").await.expect("the process list");
     let ours =
@@ -183,20 +183,19 @@ async fn connections_to(name: &str, connection: &mut Conn) -> Vec<u64> {
 
 async fn server_connection(server: &str) -> Result<Conn> {
     let options = OptsBuilder::from_opts(Opts::from_url(server)?).prefer_socket(false);
-    Conn::new(options).await.context("the server of TEST_MYSQL_URL does not answer")
+    Conn::new(options).await.context("the server of TEST_MYSQL_URL does not respond")
 }
 
 async fn admin(server: &str, statement: &str) -> Result<()> {
     let mut connection = server_connection(server).await?;
     connection.query_drop(statement).await.with_context(|| format!("rejected by the server: {statement}"))?;
-    connection.disconnect().await.context("a clean end")
+    connection.disconnect().await.context("cannot disconnect")
 }
 
-/// A plain connection to a test's database.
+/// A plain connection to the database of a test.
+#[expect(missing_docs, reason = "the names are clear")]
 pub enum Connection {
-    /// To a file.
     Sqlite(SqliteConnection),
-    /// To a server.
     Mysql(Conn),
 }
 
@@ -206,16 +205,16 @@ struct JsonRow {
     row_columns: String,
 }
 
-/// A column to read.
+/// A column of a query.
 #[derive(Clone, Copy, Debug)]
 pub enum Column {
-    /// An integer or text, as it is.
+    /// An integer or text.
     Plain(&'static str),
-    /// A binary id, as hexadecimal text.
+    /// A binary id, read as hexadecimal text.
     Id(&'static str),
-    /// An amount, in ten-thousandths.
+    /// An amount, read in ten-thousandths.
     Money(&'static str),
-    /// A day, as text.
+    /// A day, read as text.
     Day(&'static str),
 }
 
@@ -223,7 +222,7 @@ impl Column {
     fn expression(self, backend: Backend) -> String {
         match (self, backend) {
             (Self::Plain(name), _) | (Self::Money(name), Backend::Sqlite) => name.to_owned(),
-            // SQLite makes an empty text of an absent id.
+            // HEX of NULL is an empty text in SQLite.
             (Self::Id(name), _) => format!("NULLIF(HEX({name}), '')"),
             (Self::Money(name), Backend::Mysql) => format!("CAST({name} * 10000 AS SIGNED)"),
             (Self::Day(name), Backend::Sqlite) => format!("CAST({name} AS TEXT)"),
@@ -232,27 +231,27 @@ impl Column {
     }
 }
 
-/// Takes a row's columns one after the other.
+/// Reads the columns of a row in order.
 #[derive(Debug)]
 pub struct Row(std::vec::IntoIter<Value>);
 
 impl Row {
     fn next(&mut self) -> Value {
-        self.0.next().expect("as many columns as were asked for")
+        self.0.next().expect("no more columns than requested")
     }
 
-    /// The next column, which is text.
+    /// Reads a text.
     ///
     /// # Panics
-    /// When it is not.
+    /// On another type.
     pub fn text(&mut self) -> String {
         self.optional_text().expect("text, not null")
     }
 
-    /// The next column, which is text or null.
+    /// Reads a text or NULL.
     ///
     /// # Panics
-    /// When it is not.
+    /// On another type.
     pub fn optional_text(&mut self) -> Option<String> {
         match self.next() {
             Value::String(text) => Some(text),
@@ -261,10 +260,10 @@ impl Row {
         }
     }
 
-    /// The next column, which is an integer.
+    /// Reads an integer.
     ///
     /// # Panics
-    /// When it is not.
+    /// On another type.
     pub fn number(&mut self) -> i64 {
         let value = self.next();
         value.as_i64().unwrap_or_else(|| panic!("no integer: {value}"))
@@ -272,7 +271,7 @@ impl Row {
 }
 
 impl Connection {
-    /// Which kind of database it is.
+    /// The kind of the database.
     pub fn backend(&self) -> Backend {
         match self {
             Self::Sqlite(_) => Backend::Sqlite,
@@ -280,11 +279,11 @@ impl Connection {
         }
     }
 
-    /// Reads these columns of a table (or `table WHERE …`). Both databases can put a row into a JSON array, so that one
-    /// reader serves them.
+    /// Queries columns of a table (or `table WHERE …`). The databases return a row as a JSON array, so that both share
+    /// one reader.
     ///
     /// # Panics
-    /// When the database rejects the query, or `read` takes a column for what it is not.
+    /// If the database rejects the query, or a column has another type.
     pub async fn rows<T>(&mut self, table: &str, columns: &[Column], read: impl Fn(&mut Row) -> T) -> Vec<T> {
         let backend = self.backend();
         let columns: Vec<String> = columns.iter().map(|column| column.expression(backend)).collect();
@@ -299,32 +298,32 @@ impl Connection {
                 connection.query(&query).await.unwrap_or_else(|error| panic!("{query}: {error}"))
             }
         };
-        let parse = |row: String| serde_json::from_str::<Vec<Value>>(&row).expect("the database writes JSON");
+        let parse = |row: String| serde_json::from_str::<Vec<Value>>(&row).expect("valid JSON");
         rows.into_iter().map(|row| read(&mut Row(parse(row).into_iter()))).collect()
     }
 
-    /// One number.
+    /// Queries one number.
     ///
     /// # Panics
-    /// When the query is rejected, or answers anything but one row.
+    /// If the query is rejected or does not return one row.
     pub async fn number(&mut self, expression: &'static str, table: &str) -> i64 {
         let rows = self.rows(table, &[Column::Plain(expression)], Row::number).await;
         assert_eq!(rows.len(), 1, "{expression} from {table}");
         rows[0]
     }
 
-    /// Runs a statement.
+    /// Executes a statement.
     ///
     /// # Panics
-    /// When the database rejects it.
+    /// If the database rejects it.
     pub async fn execute(&mut self, statement: &str) {
         self.try_execute(statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
     }
 
-    /// Runs a statement that the database may reject.
+    /// Executes a statement that may be rejected.
     ///
     /// # Errors
-    /// What the database says.
+    /// The database's error.
     pub async fn try_execute(&mut self, statement: &str) -> Result<()> {
         match self {
             Self::Sqlite(connection) => connection.batch_execute(statement)?,
@@ -337,7 +336,7 @@ impl Connection {
     pub async fn close(self) {
         match self {
             Self::Sqlite(_) => {}
-            Self::Mysql(connection) => connection.disconnect().await.expect("a clean end"),
+            Self::Mysql(connection) => connection.disconnect().await.expect("disconnected"),
         }
     }
 }

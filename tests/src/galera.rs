@@ -1,8 +1,7 @@
-//! A two-node MariaDB Galera cluster of a test's own, both nodes writable.
+//! A two-node MariaDB Galera cluster of one test. Both nodes are writable.
 //!
-//! Every socket of it is on the loopback. The second node starts on a copy of the first one's files, so that no tool for
-//! state transfers is needed; what is committed while it joins, the first node sends it by itself (an incremental state
-//! transfer).
+//! All sockets are on the loopback. The second node starts on a copy of the first one's files, so no tool for full
+//! state transfers is needed; the first node sends the transactions since the copy (an incremental state transfer).
 
 use std::ffi::OsString;
 use std::fs;
@@ -19,7 +18,7 @@ use tokio::process::Child;
 
 use crate::mariadb::{self, PORT_ATTEMPTS_MAX, START_MAX};
 
-/// Where distributions install the replication library.
+/// Paths of the replication library.
 const PROVIDERS: [&str; 4] = [
     "/usr/lib/galera/libgalera_smm.so",
     "/usr/lib/galera-4/libgalera_smm.so",
@@ -27,15 +26,15 @@ const PROVIDERS: [&str; 4] = [
     "/usr/lib64/galera/libgalera_smm.so",
 ];
 
-/// Between two queries of a node's state.
+/// Interval between queries of a node's state.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What replication requires, and what makes small nodes quick to start.
+/// Required for replication, or for a fast start of small nodes.
 const SETTINGS: [&str; 8] = [
     "--wsrep-on=ON",
     "--binlog-format=ROW",
     "--innodb-autoinc-lock-mode=2",
-    // No node crashes here.
+    // No node crashes in these tests.
     "--innodb-flush-log-at-trx-commit=2",
     "--innodb-buffer-pool-size=64M",
     "--innodb-log-file-size=32M",
@@ -43,12 +42,12 @@ const SETTINGS: [&str; 8] = [
     "--wsrep-sst-method=copied",
 ];
 
-/// A write-set cache that holds everything from the start. The time-outs are long enough that a busy machine does not
-/// make a node suspect the other one.
+/// A write-set cache large enough for everything since the start. With these timeouts, a busy machine does not make a
+/// node suspect the other.
 const PROVIDER_OPTIONS: &str = "gcache.size=32M;pc.recovery=false;evs.suspect_timeout=PT30S;evs.inactive_timeout=PT60S";
 
 /// A server calls `wsrep_sst_METHOD` for the state that a joining node lacks. This method transfers nothing: the joiner
-/// has a copy of the files already, and reports the position that they were copied at.
+/// already has a copy of the files and reports the position of the copy.
 const TRANSFER_NOTHING: &str = r#"#!/bin/sh
 role= gtid=
 while [ $# -gt 0 ]; do
@@ -64,7 +63,7 @@ case $role in
 esac
 "#;
 
-/// The cluster, which ends with its owner.
+/// The cluster, stopped when dropped.
 #[derive(Debug)]
 pub struct Galera {
     nodes: [Node; 2],
@@ -72,19 +71,19 @@ pub struct Galera {
     _folder: TempDir,
 }
 
-/// One server of a cluster.
+/// A node of the cluster.
 #[derive(Debug)]
 pub struct Node {
     port: u16,
-    // Killed when it is dropped.
+    // Killed on drop.
     _process: Child,
 }
 
 impl Galera {
-    /// Makes the data folders, starts both nodes and waits until they are in sync.
+    /// Creates the data folders, starts both nodes and waits until they are in sync.
     ///
     /// # Errors
-    /// When MariaDB or its Galera library is not installed, or a node does not start.
+    /// If MariaDB or its Galera library is not installed, or a node does not start.
     pub async fn start() -> Result<Self> {
         let provider = provider()?;
         let mut attempts = 0;
@@ -127,7 +126,7 @@ impl Galera {
         Ok(Self { nodes, _folder: folder })
     }
 
-    /// The node of that index, 0 or 1.
+    /// The node with index 0 or 1.
     ///
     /// # Panics
     /// For any other index.
@@ -135,10 +134,10 @@ impl Galera {
         &self.nodes[index]
     }
 
-    /// Waits until each node has applied every transaction that is committed on the other one.
+    /// Waits until each node has applied all transactions committed on the other.
     ///
     /// # Errors
-    /// When a node does not answer.
+    /// If a node does not respond.
     pub async fn synchronize(&self) -> Result<()> {
         for node in &self.nodes {
             let mut connection = connect(node.port).await?;
@@ -149,15 +148,15 @@ impl Galera {
         Ok(())
     }
 
-    /// How many transactions a node has aborted so far because the other node committed first.
+    /// Number of transactions aborted because the other node committed first.
     ///
     /// # Errors
-    /// When a node does not answer.
+    /// If a node does not respond.
     pub async fn aborted_transactions(&self) -> Result<u64> {
         let mut sum = 0;
         for node in &self.nodes {
             let mut connection = connect(node.port).await?;
-            // Before its COMMIT, and by it.
+            // Before COMMIT, and at COMMIT.
             let query = "SHOW STATUS WHERE Variable_name IN ('wsrep_local_bf_aborts', 'wsrep_local_cert_failures')";
             let rows: Vec<(String, u64)> = connection.query(query).await?;
             sum += rows.iter().map(|(_, count)| count).sum::<u64>();
@@ -168,32 +167,31 @@ impl Galera {
 }
 
 impl Node {
-    /// Its port on the loopback.
+    /// SQL port on the loopback.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Its address, without a database, for its administrator.
+    /// Administrator URL, without a database.
     pub fn url(&self) -> String {
         mariadb::url(self.port)
     }
 }
 
-/// The ports of one node.
 struct Ports {
     sql: u16,
     replication: u16,
     transfer: u16,
 }
 
-/// What the starts of the nodes have in common.
+/// Common parameters of the nodes.
 struct Launch {
     provider: &'static str,
     name: String,
     tools: PathBuf,
     /// The replication port of the first node.
     peer: u16,
-    /// The position of the second node's files.
+    /// The position of the copied files of the second node.
     copied_at: String,
 }
 
@@ -223,7 +221,7 @@ impl Launch {
         Ok(process)
     }
 
-    /// The path of the tests with the tools in front.
+    /// `PATH` with the tools first.
     fn path(&self) -> OsString {
         let mut path = OsString::from(&self.tools);
         path.push(":");
@@ -232,7 +230,6 @@ impl Launch {
     }
 }
 
-/// The replication library.
 fn provider() -> Result<&'static str> {
     let found = PROVIDERS.into_iter().find(|path| Path::new(path).exists());
     found.with_context(|| {
@@ -249,7 +246,7 @@ fn make_tools(folder: &Path) -> Result<()> {
     Ok(fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?)
 }
 
-/// Ports for two nodes, all different.
+/// Distinct ports for two nodes.
 fn free_ports() -> Result<[Ports; 2]> {
     let listeners = (0..6).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>()?;
     let ports = listeners.iter().map(|listener| listener.local_addr().map(|address| address.port()));
@@ -262,7 +259,7 @@ async fn connect(port: u16) -> Result<Conn> {
     Ok(Conn::new(Opts::from_url(&mariadb::url(port))?).await?)
 }
 
-/// Waits until that status variable of the node has that value.
+/// Waits until a status variable of the node has the value.
 async fn wait_for(port: u16, variable: &str, expected: &str) -> Result<()> {
     let mut connection = connect(port).await?;
     let query = format!("SHOW STATUS LIKE '{variable}'");
@@ -283,11 +280,11 @@ async fn wait_for(port: u16, variable: &str, expected: &str) -> Result<()> {
 async fn shut_down(process: &mut Child, port: u16) -> Result<()> {
     connect(port).await?.query_drop("SHUTDOWN").await?;
     let status = process.wait().await?;
-    ensure!(status.success(), "the first node ended with {status}");
+    ensure!(status.success(), "the first node exited with {status}");
     Ok(())
 }
 
-/// The cluster's id and the number of the last transaction, which a node writes down when it shuts down.
+/// The cluster id and the number of the last transaction, which a node stores at shutdown.
 fn position(folder: &Path) -> Result<String> {
     let state = fs::read_to_string(folder.join("data/grastate.dat")).context("the state of the first node")?;
     let value = |name: &str| state.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
@@ -297,7 +294,7 @@ fn position(folder: &Path) -> Result<String> {
     }
 }
 
-/// Copies a folder with what is in it.
+/// Copies a folder recursively.
 fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir(to)?;
     for entry in fs::read_dir(from)? {
@@ -305,7 +302,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
         let target = to.join(entry.file_name());
         if entry.file_type()?.is_dir() {
             copy(&entry.path(), &target)?;
-        // The cache belongs to the node that wrote it, and is as large as what it may hold.
+        // The cache belongs to its node and is preallocated.
         } else if entry.file_name() != "galera.cache" {
             fs::copy(entry.path(), target)?;
         }

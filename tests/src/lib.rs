@@ -1,14 +1,14 @@
-//! What the end-to-end suite stands on: a fresh database for each test, the real binary over real HTTP on the loopback,
-//! a client, and the proof of the books, which must agree after every test.
+//! The harness of the end-to-end suite: a fresh database for each test, the real binary over HTTP on the loopback, a
+//! client, and the verification of the books after every test.
 //!
-//! A test is an `async fn(Shop)` named in [`scenarios!`], which runs it on both backends. [`run`] owns everything that
-//! the test starts, so a test that panics leaves neither a server nor a database behind, and no test can forget to have
-//! its books checked. It must never depend on another test, on a fixed port or on time alone: what takes time is waited
-//! for with [`eventually`], within a bound.
+//! A test is an `async fn(Shop)` listed in [`scenarios!`], which runs it on both backends. [`run`] owns all resources
+//! of the test, so a panic leaves neither a server nor a database behind, and no test can skip the verification. Tests
+//! must never depend on another test, a fixed port or timing: [`eventually`] polls for asynchronous results with a
+//! timeout.
 
-mod catalogue;
 mod client;
 mod database;
+mod fixtures;
 mod galera;
 mod limits;
 mod mariadb;
@@ -20,22 +20,22 @@ mod scenario;
 mod server;
 mod token;
 
-pub use catalogue::{Campaign, CampaignBuilder, Order, Product, ProductBuilder, now, rfc3339};
-pub use client::{Answer, Call, Caller, Problem, assert_fields};
+pub use client::{Call, Caller, Problem, Response, assert_fields};
 pub use database::{Backend, Column, Connection, Database, INNODB_FRESH_AFTER, Row};
+pub use fixtures::{Campaign, CampaignBuilder, Order, Product, ProductBuilder, now, rfc3339};
 pub use galera::{Galera, Node};
 pub use limits::raise_open_files_max;
 pub use mariadb::{MariaDb, shop_url};
 pub use poll::{eventually, eventually_within};
-pub use proxy::{Blow, Moment, Plan, Proxy, ServerError};
-pub use raw::{RawAnswer, RawConnection};
+pub use proxy::{InjectionPoint, NetworkFault, Plan, Proxy, ServerError};
+pub use raw::{RawConnection, RawResponse};
 pub use receiver::{DATA_PLATFORM_SECRET, Receiver};
 pub use scenario::{Shop, run, run_on};
 pub use server::{CommandOutput, Server, ServerBuilder, binary};
 pub use token::{AUDIENCE, Claims, ISSUER, SECRET, token};
 
-/// Runs each of these `async fn(Shop)` on both backends, as the tests `name::sqlite` and `name::mysql`. A function that is
-/// not listed is dead code, which the compiler reports.
+/// Runs each `async fn(Shop)` on both backends, as the tests `name::sqlite` and `name::mysql`. An unlisted function is
+/// dead code, which the compiler reports.
 #[macro_export]
 macro_rules! scenarios {
     ($($name:ident),+ $(,)?) => {$(
@@ -53,7 +53,7 @@ macro_rules! scenarios {
     )+};
 }
 
-/// As [`scenarios!`], on SQLite alone.
+/// Like [`scenarios!`], on SQLite only.
 #[macro_export]
 macro_rules! sqlite_scenarios {
     ($($name:ident),+ $(,)?) => {$(

@@ -1,14 +1,14 @@
-//! What the operating system allows a process.
+//! Resource limits of the operating system.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// Lets this process, and what it starts, have as many files and sockets open as whoever runs the tests may allow.
+/// Raises the limit of open files and sockets, for this process and its children, to the maximum.
 ///
 /// # Panics
-/// When that is not enough for some thousand callers.
+/// If the maximum is too low for some thousand callers.
 pub fn raise_open_files_max() {
     const NEEDED: u64 = 8_192;
-    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
-    assert!(most >= NEEDED, "at most {most} open files are allowed, and {NEEDED} are needed");
-    setrlimit(Resource::RLIMIT_NOFILE, most, most).expect("up to the most, anybody may");
+    let (_, max) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+    assert!(max >= NEEDED, "the limit of open files is {max}, but {NEEDED} are required");
+    setrlimit(Resource::RLIMIT_NOFILE, max, max).expect("no privilege is needed up to the maximum");
 }

@@ -1,4 +1,4 @@
-//! A MariaDB of a test's own, which it may kill in the middle of anything and start again on the same data.
+//! A MariaDB server of one test, which the test may kill and restart on the same data.
 
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -13,16 +13,16 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
-/// A server that repairs itself after a crash needs a second or two, on a busy machine some more.
+/// Maximum start time. Crash recovery takes a second or two, more on a busy machine.
 pub(crate) const START_MAX: Duration = Duration::from_secs(60);
-/// Between two looks whether it answers.
+/// Interval between connection attempts.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Each finds its port taken now and then.
+/// A free port may be taken before the server binds it.
 pub(crate) const PORT_ATTEMPTS_MAX: u32 = 5;
 
-/// What the promises rest on, and what makes a small server quick to start.
+/// Required for the guarantees, or for a fast start of a small server.
 const SETTINGS: [&str; 10] = [
-    // A commit is answered once the log is on the disk: an acknowledged write depends on it.
+    // A commit returns once the log is on the disk, as acknowledged writes require.
     "--innodb-flush-log-at-trx-commit=1",
     "--innodb-doublewrite=ON",
     "--innodb-buffer-pool-size=128M",
@@ -35,7 +35,7 @@ const SETTINGS: [&str; 10] = [
     "--bind-address=127.0.0.1",
 ];
 
-/// The server, which ends with its owner.
+/// The server, killed when dropped.
 #[derive(Debug)]
 pub struct MariaDb {
     port: u16,
@@ -45,10 +45,10 @@ pub struct MariaDb {
 }
 
 impl MariaDb {
-    /// Makes a data folder and starts a server on it.
+    /// Creates a data folder and starts the server.
     ///
     /// # Errors
-    /// When the programs are not there, or do not work.
+    /// If the programs are not installed or fail.
     pub async fn start() -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("jangteo-mariadb-").tempdir()?;
         install(folder.path()).await?;
@@ -58,45 +58,45 @@ impl MariaDb {
             let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
             match launch(folder.path(), port, &[]).await {
                 Ok(process) => return Ok(Self { port, process: Mutex::new(process), folder }),
-                // Somebody else may have taken the port meanwhile.
+                // Another process may have taken the port.
                 Err(_) if attempts < PORT_ATTEMPTS_MAX => {}
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// Its address, without a database, for whoever administers it.
+    /// Administrator URL, without a database.
     pub fn url(&self) -> String {
         url(self.port)
     }
 
-    /// Its port on the loopback.
+    /// Port on the loopback.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Ends it at once, as a crash does.
+    /// Kills the server.
     ///
     /// # Errors
-    /// When it has ended by itself.
+    /// If it has already exited.
     pub async fn crash(&self) -> Result<()> {
         Ok(self.process.lock().await.kill().await?)
     }
 
-    /// Starts it again where it was, and waits until it answers.
+    /// Restarts a killed server on the same data and waits until it accepts connections.
     ///
     /// # Errors
-    /// When it does not come up.
+    /// If it does not start.
     pub async fn start_again(&self) -> Result<()> {
         let mut process = self.process.lock().await;
         *process = launch(self.folder.path(), self.port, &[]).await?;
         Ok(())
     }
 
-    /// Ends it in order, and starts it again with those settings beside its own.
+    /// Shuts the server down and restarts it with additional settings.
     ///
     /// # Errors
-    /// When it cannot be told to end, or does not come up.
+    /// If it does not shut down or does not start.
     pub async fn restart_with(&self, settings: &[&str]) -> Result<()> {
         let mut process = self.process.lock().await;
         Conn::new(Opts::from_url(&self.url())?).await?.query_drop("SHUTDOWN").await?;
@@ -106,7 +106,7 @@ impl MariaDb {
     }
 }
 
-/// What the server on that folder logged since its last start.
+/// Log of the server since its last start.
 pub(crate) fn log(folder: &Path) -> String {
     fs::read_to_string(folder.join("server.log")).unwrap_or_default()
 }
@@ -115,13 +115,12 @@ pub(crate) fn url(port: u16) -> String {
     format!("mysql://chaos:chaos@127.0.0.1:{port}")
 }
 
-/// The address of a test's database for a shop, who does not administer the server, at that port: the server's, or that
-/// of something before it.
+/// URL of a test database with the shop's unprivileged user. `port` is the server's or a proxy's.
 pub fn shop_url(port: u16, database: &str) -> String {
     format!("mysql://shop:shop@127.0.0.1:{port}/{database}")
 }
 
-/// Makes a data folder, and beside it the statements that create the users.
+/// Creates a data folder and the SQL script that creates the users.
 pub(crate) async fn install(folder: &Path) -> Result<()> {
     fs::create_dir(folder.join("tmp"))?;
     let installed = Command::new("mariadb-install-db")
@@ -140,7 +139,7 @@ pub(crate) async fn install(folder: &Path) -> Result<()> {
                 GRANT ALL ON *.* TO chaos@'127.0.0.1';\n\
                 CREATE USER IF NOT EXISTS shop@'127.0.0.1' IDENTIFIED BY 'shop';\n\
                 GRANT ALL ON `jangteo\\_test\\_%`.* TO shop@'127.0.0.1';\n";
-    fs::write(folder.join("init.sql"), init).context("the server's first statements")
+    fs::write(folder.join("init.sql"), init).context("cannot write init.sql")
 }
 
 async fn launch(folder: &Path, port: u16, settings: &[&str]) -> Result<Child> {
@@ -149,12 +148,12 @@ async fn launch(folder: &Path, port: u16, settings: &[&str]) -> Result<Child> {
     start(command, folder, port).await
 }
 
-/// The argument that makes the server run the statements of [`install`] before it answers anybody.
+/// Makes the server run the script of [`install`] before it accepts connections.
 pub(crate) fn init_argument(folder: &Path) -> String {
     format!("--init-file={}", folder.join("init.sql").display())
 }
 
-/// The command of a server on that folder and port. Arguments added to it override its own.
+/// The command of a server with this folder and port. Later arguments take precedence.
 pub(crate) fn command(folder: &Path, port: u16) -> Command {
     let mut command = Command::new(mariadbd());
     command
@@ -169,16 +168,16 @@ pub(crate) fn command(folder: &Path, port: u16) -> Command {
     command
 }
 
-/// Starts that server and waits until it accepts connections.
+/// Starts the server and waits until it accepts connections.
 ///
 /// # Errors
-/// When it exits or does not accept any within [`START_MAX`]; with its log.
+/// If it exits or accepts no connection within [`START_MAX`]. The error contains its log.
 pub(crate) async fn start(mut command: Command, folder: &Path, port: u16) -> Result<Child> {
     let mut process = command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(File::create(folder.join("server.log"))?)
-        // Ctrl-C reaches the test alone, which then ends what it started.
+        // Ctrl-C reaches only the test, which then stops its children.
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
@@ -187,20 +186,20 @@ pub(crate) async fn start(mut command: Command, folder: &Path, port: u16) -> Res
     let options = Opts::from_url(&url(port))?;
     loop {
         if let Some(status) = process.try_wait()? {
-            bail!("mariadbd ended with {status}:\n{}", log(folder));
+            bail!("mariadbd exited with {status}:\n{}", log(folder));
         }
         match Conn::new(options.clone()).await {
             Ok(connection) => {
                 connection.disconnect().await?;
                 return Ok(process);
             }
-            Err(error) if Instant::now() > deadline => return Err(error).context("mariadbd does not answer"),
+            Err(error) if Instant::now() > deadline => return Err(error).context("mariadbd does not respond"),
             Err(_) => tokio::time::sleep(PAUSE).await,
         }
     }
 }
 
-/// The server, which is not on everybody's path.
+/// The server binary, which is often not on the PATH.
 fn mariadbd() -> &'static Path {
     ["/usr/sbin/mariadbd", "/usr/libexec/mariadbd", "/usr/local/sbin/mariadbd"]
         .map(Path::new)
@@ -209,7 +208,7 @@ fn mariadbd() -> &'static Path {
         .unwrap_or(Path::new("mariadbd"))
 }
 
-/// MariaDB rejects to run as root unless it is told to.
+/// MariaDB refuses to run as root without this argument.
 fn user_argument() -> Option<&'static str> {
     nix::unistd::geteuid().is_root().then_some("--user=root")
 }

@@ -1,33 +1,33 @@
-//! Waiting for what takes time: asked again and again within a bound, never a sleep for luck.
+//! Polling with a timeout, instead of sleeps.
 
 use std::time::{Duration, Instant};
 
-/// How long [`eventually`] waits: far beyond what anything here takes, and still finite.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How long it waits between two looks.
+/// Timeout of [`eventually`], well above any normal duration.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Interval between two polls.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The first `Some` that `look` answers.
+/// Polls until `poll` returns `Some`. `expectation` describes the awaited fact.
 ///
 /// # Panics
-/// When there is none within half a minute.
-pub async fn eventually<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
-    eventually_within(PATIENCE, what, look).await
+/// If it does not within 30 seconds.
+pub async fn eventually<T>(expectation: &str, poll: impl AsyncFnMut() -> Option<T>) -> T {
+    eventually_within(TIMEOUT, expectation, poll).await
 }
 
-/// The first `Some` that `look` answers within `bound`. The last look begins after the bound has passed, so that a slow
-/// machine between two looks is no failure by itself.
+/// Polls until `poll` returns `Some`. The last poll starts after the timeout, so that a slow machine between two polls
+/// causes no failure.
 ///
 /// # Panics
-/// When there is none.
-pub async fn eventually_within<T>(bound: Duration, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+/// If it does not within `timeout`.
+pub async fn eventually_within<T>(timeout: Duration, expectation: &str, mut poll: impl AsyncFnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
-        let is_last = started.elapsed() >= bound;
-        if let Some(value) = look().await {
+        let is_last = started.elapsed() >= timeout;
+        if let Some(value) = poll().await {
             return value;
         }
-        assert!(!is_last, "not within {bound:?}: {what}");
+        assert!(!is_last, "not within {timeout:?}: {expectation}");
         tokio::time::sleep(PAUSE).await;
     }
 }

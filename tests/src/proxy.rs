@@ -1,8 +1,8 @@
-//! A proxy between a server and its MySQL database that understands just enough of the protocol to strike at a chosen
-//! moment: it tells commands apart and knows where a transaction begins and ends. It changes nothing that it lets pass.
+//! A fault-injecting proxy between a server and its MySQL database. It parses just enough of the protocol to recognize
+//! commands and transaction boundaries, and otherwise passes all bytes unchanged.
 //!
-//! A packet is a length of three bytes, a sequence number and the payload; the packet of number 0 that a client sends is
-//! a command, and its first byte says which. There is no TLS on the loopback, so all of it can be read.
+//! A packet is a three-byte length, a sequence number and the payload. A client packet with sequence number 0 is a
+//! command, and its first byte is the command code. The loopback has no TLS, so all packets are readable.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,69 +17,67 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
-/// The length and the sequence number before each payload.
+/// Length and sequence number before each payload.
 const HEADER: usize = 4;
 const COM_QUERY: u8 = 0x03;
 const COM_STMT_EXECUTE: u8 = 0x17;
-/// A whole packet.
+/// A complete packet.
 const ROLLBACK: &[u8] = b"\x09\0\0\0\x03ROLLBACK";
-/// The first byte of a reply that says that all went well.
+/// First byte of a success reply.
 const OK: u8 = 0x00;
-/// The first byte of an error.
+/// First byte of an error reply.
 const ERR: u8 = 0xff;
-/// The first byte of what ends the rows of a result.
+/// First byte of the packet after the last row of a result.
 const END_OF_ROWS: u8 = 0xfe;
-/// The longest transaction that is struck at a statement picked at random; most have fewer statements.
+/// Maximum index of a statement chosen at random; most transactions have fewer statements.
 const STATEMENTS_MAX: u32 = 12;
 
-/// When a blow falls.
+/// Point of a transaction for the injection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Moment {
+pub enum InjectionPoint {
     /// At a COMMIT.
     Commit,
-    /// At a statement of a transaction, picked at random.
+    /// At a random statement of a transaction.
     Statement,
 }
 
-/// An error as a server sends it.
+/// An error reply of a MySQL server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the other names are clear")]
 pub struct ServerError {
-    /// Its number.
     pub number: u16,
-    /// Its SQLSTATE, five characters.
+    /// Five characters.
     pub sqlstate: &'static str,
-    /// Its text.
     pub message: &'static str,
 }
 
-/// What is done to the connection.
+/// A fault of the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Blow {
-    /// It breaks before the command reaches the database.
+pub enum NetworkFault {
+    /// The connection breaks before the command reaches the database.
     Cut,
-    /// The database gets the command and answers it, and then the connection breaks: the answer is lost.
+    /// The database executes the command, then the connection breaks: the reply is lost.
     LoseReply,
-    /// The database gets the command and answers that all went well, and the client receives this error instead. The
-    /// connection stays.
+    /// The database executes the command, but the client receives this error instead of the success reply. The
+    /// connection stays open.
     ReplaceReply(ServerError),
-    /// The database gets a ROLLBACK in place of the command, and the client receives this error. The connection stays.
+    /// The database receives a ROLLBACK instead of the command, and the client receives this error. The connection
+    /// stays open.
     Reject(ServerError),
-    /// It breaks before the command reaches the database, which gets it all the same, so much later.
+    /// The connection breaks for the client, but the database receives the command after this delay.
     ArriveLate(Duration),
-    /// Nothing passes for so long; then all goes on.
+    /// No data in either direction for this long.
     Stall(Duration),
 }
 
-/// A series of blows.
+/// A series of injections.
 #[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the other names are clear")]
 pub struct Plan {
-    /// When they fall.
-    pub moment: Moment,
-    /// What they are.
-    pub blow: Blow,
-    /// One of so many transactions is hit, so that what is tried again gets through sooner or later.
+    pub point: InjectionPoint,
+    pub fault: NetworkFault,
+    /// One in this many transactions is affected, so that retries eventually succeed.
     pub one_in: u32,
-    /// How many fall.
     pub count: u64,
 }
 
@@ -93,18 +91,18 @@ pub struct Proxy {
 struct State {
     upstream: SocketAddr,
     chance: Mutex<Chance>,
-    /// How many blows of the plan have fallen.
-    fallen: watch::Sender<u64>,
-    /// Nothing passes while this is set.
+    /// Injected faults of the plan.
+    injected: watch::Sender<u64>,
+    /// No data passes while this is true.
     frozen: watch::Sender<bool>,
-    /// Each change breaks all connections that there are.
+    /// Each change breaks all connections.
     resets: watch::Sender<u64>,
 }
 
 struct Chance {
     random: StdRng,
     plan: Option<Plan>,
-    /// How many blows of the plan are still to be dealt.
+    /// Faults of the plan still to be injected.
     left: u64,
 }
 
@@ -115,17 +113,17 @@ impl Drop for Proxy {
 }
 
 impl Proxy {
-    /// Listens on the loopback and leads to that port of it.
+    /// Listens on the loopback and forwards to `upstream_port`.
     ///
     /// # Errors
-    /// When there is no free port.
+    /// If there is no free port.
     pub async fn start(upstream_port: u16, seed: u64) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let state = Arc::new(State {
             upstream: SocketAddr::from(([127, 0, 0, 1], upstream_port)),
             chance: Mutex::new(Chance { random: StdRng::seed_from_u64(seed), plan: None, left: 0 }),
-            fallen: watch::Sender::new(0),
+            injected: watch::Sender::new(0),
             frozen: watch::Sender::new(false),
             resets: watch::Sender::new(0),
         });
@@ -133,59 +131,59 @@ impl Proxy {
         Ok(Self { address, state, accepting })
     }
 
-    /// Where it listens.
+    /// Port of the proxy.
     pub fn port(&self) -> u16 {
         self.address.port()
     }
 
-    /// Begins a series of blows.
+    /// Starts a series of injections.
     ///
     /// # Panics
-    /// When a connection of the proxy's has panicked.
+    /// If a connection of the proxy has panicked.
     pub fn begin(&self, plan: Plan) {
         let mut chance = self.state.chance.lock().expect("no panic while it is held");
         chance.plan = Some(plan);
         chance.left = plan.count;
-        self.state.fallen.send_replace(0);
+        self.state.injected.send_replace(0);
     }
 
-    /// How many blows of the series have fallen so far.
-    pub fn fallen_so_far(&self) -> u64 {
-        *self.state.fallen.borrow()
+    /// Faults injected so far.
+    pub fn injected_so_far(&self) -> u64 {
+        *self.state.injected.borrow()
     }
 
-    /// Waits until so many blows of the series have fallen, and tells `told` whenever one has.
+    /// Waits until `count` faults are injected, and calls `progress` after each one.
     ///
     /// # Panics
-    /// Never: the proxy is there as long as its owner.
-    pub async fn fallen(&self, count: u64, mut told: impl FnMut(u64)) {
-        let mut fallen = self.state.fallen.subscribe();
+    /// Never: the proxy lives as long as its owner.
+    pub async fn injected(&self, count: u64, mut progress: impl FnMut(u64)) {
+        let mut injected = self.state.injected.subscribe();
         loop {
-            let now = *fallen.borrow_and_update();
-            told(now.min(count));
+            let now = *injected.borrow_and_update();
+            progress(now.min(count));
             if now >= count {
                 return;
             }
-            fallen.changed().await.expect("the proxy is there");
+            injected.changed().await.expect("the proxy exists");
         }
     }
 
-    /// Breaks all connections that there are.
+    /// Breaks all connections.
     pub fn reset_all(&self) {
         self.state.resets.send_modify(|resets| *resets += 1);
     }
 
-    /// Lets nothing pass, or everything again.
+    /// Stops or resumes all data.
     pub fn freeze(&self, is_frozen: bool) {
         self.state.frozen.send_replace(is_frozen);
     }
 }
 
 async fn accept(listener: TcpListener, state: Arc<State>) {
-    // Ends with the proxy, and every connection with it.
+    // All connections end with the proxy.
     let mut connections = JoinSet::new();
     loop {
-        // One that is gone before it is accepted is nobody's concern.
+        // A connection that closed before it was accepted is ignored.
         if let Ok((client, _)) = listener.accept().await {
             connections.spawn(Connection::serve(client, state.clone()));
         }
@@ -193,30 +191,29 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
     }
 }
 
-/// One connection, and where its transaction stands.
+/// A connection and the state of its transaction.
 struct Connection {
     state: Arc<State>,
     /// The statements since BEGIN; `None` outside of a transaction.
     statements: Option<u32>,
-    /// Whether the transaction only reads: nothing is struck that has no effect.
+    /// Whether the transaction is read-only: such transactions are not affected.
     only_reads: bool,
-    /// The statement at which a blow falls.
-    target: Option<(u32, Blow)>,
+    /// The statement that a fault is injected at.
+    target: Option<(u32, NetworkFault)>,
 }
 
-/// How a connection ends.
+/// The end of a connection.
 enum End {
     /// One side closed it.
     Closed,
-    /// It breaks.
     Broken,
-    /// It breaks for the client, and the database gets these bytes later.
+    /// Broken for the client; the database receives these bytes after the delay.
     BrokenEarly(Vec<u8>, Duration),
 }
 
 impl Connection {
     async fn serve(mut client: TcpStream, state: Arc<State>) {
-        // The database may be down: then the client finds a closed connection, as it would without the proxy.
+        // If the database is down, the client sees a closed connection, as without the proxy.
         let Ok(mut upstream) = TcpStream::connect(state.upstream).await else { return };
         for stream in [&client, &upstream] {
             stream.set_nodelay(true).expect("a socket option");
@@ -232,20 +229,20 @@ impl Connection {
                 client.set_zero_linger().expect("a socket option");
                 drop(client);
                 tokio::time::sleep(delay).await;
-                // The database may have been killed meanwhile.
+                // The database may have been killed in the meantime.
                 let arrived = upstream.write_all(&bytes).await.is_ok();
-                connection.state.note_result(arrived && Reply::read(&mut upstream).await.is_ok());
+                connection.state.record_result(arrived && Reply::read(&mut upstream).await.is_ok());
             }
         }
     }
 
-    /// Passes everything on until one side ends it, or a blow does.
+    /// Forwards data until one side closes the connection or a fault breaks it.
     async fn pass(&mut self, client: &mut TcpStream, upstream: &mut TcpStream) -> io::Result<End> {
         let mut frozen = self.state.frozen.subscribe();
         let mut resets = self.state.resets.subscribe();
         let mut sent = Vec::with_capacity(64 << 10);
-        let mut answered = Vec::with_capacity(64 << 10);
-        let gone = |_| io::Error::other("the proxy ends");
+        let mut received = Vec::with_capacity(64 << 10);
+        let gone = |_| io::Error::other("the proxy is dropped");
         loop {
             tokio::select! {
                 read = client.read_buf(&mut sent) => {
@@ -254,52 +251,52 @@ impl Connection {
                     }
                     frozen.wait_for(|frozen| !frozen).await.map_err(gone)?;
                     while let Some(packet) = take_packet(&mut sent) {
-                        let Some(blow) = self.blow(&packet) else {
+                        let Some(fault) = self.fault(&packet) else {
                             upstream.write_all(&packet).await?;
                             continue;
                         };
-                        match blow {
-                            Blow::Cut => {
-                                self.state.note_fallen();
+                        match fault {
+                            NetworkFault::Cut => {
+                                self.state.record_injected();
                                 return Ok(End::Broken);
                             }
-                            Blow::LoseReply => {
+                            NetworkFault::LoseReply => {
                                 upstream.write_all(&packet).await?;
-                                self.state.note_result(Reply::read(upstream).await.is_ok_and(|reply| reply.is_ok()));
+                                self.state.record_result(Reply::read(upstream).await.is_ok_and(|reply| reply.is_ok()));
                                 return Ok(End::Broken);
                             }
-                            Blow::ReplaceReply(error) => {
+                            NetworkFault::ReplaceReply(error) => {
                                 upstream.write_all(&packet).await?;
                                 let mut reply = Reply::read(upstream).await?;
-                                self.state.note_result(reply.is_ok());
+                                self.state.record_result(reply.is_ok());
                                 if reply.is_ok() {
                                     reply.replace_last(error);
                                 }
                                 client.write_all(&reply.0.concat()).await?;
                             }
-                            Blow::Reject(error) => {
+                            NetworkFault::Reject(error) => {
                                 upstream.write_all(ROLLBACK).await?;
                                 let mut reply = Reply::read(upstream).await?;
-                                self.state.note_result(reply.is_ok());
+                                self.state.record_result(reply.is_ok());
                                 reply.replace_last(error);
                                 client.write_all(&reply.0.concat()).await?;
                             }
-                            Blow::ArriveLate(delay) => return Ok(End::BrokenEarly(packet, delay)),
-                            Blow::Stall(time) => {
+                            NetworkFault::ArriveLate(delay) => return Ok(End::BrokenEarly(packet, delay)),
+                            NetworkFault::Stall(time) => {
                                 tokio::time::sleep(time).await;
-                                self.state.note_fallen();
+                                self.state.record_injected();
                                 upstream.write_all(&packet).await?;
                             }
                         }
                     }
                 }
-                read = upstream.read_buf(&mut answered) => {
+                read = upstream.read_buf(&mut received) => {
                     if read? == 0 {
                         return Ok(End::Closed);
                     }
                     frozen.wait_for(|frozen| !frozen).await.map_err(gone)?;
-                    client.write_all(&answered).await?;
-                    answered.clear();
+                    client.write_all(&received).await?;
+                    received.clear();
                 }
                 changed = resets.changed() => {
                     changed.map_err(gone)?;
@@ -309,18 +306,18 @@ impl Connection {
         }
     }
 
-    /// Follows the transaction, and says whether a blow falls at this packet of the client's.
-    fn blow(&mut self, packet: &[u8]) -> Option<Blow> {
+    /// Tracks the transaction and returns the fault to inject at this packet of the client.
+    fn fault(&mut self, packet: &[u8]) -> Option<NetworkFault> {
         let payload = &packet[HEADER..];
         let is_command = packet[HEADER - 1] == 0;
         let command = payload.first().copied().filter(|_| is_command)?;
         let text = &payload[1..];
-        // What is still to be written goes along with the COMMIT, and all of the transaction may.
+        // The COMMIT may be in one command with the last statements, or with the whole transaction.
         if command == COM_QUERY && has_commit(text) {
             let was_begun = self.statements.take().is_some();
             let target = if was_begun { self.target.take() } else { self.state.target() };
-            let blow = target.map(|(_, blow)| blow).filter(|_| !self.only_reads);
-            return blow.filter(|_| self.state.deal(Moment::Commit));
+            let fault = target.map(|(_, fault)| fault).filter(|_| !self.only_reads);
+            return fault.filter(|_| self.state.inject(InjectionPoint::Commit));
         }
         if command == COM_QUERY && (text.starts_with(b"BEGIN") || text.starts_with(b"START TRANSACTION")) {
             self.only_reads = text.ends_with(b"READ ONLY");
@@ -340,55 +337,55 @@ impl Connection {
         if matches!(command, COM_QUERY | COM_STMT_EXECUTE) {
             let statements = self.statements.as_mut()?;
             *statements += 1;
-            let blow = self.target.filter(|(target, _)| target == statements).map(|(_, blow)| blow);
-            return blow.filter(|_| self.state.deal(Moment::Statement));
+            let fault = self.target.filter(|(target, _)| target == statements).map(|(_, fault)| fault);
+            return fault.filter(|_| self.state.inject(InjectionPoint::Statement));
         }
         None
     }
 }
 
 impl State {
-    /// The statement of a transaction that begins at which a blow falls, if one shall, and which.
-    fn target(&self) -> Option<(u32, Blow)> {
+    /// Decides at random whether a new transaction is affected, at which statement and by which fault.
+    fn target(&self) -> Option<(u32, NetworkFault)> {
         let mut chance = self.chance.lock().expect("no panic while it is held");
         let plan = chance.plan.filter(|_| chance.left > 0)?;
         if !chance.random.random_ratio(1, plan.one_in) {
             return None;
         }
         let statement = chance.random.random_range(1..=STATEMENTS_MAX);
-        Some((statement, plan.blow))
+        Some((statement, plan.fault))
     }
 
-    /// Whether a blow that would fall at that moment does.
-    fn deal(&self, moment: Moment) -> bool {
+    /// Whether to inject the fault at this point.
+    fn inject(&self, point: InjectionPoint) -> bool {
         let mut chance = self.chance.lock().expect("no panic while it is held");
-        let deals = chance.left > 0 && chance.plan.is_some_and(|plan| plan.moment == moment);
-        chance.left -= u64::from(deals);
-        deals
+        let injects = chance.left > 0 && chance.plan.is_some_and(|plan| plan.point == point);
+        chance.left -= u64::from(injects);
+        injects
     }
 
-    /// Notes a blow that has fallen, or else is to be dealt anew.
-    fn note_result(&self, has_fallen: bool) {
-        if has_fallen {
-            self.note_fallen();
+    /// Records a successful injection, or schedules another one.
+    fn record_result(&self, was_injected: bool) {
+        if was_injected {
+            self.record_injected();
         } else {
             self.chance.lock().expect("no panic while it is held").left += 1;
         }
     }
 
-    fn note_fallen(&self) {
-        self.fallen.send_modify(|fallen| *fallen += 1);
+    fn record_injected(&self) {
+        self.injected.send_modify(|injected| *injected += 1);
     }
 }
 
-/// The first whole packet, taken out of the bytes.
+/// Removes and returns the first complete packet.
 fn take_packet(bytes: &mut Vec<u8>) -> Option<Vec<u8>> {
     let [low, middle, high, _] = *bytes.first_chunk::<HEADER>()?;
     let length = HEADER + usize::from(low) + (usize::from(middle) << 8) + (usize::from(high) << 16);
     (bytes.len() >= length).then(|| bytes.drain(..length).collect())
 }
 
-/// Whether one of the statements of a command is a COMMIT: alone, after others, or inside of a block.
+/// Whether a command contains a COMMIT statement: alone, after others, or inside of a block.
 fn has_commit(text: &[u8]) -> bool {
     let mut quote = None;
     let mut is_escaped = false;
@@ -405,16 +402,15 @@ fn has_commit(text: &[u8]) -> bool {
     statements.any(|statement| statement.trim_ascii().eq_ignore_ascii_case(b"COMMIT"))
 }
 
-/// The packets of the reply to a command, up to the end of the result of the last of its statements or of the first that
-/// fails. Each result is a packet that says that all went well, an error, or a number of columns, their definitions and
-/// rows.
+/// The packets of the reply to a command, up to the result of its last statement or the first error. A result is a
+/// success packet, an error, or the number of columns, their definitions and rows.
 struct Reply(Vec<Vec<u8>>);
 
 impl Reply {
     async fn read(upstream: &mut TcpStream) -> io::Result<Self> {
         let mut bytes = Vec::new();
         let mut packets = Vec::new();
-        // The packet that ends the definitions, where the client has not agreed to do without, has as many bytes.
+        // Length of the EOF packet after the column definitions, which clients may opt out of.
         const END_OF_DEFINITIONS: usize = 5;
         let mut is_in_rows = false;
         let mut ends_seen = 0;
@@ -428,7 +424,7 @@ impl Reply {
                     END_OF_ROWS if is_in_rows && payload.len() == END_OF_DEFINITIONS => {
                         ends_seen += 1;
                         is_in_rows = ends_seen < 2;
-                        // Warnings come first there, and then the flags.
+                        // Warnings come first, then the flags.
                         !is_in_rows && payload[3] & MORE_RESULTS == 0
                     }
                     END_OF_ROWS if is_in_rows => {
@@ -452,12 +448,12 @@ impl Reply {
         }
     }
 
-    /// Whether the last statement went well, and thus all of them.
+    /// Whether all statements succeeded.
     fn is_ok(&self) -> bool {
         self.0.last().is_some_and(|packet| packet[HEADER] == OK)
     }
 
-    /// Puts an error where the result of the last statement was, under its sequence number.
+    /// Replaces the result of the last statement with an error.
     fn replace_last(&mut self, error: ServerError) {
         let last = self.0.last_mut().expect("a reply has a packet");
         let [low, high] = error.number.to_le_bytes();
@@ -467,12 +463,12 @@ impl Reply {
     }
 }
 
-/// The flag of a result that others follow.
+/// Status flag: results of further statements follow.
 const MORE_RESULTS: u8 = 8;
 
-/// Whether a packet that says that all is well says also that the replies to further statements follow.
+/// Whether a success packet announces the results of further statements.
 fn are_more_to_come(payload: &[u8]) -> bool {
-    // Two numbers of one byte, or of so many more as their first byte says; then the flags.
+    // Two length-encoded integers, then the flags.
     let mut flags_at = 1;
     for _ in 0..2 {
         flags_at += match payload.get(flags_at) {

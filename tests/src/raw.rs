@@ -1,4 +1,4 @@
-//! HTTP by hand, for what no client would send and for calls that are hung up.
+//! Raw HTTP/1.1, for malformed requests and client disconnects.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -9,33 +9,30 @@ use tokio::net::{TcpSocket, TcpStream};
 use crate::client::check_rules;
 use crate::server::Server;
 
-/// A connection that sends bytes as they are.
+/// A connection that sends raw bytes.
 pub struct RawConnection(TcpStream);
 
-/// An answer, taken apart as far as a test needs.
+/// A minimally parsed response.
 #[derive(Debug)]
-pub struct RawAnswer {
-    /// The status code.
+#[expect(missing_docs, reason = "the other names are clear")]
+pub struct RawResponse {
     pub status: u16,
-    /// The head, in lower case.
+    /// The head in lower case.
     pub head: String,
-    /// The body.
     pub body: Vec<u8>,
 }
 
 impl RawConnection {
-    /// Connects.
-    ///
     /// # Panics
-    /// When the server does not accept.
+    /// If the server does not accept.
     pub async fn open(server: &Server) -> Self {
         Self(TcpStream::connect(server.address()).await.expect("the server accepts"))
     }
 
-    /// Connects, with no room for more than a few bytes that were not read.
+    /// Connects with a minimal receive buffer.
     ///
     /// # Panics
-    /// When the server does not accept.
+    /// If the server does not accept.
     pub async fn open_with_small_buffer(server: &Server) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(4_096).expect("a socket option");
@@ -43,41 +40,40 @@ impl RawConnection {
         Self(socket.connect(address).await.expect("the server accepts"))
     }
 
-    /// Sends bytes; the server may have closed already.
+    /// Sends bytes. Errors are ignored, because a server that rejects a request early closes the connection.
     pub async fn send(&mut self, bytes: &[u8]) {
-        // A server that rejects early closes while we still write: what counts is its answer.
         let _closed_early = self.0.write_all(bytes).await;
     }
 
-    /// The answer; `None` when the server closes without one.
+    /// Reads the response; `None` if the server closes the connection without one.
     ///
     /// # Panics
-    /// When it neither answers nor closes within half a minute.
-    pub async fn answer(&mut self) -> Option<RawAnswer> {
+    /// If the server neither responds nor closes within 30 seconds.
+    pub async fn response(&mut self) -> Option<RawResponse> {
         let mut bytes = Vec::new();
-        let read = tokio::time::timeout(Duration::from_secs(30), self.read_answer(&mut bytes)).await;
-        read.expect("the server neither answers nor closes");
-        RawAnswer::parse(&bytes)
+        let read = tokio::time::timeout(Duration::from_secs(30), self.read_response(&mut bytes)).await;
+        read.expect("the server neither responds nor closes");
+        RawResponse::parse(&bytes)
     }
 
-    /// Sends nothing more, and waits until the server closes.
+    /// Waits until the server closes.
     ///
     /// # Panics
-    /// When it does not within that time.
-    pub async fn closed_within(mut self, bound: Duration) {
+    /// If it does not within `timeout`.
+    pub async fn closed_within(mut self, timeout: Duration) {
         let mut rest = Vec::new();
-        let closed = tokio::time::timeout(bound, self.0.read_to_end(&mut rest)).await;
+        let closed = tokio::time::timeout(timeout, self.0.read_to_end(&mut rest)).await;
         assert!(closed.is_ok(), "the server does not close");
     }
 
-    /// Sends a byte now and then until the server closes, and answers what it said.
+    /// Sends a byte every 200 ms until the server closes, and returns the response.
     ///
     /// # Panics
-    /// When it does not within that time.
-    pub async fn drip_until_closed(self, bytes: &[u8], bound: Duration) -> Vec<u8> {
+    /// If it does not within `timeout`.
+    pub async fn drip_until_closed(self, bytes: &[u8], timeout: Duration) -> Vec<u8> {
         const PAUSE: Duration = Duration::from_millis(200);
         let (mut reader, mut writer) = self.0.into_split();
-        let mut answered = Vec::new();
+        let mut received = Vec::new();
         let dripping = async {
             for byte in bytes {
                 if writer.write_all(&[*byte]).await.is_err() {
@@ -89,24 +85,24 @@ impl RawConnection {
         };
         let closing = async {
             tokio::select! {
-                // An error is an end as well.
-                _ = reader.read_to_end(&mut answered) => {}
+                // An error also means closed.
+                _ = reader.read_to_end(&mut received) => {}
                 () = dripping => {}
             }
         };
-        tokio::time::timeout(bound, closing).await.expect("the server does not close");
-        answered
+        tokio::time::timeout(timeout, closing).await.expect("the server does not close");
+        received
     }
 
-    /// Whether the server has let go of the connection, which shows when something is sent, without reading anything.
+    /// Whether the server has reset the connection. Detected by a write, without reading.
     pub async fn is_reset(&mut self) -> bool {
-        // A buffer that is full says nothing.
+        // A full buffer gives no information.
         matches!(self.0.try_write(b" "), Err(error) if error.kind() != std::io::ErrorKind::WouldBlock)
     }
 
-    async fn read_answer(&mut self, bytes: &mut Vec<u8>) {
+    async fn read_response(&mut self, bytes: &mut Vec<u8>) {
         let mut buffer = [0; 4096];
-        while !RawAnswer::is_whole(bytes) {
+        while !RawResponse::is_whole(bytes) {
             match self.0.read(&mut buffer).await {
                 Ok(0) | Err(_) => return,
                 Ok(length) => bytes.extend_from_slice(&buffer[..length]),
@@ -114,19 +110,19 @@ impl RawConnection {
         }
     }
 
-    /// Hangs up with a reset, as a client that crashed or a middlebox does.
+    /// Resets the connection, like a crashed client or a middlebox.
     pub fn reset(self) {
         self.0.set_zero_linger().expect("a socket option");
     }
 
-    /// Hangs up politely.
+    /// Closes the connection gracefully.
     pub async fn finish(mut self) {
         // The server may have closed first.
         let _gone = self.0.shutdown().await;
     }
 }
 
-impl RawAnswer {
+impl RawResponse {
     fn split(bytes: &[u8]) -> Option<(&str, &[u8])> {
         let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
         Some((std::str::from_utf8(&bytes[..end]).expect("a head is ASCII"), &bytes[end + 4..]))
@@ -149,24 +145,24 @@ impl RawAnswer {
         Some(Self { status, head: head.to_lowercase(), body: body.to_vec() })
     }
 
-    /// The value of that header.
+    /// The value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))
     }
 
-    /// Checks the rules of all answers.
+    /// Asserts the rules of all responses.
     ///
     /// # Panics
-    /// When one is broken.
+    /// If a rule is violated.
     #[track_caller]
     pub fn check_rules(&self) {
         check_rules(self.status, &self.body, |name| self.header(name), self);
     }
 
-    /// Checks that it is a problem document by all the rules.
+    /// Asserts that it is a valid problem document.
     ///
     /// # Panics
-    /// When it is not.
+    /// If it is not.
     #[track_caller]
     pub fn check_problem(&self) {
         assert!(self.status >= 400, "{self}");
@@ -174,7 +170,7 @@ impl RawAnswer {
     }
 }
 
-impl Display for RawAnswer {
+impl Display for RawResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}\n\n{}", self.head, String::from_utf8_lossy(&self.body))
     }

@@ -1,4 +1,4 @@
-//! The data platform of the tests: the binary's own receiver, as a process.
+//! The mock data platform of the binary, run as a process.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,17 +9,17 @@ use crate::database::Column;
 use crate::scenario::Shop;
 use crate::server::{Server, ServerBuilder};
 
-/// What events are signed with.
+/// Signing key of events.
 pub const DATA_PLATFORM_SECRET: &str = "a-secret-that-both-sides-know";
 
-/// A receiver that runs.
+/// A running mock data platform.
 pub struct Receiver {
     server: Server,
     client: Client,
 }
 
 impl Receiver {
-    /// Starts one that checks signatures and keeps what it receives in the test's folder.
+    /// Starts one that verifies signatures and stores events in the test's folder.
     pub async fn start<const N: usize>(shop: &Shop, arguments: [&str; N]) -> Self {
         let file = shop.database().folder().join("received.jsonl");
         let builder = shop.server().setting("DATA_PLATFORM_SECRET", DATA_PLATFORM_SECRET).command("mock-data-platform");
@@ -28,17 +28,17 @@ impl Receiver {
         Self { server, client: Client::builder().no_proxy().build().expect("a client") }
     }
 
-    /// Where events are sent to.
+    /// URL for events.
     pub fn url(&self) -> String {
         format!("http://{}/events", self.server.address())
     }
 
-    /// The process.
+    /// The server process.
     pub fn server(&self) -> &Server {
         &self.server
     }
 
-    /// The events that it received, each once, in the order in which they first came, as `{times, event}`.
+    /// The received events, each once, in order of first receipt, as `{times, event}`.
     pub async fn received(&self) -> Vec<Value> {
         let mut received = Vec::new();
         loop {
@@ -51,8 +51,7 @@ impl Receiver {
         }
     }
 
-    /// The same, when they are all that the shop's outbox holds and none invented, each whole, signed and unchanged, and
-    /// those of an order in order.
+    /// Like [`Self::received`], after asserting that the events equal the outbox and are valid, unaltered and in order.
     pub async fn received_all(&self, shop: &Shop) -> Vec<Value> {
         let mut connection = shop.database().connect().await;
         let written = connection.rows("outbox_events", &[Column::Id("id")], |row| row.text().to_lowercase()).await;
@@ -60,7 +59,7 @@ impl Receiver {
         let received = self.received().await;
         let id = |received: &Value| received["event"]["id"].as_str().expect("an id").replace('-', "");
         let written: BTreeSet<String> = written.into_iter().collect();
-        assert_eq!(received.iter().map(id).collect::<BTreeSet<_>>(), written, "all of them, and none invented");
+        assert_eq!(received.iter().map(id).collect::<BTreeSet<_>>(), written, "exactly the events of the outbox");
         assert_eq!(received.len(), written.len(), "each once");
         let mut last: BTreeMap<&str, u64> = BTreeMap::new();
         for received in &received {
@@ -76,43 +75,43 @@ impl Receiver {
         received
     }
 
-    /// How many different events it received.
+    /// Number of distinct events.
     pub async fn count(&self) -> usize {
         let total = self.get("/events?limit=0").await["total"].as_u64().expect("a number");
         total.try_into().expect("a number of events")
     }
 
-    /// What it counted.
+    /// All counters.
     pub async fn counters(&self) -> Value {
         self.get("/counters").await
     }
 
-    /// How often it counted that.
+    /// A single counter.
     pub async fn counter(&self, name: &str) -> u64 {
         let counters = self.counters().await;
         counters[name].as_u64().unwrap_or_else(|| panic!("no counter {name:?} in {counters}"))
     }
 
-    /// Has it behave so from now on; what is not named is as it should be.
-    pub async fn behave(&self, behaviour: Value) {
-        let url = format!("http://{}/behaviour", self.server.address());
-        let answer = self.client.put(url).json(&behaviour).send().await.expect("the receiver answers");
-        assert_eq!(answer.status().as_u16(), 200, "{behaviour}");
+    /// Sets the behavior; missing fields have their defaults.
+    pub async fn behave(&self, behavior: Value) {
+        let url = format!("http://{}/behavior", self.server.address());
+        let response = self.client.put(url).json(&behavior).send().await.expect("the receiver responds");
+        assert_eq!(response.status().as_u16(), 200, "{behavior}");
     }
 
-    /// Has it take everything from now on.
+    /// Resets the behavior to success.
     pub async fn behave_well(&self) {
         self.behave(json!({})).await;
     }
 
     async fn get(&self, path: &str) -> Value {
         let url = format!("http://{}{path}", self.server.address());
-        self.client.get(url).send().await.expect("the receiver answers").json().await.expect("JSON")
+        self.client.get(url).send().await.expect("the receiver responds").json().await.expect("JSON")
     }
 }
 
 impl ServerBuilder {
-    /// To deliver to that data platform, without long pauses.
+    /// Delivers to this data platform, with short pauses.
     pub fn delivering_to(self, url: impl ToString) -> Self {
         self.setting("DATA_PLATFORM_URL", url)
             .setting("DATA_PLATFORM_SECRET", DATA_PLATFORM_SECRET)

@@ -1,4 +1,4 @@
-//! Runs one test: gives it a database, and afterwards checks the books and takes everything away, whatever happened.
+//! Runs one test on its own database, verifies the books and cleans up, even after a panic.
 
 use std::future::Future;
 use std::ops::Deref;
@@ -12,14 +12,14 @@ use futures_util::FutureExt;
 use crate::database::{Backend, Database};
 use crate::server::{Server, ServerBuilder};
 
-/// No scenario takes as long; one that does hangs.
+/// Timeout of a scenario, well above any normal duration.
 const SCENARIO_MAX: Duration = Duration::from_secs(240);
 
-/// What a test works with: a database and the servers on it.
+/// The database of a test and its servers.
 #[derive(Clone)]
 pub struct Shop(Arc<Inner>);
 
-/// See [`Shop`].
+/// The shared state of a [`Shop`].
 pub struct Inner {
     database: Database,
     servers: Mutex<Vec<Server>>,
@@ -27,7 +27,7 @@ pub struct Inner {
     books_expected: AtomicBool,
 }
 
-/// What the clients of one test keep an eye on.
+/// Server errors seen by the clients of a test.
 #[derive(Default)]
 pub(crate) struct Watch {
     server_errors: Mutex<Vec<String>>,
@@ -35,11 +35,11 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn note_server_error(&self, what: String) {
-        self.server_errors.lock().expect("no panic while it is held").push(what);
+    pub(crate) fn record_server_error(&self, error: String) {
+        self.server_errors.lock().expect("no panic while it is held").push(error);
     }
 
-    fn faults(&self) -> Vec<String> {
+    fn failures(&self) -> Vec<String> {
         if self.server_errors_expected.load(Ordering::SeqCst) {
             return Vec::new();
         }
@@ -61,41 +61,41 @@ impl Shop {
         self.server().start().await
     }
 
-    /// A server to be started with other settings.
+    /// A builder for a server with other settings.
     pub fn server(&self) -> ServerBuilder {
         ServerBuilder::new(self.clone())
     }
 
-    /// What is wrong at the end of a test that went well.
-    async fn faults(&self) -> Vec<String> {
-        let mut faults = self.watch.faults();
+    /// Failures after a successful test.
+    async fn failures(&self) -> Vec<String> {
+        let mut failures = self.watch.failures();
         if self.books_expected.load(Ordering::SeqCst) {
             let verified = self.server().run(["verify", "--json"]).await;
             if verified.code != Some(0) {
-                faults.push(format!("jangteo verify: {verified:#?}"));
+                failures.push(format!("jangteo verify: {verified:#?}"));
             }
         }
-        faults
+        failures
     }
 }
 
 impl Inner {
-    /// The database.
+    /// The database of the test.
     pub fn database(&self) -> &Database {
         &self.database
     }
 
-    /// Which kind of database it is.
+    /// The kind of the database.
     pub fn backend(&self) -> Backend {
         self.database.backend()
     }
 
-    /// Says that answers of 500 and above are what this test is about.
+    /// Allows responses with status 500 and above.
     pub fn expect_server_errors(&self) {
         self.watch.server_errors_expected.store(true, Ordering::SeqCst);
     }
 
-    /// Says that this test makes no tables, so that there are no books.
+    /// Skips the verification, for tests that create no tables.
     pub fn expect_no_books(&self) {
         self.books_expected.store(false, Ordering::SeqCst);
     }
@@ -104,7 +104,7 @@ impl Inner {
         self.watch.clone()
     }
 
-    pub(crate) fn note_server(&self, server: Server) {
+    pub(crate) fn register_server(&self, server: Server) {
         self.servers.lock().expect("no panic while it is held").push(server);
     }
 
@@ -119,10 +119,10 @@ impl Inner {
     }
 }
 
-/// Runs a test on a fresh database, then checks the books and that no answer was a server error.
+/// Runs a test on a fresh database, then verifies the books and the absence of server errors.
 ///
 /// # Panics
-/// When the test does, takes too long, or leaves books that disagree.
+/// If the test panics or times out, or the verification fails.
 pub fn run<F, Test>(backend: Backend, test: Test)
 where
     Test: FnOnce(Shop) -> F,
@@ -135,11 +135,11 @@ where
     });
 }
 
-/// As [`run`], on that database, which is taken away afterwards, and within that time.
+/// Like [`run`], with a timeout and a given database, which is removed afterwards.
 ///
 /// # Panics
-/// As [`run`] does.
-pub async fn run_on<T, F, Test>(database: Database, bound: Duration, test: Test) -> T
+/// Like [`run`].
+pub async fn run_on<T, F, Test>(database: Database, timeout: Duration, test: Test) -> T
 where
     Test: FnOnce(Shop) -> F,
     F: Future<Output = T>,
@@ -153,27 +153,27 @@ where
     });
     let whole = async {
         let shop = Shop(inner.clone());
-        let tested = tokio::time::timeout(bound, test(shop.clone())).await;
-        let tested = tested.unwrap_or_else(|_| panic!("the test hangs: {bound:?} passed"));
-        let faults = shop.faults().await;
-        assert!(faults.is_empty(), "after the test:\n{}", faults.join("\n"));
+        let tested = tokio::time::timeout(timeout, test(shop.clone())).await;
+        let tested = tested.unwrap_or_else(|_| panic!("the test hangs: {timeout:?} passed"));
+        let failures = shop.failures().await;
+        assert!(failures.is_empty(), "after the test:\n{}", failures.join("\n"));
         tested
     };
     let outcome = AssertUnwindSafe(whole).catch_unwind().await;
     let logs = inner.stop_servers().await;
     if outcome.is_err() {
-        eprintln!("--- what the servers said ---\n{logs}--- end ---");
+        eprintln!("--- server logs ---\n{logs}--- end ---");
     }
     let removed = inner.database.remove().await;
     let tested = outcome.unwrap_or_else(|failed| resume_unwind(failed));
-    removed.expect("the database can be removed");
+    removed.expect("the database is removed");
     tested
 }
 
-/// The client is built without a cryptography of its own and wants to be told one, though nothing here is encrypted.
+/// The client is built without a default TLS provider and requires one, even for plain HTTP.
 fn install_crypto() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        rustls::crypto::ring::default_provider().install_default().expect("nobody else installs one");
+        rustls::crypto::ring::default_provider().install_default().expect("the only installation");
     });
 }

@@ -1,4 +1,4 @@
-//! The real binary: found, started with the settings of the tests, listened to, and ended.
+//! The binary under test: built if necessary, started with test settings, logged and stopped.
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -16,13 +16,13 @@ use crate::client::Caller;
 use crate::scenario::{Shop, Watch};
 use crate::token::{AUDIENCE, ISSUER, SECRET, token};
 
-/// A debug build that migrates a fresh database on a busy machine needs some seconds, never as many.
+/// Maximum start time. A debug build migrates a fresh database in a few seconds on a busy machine.
 const START_MAX: Duration = Duration::from_secs(60);
-/// What the server says on its standard output once it can be called.
+/// The log line of a server that accepts connections.
 const LISTENING: &str = "listening on http://";
 
-/// The binary under test: `JANGTEO_BIN`, or the one beside this test's own executable, built when it is missing or older
-/// than its sources. A test against yesterday's binary would prove nothing.
+/// The binary under test: `JANGTEO_BIN`, or the one beside this test's executable, built if it is missing or older than
+/// its sources.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
@@ -31,19 +31,19 @@ pub fn binary() -> &'static Path {
         }
         let test = std::env::current_exe().expect("the path of this executable");
         // Tests are in target/<profile>/deps, programs in target/<profile>.
-        let folder = test.parent().expect("a file is in a folder");
+        let folder = test.parent().expect("a folder");
         let profile = if folder.ends_with("deps") { folder.parent().expect("target/<profile>") } else { folder };
         let profile = profile.to_owned();
         let path = profile.join("jangteo");
         if !is_fresh(&path) {
             build(&profile);
         }
-        assert!(path.exists(), "{} is not there: run `cargo build --workspace` first", path.display());
+        assert!(path.exists(), "{} does not exist: run `cargo build --workspace` first", path.display());
         path
     })
 }
 
-/// Whether the binary is younger than every source that the build noted beside it.
+/// Whether the binary is newer than every source in its dep-info file.
 fn is_fresh(binary: &Path) -> bool {
     let modified = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
     let Some(built) = modified(binary) else { return false };
@@ -54,7 +54,7 @@ fn is_fresh(binary: &Path) -> bool {
         .all(|source| modified(Path::new(&source.replace('\0', " "))).is_some_and(|time: SystemTime| time <= built))
 }
 
-/// Builds as `cargo test --workspace` does, so that nothing but the binary itself is built anew.
+/// Builds with the options of `cargo test --workspace`, so that only the binary is rebuilt.
 fn build(profile: &Path) {
     let name = profile.file_name().and_then(|name| name.to_str()).expect("the profile's folder");
     let name = if name == "debug" { "dev" } else { name };
@@ -65,11 +65,11 @@ fn build(profile: &Path) {
         .status();
     assert!(
         status.as_ref().is_ok_and(ExitStatus::success),
-        "the server is not built, and building it did not work ({status:?}): run `cargo build --workspace` first"
+        "cannot build the server ({status:?}): run `cargo build --workspace` first"
     );
 }
 
-/// A server to be started.
+/// A builder of a server process.
 pub struct ServerBuilder {
     shop: Shop,
     settings: Vec<(String, String)>,
@@ -89,7 +89,7 @@ impl ServerBuilder {
             ("JWT_ISSUER", ISSUER),
             ("JWT_AUDIENCE", AUDIENCE),
             ("RATE_LIMIT", "off"),
-            // A debug build on a busy machine takes its time; what is tested here is not how long anybody waits.
+            // Debug builds on a busy machine are slow, and these tests do not measure queue waits.
             ("QUEUE_WAIT_MAX", "10s"),
             ("RUST_LOG", "info"),
         ];
@@ -97,82 +97,81 @@ impl ServerBuilder {
         Self { shop, settings, arguments: vec!["serve".to_owned()], limits: Vec::new() }
     }
 
-    /// With that setting instead.
+    /// Sets a setting.
     pub fn setting(mut self, name: &str, value: impl ToString) -> Self {
         self.settings.retain(|(known, _)| known != name);
         self.settings.push((name.to_owned(), value.to_string()));
         self
     }
 
-    /// With those settings instead.
+    /// Sets several settings.
     pub fn settings<const N: usize>(self, settings: [(&str, &str); N]) -> Self {
         settings.into_iter().fold(self, |builder, (name, value)| builder.setting(name, value))
     }
 
-    /// Without that setting.
+    /// Removes a setting.
     pub fn without(mut self, name: &str) -> Self {
         self.settings.retain(|(known, _)| known != name);
         self
     }
 
-    /// To run that command of the binary instead of `serve`.
+    /// Sets the command of the binary; default `serve`.
     pub fn command(mut self, name: &str) -> Self {
         name.clone_into(&mut self.arguments[0]);
         self
     }
 
-    /// With these arguments after the command.
+    /// Appends arguments to the command.
     pub fn arguments<const N: usize>(mut self, arguments: [&str; N]) -> Self {
         self.arguments.extend(arguments.map(str::to_owned));
         self
     }
 
-    /// With so many open files and sockets to begin with, as a shell allows it, and as many as that one does at the most.
+    /// Sets the soft limit of open files and sockets; the hard limit is unchanged.
     pub fn open_files(self, count: u64) -> Self {
         self.limit(format!("ulimit -S -n {count}"))
     }
 
-    /// With files that can grow to so many bytes, as if the disk were full then, until that is
-    /// [lifted](Server::lift_file_size_max).
+    /// Limits the size of files in bytes, to simulate a full disk, until [`Server::lift_file_size_max`].
     pub fn file_size_max(self, bytes: u64) -> Self {
-        // A shell counts in half KiB, and the system ends whoever does not ignore the signal.
+        // `ulimit` counts in half KiB. The signal would otherwise terminate the process.
         self.limit(format!("trap '' XFSZ && ulimit -S -f {}", bytes / 512))
     }
 
-    /// With that limit, as a shell sets it.
+    /// Adds a shell command that sets a limit.
     fn limit(mut self, limit: String) -> Self {
         self.limits.push(limit);
         self
     }
 
-    /// Starts it and waits until it can be called.
+    /// Starts the server and waits until it accepts connections.
     ///
     /// # Panics
-    /// When it ends before, or takes too long.
+    /// If it exits or takes too long.
     pub async fn start(self) -> Server {
         let server = self.spawn();
         server.listening().await;
         server
     }
 
-    /// Starts it without waiting.
+    /// Starts the server without waiting.
     ///
     /// # Panics
-    /// When the binary cannot be run.
+    /// If the binary cannot be executed.
     pub fn spawn(self) -> Server {
         let mut command = self.process(&self.arguments);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the binary can be run");
+        let mut child = command.spawn().expect("the binary is executable");
         let log = Log::default();
         let (address, known) = watch::channel(None);
-        let stdout = child.stdout.take().expect("it is piped");
-        let stderr = child.stderr.take().expect("it is piped");
-        // Both end with the process.
+        let stdout = child.stdout.take().expect("piped");
+        let stderr = child.stderr.take().expect("piped");
+        // Both tasks end with the process.
         tokio::spawn(listen(stdout, log.clone(), Some(address)));
         tokio::spawn(listen(stderr, log.clone(), None));
         let client = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
         let client = client.timeout(Duration::from_secs(60)).build().expect("a client");
-        let process_id = child.id().and_then(|id| i32::try_from(id).ok()).expect("it was just started");
+        let process_id = child.id().and_then(|id| i32::try_from(id).ok()).expect("a new process");
         let server = Server(Arc::new(Process {
             process_id: Pid::from_raw(process_id),
             child: AsyncMutex::new(child),
@@ -181,18 +180,19 @@ impl ServerBuilder {
             client,
             watch: self.shop.watch(),
         }));
-        self.shop.note_server(server.clone());
+        self.shop.register_server(server.clone());
         server
     }
 
-    /// Runs another command of the binary with the same settings, to its end.
+    /// Runs another command of the binary with the same settings to completion.
     ///
     /// # Panics
-    /// When the binary cannot be run.
+    /// If the binary cannot be executed or does not exit.
     pub async fn run<const N: usize>(&self, arguments: [&str; N]) -> CommandOutput {
         let mut command = self.process(&arguments.map(str::to_owned));
         let output = tokio::time::timeout(START_MAX, command.output()).await;
-        let output = output.unwrap_or_else(|_| panic!("{arguments:?} does not end")).expect("the binary can be run");
+        let output =
+            output.unwrap_or_else(|_| panic!("{arguments:?} does not exit")).expect("the binary is executable");
         CommandOutput {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).expect("UTF-8"),
@@ -200,35 +200,38 @@ impl ServerBuilder {
         }
     }
 
-    /// The process in an environment that holds the settings and nothing of the person's who runs the tests.
+    /// The process with only the settings and a minimal environment.
     fn process(&self, arguments: &[String]) -> Command {
         let mut command = Command::new(binary());
         if !self.limits.is_empty() {
-            // The shell sets the limits, and becomes the server.
+            // The shell sets the limits and then executes the server.
             let limits = self.limits.iter().map(|limit| format!("{limit} && ")).collect::<String>();
             command = Command::new("sh");
             command.args(["-c", &format!("{limits}exec \"$@\""), "sh"]).arg(binary());
         }
-        let kept = ["PATH", "HOME", "TMPDIR", "LLVM_PROFILE_FILE"];
-        let kept = kept.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
-        command.args(arguments).env_clear().envs(kept).envs(self.settings.iter().map(|(name, value)| (name, value)));
+        let inherited = ["PATH", "HOME", "TMPDIR", "LLVM_PROFILE_FILE"];
+        let inherited = inherited.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(inherited)
+            .envs(self.settings.iter().map(|(name, value)| (name, value)));
         command.current_dir(self.shop.database().folder()).stdin(Stdio::null()).kill_on_drop(true);
         command
     }
 }
 
-/// What a command that ran to its end said.
+/// Output of a completed command.
+#[expect(missing_docs, reason = "the other names are clear")]
 #[derive(Debug)]
 pub struct CommandOutput {
-    /// Its exit code; `None` when a signal ended it.
+    /// `None` after a signal.
     pub code: Option<i32>,
-    /// Its standard output.
     pub stdout: String,
-    /// Its standard error.
     pub stderr: String,
 }
 
-/// A running server. It is killed at the end of the test at the latest.
+/// A running server, killed at the end of the test at the latest.
 #[derive(Clone)]
 pub struct Server(Arc<Process>);
 
@@ -241,81 +244,81 @@ struct Process {
     watch: Arc<Watch>,
 }
 
-/// The lines that a server wrote.
+/// Lines of standard output and error.
 type Log = Arc<Mutex<Vec<String>>>;
 
 async fn listen(pipe: impl AsyncRead + Unpin, log: Log, address: Option<watch::Sender<Option<String>>>) {
     let mut lines = BufReader::new(pipe).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         if let (Some(address), Some(at)) = (&address, line.find(LISTENING)) {
-            // Nobody may be waiting any more.
-            let _nobody = address.send(Some(line[at + LISTENING.len()..].trim_end().to_owned()));
+            // There may be no receiver any more.
+            let _no_receiver = address.send(Some(line[at + LISTENING.len()..].trim_end().to_owned()));
         }
         log.lock().expect("no panic while it is held").push(line);
     }
 }
 
 impl Server {
-    /// Waits until it can be called.
+    /// Waits until the server accepts connections.
     ///
     /// # Panics
-    /// When it ends before, or takes too long.
+    /// If it exits or takes too long.
     pub async fn listening(&self) {
         let mut address = self.0.address.clone();
         let known = tokio::time::timeout(START_MAX, address.wait_for(Option::is_some)).await;
         assert!(matches!(known, Ok(Ok(_))), "the server does not start:\n{}", self.log());
     }
 
-    /// Its host and port.
+    /// `host:port`.
     ///
     /// # Panics
-    /// Before it can be called.
+    /// Before the server accepts connections.
     pub fn address(&self) -> String {
-        self.0.address.borrow().clone().expect("it listens")
+        self.0.address.borrow().clone().expect("the server listens")
     }
 
-    /// What it wrote so far.
+    /// The log so far.
     pub fn log(&self) -> String {
         let lines = self.0.log.lock().expect("no panic while it is held");
         lines.iter().map(|line| format!("[{}] {line}\n", self.0.process_id)).collect()
     }
 
-    /// Lets its files grow again as they will.
+    /// Lifts the limit of the file size.
     ///
     /// # Panics
-    /// When it has ended.
+    /// If the process has exited.
     pub fn lift_file_size_max(&self) {
         let arguments = [format!("--pid={}", self.0.process_id), "--fsize=unlimited".to_owned()];
         let status = std::process::Command::new("prlimit").args(arguments).status();
         assert!(status.as_ref().is_ok_and(ExitStatus::success), "prlimit: {status:?}");
     }
 
-    /// The most memory that it ever had, in KiB.
+    /// Peak resident memory in KiB.
     ///
     /// # Panics
-    /// When it has ended, or this is not Linux.
+    /// If the process has exited, or on another system than Linux.
     pub fn memory_peak(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.process_id)).expect("a running process");
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
         peak.and_then(|peak| peak.parse().ok()).expect("its peak in KiB")
     }
 
-    /// A caller without a token.
+    /// A client without a token.
     pub fn anonymous(&self) -> Caller {
         self.caller(None)
     }
 
-    /// A caller with this as a token.
+    /// A client with this token.
     pub fn bearer(&self, token: impl Into<String>) -> Caller {
         self.caller(Some(token.into()))
     }
 
-    /// A customer.
+    /// A client with the token of a customer.
     pub fn user(&self, user_id: &str) -> Caller {
         self.bearer(token(user_id, None))
     }
 
-    /// Somebody of the back office.
+    /// A client with the token of a back office user.
     pub fn admin(&self) -> Caller {
         self.bearer(token("back-office", Some("admin")))
     }
@@ -325,28 +328,28 @@ impl Server {
         Caller::new(self.0.client.clone(), base, token, self.0.watch.clone())
     }
 
-    /// Asks it to end, as a process manager does.
+    /// Sends SIGTERM.
     pub fn terminate(&self) {
-        kill(self.0.process_id, Signal::SIGTERM).expect("the process is there until it is waited for");
+        kill(self.0.process_id, Signal::SIGTERM).expect("the process exists until it is waited for");
     }
 
-    /// Waits for its end, and says how it ended.
+    /// Waits for the exit.
     ///
     /// # Panics
-    /// When it does not end within half a minute.
+    /// If it takes longer than 30 seconds.
     pub async fn ended(&self) -> ExitStatus {
         let mut child = self.0.child.lock().await;
         let ended = tokio::time::timeout(Duration::from_secs(30), child.wait()).await;
-        ended.unwrap_or_else(|_| panic!("the server does not end:\n{}", self.log())).expect("a child of ours")
+        ended.unwrap_or_else(|_| panic!("the server does not exit:\n{}", self.log())).expect("a child process")
     }
 
-    /// Whether it still runs.
+    /// Whether the process runs.
     pub async fn is_running(&self) -> bool {
-        self.0.child.lock().await.try_wait().expect("a child of ours").is_none()
+        self.0.child.lock().await.try_wait().expect("a child process").is_none()
     }
 
-    /// Ends it at once, as a crash does.
+    /// Sends SIGKILL and waits for the exit.
     pub async fn kill(&self) {
-        self.0.child.lock().await.kill().await.expect("a child of ours");
+        self.0.child.lock().await.kill().await.expect("a child process");
     }
 }

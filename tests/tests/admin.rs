@@ -7,31 +7,31 @@ use time::Duration;
 use crate::{assert_utc, assert_uuid_v7, ids, names};
 
 scenarios![
-    keeps_everybody_else_out,
-    makes_a_product,
-    makes_a_product_with_the_least_that_is_needed,
-    rejects_what_is_no_product,
-    takes_the_longest_that_is_allowed,
-    changes_what_is_named_and_nothing_else,
-    rejects_what_is_no_change,
+    rejects_callers_without_the_admin_scope,
+    creates_a_product,
+    creates_a_product_with_required_fields_only,
+    rejects_invalid_products,
+    accepts_values_of_maximum_length,
+    changes_only_the_given_fields,
+    rejects_invalid_changes,
     lists_products_of_all_states,
-    moves_stock_in_and_out,
-    never_takes_more_than_there_is,
-    rejects_what_is_no_movement,
+    adjusts_stock_up_and_down,
+    never_removes_more_stock_than_available,
+    rejects_invalid_stock_movements,
     lists_every_movement_newest_first,
-    makes_a_campaign,
-    rejects_what_is_no_campaign,
+    creates_a_campaign,
+    rejects_invalid_campaigns,
     raises_the_quantity_and_closes_early,
-    counts_what_is_sold_off_by_hand_against_orders,
-    lists_everybodys_orders,
-    corrects_balances,
-    rejects_what_is_no_correction,
-    lists_events_and_sends_them_again,
+    counts_manual_stock_removals_against_orders,
+    lists_the_orders_of_all_users,
+    adjusts_balances,
+    rejects_invalid_adjustments,
+    lists_and_redelivers_events,
 ];
 
 const UNKNOWN: &str = "0198f1de-0000-7000-8000-000000000000";
 
-async fn keeps_everybody_else_out(shop: Shop) {
+async fn rejects_callers_without_the_admin_scope(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").create().await;
     let calls = [
@@ -54,7 +54,7 @@ async fn keeps_everybody_else_out(shop: Shop) {
         let method = reqwest::Method::try_from(method).expect("a method");
         let call = |caller: jangteo_tests::Caller| caller.call(method.clone(), &path).json(&json!({ "nonsense": 1 }));
         call(server.anonymous()).await.problem(401, "UNAUTHENTICATED");
-        // Who may not do it does not learn what is wrong with it either.
+        // A caller without permission learns nothing about the request's validity.
         call(server.user("kim")).await.problem(403, "FORBIDDEN");
         let other_scopes = jangteo_tests::token("kim", Some("administrator read:admin ADMIN"));
         call(server.bearer(other_scopes)).await.problem(403, "FORBIDDEN");
@@ -63,15 +63,15 @@ async fn keeps_everybody_else_out(shop: Shop) {
     server.bearer(among_others).get("/v1/admin/products").await.expect(200);
 }
 
-async fn makes_a_product(shop: Shop) {
+async fn creates_a_product(shop: Shop) {
     let server = shop.start().await;
     let body = json!({
         "name": "Shirt", "description": "Cotton.", "category": "clothes", "options": { "size": "L" },
         "item_group_id": "shirts", "price": "19900", "status": "hidden",
     });
-    let answer = server.admin().post("/v1/admin/products", body.clone()).await.expect(201);
-    let location = answer.header("location").expect("a Location").to_owned();
-    let made = answer.json(201);
+    let response = server.admin().post("/v1/admin/products", body.clone()).await.expect(201);
+    let location = response.header("location").expect("a Location").to_owned();
+    let made = response.json(201);
     assert_uuid_v7(&made["product_id"]);
     for member in ["name", "description", "category", "options", "item_group_id", "price", "status"] {
         assert_eq!(made[member], body[member], "{member}");
@@ -83,7 +83,7 @@ async fn makes_a_product(shop: Shop) {
     assert_ne!(same["product_id"], made["product_id"]);
 }
 
-async fn makes_a_product_with_the_least_that_is_needed(shop: Shop) {
+async fn creates_a_product_with_required_fields_only(shop: Shop) {
     let server = shop.start().await;
     let body = json!({ "name": "x", "category": "y", "price": 0 });
     let made = server.admin().post("/v1/admin/products", body).await.json(201);
@@ -91,7 +91,7 @@ async fn makes_a_product_with_the_least_that_is_needed(shop: Shop) {
     assert_eq!(json!(shown), json!(["", {}, "0", "on_sale", null]));
 }
 
-async fn rejects_what_is_no_product(shop: Shop) {
+async fn rejects_invalid_products(shop: Shop) {
     let server = shop.start().await;
     let good = json!({ "name": "x", "category": "y", "price": "1" });
     let many: serde_json::Map<String, Value> = (0..21).map(|n| (format!("option{n}"), json!("x"))).collect();
@@ -127,16 +127,16 @@ async fn rejects_what_is_no_product(shop: Shop) {
         body.as_object_mut().expect("an object").remove(member);
         server.admin().post("/v1/admin/products", body).await.invalid_field(&format!("/{member}"));
     }
-    // All that is wrong is told at once.
+    // All errors are reported together.
     let body = json!({ "name": "", "category": "", "price": "-1" });
     let problem = server.admin().post("/v1/admin/products", body).await.invalid_field("/price");
     assert_eq!(problem["errors"].as_array().map(Vec::len), Some(3), "{problem:?}");
     assert_eq!(server.admin().get("/v1/admin/products").await.json(200)["data"], json!([]));
 }
 
-async fn takes_the_longest_that_is_allowed(shop: Shop) {
+async fn accepts_values_of_maximum_length(shop: Shop) {
     let server = shop.start().await;
-    // Characters are counted, not bytes; each of these has four bytes.
+    // Limits count characters, not bytes. Each of these characters has four bytes.
     let text = |length: usize| "😀".repeat(length);
     let options: serde_json::Map<String, Value> =
         (0..20).map(|n| (format!("{n:02}{}", text(30)), json!(text(64)))).collect();
@@ -152,7 +152,7 @@ async fn takes_the_longest_that_is_allowed(shop: Shop) {
     }
 }
 
-async fn changes_what_is_named_and_nothing_else(shop: Shop) {
+async fn changes_only_the_given_fields(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").with("options", json!({ "leaf": "green" })).with("item_group_id", "teas");
     let tea = tea.stock(4).create().await;
@@ -180,7 +180,7 @@ async fn changes_what_is_named_and_nothing_else(shop: Shop) {
     }
 }
 
-async fn rejects_what_is_no_change(shop: Shop) {
+async fn rejects_invalid_changes(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").create().await;
     let before = server.admin().get(tea.path()).await.json(200);
@@ -196,8 +196,8 @@ async fn rejects_what_is_no_change(shop: Shop) {
     }
     assert_eq!(server.admin().get(tea.path()).await.json(200), before);
     for id in [UNKNOWN, "nonsense"] {
-        let answer = server.admin().patch(format!("/v1/admin/products/{id}"), json!({ "name": "x" })).await;
-        answer.problem(404, "PRODUCT_NOT_FOUND");
+        let response = server.admin().patch(format!("/v1/admin/products/{id}"), json!({ "name": "x" })).await;
+        response.problem(404, "PRODUCT_NOT_FOUND");
     }
 }
 
@@ -210,7 +210,7 @@ async fn lists_products_of_all_states(shop: Shop) {
     assert_eq!(names(&list["data"]), ["discontinued", "hidden", "on_sale"], "the newest first");
 }
 
-async fn moves_stock_in_and_out(shop: Shop) {
+async fn adjusts_stock_up_and_down(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").create().await;
     let path = format!("{}/stock-movements", tea.admin_path());
@@ -227,7 +227,7 @@ async fn moves_stock_in_and_out(shop: Shop) {
     assert_eq!(server.available(&tea).await, 3);
 }
 
-async fn never_takes_more_than_there_is(shop: Shop) {
+async fn never_removes_more_stock_than_available(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").stock(3).create().await;
     server.order("kim", &tea, 2).await;
@@ -235,7 +235,7 @@ async fn never_takes_more_than_there_is(shop: Shop) {
     assert_eq!(rejected["shortages"], json!([{ "product_id": tea.id, "requested": 2, "available": 1 }]));
     server.restock(&tea, -1).await.expect(201);
     assert_eq!(server.available(&tea).await, 0);
-    // Nor more in than can be counted.
+    // The upper limit of a stock.
     for _ in 0..2 {
         server.restock(&tea, i32::MAX.into()).await.expect(201);
     }
@@ -243,7 +243,7 @@ async fn never_takes_more_than_there_is(shop: Shop) {
     assert_eq!(server.available(&tea).await, i64::from(i32::MAX) * 2);
 }
 
-async fn rejects_what_is_no_movement(shop: Shop) {
+async fn rejects_invalid_stock_movements(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").stock(3).create().await;
     let path = format!("{}/stock-movements", tea.admin_path());
@@ -289,12 +289,12 @@ async fn lists_every_movement_newest_first(shop: Shop) {
     assert_eq!(Value::from_iter(shown), expected);
 }
 
-async fn makes_a_campaign(shop: Shop) {
+async fn creates_a_campaign(shop: Shop) {
     let server = shop.start().await;
     let body = server.campaign("spring").percent_capped(15, 5_000).with("min_order_amount", 10_000).document();
-    let answer = server.admin().post("/v1/admin/coupon-campaigns", body.clone()).await.expect(201);
-    let location = answer.header("location").expect("a Location").to_owned();
-    let made = answer.json(201);
+    let response = server.admin().post("/v1/admin/coupon-campaigns", body.clone()).await.expect(201);
+    let location = response.header("location").expect("a Location").to_owned();
+    let made = response.json(201);
     assert_eq!(server.anonymous().get(location).await.json(200), made);
     let shown = ["name", "discount", "min_order_amount", "quantity", "issued", "remaining", "valid_days"];
     let expected = json!([
@@ -303,7 +303,7 @@ async fn makes_a_campaign(shop: Shop) {
     assert_eq!(json!(shown.map(|member| made[member].clone())), expected);
 }
 
-async fn rejects_what_is_no_campaign(shop: Shop) {
+async fn rejects_invalid_campaigns(shop: Shop) {
     let server = shop.start().await;
     let good = server.campaign("good").document();
     let cases = [
@@ -367,7 +367,7 @@ async fn raises_the_quantity_and_closes_early(shop: Shop) {
     admin.patch(unknown, json!({ "quantity": 9 })).await.problem(404, "CAMPAIGN_NOT_FOUND");
 }
 
-async fn counts_what_is_sold_off_by_hand_against_orders(shop: Shop) {
+async fn counts_manual_stock_removals_against_orders(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").stock(2).create().await;
     server.restock(&tea, -2).await.expect(201);
@@ -375,7 +375,7 @@ async fn counts_what_is_sold_off_by_hand_against_orders(shop: Shop) {
     server.user("kim").post("/v1/orders", body).await.problem(409, "OUT_OF_STOCK");
 }
 
-async fn lists_everybodys_orders(shop: Shop) {
+async fn lists_the_orders_of_all_users(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").price(100).stock(9).create().await;
     server.top_up("kim", 1_000).await;
@@ -402,7 +402,7 @@ async fn lists_everybodys_orders(shop: Shop) {
     }
     let page = server.admin().get("/v1/admin/orders?limit=2").await.json(200);
     assert_eq!(page["data"][0], server.read_order(&third).await);
-    let cursor = page["next_cursor"].as_str().expect("there are more");
+    let cursor = page["next_cursor"].as_str().expect("a further page");
     let rest = server.admin().get(format!("/v1/admin/orders?limit=2&cursor={cursor}")).await.json(200);
     assert_eq!(ids(&rest["data"], "order_id"), [first.id.as_str()]);
     assert_eq!(rest["next_cursor"], Value::Null);
@@ -415,13 +415,13 @@ async fn lists_everybodys_orders(shop: Shop) {
         ("status=open", "?status"),
         ("product_id=1", "?product_id"),
     ] {
-        let answer = server.admin().get(format!("/v1/admin/orders?{query}")).await;
-        answer.problem(400, "INVALID_QUERY");
-        answer.invalid_field(parameter);
+        let response = server.admin().get(format!("/v1/admin/orders?{query}")).await;
+        response.problem(400, "INVALID_QUERY");
+        response.invalid_field(parameter);
     }
 }
 
-async fn corrects_balances(shop: Shop) {
+async fn adjusts_balances(shop: Shop) {
     let server = shop.start().await;
     let path = "/v1/admin/users/kim/points/adjustments";
     let adjust = |amount: i64| server.admin().post(path, json!({ "amount": amount.to_string(), "reason": "정정" }));
@@ -441,7 +441,7 @@ async fn corrects_balances(shop: Shop) {
     assert_eq!(Value::from_iter(shown), json!([["adjustment", "-200", "300"], ["adjustment", "500", "500"]]));
 }
 
-async fn rejects_what_is_no_correction(shop: Shop) {
+async fn rejects_invalid_adjustments(shop: Shop) {
     let server = shop.start().await;
     let path = "/v1/admin/users/kim/points/adjustments";
     let cases = [
@@ -455,12 +455,12 @@ async fn rejects_what_is_no_correction(shop: Shop) {
     for (body, pointer) in cases {
         server.admin().post(path, body).await.invalid_field(pointer);
     }
-    let nobody = "/v1/admin/users/not%20a%20user/points/adjustments";
-    server.admin().post(nobody, json!({ "amount": "1", "reason": "x" })).await.problem(404, "USER_NOT_FOUND");
+    let invalid_user = "/v1/admin/users/not%20a%20user/points/adjustments";
+    server.admin().post(invalid_user, json!({ "amount": "1", "reason": "x" })).await.problem(404, "USER_NOT_FOUND");
     assert_eq!(server.balance("kim").await, 0);
 }
 
-async fn lists_events_and_sends_them_again(shop: Shop) {
+async fn lists_and_redelivers_events(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").price(100).stock(9).create().await;
     server.top_up("kim", 1_000).await;

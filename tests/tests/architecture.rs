@@ -1,4 +1,4 @@
-//! The rules of the architecture, over what cargo and git know of the workspace.
+//! The rules of the architecture, checked with the metadata of cargo and git.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId};
 
-/// Crates by which code could reach the outside, or would have to know of a format of it.
+/// Crates with I/O or with a wire format.
 const OUTSIDE: [&str; 21] = [
     "actix-http",
     "actix-rt",
@@ -44,10 +44,10 @@ fn metadata(no_default_features: bool) -> Metadata {
 
 fn package<'a>(metadata: &'a Metadata, name: &str) -> &'a Package {
     let members = metadata.workspace_packages();
-    members.into_iter().find(|package| package.name == name).unwrap_or_else(|| panic!("there is no package {name}"))
+    members.into_iter().find(|package| package.name == name).unwrap_or_else(|| panic!("no package {name}"))
 }
 
-/// The members of the workspace that a package depends on outside of its tests, optional ones included.
+/// Workspace members that a package depends on, including optional ones, without development dependencies.
 fn members_known(metadata: &Metadata, name: &str) -> BTreeSet<String> {
     let members: BTreeSet<_> = metadata.workspace_packages().iter().map(|member| member.name.to_string()).collect();
     let dependencies = package(metadata, name).dependencies.iter();
@@ -55,7 +55,7 @@ fn members_known(metadata: &Metadata, name: &str) -> BTreeSet<String> {
     normal.map(|dependency| dependency.name.clone()).filter(|name| members.contains(name)).collect()
 }
 
-/// Everything that a package is built on, as cargo resolved it, without what only tests need.
+/// All transitive dependencies of a package as resolved by cargo, without development dependencies.
 fn transitive(metadata: &Metadata, name: &str) -> BTreeSet<String> {
     let resolve = metadata.resolve.as_ref().expect("cargo resolves");
     let nodes: BTreeMap<&PackageId, _> = resolve.nodes.iter().map(|node| (&node.id, node)).collect();
@@ -76,7 +76,7 @@ fn set<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
 
 #[test]
 fn domain_depends_on_nothing_that_does_io() {
-    // Cargo resolves one set of features for the workspace, so optional dependencies are looked at by themselves below.
+    // Cargo resolves the union of features for the workspace, so optional dependencies are checked separately below.
     let metadata = metadata(false);
     let domain = package(&metadata, "jangteo-domain");
     let plain = domain.dependencies.iter().filter(|dependency| {
@@ -92,12 +92,12 @@ fn domain_depends_on_nothing_that_does_io() {
         reached.insert(found.name.to_string());
         reached.extend(transitive_of(&metadata, found));
     }
-    assert!(reached.contains("uuid"), "nothing was looked at: {reached:?}");
+    assert!(reached.contains("uuid"), "no dependency was visited: {reached:?}");
     let outside: Vec<_> = OUTSIDE.iter().filter(|name| reached.contains(**name)).collect();
     assert!(outside.is_empty(), "the domain reaches {outside:?}");
 }
 
-/// What a crate of the registry needs by itself: what it names and does not leave to a feature.
+/// Non-optional dependencies of a registry crate, transitively.
 fn transitive_of(metadata: &Metadata, package: &Package) -> BTreeSet<String> {
     let mut seen = BTreeSet::new();
     let mut open = vec![package];
@@ -149,18 +149,18 @@ fn dependencies_point_inwards_only() {
         if names.contains(name) {
             assert_eq!(members_known(&metadata, name), known, "{name}");
         } else {
-            assert_eq!(name, "jangteo-data-platform", "there is no package {name}");
+            assert_eq!(name, "jangteo-data-platform", "no package {name}");
         }
     }
     let app = members_known(&metadata, "jangteo");
     for known in ["jangteo-domain", "jangteo-group-commit", "jangteo-sql"] {
-        assert!(app.contains(known), "the app does not wire {known}");
+        assert!(app.contains(known), "the app does not depend on {known}");
     }
-    assert!(!app.contains("jangteo-domain-testing"), "what only tests need is shipped");
-    // Nobody builds on the app but what measures and tests it from outside.
+    assert!(!app.contains("jangteo-domain-testing"), "a test dependency is shipped");
+    // Only the benchmark and the tests depend on the app.
     for name in &names {
         let knows_app = members_known(&metadata, name).contains("jangteo");
-        assert!(!knows_app || matches!(name.as_str(), "jangteo-bench" | "jangteo-tests"), "{name} knows the app");
+        assert!(!knows_app || matches!(name.as_str(), "jangteo-bench" | "jangteo-tests"), "{name} depends on the app");
     }
 }
 
@@ -168,18 +168,18 @@ fn dependencies_point_inwards_only() {
 fn group_commit_knows_neither_a_database_nor_http() {
     let reached = transitive(&metadata(true), "jangteo-group-commit");
     for name in ["diesel", "diesel-async", "mysql_async", "libsqlite3-sys", "actix-web", "reqwest"] {
-        assert!(!reached.contains(name), "the queue reaches {name}");
+        assert!(!reached.contains(name), "the queue depends on {name}");
     }
-    assert!(reached.contains("tokio"), "nothing was looked at: {reached:?}");
+    assert!(reached.contains("tokio"), "no dependency was visited: {reached:?}");
 }
 
 #[test]
 fn sql_knows_no_http() {
     let reached = transitive(&metadata(true), "jangteo-sql");
     for name in ["actix-web", "actix-http", "reqwest", "clap"] {
-        assert!(!reached.contains(name), "the adapter of the database reaches {name}");
+        assert!(!reached.contains(name), "the database adapter depends on {name}");
     }
-    assert!(reached.contains("diesel"), "nothing was looked at: {reached:?}");
+    assert!(reached.contains("diesel"), "no dependency was visited: {reached:?}");
 }
 
 fn tracked_files() -> Vec<String> {
@@ -187,24 +187,35 @@ fn tracked_files() -> Vec<String> {
     assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
     let listed = String::from_utf8(listed.stdout).expect("UTF-8");
     let files: Vec<String> = listed.split('\0').filter(|file| !file.is_empty()).map(str::to_owned).collect();
-    assert!(files.len() > 50, "these cannot be all: {files:?}");
+    assert!(files.len() > 50, "too few files: {files:?}");
     files
 }
 
 #[test]
-fn the_top_level_is_what_a_reader_expects() {
+fn the_top_level_has_only_the_expected_entries() {
     let found: BTreeSet<String> = tracked_files()
         .iter()
         .filter_map(|file| file.split('/').next())
         .filter(|name| !name.starts_with('.'))
         .map(str::to_owned)
         .collect();
-    let expected = set(["Cargo.lock", "Cargo.toml", "Makefile", "README.md", "crates", "docs", "migrations", "tests"]);
+    let expected = set([
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE-APACHE",
+        "LICENSE-MIT",
+        "Makefile",
+        "README.md",
+        "crates",
+        "docs",
+        "migrations",
+        "tests",
+    ]);
     assert_eq!(found, expected);
 }
 
 #[test]
-fn no_module_hides_in_a_mod_rs() {
+fn no_module_is_in_a_mod_rs() {
     let hidden: Vec<String> = tracked_files().into_iter().filter(|file| file.ends_with("/mod.rs")).collect();
     assert!(hidden.is_empty(), "{hidden:?}");
 }
@@ -221,7 +232,7 @@ fn each_database_has_the_same_migrations() {
 }
 
 #[test]
-fn no_test_is_switched_off() {
+fn no_test_is_ignored() {
     let attribute = concat!("#[", "ignore");
     let off: Vec<String> = tracked_files()
         .into_iter()

@@ -1,4 +1,4 @@
-//! The audit log: every change of the back office leaves a line, and nothing else does.
+//! The audit log: every change by the back office has an entry, and nothing else does.
 
 use jangteo_tests::{Call, Server, Shop, assert_fields, scenarios};
 use serde_json::{Value, json};
@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use crate::{assert_utc, assert_uuid_v7, ids};
 
 scenarios![
-    tells_every_change_of_the_back_office,
-    tells_what_the_back_office_does_for_somebody_else,
-    tells_nothing_of_what_was_rejected_or_repeated,
+    records_every_change_of_the_back_office,
+    records_back_office_actions_on_behalf_of_users,
+    records_neither_rejections_nor_replays,
     is_filtered_and_paged,
 ];
 
@@ -19,7 +19,7 @@ async fn log(server: &Server) -> Vec<Value> {
     list["data"].as_array().expect("a list").clone()
 }
 
-async fn tells_every_change_of_the_back_office(shop: Shop) {
+async fn records_every_change_of_the_back_office(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").price(100).stock(9).create().await;
     let campaign = server.campaign("all").create().await;
@@ -72,11 +72,11 @@ async fn tells_every_change_of_the_back_office(shop: Shop) {
         ),
     ];
     for (nth, (call, action, kind, id, reason)) in changes.into_iter().enumerate() {
-        let answer = call.await;
-        assert!((200..300).contains(&answer.status), "{answer}");
-        let result: Value = serde_json::from_slice(&answer.body).expect("JSON");
+        let response = call.await;
+        assert!((200..300).contains(&response.status), "{response}");
+        let result: Value = serde_json::from_slice(&response.body).expect("JSON");
         let log = log(&server).await;
-        assert_eq!(log.len(), prepared + nth + 1, "one line more");
+        assert_eq!(log.len(), prepared + nth + 1, "one more entry");
         let line = &log[0];
         assert_fields(
             line,
@@ -85,25 +85,25 @@ async fn tells_every_change_of_the_back_office(shop: Shop) {
         );
         assert_uuid_v7(&line["audit_entry_id"]);
         assert_utc(&line["created_at"]);
-        let told = ["actor", "action", "subject_kind", "subject_id", "reason"].map(|member| line[member].clone());
-        assert_eq!(json!(told), json!(["back-office", action, kind, id, reason]));
+        let shown = ["actor", "action", "subject_kind", "subject_id", "reason"].map(|member| line[member].clone());
+        assert_eq!(json!(shown), json!(["back-office", action, kind, id, reason]));
         assert_eq!(line["result"], result, "{action}");
     }
 }
 
-/// What an admin does in somebody else's name is a change of the back office, whichever path it takes.
-async fn tells_what_the_back_office_does_for_somebody_else(shop: Shop) {
+/// An action of an admin on behalf of a user is a back office change, even on a customer path.
+async fn records_back_office_actions_on_behalf_of_users(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").price(100).stock(9).create().await;
     let order = server.order("kim", &tea, 1).await;
     server.admin().post(order.cancellation(), json!({})).await.expect(200);
     let log = log(&server).await;
     assert_eq!((&log[0]["action"], &log[0]["subject_id"]), (&json!("cancel_order"), &json!(order.id)));
-    // What kim does is nobody else's business.
+    // Customers' own actions are not logged.
     assert!(log.iter().all(|line| line["actor"] == "back-office" && line["action"] != "place_order"), "{log:?}");
 }
 
-async fn tells_nothing_of_what_was_rejected_or_repeated(shop: Shop) {
+async fn records_neither_rejections_nor_replays(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").price(100).stock(9).create().await;
     let prepared = log(&server).await.len();
@@ -132,7 +132,7 @@ async fn is_filtered_and_paged(shop: Shop) {
 
     let first = server.admin().get(format!("{LOG}?limit=2")).await.json(200);
     assert_eq!(ids(&first["data"], "action"), all[..2]);
-    let cursor = first["next_cursor"].as_str().expect("there are more");
+    let cursor = first["next_cursor"].as_str().expect("a further page");
     assert_eq!(of(&format!("limit=2&cursor={cursor}")).await, all[2..]);
     server.admin().get(format!("{LOG}?actor=park&cursor={cursor}")).await.problem(400, "INVALID_CURSOR");
     for query in ["actor=a%20b", "subject_id=%C3%A9", "since=1"] {

@@ -1,4 +1,4 @@
-//! Who may call, and what is shown to whom.
+//! Authentication and authorization.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -7,32 +7,32 @@ use jsonwebtoken::{Algorithm, Header};
 use serde_json::{Value, json};
 
 scenarios![
-    takes_a_good_token,
-    needs_a_token,
-    takes_no_other_scheme,
+    accepts_a_valid_token,
+    requires_a_token,
+    rejects_other_schemes,
     rejects_an_expired_token,
     rejects_a_token_that_is_not_valid_yet,
     rejects_a_token_of_another_issuer_or_for_another_audience,
     rejects_a_token_without_a_required_claim,
-    rejects_a_subject_that_is_no_user_id,
+    rejects_a_subject_that_is_not_a_user_id,
     rejects_other_algorithms_and_signatures,
-    rejects_what_is_no_token,
-    forgets_a_token_once_it_expires,
-    hides_what_belongs_to_somebody_else,
-    lets_the_back_office_see_everybody,
+    rejects_malformed_tokens,
+    rejects_a_cached_token_once_it_expires,
+    hides_the_resources_of_other_users,
+    shows_all_users_to_the_back_office,
 ];
 
 const POINTS: &str = "/v1/users/kim/points";
 
 async fn assert_rejected(server: &Server, token: impl Into<String>, why: &str) {
-    let answer = server.bearer(token).get(POINTS).await;
-    assert_eq!(answer.status, 401, "{why}: {answer}");
-    answer.problem(401, "UNAUTHENTICATED");
-    let challenge = answer.header("www-authenticate").expect("a challenge");
+    let response = server.bearer(token).get(POINTS).await;
+    assert_eq!(response.status, 401, "{why}: {response}");
+    response.problem(401, "UNAUTHENTICATED");
+    let challenge = response.header("www-authenticate").expect("a challenge");
     assert!(challenge.to_lowercase().starts_with("bearer"), "{challenge}");
 }
 
-async fn takes_a_good_token(shop: Shop) {
+async fn accepts_a_valid_token(shop: Shop) {
     let server = shop.start().await;
     server.user("kim").get(POINTS).await.expect(200);
     let token = Claims::of("kim").sign();
@@ -45,30 +45,30 @@ async fn takes_a_good_token(shop: Shop) {
     server.bearer(Claims::of("kim").with("email", "kim@example.com").sign()).get(POINTS).await.expect(200);
 }
 
-async fn needs_a_token(shop: Shop) {
+async fn requires_a_token(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").stock(1).create().await;
     let order = server.order("kim", &tea, 1).await;
-    let nobody = server.anonymous();
+    let anonymous = server.anonymous();
     for path in [POINTS, "/v1/users/kim/points/entries", "/v1/users/kim/coupons", "/v1/users/kim/orders", &order.path()]
     {
-        nobody.get(path).await.problem(401, "UNAUTHENTICATED");
+        anonymous.get(path).await.problem(401, "UNAUTHENTICATED");
     }
     let calls = [
         ("/v1/users/kim/points/top-ups".to_owned(), json!({ "amount": "1" })),
         ("/v1/orders".to_owned(), json!({ "lines": [tea.line(1)] })),
         (order.payment(), json!({})),
         (order.cancellation(), json!({})),
-        // Whether a body is right is nobody's business who may not call.
+        // Authentication precedes validation of the body.
         ("/v1/orders".to_owned(), json!({ "nonsense": true })),
     ];
     for (path, body) in calls {
-        nobody.post(path, body).await.problem(401, "UNAUTHENTICATED");
+        anonymous.post(path, body).await.problem(401, "UNAUTHENTICATED");
     }
     assert_eq!(server.read_order(&order).await["status"], "pending_payment");
 }
 
-async fn takes_no_other_scheme(shop: Shop) {
+async fn rejects_other_schemes(shop: Shop) {
     let server = shop.start().await;
     let token = Claims::of("kim").sign();
     for value in [
@@ -78,11 +78,11 @@ async fn takes_no_other_scheme(shop: Shop) {
         "Bearer ".to_owned(),
         format!("Bearer  {token} x"),
     ] {
-        let answer = server.anonymous().get(POINTS).header("authorization", value).await;
-        answer.problem(401, "UNAUTHENTICATED");
+        let response = server.anonymous().get(POINTS).header("authorization", value).await;
+        response.problem(401, "UNAUTHENTICATED");
     }
     let query = format!("{POINTS}?access_token={token}");
-    assert!(server.anonymous().get(query).await.status != 200, "a token in an address would end up in logs");
+    assert!(server.anonymous().get(query).await.status != 200, "a token in a URL would appear in logs");
 }
 
 async fn rejects_an_expired_token(shop: Shop) {
@@ -122,7 +122,7 @@ async fn rejects_a_token_without_a_required_claim(shop: Shop) {
     }
 }
 
-async fn rejects_a_subject_that_is_no_user_id(shop: Shop) {
+async fn rejects_a_subject_that_is_not_a_user_id(shop: Shop) {
     let server = shop.start().await;
     let too_long = "x".repeat(65);
     for subject in ["", " ", "kim lee", "김", "kim/lee", "kim\n", "kim'--", "kim\0", &too_long] {
@@ -146,14 +146,14 @@ async fn rejects_other_algorithms_and_signatures(shop: Shop) {
         let signature = claims.sign().rsplit('.').next().expect("three parts").to_owned();
         assert_rejected(&server, format!("{head}.{body}.{signature}"), "the signature of another head").await;
     }
-    // Claims that were changed after they were signed.
+    // Claims changed after signing.
     let signed = claims.sign();
     let parts: Vec<&str> = signed.split('.').collect();
     let forged = encode(claims.clone().with("scope", "admin").value());
     assert_rejected(&server, format!("{}.{forged}.{}", parts[0], parts[2]), "forged claims").await;
 }
 
-async fn rejects_what_is_no_token(shop: Shop) {
+async fn rejects_malformed_tokens(shop: Shop) {
     let server = shop.start().await;
     let huge = "x".repeat(6_000);
     for token in ["x", "a.b", "a.b.c", "...", "eyJ.eyJ.eyJ", "🤷", &huge] {
@@ -164,29 +164,29 @@ async fn rejects_what_is_no_token(shop: Shop) {
     assert!(twice.status != 500, "{twice}");
 }
 
-async fn forgets_a_token_once_it_expires(shop: Shop) {
+async fn rejects_a_cached_token_once_it_expires(shop: Shop) {
     let server = shop.start().await;
-    // With the leeway of five seconds it is good for a moment, and then for ever bad.
+    // Within the leeway of five seconds for two seconds.
     let caller = server.bearer(Claims::of("kim").with_time("exp", -3).sign());
     caller.get(POINTS).await.expect(200);
     eventually("the token expires", async || (caller.get(POINTS).await.status == 401).then_some(())).await;
 }
 
-async fn hides_what_belongs_to_somebody_else(shop: Shop) {
+async fn hides_the_resources_of_other_users(shop: Shop) {
     let server = shop.start().await;
     server.top_up("kim", 100).await;
     let lee = server.user("lee");
     for path in ["points", "points/entries", "coupons", "orders"] {
         lee.get(format!("/v1/users/kim/{path}")).await.problem(404, "USER_NOT_FOUND");
-        // Whether kim exists does not show.
-        lee.get(format!("/v1/users/nobody/{path}")).await.problem(404, "USER_NOT_FOUND");
+        // The response does not reveal whether kim exists.
+        lee.get(format!("/v1/users/unknown/{path}")).await.problem(404, "USER_NOT_FOUND");
     }
     lee.post("/v1/users/kim/points/top-ups", json!({ "amount": "1" })).await.problem(404, "USER_NOT_FOUND");
     lee.get("/v1/users/KIM/points").await.problem(404, "USER_NOT_FOUND");
     assert_eq!(server.balance("kim").await, 100);
 }
 
-async fn lets_the_back_office_see_everybody(shop: Shop) {
+async fn shows_all_users_to_the_back_office(shop: Shop) {
     let server = shop.start().await;
     server.top_up("kim", 100).await;
     let admin = server.admin();

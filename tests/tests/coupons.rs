@@ -7,20 +7,20 @@ use time::Duration;
 use crate::{assert_utc, assert_uuid_v7, ids, names};
 
 scenarios![
-    shows_campaigns_with_what_is_left,
-    does_not_find_what_is_no_campaign,
+    shows_campaigns_with_the_remaining_quantity,
+    responds_404_for_unknown_campaigns,
     issues_a_coupon_with_the_terms_of_its_campaign,
-    issues_one_to_a_user,
-    issues_as_many_as_there_are,
-    checks_in_the_written_order,
+    issues_one_coupon_per_user,
+    issues_no_more_than_the_quantity,
+    checks_rejections_in_the_documented_order,
     does_not_issue_before_the_campaign_opens,
     does_not_issue_after_the_campaign_closed,
     counts_the_days_of_validity_from_the_issue,
-    keeps_the_terms_a_coupon_was_issued_with,
+    a_coupon_retains_its_terms_at_issue,
     issues_more_once_the_quantity_is_raised,
     lists_coupons_by_status,
-    lets_coupons_expire_by_the_clock,
-    lists_nobody_elses_coupons,
+    expires_coupons_by_the_clock,
+    lists_only_the_users_own_coupons,
     revokes_a_coupon,
 ];
 
@@ -28,9 +28,9 @@ const CAMPAIGN: [&str; 6] = ["campaign_id", "name", "discount", "quantity", "iss
 const COUPON: [&str; 8] =
     ["coupon_id", "campaign_id", "user_id", "name", "discount", "status", "valid_until", "issued_at"];
 
-async fn shows_campaigns_with_what_is_left(shop: Shop) {
+async fn shows_campaigns_with_the_remaining_quantity(shop: Shop) {
     let server = shop.start().await;
-    // Times are kept to the microsecond.
+    // Times have microsecond precision.
     let closes = (now() + Duration::days(1)).replace_nanosecond(123_456_000).expect("below a second");
     let closes = rfc3339(closes);
     let first = server.campaign("fixed").fixed(3_000).quantity(2).with("min_order_amount", "10000");
@@ -59,7 +59,7 @@ async fn shows_campaigns_with_what_is_left(shop: Shop) {
     assert_eq!(list["next_cursor"], Value::Null);
 }
 
-async fn does_not_find_what_is_no_campaign(shop: Shop) {
+async fn responds_404_for_unknown_campaigns(shop: Shop) {
     let server = shop.start().await;
     for id in ["0198f1de-0000-7000-8000-000000000000", "nonsense"] {
         let path = format!("/v1/coupon-campaigns/{id}");
@@ -89,7 +89,7 @@ async fn issues_a_coupon_with_the_terms_of_its_campaign(shop: Shop) {
     assert_eq!(list["data"], json!([coupon]), "a list shows the same document");
 }
 
-async fn issues_one_to_a_user(shop: Shop) {
+async fn issues_one_coupon_per_user(shop: Shop) {
     let server = shop.start().await;
     let campaign = server.campaign("one each").create().await;
     let other = server.campaign("another").create().await;
@@ -101,7 +101,7 @@ async fn issues_one_to_a_user(shop: Shop) {
     assert_eq!(server.anonymous().get(campaign.path()).await.json(200)["issued"], 2);
 }
 
-async fn issues_as_many_as_there_are(shop: Shop) {
+async fn issues_no_more_than_the_quantity(shop: Shop) {
     let server = shop.start().await;
     let campaign = server.campaign("two").quantity(2).create().await;
     server.take_coupon("kim", &campaign).await;
@@ -111,15 +111,15 @@ async fn issues_as_many_as_there_are(shop: Shop) {
     assert_eq!(server.anonymous().get(campaign.path()).await.json(200)["remaining"], 0);
 }
 
-async fn checks_in_the_written_order(shop: Shop) {
+async fn checks_rejections_in_the_documented_order(shop: Shop) {
     let server = shop.start().await;
     let campaign = server.campaign("last one").quantity(1).create().await;
     let path = format!("{}/coupons", campaign.path());
     server.take_coupon("kim", &campaign).await;
-    // It is sold out as well, but kim has one.
+    // The campaign is sold out as well, but kim's coupon is checked first.
     server.user("kim").post(&path, json!({})).await.problem(409, "COUPON_ALREADY_ISSUED");
     server.user("lee").post(&path, json!({})).await.problem(409, "COUPON_SOLD_OUT");
-    // Closed comes before both.
+    // A closed campaign is checked before both.
     let closed = json!({ "issue_closes_at": rfc3339(now() - Duration::minutes(1)) });
     server.admin().patch(campaign.admin_path(), closed).await.expect(200);
     server.user("kim").post(&path, json!({})).await.problem(409, "CAMPAIGN_CLOSED");
@@ -133,11 +133,11 @@ async fn does_not_issue_before_the_campaign_opens(shop: Shop) {
     let path = format!("{}/coupons", campaign.path());
     server.user("kim").post(&path, json!({})).await.problem(409, "CAMPAIGN_NOT_OPEN");
     eventually("the campaign opens", async || {
-        let answer = server.user("kim").post(&path, json!({})).await;
-        if answer.status == 409 {
-            answer.problem(409, "CAMPAIGN_NOT_OPEN");
+        let response = server.user("kim").post(&path, json!({})).await;
+        if response.status == 409 {
+            response.problem(409, "CAMPAIGN_NOT_OPEN");
         }
-        (answer.status == 201).then_some(())
+        (response.status == 201).then_some(())
     })
     .await;
 }
@@ -150,13 +150,13 @@ async fn does_not_issue_after_the_campaign_closed(shop: Shop) {
     let mut users = (0..).map(|number| format!("user-{number}"));
     eventually("the campaign closes", async || {
         let user = users.next().expect("numbers do not end");
-        let answer = server.user(&user).post(&path, json!({})).await;
-        if answer.status == 201 {
-            let coupon = answer.json(201);
-            assert!(assert_utc(&coupon["issued_at"]) < closes, "issued after it closed: {coupon}");
+        let response = server.user(&user).post(&path, json!({})).await;
+        if response.status == 201 {
+            let coupon = response.json(201);
+            assert!(assert_utc(&coupon["issued_at"]) < closes, "issued after the campaign closed: {coupon}");
             return None;
         }
-        answer.problem(409, "CAMPAIGN_CLOSED");
+        response.problem(409, "CAMPAIGN_CLOSED");
         Some(())
     })
     .await;
@@ -171,7 +171,7 @@ async fn counts_the_days_of_validity_from_the_issue(shop: Shop) {
     assert_eq!(lasts, Duration::days(7));
 }
 
-async fn keeps_the_terms_a_coupon_was_issued_with(shop: Shop) {
+async fn a_coupon_retains_its_terms_at_issue(shop: Shop) {
     let server = shop.start().await;
     let campaign = server.campaign("terms").fixed(500).quantity(1).create().await;
     server.take_coupon("kim", &campaign).await;
@@ -233,7 +233,7 @@ async fn lists_coupons_by_status(shop: Shop) {
     kim.get("/v1/users/kim/coupons?status=lost").await.problem(400, "INVALID_QUERY");
 }
 
-async fn lets_coupons_expire_by_the_clock(shop: Shop) {
+async fn expires_coupons_by_the_clock(shop: Shop) {
     let server = shop.start().await;
     let campaign = server.campaign("short").valid_for(Duration::seconds(2)).create().await;
     let coupon = server.take_coupon("kim", &campaign).await;
@@ -248,7 +248,7 @@ async fn lets_coupons_expire_by_the_clock(shop: Shop) {
     assert_eq!(all["data"][0]["status"], "expired");
 }
 
-async fn lists_nobody_elses_coupons(shop: Shop) {
+async fn lists_only_the_users_own_coupons(shop: Shop) {
     let server = shop.start().await;
     let campaign = server.campaign("mine").create().await;
     server.take_coupon("kim", &campaign).await;

@@ -1,5 +1,5 @@
-//! The data platform is told of every paid and refunded order, whatever it does and whoever dies, and no payment
-//! ever waits for it.
+//! The data platform receives an event of every paid and refunded order despite platform failures and crashes, and
+//! payments never wait for it.
 
 use std::time::{Duration, Instant};
 
@@ -13,29 +13,29 @@ use crate::{assert_utc, assert_uuid_v7, ids};
 
 scenarios![
     delivers_everything_in_order_while_the_platform_fails_and_relays_are_killed,
-    tells_the_whole_order_signed_and_in_its_envelope,
-    loses_nothing_to_hostile_platforms,
-    puts_aside_what_is_rejected_for_good,
-    keeps_retry_after,
-    takes_payments_while_the_platform_hangs,
+    sends_the_whole_order_in_a_signed_envelope,
+    loses_no_event_to_a_hostile_platform,
+    marks_permanently_rejected_events_as_dead,
+    honors_retry_after,
+    accepts_payments_while_the_platform_hangs,
     delivers_each_event_once_from_two_relays_side_by_side,
-    records_what_is_under_way_on_shutdown,
-    delivers_to_its_own_receiver_for_developers,
-    relays_only_where_there_is_a_platform,
-    goes_on_after_its_connections_were_lost,
-    counts_deliveries_and_what_waits,
+    records_deliveries_in_flight_on_shutdown,
+    delivers_to_the_mock_platform_in_dev_mode,
+    relays_only_to_a_configured_platform,
+    resumes_after_connection_loss,
+    counts_deliveries_and_pending_events,
     lists_events_by_status_page_by_page,
-    makes_a_receiver_only_of_sensible_behaviour,
+    rejects_an_invalid_behavior_of_the_receiver,
 ];
 
-/// A few pieces of tea, and kim with the points for them.
+/// A product with stock, and points for kim.
 async fn tea(server: &Server) -> Product {
     let tea = server.product("tea").price(10).stock(1_000_000).create().await;
     server.top_up("kim", 100_000).await;
     tea
 }
 
-/// So many orders of kim's, paid.
+/// Creates paid orders of kim.
 async fn paid_orders(server: &Server, tea: &Product, count: usize) -> Vec<Order> {
     let mut orders = Vec::new();
     for _ in 0..count {
@@ -50,7 +50,7 @@ async fn cancel(server: &Server, order: &Order) {
     server.user("kim").post(order.cancellation(), json!({})).await.expect(200);
 }
 
-/// How many events are in that state, as the database says.
+/// Number of events in a state, according to the database.
 async fn stored(shop: &Shop, state: &str) -> i64 {
     let mut connection = shop.database().connect().await;
     let count = connection.number("COUNT(*)", &format!("outbox_events WHERE state = '{state}'")).await;
@@ -58,21 +58,21 @@ async fn stored(shop: &Shop, state: &str) -> i64 {
     count
 }
 
-/// Waits until nothing waits any more.
+/// Waits until no event is pending.
 async fn all_outcomes_recorded(shop: &Shop) {
-    eventually_within(Duration::from_secs(120), "no event waits", async || {
+    eventually_within(Duration::from_secs(120), "all events are delivered", async || {
         (stored(shop, "pending").await == 0).then_some(())
     })
     .await;
 }
 
-/// That what was received is what the outbox holds, and no event came before one that it follows.
+/// Asserts that the received events equal the outbox and arrived in order.
 async fn assert_received_all(shop: &Shop, receiver: &Receiver) {
     receiver.received_all(shop).await;
     assert_eq!(receiver.counter("out_of_order").await, 0);
 }
 
-/// Tops up, orders, pays and partly cancels at the same time, every write under a key of its own.
+/// Sends concurrent top-ups, orders, payments and some cancellations, each with its own key.
 async fn buy(server: &Server, tea: &Product, users: usize, orders: usize) {
     let users = (0..users).map(|number| async move {
         let user = format!("user-{number}");
@@ -107,7 +107,7 @@ async fn delivers_everything_in_order_while_the_platform_fails_and_relays_are_ki
     let killing = async {
         let mut running = relay();
         for _ in 0..KILLS {
-            // In the middle of it: something was received since the last one died.
+            // Under load: events were received since the last crash.
             let before = receiver.count().await;
             eventually_within(Duration::from_secs(60), "the relay delivers", async || {
                 (receiver.count().await >= before + 20).then_some(())
@@ -124,11 +124,11 @@ async fn delivers_everything_in_order_while_the_platform_fails_and_relays_are_ki
     assert_eq!(stored(&shop, "dead").await, 0);
     let counters = receiver.counters().await;
     for fault in ["failed", "hung", "throttled", "answers_lost", "duplicates"] {
-        assert!(counters[fault].as_u64().is_some_and(|count| count > 0), "no test of {fault}: {counters}");
+        assert!(counters[fault].as_u64().is_some_and(|count| count > 0), "{fault} never occurred: {counters}");
     }
 }
 
-async fn tells_the_whole_order_signed_and_in_its_envelope(shop: Shop) {
+async fn sends_the_whole_order_in_a_signed_envelope(shop: Shop) {
     let receiver = Receiver::start(&shop, []).await;
     let server = shop.server().delivering_to(receiver.url()).start().await;
     let tea = tea(&server).await;
@@ -150,11 +150,11 @@ async fn tells_the_whole_order_signed_and_in_its_envelope(shop: Shop) {
     }
     assert_eq!((&paid["type"], &paid["sequence"]), (&json!("jangteo.order.paid.v1"), &json!(1)));
     assert_eq!((&refunded["type"], &refunded["sequence"]), (&json!("jangteo.order.refunded.v1"), &json!(2)));
-    let told = &paid["data"]["order"];
+    let shown = &paid["data"]["order"];
     for member in ["order_id", "user_id", "total", "currency"] {
-        assert_eq!(told[member], order.document[member], "{member}");
+        assert_eq!(shown[member], order.document[member], "{member}");
     }
-    assert_eq!((&told["status"], &told["lines"][0]["quantity"]), (&json!("paid"), &json!(3)));
+    assert_eq!((&shown["status"], &shown["lines"][0]["quantity"]), (&json!("paid"), &json!(3)));
     for member in ["payment_id", "amount", "discount", "total"] {
         assert_eq!(paid["data"]["payment"][member], payment[member], "{member}");
     }
@@ -162,37 +162,37 @@ async fn tells_the_whole_order_signed_and_in_its_envelope(shop: Shop) {
     assert_eq!(refunded["data"]["refund"]["amount"], payment["amount"]);
 }
 
-/// What a server may do to whoever calls it.
+/// Misbehavior of a hostile server.
 #[derive(Clone, Copy, Debug)]
-enum Mischief {
-    /// Answers a head without an end.
+enum Misbehavior {
+    /// An endless response head.
     EndlessHead,
-    /// Answers an error, and then a body without an end.
+    /// An error with an endless body.
     EndlessBody,
-    /// Says that somebody else takes the event.
+    /// A redirect to another server.
     Redirect,
-    /// Closes the connection instead of answering.
+    /// Closes the connection without a response.
     HangUp,
-    /// Begins to say that it has the event, and dies.
-    HalfAnAnswer,
-    /// Says nothing at all.
+    /// Closes the connection within the status line of a success.
+    PartialResponse,
+    /// No response.
     Silence,
-    /// Answers what is no HTTP.
+    /// Bytes that are not HTTP.
     Nonsense,
 }
 
-impl Mischief {
+impl Misbehavior {
     const ALL: [Self; 7] = [
         Self::EndlessHead,
         Self::EndlessBody,
         Self::Redirect,
         Self::HangUp,
-        Self::HalfAnAnswer,
+        Self::PartialResponse,
         Self::Silence,
         Self::Nonsense,
     ];
 
-    async fn do_to(self, caller: &mut TcpStream, elsewhere: &str) -> std::io::Result<()> {
+    async fn perform(self, caller: &mut TcpStream, elsewhere: &str) -> std::io::Result<()> {
         let mut request = [0; 65_536];
         let _some_of_it = caller.read(&mut request).await?;
         match self {
@@ -209,33 +209,33 @@ impl Mischief {
                 }
             }
             Self::Redirect => {
-                let answer = format!(
+                let response = format!(
                     "HTTP/1.1 307 Elsewhere\r\nLocation: {elsewhere}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
                 );
-                caller.write_all(answer.as_bytes()).await
+                caller.write_all(response.as_bytes()).await
             }
             Self::HangUp => Ok(()),
-            Self::HalfAnAnswer => caller.write_all(b"HTTP/1.1 200 O").await,
-            // Until the caller has enough.
+            Self::PartialResponse => caller.write_all(b"HTTP/1.1 200 O").await,
+            // Until the caller times out.
             Self::Silence => caller.read(&mut request).await.map(drop),
             Self::Nonsense => caller.write_all(b"\x16\x03\x01 I speak another language\r\n\r\n").await,
         }
     }
 }
 
-/// The address of a server that does all of this, twice, to those who call it first, and then leads to the receiver.
+/// URL of a server that misbehaves in every way, twice, and then forwards to the receiver.
 async fn hostile(receiver: &Receiver, elsewhere: String) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}/events", listener.local_addr().expect("its address"));
     let target = receiver.server().address();
     tokio::spawn(async move {
-        let mut mischief = Mischief::ALL.into_iter().chain(Mischief::ALL);
+        let mut misbehavior = Misbehavior::ALL.into_iter().chain(Misbehavior::ALL);
         while let Ok((mut caller, _)) = listener.accept().await {
-            let (next, target, elsewhere) = (mischief.next(), target.clone(), elsewhere.clone());
+            let (next, target, elsewhere) = (misbehavior.next(), target.clone(), elsewhere.clone());
             tokio::spawn(async move {
                 match next {
-                    // However it ends, the caller has gone.
-                    Some(mischief) => drop(mischief.do_to(&mut caller, &elsewhere).await),
+                    // The connection ends in any case.
+                    Some(misbehavior) => drop(misbehavior.perform(&mut caller, &elsewhere).await),
                     None => {
                         let Ok(mut server) = TcpStream::connect(&target).await else { return };
                         drop(tokio::io::copy_bidirectional(&mut caller, &mut server).await);
@@ -247,7 +247,7 @@ async fn hostile(receiver: &Receiver, elsewhere: String) -> String {
     url
 }
 
-async fn loses_nothing_to_hostile_platforms(shop: Shop) {
+async fn loses_no_event_to_a_hostile_platform(shop: Shop) {
     let receiver = Receiver::start(&shop, []).await;
     let elsewhere = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = elsewhere.local_addr().expect("its address");
@@ -258,11 +258,11 @@ async fn loses_nothing_to_hostile_platforms(shop: Shop) {
     cancel(&server, &orders[0]).await;
     all_outcomes_recorded(&shop).await;
     assert_received_all(&shop, &receiver).await;
-    let nobody = tokio::time::timeout(Duration::ZERO, elsewhere.accept()).await;
-    assert!(nobody.is_err(), "a redirect was followed");
+    let redirected = tokio::time::timeout(Duration::ZERO, elsewhere.accept()).await;
+    assert!(redirected.is_err(), "a redirect was followed");
 }
 
-async fn puts_aside_what_is_rejected_for_good(shop: Shop) {
+async fn marks_permanently_rejected_events_as_dead(shop: Shop) {
     let receiver = Receiver::start(&shop, ["--fail-status", "410", "--fail-next", "1"]).await;
     let server = shop.server().delivering_to(receiver.url()).start().await;
     let tea = tea(&server).await;
@@ -276,21 +276,21 @@ async fn puts_aside_what_is_rejected_for_good(shop: Shop) {
     assert_eq!(ids(&list["data"], "order_id"), [dead[0].id.as_str(), &dead[1].id]);
     assert_eq!(ids(&list["data"], "last_error"), ["HTTP 400", "HTTP 410"]);
     assert_eq!(list["data"][0]["attempts"], 1);
-    // What comes later, of the same order too, is delivered all the same.
+    // Later events are delivered, including those of the same order.
     cancel(&server, &dead[0]).await;
     paid_orders(&server, &tea, 1).await;
     all_outcomes_recorded(&shop).await;
     assert_eq!((receiver.count().await, stored(&shop, "dead").await), (2, 2));
 }
 
-async fn keeps_retry_after(shop: Shop) {
+async fn honors_retry_after(shop: Shop) {
     let receiver = Receiver::start(&shop, ["--throttle-next", "1", "--retry-after", "3"]).await;
     let server = shop.server().delivering_to(receiver.url()).start().await;
     let tea = tea(&server).await;
     let paid_at = Instant::now();
     paid_orders(&server, &tea, 1).await;
     eventually("it is throttled", async || (receiver.counter("throttled").await == 1).then_some(())).await;
-    // Without Retry-After it would come again after 20 ms.
+    // Without Retry-After, the retry would follow after 20 ms.
     all_outcomes_recorded(&shop).await;
     assert!(paid_at.elapsed() >= Duration::from_secs(3), "{:?}", paid_at.elapsed());
     let list = server.admin().get("/v1/admin/events").await.json(200);
@@ -298,7 +298,7 @@ async fn keeps_retry_after(shop: Shop) {
     assert_eq!((&event["attempts"], &event["last_error"]), (&json!(2), &json!("HTTP 429")));
 }
 
-async fn takes_payments_while_the_platform_hangs(shop: Shop) {
+async fn accepts_payments_while_the_platform_hangs(shop: Shop) {
     let receiver = Receiver::start(&shop, ["--hang-rate", "1", "--hang-seconds", "600"]).await;
     let hanging = shop.server().delivering_to(receiver.url()).setting("DATA_PLATFORM_TIMEOUT", "200ms");
     let server = hanging.start().await;
@@ -316,7 +316,7 @@ async fn delivers_each_event_once_from_two_relays_side_by_side(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").price(10).stock(10_000).create().await;
     buy(&server, &tea, 30, 10).await;
-    // The events wait for the relays, so that both have work. Their leases are long: nothing is sent twice for lateness.
+    // The events wait for the relays, so that both have work. Leases are long, so that none expires.
     let relay = || shop.server().command("relay").delivering_to(receiver.url()).setting("DATA_PLATFORM_TIMEOUT", "30s");
     let relays = [relay().spawn(), relay().spawn()];
     all_outcomes_recorded(&shop).await;
@@ -328,17 +328,17 @@ async fn delivers_each_event_once_from_two_relays_side_by_side(shop: Shop) {
     }
 }
 
-async fn records_what_is_under_way_on_shutdown(shop: Shop) {
+async fn records_deliveries_in_flight_on_shutdown(shop: Shop) {
     let receiver = Receiver::start(&shop, ["--hang-next", "1", "--hang-seconds", "2"]).await;
     let server = shop.start().await;
     let tea = tea(&server).await;
     paid_orders(&server, &tea, 1).await;
     let slow = shop.server().command("relay").delivering_to(receiver.url()).setting("DATA_PLATFORM_TIMEOUT", "20s");
     let relay = slow.spawn();
-    eventually("the delivery is under way", async || (receiver.counter("hung").await == 1).then_some(())).await;
+    eventually("the delivery is in flight", async || (receiver.counter("hung").await == 1).then_some(())).await;
     relay.terminate();
     assert_eq!(relay.ended().await.code(), Some(0), "{}", relay.log());
-    // It heard the answer and wrote it down; the lease, which goes on for long, is given back.
+    // The relay received the response, recorded the outcome and released its long lease.
     let list = server.admin().get("/v1/admin/events?status=pending").await.json(200);
     assert_eq!(list["data"][0]["last_error"], "HTTP 504");
     let _quick = shop.server().command("relay").delivering_to(receiver.url()).spawn();
@@ -346,9 +346,9 @@ async fn records_what_is_under_way_on_shutdown(shop: Shop) {
     assert_received_all(&shop, &receiver).await;
 }
 
-async fn delivers_to_its_own_receiver_for_developers(shop: Shop) {
+async fn delivers_to_the_mock_platform_in_dev_mode(shop: Shop) {
     let server = shop.server().arguments(["--dev"]).start().await;
-    let call = eventually("the receiver is told", async || {
+    let call = eventually("the log contains the receiver's URL", async || {
         let log = server.log();
         let line = log.lines().find(|line| line.contains("curl -s http://") && line.ends_with("/events"));
         line.map(|line| line[line.find("http://").expect("an address")..].to_owned())
@@ -357,14 +357,14 @@ async fn delivers_to_its_own_receiver_for_developers(shop: Shop) {
     let tea = tea(&server).await;
     let orders = paid_orders(&server, &tea, 1).await;
     let received = eventually("the event is received", async || {
-        let answer = reqwest::get(&call).await.expect("an answer").json::<Value>().await.expect("JSON");
-        (answer["total"] == 1).then(|| answer["data"][0]["event"].clone())
+        let response = reqwest::get(&call).await.expect("a response").json::<Value>().await.expect("JSON");
+        (response["total"] == 1).then(|| response["data"][0]["event"].clone())
     })
     .await;
     assert_eq!(received["subject"], json!(orders[0].id));
 }
 
-async fn relays_only_where_there_is_a_platform(shop: Shop) {
+async fn relays_only_to_a_configured_platform(shop: Shop) {
     let rejected = shop.server().run(["relay"]).await;
     assert!(rejected.code.is_some_and(|code| code != 0), "{rejected:?}");
     assert!(rejected.stderr.contains("DATA_PLATFORM_URL") && rejected.stderr.lines().count() == 1, "{rejected:?}");
@@ -372,10 +372,10 @@ async fn relays_only_where_there_is_a_platform(shop: Shop) {
     let tea = tea(&server).await;
     paid_orders(&server, &tea, 1).await;
     assert_eq!(server.log().matches("DATA_PLATFORM_URL is not set").count(), 1, "{}", server.log());
-    assert_eq!(stored(&shop, "pending").await, 1, "it waits");
+    assert_eq!(stored(&shop, "pending").await, 1, "the event is pending");
 }
 
-async fn goes_on_after_its_connections_were_lost(shop: Shop) {
+async fn resumes_after_connection_loss(shop: Shop) {
     shop.expect_server_errors();
     let receiver = Receiver::start(&shop, []).await;
     let server = shop.server().delivering_to(receiver.url()).start().await;
@@ -387,9 +387,9 @@ async fn goes_on_after_its_connections_were_lost(shop: Shop) {
         let kim = server.user("kim");
         let lines = json!({ "lines": [tea.line(1)] });
         let order = kim.post("/v1/orders", lines).key(&format!("order-{round}"));
-        let order = eventually("orders are taken again", async || {
-            let answer = order.clone().await;
-            (answer.status == 201).then(|| answer.json(201))
+        let order = eventually("orders are accepted again", async || {
+            let response = order.clone().await;
+            (response.status == 201).then(|| response.json(201))
         })
         .await;
         let path = format!("/v1/orders/{}/payment", order["order_id"].as_str().expect("an id"));
@@ -401,18 +401,18 @@ async fn goes_on_after_its_connections_were_lost(shop: Shop) {
     assert_eq!(receiver.count().await, 4);
 }
 
-async fn counts_deliveries_and_what_waits(shop: Shop) {
+async fn counts_deliveries_and_pending_events(shop: Shop) {
     let receiver = Receiver::start(&shop, ["--fail-next", "1"]).await;
     let port = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("its address").port();
     let server = shop.start().await;
     let tea = tea(&server).await;
     paid_orders(&server, &tea, 2).await;
-    let figures_of_server =
+    let metrics_of_server =
         async || String::from_utf8(server.anonymous().get("/metrics").await.expect(200).body).expect("UTF-8");
-    eventually("what waits is counted", async || {
-        let figures = figures_of_server().await;
-        let counted = figures.contains(r#"jangteo_outbox_events{state="pending"} 2"#);
-        (counted && figures.contains("jangteo_outbox_lag_seconds")).then_some(())
+    eventually("pending events are counted", async || {
+        let metrics = metrics_of_server().await;
+        let is_counted = metrics.contains(r#"jangteo_outbox_events{state="pending"} 2"#);
+        (is_counted && metrics.contains("jangteo_outbox_lag_seconds")).then_some(())
     })
     .await;
     let _relay = shop
@@ -422,10 +422,10 @@ async fn counts_deliveries_and_what_waits(shop: Shop) {
         .setting("METRICS_BIND", format!("127.0.0.1:{port}"))
         .spawn();
     all_outcomes_recorded(&shop).await;
-    let figures = eventually("the relay tells its figures", async || {
-        let answer = reqwest::get(format!("http://127.0.0.1:{port}/metrics")).await.ok()?;
-        let figures = answer.text().await.ok()?;
-        figures.contains(r#"jangteo_outbox_events{state="pending"} 0"#).then_some(figures)
+    let metrics = eventually("the relay exports metrics", async || {
+        let response = reqwest::get(format!("http://127.0.0.1:{port}/metrics")).await.ok()?;
+        let metrics = response.text().await.ok()?;
+        metrics.contains(r#"jangteo_outbox_events{state="pending"} 0"#).then_some(metrics)
     })
     .await;
     for line in [
@@ -434,7 +434,7 @@ async fn counts_deliveries_and_what_waits(shop: Shop) {
         r#"jangteo_delivery_duration_seconds_count{outcome="delivered"} 2"#,
         "jangteo_outbox_lag_seconds 0",
     ] {
-        assert!(figures.contains(line), "no {line}: {figures}");
+        assert!(metrics.contains(line), "no {line}: {metrics}");
     }
 }
 
@@ -468,7 +468,7 @@ async fn lists_events_by_status_page_by_page(shop: Shop) {
         &["event_id", "order_id", "type", "sequence", "status", "attempts", "created_at", "due_at"],
         &[],
     );
-    let cursor = page["next_cursor"].as_str().expect("there is more");
+    let cursor = page["next_cursor"].as_str().expect("a further page");
     let rest = admin.get(format!("/v1/admin/events?status=pending&limit=2&cursor={cursor}")).await.json(200);
     assert_eq!(ids(&rest["data"], "order_id"), newest_first[2..]);
     newest_first.push(delivered[0].id.clone());
@@ -480,7 +480,7 @@ async fn lists_events_by_status_page_by_page(shop: Shop) {
     admin.get(format!("/v1/admin/events?status=dead&cursor={cursor}")).await.problem(400, "INVALID_CURSOR");
 }
 
-async fn makes_a_receiver_only_of_sensible_behaviour(shop: Shop) {
+async fn rejects_an_invalid_behavior_of_the_receiver(shop: Shop) {
     shop.expect_no_books();
     let run = async |flag, value| shop.server().run(["mock-data-platform", "--bind", "127.0.0.1:0", flag, value]).await;
     for (flag, value) in [("--fail-rate", "1.5"), ("--hang-rate", "often"), ("--fail-status", "200"), ("--bind", "x")] {

@@ -1,9 +1,10 @@
-//! What the documents say is what the code does.
+//! The documents match the code.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use jangteo::http::respond::problem::ProblemCode;
+use jangteo::settings::SETTINGS;
 use serde_json::Value;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
@@ -11,7 +12,6 @@ const RUNBOOK: &str = "docs/operations/README.md";
 const ALERTS: &str = "docs/operations/alerts.yml";
 const DASHBOARD: &str = "docs/operations/dashboard.json";
 
-/// A file of the repository.
 #[track_caller]
 fn read(path: impl AsRef<Path>) -> String {
     let path = path.as_ref();
@@ -25,16 +25,16 @@ fn every_problem_code_is_documented_and_no_other() {
     let known: BTreeSet<&str> = ProblemCode::ALL.iter().map(|code| code.kind().code).collect();
     let undocumented: Vec<_> = known.difference(&documented).collect();
     assert!(undocumented.is_empty(), "docs/errors.md lacks {undocumented:?}");
-    // Settings and reasons are written like codes; a code is what a row of the table begins with.
+    // Settings and reasons look like codes; a code is the first cell of a row.
     let rows = text.lines().filter_map(|line| line.trim_start().strip_prefix('|')?.trim_start().strip_prefix('`'));
     let rows: BTreeSet<&str> = rows.filter_map(|row| row.split('`').next()).filter(|word| is_code(word)).collect();
     let invented: Vec<_> = rows.difference(&known).collect();
-    assert!(invented.is_empty(), "docs/errors.md tells of {invented:?}, which no answer carries");
-    assert_eq!(rows, known, "each code has a row of its own");
+    assert!(invented.is_empty(), "docs/errors.md lists the unknown codes {invented:?}");
+    assert_eq!(rows, known, "each code has its own row");
 }
 
 #[test]
-fn every_problem_code_is_told_with_its_status() {
+fn every_problem_code_is_documented_with_its_status() {
     let text = read("docs/errors.md");
     for code in ProblemCode::ALL {
         let kind = code.kind();
@@ -51,13 +51,13 @@ fn is_code(word: &str) -> bool {
 }
 
 #[test]
-fn alerts_and_dashboard_ask_for_metrics_that_there_are() {
+fn alerts_and_dashboard_query_existing_metrics() {
     let series: BTreeSet<String> = metrics().iter().flat_map(|(name, kind)| series(name, kind)).collect();
     for (path, expressions) in [(ALERTS, alert_expressions()), (DASHBOARD, dashboard_expressions())] {
-        assert!(!expressions.is_empty(), "{path} asks for nothing");
+        assert!(!expressions.is_empty(), "{path} has no expressions");
         for expression in expressions {
             for name in names_of_metrics(&expression) {
-                assert!(series.contains(name), "{path}: there is no series {name}: {expression}");
+                assert!(series.contains(name), "{path}: no series {name}: {expression}");
             }
         }
     }
@@ -73,14 +73,14 @@ fn the_dashboard_shows_every_metric() {
 }
 
 #[test]
-fn every_metric_is_explained_in_the_runbook_and_no_other() {
+fn every_metric_is_documented_in_the_runbook_and_no_other() {
     let text = read(RUNBOOK);
     let explained = rows(&text).filter(|row| row[0].starts_with("`jangteo_"));
     let explained: BTreeMap<_, _> =
         explained.map(|row| (row[0].trim_matches('`').to_owned(), row[1].to_owned())).collect();
     assert_eq!(explained, metrics());
     for name in names_of_metrics(&text) {
-        assert!(explained.contains_key(name), "the runbook tells of {name}, which there is not");
+        assert!(explained.contains_key(name), "the runbook mentions the unknown metric {name}");
     }
 }
 
@@ -93,35 +93,33 @@ fn every_alert_has_its_section_in_the_runbook_and_no_other() {
     for rule in alert_rules() {
         let name = rule["alert"].as_str().expect("each rule is an alert").to_owned();
         let annotations = &rule["annotations"];
-        assert!(annotations["summary"].as_str().is_some_and(|summary| !summary.is_empty()), "{name} says nothing");
+        assert!(annotations["summary"].as_str().is_some_and(|summary| !summary.is_empty()), "{name} has no summary");
         assert_eq!(annotations["runbook_url"], format!("{RUNBOOK}#{}", anchor(&name)), "{name}");
         assert!(matches!(rule["labels"]["severity"].as_str(), Some("warning" | "critical")), "{name}");
-        assert!(names.insert(name.clone()), "{name} is there twice");
+        assert!(names.insert(name.clone()), "{name} occurs twice");
     }
     assert_eq!(sections, names);
 }
 
 #[test]
-fn every_setting_stands_in_the_runbook_with_its_default() {
-    let source = read("crates/app/src/settings.rs");
-    let (_, table) = source.split_once("\nraw_settings! {").expect("the table of settings");
-    let (table, _) = table.split_once("\n}").expect("its end");
-    let names: BTreeSet<&str> = table.split('"').skip(1).step_by(2).collect();
+fn the_runbook_lists_every_setting_with_its_default_and_its_meaning() {
     let text = read(RUNBOOK);
     let (_, settings) = text.split_once("\n## Settings\n").expect("the settings");
-    let (settings, _) = settings.split_once("\n### ").expect("what follows them");
-    let documented: Vec<_> = rows(settings).filter(|row| row[0].starts_with('`')).collect();
-    assert_eq!(documented.iter().map(|row| row[0].trim_matches('`')).collect::<BTreeSet<_>>(), names);
-    for row in documented {
-        let default = row[1].trim_matches('`');
-        assert!(default == "–" || source.contains(&format!("\"{default}\"")), "{}: not {default}", row[0]);
-    }
+    let (settings, _) = settings.split_once("\n### ").expect("the next section");
+    let rows = rows(settings).filter(|row| row[0].starts_with('`'));
+    let documented: Vec<String> = rows.map(|row| row[..3].join(" | ")).collect();
+    let expected = SETTINGS.iter().map(|setting| {
+        let names = setting.variables().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let default = if setting.default.is_empty() { "–".to_owned() } else { format!("`{}`", setting.default) };
+        format!("{names} | {default} | {}", setting.meaning)
+    });
+    assert_eq!(documented, expected.collect::<Vec<_>>());
 }
 
 #[test]
-fn every_mutant_is_told_of_with_the_test_that_catches_it_and_no_other() {
+fn every_mutant_is_documented_with_its_test_and_no_other() {
     let text = read("docs/testing.md");
-    let told: BTreeMap<String, Vec<String>> = rows(&text)
+    let documented: BTreeMap<String, Vec<String>> = rows(&text)
         .filter(|row| row.len() == 3 && row[0].starts_with('`'))
         .map(|row| (row[0].trim_matches('`').to_owned(), row[1..].iter().map(|cell| (*cell).to_owned()).collect()))
         .collect();
@@ -131,7 +129,7 @@ fn every_mutant_is_told_of_with_the_test_that_catches_it_and_no_other() {
             let path = entry.expect("an entry").path();
             let patch = read(&path);
             let line = |label: &str| patch.lines().find_map(|line| line.strip_prefix(label).map(str::to_owned));
-            let missing = || panic!("{}: no line says it", path.display());
+            let missing = || panic!("{}: a header line is missing", path.display());
             let breaks = line("Breaks: ").unwrap_or_else(missing);
             let test = line("Caught by: ").unwrap_or_else(missing);
             let name = path.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
@@ -139,22 +137,22 @@ fn every_mutant_is_told_of_with_the_test_that_catches_it_and_no_other() {
         })
         .collect();
     assert!(mutants.len() >= 20, "{}", mutants.len());
-    assert_eq!(told, mutants);
+    assert_eq!(documented, mutants);
 }
 
 #[test]
-fn the_korean_readme_is_in_step_with_the_english_one() {
+fn the_readmes_have_the_same_sections_commands_and_links() {
     const LANGUAGES: [&str; 2] = ["README.md", "docs/README.ko.md"];
     let [english, korean] = LANGUAGES.map(read);
     let levels = |text: &str| headings(text).map(|(level, _)| level).collect::<Vec<_>>();
     assert_eq!(levels(&english), levels(&korean), "the same sections");
-    assert_eq!(code_blocks(&english), code_blocks(&korean), "the same commands, but for what comments say");
+    assert_eq!(code_blocks(&english), code_blocks(&korean), "the same commands, except for comments");
     let [english, korean] = LANGUAGES.map(|path| {
-        // Each leads to the other.
+        // Links between the languages differ.
         let other = |target: PathBuf| LANGUAGES.iter().all(|language| target != Path::new(language)).then_some(target);
         let links = links(&read(path)).into_iter().map(|link| destination(path, &link).0).collect::<Vec<_>>();
         let mut others: Vec<PathBuf> = links.iter().cloned().filter_map(other).collect();
-        assert_eq!(links.len(), others.len() + 1, "{path} leads to the other language, once");
+        assert_eq!(links.len(), others.len() + 1, "{path} links to the other language once");
         others.sort();
         others
     });
@@ -162,7 +160,7 @@ fn the_korean_readme_is_in_step_with_the_english_one() {
 }
 
 #[test]
-fn every_link_leads_somewhere() {
+fn every_link_has_a_target() {
     let mut folders = vec![PathBuf::from("docs")];
     let mut documents = vec![PathBuf::from("README.md")];
     while let Some(folder) = folders.pop() {
@@ -183,17 +181,17 @@ fn every_link_leads_somewhere() {
                 continue;
             }
             let (target, fragment) = destination(&document, &link);
-            assert!(Path::new(ROOT).join(&target).exists(), "{}: {link} leads nowhere", document.display());
+            assert!(Path::new(ROOT).join(&target).exists(), "{}: {link} has no target", document.display());
             if let Some(fragment) = fragment {
                 let text = read(&target);
-                let is_there = headings(&text).any(|(_, title)| anchor(title) == fragment);
-                assert!(is_there, "{}: there is no section {link}", document.display());
+                let exists = headings(&text).any(|(_, title)| anchor(title) == fragment);
+                assert!(exists, "{}: no section {link}", document.display());
             }
         }
     }
 }
 
-/// Every metric and its kind, as the server describes them.
+/// Metrics and their kinds, parsed from the server's descriptions.
 fn metrics() -> BTreeMap<String, String> {
     let source = read("crates/app/src/telemetry.rs");
     let constants: BTreeMap<&str, &str> = source
@@ -212,7 +210,7 @@ fn metrics() -> BTreeMap<String, String> {
     metrics
 }
 
-/// The names under which Prometheus knows a metric.
+/// Prometheus series of a metric.
 fn series(name: &str, kind: &str) -> Vec<String> {
     match kind {
         "histogram" => ["bucket", "sum", "count"].map(|suffix| format!("{name}_{suffix}")).into(),
@@ -220,7 +218,7 @@ fn series(name: &str, kind: &str) -> Vec<String> {
     }
 }
 
-/// The words of a text that are names of this shop's metrics.
+/// Names of Jangteo's metrics in a text.
 fn names_of_metrics(text: &str) -> BTreeSet<&str> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     words.filter(|word| word.starts_with("jangteo_")).collect()
@@ -228,7 +226,7 @@ fn names_of_metrics(text: &str) -> BTreeSet<&str> {
 
 fn alert_rules() -> Vec<Value> {
     let alerts: Value =
-        serde_saphyr::from_str(&read(ALERTS)).unwrap_or_else(|error| panic!("{ALERTS} is no YAML: {error}"));
+        serde_saphyr::from_str(&read(ALERTS)).unwrap_or_else(|error| panic!("{ALERTS} is not YAML: {error}"));
     let groups = alerts["groups"].as_array().expect("groups").iter();
     groups.flat_map(|group| group["rules"].as_array().expect("rules").clone()).collect()
 }
@@ -239,19 +237,19 @@ fn alert_expressions() -> Vec<String> {
 
 fn dashboard_expressions() -> Vec<String> {
     let dashboard: Value =
-        serde_json::from_str(&read(DASHBOARD)).unwrap_or_else(|error| panic!("{DASHBOARD} is no JSON: {error}"));
+        serde_json::from_str(&read(DASHBOARD)).unwrap_or_else(|error| panic!("{DASHBOARD} is not JSON: {error}"));
     let panels = dashboard["panels"].as_array().expect("panels").iter();
     let targets = panels.filter_map(|panel| panel["targets"].as_array()).flatten();
     targets.map(|target| target["expr"].as_str().expect("an expression").to_owned()).collect()
 }
 
-/// The cells of each row of the tables in a text of Markdown, headers included.
+/// Cells of the table rows of a Markdown text, including headers.
 fn rows(text: &str) -> impl Iterator<Item = Vec<&str>> {
     let rows = text.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix('|'));
     rows.map(|row| row.split(" | ").map(str::trim).collect())
 }
 
-/// The lines of a text of Markdown, each with whether it is code.
+/// Lines of a Markdown text, each with whether it is code.
 fn lines(text: &str) -> impl Iterator<Item = (bool, &str)> {
     let mut is_code = false;
     text.lines().map(move |line| {
@@ -261,7 +259,7 @@ fn lines(text: &str) -> impl Iterator<Item = (bool, &str)> {
     })
 }
 
-/// The levels and titles of a text of Markdown.
+/// Levels and titles of the headings of a Markdown text.
 fn headings(text: &str) -> impl Iterator<Item = (usize, &str)> {
     lines(text).filter(|(is_code, _)| !is_code).filter_map(|(_, line)| {
         let title = line.trim_start_matches('#');
@@ -270,20 +268,20 @@ fn headings(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// The code in a text of Markdown, with the fences and without the comments.
+/// Code lines of a Markdown text, with fences and without comments.
 fn code_blocks(text: &str) -> Vec<&str> {
     let code = lines(text).filter(|(is_code, _)| *is_code);
     code.map(|(_, line)| line.split_once(" #").map_or(line, |(code, _)| code).trim_end()).collect()
 }
 
-/// Where the links of a text of Markdown lead.
+/// Link targets of a Markdown text.
 fn links(text: &str) -> Vec<String> {
     let prose = lines(text).filter(|(is_code, _)| !is_code).map(|(_, line)| line);
     let targets = prose.flat_map(|line| line.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0)));
     targets.map(str::to_owned).collect()
 }
 
-/// The file that a link in a document leads to, and the section in it.
+/// The file and the section of a link target.
 fn destination(document: impl AsRef<Path>, link: &str) -> (PathBuf, Option<String>) {
     if link.contains("://") {
         return (link.into(), None);
@@ -297,15 +295,15 @@ fn destination(document: impl AsRef<Path>, link: &str) -> (PathBuf, Option<Strin
     let mut path = document.parent().expect("a file is in a folder").to_owned();
     for component in Path::new(target).components() {
         match component {
-            Component::ParentDir => assert!(path.pop(), "{}: {link} leads outside", document.display()),
+            Component::ParentDir => assert!(path.pop(), "{}: {link} is outside of the repository", document.display()),
             other => path.push(other),
         }
     }
     (path, fragment)
 }
 
-/// What a heading is called in links.
+/// The link anchor of a heading.
 fn anchor(title: &str) -> String {
-    let kept = title.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
-    kept.flat_map(char::to_lowercase).map(|c| if c == ' ' { '-' } else { c }).collect()
+    let allowed = title.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    allowed.flat_map(char::to_lowercase).map(|c| if c == ' ' { '-' } else { c }).collect()
 }

@@ -1,106 +1,103 @@
-//! Top-ups whose effects can be counted, and what callers were told of them, held against what is stored.
+//! Top-ups with countable effects: compares the responses with the stored entries.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 
 use futures_util::future::join_all;
-use jangteo_tests::{Answer, Call, Column, Server, Shop, eventually};
+use jangteo_tests::{Call, Column, Response, Server, Shop, eventually};
 use serde_json::json;
 
-/// How many come at once.
+/// Concurrent top-ups.
 const AT_ONCE: u32 = 24;
-/// By then as many of them have met a fault as shall, or the fault never comes.
+/// Maximum number of top-ups of a series, reached only if the fault never occurs.
 const TOP_UPS_MAX: u32 = 1_000;
 
-/// Who tops up.
+/// Concurrency of the top-ups.
 #[derive(Clone, Copy, Debug)]
 pub enum Callers {
-    /// Users who come one after the other.
+    /// Several users, one after another.
     Alone,
-    /// Users who come at once.
+    /// Several users concurrently.
     AtOnce,
-    /// One user, with many amounts at once.
+    /// One user, with different amounts concurrently.
     AtOnceForOne,
 }
 
 impl Callers {
-    /// All of them.
     pub const ALL: [Self; 3] = [Self::Alone, Self::AtOnce, Self::AtOnceForOne];
 }
 
 /// Top-ups of one kind.
 pub struct Series<'a> {
-    /// Where the entries are.
+    /// Contains the entries.
     pub shop: &'a Shop,
-    /// Where the requests go.
     pub server: &'a Server,
-    /// What this series is called; begins the names of its users.
+    /// Name of the series and prefix of its users.
     pub name: String,
-    /// Who tops up.
     pub callers: Callers,
-    /// Whether the requests have keys.
+    /// Whether the requests have idempotency keys.
     pub is_keyed: bool,
 }
 
-/// A top-up of its own, known again by its user and its amount.
+/// A top-up, identified by its user and amount.
 struct TopUp {
     user: String,
     amount: u32,
     key: Option<String>,
 }
 
-/// What requests were told, and what they did, in numbers of requests.
+/// Numbers of requests by response and effect.
 #[derive(Default, Debug)]
 pub struct Tally {
     requests: usize,
-    /// Each answer by its code, or its status where it went well.
-    answers: BTreeMap<String, u32>,
-    /// Told that nobody knows. Where the marker can be read nobody has to.
+    /// Responses by code, or by status on success.
+    responses: BTreeMap<String, u32>,
+    /// Unknown outcome, only possible if the marker is not readable.
     pub unknown: u32,
-    /// Told that it took effect, and it did not.
+    /// Success without an effect.
     lost: u32,
-    /// Told that it did not take effect, and it did.
+    /// Error despite an effect.
     denied: u32,
-    /// Took effect more than once.
+    /// More than one effect.
     doubled: u32,
-    /// Users whose balance is not the sum of their entries.
+    /// Users with a balance other than the sum of their entries.
     unbalanced: usize,
 }
 
 impl Tally {
-    /// Whether nobody was told what is not so, and nothing happened twice.
-    pub fn is_truthful(&self) -> bool {
+    /// Whether all responses match the effects, and no effect is duplicated.
+    pub fn is_consistent(&self) -> bool {
         self.lost + self.denied + self.doubled == 0 && self.unbalanced == 0
     }
 }
 
 impl Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { requests, answers, unknown, lost, denied, doubled, unbalanced } = self;
+        let Self { requests, responses, unknown, lost, denied, doubled, unbalanced } = self;
         write!(
             f,
             "{requests} requests: {lost} lost, {denied} denied, {doubled} doubled, {unknown} unknown, {unbalanced} \
-             unbalanced; answered {answers:?}"
+             unbalanced; received {responses:?}"
         )
     }
 }
 
 impl Series<'_> {
-    /// Tops up as long as `goes_on` says so, once at least, and compares what was told with what is stored.
-    pub async fn run(&self, goes_on: impl Fn() -> bool) -> Tally {
+    /// Sends top-ups at least once and while `continues` returns true, and compares responses and effects.
+    pub async fn run(&self, continues: impl Fn() -> bool) -> Tally {
         let at_once = match self.callers {
             Callers::Alone => 1,
             Callers::AtOnce | Callers::AtOnceForOne => AT_ONCE,
         };
-        let mut told = Vec::new();
+        let mut observed = Vec::new();
         let mut first = 1;
-        while first == 1 || goes_on() && first < TOP_UPS_MAX {
+        while first == 1 || continues() && first < TOP_UPS_MAX {
             let top_ups: Vec<TopUp> = (first..first + at_once).map(|number| self.top_up(number)).collect();
-            let answers = join_all(top_ups.iter().map(|top_up| top_up.answers(self.server))).await;
-            told.extend(top_ups.into_iter().zip(answers));
+            let responses = join_all(top_ups.iter().map(|top_up| top_up.responses(self.server))).await;
+            observed.extend(top_ups.into_iter().zip(responses));
             first += at_once;
         }
-        self.compare(&told).await
+        self.compare(&observed).await
     }
 
     fn top_up(&self, number: u32) -> TopUp {
@@ -116,8 +113,8 @@ impl Series<'_> {
         format!("{}-{:?}-{}", self.name, self.callers, self.is_keyed)
     }
 
-    /// Holds what was told against what is stored, which is read from the database itself.
-    async fn compare(&self, told: &[(TopUp, Vec<Answer>)]) -> Tally {
+    /// Compares the responses with the database.
+    async fn compare(&self, observed: &[(TopUp, Vec<Response>)]) -> Tally {
         let mut connection = self.shop.database().connect().await;
         let table = |name: &str| format!("{name} WHERE user_id LIKE '{}%'", self.prefix());
         let columns = [Column::Plain("user_id"), Column::Money("amount")];
@@ -133,10 +130,10 @@ impl Series<'_> {
             *sums.entry(user.clone()).or_default() += amount;
             *effects.entry((user, amount)).or_default() += 1;
         }
-        let mut tally = Tally { requests: told.len(), ..Tally::default() };
-        for (top_up, answers) in told {
+        let mut tally = Tally { requests: observed.len(), ..Tally::default() };
+        for (top_up, responses) in observed {
             let effects = effects.get(&(top_up.user.clone(), top_up.amount.into())).copied().unwrap_or_default();
-            tally.add(answers, effects);
+            tally.add(responses, effects);
         }
         let is_unbalanced = |(user, balance): &&(String, i64)| sums.get(user).copied().unwrap_or_default() != *balance;
         tally.unbalanced = balances.iter().filter(is_unbalanced).count();
@@ -154,33 +151,33 @@ impl TopUp {
         }
     }
 
-    /// All answers: whoever has a key sends the request again until it is known what became of it.
-    async fn answers(&self, server: &Server) -> Vec<Answer> {
-        let mut answers = vec![self.call(server).await];
-        let is_final = |answer: &Answer| answer.status < 500 && code(answer) != "REQUEST_IN_PROGRESS";
-        if self.key.is_some() && !is_final(&answers[0]) {
-            eventually("it is known what became of it", async || {
-                answers.push(self.call(server).await);
-                answers.last().is_some_and(is_final).then_some(())
+    /// All responses. A request with a key is repeated until its outcome is known.
+    async fn responses(&self, server: &Server) -> Vec<Response> {
+        let mut responses = vec![self.call(server).await];
+        let is_final = |response: &Response| response.status < 500 && code(response) != "REQUEST_IN_PROGRESS";
+        if self.key.is_some() && !is_final(&responses[0]) {
+            eventually("the outcome is known", async || {
+                responses.push(self.call(server).await);
+                responses.last().is_some_and(is_final).then_some(())
             })
             .await;
         }
-        answers
+        responses
     }
 }
 
 impl Tally {
-    /// Adds a request that was answered so, again and again where it has a key, and took effect so often.
-    fn add(&mut self, answers: &[Answer], effects: u32) {
-        for answer in answers {
-            *self.answers.entry(code(answer)).or_default() += 1;
+    /// Adds a request with its responses and the number of its effects.
+    fn add(&mut self, responses: &[Response], effects: u32) {
+        for response in responses {
+            *self.responses.entry(code(response)).or_default() += 1;
         }
-        let (last, before) = answers.split_last().expect("an answer");
-        let is_unknown = answers.iter().any(|answer| code(answer) == "OUTCOME_UNKNOWN");
+        let (last, before) = responses.split_last().expect("a response");
+        let is_unknown = responses.iter().any(|response| code(response) == "OUTCOME_UNKNOWN");
         self.unknown += u32::from(is_unknown);
         if last.status == 201 {
             self.lost += u32::from(effects == 0);
-            // What is replayed took effect when its caller was told that it did not.
+            // A replay proves an effect that an earlier error response denied.
             let is_replayed = last.header("idempotent-replayed").is_some();
             self.denied += u32::from(!before.is_empty() && is_replayed && !is_unknown);
         } else if !is_unknown {
@@ -190,10 +187,10 @@ impl Tally {
     }
 }
 
-/// The code of a problem, or the status of an answer that is none.
-fn code(answer: &Answer) -> String {
-    if answer.status < 400 {
-        return answer.status.to_string();
+/// The code of a problem, or otherwise the status.
+fn code(response: &Response) -> String {
+    if response.status < 400 {
+        return response.status.to_string();
     }
-    answer.document()["code"].as_str().expect("a code").to_owned()
+    response.document()["code"].as_str().expect("a code").to_owned()
 }

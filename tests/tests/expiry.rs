@@ -1,4 +1,4 @@
-//! Orders that are not paid in time.
+//! Expiry of unpaid orders.
 
 use std::time::{Duration, Instant};
 
@@ -8,18 +8,18 @@ use serde_json::json;
 use crate::assert_utc;
 
 scenarios![
-    gives_the_stock_back_once_and_in_time,
-    cannot_be_paid_or_cancelled_past_the_deadline_swept_or_not,
+    releases_stock_once_and_on_time,
+    an_overdue_order_cannot_be_paid_or_cancelled_before_or_after_the_sweep,
     counts_down_to_the_deadline,
-    leaves_paid_and_cancelled_orders_alone,
-    frees_the_users_allowance,
+    does_not_expire_paid_or_cancelled_orders,
+    an_expired_order_no_longer_counts_as_open,
     expires_many_orders_at_once,
     expires_once_on_two_servers,
-    goes_on_after_the_connections_were_lost,
-    expires_what_fell_due_while_no_server_ran,
+    resumes_after_connection_loss,
+    expires_orders_that_were_due_during_downtime,
 ];
 
-/// Slack for a busy machine, on top of what the contract allows.
+/// Tolerance for a busy machine, in addition to the documented maximum.
 const SLACK: Duration = Duration::from_secs(3);
 
 async fn expired(server: &Server, order: &Order) {
@@ -27,17 +27,17 @@ async fn expired(server: &Server, order: &Order) {
         .await;
 }
 
-async fn gives_the_stock_back_once_and_in_time(shop: Shop) {
+async fn releases_stock_once_and_on_time(shop: Shop) {
     let server = shop.server().settings([("ORDER_TTL", "2s"), ("ORDER_SWEEP_INTERVAL", "500ms")]).start().await;
     let tea = server.product("tea").stock(5).create().await;
     let order = server.order("kim", &tea, 3).await;
     let deadline = assert_utc(&order.document["expires_at"]);
     assert_eq!(server.available(&tea).await, 2);
-    let back = eventually_within(Duration::from_secs(2 + 2) + SLACK, "the stock is back", async || {
+    let back = eventually_within(Duration::from_secs(2 + 2) + SLACK, "the stock is released", async || {
         (server.available(&tea).await == 5).then(now)
     })
     .await;
-    assert!(back >= deadline, "the stock came back before the order's time was over");
+    assert!(back >= deadline, "the stock was released before the deadline");
     assert_eq!(server.read_order(&order).await["status"], "expired");
     let movements = format!("{}/stock-movements", tea.admin_path());
     let movements = server.admin().get(movements).await.json(200);
@@ -45,7 +45,7 @@ async fn gives_the_stock_back_once_and_in_time(shop: Shop) {
     assert_eq!(kinds, ["expiry", "reservation", "adjustment"], "once");
 }
 
-async fn cannot_be_paid_or_cancelled_past_the_deadline_swept_or_not(shop: Shop) {
+async fn an_overdue_order_cannot_be_paid_or_cancelled_before_or_after_the_sweep(shop: Shop) {
     let server = shop.server().settings([("ORDER_TTL", "1s"), ("ORDER_SWEEP_INTERVAL", "1h")]).start().await;
     let tea = server.product("tea").price(10).stock(5).create().await;
     server.top_up("kim", 1_000).await;
@@ -56,7 +56,7 @@ async fn cannot_be_paid_or_cancelled_past_the_deadline_swept_or_not(shop: Shop) 
     kim.post(order.payment(), json!({})).await.problem(409, "ORDER_EXPIRED");
     kim.post(order.cancellation(), json!({})).await.problem(409, "ORDER_EXPIRED");
     assert_eq!(server.balance("kim").await, 1_000);
-    assert_eq!(server.available(&tea).await, 4, "no sweeper has passed");
+    assert_eq!(server.available(&tea).await, 4, "the order is not swept yet");
     server.kill().await;
     let server = shop.server().setting("ORDER_SWEEP_INTERVAL", "100ms").start().await;
     expired(&server, &order).await;
@@ -82,7 +82,7 @@ async fn counts_down_to_the_deadline(shop: Shop) {
     assert_eq!(server.read_order(&order).await["expires_in_seconds"], 0);
 }
 
-async fn leaves_paid_and_cancelled_orders_alone(shop: Shop) {
+async fn does_not_expire_paid_or_cancelled_orders(shop: Shop) {
     let server = shop.server().settings([("ORDER_TTL", "2s"), ("ORDER_SWEEP_INTERVAL", "200ms")]).start().await;
     let tea = server.product("tea").price(10).stock(5).create().await;
     server.top_up("kim", 1_000).await;
@@ -90,17 +90,17 @@ async fn leaves_paid_and_cancelled_orders_alone(shop: Shop) {
     server.pay("kim", &paid).await;
     let cancelled = server.order("kim", &tea, 1).await;
     server.user("kim").post(cancelled.cancellation(), json!({})).await.expect(200);
-    // Once one that was placed later has expired, the sweeper has passed both.
+    // Once a later order has expired, the sweeper has passed both.
     let last = server.order("kim", &tea, 1).await;
     expired(&server, &last).await;
     assert_eq!(server.read_order(&paid).await["status"], "paid");
     assert_eq!(server.read_order(&cancelled).await["status"], "cancelled");
     assert_eq!(server.available(&tea).await, 4);
-    // A paid order may be cancelled long after the time to pay is over.
+    // A paid order may be cancelled long after its payment deadline.
     assert_eq!(server.user("kim").post(paid.cancellation(), json!({})).await.json(200)["status"], "refunded");
 }
 
-async fn frees_the_users_allowance(shop: Shop) {
+async fn an_expired_order_no_longer_counts_as_open(shop: Shop) {
     let settings = [("ORDER_TTL", "1s"), ("ORDER_SWEEP_INTERVAL", "200ms"), ("OPEN_ORDERS_MAX", "1")];
     let server = shop.server().settings(settings).start().await;
     let tea = server.product("tea").stock(5).create().await;
@@ -119,11 +119,11 @@ async fn expires_many_orders_at_once(shop: Shop) {
         caller.post("/v1/orders", json!({ "lines": [tea.line(1)] })).into_future()
     });
     let mut deadline = None;
-    for answer in futures_util::future::join_all(orders).await {
-        deadline = deadline.max(Some(assert_utc(&answer.json(201)["expires_at"])));
+    for response in futures_util::future::join_all(orders).await {
+        deadline = deadline.max(Some(assert_utc(&response.json(201)["expires_at"])));
     }
-    let deadline = deadline.expect("there are orders");
-    let back = eventually("all of the stock is back", async || (server.available(&tea).await == 1_000).then(now)).await;
+    let deadline = deadline.expect("at least one order");
+    let back = eventually("all stock is released", async || (server.available(&tea).await == 1_000).then(now)).await;
     let late = back - deadline;
     assert!(late <= Duration::from_millis(1_500) + SLACK, "{late} after the last deadline");
 }
@@ -147,7 +147,7 @@ async fn expires_once_on_two_servers(shop: Shop) {
     connection.close().await;
 }
 
-async fn goes_on_after_the_connections_were_lost(shop: Shop) {
+async fn resumes_after_connection_loss(shop: Shop) {
     shop.expect_server_errors();
     let server = shop.server().settings([("ORDER_TTL", "2s"), ("ORDER_SWEEP_INTERVAL", "200ms")]).start().await;
     let tea = server.product("tea").stock(5).create().await;
@@ -159,24 +159,24 @@ async fn goes_on_after_the_connections_were_lost(shop: Shop) {
     })
     .await;
     shop.database().kill_connections().await;
-    let another = eventually("orders are taken again", async || {
-        let answer = server.user("kim").post("/v1/orders", json!({ "lines": [tea.line(1)] })).await;
-        (answer.status == 201).then_some(answer)
+    let another = eventually("orders are accepted again", async || {
+        let response = server.user("kim").post("/v1/orders", json!({ "lines": [tea.line(1)] })).await;
+        (response.status == 201).then_some(response)
     })
     .await;
     let path = format!("/v1/orders/{}", another.json(201)["order_id"].as_str().expect("an id"));
-    eventually("the next order expires, too", async || {
+    eventually("the next order expires as well", async || {
         let read = server.admin().get(&path).await;
         (read.status == 200 && read.json(200)["status"] == "expired").then_some(())
     })
     .await;
     assert!(server.is_running().await);
     if shop.backend() == Backend::Sqlite {
-        assert_eq!(server.available(&tea).await, 5, "a file has no connections to lose");
+        assert_eq!(server.available(&tea).await, 5, "SQLite has no connections to lose");
     }
 }
 
-async fn expires_what_fell_due_while_no_server_ran(shop: Shop) {
+async fn expires_orders_that_were_due_during_downtime(shop: Shop) {
     let server = shop.server().setting("ORDER_TTL", "1s").start().await;
     let tea = server.product("tea").stock(5).create().await;
     let order = server.order("kim", &tea, 2).await;
@@ -186,6 +186,6 @@ async fn expires_what_fell_due_while_no_server_ran(shop: Shop) {
     let started = Instant::now();
     let server = shop.server().setting("ORDER_SWEEP_INTERVAL", "1s").start().await;
     expired(&server, &order).await;
-    assert!(started.elapsed() < Duration::from_secs(20), "it took {:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(20), "took {:?}", started.elapsed());
     assert_eq!(server.available(&tea).await, 5);
 }

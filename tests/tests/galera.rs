@@ -1,29 +1,31 @@
-//! Two servers on the two nodes of a Galera cluster, both writing. The node that commits first aborts the transactions of
-//! the other node on the same rows: between two statements, within one, or at COMMIT. Even so, no more is sold or issued
-//! than there is, an acknowledged write is never lost, and no caller sees a server error.
+//! Two servers on the two nodes of a Galera cluster, both writing. The node that commits first aborts conflicting
+//! transactions of the other: between two statements, within one, or at COMMIT. Even so, nothing is oversold or
+//! overissued, no acknowledged write is lost, and no caller sees a server error.
 //!
-//! `GALERA_RUNS` repeats everything so many times (default: 1), with other products, campaigns and users each time.
+//! `GALERA_RUNS` repeats everything this many times (default: 1), each time with new products, campaigns and users.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::iter;
-use jangteo_tests::{Answer, Call, CommandOutput, Database, Galera, Server, Shop, eventually_within, run_on, shop_url};
+use jangteo_tests::{
+    Call, CommandOutput, Database, Galera, Response, Server, Shop, eventually_within, run_on, shop_url,
+};
 use serde_json::json;
 
-/// For the start of the servers and the verification of both nodes.
+/// Timeout of the servers' start and the verification of both nodes.
 const SETUP_MAX: Duration = Duration::from_secs(120);
-/// For one run. It takes 10 s on an idle machine with two cores.
+/// Timeout of one run, which takes 10 s on an idle machine with two cores.
 const RUN_MAX: Duration = Duration::from_secs(120);
-/// The rounds of a run. Packets of several statements, which Galera does not execute atomically, failed in about every
-/// second round.
+/// Rounds of a run. Multi-statement packets, which Galera does not execute atomically, failed in about every second
+/// round.
 const ROUNDS: usize = 8;
-/// How long a request may take, and as long may it wait in the queue: none is rejected for waiting.
+/// Request timeout and maximum queue wait, so that none is rejected for waiting.
 const REQUEST_TIMEOUT: &str = "30s";
-/// The most requests in flight: enough to fill batches on both nodes.
+/// Maximum requests in flight: enough to fill batches on both nodes.
 const IN_FLIGHT_MAX: usize = 64;
-/// How long a client repeats a request whose outcome is unknown.
+/// Maximum time to repeat a request with an unknown outcome.
 const RETRY_MAX: Duration = Duration::from_secs(60);
 
 const STOCK: usize = 100;
@@ -35,26 +37,27 @@ const KEYS: i64 = 20;
 const REQUESTS_PER_KEY: usize = 8;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sells_and_issues_exactly_what_there_is_with_a_writer_on_each_node() {
+async fn neither_oversells_nor_overissues_with_a_writer_on_each_node() {
     let runs: u32 = std::env::var("GALERA_RUNS").map_or(1, |runs| runs.parse().expect("GALERA_RUNS is a number"));
     let galera = Galera::start().await.unwrap_or_else(|error| panic!("{error:#}"));
     let database = Database::create_on(galera.node(0).url()).await.expect("a database");
     run_on(database, SETUP_MAX + RUN_MAX * runs, async |shop| {
-        // They are counted among the violations.
+        // Server errors are counted among the violations.
         shop.expect_server_errors();
         let nodes = Nodes::start(&shop, &galera).await;
         let mut violations = Vec::new();
         for run in 1..=runs {
             for round in 1..=ROUNDS {
-                let found = nodes.round(&format!("{run}-{round}")).await;
-                violations.extend(found.into_iter().map(|violation| format!("run {run}, round {round}: {violation}")));
+                let observed = nodes.round(&format!("{run}-{round}")).await;
+                violations
+                    .extend(observed.into_iter().map(|violation| format!("run {run}, round {round}: {violation}")));
             }
         }
         violations.extend(nodes.verify(&shop).await);
-        let aborts = galera.aborted_transactions().await.expect("both nodes answer");
-        assert!(aborts > 0, "no transaction was aborted, so this test proves nothing");
-        let found = violations.join("\n");
-        assert!(violations.is_empty(), "{} violations, with {aborts} aborted transactions:\n{found}", violations.len());
+        let aborts = galera.aborted_transactions().await.expect("both nodes respond");
+        assert!(aborts > 0, "no transaction was aborted, so this test has no significance");
+        let list = violations.join("\n");
+        assert!(violations.is_empty(), "{} violations, with {aborts} aborted transactions:\n{list}", violations.len());
     })
     .await;
 }
@@ -74,22 +77,22 @@ impl<'a> Nodes<'a> {
                 [("DATABASE_URL", url), ("REQUEST_TIMEOUT", REQUEST_TIMEOUT), ("QUEUE_WAIT_MAX", REQUEST_TIMEOUT)];
             shop.server().settings(settings).start().await
         };
-        // The first one creates the tables.
+        // The first server creates the tables.
         let one = start(&urls[0]).await;
-        galera.synchronize().await.expect("both nodes answer");
+        galera.synchronize().await.expect("both nodes respond");
         let other = start(&urls[1]).await;
         Self { galera, servers: [one, other], urls }
     }
 
-    /// Sends the requests of each kind to both servers at once, and returns the violations.
+    /// Sends the requests of each kind to both servers concurrently and returns the violations.
     async fn round(&self, round: &str) -> Vec<String> {
-        let found = [
+        [
             self.orders(round).await,
             self.coupons(round).await,
             self.top_ups(round).await,
             self.idempotency_keys(round).await,
-        ];
-        found.concat()
+        ]
+        .concat()
     }
 
     async fn orders(&self, round: &str) -> Vec<String> {
@@ -100,13 +103,13 @@ impl<'a> Nodes<'a> {
             let user = format!("buyer-{round}-{number}");
             self.server(number).user(&user).post("/v1/orders", json!({ "lines": [tea.line(1)] }))
         });
-        let answers = storm(calls).await;
+        let responses = storm(calls).await;
         self.synchronize().await;
         let mut violations = Vec::new();
         let expected = counts([("201", STOCK), ("409 OUT_OF_STOCK", ORDERS - STOCK)]);
-        expect(&mut violations, "answers to orders", &expected, &tally(&answers));
+        expect(&mut violations, "responses to orders", &expected, &tally(&responses));
         for server in [one, other] {
-            expect(&mut violations, "stock that is left", &0, &server.available(&tea).await);
+            expect(&mut violations, "remaining stock", &0, &server.available(&tea).await);
         }
         violations
     }
@@ -118,11 +121,11 @@ impl<'a> Nodes<'a> {
         let path = format!("{}/coupons", campaign.path());
         let calls = (0..COUPON_REQUESTS)
             .map(|number| self.server(number).user(&format!("taker-{round}-{number}")).post(&path, json!({})));
-        let answers = storm(calls).await;
+        let responses = storm(calls).await;
         self.synchronize().await;
         let mut violations = Vec::new();
         let expected = counts([("201", COUPONS), ("409 COUPON_SOLD_OUT", COUPON_REQUESTS - COUPONS)]);
-        expect(&mut violations, "answers to coupon requests", &expected, &tally(&answers));
+        expect(&mut violations, "responses to coupon requests", &expected, &tally(&responses));
         for server in [one, other] {
             let document = server.anonymous().get(campaign.path()).await.json(200);
             expect(&mut violations, "issued coupons", &json!(COUPONS), &document["issued"]);
@@ -136,17 +139,17 @@ impl<'a> Nodes<'a> {
         let calls = (1..=TOP_UPS).zip(0..).map(|(amount, number)| {
             self.server(number).user(&user).post(&path, json!({ "amount": amount.to_string() }))
         });
-        let answers = storm(calls).await;
+        let responses = storm(calls).await;
         self.synchronize().await;
         let mut violations = Vec::new();
-        expect(&mut violations, "answers to top-ups", &counts([("201", TOP_UPS as usize)]), &tally(&answers));
+        expect(&mut violations, "responses to top-ups", &counts([("201", TOP_UPS as usize)]), &tally(&responses));
         for server in &self.servers {
             expect(&mut violations, "balance", &(TOP_UPS * (TOP_UPS + 1) / 2), &server.balance(&user).await);
         }
         violations
     }
 
-    /// Half of the keys top up, half of them order.
+    /// Half of the keys are of top-ups, half of orders.
     async fn idempotency_keys(&self, round: &str) -> Vec<String> {
         let [one, other] = &self.servers;
         let mug = one.product(&format!("mug {round}")).stock(STOCK as u32).create().await;
@@ -162,24 +165,24 @@ impl<'a> Nodes<'a> {
             };
             send_until_known(key, call.key(&format!("key-{round}-{key}")))
         });
-        let answers: Vec<(i64, Vec<Answer>)> = iter(calls).buffer_unordered(IN_FLIGHT_MAX).collect().await;
+        let responses: Vec<(i64, Vec<Response>)> = iter(calls).buffer_unordered(IN_FLIGHT_MAX).collect().await;
         self.synchronize().await;
 
         let mut violations = Vec::new();
         let mut outcomes: BTreeMap<i64, BTreeSet<(u16, &[u8])>> = BTreeMap::new();
-        for (key, attempts) in &answers {
-            let last = attempts.last().expect("it was sent");
+        for (key, attempts) in &responses {
+            let last = attempts.last().expect("at least one attempt");
             outcomes.entry(*key).or_default().insert((last.status, &last.body));
         }
         for (key, outcomes) in &outcomes {
-            expect(&mut violations, &format!("distinct answers of key {key}"), &1, &outcomes.len());
+            expect(&mut violations, &format!("distinct responses of key {key}"), &1, &outcomes.len());
         }
-        let last = answers.iter().filter_map(|(_, attempts)| attempts.last());
+        let last = responses.iter().filter_map(|(_, attempts)| attempts.last());
         let expected = counts([("201", KEYS as usize * REQUESTS_PER_KEY)]);
-        expect(&mut violations, "last answers to requests with a key", &expected, &tally(last));
-        let all = answers.iter().flat_map(|(_, attempts)| attempts);
-        let server_errors = tally(all.filter(|answer| answer.status >= 500));
-        expect(&mut violations, "server errors before them", &BTreeMap::new(), &server_errors);
+        expect(&mut violations, "final responses to requests with a key", &expected, &tally(last));
+        let all = responses.iter().flat_map(|(_, attempts)| attempts);
+        let server_errors = tally(all.filter(|response| response.status >= 500));
+        expect(&mut violations, "server errors before", &BTreeMap::new(), &server_errors);
         let half = KEYS / 2;
         for server in [one, other] {
             expect(&mut violations, "balance of the keys", &(half * (half + 1) / 2), &server.balance(&user).await);
@@ -189,7 +192,7 @@ impl<'a> Nodes<'a> {
         violations
     }
 
-    /// What `jangteo verify` finds on each node.
+    /// Findings of `jangteo verify` on each node.
     async fn verify(&self, shop: &Shop) -> Vec<String> {
         self.synchronize().await;
         let mut violations = Vec::new();
@@ -207,42 +210,42 @@ impl<'a> Nodes<'a> {
         &self.servers[number % 2]
     }
 
-    /// A read on one node may miss what was committed on the other one a moment ago.
+    /// Waits for replication: a read on one node may miss a recent commit of the other.
     async fn synchronize(&self) {
-        self.galera.synchronize().await.expect("both nodes answer");
+        self.galera.synchronize().await.expect("both nodes respond");
     }
 }
 
-/// Sends all calls, many at a time.
-async fn storm(calls: impl IntoIterator<Item = Call>) -> Vec<Answer> {
+/// Sends all calls concurrently.
+async fn storm(calls: impl IntoIterator<Item = Call>) -> Vec<Response> {
     iter(calls).map(Call::into_future).buffer_unordered(IN_FLIGHT_MAX).collect().await
 }
 
-/// Sends a call again until its outcome is known, as a client does with a key. Returns all answers, in order.
-async fn send_until_known(key: i64, call: Call) -> (i64, Vec<Answer>) {
-    let mut answers = Vec::new();
+/// Repeats a call with a key until its outcome is known. Returns all responses, in order.
+async fn send_until_known(key: i64, call: Call) -> (i64, Vec<Response>) {
+    let mut responses = Vec::new();
     eventually_within(RETRY_MAX, "the outcome is known", async || {
-        let answer = call.clone().await;
-        let is_known = !(answer.status == 503 || ends_as(&answer) == "409 REQUEST_IN_PROGRESS");
-        answers.push(answer);
+        let response = call.clone().await;
+        let is_known = !(response.status == 503 || ends_as(&response) == "409 REQUEST_IN_PROGRESS");
+        responses.push(response);
         is_known.then_some(())
     })
     .await;
-    (key, answers)
+    (key, responses)
 }
 
-/// The status, with the code of a problem.
-fn ends_as(answer: &Answer) -> String {
-    match answer.document()["code"].as_str() {
-        Some(code) if answer.status >= 400 => format!("{} {code}", answer.status),
-        _ => answer.status.to_string(),
+/// The status, and the code of a problem.
+fn ends_as(response: &Response) -> String {
+    match response.document()["code"].as_str() {
+        Some(code) if response.status >= 400 => format!("{} {code}", response.status),
+        _ => response.status.to_string(),
     }
 }
 
-fn tally<'a>(answers: impl IntoIterator<Item = &'a Answer>) -> BTreeMap<String, usize> {
+fn tally<'a>(responses: impl IntoIterator<Item = &'a Response>) -> BTreeMap<String, usize> {
     let mut tally = BTreeMap::new();
-    for answer in answers {
-        *tally.entry(ends_as(answer)).or_default() += 1;
+    for response in responses {
+        *tally.entry(ends_as(response)).or_default() += 1;
     }
     tally
 }
@@ -251,8 +254,8 @@ fn counts<const N: usize>(expected: [(&str, usize); N]) -> BTreeMap<String, usiz
     expected.into_iter().map(|(ending, count)| (ending.to_owned(), count)).collect()
 }
 
-fn expect<T: PartialEq + std::fmt::Debug>(violations: &mut Vec<String>, what: &str, expected: &T, found: &T) {
-    if found != expected {
-        violations.push(format!("{what}: {found:?} instead of {expected:?}"));
+fn expect<T: PartialEq + std::fmt::Debug>(violations: &mut Vec<String>, name: &str, expected: &T, observed: &T) {
+    if observed != expected {
+        violations.push(format!("{name}: observed {observed:?}, expected {expected:?}"));
     }
 }

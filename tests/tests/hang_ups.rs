@@ -1,4 +1,4 @@
-//! Callers that hang up in the middle of it: nothing of theirs may reach anybody else, and nothing may stay open.
+//! Disconnecting clients: their responses must not reach other clients, and no transaction may stay open.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use jangteo_tests::{Caller, RawConnection, Server, Shop, eventually, scenarios, 
 use rand::RngExt;
 use serde_json::json;
 
-scenarios![gives_nobody_anothers_answer_and_leaves_nothing_open];
+scenarios![confuses_no_responses_and_leaves_no_transaction_open];
 
-/// Calls that are hung up.
+/// Aborted calls.
 const HANG_UPS: usize = 4_000;
-/// Callers at a time. Each hangs up and hangs up, and in between asks honestly for what nobody else has.
+/// Concurrent callers. Each alternates aborted calls with complete ones.
 const CALLERS: usize = 32;
-/// Calls that a caller hangs up before it waits for an answer again, which keeps the server's backlog short.
+/// Aborted calls between two complete ones, so that the server's backlog stays short.
 const HANG_UPS_IN_A_ROW: usize = 5;
 
-async fn gives_nobody_anothers_answer_and_leaves_nothing_open(shop: Shop) {
+async fn confuses_no_responses_and_leaves_no_transaction_open(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").price(1).stock(100_000).create().await;
     let reckless = token("reckless", None);
@@ -36,18 +36,17 @@ async fn gives_nobody_anothers_answer_and_leaves_nothing_open(shop: Shop) {
                 for request in requests.iter().cycle().skip(round + number).take(HANG_UPS_IN_A_ROW) {
                     hang_up(server, request).await;
                 }
-                // Ever another amount, so that no answer of before passes for the one of now.
+                // The amount differs in each round, so that a stale response is detected.
                 ask(&caller, &user_id, round as i64, 1_000 + number as i64).await;
             }
         }
     });
     join_all(callers).await;
 
-    eventually("no transaction is left open", async || (shop.database().open_transactions().await == 0).then_some(()))
-        .await;
-    // No lock was left either: everybody can be served at once.
+    eventually("all transactions end", async || (shop.database().open_transactions().await == 0).then_some(())).await;
+    // No lock is left either.
     server.top_up("reckless", 1).await;
-    server.order("somebody", &tea, 1).await;
+    server.order("lee", &tea, 1).await;
     assert!(server.is_running().await);
 }
 
@@ -61,7 +60,7 @@ fn request(method: &str, path: &str, token: &str, body: &str) -> Vec<u8> {
     format!("{head}{body}").into_bytes()
 }
 
-/// Calls, and hangs up at a random moment: with a reset or politely, a few before the request is whole.
+/// Sends a request and closes the connection at a random moment, gracefully or with a reset. Some requests are partial.
 async fn hang_up(server: &Server, request: &[u8]) {
     let (wait, resets, is_cut) = {
         let mut random = rand::rng();
@@ -77,13 +76,13 @@ async fn hang_up(server: &Server, request: &[u8]) {
     }
 }
 
-/// Tops up and looks, and knows what the answers must be.
+/// Tops up, reads the balance and checks both responses.
 async fn ask(caller: &Caller, user_id: &str, top_ups_before: i64, amount: i64) {
     let balance = (top_ups_before + 1) * amount;
     let expected = json!([user_id, balance.to_string()]);
     let path = format!("/v1/users/{user_id}/points");
     let topped_up = caller.post(format!("{path}/top-ups"), json!({ "amount": amount.to_string() })).await.json(201);
-    assert_eq!(json!([topped_up["user_id"], topped_up["balance"]]), expected, "somebody else's answer");
+    assert_eq!(json!([topped_up["user_id"], topped_up["balance"]]), expected, "the response of another request");
     let points = caller.get(path).await.json(200);
-    assert_eq!(json!([points["user_id"], points["balance"]]), expected, "somebody else's answer");
+    assert_eq!(json!([points["user_id"], points["balance"]]), expected, "the response of another request");
 }

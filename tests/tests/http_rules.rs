@@ -1,36 +1,37 @@
-//! The rules of HTTP that hold whatever is asked: errors, methods, media types, bodies, languages, request ids.
+//! HTTP rules of all routes: errors, methods, media types, bodies, languages, request ids.
 
-use jangteo_tests::{RawAnswer, RawConnection, Server, Shop, scenarios, token};
+use jangteo_tests::{RawConnection, RawResponse, Server, Shop, scenarios, token};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 scenarios![
-    answers_unknown_routes_with_a_problem,
-    answers_wrong_methods_with_what_is_allowed,
+    responds_to_unknown_routes_with_a_problem,
+    responds_to_wrong_methods_with_the_allowed_ones,
     rejects_bodies_that_are_too_large,
-    takes_nothing_but_json,
-    answers_nothing_but_json,
+    accepts_only_json,
+    responds_only_with_json,
     rejects_malformed_json,
     rejects_unknown_fields_and_duplicate_keys,
     rejects_wrong_types_and_overflowing_numbers,
     rejects_deep_nesting,
-    rejects_bytes_that_are_no_text,
+    rejects_invalid_utf8,
     rejects_bad_percent_encoding,
-    rejects_text_that_the_database_could_not_keep,
+    rejects_control_characters_and_stores_other_text,
     survives_huge_headers_and_garbage,
-    speaks_korean_when_it_is_preferred,
-    takes_over_safe_request_ids_only,
-    answers_head_and_options,
-    takes_paths_exactly,
-    gives_away_nothing_of_its_inside,
+    responds_in_korean_when_preferred,
+    accepts_only_safe_request_ids,
+    supports_head_and_options,
+    redirects_browsers_to_the_api_documentation,
+    matches_paths_exactly,
+    reveals_no_internal_details,
     continues_a_trace,
     limits_the_rate_of_each_caller,
-    waits_for_a_body_no_longer_than_for_an_answer,
+    applies_the_request_timeout_to_slow_bodies,
 ];
 
 const TOP_UPS: &str = "/v1/users/kim/points/top-ups";
 
-async fn answers_unknown_routes_with_a_problem(shop: Shop) {
+async fn responds_to_unknown_routes_with_a_problem(shop: Shop) {
     let server = shop.start().await;
     for path in [
         "/",
@@ -53,7 +54,7 @@ async fn answers_unknown_routes_with_a_problem(shop: Shop) {
     assert_eq!(problem["status"], 404);
 }
 
-async fn answers_wrong_methods_with_what_is_allowed(shop: Shop) {
+async fn responds_to_wrong_methods_with_the_allowed_ones(shop: Shop) {
     let server = shop.start().await;
     let cases: [(Method, &str, &[&str]); 7] = [
         (Method::DELETE, "/v1/products", &["GET"]),
@@ -65,9 +66,9 @@ async fn answers_wrong_methods_with_what_is_allowed(shop: Shop) {
         (Method::POST, "/livez", &["GET"]),
     ];
     for (method, path, allowed) in cases {
-        let answer = server.admin().call(method.clone(), path).await;
-        answer.problem(405, "METHOD_NOT_ALLOWED");
-        let allow = answer.header("allow").expect("it is always there").to_owned();
+        let response = server.admin().call(method.clone(), path).await;
+        response.problem(405, "METHOD_NOT_ALLOWED");
+        let allow = response.header("allow").expect("Allow").to_owned();
         for method in allowed {
             assert!(allow.split(',').any(|one| one.trim() == *method), "{path} allows {allow:?}");
         }
@@ -78,7 +79,7 @@ async fn answers_wrong_methods_with_what_is_allowed(shop: Shop) {
 async fn rejects_bodies_that_are_too_large(shop: Shop) {
     let server = shop.start().await;
     let huge = format!(r#"{{"amount":"1{}"}}"#, " ".repeat(3 * 1024 * 1024));
-    // The server may hang up on who goes on sending, so the answer is read by hand.
+    // The server may close the connection before the body is complete, so the response is read from a raw connection.
     for head in [format!("content-length: {}", huge.len()), "transfer-encoding: chunked".to_owned()] {
         let mut connection = RawConnection::open(&server).await;
         connection.send(raw_post(&head).as_bytes()).await;
@@ -90,10 +91,10 @@ async fn rejects_bodies_that_are_too_large(shop: Shop) {
             }
             connection.send(b"0\r\n\r\n").await;
         }
-        let answer = connection.answer().await.expect("an answer");
-        assert_eq!(answer.status, 413, "{head}: {answer:?}");
-        answer.check_problem();
-        assert_eq!(code(&answer), "BODY_TOO_LARGE");
+        let response = connection.response().await.expect("a response");
+        assert_eq!(response.status, 413, "{head}: {response:?}");
+        response.check_problem();
+        assert_eq!(code(&response), "BODY_TOO_LARGE");
     }
     assert_eq!(server.balance("kim").await, 0);
 }
@@ -105,12 +106,12 @@ fn raw_post(headers: &str) -> String {
     )
 }
 
-fn code(answer: &RawAnswer) -> String {
-    let problem: Value = serde_json::from_slice(&answer.body).expect("a problem document");
+fn code(response: &RawResponse) -> String {
+    let problem: Value = serde_json::from_slice(&response.body).expect("a problem document");
     problem["code"].as_str().expect("a code").to_owned()
 }
 
-async fn takes_nothing_but_json(shop: Shop) {
+async fn accepts_only_json(shop: Shop) {
     let server = shop.start().await;
     let call = || server.user("kim").post(TOP_UPS, json!({ "amount": "1" }));
     for media_type in
@@ -127,7 +128,7 @@ async fn takes_nothing_but_json(shop: Shop) {
     assert_eq!(server.balance("kim").await, 3);
 }
 
-async fn answers_nothing_but_json(shop: Shop) {
+async fn responds_only_with_json(shop: Shop) {
     let server = shop.start().await;
     let read = |accept: &str| server.anonymous().get("/v1/products").header("accept", accept);
     for accept in
@@ -140,7 +141,7 @@ async fn answers_nothing_but_json(shop: Shop) {
     {
         read(accept).await.expect(200);
     }
-    // A write that cannot be answered is not carried out.
+    // A write with an unacceptable response type is not executed.
     let top_up = server.user("kim").post(TOP_UPS, json!({ "amount": "1" })).header("accept", "text/html").await;
     top_up.problem(406, "NOT_ACCEPTABLE");
     assert_eq!(server.balance("kim").await, 0);
@@ -170,8 +171,8 @@ async fn rejects_malformed_json(shop: Shop) {
         "amount=1",
     ];
     for body in bodies {
-        let answer = server.user("kim").post(TOP_UPS, json!(null)).raw_json(body).await;
-        answer.problem(400, "MALFORMED_JSON");
+        let response = server.user("kim").post(TOP_UPS, json!(null)).raw_json(body).await;
+        response.problem(400, "MALFORMED_JSON");
     }
     for body in ["", " "] {
         server.user("kim").post(TOP_UPS, json!(null)).raw_json(body).await.expect(400);
@@ -200,9 +201,9 @@ async fn rejects_unknown_fields_and_duplicate_keys(shop: Shop) {
         ),
     ];
     for (path, body, pointer) in cases {
-        let answer = server.user("kim").post(path, json!(null)).raw_json(body).await;
-        answer.problem(400, "INVALID_BODY");
-        answer.invalid_field(pointer);
+        let response = server.user("kim").post(path, json!(null)).raw_json(body).await;
+        response.problem(400, "INVALID_BODY");
+        response.invalid_field(pointer);
     }
     assert_eq!((server.balance("kim").await, server.available(&tea).await), (0, 1));
 }
@@ -232,7 +233,7 @@ async fn rejects_deep_nesting(shop: Shop) {
     }
 }
 
-async fn rejects_bytes_that_are_no_text(shop: Shop) {
+async fn rejects_invalid_utf8(shop: Shop) {
     let server = shop.start().await;
     let bodies: [&[u8]; 4] =
         [b"{\"amount\":\"\xff\"}", b"\xc3\x28", b"{\"amount\":\"\xed\xa0\x80\"}", b"\xff\xfe{\0\"\0a\0"];
@@ -241,14 +242,14 @@ async fn rejects_bytes_that_are_no_text(shop: Shop) {
     }
 }
 
-/// Sends a request line that no client would send.
-async fn raw_get(server: &Server, target: &[u8]) -> RawAnswer {
+/// Sends a malformed request target.
+async fn raw_get(server: &Server, target: &[u8]) -> RawResponse {
     let mut connection = RawConnection::open(server).await;
     connection.send(b"GET ").await;
     connection.send(target).await;
     let head = format!(" HTTP/1.1\r\nhost: shop\r\nauthorization: Bearer {}\r\n\r\n", token("kim", None));
     connection.send(head.as_bytes()).await;
-    connection.answer().await.expect("an answer")
+    connection.response().await.expect("a response")
 }
 
 async fn rejects_bad_percent_encoding(shop: Shop) {
@@ -260,28 +261,28 @@ async fn rejects_bad_percent_encoding(shop: Shop) {
         "/v1/products?q=%ff",
         "/v1/products?%ff=1",
     ] {
-        let answer = raw_get(&server, target.as_bytes()).await;
-        assert_eq!(answer.status, 400, "{target}: {answer:?}");
-        answer.check_problem();
+        let response = raw_get(&server, target.as_bytes()).await;
+        assert_eq!(response.status, 400, "{target}: {response:?}");
+        response.check_problem();
     }
     for target in ["/v1/users/%ff/points", "/v1/users/%/points", "/v1/users/kim%2flee/points", "/v1/users/%00/points"] {
-        let answer = raw_get(&server, target.as_bytes()).await;
-        assert!(matches!(answer.status, 400 | 404), "{target}: {answer:?}");
-        answer.check_problem();
+        let response = raw_get(&server, target.as_bytes()).await;
+        assert!(matches!(response.status, 400 | 404), "{target}: {response:?}");
+        response.check_problem();
     }
-    // What is encoded needlessly is the same address.
-    let answer = raw_get(&server, b"/v1/users/%6bim/points").await;
-    assert_eq!(answer.status, 200, "{answer:?}");
+    // Unnecessary percent-encoding does not change the path.
+    let response = raw_get(&server, b"/v1/users/%6bim/points").await;
+    assert_eq!(response.status, 200, "{response:?}");
 }
 
-async fn rejects_text_that_the_database_could_not_keep(shop: Shop) {
+async fn rejects_control_characters_and_stores_other_text(shop: Shop) {
     let server = shop.start().await;
     for name in ["nul\0", "escape\u{1b}", "delete\u{7f}", "\u{85}"] {
         let body = json!({ "name": name, "category": "y", "price": "1" });
         server.admin().post("/v1/admin/products", body).await.invalid_field("/name");
     }
     server.anonymous().get("/v1/products?q=%00").await.problem(400, "INVALID_QUERY");
-    // Quotes, patterns and the widest characters are text like any other.
+    // Quotes, patterns and 4-byte characters are valid text.
     for name in ["'; DROP TABLE orders; --", "\\", "%_", "\"", "👩‍👩‍👧‍👦", "한글", "\u{10ffff}", "a\nb\tc"]
     {
         let body = json!({ "name": name, "category": "y", "price": "1" });
@@ -305,51 +306,59 @@ async fn survives_huge_headers_and_garbage(shop: Shop) {
         let mut connection = RawConnection::open(&server).await;
         connection.send(bytes.as_bytes()).await;
         connection.send(b"\r\n\r\n").await;
-        if let Some(answer) = connection.answer().await {
-            assert!((400..500).contains(&answer.status), "{answer:?}");
+        if let Some(response) = connection.response().await {
+            assert!((400..500).contains(&response.status), "{response:?}");
         }
     }
     server.anonymous().get("/v1/products").await.expect(200);
 }
 
-async fn speaks_korean_when_it_is_preferred(shop: Shop) {
+async fn responds_in_korean_when_preferred(shop: Shop) {
     let server = shop.start().await;
     let ask = async |languages: &str| server.anonymous().get("/v1/nothing").language(languages).await;
     let is_korean = |text: &Value| text.as_str().is_some_and(|text| text.chars().any(|c| ('가'..='힣').contains(&c)));
     for languages in ["ko", "ko-KR", "ko-KR,ko;q=0.9,en;q=0.8", "en;q=0.5, ko", "fr, ko;q=0.3", "KO"] {
-        let answer = ask(languages).await;
-        let problem = answer.problem(404, "NOT_FOUND");
-        assert!(is_korean(&problem["title"]) && is_korean(&problem["detail"]), "{languages}: {answer}");
-        assert_eq!(answer.header("content-language"), Some("ko"), "{languages}");
+        let response = ask(languages).await;
+        let problem = response.problem(404, "NOT_FOUND");
+        assert!(is_korean(&problem["title"]) && is_korean(&problem["detail"]), "{languages}: {response}");
+        assert_eq!(response.header("content-language"), Some("ko"), "{languages}");
     }
     for languages in ["en", "en-US,en;q=0.9,ko;q=0.8", "ko;q=0", "ko;q=0.1, en;q=0.2", "de", "*", "", "nonsense;;;"] {
-        let answer = ask(languages).await;
-        let problem = answer.problem(404, "NOT_FOUND");
-        assert!(!is_korean(&problem["title"]) && !is_korean(&problem["detail"]), "{languages}: {answer}");
+        let response = ask(languages).await;
+        let problem = response.problem(404, "NOT_FOUND");
+        assert!(!is_korean(&problem["title"]) && !is_korean(&problem["detail"]), "{languages}: {response}");
     }
 }
 
-async fn takes_over_safe_request_ids_only(shop: Shop) {
+async fn accepts_only_safe_request_ids(shop: Shop) {
     let server = shop.start().await;
     let longest = "x".repeat(64);
     for id in ["a", "req-1_2.3", "0198f1de-0000-7000-8000-000000000000", &longest] {
         for path in ["/v1/products", "/v1/nothing", "/livez"] {
-            let answer = server.anonymous().get(path).header("x-request-id", id).await;
-            assert_eq!(answer.header("x-request-id"), Some(id), "{answer}");
+            let response = server.anonymous().get(path).header("x-request-id", id).await;
+            assert_eq!(response.header("x-request-id"), Some(id), "{response}");
         }
     }
     let too_long = "x".repeat(65);
     for id in ["", " ", "a b", "a\"b", "<script>", "a{b}", "id;x=1", &too_long] {
-        let answer = server.anonymous().get("/v1/products").header("x-request-id", id).await;
-        let made = answer.header("x-request-id").expect("it is always there").to_owned();
-        assert!(made != id && !made.is_empty(), "took {id:?} over");
+        let response = server.anonymous().get("/v1/products").header("x-request-id", id).await;
+        let made = response.header("x-request-id").expect("a request id").to_owned();
+        assert!(made != id && !made.is_empty(), "accepted {id:?}");
     }
-    let made = |answer: jangteo_tests::Answer| answer.header("x-request-id").expect("it is always there").to_owned();
+    let made = |response: jangteo_tests::Response| response.header("x-request-id").expect("a request id").to_owned();
     let [one, other] = [server.anonymous().get("/v1/products").await, server.anonymous().get("/v1/products").await];
     assert_ne!(made(one), made(other));
 }
 
-async fn answers_head_and_options(shop: Shop) {
+async fn redirects_browsers_to_the_api_documentation(shop: Shop) {
+    let server = shop.start().await;
+    for method in [Method::GET, Method::HEAD] {
+        let response = server.anonymous().call(method, "/").header("accept", "text/html,*/*;q=0.8").await.expect(303);
+        assert_eq!(response.header("location"), Some("/docs/"));
+    }
+}
+
+async fn supports_head_and_options(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").create().await;
     for path in ["/v1/products", tea.path().as_str(), "/livez"] {
@@ -360,38 +369,38 @@ async fn answers_head_and_options(shop: Shop) {
     }
     server.anonymous().call(Method::HEAD, "/v1/nothing").await.expect(404);
     for path in ["/v1/products", "/v1/orders"] {
-        let answer = server.user("kim").call(Method::OPTIONS, path).await;
-        assert!(matches!(answer.status, 200 | 204 | 405), "{answer}");
-        assert!(answer.header("allow").is_some(), "{answer}");
+        let response = server.user("kim").call(Method::OPTIONS, path).await;
+        assert!(matches!(response.status, 200 | 204 | 405), "{response}");
+        assert!(response.header("allow").is_some(), "{response}");
     }
 }
 
-async fn takes_paths_exactly(shop: Shop) {
+async fn matches_paths_exactly(shop: Shop) {
     let server = shop.start().await;
     for path in ["/v1/products/", "/V1/products", "/v1/Products", "/v1/users/kim/points/", "/v1//products"] {
         server.user("kim").get(path).await.expect(404);
     }
 }
 
-async fn gives_away_nothing_of_its_inside(shop: Shop) {
+async fn reveals_no_internal_details(shop: Shop) {
     let server = shop.start().await;
-    // Every problem of every test is searched for words of SQL and libraries; here is what tempts parsers to echo.
+    // Every problem of every test is checked for SQL and library names. These inputs tempt parsers to echo them.
     let echoes =
         [r#"{"amount":"<echo-me>"}"#, r#"{"<echo-me>":1}"#, r#"{"amount":<echo-me>}"#, r#"{"amount":{"<echo-me>":1}}"#];
     for body in echoes {
-        let answer = server.user("kim").post(TOP_UPS, json!(null)).raw_json(body).await.expect(400);
-        let mut problem: Value = serde_json::from_slice(&answer.body).expect("JSON");
-        // Where it is wrong may name the caller's own field.
+        let response = server.user("kim").post(TOP_UPS, json!(null)).raw_json(body).await.expect(400);
+        let mut problem: Value = serde_json::from_slice(&response.body).expect("JSON");
+        // The pointer may contain the caller's own field name.
         problem["errors"].take();
-        assert!(!problem.to_string().contains("echo-me"), "{answer}");
+        assert!(!problem.to_string().contains("echo-me"), "{response}");
     }
     for query in ["sort=echo-me", "limit=echo-me", "cursor=echo-me", "min_price=echo-me"] {
-        let answer = server.anonymous().get(format!("/v1/products?{query}")).await.expect(400);
-        assert!(!String::from_utf8_lossy(&answer.body).contains("echo-me"), "{answer}");
+        let response = server.anonymous().get(format!("/v1/products?{query}")).await.expect(400);
+        assert!(!String::from_utf8_lossy(&response.body).contains("echo-me"), "{response}");
     }
-    let answer = server.anonymous().get("/v1/products").await;
+    let response = server.anonymous().get("/v1/products").await;
     for header in ["server", "x-powered-by"] {
-        assert_eq!(answer.header(header), None);
+        assert_eq!(response.header(header), None);
     }
 }
 
@@ -401,7 +410,7 @@ async fn continues_a_trace(shop: Shop) {
     let parent = format!("00-{trace}-00f067aa0ba902b7-01");
     server.anonymous().get("/v1/products").header("traceparent", &parent).await.expect(200);
     jangteo_tests::eventually("the log names the trace", async || server.log().contains(trace).then_some(())).await;
-    // What is no trace is ignored.
+    // Malformed trace contexts are ignored.
     for parent in ["nonsense", "00-00000000000000000000000000000000-00f067aa0ba902b7-01", ""] {
         server.anonymous().get("/v1/products").header("traceparent", parent).await.expect(200);
     }
@@ -418,15 +427,15 @@ async fn limits_the_rate_of_each_caller(shop: Shop) {
     let seconds: u64 = rejected.header("retry-after").and_then(|text| text.parse().ok()).expect("seconds to wait");
     assert!((1..=3_600).contains(&seconds), "{seconds}");
     kim.post(TOP_UPS, json!({ "amount": "1" })).key("a").await.problem(429, "RATE_LIMITED");
-    // Another caller has a limit of their own, and whether the server lives may always be asked.
+    // Limits are per caller, and probes are exempt.
     server.user("lee").get("/v1/users/lee/points").await.expect(200);
     for _ in 0..20 {
         server.anonymous().get("/livez").await.expect(200);
     }
 }
 
-/// A client that sends its body byte by byte costs one request's time, and nobody else's.
-async fn waits_for_a_body_no_longer_than_for_an_answer(shop: Shop) {
+/// A client that sends its body slowly affects neither other requests nor the timeout.
+async fn applies_the_request_timeout_to_slow_bodies(shop: Shop) {
     let server = shop.server().setting("REQUEST_TIMEOUT", "1s").start().await;
     let token = token("kim", None);
     let head = format!(
@@ -436,8 +445,8 @@ async fn waits_for_a_body_no_longer_than_for_an_answer(shop: Shop) {
     let mut slow = RawConnection::open(&server).await;
     slow.send(head.as_bytes()).await;
     server.top_up("lee", 500).await;
-    let answer = slow.answer().await.expect("an answer");
-    answer.check_problem();
-    assert_eq!(answer.status, 408, "{answer:?}");
+    let response = slow.response().await.expect("a response");
+    response.check_problem();
+    assert_eq!(response.status, 408, "{response:?}");
     assert_eq!((server.balance("kim").await, server.balance("lee").await), (0, 500));
 }

@@ -1,23 +1,23 @@
-//! Requests that are sent again: one effect, one answer.
+//! Repeated requests with an idempotency key: one effect, one response.
 
-use jangteo_tests::{Answer, Call, Server, Shop, scenarios};
+use jangteo_tests::{Call, Response, Server, Shop, scenarios};
 use serde_json::json;
 
 scenarios![
-    replays_the_first_answer_to_the_byte,
+    replays_the_first_response_byte_for_byte,
     replays_every_write,
-    replays_the_first_answer_after_everything_changed,
+    replays_the_first_response_after_later_changes,
     replays_after_a_restart,
     replays_on_another_server,
     rejects_a_key_that_was_used_for_another_request,
-    takes_a_key_bare_or_quoted,
-    rejects_what_is_no_key,
+    accepts_a_bare_or_quoted_key,
+    rejects_invalid_keys,
     scopes_a_key_to_caller_method_and_path,
     replays_rejections_by_state,
-    does_not_keep_what_was_wrong_or_not_found,
-    needs_no_key_unless_the_shop_says_so,
+    does_not_store_responses_400_to_404,
+    requires_a_key_only_if_configured,
     ignores_a_key_on_a_read,
-    counts_each_request_without_a_key,
+    executes_each_request_without_a_key,
 ];
 
 const TOP_UPS: &str = "/v1/users/kim/points/top-ups";
@@ -27,16 +27,16 @@ fn top_up(server: &Server, amount: i64) -> Call {
 }
 
 #[track_caller]
-fn assert_replay(again: &Answer, first: &Answer) {
-    assert_eq!(first.header("idempotent-replayed"), None, "the first answer is no replay: {first}");
-    assert_eq!(again.header("idempotent-replayed"), Some("true"), "no replay: {again}");
+fn assert_replay(again: &Response, first: &Response) {
+    assert_eq!(first.header("idempotent-replayed"), None, "the first response is a replay: {first}");
+    assert_eq!(again.header("idempotent-replayed"), Some("true"), "not a replay: {again}");
     assert_eq!((again.status, &again.body), (first.status, &first.body), "{again} after {first}");
     for name in ["content-type", "location"] {
         assert_eq!(again.header(name), first.header(name), "{name}");
     }
 }
 
-async fn replays_the_first_answer_to_the_byte(shop: Shop) {
+async fn replays_the_first_response_byte_for_byte(shop: Shop) {
     let server = shop.start().await;
     let first = top_up(&server, 500).key("a").await.expect(201);
     for _ in 0..3 {
@@ -82,7 +82,7 @@ async fn replays_every_write(shop: Shop) {
     assert_eq!(products["data"].as_array().map(Vec::len), Some(2));
 }
 
-async fn replays_the_first_answer_after_everything_changed(shop: Shop) {
+async fn replays_the_first_response_after_later_changes(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").price(100).stock(5).create().await;
     let kim = server.user("kim");
@@ -98,7 +98,7 @@ async fn replays_the_first_answer_after_everything_changed(shop: Shop) {
     assert_replay(&top_up(&server, 500).key("top_up").await, &topped_up);
     assert_replay(&kim.post("/v1/orders", body).key("order").await, &ordered);
     assert_replay(&kim.post(format!("/v1/orders/{id}/payment"), json!({})).key("payment").await, &paid);
-    // By itself the second cancellation would be rejected.
+    // A new cancellation would be rejected.
     assert_replay(&kim.post(format!("/v1/orders/{id}/cancellation"), json!({})).key("cancel").await, &cancelled);
     assert_eq!(server.balance("kim").await, 507);
     assert_eq!(server.available(&tea).await, 5);
@@ -107,7 +107,7 @@ async fn replays_the_first_answer_after_everything_changed(shop: Shop) {
 async fn replays_after_a_restart(shop: Shop) {
     let server = shop.start().await;
     let first = top_up(&server, 500).key("a").await.expect(201);
-    // A crash: whatever was answered is in the database.
+    // A crash: acknowledged writes are in the database.
     server.kill().await;
     let server = shop.start().await;
     assert_replay(&top_up(&server, 500).key("a").await, &first);
@@ -130,7 +130,7 @@ async fn rejects_a_key_that_was_used_for_another_request(shop: Shop) {
     assert_eq!(server.balance("kim").await, 500);
 }
 
-async fn takes_a_key_bare_or_quoted(shop: Shop) {
+async fn accepts_a_bare_or_quoted_key(shop: Shop) {
     let server = shop.start().await;
     let first = top_up(&server, 500).key("key-1").await.expect(201);
     assert_replay(&top_up(&server, 500).key("\"key-1\"").await, &first);
@@ -144,7 +144,7 @@ async fn takes_a_key_bare_or_quoted(shop: Shop) {
     assert_eq!(server.balance("kim").await, 506, "upper and lower case are different keys");
 }
 
-async fn rejects_what_is_no_key(shop: Shop) {
+async fn rejects_invalid_keys(shop: Shop) {
     let server = shop.start().await;
     let too_long = "k".repeat(256);
     for key in ["", "\"\"", "\"open", &too_long, "\"a\"b\""] {
@@ -178,7 +178,7 @@ async fn replays_rejections_by_state(shop: Shop) {
     let rejected = kim.post(order.payment(), json!({})).key("a").language("ko").await;
     rejected.problem(409, "INSUFFICIENT_POINTS");
     server.top_up("kim", 100).await;
-    // To the byte, whichever language and id the second request comes with; the header names the second.
+    // Byte for byte, regardless of the second request's language and id; only the header has the second id.
     let again = kim.post(order.payment(), json!({})).key("a").language("en").header("x-request-id", "second").await;
     assert_replay(&again, &rejected);
     assert_eq!(again.header("content-language"), Some("ko"));
@@ -193,7 +193,7 @@ async fn replays_rejections_by_state(shop: Shop) {
     assert_replay(&again, &rejected);
 }
 
-async fn does_not_keep_what_was_wrong_or_not_found(shop: Shop) {
+async fn does_not_store_responses_400_to_404(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").price(100).stock(5).create().await;
     let kim = server.user("kim");
@@ -205,13 +205,13 @@ async fn does_not_keep_what_was_wrong_or_not_found(shop: Shop) {
     }
     kim.post("/v1/orders", json!({ "lines": [] })).key("a").await.problem(400, "EMPTY_ORDER");
     server.anonymous().post("/v1/orders", unknown).key("a").await.problem(401, "UNAUTHENTICATED");
-    // The key is still free, whatever was sent with it.
+    // The key is still unused.
     let placed = kim.post("/v1/orders", json!({ "lines": [tea.line(1)] })).key("a").await.expect(201);
     assert_eq!(placed.header("idempotent-replayed"), None);
     kim.post("/v1/admin/products", json!({})).key("b").await.problem(403, "FORBIDDEN");
 }
 
-async fn needs_no_key_unless_the_shop_says_so(shop: Shop) {
+async fn requires_a_key_only_if_configured(shop: Shop) {
     let server = shop.start().await;
     top_up(&server, 500).await.expect(201);
     server.kill().await;
@@ -223,7 +223,7 @@ async fn needs_no_key_unless_the_shop_says_so(shop: Shop) {
     let path = format!("/v1/admin/products/{}", made["product_id"].as_str().expect("an id"));
     server.admin().patch(&path, json!({ "name": "z" })).await.problem(400, "IDEMPOTENCY_KEY_REQUIRED");
     top_up(&server, 500).key("a").await.expect(201);
-    // Reads need none.
+    // Reads require no key.
     assert_eq!(server.balance("kim").await, 1_000);
 }
 
@@ -236,7 +236,7 @@ async fn ignores_a_key_on_a_read(shop: Shop) {
     assert_eq!(read().await, "501", "a read is never replayed");
 }
 
-async fn counts_each_request_without_a_key(shop: Shop) {
+async fn executes_each_request_without_a_key(shop: Shop) {
     let server = shop.start().await;
     for expected in ["500", "1000"] {
         let topped_up = top_up(&server, 500).await;

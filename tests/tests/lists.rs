@@ -1,4 +1,4 @@
-//! Lists: pages, cursors, and walks while the list grows.
+//! Lists: pages, cursors, and iteration while the list grows.
 
 use std::collections::BTreeSet;
 
@@ -9,18 +9,18 @@ use crate::ids;
 
 scenarios![
     walks_every_list_without_missing_or_repeating,
-    walks_every_order_of_products,
+    walks_every_sort_order_of_products,
     walks_while_the_list_grows,
-    walks_while_what_it_sorts_by_changes_elsewhere,
-    bounds_the_limit,
-    answers_twenty_unless_told,
+    walks_while_the_sort_keys_of_earlier_items_change,
+    limits_the_page_size,
+    returns_twenty_items_by_default,
     rejects_a_cursor_that_was_tampered_with,
     rejects_a_cursor_with_other_filters,
-    keeps_a_cursor_good_on_another_server,
+    accepts_a_cursor_of_another_server,
     ends_exactly_at_the_end,
 ];
 
-/// A list, and what tells its documents apart.
+/// A list and the id member of its documents.
 struct List {
     caller: Caller,
     path: String,
@@ -36,7 +36,7 @@ impl List {
 
     async fn page(&self, limit: u32, cursor: Option<&str>) -> (Vec<String>, Option<String>) {
         let page = self.caller.get(self.page_path(limit, cursor)).await.json(200);
-        let next = page.as_object().expect("an object").get("next_cursor").expect("next_cursor is always there");
+        let next = page.as_object().expect("an object").get("next_cursor").expect("next_cursor is always present");
         (ids(&page["data"], self.member), next.as_str().map(str::to_owned))
     }
 
@@ -44,7 +44,7 @@ impl List {
         let (mut all, mut cursor) = self.page(limit, None).await;
         while let Some(next) = cursor {
             let (page, after) = self.page(limit, Some(&next)).await;
-            assert!(!page.is_empty() && page.len() <= limit as usize, "{} answers {page:?}", self.path);
+            assert!(!page.is_empty() && page.len() <= limit as usize, "{} returned {page:?}", self.path);
             all.extend(page);
             cursor = after;
         }
@@ -54,11 +54,11 @@ impl List {
     #[track_caller]
     fn assert_distinct(&self, all: &[String]) {
         let distinct: BTreeSet<&String> = all.iter().collect();
-        assert_eq!(distinct.len(), all.len(), "{} repeats something: {all:?}", self.path);
+        assert_eq!(distinct.len(), all.len(), "{} has duplicates: {all:?}", self.path);
     }
 }
 
-/// Seven of everything that can be listed.
+/// All lists, with at least seven items each.
 async fn lists(server: &Server) -> Vec<List> {
     server.top_up("kim", 1_000).await;
     let mut last_product = None;
@@ -70,11 +70,11 @@ async fn lists(server: &Server) -> Vec<List> {
         server.take_coupon("kim", &campaign).await;
         last_product = Some(product);
     }
-    let product = last_product.expect("there are seven");
+    let product = last_product.expect("seven products");
     for _ in 0..5 {
         server.restock(&product, 1).await.expect(201);
     }
-    let (kim, admin, nobody) = (server.user("kim"), server.admin(), server.anonymous());
+    let (kim, admin, anonymous) = (server.user("kim"), server.admin(), server.anonymous());
     let list = |caller: &Caller, path: &str, member| List { caller: caller.clone(), path: path.to_owned(), member };
     vec![
         list(&kim, "/v1/users/kim/points/entries", "entry_id"),
@@ -82,8 +82,8 @@ async fn lists(server: &Server) -> Vec<List> {
         list(&kim, "/v1/users/kim/orders?status=pending_payment", "order_id"),
         list(&kim, "/v1/users/kim/coupons", "coupon_id"),
         list(&kim, "/v1/users/kim/coupons?status=all", "coupon_id"),
-        list(&nobody, "/v1/products", "product_id"),
-        list(&nobody, "/v1/coupon-campaigns", "campaign_id"),
+        list(&anonymous, "/v1/products", "product_id"),
+        list(&anonymous, "/v1/coupon-campaigns", "campaign_id"),
         list(&admin, "/v1/admin/products", "product_id"),
         list(&admin, &format!("{}/stock-movements", product.admin_path()), "movement_id"),
     ]
@@ -101,10 +101,10 @@ async fn walks_every_list_without_missing_or_repeating(shop: Shop) {
     }
 }
 
-async fn walks_every_order_of_products(shop: Shop) {
+async fn walks_every_sort_order_of_products(shop: Shop) {
     let server = shop.start().await;
     server.top_up("kim", 1_000).await;
-    // Many are equal in what they are sorted by.
+    // Many products have equal sort keys.
     for number in 0..9 {
         let name = ["가", "b", "B"][number % 3];
         let product = server.product(name).price([10, 20][number % 2]).stock(9).create().await;
@@ -131,7 +131,7 @@ async fn walks_while_the_list_grows(shop: Shop) {
         let before = list.walk(100).await;
         let (mut seen, mut cursor) = list.page(2, None).await;
         while let Some(next) = cursor {
-            // Something new between every two pages.
+            // New items between each two pages.
             let product = server.product("product 1").price(10).stock(1).create().await;
             server.top_up("kim", 10).await;
             let order = server.order("kim", &product, 1).await;
@@ -140,7 +140,7 @@ async fn walks_while_the_list_grows(shop: Shop) {
             let (page, after) = list.page(2, Some(&next)).await;
             seen.extend(page);
             cursor = after;
-            // Listed orders stay what they were, and do not fill up the user's allowance.
+            // Cancelled orders stay in the list but do not count as open.
             server.user("kim").post(order.cancellation(), json!({})).await.expect(200);
         }
         list.assert_distinct(&seen);
@@ -150,7 +150,7 @@ async fn walks_while_the_list_grows(shop: Shop) {
     }
 }
 
-async fn walks_while_what_it_sorts_by_changes_elsewhere(shop: Shop) {
+async fn walks_while_the_sort_keys_of_earlier_items_change(shop: Shop) {
     let server = shop.start().await;
     let mut products = Vec::new();
     for number in 0..8 {
@@ -159,7 +159,7 @@ async fn walks_while_what_it_sorts_by_changes_elsewhere(shop: Shop) {
     let path = "/v1/products?sort=price".to_owned();
     let list = List { caller: server.anonymous(), path, member: "product_id" };
     let (first, cursor) = list.page(3, None).await;
-    // What was seen already becomes the dearest or the cheapest, or goes: the rest of the walk is the same.
+    // The sort keys of listed items change or the items disappear. The rest of the list is unaffected.
     server.admin().patch(products[0].admin_path(), json!({ "price": "1" })).await.expect(200);
     server.admin().patch(products[1].admin_path(), json!({ "status": "hidden" })).await.expect(200);
     server.admin().patch(products[2].admin_path(), json!({ "status": "hidden" })).await.expect(200);
@@ -168,15 +168,15 @@ async fn walks_while_what_it_sorts_by_changes_elsewhere(shop: Shop) {
     assert_eq!([first, second].concat(), expected);
 }
 
-async fn bounds_the_limit(shop: Shop) {
+async fn limits_the_page_size(shop: Shop) {
     let server = shop.start().await;
     let mut calls = Vec::new();
     for _ in 0..102 {
         let body = json!({ "name": "x", "category": "y", "price": "1" });
         calls.push(server.admin().post("/v1/admin/products", body).into_future());
     }
-    for answer in futures_util::future::join_all(calls).await {
-        answer.expect(201);
+    for response in futures_util::future::join_all(calls).await {
+        response.expect(201);
     }
     let length = async |limit: &str| {
         let list = server.anonymous().get(format!("/v1/products?limit={limit}")).await.json(200);
@@ -185,14 +185,14 @@ async fn bounds_the_limit(shop: Shop) {
     assert_eq!(length("1").await, Some(1));
     assert_eq!(length("100").await, Some(100));
     for above in ["101", "1000", "4294967295", "18446744073709551615"] {
-        assert_eq!(length(above).await, Some(100), "{above} is taken as 100");
+        assert_eq!(length(above).await, Some(100), "{above} is capped to 100");
     }
     for wrong in ["0", "-1", "-100", "", "ten", "1.5", "1e1", "0x1"] {
         server.anonymous().get(format!("/v1/products?limit={wrong}")).await.problem(400, "INVALID_QUERY");
     }
 }
 
-async fn answers_twenty_unless_told(shop: Shop) {
+async fn returns_twenty_items_by_default(shop: Shop) {
     let server = shop.start().await;
     for _ in 0..21 {
         server.top_up("kim", 1).await;
@@ -206,7 +206,7 @@ async fn rejects_a_cursor_that_was_tampered_with(shop: Shop) {
     let server = shop.start().await;
     for list in lists(&server).await {
         let (_, cursor) = list.page(2, None).await;
-        let cursor = cursor.expect("there are more");
+        let cursor = cursor.expect("a further page");
         let flipped = |index: usize| {
             let mut bytes = cursor.clone().into_bytes();
             bytes[index] = if bytes[index] == b'A' { b'B' } else { b'A' };
@@ -222,8 +222,8 @@ async fn rejects_a_cursor_that_was_tampered_with(shop: Shop) {
             "null".to_owned(),
         ];
         for wrong in tampered {
-            let answer = list.caller.get(list.page_path(2, Some(&wrong))).await;
-            answer.problem(400, "INVALID_CURSOR");
+            let response = list.caller.get(list.page_path(2, Some(&wrong))).await;
+            response.problem(400, "INVALID_CURSOR");
         }
     }
 }
@@ -233,24 +233,24 @@ async fn rejects_a_cursor_with_other_filters(shop: Shop) {
     let lists = lists(&server).await;
     let mut cursors = Vec::new();
     for list in &lists {
-        cursors.push(list.page(2, None).await.1.expect("there are more"));
+        cursors.push(list.page(2, None).await.1.expect("a further page"));
     }
-    // A cursor of one list is none of another's.
+    // A cursor of another list.
     for (list, index) in lists.iter().zip(0..) {
         let foreign = &cursors[(index + 1) % cursors.len()];
         list.caller.get(list.page_path(2, Some(foreign))).await.problem(400, "INVALID_CURSOR");
     }
-    let nobody = server.anonymous();
+    let anonymous = server.anonymous();
     let filters = ["q=product", "category=test", "in_stock=true", "min_price=1", "sort=name", "option=a:b"];
     for filter in filters {
         let path = format!("/v1/products?limit=2&cursor={}&{filter}", cursors[5]);
-        nobody.get(path).await.problem(400, "INVALID_CURSOR");
+        anonymous.get(path).await.problem(400, "INVALID_CURSOR");
     }
     let path = format!("/v1/users/kim/orders?limit=2&status=paid&cursor={}", cursors[1]);
     server.user("kim").get(path).await.problem(400, "INVALID_CURSOR");
-    // Another limit is no other filter.
-    nobody.get(format!("/v1/products?limit=3&cursor={}", cursors[5])).await.expect(200);
-    // Somebody else's list is another list.
+    // The limit is not a filter.
+    anonymous.get(format!("/v1/products?limit=3&cursor={}", cursors[5])).await.expect(200);
+    // Another user's list is another list.
     for _ in 0..3 {
         server.top_up("lee", 1).await;
     }
@@ -258,7 +258,7 @@ async fn rejects_a_cursor_with_other_filters(shop: Shop) {
     server.user("lee").get(path).await.problem(400, "INVALID_CURSOR");
 }
 
-async fn keeps_a_cursor_good_on_another_server(shop: Shop) {
+async fn accepts_a_cursor_of_another_server(shop: Shop) {
     let (one, other) = (shop.start().await, shop.start().await);
     for _ in 0..5 {
         one.top_up("kim", 1).await;
@@ -282,7 +282,7 @@ async fn ends_exactly_at_the_end(shop: Shop) {
     let page = kim.get("/v1/users/kim/points/entries?limit=4").await.json(200);
     assert_eq!((page["data"].as_array().map(Vec::len), &page["next_cursor"]), (Some(4), &Value::Null));
     let page = kim.get("/v1/users/kim/points/entries?limit=3").await.json(200);
-    let next = page["next_cursor"].as_str().expect("there is one more");
+    let next = page["next_cursor"].as_str().expect("a further page");
     let page = kim.get(format!("/v1/users/kim/points/entries?limit=3&cursor={next}")).await.json(200);
     assert_eq!((page["data"].as_array().map(Vec::len), &page["next_cursor"]), (Some(1), &Value::Null));
 }

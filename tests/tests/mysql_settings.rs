@@ -1,22 +1,23 @@
-//! Servers that are set otherwise than usual: in another language, or with a binary log that takes no writes of Jangteo's.
+//! Unusual server settings: other languages of error messages, and statement-based binary logging.
 
 use std::collections::BTreeMap;
 use std::future::IntoFuture;
 use std::time::Duration;
 
 use jangteo_tests::{
-    Answer, Column, Connection, Database, INNODB_FRESH_AFTER, MariaDb, Row, Server, Shop, eventually, run_on, shop_url,
+    Column, Connection, Database, INNODB_FRESH_AFTER, MariaDb, Response, Row, Server, Shop, eventually, run_on,
+    shop_url,
 };
 use serde_json::json;
 
-/// A server starts four times here, on a busy machine.
+/// Timeout for four restarts on a busy machine.
 const TIME_MAX: Duration = Duration::from_secs(300);
-/// Each with what its server says of a table that is not there; English is what the others are compared with.
+/// Languages with their message for a missing table. The other languages are compared with English.
 const LANGUAGES: [(&str, &str); 3] =
     [("en_US", "doesn't exist"), ("de_DE", "existiert nicht"), ("ja_JP", "存在しません")];
 
-/// An error means the same in every language: a lock wait that takes too long (1205) or is ended (1317, 1927) and a deadlock
-/// (1213) are tried again, and a server that takes no writes (1290, 1792) puts them off.
+/// Errors are handled by number, independent of the language: timeouts (1205) and kills (1317, 1927) of lock waits and
+/// deadlocks (1213) are retried, and read-only errors (1290, 1792) respond 503.
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_mean_the_same_in_every_language() {
     let mariadb = MariaDb::start().await.expect("a server");
@@ -26,30 +27,30 @@ async fn errors_mean_the_same_in_every_language() {
         let url = shop_url(mariadb.port(), shop.database().mysql_name());
         let mut wrong = String::new();
         let mut english = BTreeMap::new();
-        for (language, words) in LANGUAGES {
-            mariadb.restart_with(&[&format!("--lc-messages={language}")]).await.expect("it starts again");
-            speaks(&shop, words).await;
+        for (language, message) in LANGUAGES {
+            mariadb.restart_with(&[&format!("--lc-messages={language}")]).await.expect("restarted");
+            assert_language(&shop, message).await;
             let server = shop.server().settings([("DATABASE_URL", url.as_str()), ("REQUEST_TIMEOUT", "20s")]).start();
             let server = server.await;
-            let mut note = |what: String, answer: Answer| {
-                let code = code(&answer);
-                let in_english = english.entry(what.clone()).or_insert_with(|| code.clone());
+            let mut record = |case: String, response: Response| {
+                let code = code(&response);
+                let in_english = english.entry(case.clone()).or_insert_with(|| code.clone());
                 if code != *in_english || !matches!(code.as_str(), "201" | "DATABASE_UNAVAILABLE") {
-                    wrong.push_str(&format!("{language}, {what}: {code}, in English {in_english}\n"));
+                    wrong.push_str(&format!("{language}, {case}: {code}, in English {in_english}\n"));
                 }
             };
             server.top_up(language, 1).await;
-            for ending in [Ending::TakesTooLong, Ending::IsKilled("QUERY"), Ending::IsKilled("CONNECTION")] {
-                let answer = after_a_lock_wait(&shop, &server, language, ending).await;
-                note(format!("a lock wait that {ending:?}"), answer);
+            for ending in [Ending::Timeout, Ending::Kill("QUERY"), Ending::Kill("CONNECTION")] {
+                let response = after_a_lock_wait(&shop, &server, language, ending).await;
+                record(format!("a lock wait with {ending:?}"), response);
             }
-            note("a deadlock".to_owned(), after_a_deadlock(&shop, &server, language).await);
+            record("a deadlock".to_owned(), after_a_deadlock(&shop, &server, language).await);
             for setting in ["read_only", "tx_read_only"] {
                 set(shop.database(), setting, true).await;
-                let answer = eventually("the server takes no writes", async || {
-                    Some(top_up(&server, language).await).filter(|answer| answer.status != 201)
+                let response = eventually("the server is read-only", async || {
+                    Some(top_up(&server, language).await).filter(|response| response.status != 201)
                 });
-                note(setting.to_owned(), answer.await);
+                record(setting.to_owned(), response.await);
                 set(shop.database(), setting, false).await;
             }
             server.terminate();
@@ -60,29 +61,29 @@ async fn errors_mean_the_same_in_every_language() {
     .await;
 }
 
-/// That the server has that language: its package may have left it out.
-async fn speaks(shop: &Shop, words: &str) {
+/// Asserts the language of error messages, whose files may not be installed.
+async fn assert_language(shop: &Shop, message: &str) {
     let mut connection = shop.database().connect().await;
-    let error = connection.try_execute("SELECT * FROM not_there").await.expect_err("there is no such table");
-    assert!(error.to_string().contains(words), "the server speaks another language: {error}");
+    let error = connection.try_execute("SELECT * FROM not_there").await.expect_err("no such table");
+    assert!(error.to_string().contains(message), "another language: {error}");
     connection.close().await;
 }
 
-async fn top_up(server: &Server, user: &str) -> Answer {
+async fn top_up(server: &Server, user: &str) -> Response {
     server.user(user).post(format!("/v1/users/{user}/points/top-ups"), json!({ "amount": "5" })).await
 }
 
-/// How a lock wait ends.
+/// The end of a lock wait.
 #[derive(Clone, Copy, Debug)]
 enum Ending {
-    /// It lasts longer than it may.
-    TakesTooLong,
-    /// An administrator ends the statement, or the connection.
-    IsKilled(&'static str),
+    /// `innodb_lock_wait_timeout`.
+    Timeout,
+    /// An administrator kills the statement (`QUERY`) or the connection (`CONNECTION`).
+    Kill(&'static str),
 }
 
-/// What a top-up is answered whose lock wait ends so, and which then finds the lock free.
-async fn after_a_lock_wait(shop: &Shop, server: &Server, user: &str, ending: Ending) -> Answer {
+/// Returns the response to a top-up after a lock wait with this end. The retry finds the lock free.
+async fn after_a_lock_wait(shop: &Shop, server: &Server, user: &str, ending: Ending) -> Response {
     let mut holder = shop.database().connect().await;
     let before = lock_timeouts(&mut holder).await;
     holder.execute("BEGIN").await;
@@ -93,20 +94,20 @@ async fn after_a_lock_wait(shop: &Shop, server: &Server, user: &str, ending: End
     };
     let waits = lock_wait(&mut holder).await;
     match ending {
-        Ending::TakesTooLong => {
-            eventually("it has taken too long", async || (lock_timeouts(&mut holder).await > before).then_some(()))
+        Ending::Timeout => {
+            eventually("the lock wait times out", async || (lock_timeouts(&mut holder).await > before).then_some(()))
                 .await;
         }
-        Ending::IsKilled(what) => holder.execute(&format!("KILL {what} {waits}")).await,
+        Ending::Kill(target) => holder.execute(&format!("KILL {target} {waits}")).await,
     }
     holder.execute("ROLLBACK").await;
     holder.close().await;
     waiting.await.expect("no panic")
 }
 
-/// What an order is answered that takes two stocks one after the other, while somebody else takes them the other way round
-/// and has so much to roll back that it is not they who are the victim.
-async fn after_a_deadlock(shop: &Shop, server: &Server, user: &str) -> Answer {
+/// Returns the response to an order that locks two stocks, while another transaction locks them in reverse order. The
+/// other transaction has many changes, so that the database rolls back the order's.
+async fn after_a_deadlock(shop: &Shop, server: &Server, user: &str) -> Response {
     let stock = async |name: &str| server.product(name).stock(10).create().await;
     let products = [stock("tea").await, stock("mug").await];
     let mut ids = products.each_ref().map(|product| product.id.replace('-', ""));
@@ -126,9 +127,9 @@ async fn after_a_deadlock(shop: &Shop, server: &Server, user: &str) -> Answer {
     ordering.await.expect("no panic")
 }
 
-/// The connection that waits for a lock, once there is one.
+/// Waits until a connection waits for a lock, and returns the connection's id.
 async fn lock_wait(connection: &mut Connection) -> i64 {
-    eventually("it waits for the lock", async || {
+    eventually("a lock wait", async || {
         tokio::time::sleep(INNODB_FRESH_AFTER).await;
         let columns = [Column::Plain("trx_mysql_thread_id")];
         let waits = "information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'";
@@ -137,12 +138,12 @@ async fn lock_wait(connection: &mut Connection) -> i64 {
     .await
 }
 
-/// How many lock waits have taken too long so far.
+/// Number of lock wait timeouts so far.
 async fn lock_timeouts(connection: &mut Connection) -> i64 {
     connection.number("`COUNT`", "information_schema.INNODB_METRICS WHERE NAME = 'lock_timeouts'").await
 }
 
-/// Says that the server takes writes, or takes none, and has everybody begin anew.
+/// Sets a global variable and kills all sessions, which would keep the old value.
 async fn set(database: &Database, name: &str, is_on: bool) {
     let mut administrator = database.connect().await;
     administrator.execute(&format!("SET GLOBAL {name} = {is_on}")).await;
@@ -150,45 +151,45 @@ async fn set(database: &Database, name: &str, is_on: bool) {
     database.kill_connections().await;
 }
 
-/// The code of a problem, or the status of an answer that is none.
-fn code(answer: &Answer) -> String {
-    if answer.status < 400 {
-        return answer.status.to_string();
+/// The code of a problem, or otherwise the status.
+fn code(response: &Response) -> String {
+    if response.status < 400 {
+        return response.status.to_string();
     }
-    answer.document()["code"].as_str().expect("a code").to_owned()
+    response.document()["code"].as_str().expect("a code").to_owned()
 }
 
-/// Longer than a server looks for a database that is there, and shorter than for one that is not.
+/// Longer than a start with an available database, shorter than the wait for an unavailable one.
 const REJECTED_WITHIN: Duration = Duration::from_secs(15);
 
-/// With a binary log of statements the server rejects every write at READ COMMITTED (1665). That is found out at the start
-/// and not by the first customer.
+/// With statement-based binary logging, the database rejects every write at READ COMMITTED (1665). The server detects
+/// it at startup, before the first customer.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_binary_log_of_statements_is_rejected_at_the_start() {
+async fn statement_based_binary_logging_is_rejected_at_startup() {
     let mariadb = MariaDb::start().await.expect("a server");
     let database = Database::create_on(mariadb.url()).await.expect("a database");
     run_on(database, TIME_MAX, async |shop| {
         let url = shop_url(mariadb.port(), shop.database().mysql_name());
         let server = || shop.server().settings([("DATABASE_URL", url.as_str()), ("RUST_LOG", "off")]);
-        // Whoever has migrated already finds it out as well.
+        // Also with an existing schema.
         for is_migrated in [false, true] {
-            mariadb.restart_with(&["--log-bin=binlog", "--binlog-format=STATEMENT"]).await.expect("it starts again");
-            assert_eq!(logged(&shop).await, "STATEMENT");
+            mariadb.restart_with(&["--log-bin=binlog", "--binlog-format=STATEMENT"]).await.expect("restarted");
+            assert_eq!(binlog_format(&shop).await, "STATEMENT");
             let checked = server().run(["serve", "--check-config"]).await;
-            assert_eq!(checked.code, Some(0), "no database is asked: {checked:?}");
+            assert_eq!(checked.code, Some(0), "the check needs no database: {checked:?}");
             let serving = server();
             let rejected = tokio::time::timeout(REJECTED_WITHIN, serving.run(["serve"])).await;
-            let rejected = rejected.unwrap_or_else(|_| panic!("migrated {is_migrated}: it serves, or waits"));
+            let rejected = rejected.unwrap_or_else(|_| panic!("migrated {is_migrated}: the server starts or waits"));
             assert!(rejected.code.is_some_and(|code| code != 0), "migrated {is_migrated}: {rejected:?}");
             assert_eq!(rejected.stderr.lines().count(), 1, "migrated {is_migrated}: {rejected:?}");
             assert!(rejected.stderr.contains("binlog_format"), "migrated {is_migrated}: {rejected:?}");
             assert!(rejected.stderr.contains("ROW"), "migrated {is_migrated}: {rejected:?}");
 
-            // With either of the others it serves.
+            // The other formats are accepted.
             let format = if is_migrated { "ROW" } else { "MIXED" };
             let option = format!("--binlog-format={format}");
-            mariadb.restart_with(&["--log-bin=binlog", &option]).await.expect("it starts again");
-            assert_eq!(logged(&shop).await, format);
+            mariadb.restart_with(&["--log-bin=binlog", &option]).await.expect("restarted");
+            assert_eq!(binlog_format(&shop).await, format);
             let server = server().start().await;
             server.top_up("kim", 1).await;
             server.terminate();
@@ -198,14 +199,14 @@ async fn a_binary_log_of_statements_is_rejected_at_the_start() {
     .await;
 }
 
-/// What is written into the binary log, which there must be.
-async fn logged(shop: &Shop) -> String {
+/// The format of the binary log, which must be enabled.
+async fn binlog_format(shop: &Shop) -> String {
     let mut connection = shop.database().connect().await;
     let variables = "information_schema.GLOBAL_VARIABLES WHERE VARIABLE_NAME IN ('LOG_BIN', 'BINLOG_FORMAT') \
                      ORDER BY VARIABLE_NAME";
     let values = connection.rows(variables, &[Column::Plain("VARIABLE_VALUE")], Row::text).await;
     connection.close().await;
     let [format, is_logged] = <[String; 2]>::try_from(values).expect("two variables");
-    assert_eq!(is_logged, "ON", "there is no binary log");
+    assert_eq!(is_logged, "ON", "the binary log is disabled");
     format
 }

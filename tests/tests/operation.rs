@@ -1,4 +1,4 @@
-//! Running the shop: its commands, its settings, its start and its end, and a database that comes and goes.
+//! Operation of the server: commands, settings, startup, shutdown, and database outages.
 
 use std::time::{Duration, Instant};
 
@@ -9,36 +9,36 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 scenarios![
-    says_that_it_lives_and_is_ready,
-    counts_what_it_does,
-    tells_how_large_its_pools_may_get_and_when_it_last_swept,
+    reports_liveness_and_readiness,
+    exports_metrics,
+    exports_pool_sizes_and_the_time_of_the_last_sweep,
     serves_metrics_on_their_own_address,
-    describes_itself,
-    shows_its_description_without_the_network,
-    checks_its_settings_and_leaves,
-    tells_each_wrong_setting_in_one_line,
-    takes_settings_from_a_file_and_rejects_unknown_ones,
-    rejects_to_serve_without_a_key,
+    serves_its_openapi_document,
+    serves_the_api_documentation_without_external_resources,
+    checks_its_settings_and_exits,
+    reports_each_invalid_setting_in_one_line,
+    reads_settings_from_a_file_and_rejects_unknown_ones,
+    does_not_start_without_a_key,
     prints_a_token_and_nothing_else,
-    migrates_twice_and_at_once,
-    does_not_migrate_when_told_not_to,
-    seeds_twice,
-    runs_a_shop_for_developers_at_once,
-    waits_for_a_database_that_is_late,
-    gives_up_on_a_database_that_never_comes,
-    finishes_what_it_began_when_told_to_end,
-    answers_fast_while_the_database_is_away_and_recovers,
+    migrates_repeatedly_and_concurrently,
+    does_not_migrate_if_disabled,
+    seeding_is_idempotent,
+    starts_a_demo_shop_in_dev_mode,
+    waits_for_a_database_that_starts_late,
+    gives_up_on_an_unreachable_database,
+    completes_accepted_requests_on_shutdown,
+    fails_fast_during_a_database_outage_and_recovers,
     never_logs_a_secret,
 ];
 
-async fn says_that_it_lives_and_is_ready(shop: Shop) {
+async fn reports_liveness_and_readiness(shop: Shop) {
     let server = shop.start().await;
     server.anonymous().get("/livez").await.expect(200);
     eventually("the server is ready", async || (server.anonymous().get("/readyz").await.status == 200).then_some(()))
         .await;
 }
 
-async fn counts_what_it_does(shop: Shop) {
+async fn exports_metrics(shop: Shop) {
     let server = shop.start().await;
     server.top_up("kim", 100).await;
     let metrics = server.anonymous().get("/metrics").await.expect(200);
@@ -48,39 +48,39 @@ async fn counts_what_it_does(shop: Shop) {
     let mut count = 0;
     for sample in samples {
         let value = sample.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok());
-        assert!(value.is_some(), "no sample: {sample}");
+        assert!(value.is_some(), "not a sample: {sample}");
         count += 1;
     }
-    assert!(count > 0, "nothing is counted");
-    assert!(!text.contains("kim"), "who calls is no label: there are too many of them");
+    assert!(count > 0, "no samples");
+    assert!(!text.contains("kim"), "user ids must not be labels, because there are too many");
 }
 
-async fn tells_how_large_its_pools_may_get_and_when_it_last_swept(shop: Shop) {
+async fn exports_pool_sizes_and_the_time_of_the_last_sweep(shop: Shop) {
     let server = shop.server().setting("DATABASE_POOL_MAX", 7).start().await;
-    let figure = async |series: &str| {
+    let metric = async |series: &str| {
         let metrics = server.anonymous().get("/metrics").await.expect(200);
         let text = String::from_utf8(metrics.body).expect("UTF-8");
         text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse::<f64>().ok())
     };
-    assert_eq!(figure(r#"jangteo_pool_connections_max{pool="read"}"#).await, Some(7.0));
-    let swept = async || figure("jangteo_orders_swept_timestamp_seconds").await;
-    let first = eventually("a sweep has ended", swept).await;
+    assert_eq!(metric(r#"jangteo_pool_connections_max{pool="read"}"#).await, Some(7.0));
+    let swept = async || metric("jangteo_orders_swept_timestamp_seconds").await;
+    let first = eventually("a completed sweep", swept).await;
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs_f64();
-    assert!((now - first).abs() < 60.0, "{first} is not about {now}");
-    eventually("another sweep has ended", async || swept().await.filter(|swept| *swept > first)).await;
+    assert!((now - first).abs() < 60.0, "{first} is not close to {now}");
+    eventually("another completed sweep", async || swept().await.filter(|swept| *swept > first)).await;
 }
 
 async fn serves_metrics_on_their_own_address(shop: Shop) {
-    // A free port, to be taken a moment later: the setting takes no zero that could be read back.
+    // A currently free port, because the setting does not accept port 0.
     let port = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("its address").port();
     let server = shop.server().setting("METRICS_BIND", format!("127.0.0.1:{port}")).start().await;
     server.anonymous().get("/metrics").await.problem(404, "NOT_FOUND");
-    let metrics = reqwest::get(format!("http://127.0.0.1:{port}/metrics")).await.expect("an answer");
+    let metrics = reqwest::get(format!("http://127.0.0.1:{port}/metrics")).await.expect("a response");
     assert_eq!(metrics.status().as_u16(), 200);
     assert!(!metrics.text().await.expect("text").is_empty());
 }
 
-async fn describes_itself(shop: Shop) {
+async fn serves_its_openapi_document(shop: Shop) {
     let server = shop.start().await;
     let document = server.anonymous().get("/openapi.json").await.json(200);
     assert!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")), "{}", document["openapi"]);
@@ -113,17 +113,18 @@ async fn describes_itself(shop: Shop) {
     ];
     for (path, method) in paths {
         let operation = &document["paths"][path][method];
-        assert!(operation.is_object(), "{method} {path} is not described");
-        let answers = operation["responses"].as_object().unwrap_or_else(|| panic!("{method} {path} has no answers"));
-        assert!(answers.keys().any(|status| status.starts_with('2')), "{method} {path} never works");
+        assert!(operation.is_object(), "{method} {path} is not documented");
+        let responses =
+            operation["responses"].as_object().unwrap_or_else(|| panic!("{method} {path} has no responses"));
+        assert!(responses.keys().any(|status| status.starts_with('2')), "{method} {path} has no success response");
     }
-    // Each reference leads somewhere.
+    // Each reference has a target.
     let mut references = Vec::new();
     collect_references(&document, &mut references);
     assert!(!references.is_empty());
     for reference in references {
-        let pointer = reference.strip_prefix('#').unwrap_or_else(|| panic!("{reference} leads outside"));
-        assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
+        let pointer = reference.strip_prefix('#').unwrap_or_else(|| panic!("{reference} is external"));
+        assert!(document.pointer(pointer).is_some(), "{reference} has no target");
     }
     let printed = shop.server().run(["openapi"]).await;
     assert_eq!(printed.code, Some(0), "{printed:?}");
@@ -141,12 +142,12 @@ fn collect_references(value: &Value, references: &mut Vec<String>) {
     }
 }
 
-async fn shows_its_description_without_the_network(shop: Shop) {
+async fn serves_the_api_documentation_without_external_resources(shop: Shop) {
     let server = shop.start().await;
     let mut path = "/docs".to_owned();
     let mut page = server.anonymous().get(&path).await;
     while (300..400).contains(&page.status) {
-        page.header("location").expect("where to go instead").clone_into(&mut path);
+        page.header("location").expect("a Location").clone_into(&mut path);
         page = server.anonymous().get(&path).await;
     }
     let page = page.expect(200);
@@ -154,31 +155,31 @@ async fn shows_its_description_without_the_network(shop: Shop) {
     let sources = html.split(['"', '\'']).filter(|part| part.ends_with(".js") || part.ends_with(".css"));
     let mut count = 0;
     for source in sources {
-        assert!(!source.contains("//"), "{source} is fetched from elsewhere");
+        assert!(!source.contains("//"), "{source} is an external resource");
         let base = path.rsplit_once('/').map_or("", |(base, _)| base);
         let source = if source.starts_with('/') {
             source.to_owned()
         } else {
             format!("{base}/{}", source.trim_start_matches("./"))
         };
-        let answer = server.anonymous().get(&source).await.expect(200);
-        assert!(!answer.body.is_empty(), "{source}");
+        let response = server.anonymous().get(&source).await.expect(200);
+        assert!(!response.body.is_empty(), "{source}");
         count += 1;
     }
-    assert!(count > 0, "a page without scripts shows nothing: {html}");
+    assert!(count > 0, "the page has no scripts: {html}");
 }
 
-async fn checks_its_settings_and_leaves(shop: Shop) {
+async fn checks_its_settings_and_exits(shop: Shop) {
     shop.expect_no_books();
     let checked = shop.server().run(["serve", "--check-config"]).await;
     assert_eq!(checked.code, Some(0), "{checked:?}");
-    // It touched nothing.
+    // The check has no side effects.
     if shop.backend() == Backend::Sqlite {
         assert!(!shop.database().folder().join("jangteo.db").exists());
     }
 }
 
-async fn tells_each_wrong_setting_in_one_line(shop: Shop) {
+async fn reports_each_invalid_setting_in_one_line(shop: Shop) {
     shop.expect_no_books();
     let wrong = [
         ("DATABASE_URL", "postgres://localhost/shop"),
@@ -216,15 +217,15 @@ async fn tells_each_wrong_setting_in_one_line(shop: Shop) {
         assert!(checked.code.is_some_and(|code| code != 0), "{name}={value}: {checked:?}");
         let lines: Vec<&str> = checked.stderr.lines().collect();
         assert_eq!(lines.len(), 1, "{name}={value}: {checked:?}");
-        // Which of two that contradict each other is named is the server's choice.
+        // Of two contradictory settings, either may be named.
         let named = lines[0].contains(name) || name.starts_with("JWT_") && lines[0].contains("JWT_");
         let limits = matches!(name, "TOP_UP_MAX") && lines[0].to_lowercase().contains("top_up_max");
         assert!(named || limits, "{name}={value}: {checked:?}");
-        assert!(!checked.stderr.contains("short-and-secret"), "a secret is shown: {checked:?}");
+        assert!(!checked.stderr.contains("short-and-secret"), "the output contains a secret: {checked:?}");
     }
 }
 
-async fn takes_settings_from_a_file_and_rejects_unknown_ones(shop: Shop) {
+async fn reads_settings_from_a_file_and_rejects_unknown_ones(shop: Shop) {
     shop.expect_no_books();
     let file = shop.database().folder().join("jangteo.toml");
     let check = async |text: &str| {
@@ -243,14 +244,14 @@ async fn takes_settings_from_a_file_and_rejects_unknown_ones(shop: Shop) {
     }
 }
 
-async fn rejects_to_serve_without_a_key(shop: Shop) {
+async fn does_not_start_without_a_key(shop: Shop) {
     shop.expect_no_books();
     let keyless = || shop.server().without("JWT_SECRET").without("JWT_ALGORITHM");
     for arguments in [["serve", "--check-config"].as_slice(), ["serve"].as_slice()] {
         let rejected = match *arguments {
             [one] => keyless().run([one]).await,
             [one, two] => keyless().run([one, two]).await,
-            _ => unreachable!("there are no others"),
+            _ => unreachable!("all cases are listed"),
         };
         assert!(rejected.code.is_some_and(|code| code != 0), "{arguments:?}: {rejected:?}");
         assert!(rejected.stderr.contains("JWT_"), "{arguments:?}: {rejected:?}");
@@ -264,11 +265,11 @@ async fn prints_a_token_and_nothing_else(shop: Shop) {
             [user] => shop.server().run(["token", "--user", user]).await,
             [user, scope] => shop.server().run(["token", "--user", user, "--scope", scope]).await,
             [user, scope, ttl] => shop.server().run(["token", "--user", user, "--scope", scope, "--ttl", ttl]).await,
-            _ => unreachable!("there are no others"),
+            _ => unreachable!("all cases are listed"),
         };
         assert_eq!((printed.code, printed.stderr.as_str()), (Some(0), ""), "{printed:?}");
         let token = printed.stdout.strip_suffix('\n').expect("a line").to_owned();
-        assert!(token.split('.').count() == 3 && !token.contains(char::is_whitespace), "no token alone: {token:?}");
+        assert!(token.split('.').count() == 3 && !token.contains(char::is_whitespace), "not a token: {token:?}");
         token
     };
     server.bearer(token(&["kim"]).await).get("/v1/users/kim/points").await.expect(200);
@@ -283,7 +284,7 @@ async fn prints_a_token_and_nothing_else(shop: Shop) {
     }
 }
 
-async fn migrates_twice_and_at_once(shop: Shop) {
+async fn migrates_repeatedly_and_concurrently(shop: Shop) {
     let at_once = futures_util::future::join_all((0..3).map(|_| async { shop.server().run(["migrate"]).await })).await;
     for migrated in at_once {
         assert_eq!(migrated.code, Some(0), "{migrated:?}");
@@ -294,10 +295,10 @@ async fn migrates_twice_and_at_once(shop: Shop) {
     server.top_up("kim", 100).await;
     let again = shop.server().run(["migrate"]).await;
     assert_eq!(again.code, Some(0), "{again:?}");
-    assert_eq!(server.balance("kim").await, 100, "nothing was lost");
+    assert_eq!(server.balance("kim").await, 100, "no data is lost");
 }
 
-async fn does_not_migrate_when_told_not_to(shop: Shop) {
+async fn does_not_migrate_if_disabled(shop: Shop) {
     let migrated = shop.server().run(["migrate"]).await;
     assert_eq!(migrated.code, Some(0), "{migrated:?}");
     let server = shop.server().setting("AUTO_MIGRATE", false).start().await;
@@ -305,7 +306,7 @@ async fn does_not_migrate_when_told_not_to(shop: Shop) {
     server.anonymous().get("/readyz").await.expect(200);
 }
 
-async fn seeds_twice(shop: Shop) {
+async fn seeding_is_idempotent(shop: Shop) {
     for _ in 0..2 {
         let seeded = shop.server().run(["seed"]).await;
         assert_eq!(seeded.code, Some(0), "{seeded:?}");
@@ -320,13 +321,13 @@ async fn seeds_twice(shop: Shop) {
     let seeded = shop.server().run(["seed"]).await;
     assert_eq!(seeded.code, Some(0), "{seeded:?}");
     assert_eq!((count("/v1/products").await, count("/v1/coupon-campaigns").await), (products, campaigns));
-    // What is there can be bought.
+    // The seeded products can be bought.
     let list = server.anonymous().get("/v1/products?in_stock=true").await.json(200);
     let lines = json!([{ "product_id": list["data"][0]["product_id"], "quantity": 1 }]);
     server.order_lines("kim", lines).await;
 }
 
-async fn runs_a_shop_for_developers_at_once(shop: Shop) {
+async fn starts_a_demo_shop_in_dev_mode(shop: Shop) {
     let keyless = shop.server().without("JWT_SECRET").without("JWT_ALGORITHM").without("JWT_ISSUER");
     let server = keyless.without("JWT_AUDIENCE").arguments(["--dev"]).start().await;
     let calls = eventually("calls are printed", async || {
@@ -346,15 +347,15 @@ async fn runs_a_shop_for_developers_at_once(shop: Shop) {
     server.bearer(token).post("/v1/orders/quote", lines).await.expect(200);
 }
 
-/// A way to the database that can be closed.
+/// A TCP forwarder that can be closed.
 struct Gate {
     port: u16,
     open: watch::Sender<bool>,
 }
 
 impl Gate {
-    /// A port of its own that leads to `target` while it is open; what is connected is cut off when it closes. While it
-    /// is closed connections are accepted and left without an answer, which is the worst that a network does.
+    /// Forwards a new port to `target` while open. Closing breaks all connections. While closed, connections are
+    /// accepted but get no response, the worst case of a network failure.
     async fn new(target: String, is_open: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("its address").port();
@@ -364,7 +365,7 @@ impl Gate {
                 let (target, mut state) = (target.clone(), state.clone());
                 tokio::spawn(async move {
                     if !*state.borrow() {
-                        // Until it opens, or the client has enough; then this connection is of no use any more.
+                        // Until the gate opens or the client sends or closes. Then the connection is dropped.
                         let mut byte = [0];
                         tokio::select! {
                             _ = state.wait_for(|open| *open) => {}
@@ -388,7 +389,7 @@ impl Gate {
     }
 }
 
-/// The database's address by way of a gate.
+/// The database URL through a gate.
 async fn gated(shop: &Shop, is_open: bool) -> (Gate, String) {
     let url = shop.database().url();
     let (scheme_and_user, rest) = url.rsplit_once('@').expect("mysql://user:password@host:port/name");
@@ -398,9 +399,9 @@ async fn gated(shop: &Shop, is_open: bool) -> (Gate, String) {
     (gate, url)
 }
 
-async fn waits_for_a_database_that_is_late(shop: Shop) {
+async fn waits_for_a_database_that_starts_late(shop: Shop) {
     if shop.backend() == Backend::Sqlite {
-        // A file is never late, but it may be in the hands of somebody else for a while.
+        // A file is always available, but another process may hold its lock.
         let mut connection = shop.database().connect().await;
         connection.execute("PRAGMA journal_mode = WAL").await;
         connection.execute("BEGIN IMMEDIATE").await;
@@ -410,9 +411,9 @@ async fn waits_for_a_database_that_is_late(shop: Shop) {
             async move { server.listening().await }
         });
         tokio::time::sleep(Duration::from_secs(1)).await;
-        assert!(!starts.is_finished(), "it cannot have migrated");
+        assert!(!starts.is_finished(), "the migration cannot have run");
         connection.execute("ROLLBACK").await;
-        starts.await.expect("it starts once the file is free");
+        starts.await.expect("the server starts once the file is unlocked");
         server.top_up("kim", 1).await;
         return;
     }
@@ -423,15 +424,15 @@ async fn waits_for_a_database_that_is_late(shop: Shop) {
         async move { server.listening().await }
     });
     tokio::time::sleep(Duration::from_secs(3)).await;
-    assert!(!starts.is_finished() && server.is_running().await, "it waits");
+    assert!(!starts.is_finished() && server.is_running().await, "the server waits");
     gate.set_open(true);
-    starts.await.expect("it starts once the database is there");
+    starts.await.expect("the server starts once the database is reachable");
     server.top_up("kim", 1).await;
 }
 
-async fn gives_up_on_a_database_that_never_comes(shop: Shop) {
+async fn gives_up_on_an_unreachable_database(shop: Shop) {
     shop.expect_no_books();
-    // Nothing listens there: the port was free a moment ago.
+    // A currently free port, so nothing listens there.
     let port = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("its address").port();
     let nowhere = match shop.backend() {
         Backend::Sqlite => "sqlite:/nowhere/at/all/jangteo.db".to_owned(),
@@ -440,12 +441,12 @@ async fn gives_up_on_a_database_that_never_comes(shop: Shop) {
     let started = Instant::now();
     let gave_up = shop.server().setting("DATABASE_URL", nowhere).run(["migrate"]).await;
     assert!(gave_up.code.is_some_and(|code| code != 0), "{gave_up:?}");
-    assert!(started.elapsed() < Duration::from_secs(45), "it took {:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(45), "took {:?}", started.elapsed());
     assert!(!gave_up.stderr.is_empty() && !gave_up.stderr.contains("not-to-be-shown"), "{gave_up:?}");
     assert!(!gave_up.stderr.contains("panicked"), "{gave_up:?}");
 }
 
-async fn finishes_what_it_began_when_told_to_end(shop: Shop) {
+async fn completes_accepted_requests_on_shutdown(shop: Shop) {
     shop.expect_server_errors();
     let server = shop.start().await;
     let callers: Vec<_> = (0..50).map(|number| format!("user-{number}")).collect();
@@ -456,26 +457,26 @@ async fn finishes_what_it_began_when_told_to_end(shop: Shop) {
             tokio::spawn(server.user(user).post(path, json!({ "amount": "7" })).key("once").try_send())
         })
         .collect();
-    // In the middle of it.
+    // During the requests.
     while !calls.iter().any(tokio::task::JoinHandle::is_finished) {
         tokio::task::yield_now().await;
     }
     server.terminate();
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for call in calls {
-        answers.push(call.await.expect("no panic"));
+        responses.push(call.await.expect("no panic"));
     }
     let status = server.ended().await;
     assert_eq!(status.code(), Some(0), "{}", server.log());
 
     let server = shop.start().await;
-    for (user, answer) in callers.iter().zip(answers) {
+    for (user, response) in callers.iter().zip(responses) {
         let balance = server.balance(user).await;
-        match answer {
-            // Whoever was told that it worked has it, whoever was rejected has not; with no answer either is right.
-            Ok(answer) if answer.status == 201 => assert_eq!(balance, 7, "{user}"),
-            Ok(answer) => {
-                answer.problem(503, "SHUTTING_DOWN");
+        match response {
+            // A success has its effect, a rejection has none; without a response, either is correct.
+            Ok(response) if response.status == 201 => assert_eq!(balance, 7, "{user}"),
+            Ok(response) => {
+                response.problem(503, "SHUTTING_DOWN");
                 assert_eq!(balance, 0, "{user}");
             }
             Err(_) => assert!(matches!(balance, 0 | 7), "{user}: {balance}"),
@@ -483,16 +484,16 @@ async fn finishes_what_it_began_when_told_to_end(shop: Shop) {
     }
 }
 
-async fn answers_fast_while_the_database_is_away_and_recovers(shop: Shop) {
+async fn fails_fast_during_a_database_outage_and_recovers(shop: Shop) {
     if shop.backend() == Backend::Sqlite {
-        // A file does not go away; a writer of another process that does not let go is as near as it comes.
+        // A file has no outages; the closest equivalent is a long write transaction of another process.
         shop.expect_server_errors();
         let server = shop.start().await;
         server.top_up("kim", 1).await;
         let mut connection = shop.database().connect().await;
         connection.execute("BEGIN IMMEDIATE").await;
         let read = Instant::now();
-        assert_eq!(server.balance("kim").await, 1, "reads go on");
+        assert_eq!(server.balance("kim").await, 1, "reads continue");
         assert!(read.elapsed() < Duration::from_secs(3));
         connection.execute("ROLLBACK").await;
         connection.close().await;
@@ -513,21 +514,21 @@ async fn answers_fast_while_the_database_is_away_and_recovers(shop: Shop) {
     for _ in 0..3 {
         for call in calls.clone() {
             let started = Instant::now();
-            let answer = call.await;
-            assert_eq!(answer.status, 503, "{answer}");
-            assert!(started.elapsed() < Duration::from_secs(3), "{:?}: {answer}", started.elapsed());
+            let response = call.await;
+            assert_eq!(response.status, 503, "{response}");
+            assert!(started.elapsed() < Duration::from_secs(3), "{:?}: {response}", started.elapsed());
         }
         let started = Instant::now();
         server.anonymous().get("/livez").await.expect(200);
-        assert!(started.elapsed() < Duration::from_secs(1), "it lives without a database");
+        assert!(started.elapsed() < Duration::from_secs(1), "liveness does not depend on the database");
     }
     gate.set_open(true);
-    eventually_within(Duration::from_secs(15), "the server recovers by itself", async || {
+    eventually_within(Duration::from_secs(15), "the server recovers", async || {
         (server.anonymous().get("/readyz").await.status == 200).then_some(())
     })
     .await;
     let top_up = server.user("kim").post("/v1/users/kim/points/top-ups", json!({ "amount": "1" })).key("while away");
-    eventually("the top-up goes through, once", async || (top_up.clone().await.status == 201).then_some(())).await;
+    eventually("the top-up succeeds", async || (top_up.clone().await.status == 201).then_some(())).await;
     assert_eq!(server.balance("kim").await, 2);
     assert!(server.is_running().await);
 }
@@ -542,11 +543,11 @@ async fn never_logs_a_secret(shop: Shop) {
     let log = server.log();
     let signature = token.rsplit('.').next().expect("three parts");
     for secret in [jangteo_tests::SECRET, token.as_str(), signature] {
-        assert!(!log.contains(secret), "the log tells {secret}");
+        assert!(!log.contains(secret), "the log contains {secret}");
     }
     if shop.backend() == Backend::Mysql {
         let url = shop.database().url();
         let password = url.split('@').next().and_then(|user| user.rsplit(':').next()).expect("a password");
-        assert!(!log.contains(&format!(":{password}@")), "the log tells the database's password");
+        assert!(!log.contains(&format!(":{password}@")), "the log contains the database password");
     }
 }

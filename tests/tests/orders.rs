@@ -1,4 +1,4 @@
-//! Orders: placing, pricing, reading and cancelling.
+//! Orders: placement, prices, queries and cancellation.
 
 use jangteo_tests::{Server, Shop, assert_fields, scenarios};
 use serde_json::{Value, json};
@@ -6,30 +6,30 @@ use serde_json::{Value, json};
 use crate::{assert_utc, assert_uuid_v7, ids};
 
 scenarios![
-    places_an_order_and_holds_its_stock,
+    places_an_order_and_reserves_its_stock,
     adds_up_lines_of_one_product,
-    keeps_the_name_and_price_of_the_time_of_the_order,
-    takes_all_lines_or_none,
+    an_order_retains_product_names_and_prices,
+    accepts_all_lines_or_none,
     names_every_short_line,
-    sells_the_last_piece_once,
+    sells_the_last_item_once,
     rejects_an_empty_order,
     rejects_wrong_quantities,
     rejects_too_many_lines,
-    rejects_what_is_no_order,
-    does_not_order_what_does_not_exist,
-    rejects_what_is_not_on_sale,
-    rejects_a_total_that_is_not_what_was_expected,
-    bounds_the_open_orders_of_a_user,
-    checks_an_order_in_the_written_order,
-    orders_what_costs_nothing,
+    rejects_invalid_orders,
+    rejects_unknown_products,
+    rejects_products_that_are_not_on_sale,
+    rejects_an_unexpected_total,
+    limits_the_open_orders_of_a_user,
+    checks_rejections_in_the_documented_order,
+    orders_free_products,
     shows_an_order_to_its_user_and_the_back_office,
     lists_a_users_orders_by_status,
     cancels_an_unpaid_order_and_restores_its_stock,
-    cancels_a_paid_order_and_gives_everything_back,
-    does_not_give_back_a_coupon_whose_time_is_over,
+    cancels_and_refunds_a_paid_order,
+    does_not_restore_an_expired_coupon,
     quotes_without_changing_anything,
-    quotes_each_coupon_with_why_it_does_not_apply,
-    quotes_what_cannot_be_bought_as_an_order_would,
+    quotes_each_coupon_with_the_reason_if_not_applicable,
+    rejects_a_quote_like_an_order,
 ];
 
 const FIELDS: [&str; 11] = [
@@ -48,14 +48,14 @@ const FIELDS: [&str; 11] = [
 const LINE: [&str; 5] = ["product_id", "name", "quantity", "unit_price", "line_total"];
 const UNKNOWN: &str = "0198f1de-0000-7000-8000-000000000000";
 
-async fn places_an_order_and_holds_its_stock(shop: Shop) {
+async fn places_an_order_and_reserves_its_stock(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("녹차").price(1_500).stock(10).create().await;
     let mug = server.product("mug").price(700).stock(2).create().await;
     let kim = server.user("kim");
-    let answer = kim.post("/v1/orders", json!({ "lines": [tea.line(3), mug.line(1)] })).await.expect(201);
-    let location = answer.header("location").expect("a Location").to_owned();
-    let order = answer.json(201);
+    let response = kim.post("/v1/orders", json!({ "lines": [tea.line(3), mug.line(1)] })).await.expect(201);
+    let location = response.header("location").expect("a Location").to_owned();
+    let order = response.json(201);
     assert_fields(&order, &FIELDS, &["paid_at", "coupon_id", "refunded_amount"]);
     assert_uuid_v7(&order["order_id"]);
     let line = |product: &str, name: &str, quantity: u32, price: &str, total: &str| {
@@ -74,8 +74,8 @@ async fn places_an_order_and_holds_its_stock(shop: Shop) {
     let shown = ["user_id", "status", "total", "discount", "paid_amount", "currency", "paid_at", "coupon_id"];
     let expected = json!(["kim", "pending_payment", "5200", "0", "0", "KRW", null, null]);
     assert_eq!(json!(shown.map(|member| order[member].clone())), expected);
-    let held = assert_utc(&order["expires_at"]) - assert_utc(&order["created_at"]);
-    assert_eq!(held, time::Duration::minutes(10));
+    let payable_for = assert_utc(&order["expires_at"]) - assert_utc(&order["created_at"]);
+    assert_eq!(payable_for, time::Duration::minutes(10));
     assert_eq!(order["expires_in_seconds"], 600);
     assert_eq!(location, format!("/v1/orders/{}", order["order_id"].as_str().expect("an id")));
     let mut read = kim.get(&location).await.json(200);
@@ -90,15 +90,19 @@ async fn adds_up_lines_of_one_product(shop: Shop) {
     let tea = server.product("tea").price(10).stock(10).create().await;
     let mug = server.product("mug").price(1).stock(10).create().await;
     let order = server.order_lines("kim", json!([tea.line(2), mug.line(1), tea.line(3)])).await.document;
-    assert_eq!(ids(&order["lines"], "product_id"), [tea.id.as_str(), mug.id.as_str()], "at the place of the first");
+    assert_eq!(
+        ids(&order["lines"], "product_id"),
+        [tea.id.as_str(), mug.id.as_str()],
+        "in the order of the first lines"
+    );
     assert_eq!((&order["lines"][0]["quantity"], &order["total"]), (&json!(5), &json!("51")));
     assert_eq!(server.available(&tea).await, 5);
-    // Each line is within the limit, but together they are not.
+    // Each line is within the limit, but not their sum.
     let body = json!({ "lines": [tea.line(3), tea.line(3)] });
     server.user("kim").post("/v1/orders", body).await.problem(400, "INVALID_QUANTITY");
 }
 
-async fn keeps_the_name_and_price_of_the_time_of_the_order(shop: Shop) {
+async fn an_order_retains_product_names_and_prices(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").price(100).stock(1).create().await;
     let order = server.order("kim", &tea, 1).await;
@@ -107,10 +111,10 @@ async fn keeps_the_name_and_price_of_the_time_of_the_order(shop: Shop) {
     let read = server.read_order(&order).await;
     assert_eq!((&read["lines"][0]["name"], &read["total"]), (&json!("tea"), &json!("100")));
     server.top_up("kim", 100).await;
-    assert_eq!(server.pay("kim", &order).await["amount"], "100", "it is paid at its own price, though off sale by now");
+    assert_eq!(server.pay("kim", &order).await["amount"], "100", "the order's own price, though no longer on sale");
 }
 
-async fn takes_all_lines_or_none(shop: Shop) {
+async fn accepts_all_lines_or_none(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").stock(5).create().await;
     let mug = server.product("mug").stock(1).create().await;
@@ -135,7 +139,7 @@ async fn names_every_short_line(shop: Shop) {
     assert_eq!(problem["shortages"], expected);
 }
 
-async fn sells_the_last_piece_once(shop: Shop) {
+async fn sells_the_last_item_once(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").stock(2).create().await;
     server.order("kim", &tea, 2).await;
@@ -155,9 +159,9 @@ async fn rejects_wrong_quantities(shop: Shop) {
     let kim = server.user("kim");
     let body = |quantity: Value| json!({ "lines": [tea.line(1), { "product_id": tea.id, "quantity": quantity }] });
     for quantity in [json!(0), json!(-1), json!(8), json!(i64::MAX), json!(i64::MIN), json!(4_294_967_297_i64)] {
-        let answer = kim.post("/v1/orders", body(quantity)).await;
-        answer.problem(400, "INVALID_QUANTITY");
-        answer.invalid_field("/lines/1/quantity");
+        let response = kim.post("/v1/orders", body(quantity)).await;
+        response.problem(400, "INVALID_QUANTITY");
+        response.invalid_field("/lines/1/quantity");
     }
     for quantity in [json!("1"), json!(1.5), json!(null), json!([1]), json!(u64::MAX)] {
         kim.post("/v1/orders", body(quantity)).await.invalid_field("/lines/1/quantity");
@@ -177,7 +181,7 @@ async fn rejects_too_many_lines(shop: Shop) {
     server.order_lines("kim", json!(lines)).await;
 }
 
-async fn rejects_what_is_no_order(shop: Shop) {
+async fn rejects_invalid_orders(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").stock(1).create().await;
     let kim = server.user("kim");
@@ -199,7 +203,7 @@ async fn rejects_what_is_no_order(shop: Shop) {
     assert_eq!(server.available(&tea).await, 1);
 }
 
-async fn does_not_order_what_does_not_exist(shop: Shop) {
+async fn rejects_unknown_products(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").stock(1).create().await;
     let body = json!({ "lines": [tea.line(1), { "product_id": UNKNOWN, "quantity": 1 }] });
@@ -207,17 +211,17 @@ async fn does_not_order_what_does_not_exist(shop: Shop) {
     assert_eq!(server.available(&tea).await, 1);
 }
 
-async fn rejects_what_is_not_on_sale(shop: Shop) {
+async fn rejects_products_that_are_not_on_sale(shop: Shop) {
     let server = shop.start().await;
     for status in ["hidden", "discontinued"] {
         let product = server.product(status).with("status", status).stock(1).create().await;
-        let answer = server.user("kim").post("/v1/orders", json!({ "lines": [product.line(1)] })).await;
-        answer.problem(409, "PRODUCT_NOT_ON_SALE");
+        let response = server.user("kim").post("/v1/orders", json!({ "lines": [product.line(1)] })).await;
+        response.problem(409, "PRODUCT_NOT_ON_SALE");
         assert_eq!(server.available(&product).await, 1);
     }
 }
 
-async fn rejects_a_total_that_is_not_what_was_expected(shop: Shop) {
+async fn rejects_an_unexpected_total(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").price(100).stock(10).create().await;
     let kim = server.user("kim");
@@ -230,7 +234,7 @@ async fn rejects_a_total_that_is_not_what_was_expected(shop: Shop) {
     }
 }
 
-async fn bounds_the_open_orders_of_a_user(shop: Shop) {
+async fn limits_the_open_orders_of_a_user(shop: Shop) {
     let server = shop.server().setting("OPEN_ORDERS_MAX", 2).start().await;
     let tea = server.product("tea").price(10).stock(10).create().await;
     server.top_up("kim", 1_000).await;
@@ -249,13 +253,13 @@ async fn bounds_the_open_orders_of_a_user(shop: Shop) {
     assert_eq!(server.available(&tea).await, 6);
 }
 
-async fn checks_an_order_in_the_written_order(shop: Shop) {
+async fn checks_rejections_in_the_documented_order(shop: Shop) {
     let server = shop.server().settings([("OPEN_ORDERS_MAX", "1"), ("ORDER_QUANTITY_MAX", "9")]).start().await;
     let tea = server.product("tea").price(10).stock(2).create().await;
     let hidden = server.product("hidden").with("status", "hidden").create().await;
     server.order("kim", &tea, 1).await;
     let kim = server.user("kim");
-    // Each order breaks every rule from its own on; the first rule is the one that is told.
+    // Each order violates all rules from its own on; the first violated rule is reported.
     let unknown = json!({ "product_id": UNKNOWN, "quantity": 9 });
     let wrong_quantity = json!({ "product_id": UNKNOWN, "quantity": 0 });
     let cases = [
@@ -272,7 +276,7 @@ async fn checks_an_order_in_the_written_order(shop: Shop) {
     kim.post("/v1/orders", json!({ "lines": [tea.line(1)] })).await.problem(409, "TOO_MANY_OPEN_ORDERS");
 }
 
-async fn orders_what_costs_nothing(shop: Shop) {
+async fn orders_free_products(shop: Shop) {
     let server = shop.start().await;
     let sample = server.product("sample").price(0).stock(1).create().await;
     let order = server.order("kim", &sample, 1).await;
@@ -342,12 +346,12 @@ async fn cancels_an_unpaid_order_and_restores_its_stock(shop: Shop) {
     again.problem(409, "ORDER_ALREADY_CANCELLED");
     server.user("kim").post(order.payment(), json!({})).await.problem(409, "ORDER_CANCELLED");
     assert_eq!((server.available(&tea).await, server.available(&mug).await), (5, 5), "once");
-    // The back office may do it for the user.
+    // An admin may cancel on behalf of the user.
     let order = server.order("kim", &tea, 1).await;
     assert_eq!(server.admin().post(order.cancellation(), json!({})).await.json(200)["status"], "cancelled");
 }
 
-async fn cancels_a_paid_order_and_gives_everything_back(shop: Shop) {
+async fn cancels_and_refunds_a_paid_order(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").price(1_000).stock(5).create().await;
     let campaign = server.campaign("ten percent").percent(10).create().await;
@@ -368,13 +372,13 @@ async fn cancels_a_paid_order_and_gives_everything_back(shop: Shop) {
     server.user("kim").post(order.payment(), json!({})).await.problem(409, "ORDER_ALREADY_PAID");
     assert_eq!(server.balance("kim").await, 5_000, "once");
 
-    // The coupon can be used for another order.
+    // The coupon is usable for another order.
     let another = server.order("kim", &tea, 1).await;
     let payment = server.user("kim").post(another.payment(), body).await.json(201);
     assert_eq!((&payment["discount"], &payment["balance"]), (&json!("100"), &json!("4100")));
 }
 
-async fn does_not_give_back_a_coupon_whose_time_is_over(shop: Shop) {
+async fn does_not_restore_an_expired_coupon(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").price(1_000).stock(5).create().await;
     let until = jangteo_tests::now() + time::Duration::seconds(3);
@@ -384,7 +388,7 @@ async fn does_not_give_back_a_coupon_whose_time_is_over(shop: Shop) {
     server.top_up("kim", 5_000).await;
     let order = server.order("kim", &tea, 1).await;
     server.user("kim").post(order.payment(), json!({ "coupon_id": coupon })).await.expect(201);
-    jangteo_tests::eventually("the coupon's time is over", async || (jangteo_tests::now() > until).then_some(())).await;
+    jangteo_tests::eventually("the coupon expires", async || (jangteo_tests::now() > until).then_some(())).await;
     server.user("kim").post(order.cancellation(), json!({})).await.expect(200);
     assert_eq!(server.balance("kim").await, 5_000);
     let all = server.user("kim").get("/v1/users/kim/coupons?status=all").await.json(200);
@@ -414,7 +418,7 @@ async fn quotes_without_changing_anything(shop: Shop) {
         .problem(401, "UNAUTHENTICATED");
 }
 
-async fn quotes_each_coupon_with_why_it_does_not_apply(shop: Shop) {
+async fn quotes_each_coupon_with_the_reason_if_not_applicable(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").price(1_000).stock(5).create().await;
     let small = server.campaign("small").fixed(100).create().await;
@@ -430,7 +434,7 @@ async fn quotes_each_coupon_with_why_it_does_not_apply(shop: Shop) {
     assert_eq!(quoted["coupon_id"], large);
     let coupons = quoted["coupons"].as_array().expect("each of the caller's coupons");
     assert_eq!(coupons.len(), 3, "{quoted}");
-    let of = |id: &str| coupons.iter().find(|coupon| coupon["coupon_id"] == *id).expect("each coupon is there");
+    let of = |id: &str| coupons.iter().find(|coupon| coupon["coupon_id"] == *id).expect("each coupon is listed");
     assert_eq!(of(&dear)["reason"], "MIN_ORDER_NOT_MET", "{quoted}");
     assert_eq!(of(&small)["reason"], Value::Null, "{quoted}");
     let quoted = quote(&server, json!({ "lines": lines, "coupon_id": small })).await;
@@ -443,10 +447,10 @@ async fn quotes_each_coupon_with_why_it_does_not_apply(shop: Shop) {
         .await
         .problem(404, "COUPON_NOT_FOUND");
     let usable = server.user("kim").get("/v1/users/kim/coupons").await.json(200);
-    assert_eq!(usable["data"].as_array().map(Vec::len), Some(3), "a quote uses none");
+    assert_eq!(usable["data"].as_array().map(Vec::len), Some(3), "a quote uses no coupon");
 }
 
-async fn quotes_what_cannot_be_bought_as_an_order_would(shop: Shop) {
+async fn rejects_a_quote_like_an_order(shop: Shop) {
     let server = shop.start().await;
     let hidden = server.product("hidden").with("status", "hidden").create().await;
     let kim = server.user("kim");

@@ -1,27 +1,27 @@
-//! Packets of a size that the database server takes: as many as it needs, whatever `max_allowed_packet` says.
+//! Large statements: packets stay within `max_allowed_packet`, whatever its value.
 
 use std::future::IntoFuture;
 use std::iter::once;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use jangteo_tests::{Answer, Database, INNODB_FRESH_AFTER, MariaDb, Product, Server, eventually, run_on, shop_url};
+use jangteo_tests::{Database, INNODB_FRESH_AFTER, MariaDb, Product, Response, Server, eventually, run_on, shop_url};
 use serde_json::{Value, json};
 
-/// Thrice some ten seconds for the orders, and the restarts.
+/// Timeout for three rounds of some ten seconds, and the restarts.
 const TIME_MAX: Duration = Duration::from_secs(300);
-/// From what a MariaDB takes unless it is told otherwise down to what servers took for decades.
+/// From MariaDB's default down to the default of old servers.
 const PACKET_MAX: [&str; 3] = ["16M", "4M", "1M"];
-/// As many as it takes for a batch of more than 16 MiB, as a lane takes half of a long queue.
+/// Enough orders for a batch of more than 16 MiB, as a lane takes half of a long queue.
 const ORDERS: usize = 300;
 const LINES: usize = 100;
-/// The longest name but a few characters, in three bytes each.
+/// Slightly below the maximum length of a name, in characters of three bytes.
 const NAME_CHARS: usize = 190;
 
-/// Some hundred orders at once, all of which wait when a lane takes its batch; of a hundred lines with names in Hangul,
-/// which make them as large as an order gets.
+/// Some hundred concurrent orders, all queued when a lane takes its batch. Each has the maximum size: a hundred lines
+/// with Hangul names.
 #[tokio::test(flavor = "multi_thread")]
-async fn orders_fit_into_packets_of_any_size_that_the_server_takes() {
+async fn orders_fit_into_packets_of_any_maximum_size() {
     let mariadb = MariaDb::start().await.expect("a server");
     let database = Database::create_on(mariadb.url()).await.expect("a database");
     run_on(database, TIME_MAX, async |shop| {
@@ -42,32 +42,32 @@ async fn orders_fit_into_packets_of_any_size_that_the_server_takes() {
 
         let mut wrong = String::new();
         for packet_max in PACKET_MAX {
-            mariadb.restart_with(&[&format!("--max-allowed-packet={packet_max}")]).await.expect("it starts again");
+            mariadb.restart_with(&[&format!("--max-allowed-packet={packet_max}")]).await.expect("restarted");
             let server = builder().start().await;
             let order = |number: usize| {
                 let user = server.user(&format!("user-{number}"));
                 user.post("/v1/orders", json!({ "lines": lines })).key(packet_max).into_future()
             };
-            // The first waits for a lock, and all others for the first.
+            // The first order waits for a lock, and all others for the first.
             let mut holder = shop.database().connect().await;
             holder.execute("BEGIN; SELECT * FROM stocks FOR UPDATE").await;
             let first = tokio::spawn(order(0));
-            eventually("the first waits for the lock", async || {
+            eventually("the first order waits for the lock", async || {
                 tokio::time::sleep(INNODB_FRESH_AFTER).await;
                 let waiting = "information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'";
                 (holder.number("COUNT(*)", waiting).await == 1).then_some(())
             })
             .await;
             let others: Vec<_> = (1..ORDERS).map(|number| tokio::spawn(order(number))).collect();
-            eventually("all others wait for the first", async || {
+            eventually("all other orders are queued", async || {
                 (queue_depth(&server).await == ORDERS - 1).then_some(())
             })
             .await;
             holder.execute("ROLLBACK").await;
             holder.close().await;
-            let answers = join_all(once(first).chain(others)).await;
-            let answers: Vec<Answer> = answers.into_iter().map(|answer| answer.expect("no panic")).collect();
-            let other: Vec<_> = answers.iter().filter(|answer| answer.status != 201).collect();
+            let responses = join_all(once(first).chain(others)).await;
+            let responses: Vec<Response> = responses.into_iter().map(|response| response.expect("no panic")).collect();
+            let other: Vec<_> = responses.iter().filter(|response| response.status != 201).collect();
             if let Some(first) = other.first() {
                 let log = server.log();
                 let cause = log.lines().find(|line| line.contains("a request failed")).unwrap_or_default();
@@ -81,7 +81,7 @@ async fn orders_fit_into_packets_of_any_size_that_the_server_takes() {
     .await;
 }
 
-/// How many requests wait for their turn.
+/// Number of queued requests.
 async fn queue_depth(server: &Server) -> usize {
     let metrics = server.anonymous().get("/metrics").await.expect(200);
     let text = String::from_utf8(metrics.body).expect("UTF-8");

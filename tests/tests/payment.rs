@@ -6,30 +6,30 @@ use serde_json::{Value, json};
 use crate::{assert_utc, assert_uuid_v7, ids};
 
 scenarios![
-    pays_an_order_out_of_the_points,
+    pays_an_order_with_points,
     pays_an_order_once,
-    rejects_what_the_points_do_not_cover,
-    pays_with_exactly_what_is_there,
-    takes_a_fixed_amount_off_but_never_more_than_the_total,
+    rejects_insufficient_points,
+    pays_with_the_exact_balance,
+    discounts_a_fixed_amount_up_to_the_total,
     rounds_a_percentage_half_up_to_the_unit,
     caps_a_percentage,
     rounds_to_the_unit_of_a_currency_with_decimals,
     fixes_the_share_of_each_line_by_the_largest_remainder,
     uses_a_named_coupon_once,
     rejects_coupons_that_are_not_usable_and_debits_nothing,
-    does_not_find_anybody_elses_coupon,
+    does_not_find_another_users_coupon,
     picks_the_best_coupon,
-    pays_the_full_price_where_no_coupon_is_best,
+    pays_the_full_price_without_an_applicable_coupon,
     pays_a_total_of_zero_with_a_coupon,
-    checks_a_payment_in_the_written_order,
-    pays_for_the_user_when_the_back_office_asks,
-    rejects_what_is_no_payment,
+    checks_rejections_in_the_documented_order,
+    the_back_office_pays_on_behalf_of_the_user,
+    rejects_invalid_payments,
     writes_one_event_for_the_data_platform,
 ];
 
 const UNKNOWN: &str = "0198f1de-0000-7000-8000-000000000000";
 
-/// An order of one product at that price, by a user with so many points.
+/// Places an order of one product at `price`, after a top-up of `points`.
 async fn order_of(server: &Server, user_id: &str, price: i64, points: i64) -> Order {
     let product = server.product("something").price(price).stock(1).create().await;
     if points > 0 {
@@ -38,11 +38,11 @@ async fn order_of(server: &Server, user_id: &str, price: i64, points: i64) -> Or
     server.order(user_id, &product, 1).await
 }
 
-async fn pays_an_order_out_of_the_points(shop: Shop) {
+async fn pays_an_order_with_points(shop: Shop) {
     let server = shop.start().await;
     let order = order_of(&server, "kim", 12_000, 20_000).await;
-    let answer = server.user("kim").post(order.payment(), json!({})).await;
-    let payment = answer.json(201);
+    let response = server.user("kim").post(order.payment(), json!({})).await;
+    let payment = response.json(201);
     let fields = ["payment_id", "order_id", "user_id", "total", "discount", "amount", "currency", "balance", "paid_at"];
     assert_fields(&payment, &fields, &["coupon_id"]);
     assert_uuid_v7(&payment["payment_id"]);
@@ -77,7 +77,7 @@ async fn pays_an_order_once(shop: Shop) {
     assert_eq!(server.balance("kim").await, 900);
 }
 
-async fn rejects_what_the_points_do_not_cover(shop: Shop) {
+async fn rejects_insufficient_points(shop: Shop) {
     let server = shop.start().await;
     let order = order_of(&server, "kim", 1_000, 999).await;
     let rejected = server.user("kim").post(order.payment(), json!({})).await.problem(409, "INSUFFICIENT_POINTS");
@@ -85,7 +85,7 @@ async fn rejects_what_the_points_do_not_cover(shop: Shop) {
     assert_eq!(json!(shown), json!(["999", "1000", "KRW"]));
     assert_eq!(server.read_order(&order).await["status"], "pending_payment");
     assert_eq!(server.balance("kim").await, 999);
-    // Somebody who never topped up has nothing.
+    // A user without any top-up.
     let order = order_of(&server, "lee", 1, 0).await;
     let rejected = server.user("lee").post(order.payment(), json!({})).await.problem(409, "INSUFFICIENT_POINTS");
     assert_eq!(rejected["balance"], "0");
@@ -93,13 +93,13 @@ async fn rejects_what_the_points_do_not_cover(shop: Shop) {
     server.pay("lee", &order).await;
 }
 
-async fn pays_with_exactly_what_is_there(shop: Shop) {
+async fn pays_with_the_exact_balance(shop: Shop) {
     let server = shop.start().await;
     let order = order_of(&server, "kim", 1_000, 1_000).await;
     assert_eq!(server.pay("kim", &order).await["balance"], "0");
 }
 
-/// What a coupon with that discount takes off an order of that total.
+/// Discount and amount of a payment with this discount and total.
 async fn discount_of(server: &Server, discount: Value, total: i64) -> Value {
     let user = format!("user-{}", uuid::Uuid::now_v7().simple());
     let campaign = server.campaign("discount").with("discount", discount).create().await;
@@ -110,7 +110,7 @@ async fn discount_of(server: &Server, discount: Value, total: i64) -> Value {
     json!([payment["discount"], payment["amount"]])
 }
 
-async fn takes_a_fixed_amount_off_but_never_more_than_the_total(shop: Shop) {
+async fn discounts_a_fixed_amount_up_to_the_total(shop: Shop) {
     let server = shop.start().await;
     let fixed = json!({ "kind": "fixed", "amount": "1000" });
     for (total, discount, amount) in
@@ -172,7 +172,7 @@ async fn fixes_the_share_of_each_line_by_the_largest_remainder(shop: Shop) {
     let columns = [jangteo_tests::Column::Money("unit_price"), jangteo_tests::Column::Money("discount_share")];
     let table = "order_lines ORDER BY unit_price, discount_share";
     let shares = connection.rows(table, &columns, |row| (row.number() / 10_000, row.number() / 10_000)).await;
-    // 33.3, 33.3 and 33.4: the one left over goes where most was lost.
+    // 33.3, 33.3 and 33.4: the remaining unit goes to the largest remainder.
     assert_eq!(shares, [(333, 33), (333, 33), (334, 34)]);
     connection.close().await;
 }
@@ -211,13 +211,13 @@ async fn rejects_coupons_that_are_not_usable_and_debits_nothing(shop: Shop) {
     }
     assert_eq!(server.balance("kim").await, 5_000);
     assert_eq!(server.read_order(&order).await["status"], "pending_payment");
-    // At the least amount exactly it applies.
+    // The coupon applies at exactly the minimum amount.
     let exact = server.campaign("exact").fixed(1).with("min_order_amount", "1000").create().await;
     let exact = server.take_coupon("kim", &exact).await;
     server.user("kim").post(order.payment(), json!({ "coupon_id": exact })).await.expect(201);
 }
 
-async fn does_not_find_anybody_elses_coupon(shop: Shop) {
+async fn does_not_find_another_users_coupon(shop: Shop) {
     let server = shop.start().await;
     let campaign = server.campaign("lee's").create().await;
     let coupon = server.take_coupon("lee", &campaign).await;
@@ -243,7 +243,7 @@ async fn picks_the_best_coupon(shop: Shop) {
         coupons.push(server.take_coupon("kim", &campaign.create().await).await);
     }
     server.top_up("kim", 10_000).await;
-    // Of two that take as much off, the one that expires first; then what is left, until there is none.
+    // Of two equal discounts, the coupon that expires first; then the remaining ones.
     for (expected, discount) in [(Some(2), "300"), (Some(1), "300"), (Some(0), "100"), (None, "0")] {
         let order = order_of(&server, "kim", 1_000, 0).await;
         let payment = server.user("kim").post(order.payment(), json!({ "coupon_id": "best" })).await.json(201);
@@ -253,14 +253,14 @@ async fn picks_the_best_coupon(shop: Shop) {
     }
 }
 
-async fn pays_the_full_price_where_no_coupon_is_best(shop: Shop) {
+async fn pays_the_full_price_without_an_applicable_coupon(shop: Shop) {
     let server = shop.start().await;
     let campaign = server.campaign("unused").fixed(100).create().await;
     server.take_coupon("lee", &campaign).await;
     let order = order_of(&server, "kim", 1_000, 1_000).await;
     let payment = server.user("kim").post(order.payment(), json!({ "coupon_id": "best" })).await.json(201);
     assert_eq!((&payment["amount"], &payment["coupon_id"]), (&json!("1000"), &Value::Null));
-    // Without being asked for, none is used.
+    // By default no coupon is used.
     let coupon = server.take_coupon("kim", &campaign).await;
     let order = order_of(&server, "kim", 1_000, 1_000).await;
     assert_eq!(server.pay("kim", &order).await["discount"], "0");
@@ -278,13 +278,13 @@ async fn pays_a_total_of_zero_with_a_coupon(shop: Shop) {
     assert_eq!(json!(shown), json!(["5000", "5000", "0", "0"]));
 }
 
-async fn checks_a_payment_in_the_written_order(shop: Shop) {
+async fn checks_rejections_in_the_documented_order(shop: Shop) {
     let server = shop.server().settings([("ORDER_TTL", "3s"), ("ORDER_SWEEP_INTERVAL", "1h")]).start().await;
     let kim = server.user("kim");
     let bad_coupon = json!({ "coupon_id": UNKNOWN });
     kim.post(format!("/v1/orders/{UNKNOWN}/payment"), bad_coupon.clone()).await.problem(404, "ORDER_NOT_FOUND");
     kim.post("/v1/orders/nonsense/payment", bad_coupon.clone()).await.problem(404, "ORDER_NOT_FOUND");
-    // Neither points nor coupon: the coupon is checked first.
+    // Neither points nor coupon suffice: the coupon is checked first.
     let open = order_of(&server, "kim", 1_000, 0).await;
     kim.post(open.payment(), bad_coupon.clone()).await.problem(404, "COUPON_NOT_FOUND");
     kim.post(open.payment(), json!({})).await.problem(409, "INSUFFICIENT_POINTS");
@@ -292,32 +292,32 @@ async fn checks_a_payment_in_the_written_order(shop: Shop) {
     kim.post(cancelled.cancellation(), json!({})).await.expect(200);
     let paid = order_of(&server, "kim", 0, 0).await;
     server.pay("kim", &paid).await;
-    eventually("the orders' time is over", async || {
+    eventually("the deadline of the orders passes", async || {
         let left = server.read_order(&open).await["expires_in_seconds"].as_i64();
         (left == Some(0)).then_some(())
     })
     .await;
-    // All of them are past their deadline by now, and the coupon is wrong, too.
+    // All orders are past their deadline, and the coupon is invalid as well.
     eventually("the order cannot be paid any more", async || {
-        let answer = kim.post(open.payment(), bad_coupon.clone()).await;
-        (answer.status == 409).then(|| answer.problem(409, "ORDER_EXPIRED"))
+        let response = kim.post(open.payment(), bad_coupon.clone()).await;
+        (response.status == 409).then(|| response.problem(409, "ORDER_EXPIRED"))
     })
     .await;
     kim.post(paid.payment(), bad_coupon.clone()).await.problem(409, "ORDER_ALREADY_PAID");
     kim.post(cancelled.payment(), bad_coupon).await.problem(409, "ORDER_CANCELLED");
 }
 
-async fn pays_for_the_user_when_the_back_office_asks(shop: Shop) {
+async fn the_back_office_pays_on_behalf_of_the_user(shop: Shop) {
     let server = shop.start().await;
     let campaign = server.campaign("kim's").fixed(100).create().await;
     let coupon = server.take_coupon("kim", &campaign).await;
     let order = order_of(&server, "kim", 1_000, 1_000).await;
     let payment = server.admin().post(order.payment(), json!({ "coupon_id": coupon })).await.json(201);
     assert_eq!((&payment["user_id"], &payment["balance"]), (&json!("kim"), &json!("100")));
-    assert_eq!(server.balance("kim").await, 100, "out of the points of the order's user");
+    assert_eq!(server.balance("kim").await, 100, "the points of the order's user are debited");
 }
 
-async fn rejects_what_is_no_payment(shop: Shop) {
+async fn rejects_invalid_payments(shop: Shop) {
     let server = shop.start().await;
     let order = order_of(&server, "kim", 1_000, 1_000).await;
     for coupon in [json!(7), json!("worst"), json!(""), json!("BEST"), json!([]), json!({})] {

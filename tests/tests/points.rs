@@ -4,27 +4,27 @@ use jangteo_tests::{Shop, assert_fields, scenarios};
 use serde_json::{Value, json};
 
 scenarios![
-    answers_zero_to_somebody_who_never_topped_up,
+    returns_zero_before_the_first_top_up,
     adds_a_top_up_to_the_balance,
-    takes_an_amount_as_a_string_or_an_integer,
+    accepts_an_amount_as_a_string_or_an_integer,
     rejects_amounts_that_are_not_positive,
     rejects_amounts_with_more_decimals_than_the_currency_has,
-    rejects_amounts_that_are_no_amounts,
+    rejects_malformed_amounts,
     tops_up_exactly_up_to_the_limit_of_one_top_up,
     tops_up_exactly_up_to_the_limit_of_a_balance,
     checks_the_limit_of_one_top_up_before_that_of_the_balance,
     shows_amounts_with_the_decimals_of_the_currency,
     lists_every_movement_of_points_newest_first,
     lists_payments_and_refunds_with_their_order,
-    keeps_the_points_of_two_users_apart,
-    takes_every_user_id_that_the_contract_allows,
+    separates_the_points_of_users,
+    accepts_every_valid_user_id,
 ];
 
 const TOP_UPS: &str = "/v1/users/kim/points/top-ups";
 const POINTS: &str = "/v1/users/kim/points";
 const ENTRIES: &str = "/v1/users/kim/points/entries";
 
-async fn answers_zero_to_somebody_who_never_topped_up(shop: Shop) {
+async fn returns_zero_before_the_first_top_up(shop: Shop) {
     let server = shop.start().await;
     let points = server.user("kim").get(POINTS).await.json(200);
     assert_eq!(
@@ -56,7 +56,7 @@ async fn adds_a_top_up_to_the_balance(shop: Shop) {
     assert_eq!(points["updated_at"], second["created_at"]);
 }
 
-async fn takes_an_amount_as_a_string_or_an_integer(shop: Shop) {
+async fn accepts_an_amount_as_a_string_or_an_integer(shop: Shop) {
     let server = shop.start().await;
     let topped_up = server.user("kim").post(TOP_UPS, json!({ "amount": 12_000 })).await.json(201);
     assert_eq!(topped_up["amount"], "12000");
@@ -66,9 +66,9 @@ async fn takes_an_amount_as_a_string_or_an_integer(shop: Shop) {
 async fn rejects_amounts_that_are_not_positive(shop: Shop) {
     let server = shop.start().await;
     for amount in [json!("0"), json!(0), json!("-1"), json!(-1), json!("-0"), json!("-1000000")] {
-        let answer = server.user("kim").post(TOP_UPS, json!({ "amount": amount })).await;
-        answer.problem(400, "AMOUNT_NOT_POSITIVE");
-        answer.invalid_field("/amount");
+        let response = server.user("kim").post(TOP_UPS, json!({ "amount": amount })).await;
+        response.problem(400, "AMOUNT_NOT_POSITIVE");
+        response.invalid_field("/amount");
     }
     assert_eq!(server.balance("kim").await, 0);
 }
@@ -76,14 +76,14 @@ async fn rejects_amounts_that_are_not_positive(shop: Shop) {
 async fn rejects_amounts_with_more_decimals_than_the_currency_has(shop: Shop) {
     let server = shop.start().await;
     for amount in ["0.5", "1.0", "1000.00", "12000.0001", "0.00000000000000000000000001"] {
-        let answer = server.user("kim").post(TOP_UPS, json!({ "amount": amount })).await;
-        answer.problem(400, "AMOUNT_TOO_PRECISE");
-        answer.invalid_field("/amount");
+        let response = server.user("kim").post(TOP_UPS, json!({ "amount": amount })).await;
+        response.problem(400, "AMOUNT_TOO_PRECISE");
+        response.invalid_field("/amount");
     }
     assert_eq!(server.balance("kim").await, 0);
 }
 
-async fn rejects_amounts_that_are_no_amounts(shop: Shop) {
+async fn rejects_malformed_amounts(shop: Shop) {
     let server = shop.start().await;
     let wrong = [
         json!(""),
@@ -110,8 +110,8 @@ async fn rejects_amounts_that_are_no_amounts(shop: Shop) {
         Value::Null,
     ];
     for amount in wrong {
-        let answer = server.user("kim").post(TOP_UPS, json!({ "amount": amount })).await;
-        answer.invalid_field("/amount");
+        let response = server.user("kim").post(TOP_UPS, json!({ "amount": amount })).await;
+        response.invalid_field("/amount");
     }
     server.user("kim").post(TOP_UPS, json!({})).await.expect(400);
     assert_eq!(server.balance("kim").await, 0);
@@ -195,17 +195,17 @@ async fn lists_payments_and_refunds_with_their_order(shop: Shop) {
     assert_eq!(shown(entries[2]), json!(["top_up", "1000", "1000", null]));
 }
 
-async fn keeps_the_points_of_two_users_apart(shop: Shop) {
+async fn separates_the_points_of_users(shop: Shop) {
     let server = shop.start().await;
     server.top_up("kim", 100).await;
     server.top_up("lee", 7).await;
     server.top_up("KIM", 1).await;
     assert_eq!(server.balance("kim").await, 100);
     assert_eq!(server.balance("lee").await, 7);
-    assert_eq!(server.balance("KIM").await, 1, "user ids tell upper and lower case apart");
+    assert_eq!(server.balance("KIM").await, 1, "user ids are case-sensitive");
 }
 
-async fn takes_every_user_id_that_the_contract_allows(shop: Shop) {
+async fn accepts_every_valid_user_id(shop: Shop) {
     let server = shop.start().await;
     let longest = "x".repeat(64);
     for (user_id, path) in [

@@ -1,4 +1,4 @@
-//! Products as customers see them: lists, filters, and what sells.
+//! Products for customers: lists, filters and popularity.
 
 use jangteo_tests::{Server, Shop, assert_fields, eventually, scenarios};
 use serde_json::{Value, json};
@@ -7,23 +7,23 @@ use crate::{assert_utc, assert_uuid_v7, ids, names};
 
 scenarios![
     shows_a_product_with_all_its_fields,
-    needs_no_token_to_read_products,
-    does_not_find_what_is_no_product,
+    products_are_readable_without_a_token,
+    responds_404_for_unknown_products,
     shows_hidden_products_to_the_back_office_only,
-    lists_only_what_is_on_sale,
-    lists_sold_out_products_unless_only_those_in_stock_are_wanted,
+    lists_only_products_on_sale,
+    lists_sold_out_products_unless_filtered,
     filters_by_category,
     filters_by_options_and_across_names_or_within_a_name,
     finds_text_in_names_and_descriptions,
     filters_by_price_with_both_bounds_included,
     combines_filters,
-    sorts_by_every_order,
+    supports_every_sort_order,
     rejects_ill_formed_queries,
-    counts_what_is_available_at_the_time_of_the_read,
-    ranks_popular_products_by_pieces_then_revenue_then_age,
+    returns_the_available_quantity_at_the_time_of_the_read,
+    ranks_popular_products_by_quantity_then_revenue_then_age,
     counts_popular_products_net_of_refunds_and_only_once_paid,
-    counts_popular_products_over_the_days_asked_for,
-    bounds_the_days_and_the_limit_of_popular_products,
+    counts_popular_products_over_the_requested_days,
+    limits_the_days_and_the_number_of_popular_products,
     sorts_by_popularity_as_the_ranking_does,
 ];
 
@@ -74,18 +74,18 @@ async fn shows_a_product_with_all_its_fields(shop: Shop) {
     assert_eq!(list["data"], json!([product]), "a list shows the same document");
 }
 
-async fn needs_no_token_to_read_products(shop: Shop) {
+async fn products_are_readable_without_a_token(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").create().await;
-    let nobody = server.anonymous();
-    assert_eq!(nobody.get(tea.path()).await.json(200)["options"], json!({}));
-    nobody.get("/v1/products").await.expect(200);
-    nobody.get("/v1/products/popular").await.expect(200);
-    // A token that is shown must be good all the same.
+    let anonymous = server.anonymous();
+    assert_eq!(anonymous.get(tea.path()).await.json(200)["options"], json!({}));
+    anonymous.get("/v1/products").await.expect(200);
+    anonymous.get("/v1/products/popular").await.expect(200);
+    // A provided token must be valid.
     server.bearer("nonsense").get("/v1/products").await.problem(401, "UNAUTHENTICATED");
 }
 
-async fn does_not_find_what_is_no_product(shop: Shop) {
+async fn responds_404_for_unknown_products(shop: Shop) {
     let server = shop.start().await;
     for id in ["0198f1de-0000-7000-8000-000000000000", "not-an-id", "1", "0198f1de-0000-7000-8000-00000000000"] {
         server.anonymous().get(format!("/v1/products/{id}")).await.problem(404, "PRODUCT_NOT_FOUND");
@@ -102,17 +102,17 @@ async fn shows_hidden_products_to_the_back_office_only(shop: Shop) {
     assert_eq!(server.anonymous().get(gone.path()).await.json(200)["status"], "discontinued");
 }
 
-async fn lists_only_what_is_on_sale(shop: Shop) {
+async fn lists_only_products_on_sale(shop: Shop) {
     let server = shop.start().await;
     for status in ["on_sale", "hidden", "discontinued"] {
         server.product(status).with("status", status).create().await;
     }
     assert_eq!(listed(&server, "").await, ["on_sale"]);
     let list = server.admin().get("/v1/products").await.json(200);
-    assert_eq!(names(&list["data"]), ["on_sale"], "it lists what can be bought, whoever asks");
+    assert_eq!(names(&list["data"]), ["on_sale"], "the public list is the same for admins");
 }
 
-async fn lists_sold_out_products_unless_only_those_in_stock_are_wanted(shop: Shop) {
+async fn lists_sold_out_products_unless_filtered(shop: Shop) {
     let server = shop.start().await;
     server.product("none").create().await;
     let last = server.product("one").stock(1).create().await;
@@ -121,7 +121,7 @@ async fn lists_sold_out_products_unless_only_those_in_stock_are_wanted(shop: Sho
     assert_eq!(listed(&server, "sort=name&in_stock=false").await, ["none", "one", "some"]);
     assert_eq!(listed(&server, "sort=name&in_stock=true").await, ["one", "some"]);
     server.order("kim", &last, 1).await;
-    eventually("what an order holds is not in stock", async || {
+    eventually("reserved items are not in stock", async || {
         (listed(&server, "sort=name&in_stock=true").await == ["some"]).then_some(())
     })
     .await;
@@ -200,7 +200,7 @@ async fn combines_filters(shop: Shop) {
     assert_eq!(listed(&server, query).await, ["cheap shirt"]);
 }
 
-async fn sorts_by_every_order(shop: Shop) {
+async fn supports_every_sort_order(shop: Shop) {
     let server = shop.start().await;
     for (name, price) in [("b", 2), ("a", 3), ("c", 1), ("B", 2)] {
         server.product(name).price(price).create().await;
@@ -247,7 +247,7 @@ async fn rejects_ill_formed_queries(shop: Shop) {
     }
 }
 
-async fn counts_what_is_available_at_the_time_of_the_read(shop: Shop) {
+async fn returns_the_available_quantity_at_the_time_of_the_read(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").stock(3).create().await;
     let order = server.order("kim", &tea, 2).await;
@@ -258,7 +258,7 @@ async fn counts_what_is_available_at_the_time_of_the_read(shop: Shop) {
     assert_eq!(server.available(&tea).await, 2);
 }
 
-/// The ranking as (rank, name, pieces), once it is as fresh as the contract says.
+/// Asserts the ranking as (rank, name, quantity), after the documented delay.
 async fn ranking(server: &Server, query: &str, expected: Value) {
     eventually("the ranking follows the sales", async || {
         let popular = server.anonymous().get(format!("/v1/products/popular?{query}")).await.json(200);
@@ -275,10 +275,10 @@ async fn sell(server: &Server, user_id: &str, product: &jangteo_tests::Product, 
     order
 }
 
-async fn ranks_popular_products_by_pieces_then_revenue_then_age(shop: Shop) {
+async fn ranks_popular_products_by_quantity_then_revenue_then_age(shop: Shop) {
     let server = shop.start().await;
     server.top_up("kim", 1_000_000).await;
-    // Made in this order: where pieces and revenue are the same, the older comes first.
+    // In order of creation: with equal quantity and revenue, the older product comes first.
     let mut products = Vec::new();
     for (name, price) in [("older", 100), ("younger", 100), ("dearer", 200), ("most", 10), ("unsold", 1)] {
         products.push(server.product(name).price(price).stock(100).create().await);
@@ -308,8 +308,8 @@ async fn counts_popular_products_net_of_refunds_and_only_once_paid(shop: Shop) {
     ranking(&server, "", json!([[1, "tea", 2]])).await;
 }
 
-async fn counts_popular_products_over_the_days_asked_for(shop: Shop) {
-    // Far east of Greenwich and far west of it, at no time is it the same day.
+async fn counts_popular_products_over_the_requested_days(shop: Shop) {
+    // Two time zones that never share a date.
     for zone in ["Pacific/Kiritimati", "Pacific/Pago_Pago"] {
         let server = shop.server().setting("SHOP_TIME_ZONE", zone).start().await;
         let hours = if zone == "Pacific/Kiritimati" { 14 } else { -11 };
@@ -317,21 +317,21 @@ async fn counts_popular_products_over_the_days_asked_for(shop: Shop) {
         let today = || jangteo_tests::now().to_offset(offset).date();
         let before = today();
         let popular = server.anonymous().get("/v1/products/popular?days=3").await.json(200);
-        // Midnight may pass in between.
+        // Midnight may pass between the two.
         let days = [before, today()].map(|day| json!([(day - time::Duration::days(2)).to_string(), day.to_string()]));
         assert!(days.contains(&json!([popular["from"], popular["to"]])), "{popular} in {zone}");
         server.kill().await;
     }
 }
 
-async fn bounds_the_days_and_the_limit_of_popular_products(shop: Shop) {
+async fn limits_the_days_and_the_number_of_popular_products(shop: Shop) {
     let server = shop.start().await;
-    let nobody = server.anonymous();
+    let anonymous = server.anonymous();
     for query in ["days=1", "days=30", "limit=1", "limit=100", "days=30&limit=100"] {
-        nobody.get(format!("/v1/products/popular?{query}")).await.expect(200);
+        anonymous.get(format!("/v1/products/popular?{query}")).await.expect(200);
     }
     for query in ["days=0", "days=31", "days=-1", "days=x", "limit=0", "limit=101", "limit=x", "day=3"] {
-        nobody.get(format!("/v1/products/popular?{query}")).await.problem(400, "INVALID_QUERY");
+        anonymous.get(format!("/v1/products/popular?{query}")).await.problem(400, "INVALID_QUERY");
     }
 }
 

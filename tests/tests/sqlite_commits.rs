@@ -1,6 +1,6 @@
-//! A COMMIT of SQLite's that fails: a disk that is full or does not take what is written, at that very moment. The server
-//! runs on a disk that fails on demand, see `sqlite_commits/failing_disk.c`: SQLite writes nothing before the COMMIT, as
-//! its cache holds all of a transaction, so it is the COMMIT that meets each of these faults.
+//! Failures of a COMMIT in SQLite: the disk is full or has an I/O error. The server runs with a disk that fails on
+//! demand, see `sqlite_commits/failing_disk.c`. SQLite writes nothing before the COMMIT, because its cache holds the
+//! whole transaction, so each fault affects the COMMIT.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,24 +11,24 @@ use serde_json::json;
 use crate::effects::{Callers, Series};
 
 sqlite_scenarios![
-    what_became_of_a_commit_is_told_whatever_the_disk_did,
-    what_was_denied_as_the_disk_failed_does_not_come_back_after_a_crash,
+    the_outcome_of_a_commit_is_known_despite_disk_faults,
+    a_rejected_write_does_not_reappear_after_a_disk_fault_and_a_crash,
     a_commit_is_never_busy,
 ];
 
-/// What the disk can do, as `failing_disk.c` calls it.
+/// Faults, named as in `failing_disk.c`.
 const FAULTS: [&str; 3] = ["write-full", "write-error", "sync-error"];
-/// Which calls fail, the last first: the first of a commit; one in the middle; so many that no attempt gets through.
+/// Failing calls, the last first: the first of a commit; one in the middle; too many for any retry to succeed.
 const PATTERNS: [(&str, &str); 3] =
     [("first", "x"), ("middle", "x..x..x..x.."), ("long", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx")];
 
-/// The disk of a test.
+/// The failing disk of a test.
 struct Disk {
     folder: PathBuf,
 }
 
 impl Disk {
-    /// Compiles it.
+    /// Compiles the library.
     fn new(shop: &Shop) -> Self {
         let folder = shop.database().folder().to_owned();
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sqlite_commits/failing_disk.c");
@@ -37,52 +37,52 @@ impl Disk {
             .args([&folder.join("failing_disk.so"), Path::new(source)])
             .args(["-ldl", "-lpthread"])
             .output();
-        let compiled = compiled.expect("there is a compiler, as SQLite has been compiled");
+        let compiled = compiled.expect("a C compiler, which SQLite needs as well");
         assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
         Self { folder }
     }
 
-    /// Starts a server on it.
+    /// Starts a server with the library preloaded.
     async fn start(&self, shop: &Shop) -> Server {
         let path = |path: &Path| path.to_str().expect("UTF-8").to_owned();
         let server = shop.server().setting("LD_PRELOAD", path(&self.folder.join("failing_disk.so")));
-        // Batches are small, so that there are many commits, and nobody's time is up before the answer is there.
+        // Small batches for many commits, and timeouts that are never reached.
         let settings =
             [("BATCH_MAX", "4"), ("REQUEST_TIMEOUT", "30s"), ("QUEUE_WAIT_MAX", "30s"), ("RUST_LOG", "warn")];
         server.setting("FAILING_DISK", path(&self.folder)).settings(settings).start().await
     }
 
-    /// Lets calls fail.
+    /// Schedules failures.
     fn fail(&self, fault: &str, pattern: &str) {
-        // It is there as a whole, or not yet.
+        // Renamed, so that the library never sees a partial pattern.
         let whole = self.folder.join("pattern");
         std::fs::write(&whole, pattern).expect("a file");
         std::fs::rename(whole, self.folder.join(fault)).expect("a file");
     }
 
-    /// How many calls are still to come that pass or fail as the pattern says.
+    /// Remaining calls of the pattern.
     fn left(&self, fault: &str) -> u64 {
-        self.folder.join(fault).metadata().expect("it was made").len()
+        self.folder.join(fault).metadata().expect("a scheduled fault").len()
     }
 }
 
-async fn what_became_of_a_commit_is_told_whatever_the_disk_did(shop: Shop) {
+async fn the_outcome_of_a_commit_is_known_despite_disk_faults(shop: Shop) {
     shop.expect_server_errors();
     let disk = Disk::new(&shop);
     let server = disk.start(&shop).await;
     let mut wrong = String::new();
     for fault in FAULTS {
-        for (what, pattern) in PATTERNS {
+        for (kind, pattern) in PATTERNS {
             for (callers, is_keyed) in Callers::ALL.into_iter().flat_map(|callers| [(callers, false), (callers, true)])
             {
                 disk.fail(fault, pattern);
-                let name = format!("{fault}-{what}");
+                let name = format!("{fault}-{kind}");
                 let series = Series { shop: &shop, server: &server, name: name.clone(), callers, is_keyed };
                 let tally = series.run(|| disk.left(fault) > 0).await;
                 let left = disk.left(fault);
-                // After an I/O error what is in the file is more than SQLite itself can tell; not so where it was full.
+                // After an I/O error SQLite cannot determine the content of the file; on a full disk it can.
                 let may_be_unknown = fault != "write-full";
-                if !tally.is_truthful() || tally.unknown > 0 && !may_be_unknown || left > 0 {
+                if !tally.is_consistent() || tally.unknown > 0 && !may_be_unknown || left > 0 {
                     wrong.push_str(&format!("{name}, {callers:?}, keyed {is_keyed}: {left} left, {tally}\n"));
                 }
             }
@@ -91,10 +91,9 @@ async fn what_became_of_a_commit_is_told_whatever_the_disk_did(shop: Shop) {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-/// Where the log was written and could not be synced, SQLite rolls back and leaves the commit in the file, as far as it
-/// got: whoever opens the database after a crash finds it whole and takes it for committed. So nothing may be said to
-/// have not happened until something else stands in its place.
-async fn what_was_denied_as_the_disk_failed_does_not_come_back_after_a_crash(shop: Shop) {
+/// After a failed sync, SQLite rolls back but leaves the commit in the write-ahead log. Recovery after a crash may find
+/// it complete and apply it. So the server must not report that nothing happened until the log is overwritten.
+async fn a_rejected_write_does_not_reappear_after_a_disk_fault_and_a_crash(shop: Shop) {
     shop.expect_server_errors();
     let disk = Disk::new(&shop);
     for fault in FAULTS {
@@ -102,23 +101,23 @@ async fn what_was_denied_as_the_disk_failed_does_not_come_back_after_a_crash(sho
         server.top_up(fault, 1).await;
         disk.fail(fault, &"x".repeat(10_000));
         let path = format!("/v1/users/{fault}/points/top-ups");
-        let answer = server.user(fault).post(path, json!({ "amount": "5" })).await;
-        assert_eq!(answer.status, 503, "{answer}");
-        assert!(disk.left(fault) < 10_000, "{fault} never came");
+        let response = server.user(fault).post(path, json!({ "amount": "5" })).await;
+        assert_eq!(response.status, 503, "{response}");
+        assert!(disk.left(fault) < 10_000, "{fault} never occurred");
         server.kill().await;
         disk.fail(fault, "");
         let server = disk.start(&shop).await;
         let balance = server.balance(fault).await;
-        let is_known = answer.document()["code"] != "OUTCOME_UNKNOWN";
-        assert!(balance == 1 || balance == 6 && !is_known, "{fault}: {balance} after {answer}");
+        let is_known = response.document()["code"] != "OUTCOME_UNKNOWN";
+        assert!(balance == 1 || balance == 6 && !is_known, "{fault}: {balance} after {response}");
         server.kill().await;
     }
 }
 
-/// Of all that SQLite may answer a COMMIT, "busy" is what cannot be had here. The transaction has the one lock to write
-/// since `BEGIN IMMEDIATE`; what a COMMIT asks for beyond that are the marks of readers of an older log, to begin the log
-/// anew, and where it does not get them it goes on with the log as it is. So every lock that it asks for is denied here,
-/// with a reader and the end of a checkpoint in between as well, and each top-up takes effect at the first attempt.
+/// A COMMIT never fails with "busy". The transaction has held the write lock since `BEGIN IMMEDIATE`. A COMMIT
+/// additionally requests only the read marks of an older log, to restart the log, and appends to the log if it does not
+/// get them. Here all of these locks are denied, also with a reader and a completed checkpoint, and each top-up
+/// succeeds at the first attempt.
 async fn a_commit_is_never_busy(shop: Shop) {
     const TOP_UPS: u64 = 20;
 
@@ -128,7 +127,7 @@ async fn a_commit_is_never_busy(shop: Shop) {
     let mut other = shop.database().connect().await;
     let mut denied = 0;
     for _ in 0..TOP_UPS {
-        // Once all of the log is in the database, the next to write wants to begin it anew.
+        // After a complete checkpoint, the next writer tries to restart the log.
         other.execute("PRAGMA wal_checkpoint(PASSIVE)").await;
         other.execute("BEGIN; SELECT COUNT(*) FROM point_entries").await;
         disk.fail("lock-busy", &"x".repeat(1_000));
@@ -138,7 +137,7 @@ async fn a_commit_is_never_busy(shop: Shop) {
         other.execute("ROLLBACK").await;
     }
     other.close().await;
-    // The log is begun anew by whoever writes first, which may be the server's own work now and then.
+    // The log is restarted by the first writer, which may be a background task of the server.
     assert!(denied >= TOP_UPS / 2, "{denied} locks were denied");
     assert!(!server.log().contains("database is locked"), "{}", server.log());
     assert_eq!(server.balance("kim").await, 1 + TOP_UPS as i64);

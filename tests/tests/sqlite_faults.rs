@@ -1,5 +1,5 @@
-//! What can befall a file: a full disk, somebody who locks it, damage. None of it loses what was answered, each is told
-//! clearly, and damage is rejected loudly.
+//! Faults of the database file: a full disk, foreign locks, corruption. Acknowledged writes survive each of them, each
+//! has a clear error, and a corrupt file is rejected.
 
 use std::fs::OpenOptions;
 use std::io::{Seek, SeekFrom, Write};
@@ -9,13 +9,13 @@ use jangteo_tests::{Call, CommandOutput, Server, Shop, eventually, sqlite_scenar
 use serde_json::json;
 
 sqlite_scenarios![
-    puts_writes_off_while_the_disk_is_full_and_loses_none,
-    puts_writes_off_while_somebody_locks_the_file,
-    rejects_a_file_that_is_no_database,
-    rejects_what_is_damaged_and_serves_the_rest,
+    rejects_writes_on_a_full_disk_and_loses_none,
+    rejects_writes_while_the_file_is_locked,
+    rejects_a_file_that_is_not_a_database,
+    rejects_requests_for_damaged_data_and_serves_the_rest,
 ];
 
-/// More top-ups than fit into what is left of the disk.
+/// More top-ups than fit into the remaining disk space.
 const TOP_UPS_MAX: u32 = 5_000;
 
 fn file(shop: &Shop) -> PathBuf {
@@ -26,8 +26,8 @@ fn top_up(server: &Server, user: &str) -> Call {
     server.user(user).post(format!("/v1/users/{user}/points/top-ups"), json!({ "amount": "5" })).key("once")
 }
 
-/// Makes the tables, and brings everything into the one file.
-async fn made(shop: &Shop) {
+/// Creates the schema and some data, and checkpoints the log into the file.
+async fn create(shop: &Shop) {
     let server = shop.start().await;
     server.top_up("kim", 1).await;
     server.product("tea").stock(3).create().await;
@@ -38,36 +38,36 @@ async fn made(shop: &Shop) {
     connection.close().await;
 }
 
-async fn puts_writes_off_while_the_disk_is_full_and_loses_none(shop: Shop) {
+async fn rejects_writes_on_a_full_disk_and_loses_none(shop: Shop) {
     shop.expect_server_errors();
-    made(&shop).await;
+    create(&shop).await;
     let size = file(&shop).metadata().expect("a file").len();
-    // No file of the server's may grow further than this one has, and a little.
+    // Files may grow only slightly beyond the size of the database.
     let server = shop.server().file_size_max(size + 128 * 1024).start().await;
     let mut topped_up = 0;
     let rejected = loop {
-        let answer = top_up(&server, &format!("user-{topped_up}")).await;
-        if answer.status != 201 {
-            break answer;
+        let response = top_up(&server, &format!("user-{topped_up}")).await;
+        if response.status != 201 {
+            break response;
         }
         topped_up += 1;
         assert!(topped_up < TOP_UPS_MAX, "the disk never fills");
     };
     assert!(topped_up > 0, "{rejected}");
-    // SQLite calls a file that must not grow an I/O error, and one of those may leave a whole transaction in the log. That
-    // is ruled out by the next commit, which there is no room for either.
+    // SQLite reports the file size limit as an I/O error, after which the log may contain the whole transaction. Only a
+    // later commit could rule that out, but there is no space for it either.
     assert_eq!(rejected.problem(503, "OUTCOME_UNKNOWN")["retryable"], true);
     top_up(&server, "lee").await.problem(503, "OUTCOME_UNKNOWN");
-    assert_eq!(server.balance("user-0").await, 5, "reads go on");
+    assert_eq!(server.balance("user-0").await, 5, "reads continue");
     server.anonymous().get("/v1/products").await.expect(200);
-    // Whoever was answered before is still told the same.
-    assert_eq!(server.balance("lee").await, 0, "nothing happened");
+    assert_eq!(server.balance("lee").await, 0, "no effect");
 
     server.lift_file_size_max();
     for user in [format!("user-{topped_up}"), "lee".to_owned()] {
-        let again =
-            eventually("there is room again", async || Some(top_up(&server, &user).await).filter(|a| a.status == 201));
-        assert_eq!(again.await.header("idempotent-replayed"), None, "it is the first time that it happens");
+        let again = eventually("the disk has space again", async || {
+            Some(top_up(&server, &user).await).filter(|a| a.status == 201)
+        });
+        assert_eq!(again.await.header("idempotent-replayed"), None, "the write had taken effect before");
     }
     for user in 0..=topped_up {
         assert_eq!(server.balance(&format!("user-{user}")).await, 5, "user-{user}");
@@ -75,58 +75,56 @@ async fn puts_writes_off_while_the_disk_is_full_and_loses_none(shop: Shop) {
     assert_eq!(server.balance("lee").await, 5);
 }
 
-async fn puts_writes_off_while_somebody_locks_the_file(shop: Shop) {
+async fn rejects_writes_while_the_file_is_locked(shop: Shop) {
     shop.expect_server_errors();
     let server = shop.server().setting("REQUEST_TIMEOUT", "4s").start().await;
     server.top_up("kim", 1).await;
     let mut other = shop.database().connect().await;
     other.execute("BEGIN EXCLUSIVE").await;
     top_up(&server, "kim").await.problem(503, "DATABASE_UNAVAILABLE");
-    assert_eq!(server.balance("kim").await, 1, "reads go on");
+    assert_eq!(server.balance("kim").await, 1, "reads continue");
     other.execute("COMMIT").await;
     other.close().await;
     let topped_up =
-        eventually("the lock is gone", async || Some(top_up(&server, "kim").await).filter(|a| a.status == 201));
-    assert_eq!(topped_up.await.header("idempotent-replayed"), None, "nothing had happened");
+        eventually("the lock is released", async || Some(top_up(&server, "kim").await).filter(|a| a.status == 201));
+    assert_eq!(topped_up.await.header("idempotent-replayed"), None, "the write had taken effect before");
     assert_eq!(server.balance("kim").await, 6);
 }
 
-/// Writes nonsense into the file.
+/// Overwrites bytes of the file.
 fn damage(file: &Path, at: u64, length: usize) {
-    let mut file = OpenOptions::new().write(true).open(file).expect("the database's file");
-    file.seek(SeekFrom::Start(at))
-        .and_then(|_| file.write_all(&vec![0xa5; length]))
-        .expect("a file that can be written");
+    let mut file = OpenOptions::new().write(true).open(file).expect("the database file");
+    file.seek(SeekFrom::Start(at)).and_then(|_| file.write_all(&vec![0xa5; length])).expect("written");
 }
 
-/// That a command says what is wrong, of which file, in a line.
-fn is_rejected(output: &CommandOutput, file: &Path, what: &str) {
+/// Asserts that a command reports an error with the name of the file.
+fn assert_rejected(output: &CommandOutput, file: &Path, message: &str) {
     assert!(output.code.is_some_and(|code| code != 0), "{output:?}");
-    assert!(output.stderr.contains(&file.display().to_string()), "which file? {output:?}");
-    assert!(output.stderr.contains(what) && !output.stderr.contains("panicked"), "{output:?}");
+    assert!(output.stderr.contains(&file.display().to_string()), "no file name: {output:?}");
+    assert!(output.stderr.contains(message) && !output.stderr.contains("panicked"), "{output:?}");
 }
 
-async fn rejects_a_file_that_is_no_database(shop: Shop) {
+async fn rejects_a_file_that_is_not_a_database(shop: Shop) {
     shop.expect_no_books();
-    made(&shop).await;
+    create(&shop).await;
     damage(&file(&shop), 0, 100);
     for command in ["serve", "verify", "migrate", "seed"] {
-        is_rejected(&shop.server().run([command]).await, &file(&shop), "file is not a database");
+        assert_rejected(&shop.server().run([command]).await, &file(&shop), "file is not a database");
     }
 }
 
-async fn rejects_what_is_damaged_and_serves_the_rest(shop: Shop) {
+async fn rejects_requests_for_damaged_data_and_serves_the_rest(shop: Shop) {
     shop.expect_no_books();
     shop.expect_server_errors();
-    made(&shop).await;
+    create(&shop).await;
     let mut connection = shop.database().connect().await;
     let page = connection.number("rootpage", "sqlite_master WHERE name = 'point_accounts'").await;
     let page_size = connection.number("page_size", "pragma_page_size").await;
     connection.close().await;
-    let (page, page_size) = (u64::try_from(page).expect("a page"), u64::try_from(page_size).expect("its size"));
+    let (page, page_size) = (u64::try_from(page).expect("a page"), u64::try_from(page_size).expect("a page size"));
     damage(&file(&shop), (page - 1) * page_size, usize::try_from(page_size).expect("a few thousand bytes"));
 
-    is_rejected(&shop.server().run(["verify"]).await, &file(&shop), "database disk image is malformed");
+    assert_rejected(&shop.server().run(["verify"]).await, &file(&shop), "database disk image is malformed");
     let server = shop.start().await;
     top_up(&server, "kim").await.problem(500, "INTERNAL_ERROR");
     server.user("kim").get("/v1/users/kim/points").await.problem(500, "INTERNAL_ERROR");

@@ -1,5 +1,5 @@
-//! Who calls: bearer tokens, checked with one algorithm and keys that the operator chose. A token says nothing until
-//! its signature, its times, its issuer and its audience are checked.
+//! Authentication by bearer tokens, with one algorithm and the operator's keys. No claim is used before the signature,
+//! the times, the issuer and the audience are verified.
 
 use std::time::{Duration, SystemTime};
 
@@ -22,16 +22,16 @@ mod verified_tokens;
 use key_set::{KeySet, KeySource};
 use verified_tokens::{Fingerprint, VerifiedToken, VerifiedTokens};
 
-/// How far the clocks of the issuer and of this server may be apart.
+/// Maximum difference between the clocks of the issuer and this server.
 const LEEWAY_SECONDS: u64 = 5;
 /// The scope of the back office.
 pub const ADMIN_SCOPE: &str = "admin";
 
-/// Checks tokens.
+/// Verifies tokens.
 pub struct Authenticator {
     validation: Validation,
     keys: Keys,
-    /// What was verified of late, where to verify costs more than to look it up: not with a shared secret.
+    /// `None` with a shared secret, where verification is as cheap as a lookup.
     verified_tokens: Option<VerifiedTokens>,
 }
 
@@ -41,7 +41,7 @@ enum Keys {
 }
 
 impl Keys {
-    /// Grows whenever there may be other keys than before.
+    /// Grows with each reading of the keys.
     fn generation(&self) -> u64 {
         match self {
             Self::Fixed(_) => 0,
@@ -50,24 +50,24 @@ impl Keys {
     }
 }
 
-/// A token that proves nothing. Why is for the log only.
+/// A rejected token. The reason is for the log only.
 #[derive(Debug, Error)]
 pub enum RejectedToken {
-    /// Its form, signature or claims are wrong.
+    /// Its form, signature or claims are invalid.
     #[error("the token is not valid")]
     Invalid(#[from] jsonwebtoken::errors::Error),
-    /// The key that signed it is not known.
-    #[error("no key is known by that id")]
+    /// Its key id is not in the key set.
+    #[error("the key id is unknown")]
     UnknownKey,
-    /// It must be understood in a way that this server does not know (RFC 7515, 4.1.11).
+    /// It requires an extension that this server does not support (RFC 7515, 4.1.11).
     #[error("the token has critical extensions")]
     CriticalExtension,
-    /// Its subject is no user id.
+    /// Its subject is not a user id.
     #[error(transparent)]
     Subject(#[from] jangteo_domain::id::InvalidUserId),
 }
 
-/// Keys that cannot be used.
+/// Unusable keys.
 #[derive(Debug, Error)]
 pub enum KeyError {
     /// A file cannot be read.
@@ -75,18 +75,18 @@ pub enum KeyError {
     Unreadable {
         /// The setting.
         name: &'static str,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A file holds no key for the algorithm.
+    /// The file contains no key of the algorithm.
     #[error("{name}: no public key for {algorithm:?}")]
     NoKey {
         /// The setting.
         name: &'static str,
-        /// The algorithm.
+        /// `JWT_ALGORITHM`.
         algorithm: Algorithm,
     },
-    /// The keys of an address cannot be fetched.
+    /// The keys cannot be fetched from their URL.
     #[error("JWT_JWKS: the keys cannot be fetched: {0}")]
     Unreachable(String),
 }
@@ -94,17 +94,17 @@ pub enum KeyError {
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
-    /// A fraction of a second is allowed (RFC 7519, 2).
+    /// Possibly with a fraction of a second (RFC 7519, 2).
     exp: f64,
     #[serde(default)]
     scope: String,
 }
 
 impl Authenticator {
-    /// Takes the keys from where the settings say, and keeps them fresh where they may change.
+    /// Loads the keys; those of a key set are reloaded in the background.
     ///
     /// # Errors
-    /// When a file holds no usable key. An address that does not answer yet is asked again later.
+    /// A file without a usable key. A failed fetch from a URL is no error: it is retried later.
     pub async fn new(settings: &TokenSettings, parties: &TokenParties) -> Result<Self, KeyError> {
         let algorithm = settings.algorithm;
         let keys = match &settings.key {
@@ -121,28 +121,28 @@ impl Authenticator {
         Ok(Self { validation: validation(algorithm, parties), keys, verified_tokens })
     }
 
-    /// Who a token speaks for.
+    /// Returns the subject of a valid token and its scope.
     ///
     /// # Errors
-    /// When it proves nothing.
+    /// An invalid token.
     pub async fn authenticate(&self, token: &str) -> Result<Actor, RejectedToken> {
         let Some(verified_tokens) = &self.verified_tokens else {
-            let (actor, _expires_at) = self.check(token).await?;
+            let (actor, _expires_at) = self.verify(token).await?;
             return Ok(actor);
         };
-        // Asked before the keys are: verification by the old ones must not pass for one by the new.
+        // Read before the keys: a verification by old keys must not be cached as one by new keys.
         let generation = self.keys.generation();
         let fingerprint = Fingerprint::of(token);
         if let Some(actor) = verified_tokens.find(&fingerprint, generation, get_current_timestamp()).await {
             return Ok(actor);
         }
-        let (actor, expires_at) = self.check(token).await?;
-        verified_tokens.remember(fingerprint, VerifiedToken { actor: actor.clone(), expires_at, generation }).await;
+        let (actor, expires_at) = self.verify(token).await?;
+        verified_tokens.insert(fingerprint, VerifiedToken { actor: actor.clone(), expires_at, generation }).await;
         Ok(actor)
     }
 
-    /// Who a token speaks for and when it expires, in seconds since 1970.
-    async fn check(&self, token: &str) -> Result<(Actor, u64), RejectedToken> {
+    /// Returns the caller and the expiry of the token, in seconds since 1970.
+    async fn verify(&self, token: &str) -> Result<(Actor, u64), RejectedToken> {
         let TokenData { header, claims } = match &self.keys {
             Keys::Fixed(key) => decode(token, key, &self.validation)?,
             Keys::Set(keys) => {
@@ -156,12 +156,12 @@ impl Authenticator {
         }
         let Claims { sub, exp, scope } = claims;
         let is_admin = scope.split(' ').any(|scope| scope == ADMIN_SCOPE);
-        // Rounded as the check of the times rounds it.
+        // Rounded as in the verification of the times.
         Ok((Actor { user_id: UserId::try_from(sub)?, is_admin }, exp.round() as u64))
     }
 }
 
-/// Everything that jsonwebtoken checks only when told.
+/// Enables the optional checks of jsonwebtoken.
 fn validation(algorithm: Algorithm, parties: &TokenParties) -> Validation {
     let mut validation = Validation::new(algorithm);
     validation.leeway = LEEWAY_SECONDS;
@@ -177,7 +177,7 @@ fn public_key(algorithm: Algorithm, pem: &[u8]) -> Option<DecodingKey> {
         Algorithm::RS256 => DecodingKey::from_rsa_pem(pem),
         Algorithm::ES256 => DecodingKey::from_ec_pem(pem),
         Algorithm::EdDSA => DecodingKey::from_ed_pem(pem),
-        _ => return None, // The settings let no other algorithm through.
+        _ => return None, // The settings accept no other algorithm.
     };
     key.ok()
 }
@@ -193,10 +193,10 @@ struct NewClaims<'a> {
     scope: &'a str,
 }
 
-/// Makes a token for a shared secret, as the command `token` does.
+/// Signs a token with a shared secret.
 ///
 /// # Errors
-/// When the time of expiry is out of range.
+/// An expiry that is out of range.
 pub fn sign(
     secret: &SecretString,
     parties: &TokenParties,
@@ -205,7 +205,7 @@ pub fn sign(
     ttl: Duration,
 ) -> anyhow::Result<String> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
-    let exp = now.checked_add(ttl.as_secs()).ok_or_else(|| anyhow::anyhow!("the token would live too long"))?;
+    let exp = now.checked_add(ttl.as_secs()).ok_or_else(|| anyhow::anyhow!("the token would be valid for too long"))?;
     let claims =
         NewClaims { sub: user_id.as_str(), iss: &parties.issuer, aud: &parties.audience, iat: now, exp, scope };
     let key = EncodingKey::from_secret(secret.expose_secret().as_bytes());

@@ -1,22 +1,22 @@
-//! What this server has done to the products.
+//! A version of the products, for the invalidation of cached reads.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jangteo_domain::Command;
 
-/// Counts the changes of products that went through this server, so that what was read before one is not taken for what
-/// is there after it. All clones count together.
+/// Counts the changes of products by this server, so that a read before a change is not cached after it. All clones
+/// share the counter.
 #[derive(Clone, Debug, Default)]
 pub struct CatalogVersion(Arc<AtomicU64>);
 
 impl CatalogVersion {
-    /// How many changes there have been.
+    /// The number of changes.
     pub fn current(&self) -> u64 {
         self.0.load(Ordering::Acquire)
     }
 
-    /// Notes that the command has been carried out; to be called before anybody is told of it.
+    /// Counts an executed command. Must be called before the command is answered.
     pub fn record(&self, command: &Command) {
         if changes_products(command) {
             self.0.fetch_add(1, Ordering::AcqRel);
@@ -24,8 +24,8 @@ impl CatalogVersion {
     }
 }
 
-/// Whether somebody of the back office made a product, described it anew or counted its stock. What orders take from a
-/// stock and bring back is no change of the products: it happens all the time, and lists may tell it a moment later.
+/// Whether the back office created or changed a product or adjusted its stock. Reservations of orders do not count:
+/// they are frequent, and lists may show them a moment later.
 fn changes_products(command: &Command) -> bool {
     match command {
         Command::CreateProduct(_) | Command::ChangeProduct(_) | Command::AdjustStock(_) => true,

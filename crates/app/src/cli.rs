@@ -1,4 +1,4 @@
-//! The commands.
+//! The command line.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use jangteo_domain::UserId;
 
 use crate::settings::{Settings, TokenKey, TokenSettings};
 use crate::telemetry::{Telemetry, init_logs};
-use crate::{auth, demo, http, startup};
+use crate::{auth, demo, http, settings, startup};
 
 mod mock_data_platform;
 mod progress;
@@ -27,7 +27,7 @@ use mock_data_platform::MockDataPlatform;
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
-    /// A TOML file with settings, by the names of the variables in lower case; variables beat it.
+    /// TOML file of settings, by the variables' names in lower case; a variable beats the file
     #[arg(long, global = true, env = "JANGTEO_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -37,42 +37,43 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Serve the API until SIGTERM or SIGINT
+    #[command(after_long_help = settings::help())]
     Serve {
-        /// Make a development key and a demo shop, and print calls to try
+        /// Create a development key and a demo shop, and print sample calls
         #[arg(long)]
         dev: bool,
-        /// Check the settings and leave
+        /// Check the settings and exit
         #[arg(long)]
         check_config: bool,
     },
-    /// Bring the database's tables up to date
+    /// Apply the missing migrations to the database and print their names
     Migrate,
-    /// Make the demo products and campaigns that are not there yet
+    /// Create the missing demo products and campaigns
     Seed,
-    /// Print a token for the configured secret, or for the key of `serve --dev`
+    /// Print a token signed with `JWT_SECRET`, or with the key of `serve --dev`
     Token {
-        /// The user that it speaks for
+        /// Subject of the token
         #[arg(long, value_name = "USER")]
         user: UserId,
-        /// What it allows: `admin` for the back office
+        /// Scope of the token: `admin` for the back office
         #[arg(long, default_value = "")]
         scope: String,
-        /// How long it is valid
+        /// Validity of the token
         #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
         ttl: Duration,
     },
     /// Deliver events to the data platform, without serving the API, until SIGTERM or SIGINT
     Relay,
-    /// Be a data platform: receive events, tell them at GET /events, and fail when told to
+    /// Run a mock data platform: receive events, list them at GET /events, inject faults
     MockDataPlatform(MockDataPlatform),
-    /// Prove the books: count everything anew that is kept twice. Exits with 0 when all of it agrees, 1 when something
-    /// does not, 2 when it could not be found out
+    /// Verify the books: recompute all denormalized data. Exit status 0 if the books agree, 1 if they disagree, 2 on an
+    /// error
     Verify {
         /// Print one JSON document
         #[arg(long)]
         json: bool,
     },
-    /// Make anew what can be made from other tables, while the shop is open
+    /// Rebuild a denormalized table while the shop is online
     Rebuild {
         #[command(subcommand)]
         table: RebuildTable,
@@ -83,15 +84,15 @@ enum Command {
 
 #[derive(Subcommand)]
 enum RebuildTable {
-    /// The daily sales, from the orders and their refunds; prints how many rows changed
+    /// Daily sales, from orders and refunds; prints the number of changed rows
     DailySales,
 }
 
 impl Command {
-    /// What it exits with when it cannot be carried out.
+    /// The exit code of an error.
     fn exit_code_of_failure(&self) -> ExitCode {
         match self {
-            // 1 is said of books that disagree.
+            // 1 means that the books disagree.
             Self::Verify { .. } => ExitCode::from(2),
             Self::Serve { .. }
             | Self::Migrate
@@ -105,7 +106,7 @@ impl Command {
     }
 }
 
-/// Runs the command that the arguments name. Errors are one line on standard error.
+/// Runs the command of the arguments. An error is one line on standard error.
 pub async fn run() -> ExitCode {
     let cli = Cli::parse();
     let failure = cli.command.exit_code_of_failure();
@@ -143,38 +144,38 @@ async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Seed => {
             init_logs(&settings)?;
-            let made = startup::seed(&settings).await?;
-            println!("{made} made");
+            let created = startup::seed(&settings).await?;
+            println!("{created} created");
         }
         Command::Token { user, scope, ttl } => {
             println!("{}", auth::sign(&secret_for_tokens(&settings)?, &settings.token_parties, &user, &scope, ttl)?);
         }
         Command::Relay => {
-            let telemetry = Telemetry::begin(&settings)?;
-            let relayed = startup::relay(&settings, told_to_end()?).await;
-            telemetry.end().await;
+            let telemetry = Telemetry::start(&settings)?;
+            let relayed = startup::relay(&settings, shutdown_signal()?).await;
+            telemetry.shut_down().await;
             relayed?;
         }
         Command::MockDataPlatform(arguments) => {
             init_logs(&settings)?;
-            arguments.run(settings.data_platform.secret, told_to_end()?).await?;
+            arguments.run(settings.data_platform.secret, shutdown_signal()?).await?;
         }
         Command::Openapi => {}
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The secret that tokens are signed with.
+/// The secret of HS256, configured or of `serve --dev`.
 fn secret_for_tokens(settings: &Settings) -> anyhow::Result<SecretString> {
     match &settings.tokens {
         Some(TokenSettings { key: TokenKey::Secret(secret), .. }) => Ok(secret.clone()),
-        Some(_) => bail!("JWT_ALGORITHM: tokens can only be made with HS256; ask your identity provider for one"),
-        None => demo::key(settings)?.context("JWT_SECRET: not set, and there is no key of `serve --dev` here"),
+        Some(_) => bail!("JWT_ALGORITHM: tokens can be signed only with HS256; get one from your identity provider"),
+        None => demo::key(settings)?.context("JWT_SECRET: not set, and there is no key of `serve --dev`"),
     }
 }
 
-/// Ends when somebody tells the process to.
-fn told_to_end() -> anyhow::Result<impl Future<Output = ()>> {
+/// Completes at SIGTERM or SIGINT.
+fn shutdown_signal() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {

@@ -1,4 +1,4 @@
-//! A shop to try: a development key, some products and campaigns, and calls to paste. None of it is for production.
+//! The demo shop: a development key, products, campaigns and sample calls. Not for production.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -25,43 +25,43 @@ mod data_platform;
 pub use catalog::seed;
 pub use data_platform::{DemoDataPlatform, data_platform};
 
-/// The name of the file with the development key, beside an SQLite database, or where the command is run.
+/// File of the development key, next to an SQLite database or in the working directory.
 const KEY_FILE: &str = ".jangteo-dev-key";
-/// How long the tokens of the welcome are valid: a day of trying.
+/// Validity of the printed tokens.
 const TOKEN_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The development key, where there is one.
+/// The development key, if there is one.
 pub fn key(settings: &Settings) -> anyhow::Result<Option<SecretString>> {
     let path = key_path(settings);
     match fs::read_to_string(&path) {
         Ok(key) if key.trim().len() >= SECRET_BYTES_MIN => Ok(Some(key.trim().into())),
-        Ok(_) => Err(anyhow::anyhow!("{}: not a development key; delete it for a new one", path.display())),
+        Ok(_) => Err(anyhow::anyhow!("{}: not a development key; delete the file to create a new one", path.display())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| path.display().to_string()),
     }
 }
 
-/// Tokens signed with the development key, which is made where there is none.
+/// Token settings with the development key, which is created if there is none.
 pub fn token_settings(settings: &Settings) -> anyhow::Result<TokenSettings> {
     let secret = match key(settings)? {
         Some(key) => key,
-        None => make_key(&key_path(settings))?,
+        None => create_key(&key_path(settings))?,
     };
     Ok(TokenSettings { algorithm: Algorithm::HS256, key: TokenKey::Secret(secret) })
 }
 
 fn key_path(settings: &Settings) -> PathBuf {
-    in_folder_of_shop(settings, KEY_FILE)
+    demo_file(settings, KEY_FILE)
 }
 
-/// The path of a file that belongs to this shop.
-fn in_folder_of_shop(settings: &Settings, name: &str) -> PathBuf {
+/// The path of a file next to an SQLite database, or in the working directory.
+fn demo_file(settings: &Settings, name: &str) -> PathBuf {
     let directory = settings.database.sqlite_path().and_then(Path::parent).unwrap_or(Path::new(""));
     directory.join(name)
 }
 
-/// A random key, in a file that only its owner can read.
-fn make_key(path: &Path) -> anyhow::Result<SecretString> {
+/// Creates a random key in a file that only its owner can read.
+fn create_key(path: &Path) -> anyhow::Result<SecretString> {
     let key = URL_SAFE_NO_PAD.encode(rand::random::<[u8; SECRET_BYTES_MIN]>());
     let mut file = fs::OpenOptions::new()
         .write(true)
@@ -73,7 +73,7 @@ fn make_key(path: &Path) -> anyhow::Result<SecretString> {
     Ok(key.into())
 }
 
-/// What `serve --dev` prints: tokens, and calls that go through the shop once.
+/// The output of `serve --dev`: tokens, and sample calls from top-up to payment.
 pub fn welcome(
     address: SocketAddr,
     secret: Option<&SecretString>,
@@ -87,8 +87,8 @@ pub fn welcome(
     let product = catalog::FIRST_PRODUCT;
     let campaign = catalog::FIRST_CAMPAIGN;
     let mut text = String::new();
-    writeln!(text, "\n# A shop to try, with a development key: not for production.")?;
-    writeln!(text, "# Read more at http://{address}/docs/\n")?;
+    writeln!(text, "\n# A demo shop with a development key: not for production.")?;
+    writeln!(text, "# API reference: http://{address}/docs/\n")?;
     writeln!(text, "SHOP=http://{address}/v1")?;
     writeln!(text, "ADMIN='Authorization: Bearer {}'", token("admin", ADMIN_SCOPE)?)?;
     writeln!(text, "KIM='Authorization: Bearer {}'", token("kim", "")?)?;
@@ -115,7 +115,7 @@ pub fn welcome(
         writeln!(text, "{call}")?;
     }
     if let Some(events) = events {
-        writeln!(text, "# What the data platform was told:")?;
+        writeln!(text, "# Events received by the data platform:")?;
         writeln!(text, "curl -s http://{events}/events")?;
     }
     writeln!(text)?;

@@ -9,7 +9,7 @@
 //! | `api`, `admin` | a file for each resource |
 //! | `replies` | the success of each command |
 //! | `routes`, `openapi` | all resources under their paths, and the document of them |
-//! | `state` | what handlers work with: `catalog` (cached reads), `access` (callers), `operations` (this server) |
+//! | `state` | shared state of handlers: `catalog` (cached reads), `access` (callers), `operations` (this server) |
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};

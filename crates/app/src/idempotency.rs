@@ -1,4 +1,4 @@
-//! Requests that may be sent again: the client's key, what makes it unique, and which keys are being worked on.
+//! Idempotency of requests: the client's key, its scope and fingerprint, and the keys in flight.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,24 +9,23 @@ use sha2::{Digest, Sha256};
 use jangteo_domain::UserId;
 use jangteo_domain::idempotency::{Fingerprint, IdempotencyKey, RequestKey};
 
-/// The header that carries the client's key.
 const HEADER: &str = "Idempotency-Key";
-/// The most characters of a key.
+/// Maximum characters of a key.
 const LENGTH_MAX: usize = 255;
 
 /// A client's key: 1–255 printable ASCII characters.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ClientKey(String);
 
-/// Not 1–255 printable ASCII characters, bare or quoted, or more than one.
+/// A header other than 1–255 printable ASCII characters, bare or quoted, or more than one header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct InvalidClientKey;
 
 impl ClientKey {
-    /// The key of a request, where it has one.
+    /// The key of a request, if there is one.
     ///
     /// # Errors
-    /// When the header is there and is no key, or is there twice.
+    /// An invalid header, or two.
     pub fn of(headers: &HeaderMap) -> Result<Option<Self>, InvalidClientKey> {
         let mut values = headers.get_all(HEADER);
         let Some(value) = values.next() else { return Ok(None) };
@@ -36,8 +35,8 @@ impl ClientKey {
         value.to_str().map_err(|_| InvalidClientKey).and_then(Self::parse).map(Some)
     }
 
-    /// A key as written: bare, or as a quoted string of structured fields (RFC 9651), which is what the IETF draft
-    /// asks for. Both forms of the same characters are the same key.
+    /// Parses a key, bare or as a quoted string of structured fields (RFC 9651), the form of the IETF draft. Both forms
+    /// of the same characters are the same key.
     fn parse(written: &str) -> Result<Self, InvalidClientKey> {
         let key = if written.starts_with('"') { unquote(written)? } else { written.to_owned() };
         let is_printable = key.bytes().all(|byte| (0x20..=0x7e).contains(&byte));
@@ -87,24 +86,24 @@ pub fn digest(parts: &[&[u8]]) -> [u8; 16] {
     first_half
 }
 
-/// The keys whose requests this server is carrying out.
+/// The keys of requests in flight on this server.
 #[derive(Clone, Default, Debug)]
 pub struct InFlight(Arc<Mutex<HashSet<RequestKey>>>);
 
 impl InFlight {
-    /// Takes the key until the guard is dropped; `None` while it is taken.
+    /// Locks the key until the guard is dropped; `None` while it is locked.
     pub fn take(&self, key: RequestKey) -> Option<InFlightGuard> {
         let is_new = self.keys().insert(key);
         is_new.then(|| InFlightGuard { keys: self.clone(), key })
     }
 
     fn keys(&self) -> std::sync::MutexGuard<'_, HashSet<RequestKey>> {
-        // Nothing panics while the lock is held, so the set is sound even where somebody did.
+        // No code panics with this lock, so the set is consistent even if the lock is poisoned.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A key that is taken; it goes with the request into its lane.
+/// A locked key; it moves with the request into its lane.
 #[derive(Debug)]
 pub struct InFlightGuard {
     keys: InFlight,
@@ -129,7 +128,7 @@ mod tests {
     #[case(r#""quoted""#, "quoted")]
     #[case(r#""a\"b\\c""#, r#"a"b\c"#)]
     #[case(r#"in"side"#, r#"in"side"#)]
-    fn takes_a_key_bare_or_quoted(#[case] written: &str, #[case] key: &str) {
+    fn accepts_a_key_bare_or_quoted(#[case] written: &str, #[case] key: &str) {
         assert_eq!(ClientKey::parse(written), Ok(ClientKey(key.to_owned())));
     }
 
@@ -142,7 +141,7 @@ mod tests {
     #[case(r#""a\n""#)]
     #[case("tab\there")]
     #[case("é")]
-    fn rejects_what_is_no_key(#[case] written: &str) {
+    fn rejects_an_invalid_key(#[case] written: &str) {
         assert_eq!(ClientKey::parse(written), Err(InvalidClientKey));
     }
 
@@ -154,13 +153,13 @@ mod tests {
     }
 
     #[test]
-    fn parts_do_not_run_together() {
+    fn part_boundaries_change_the_digest() {
         assert_ne!(digest(&[b"ab", b"c"]), digest(&[b"a", b"bc"]));
         assert_ne!(digest(&[b"ab"]), digest(&[b"ab", b""]));
     }
 
     #[test]
-    fn a_key_is_taken_once_until_its_guard_is_dropped() {
+    fn a_key_is_locked_until_its_guard_is_dropped() {
         let in_flight = InFlight::default();
         let key = RequestKey([7; 16]);
         let guard = in_flight.take(key);

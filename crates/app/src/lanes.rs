@@ -1,6 +1,5 @@
-//! The write path: every command goes through a lane, together with those that arrive while another transaction is
-//! under way, and each is answered by itself. Nothing else in this crate may write but the relay, which records its own
-//! deliveries.
+//! The write path. A lane runs one transaction at a time, with all commands that arrived during the previous one; each
+//! command has its own answer. Other writers of this crate: the relay, the pruner and `jangteo rebuild`.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -21,13 +20,12 @@ use crate::idempotency::InFlightGuard;
 use crate::settings::LaneSettings;
 use crate::telemetry;
 
-/// A request, and what keeps its key taken for as long as it may still take effect.
+/// A request with the lock of its key, for as long as it may take effect.
 struct Job {
     request: Request,
-    /// Dropped once the lane has answered, or has let go of the request without running it; whether or not the
-    /// caller is still there.
+    /// Dropped after the lane answers or discards the request, even if the caller has disconnected.
     in_flight: Option<InFlightGuard>,
-    /// The span that it was submitted in.
+    /// The span of the caller.
     span: Span,
 }
 
@@ -42,7 +40,7 @@ impl BatchRunner for Runner {
     type Answer = Result<Answer, StoreError>;
 
     async fn run(&mut self, batch: Vec<Job>) -> Vec<Self::Answer> {
-        // Of many traces at once, so it is in none of them; it is linked with each.
+        // A batch belongs to many traces, so its span has links instead of a parent.
         let span = tracing::info_span!("batch", size = batch.len());
         for job in &batch {
             span.follows_from(&job.span);
@@ -65,7 +63,7 @@ pub struct Lanes {
 }
 
 impl Lanes {
-    /// Starts the lanes on the current runtime, which must be the main one.
+    /// Starts the lanes on the current runtime, which must be the main runtime.
     pub fn start(executor: &BatchExecutor, settings: LaneSettings) -> (Self, Drain) {
         let catalog_version = CatalogVersion::default();
         let runner = |_| Runner { executor: executor.clone(), catalog_version: catalog_version.clone() };
@@ -75,23 +73,22 @@ impl Lanes {
         (Self { lanes, catalog_version, queue_wait_max: settings.queue_wait_max }, drain)
     }
 
-    /// Has a caller's request decided and stored, and waits for the answer until the deadline at the latest; for its
-    /// turn no longer than `QUEUE_WAIT_MAX`.
+    /// Executes a caller's request and waits for the answer until the deadline; in the queue at most `QUEUE_WAIT_MAX`.
     ///
     /// # Errors
-    /// Those of the queue: what is known of a request that was not answered.
+    /// The state of a request without an answer: rejected by the queue, or of unknown outcome.
     pub async fn submit(
         &self,
         request: Request,
         in_flight: Option<InFlightGuard>,
         deadline: Instant,
     ) -> Result<Result<Answer, StoreError>, SubmitError> {
-        let patience = Deadlines { turn_by: Instant::now() + self.queue_wait_max, answer_by: deadline };
-        self.run(request, in_flight, patience).await
+        let deadlines = Deadlines { turn_by: Instant::now() + self.queue_wait_max, answer_by: deadline };
+        self.run(request, in_flight, deadlines).await
     }
 
-    /// As [`Lanes::submit`], for the shop's own work, which waits for its turn until the deadline: whatever callers do,
-    /// it gets done.
+    /// As [`Lanes::submit`], for the shop's own commands, which wait in the queue until the deadline: load from callers
+    /// must not starve them.
     ///
     /// # Errors
     /// As [`Lanes::submit`].
@@ -107,24 +104,24 @@ impl Lanes {
         &self,
         request: Request,
         in_flight: Option<InFlightGuard>,
-        patience: Deadlines,
+        deadlines: Deadlines,
     ) -> Result<Result<Answer, StoreError>, SubmitError> {
         let affinity = affinity(&request.command);
-        self.lanes.submit(Job { request, in_flight, span: Span::current() }, affinity, patience).await
+        self.lanes.submit(Job { request, in_flight, span: Span::current() }, affinity, deadlines).await
     }
 
-    /// How many requests wait.
+    /// Number of requests in the queue.
     pub fn depth(&self) -> usize {
         self.lanes.depth()
     }
 
-    /// What the lanes have done to the products.
+    /// The version of the products, by the commands of these lanes.
     pub fn catalog_version(&self) -> &CatalogVersion {
         &self.catalog_version
     }
 }
 
-/// Each side has every other lane. There, commands that would wait for one row share a lane.
+/// Each side has every second lane, where commands that contend for a row share a lane.
 fn affinity(command: &Command) -> u64 {
     let (side, row) = command.rule().contention();
     let side = match side {
@@ -149,7 +146,7 @@ impl Observer for BatchMetrics {
             BatchOutcome::Answered => "answered",
             BatchOutcome::Lost => "lost",
         };
-        // A batch is far from the 2^52 up to which an f64 is exact.
+        // Far below 2^52, up to which an f64 is exact.
         metrics::histogram!(telemetry::BATCH_SIZE, "outcome" => outcome).record(batch.size as f64);
         metrics::histogram!(telemetry::BATCH_SECONDS, "outcome" => outcome).record(batch.ran_for);
         metrics::histogram!(telemetry::QUEUE_SECONDS).record(batch.waited_max);
@@ -168,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sides_share_no_lane_and_those_who_want_one_row_share_one() {
+    fn sides_share_no_lane_and_commands_that_contend_for_a_row_share_one() {
         let shop = TestShop::new(MemoryStore::new().factory());
         let ids = &*shop.ids;
         let lane = |command| affinity(&command) % 4;
@@ -177,14 +174,14 @@ mod tests {
         for _ in 0..100 {
             let product_id = ProductId::next(ids);
             let place = |name| lane(Command::PlaceOrder(shop.place(&user(name), &[(product_id, 1)])));
-            assert_eq!(place("kim"), place("lee"), "they want one product");
+            assert_eq!(place("kim"), place("lee"), "the same product");
 
             let campaign_id = CampaignId::next(ids);
             let issue = |name| {
                 let coupon_id = CouponId::next(ids);
                 lane(Command::IssueCoupon(IssueCoupon { coupon_id, campaign_id, user_id: user(name) }))
             };
-            assert_eq!(issue("kim"), issue("lee"), "they want a coupon of one campaign");
+            assert_eq!(issue("kim"), issue("lee"), "the same campaign");
 
             let order_id = OrderId::next(ids);
             let actor = customer(&user("kim"));

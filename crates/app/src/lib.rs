@@ -1,5 +1,4 @@
-//! The Jangteo server and its commands: settings, wiring, HTTP, workers. No rule of the shop lives here; rules are the
-//! domain's.
+//! The Jangteo server and its commands: settings, wiring, HTTP, workers. The rules of the shop are in the domain crate.
 //!
 //! ```text
 //! cli ── settings ── startup ──┬─ http ── lanes ── (domain) ── (sql)
@@ -9,8 +8,8 @@
 //!                              └─ verification ── (domain) ── (sql)
 //! ```
 //!
-//! Only [`startup`] knows which store there is. Only [`lanes`] writes, but for the relay, which records its own
-//! deliveries, the pruner, which deletes what nobody needs any more, and `jangteo rebuild`, which corrects.
+//! Only [`startup`] depends on the store. Only [`lanes`] writes, except for the relay, which records delivery outcomes,
+//! the pruner, which deletes expired rows, and `jangteo rebuild`, which corrects denormalized tables.
 
 pub mod auth;
 mod catalog_version;

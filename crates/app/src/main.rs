@@ -5,7 +5,7 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-// Many threads: the server's workers are runtimes of a single one, and the database must not be used from those.
+// Multi-threaded: each worker of actix has a single-threaded runtime, which must not use the database.
 #[tokio::main]
 async fn main() -> ExitCode {
     jangteo::cli::run().await

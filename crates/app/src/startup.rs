@@ -1,4 +1,4 @@
-//! Puts everything together, and takes it apart again in order. The only place that knows which store there is.
+//! Composition root: starts all components and shuts them down in order. The only module that depends on the store.
 
 use std::any::Any;
 use std::net::{SocketAddr, TcpListener};
@@ -42,30 +42,30 @@ use crate::workers::relay::{Relay, RunningRelay, sample_backlog};
 use crate::workers::sweeper::Sweeper;
 use crate::workers::verification::Verifier;
 
-/// How long a database that is still starting is waited for.
+/// Maximum wait for a database that is still starting.
 const DATABASE_START_MAX: Duration = Duration::from_secs(30);
 const DATABASE_START_POLL: Duration = Duration::from_millis(500);
-/// How long a client may take to send the head of a request, or a connection to be closed.
+/// Timeout of the head of a request, and of the close of a connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long what is sent may wait for a client who reads nothing of it.
-const UNREAD_MAX: Duration = Duration::from_secs(20);
-/// How long an idle connection is kept; longer than the usual proxies do, so that it is they who close it.
+/// Maximum time for which sent data may stay unacknowledged by a client.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(20);
+/// Timeout of an idle connection; longer than that of usual proxies, so that the proxy closes it first.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// The most connections that wait to be taken. What comes beyond it may believe for minutes that it is connected.
+/// Maximum connections in the accept queue. A client beyond it may wait for minutes on a half-open connection.
 const BACKLOG_MAX: i32 = 4_096;
-/// The most connections of a worker.
+/// Maximum connections per HTTP worker.
 const CONNECTIONS_MAX: usize = 10_000;
-/// How often figures and rate limits are tidied up.
+/// Interval of the cleanup of metrics and rate limits.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(30);
 
-/// A server that listens.
+/// A running server.
 pub struct Server {
     address: SocketAddr,
     readiness: Readiness,
     http: JoinHandle<std::io::Result<()>>,
     http_handle: ServerHandle,
     metrics_handle: Option<ServerHandle>,
-    /// Ends the workers.
+    /// Cancels the workers.
     shutdown: CancellationToken,
     workers: JoinSet<()>,
     relay: Option<RunningRelay>,
@@ -77,10 +77,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts everything. When it returns, connections are taken.
+    /// Starts all components. On return the server accepts connections.
     ///
     /// # Errors
-    /// When the database does not come up, lacks migrations that may not be made, or an address cannot be bound.
+    /// An unavailable database, a failed migration, or an address that cannot be bound.
     pub async fn start(settings: &Settings, authenticator: Authenticator) -> anyhow::Result<Self> {
         raise_open_files_max();
         let statistics = telemetry::statistics();
@@ -147,39 +147,39 @@ impl Server {
         })
     }
 
-    /// Where it listens.
+    /// The bound address of the API.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Makes the demo shop.
+    /// Creates the demo shop.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Errors of the store.
     pub async fn seed(&self) -> anyhow::Result<()> {
         demo::seed(&self.executor, &self.queries).await?;
         Ok(())
     }
 
-    /// Serves until `stopped` is over, then lets everything end in order: no new connections, requests answered,
-    /// commands stored, deliveries that are under way recorded, connections closed.
+    /// Serves until `stopped` completes, then shuts down in order: stop accepting, finish requests, drain the lanes,
+    /// record the deliveries in flight, close the database.
     ///
     /// # Errors
-    /// When the server ends by itself.
+    /// A failure of the HTTP server or of a worker.
     pub async fn run_until(mut self, stopped: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let ended_early = tokio::select! {
+        let failed = tokio::select! {
             () = stopped => None,
-            ended = &mut self.http => Some(ended),
+            outcome = &mut self.http => Some(outcome),
         };
         self.readiness.drain();
-        // What it has under way may take as long as the requests.
+        // Early, as its deliveries may take as long as the requests.
         if let Some(relay) = &self.relay {
             relay.shutdown.cancel();
         }
         self.http_handle.stop(true).await;
         self.shutdown.cancel();
-        while let Some(ended) = self.workers.join_next().await {
-            ended.context("a worker failed")?;
+        while let Some(outcome) = self.workers.join_next().await {
+            outcome.context("a worker failed")?;
         }
         self.lanes.drain().await;
         if let Some(relay) = self.relay {
@@ -190,20 +190,20 @@ impl Server {
             metrics.stop(true).await;
         }
         self.database.close().await;
-        match ended_early {
+        match failed {
             None => Ok(()),
-            Some(ended) => Err(anyhow!("the HTTP server ended by itself: {ended:?}")),
+            Some(outcome) => Err(anyhow!("the HTTP server stopped unexpectedly: {outcome:?}")),
         }
     }
 }
 
-/// Delivers events, and serves nothing but its figures, until `stopped` is over; then records what is under way.
+/// Delivers events and serves only metrics, until `stopped` completes; then records the deliveries in flight.
 ///
 /// # Errors
-/// When there is nobody to deliver to, the database does not come up, or an address cannot be bound.
+/// No `DATA_PLATFORM_URL`, an unavailable database, or an address that cannot be bound.
 pub async fn relay(settings: &Settings, stopped: impl Future<Output = ()>) -> anyhow::Result<()> {
     let statistics = telemetry::statistics();
-    let platform = data_platform(settings)?.context("DATA_PLATFORM_URL: set it to where events are to be sent")?;
+    let platform = data_platform(settings)?.context("DATA_PLATFORM_URL: not set")?;
     let database = open_started(settings).await?;
     auto_migrate(settings, &database).await?;
     let metrics_handle =
@@ -212,7 +212,7 @@ pub async fn relay(settings: &Settings, stopped: impl Future<Output = ()>) -> an
     tracing::info!("delivering events");
     tokio::select! {
         () = stopped => {}
-        ended = &mut relay.task => bail!("the relay ended by itself: {ended:?}"),
+        outcome = &mut relay.task => bail!("the relay stopped unexpectedly: {outcome:?}"),
         () = sample_backlog(database.event_queue()) => {}
         () = upkeep(statistics, || {}) => {}
     }
@@ -225,35 +225,35 @@ pub async fn relay(settings: &Settings, stopped: impl Future<Output = ()>) -> an
     Ok(())
 }
 
-/// Brings the tables up to date and tells what was done.
+/// Applies the missing migrations and returns their names.
 ///
 /// # Errors
-/// When the database does not come up or a migration fails.
+/// An unavailable database or a failed migration.
 pub async fn migrate(settings: &Settings) -> anyhow::Result<Vec<String>> {
     let database = open_started(settings).await?;
-    let done = migrate_opened(settings, &database).await;
+    let applied = migrate_opened(settings, &database).await;
     database.close().await;
-    done
+    applied
 }
 
-/// Makes the demo shop and tells how much of it was not there yet.
+/// Creates the demo shop and returns the number of created products and campaigns.
 ///
 /// # Errors
-/// When the database does not come up or fails.
+/// An unavailable database or an error of the store.
 pub async fn seed(settings: &Settings) -> anyhow::Result<usize> {
     let database = open_started(settings).await?;
     auto_migrate(settings, &database).await?;
-    let made = demo::seed(&executor(settings, &database), &database.queries()).await;
+    let created = demo::seed(&executor(settings, &database), &database.queries()).await;
     database.close().await;
-    Ok(made?)
+    Ok(created?)
 }
 
-/// The books of a database that is there and up to date; waits for none and changes nothing.
+/// The books of an existing, migrated database. Neither waits for the database nor changes it.
 ///
 /// # Errors
-/// When the database cannot be used, or lacks migrations.
+/// An unavailable database, or missing migrations.
 pub async fn books(settings: &Settings) -> anyhow::Result<Arc<dyn BooksFactory>> {
-    // SQLite would make the file.
+    // SQLite would create the file.
     if let Some(path) = settings.database.sqlite_path().filter(|path| !path.exists()) {
         bail!("DATABASE_URL: there is no database {}", path.display());
     }
@@ -261,7 +261,7 @@ pub async fn books(settings: &Settings) -> anyhow::Result<Arc<dyn BooksFactory>>
     match database.migrations_pending().await {
         Ok(false) => Ok(database.books()),
         Ok(true) => bail!("the database lacks migrations: run `jangteo migrate` first"),
-        Err(error) => bail!("{} cannot be used: {}", settings.database.called(), chain(&error)),
+        Err(error) => bail!("{} cannot be used: {}", settings.database.display_name(), chain(&error)),
     }
 }
 
@@ -275,31 +275,31 @@ async fn open(settings: &Settings) -> anyhow::Result<Database> {
     database.await.context("DATABASE_URL")
 }
 
-/// Opens the database and waits until it answers.
+/// Opens the database and waits until it responds.
 async fn open_started(settings: &Settings) -> anyhow::Result<Database> {
     let database = open(settings).await?;
-    let began_at = Instant::now();
+    let started_at = Instant::now();
     loop {
         match database.ping().await {
             Ok(()) => return Ok(database),
-            Err(StoreError::Unavailable(_)) if began_at.elapsed() < DATABASE_START_MAX => {
+            Err(StoreError::Unavailable(_)) if started_at.elapsed() < DATABASE_START_MAX => {
                 sleep(DATABASE_START_POLL).await;
             }
             Err(error) => {
-                let waited = began_at.elapsed().as_secs();
-                let database = settings.database.called();
+                let waited = started_at.elapsed().as_secs();
+                let database = settings.database.display_name();
                 return Err(anyhow!("{database} cannot be used after {waited} s: {}", chain(&error)));
             }
         }
     }
 }
 
-/// Brings the tables up to date where that is wanted and needed. Where it is not needed nothing is written, so that
-/// nobody has to wait for his turn to write only to start.
+/// Migrates the database if `AUTO_MIGRATE` is set and migrations are missing. Otherwise nothing is written, so that a
+/// start does not wait for a write lock.
 async fn auto_migrate(settings: &Settings, database: &Database) -> anyhow::Result<()> {
-    let is_needed = async || database.migrations_pending().await.map_err(|error| anyhow!(chain(&error)));
-    let looking = || format!("the migrations of {} cannot be looked at", settings.database.called());
-    if settings.auto_migrate && is_needed().await.with_context(looking)? {
+    let is_pending = async || database.migrations_pending().await.map_err(|error| anyhow!(chain(&error)));
+    let unreadable = || format!("the migrations of {} cannot be read", settings.database.display_name());
+    if settings.auto_migrate && is_pending().await.with_context(unreadable)? {
         migrate_opened(settings, database).await?;
     }
     Ok(())
@@ -307,15 +307,15 @@ async fn auto_migrate(settings: &Settings, database: &Database) -> anyhow::Resul
 
 async fn migrate_opened(settings: &Settings, database: &Database) -> anyhow::Result<Vec<String>> {
     let failed =
-        |error: StoreError| anyhow!("the migration of {} failed: {}", settings.database.called(), chain(&error));
-    let done = database.migrate().await.map_err(failed)?;
-    for name in &done {
+        |error: StoreError| anyhow!("the migration of {} failed: {}", settings.database.display_name(), chain(&error));
+    let applied = database.migrate().await.map_err(failed)?;
+    for name in &applied {
         tracing::info!(name, "migrated");
     }
-    Ok(done)
+    Ok(applied)
 }
 
-/// The data platform, where one is set; touches no network.
+/// The client of the data platform, if a URL is set. Connects later.
 fn data_platform(settings: &Settings) -> anyhow::Result<Option<HttpDataPlatform>> {
     let DataPlatformSettings { url, secret, timeout, retry: _ } = &settings.data_platform;
     let Some(url) = url else { return Ok(None) };
@@ -369,8 +369,8 @@ fn serve(state: Arc<AppState>, listener: TcpListener, request_timeout: Duration)
         .client_disconnect_timeout(HEAD_TIMEOUT)
         .keep_alive(KEEP_ALIVE)
         .max_connections(CONNECTIONS_MAX)
-        .on_connect(|connection, _| bound_unread(connection))
-        // A request that has been let in is answered; one second more is for the answer's way back.
+        .on_connect(|connection, _| limit_unacknowledged(connection))
+        // Accepted requests complete; one more second for the transmission of the response.
         .shutdown_timeout(request_timeout.as_secs() + 1)
         .disable_signals()
         .listen(listener)?
@@ -379,17 +379,17 @@ fn serve(state: Arc<AppState>, listener: TcpListener, request_timeout: Duration)
     Ok((tokio::spawn(server), handle))
 }
 
-/// Other kernels than Linux keep a connection for as long as it lives.
+/// Only Linux has this limit.
 #[cfg(not(target_os = "linux"))]
-fn bound_unread(_: &dyn Any) {}
+fn limit_unacknowledged(_: &dyn Any) {}
 
-/// Has the kernel give up a connection whose other end reads nothing of what it is sent: nobody else looks after that.
+/// Makes the kernel close a connection whose client does not read: actix has no write timeout.
 #[cfg(target_os = "linux")]
-fn bound_unread(connection: &dyn Any) {
+fn limit_unacknowledged(connection: &dyn Any) {
     if let Some(stream) = connection.downcast_ref::<TcpStream>() {
-        let bounded = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(UNREAD_MAX));
-        if let Err(error) = bounded {
-            tracing::debug!(%error, "a connection is not bounded");
+        let limited = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX));
+        if let Err(error) = limited {
+            tracing::debug!(%error, "cannot limit unacknowledged data of a connection");
         }
     }
 }
@@ -406,13 +406,13 @@ fn serve_metrics(state: Option<web::Data<AppState>>, listener: TcpListener) -> a
     Ok(handle)
 }
 
-/// Removes old samples of histograms, and whatever else grows, every few seconds.
-async fn upkeep(statistics: PrometheusHandle, tidy_up: impl Fn()) {
+/// Removes old samples of histograms and runs `clean_up`, every 30 s.
+async fn upkeep(statistics: PrometheusHandle, clean_up: impl Fn()) {
     let mut ticks = interval(UPKEEP_INTERVAL);
     loop {
         ticks.tick().await;
         statistics.run_upkeep();
-        tidy_up();
+        clean_up();
     }
 }
 
@@ -426,14 +426,14 @@ impl DatabaseHealth for Health {
     }
 
     fn pools(&self) -> Vec<PoolStatistics> {
-        let figures = self.0.pool_statistics();
+        let statistics = self.0.pool_statistics();
         let named = |name, pool: jangteo_sql::PoolStatistics| PoolStatistics {
             name,
             connections: pool.connections,
             idle: pool.idle,
             connections_max: pool.connections_max,
         };
-        let background = figures.background.map(|pool| named("background", pool));
-        [named("read", figures.read), named("write", figures.write)].into_iter().chain(background).collect()
+        let background = statistics.background.map(|pool| named("background", pool));
+        [named("read", statistics.read), named("write", statistics.write)].into_iter().chain(background).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! What the domain needs of the system, new ids, the shop's calendar and pauses; and what a server needs of it.
+//! Ids, the shop's calendar and backoff for the domain; TLS and file limits for a server.
 
 use std::time::Duration;
 
@@ -22,20 +22,19 @@ impl IdSource for UuidSource {
     }
 }
 
-/// Makes TLS possible in this process. The first provider that is installed stays; it is the same one.
+/// Installs the TLS provider of this process, unless it is installed already.
 pub fn install_crypto() {
     let _installed_before = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// Lets this process have as many sockets open as it may. A shell allows 1,024 to begin with, and a thousand callers who
-/// keep theirs open would leave none for others.
+/// Raises the limit of open files to the hard limit. The usual soft limit, 1,024, is too low for many connections.
 pub fn raise_open_files_max() {
     let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(now, most)| match now < most {
         true => setrlimit(Resource::RLIMIT_NOFILE, most, most),
         false => Ok(()),
     });
     if let Err(error) = raised {
-        tracing::warn!(%error, "the limit of open files stays as it is");
+        tracing::warn!(%error, "cannot raise the limit of open files");
     }
 }
 
@@ -52,7 +51,7 @@ impl TimeZoneCalendar {
 
 impl ShopCalendar for TimeZoneCalendar {
     fn day_of(&self, at: Timestamp) -> Date {
-        // The last day that this calendar can tell in every zone stands for the two days after it.
+        // The calendar ends before the range of timestamps; its last day stands for the days after it.
         let instant = jiff::Timestamp::from_microsecond(at.unix_microseconds()).unwrap_or(jiff::Timestamp::MAX);
         let date = instant.to_zoned(self.0.clone()).date();
         let month = u8::try_from(date.month()).ok().and_then(|month| time::Month::try_from(month).ok());
@@ -61,37 +60,37 @@ impl ShopCalendar for TimeZoneCalendar {
     }
 }
 
-/// Waits twice as long each time, with full jitter: anything from nothing to the whole, so that transactions that
-/// were in each other's way do not meet again.
+/// Exponential backoff with full jitter, from zero to the whole pause, so that conflicting transactions do not meet
+/// again.
 #[derive(Debug, Clone, Copy)]
 pub struct JitteredBackoff;
 
 impl Backoff for JitteredBackoff {
     fn start(&self, work: Work) -> Box<dyn Attempts> {
-        Box::new(JitteredAttempts { work, began_at: Instant::now(), failed: 0 })
+        Box::new(JitteredAttempts { work, started_at: Instant::now(), failed: 0 })
     }
 }
 
 struct JitteredAttempts {
     work: Work,
-    began_at: Instant,
-    /// Attempts that failed so far.
+    started_at: Instant,
+    /// Failed attempts.
     failed: u32,
 }
 
 impl JitteredAttempts {
     const PAUSE_FIRST: Duration = Duration::from_millis(5);
-    /// Short beside the time of a request, long enough that a conflict of seconds costs few attempts.
+    /// Short compared to a request's timeout, long enough that a conflict of seconds takes few attempts.
     const PAUSE_MAX: Duration = Duration::from_millis(250);
 
     fn is_exhausted(&self) -> bool {
         match self.work {
-            Work::Transaction => self.failed >= ATTEMPTS_MIN && self.began_at.elapsed() >= RETRY_TIME_MIN,
+            Work::Transaction => self.failed >= ATTEMPTS_MIN && self.started_at.elapsed() >= RETRY_TIME_MIN,
             Work::MarkerQuery => self.failed >= MARKER_QUERIES_MAX,
         }
     }
 
-    /// The longest pause after so many failed attempts.
+    /// Maximum pause after a number of failed attempts.
     fn ceiling(failed: u32) -> Duration {
         let doublings = failed.saturating_sub(1).min(16);
         Self::PAUSE_MAX.min(Self::PAUSE_FIRST * 2_u32.pow(doublings))
@@ -102,9 +101,9 @@ impl JitteredAttempts {
         match self.work {
             Work::Transaction => {
                 metrics::counter!(crate::telemetry::TRANSACTION_RETRIES, "cause" => cause).increment(1);
-                tracing::debug!(attempt, cause, "a transaction is run again");
+                tracing::debug!(attempt, cause, "retrying a transaction");
             }
-            Work::MarkerQuery => tracing::debug!(attempt, cause, "the marker of a transaction is queried again"),
+            Work::MarkerQuery => tracing::debug!(attempt, cause, "retrying the query of a commit marker"),
         }
     }
 }
@@ -132,7 +131,7 @@ mod tests {
     #[case("2026-11-20T14:59:59.999999Z", "2026-11-20")]
     #[case("2026-11-20T15:00:00Z", "2026-11-21")]
     #[case("1970-01-01T00:00:00Z", "1970-01-01")]
-    fn a_day_of_the_shop_begins_at_its_own_midnight(#[case] at: jiff::Timestamp, #[case] day: &str) {
+    fn a_day_of_the_shop_begins_at_midnight_of_its_time_zone(#[case] at: jiff::Timestamp, #[case] day: &str) {
         let at = Timestamp::from_unix_microseconds(at.as_microsecond()).expect("in range");
         let calendar = TimeZoneCalendar::of("Asia/Seoul").expect("the zone is built in");
         assert_eq!(calendar.day_of(at).to_string(), day);
@@ -144,29 +143,29 @@ mod tests {
         assert_eq!(calendar.day_of(Timestamp::MAX).to_string(), "9999-12-31");
     }
 
-    /// How often the work is attempted where no attempt succeeds, each takes so long, and how long all of it takes.
+    /// The number of failed attempts of duration `each`, and the total time.
     async fn attempts(work: Work, each: Duration) -> (u32, Duration) {
-        let began_at = Instant::now();
+        let started_at = Instant::now();
         let mut attempts = JitteredBackoff.start(work);
         for count in 1.. {
             sleep(each).await;
             if !attempts.pause(&StoreError::unexpected("a test")).await {
-                return (count, began_at.elapsed());
+                return (count, started_at.elapsed());
             }
         }
         unreachable!("attempts end")
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_quick_transaction_is_attempted_until_its_time_is_over() {
+    async fn a_fast_transaction_is_attempted_until_its_time_is_over() {
         let (count, took) = attempts(Work::Transaction, Duration::ZERO).await;
         assert!((RETRY_TIME_MIN..RETRY_TIME_MIN + Duration::from_millis(500)).contains(&took), "{took:?}");
-        // 16 pauses reach the bound at the least; with full jitter the mean of long ones is half of it.
+        // At least 16 pauses; full jitter halves their mean.
         assert!((16..=100).contains(&count), "{count}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_slow_transaction_is_attempted_the_least_number_of_times() {
+    async fn a_slow_transaction_is_attempted_the_minimum_number_of_times() {
         let (count, took) = attempts(Work::Transaction, RETRY_TIME_MIN).await;
         assert_eq!(count, ATTEMPTS_MIN);
         assert!(took >= RETRY_TIME_MIN * ATTEMPTS_MIN, "{took:?}");
@@ -180,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_piece_of_work_has_a_time_of_its_own() {
+    async fn each_work_has_its_own_time() {
         let backoff = JitteredBackoff;
         sleep(RETRY_TIME_MIN).await;
         let mut attempts = backoff.start(Work::Transaction);

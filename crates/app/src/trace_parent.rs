@@ -1,18 +1,18 @@
-//! The header `traceparent`: which trace a request belongs to.
+//! The header `traceparent`, which assigns a request to a trace.
 
-/// What a caller's `traceparent` says (W3C Trace Context, version 00 and those that keep its form).
+/// A caller's `traceparent` (W3C Trace Context, version 00 and later versions of the same form).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TraceParent<'a> {
-    /// The trace, as 32 hexadecimal digits.
+    /// 32 hexadecimal digits, not all zero.
     pub trace_id: &'a str,
-    /// The caller's span, as 16 hexadecimal digits.
+    /// The caller's span: 16 hexadecimal digits, not all zero.
     pub parent_id: &'a str,
     /// Whether the caller records the trace.
     pub is_sampled: bool,
 }
 
 impl<'a> TraceParent<'a> {
-    /// What the header says, unless it is ill-formed.
+    /// Parses the header; `None` if it is malformed.
     pub fn parse(header: &'a str) -> Option<Self> {
         let mut fields = header.split('-');
         let version = fields.next()?;
@@ -49,8 +49,8 @@ mod tests {
     #[case("00", "01", true)]
     #[case("00", "00", false)]
     #[case("00", "03", true)]
-    #[case("cc", "01-what-the-future-brings", true)]
-    fn a_well_formed_header_is_understood(#[case] version: &str, #[case] rest: &str, #[case] is_sampled: bool) {
+    #[case("cc", "01-a-future-field", true)]
+    fn a_well_formed_header_is_parsed(#[case] version: &str, #[case] rest: &str, #[case] is_sampled: bool) {
         let header = format!("{version}-{TRACE_ID}-{PARENT_ID}-{rest}");
         let parent = TraceParent { trace_id: TRACE_ID, parent_id: PARENT_ID, is_sampled };
         assert_eq!(TraceParent::parse(&header), Some(parent));
@@ -66,7 +66,7 @@ mod tests {
     #[case("00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01")]
     #[case("00-00000000000000000000000000000000-00f067aa0ba902b7-01")]
     #[case("00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01")]
-    fn any_other_is_none(#[case] header: &str) {
+    fn a_malformed_header_is_none(#[case] header: &str) {
         assert_eq!(TraceParent::parse(header), None);
     }
 }

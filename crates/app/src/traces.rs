@@ -1,7 +1,7 @@
 //! Traces over OTLP (protobuf over HTTP), with the feature `otel`.
 //!
-//! Spans go to a thread of the SDK, which sends them by the batch; nobody ever waits for it. A collector that is away
-//! costs the spans and one warning, until it is back.
+//! A thread of the SDK sends spans in batches; no request waits for it. While the collector is unavailable, spans are
+//! lost and one warning is logged.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -31,19 +31,19 @@ use crate::system::install_crypto;
 use crate::telemetry::chain;
 use crate::trace_parent::TraceParent;
 
-/// What the spans are of.
+/// The service name of all spans.
 const SERVICE: &str = "jangteo";
-/// How long a collector may take for a batch of spans, and a server that ends waits for it.
+/// Timeout of a batch of spans, and so the delay of a shutdown.
 const COLLECTOR_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Where spans go, until it is ended.
+/// The export of spans, until it is shut down.
 pub struct Traces(SdkTracerProvider);
 
 impl Traces {
-    /// Sends spans to that collector; touches no network yet. To be called on the main runtime.
+    /// Exports spans to a collector, without a connection yet. Must be called on the main runtime.
     ///
     /// # Errors
-    /// When the address is none.
+    /// An invalid endpoint.
     pub fn to(endpoint: &SecretString) -> anyhow::Result<Self> {
         let endpoint = format!("{}/v1/traces", endpoint.expose_secret().trim_end_matches('/'));
         let exporter = SpanExporter::builder()
@@ -57,7 +57,7 @@ impl Traces {
         Ok(Self(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build()))
     }
 
-    /// What hands the spans of this program over, whatever of them is logged.
+    /// The layer that exports the spans of this crate, independent of the log filter.
     pub fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'span> LookupSpan<'span>,
@@ -69,34 +69,34 @@ impl Traces {
             .with_filter(Targets::new().with_target(SERVICE, LevelFilter::INFO))
     }
 
-    /// Sends what is left.
-    pub async fn end(self) {
-        // It blocks until the collector has answered, which it is asked on this runtime.
-        let ended = spawn_blocking(move || self.0.shutdown_with_timeout(COLLECTOR_TIMEOUT)).await;
-        if !matches!(ended, Ok(Ok(()))) {
-            tracing::warn!("the last spans are lost");
+    /// Sends the remaining spans.
+    pub async fn shut_down(self) {
+        // It blocks until the collector responds to a request that runs on this runtime.
+        let sent = spawn_blocking(move || self.0.shutdown_with_timeout(COLLECTOR_TIMEOUT)).await;
+        if !matches!(sent, Ok(Ok(()))) {
+            tracing::warn!("the last spans could not be sent");
         }
     }
 }
 
-/// Makes the span of a request one of the trace that the caller began, where there is one.
+/// Adds the span of a request to the caller's trace, if there is one.
 pub fn begin_request(span: &Span, parent: Option<TraceParent<'_>>) {
     let parent = parent.map_or_else(Context::new, |parent| Context::new().with_remote_span_context(remote(parent)));
-    // Without a collector there is nothing to set, and nothing to add to the logs.
+    // Fails without a collector; then the logs need no field either.
     if span.set_parent(parent).is_ok() {
         span.record("otel.kind", "server");
     }
 }
 
 fn remote(parent: TraceParent<'_>) -> SpanContext {
-    // What is parsed is hexadecimal and not zero.
+    // Parsed ids are hexadecimal and not zero.
     let trace_id = TraceId::from_hex(parent.trace_id).unwrap_or(TraceId::INVALID);
     let parent_id = SpanId::from_hex(parent.parent_id).unwrap_or(SpanId::INVALID);
     let flags = if parent.is_sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
     SpanContext::new(trace_id, parent_id, flags, true, TraceState::default())
 }
 
-/// Names the span of a request after its route, of which there are few whatever callers send.
+/// Names the span of a request after its route: paths would be too many names.
 pub fn end_request(span: &Span, method: &Method, route: Option<&str>, status: StatusCode) {
     let context = span.context();
     let span = context.span();
@@ -108,27 +108,27 @@ pub fn end_request(span: &Span, method: &Method, route: Option<&str>, status: St
     }
 }
 
-/// The way to the collector. It takes the program's own HTTP client, and so the one TLS that there is.
+/// The client of the collector, with the HTTP and TLS libraries of the rest of the program.
 #[derive(Debug)]
 struct Collector {
     client: reqwest::Client,
     runtime: Handle,
-    is_away: AtomicBool,
+    is_unavailable: AtomicBool,
 }
 
 impl Collector {
     fn new() -> anyhow::Result<Self> {
         install_crypto();
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(COLLECTOR_TIMEOUT);
-        Ok(Self { client: client.build()?, runtime: Handle::current(), is_away: AtomicBool::new(false) })
+        Ok(Self { client: client.build()?, runtime: Handle::current(), is_unavailable: AtomicBool::new(false) })
     }
 
-    /// Tells of a change only: spans are sent every few seconds.
-    fn note(&self, failure: Option<String>) {
-        let was_away = self.is_away.swap(failure.is_some(), Ordering::Relaxed);
+    /// Logs changes only: spans are sent every few seconds.
+    fn log_change(&self, failure: Option<String>) {
+        let was_unavailable = self.is_unavailable.swap(failure.is_some(), Ordering::Relaxed);
         match failure {
-            Some(reason) if !was_away => tracing::warn!(reason, "the collector does not take spans; they are lost"),
-            None if was_away => tracing::info!("the collector takes spans again"),
+            Some(reason) if !was_unavailable => tracing::warn!(reason, "the collector is unavailable; spans are lost"),
+            None if was_unavailable => tracing::info!("the collector is available again"),
             Some(_) | None => {}
         }
     }
@@ -137,11 +137,11 @@ impl Collector {
 #[async_trait]
 impl HttpClient for Collector {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        // The SDK asks on a thread of its own, where there is no runtime.
+        // The SDK calls this on its own thread, which has no runtime.
         let sent = self.runtime.spawn(send(self.client.clone(), request)).await?;
-        self.note(match &sent {
-            Ok(answer) if answer.status().is_success() => None,
-            Ok(answer) => Some(format!("HTTP {}", answer.status().as_u16())),
+        self.log_change(match &sent {
+            Ok(response) if response.status().is_success() => None,
+            Ok(response) => Some(format!("HTTP {}", response.status().as_u16())),
             Err(error) => Some(chain(error)),
         });
         Ok(sent?)
@@ -149,9 +149,9 @@ impl HttpClient for Collector {
 }
 
 async fn send(client: reqwest::Client, request: Request<Bytes>) -> Result<Response<Bytes>, reqwest::Error> {
-    let answer = client.execute(request.try_into()?).await.map_err(reqwest::Error::without_url)?;
-    let status = answer.status();
-    let mut response = Response::new(answer.bytes().await?);
+    let received = client.execute(request.try_into()?).await.map_err(reqwest::Error::without_url)?;
+    let status = received.status();
+    let mut response = Response::new(received.bytes().await?);
     *response.status_mut() = status;
     Ok(response)
 }

@@ -1,4 +1,4 @@
-//! Work beside requests. Each worker runs until it is cancelled, and any number of servers may run it.
+//! Background work. Each worker runs until it is cancelled; any number of servers may run it.
 
 pub mod pruner;
 pub mod relay;

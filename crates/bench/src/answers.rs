@@ -1,4 +1,4 @@
-//! Answers for requests that no server renders: as long as those of the server, so that storing them costs as much.
+//! Stored responses of the same size as the server's, so that storing them costs as much.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 
-/// What the server stores of the request of that number: its key, and an answer in that currency.
+/// The idempotency key and response renderer for the request with this sequence number.
 pub fn recording(number: u64, currency: Currency) -> Recording {
     // Keys are hashes in the server, so these are spread over the key space as well.
     let mut random = SmallRng::seed_from_u64(number);

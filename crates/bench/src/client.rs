@@ -1,42 +1,33 @@
 //! A caller: one keep-alive connection, one request at a time.
 //!
-//! The load shares its processors with the server and the database, so a request must cost little: its bytes are put
-//! together in one reused buffer, and the answer is read in place. It speaks just what the server under test answers
-//! with, HTTP/1.1 and `Content-Length`, and calls everything else a failure.
+//! The load generator shares the processors with the server and the database, so a request must be cheap: it is built
+//! in one reused buffer and the response is parsed in place. Supports only HTTP/1.1 with `Content-Length`; any other
+//! response is an error.
 
 use anyhow::{Context, Result, bail, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// The most bytes of an answer. A page of a hundred products is well below it.
-const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// Maximum response size in bytes. A page of a hundred products is well below it.
+const RESPONSE_BYTES_MAX: usize = 1 << 20;
 const HEADERS_MAX: usize = 32;
 
-/// A request, as its caller says it.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
-    /// GET or POST.
     pub method: &'static str,
-    /// Path and query.
     pub path: &'a str,
-    /// The caller's token, where the call has one.
     pub token: Option<&'a str>,
-    /// The idempotency key of a write.
     pub key: Option<&'a str>,
-    /// The JSON of a write.
     pub body: &'a str,
 }
 
-/// What came back.
-pub struct Answer<'a> {
-    /// The status code.
+pub struct Response<'a> {
     pub status: u16,
-    /// The body.
     pub body: &'a [u8],
 }
 
-impl Answer<'_> {
-    /// The text value of the first field of that name, anywhere in the body; for values without escapes.
+impl Response<'_> {
+    /// The string value of the first field with this name, anywhere in the body. Values with escapes are not supported.
     pub fn text_field(&self, name: &str) -> Option<&str> {
         let body = std::str::from_utf8(self.body).ok()?;
         let mut rest = body;
@@ -52,33 +43,32 @@ impl Answer<'_> {
     }
 }
 
-/// One connection to the server.
 pub struct Client {
     address: String,
     stream: Option<TcpStream>,
     request: Vec<u8>,
-    answer: Vec<u8>,
+    response: Vec<u8>,
 }
 
 impl Client {
-    /// A client of the server at `address`, `host:port`; connects with the first request.
+    /// Connects lazily, with the first request, to the server at `address` (`host:port`).
     pub fn new(address: impl Into<String>) -> Self {
-        Self { address: address.into(), stream: None, request: Vec::with_capacity(1024), answer: Vec::new() }
+        Self { address: address.into(), stream: None, request: Vec::with_capacity(1024), response: Vec::new() }
     }
 
-    /// Sends the request and reads the answer. After a failure the next request connects anew.
-    pub async fn send(&mut self, request: &Request<'_>) -> Result<Answer<'_>> {
+    /// Sends the request and reads the response. After a failure the next request opens a new connection.
+    pub async fn send(&mut self, request: &Request<'_>) -> Result<Response<'_>> {
         self.write_request(request);
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None => connect(&self.address).await?,
         };
         stream.write_all(&self.request).await?;
-        let head = read_answer(&mut stream, &mut self.answer).await?;
+        let head = read_response(&mut stream, &mut self.response).await?;
         if !head.closes {
             self.stream = Some(stream);
         }
-        Ok(Answer { status: head.status, body: &self.answer[head.body_start..head.body_start + head.body_length] })
+        Ok(Response { status: head.status, body: &self.response[head.body_start..head.body_start + head.body_length] })
     }
 
     fn write_request(&mut self, request: &Request<'_>) {
@@ -114,7 +104,7 @@ struct Head {
     closes: bool,
 }
 
-async fn read_answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<Head> {
+async fn read_response(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<Head> {
     buffer.clear();
     let mut head = None;
     loop {
@@ -124,20 +114,20 @@ async fn read_answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<Hea
         if let Some(head) = head.take_if(|head| buffer.len() >= head.body_start + head.body_length) {
             return Ok(head);
         }
-        ensure!(buffer.len() < ANSWER_BYTES_MAX, "an answer of more than {ANSWER_BYTES_MAX} bytes");
+        ensure!(buffer.len() < RESPONSE_BYTES_MAX, "a response of more than {RESPONSE_BYTES_MAX} bytes");
         buffer.reserve(4096);
         ensure!(stream.read_buf(buffer).await? > 0, "the connection was closed");
     }
 }
 
-/// The head of the answer; `None` while it is not all there.
+/// Parses the response head; `None` while it is incomplete.
 fn parse_head(buffer: &[u8]) -> Result<Option<Head>> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
-    let httparse::Status::Complete(body_start) = response.parse(buffer).context("not an HTTP answer")? else {
+    let httparse::Status::Complete(body_start) = response.parse(buffer).context("not an HTTP response")? else {
         return Ok(None);
     };
-    let status = response.code.context("an answer without a status")?;
+    let status = response.code.context("a response without a status")?;
     let mut body_length = (status == 204 || status == 304).then_some(0);
     let mut closes = false;
     for header in response.headers.iter() {
@@ -146,11 +136,11 @@ fn parse_head(buffer: &[u8]) -> Result<Option<Head>> {
         } else if header.name.eq_ignore_ascii_case("connection") {
             closes = header.value.eq_ignore_ascii_case(b"close");
         } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
-            bail!("an answer in chunks, which this client does not read");
+            bail!("chunked responses are not supported");
         }
     }
-    let body_length = body_length.context("an answer without a length")?;
-    ensure!(body_start + body_length <= ANSWER_BYTES_MAX, "an answer of more than {ANSWER_BYTES_MAX} bytes");
+    let body_length = body_length.context("a response without a length")?;
+    ensure!(body_start + body_length <= RESPONSE_BYTES_MAX, "a response of more than {RESPONSE_BYTES_MAX} bytes");
     Ok(Some(Head { status, body_start, body_length, closes }))
 }
 
@@ -160,15 +150,15 @@ mod tests {
     use tokio::net::TcpListener;
 
     #[test]
-    fn finds_a_text_field_whatever_stands_before_it() {
-        let answer = Answer { status: 201, body: br#"{"user_id":"order_id","lines":[],"order_id": "0198","x":1}"# };
-        assert_eq!(answer.text_field("order_id"), Some("0198"));
-        assert_eq!(answer.text_field("x"), None);
-        assert_eq!(answer.text_field("missing"), None);
+    fn finds_a_text_field_anywhere_in_the_body() {
+        let response = Response { status: 201, body: br#"{"user_id":"order_id","lines":[],"order_id": "0198","x":1}"# };
+        assert_eq!(response.text_field("order_id"), Some("0198"));
+        assert_eq!(response.text_field("x"), None);
+        assert_eq!(response.text_field("missing"), None);
     }
 
     #[test]
-    fn waits_for_a_whole_head_and_takes_its_length() {
+    fn waits_for_a_complete_head_and_reads_its_length() {
         let text = b"HTTP/1.1 201 Created\r\ncontent-length: 5\r\nConnection: close\r\n\r\nhello";
         assert_eq!(parse_head(&text[..40]).expect("so far it is HTTP"), None);
         let head = Head { status: 201, body_start: text.len() - 5, body_length: 5, closes: true };
@@ -176,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_what_it_cannot_read() {
+    fn rejects_unsupported_responses() {
         assert!(parse_head(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").is_err());
         assert!(parse_head(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
         assert!(parse_head(b"HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n").is_err());
@@ -184,22 +174,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn keeps_its_connection_and_connects_anew_after_a_close() {
+    async fn reuses_its_connection_and_reconnects_after_a_close() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let address = listener.local_addr().expect("bound").to_string();
         let server = tokio::spawn(async move {
-            let answers = [
+            let responses = [
                 &b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na"[..],
                 b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\nconnection: close\r\n\r\nb",
             ];
             let mut requests = Vec::new();
             for _ in 0..2 {
                 let (mut stream, _) = listener.accept().await.expect("a connection");
-                for answer in answers {
+                for response in responses {
                     let mut request = vec![0; 1024];
                     let length = stream.read(&mut request).await.expect("a request");
                     requests.push(String::from_utf8_lossy(&request[..length]).into_owned());
-                    stream.write_all(answer).await.expect("answered");
+                    stream.write_all(response).await.expect("response sent");
                 }
             }
             requests
@@ -207,7 +197,7 @@ mod tests {
         let mut client = Client::new(address.clone());
         let request = Request { method: "POST", path: "/x", token: Some("t"), key: Some("k"), body: "{}" };
         for body in [b"a", b"b", b"a", b"b"] {
-            assert_eq!(client.send(&request).await.expect("an answer").body, body);
+            assert_eq!(client.send(&request).await.expect("a response").body, body);
         }
         let requests = server.await.expect("the server ends");
         let expected = format!(

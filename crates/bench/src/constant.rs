@@ -1,17 +1,17 @@
-//! The yardstick for reads: the same web server with a handler that knows its answer.
+//! The yardstick for reads: the same web server with a handler that returns a constant.
 
 use actix_web::web::{Bytes, Data, Path};
 use actix_web::{App, HttpResponse, HttpServer, web};
 use anyhow::Result;
 
-/// The longest answer that can be asked for.
+/// Maximum response length in bytes.
 const LENGTH_MAX: usize = 1 << 20;
 
 async fn constant(length: Path<usize>, body: Data<Bytes>) -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(body.slice(..length.into_inner().min(LENGTH_MAX)))
 }
 
-/// Serves `GET /constant/{length}` until the process is told to end.
+/// Serves `GET /constant/{length}` until the process receives a shutdown signal.
 pub fn serve() -> Result<()> {
     actix_web::rt::System::new().block_on(async {
         let body = Data::new(Bytes::from(vec![b' '; LENGTH_MAX]));

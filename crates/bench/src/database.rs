@@ -1,5 +1,4 @@
-//! The database under the shop: one that is started in a folder that goes away with it, as durable as a shop's must be,
-//! or one that is running elsewhere.
+//! The database under test: started in a temporary folder with durable commits, or an external server.
 
 use std::cell::RefCell;
 use std::fs::{self, File};
@@ -14,15 +13,14 @@ use mysql_async::{Conn, Opts, OptsBuilder};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-use crate::process::Guarded;
+use crate::process::ChildProcess;
 use crate::store;
 
 const USER: &str = "bench";
 const PASSWORD: &str = "bench";
-const START_PATIENCE: Duration = Duration::from_secs(60);
-const STOP_PATIENCE: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Which database.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -32,36 +30,35 @@ pub enum Kind {
     Sqlite,
 }
 
-/// A database that runs.
 pub struct Database {
     server: Option<Server>,
     // Dropped last: the server writes into it until it is stopped.
     directory: TempDir,
 }
 
-/// A server of MariaDB or MySQL.
+/// A MariaDB or MySQL server.
 struct Server {
     options: Opts,
-    /// Where it is, up to the name of a database, and what follows the name.
+    /// The URL before the database name, and after it.
     url: (String, String),
     origin: Origin,
 }
 
 enum Origin {
-    /// Started by the benchmark, which ends it with all that is in it.
-    Started(Guarded),
-    /// Somebody else's.
-    Running(Guests),
+    /// Started by the benchmark and stopped with it.
+    Started(ChildProcess),
+    /// External; only the benchmark's own databases are dropped.
+    Running(ExternalDatabases),
 }
 
-/// Databases of the benchmark on somebody else's server: they have names that nobody else has, and go away with this.
-struct Guests {
+/// Databases of the benchmark on an external server: their names are unique, and they are dropped with this value.
+struct ExternalDatabases {
     options: Opts,
     suffix: String,
     names: RefCell<Vec<String>>,
 }
 
-impl Drop for Guests {
+impl Drop for ExternalDatabases {
     fn drop(&mut self) {
         let (options, names) = (self.options.clone(), self.names.take());
         let left = names.join(", ");
@@ -77,14 +74,13 @@ impl Drop for Guests {
     }
 }
 
-/// What the database is, for the report.
+/// Description of the database for the report.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Description {
-    /// Name and version.
     pub version: String,
-    /// What a commit waits for.
+    /// Durability guarantee of a commit.
     pub durability: String,
-    /// Settings that matter to the figures.
+    /// Settings that affect performance.
     pub settings: Vec<String>,
 }
 
@@ -95,12 +91,12 @@ const MARIADB_SETTINGS: &[&str] = &[
     "innodb_log_file_size=1G",
     "max_connections=500",
 ];
-/// The settings of a server that was running which matter as much.
+/// The settings to report for an external server.
 const SETTINGS_OF_RUNNING: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('innodb_flush_log_at_trx_commit', \
                                    'innodb_doublewrite', 'innodb_buffer_pool_size', 'log_bin', 'sync_binlog')";
 
 impl Database {
-    /// Starts one whose files are in a new folder under `directory`, which should be on the disk to be measured.
+    /// Starts a database with its files in a new folder under `directory`, which should be on the disk under test.
     pub async fn start(kind: Kind, directory: &Path) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("database-").tempdir_in(directory)?;
         let server = match kind {
@@ -110,7 +106,7 @@ impl Database {
         Ok(Self { server, directory })
     }
 
-    /// Uses the server at `mysql://user:password@host:port/`, which goes on running.
+    /// Uses the external server at `mysql://user:password@host:port/`.
     pub async fn attach(url: &str, directory: &Path) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("database-").tempdir_in(directory)?;
         let options = Opts::from_url(url)?;
@@ -118,47 +114,44 @@ impl Database {
         let (address, parameters) = url.split_at(url.find('?').unwrap_or(url.len()));
         let url = (address.trim_end_matches('/').to_owned(), parameters.to_owned());
         let suffix = format!("_{:08x}", rand::random::<u32>());
-        let guests = Guests { options: options.clone(), suffix, names: RefCell::default() };
-        let server = Server { options, url, origin: Origin::Running(guests) };
+        let databases = ExternalDatabases { options: options.clone(), suffix, names: RefCell::default() };
+        let server = Server { options, url, origin: Origin::Running(databases) };
         Ok(Self { server: Some(server), directory })
     }
 
-    /// Which database it is.
     pub fn kind(&self) -> Kind {
         if self.server.is_some() { Kind::Mariadb } else { Kind::Sqlite }
     }
 
-    /// The database's process, where it is one that the benchmark started.
+    /// The database process, if the benchmark started one.
     pub fn pid(&self) -> Option<u32> {
-        self.process().map(Guarded::pid)
+        self.process().map(ChildProcess::pid)
     }
 
-    fn process(&self) -> Option<&Guarded> {
+    fn process(&self) -> Option<&ChildProcess> {
         match &self.server.as_ref()?.origin {
             Origin::Started(process) => Some(process),
             Origin::Running(_) => None,
         }
     }
 
-    /// Counts what its server receives.
+    /// A counter of the bytes received; `None` for SQLite.
     pub fn meter(&self) -> Option<Meter> {
         self.server.as_ref().map(|server| Meter { options: server.options.clone() })
     }
 
-    /// Makes an empty database of that name and returns the URL that the server reaches it by.
+    /// Creates an empty database and returns its URL for the server.
     pub async fn create(&self, name: &str) -> Result<String> {
-        let Some(server) = &self.server else {
-            return Ok(format!("sqlite:{}", self.sqlite_path(name).display()));
-        };
+        let Some(server) = &self.server else { return Ok(format!("sqlite:{}", self.sqlite_path(name).display())) };
         let name = server.name_of(name);
         run(&server.options, &format!("CREATE DATABASE {name} CHARACTER SET utf8mb4")).await?;
-        if let Origin::Running(guests) = &server.origin {
-            guests.names.borrow_mut().push(name.clone());
+        if let Origin::Running(databases) = &server.origin {
+            databases.names.borrow_mut().push(name.clone());
         }
         Ok(format!("{}/{name}{}", server.url.0, server.url.1))
     }
 
-    /// Removes the database of that name and gives its space back.
+    /// Drops the database and frees its space.
     pub async fn discard(&self, name: &str) -> Result<()> {
         if let Some(server) = &self.server {
             return run(&server.options, &format!("DROP DATABASE IF EXISTS {}", server.name_of(name))).await;
@@ -173,7 +166,6 @@ impl Database {
         Ok(())
     }
 
-    /// How large the files of the database of that name are.
     pub fn size_gib(&self, name: &str) -> Result<f64> {
         let bytes = match self.kind() {
             Kind::Mariadb => folder_bytes(&self.directory.path().join("data").join(name))?,
@@ -182,7 +174,6 @@ impl Database {
         Ok(bytes as f64 / f64::from(1 << 30))
     }
 
-    /// What it is, for the report.
     pub async fn describe(&self) -> Result<Description> {
         let Some(server) = &self.server else {
             return Ok(Description {
@@ -202,14 +193,14 @@ impl Database {
                 MARIADB_SETTINGS.iter().map(|setting| (*setting).to_owned()).collect(),
             ),
             Origin::Running(_) => (
-                "a server that was running before, as durable as its settings say",
+                "an external server, as durable as its settings specify",
                 running.into_iter().map(|(name, value)| format!("{name}={value}")).collect(),
             ),
         };
         Ok(Description { version: format!("{name} {version}"), durability: durability.to_owned(), settings })
     }
 
-    /// What `sysbench` is told to reach the server by; `None` where the benchmark started none.
+    /// The connection arguments for `sysbench`; `None` unless the benchmark started the server.
     pub fn sysbench_arguments(&self) -> Option<Vec<String>> {
         self.process()?;
         let options = &self.server.as_ref()?.options;
@@ -221,10 +212,10 @@ impl Database {
         ])
     }
 
-    /// Stops what the benchmark started and removes what it made.
+    /// Stops the database if the benchmark started it, and removes its files.
     pub fn stop(self) -> Result<()> {
         match self.server.map(|server| server.origin) {
-            Some(Origin::Started(process)) => process.stop(STOP_PATIENCE),
+            Some(Origin::Started(process)) => process.stop(STOP_TIMEOUT),
             Some(Origin::Running(_)) | None => Ok(()),
         }
     }
@@ -235,28 +226,27 @@ impl Database {
 }
 
 impl Server {
-    /// What the database of that name is called there.
+    /// The name of the database on the server.
     fn name_of(&self, name: &str) -> String {
         match &self.origin {
             Origin::Started(_) => name.to_owned(),
-            Origin::Running(guests) => format!("jangteo_bench_{name}{}", guests.suffix),
+            Origin::Running(databases) => format!("jangteo_bench_{name}{}", databases.suffix),
         }
     }
 }
 
-/// Counts the bytes that a server of MariaDB or MySQL receives, from whomever.
+/// Counts the bytes that a MariaDB or MySQL server receives from all clients.
 #[derive(Clone)]
 pub struct Meter {
     options: Opts,
 }
 
 impl Meter {
-    /// Bytes so far.
     pub async fn bytes_received(&self) -> Result<u64> {
         let mut connection = Conn::new(self.options.clone()).await?;
         let row: Option<(String, u64)> = connection.query_first("SHOW GLOBAL STATUS LIKE 'Bytes_received'").await?;
         connection.disconnect().await?;
-        Ok(row.context("a server counts what it receives")?.1)
+        Ok(row.context("the server reports no Bytes_received")?.1)
     }
 }
 
@@ -283,7 +273,7 @@ async fn start_mariadb(directory: &Path) -> Result<Server> {
     }
     let init = directory.join("init.sql");
     fs::write(&init, format!("CREATE USER {USER}@'%' IDENTIFIED BY '{PASSWORD}';\nGRANT ALL ON *.* TO {USER}@'%';\n"))?;
-    // Somebody else may take the port before the server does; then it ends at once, and another port is tried.
+    // Another process may take the port first. The server then exits at once, and the next attempt uses another port.
     let mut attempts = 0;
     loop {
         attempts += 1;
@@ -309,7 +299,7 @@ async fn start_mariadb_at(directory: &Path, data: &Path, init: &Path, port: u16)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(File::create(directory.join("server.log"))?);
-    let mut process = Guarded::start("mariadbd", &mut command)?;
+    let mut process = ChildProcess::start("mariadbd", &mut command)?;
     let options: Opts = OptsBuilder::default()
         .ip_or_hostname("127.0.0.1")
         .tcp_port(port)
@@ -317,7 +307,7 @@ async fn start_mariadb_at(directory: &Path, data: &Path, init: &Path, port: u16)
         .pass(Some(PASSWORD))
         .prefer_socket(false)
         .into();
-    let deadline = Instant::now() + START_PATIENCE;
+    let deadline = Instant::now() + START_TIMEOUT;
     loop {
         process
             .check_running()
@@ -327,13 +317,13 @@ async fn start_mariadb_at(directory: &Path, data: &Path, init: &Path, port: u16)
                 let url = (format!("mysql://{USER}:{PASSWORD}@127.0.0.1:{port}"), String::new());
                 return Ok(Server { options, url, origin: Origin::Started(process) });
             }
-            Err(error) if Instant::now() > deadline => return Err(error.context("mariadbd does not answer")),
+            Err(error) if Instant::now() > deadline => return Err(error.context("mariadbd does not respond")),
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
 }
 
-/// The server, which is not on everybody's path.
+/// The server binary, which is often not on the PATH.
 fn mariadbd() -> &'static Path {
     ["/usr/sbin/mariadbd", "/usr/libexec/mariadbd", "/usr/local/sbin/mariadbd"]
         .map(Path::new)
@@ -342,12 +332,12 @@ fn mariadbd() -> &'static Path {
         .unwrap_or(Path::new("mariadbd"))
 }
 
-/// MariaDB rejects to run as root unless it is told to.
+/// MariaDB refuses to run as root without this argument.
 fn user_argument() -> Option<&'static str> {
     nix::unistd::geteuid().is_root().then_some("--user=root")
 }
 
-/// A port on loopback that nobody uses right now.
+/// A currently unused port on loopback.
 fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

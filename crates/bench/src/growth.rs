@@ -1,4 +1,4 @@
-//! `bench-growth`: the same shop with more and more orders behind it.
+//! `bench-growth`: the same shop with a growing number of orders.
 
 use std::fs;
 use std::rc::Rc;
@@ -21,34 +21,28 @@ use crate::shop::{self, History, Names, Shop, Size};
 use crate::store;
 
 const NAME: &str = "grown";
-/// The shop without a past, beside which the grown one is measured.
+/// A shop without orders, measured in turns with the grown one.
 const FRESH: &str = "fresh";
-/// Open orders of a user at most, so that the server's own limit holds.
+/// Maximum open orders of a user, below the server's limit.
 const OPEN_ORDERS_OF_USER: usize = 10;
-const EXPIRY_PATIENCE: Duration = Duration::from_secs(300);
+const EXPIRY_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// How much to do.
 pub struct GrowthProfile {
-    /// The shop.
     pub size: Size,
     /// Numbers of orders, ascending.
     pub orders: Vec<usize>,
-    /// Callers.
     pub concurrency: usize,
-    /// How long each measurement is warmed up.
     pub warm_up: Duration,
-    /// How long it counts.
     pub window: Duration,
-    /// How often the grown shop and a fresh one have their turn.
+    /// Number of turns of the grown shop and of the fresh one.
     pub turns: u32,
-    /// How long a turn is.
+    /// Duration of a turn.
     pub turn: Duration,
-    /// Orders that expire at once.
+    /// Number of orders that expire at the same time.
     pub expiring: usize,
 }
 
 impl GrowthProfile {
-    /// Up to so many orders, from none.
     pub fn new(orders: &[usize], names: Names) -> Self {
         Self {
             size: Size { users: 100_000, products: 1_000, names },
@@ -63,43 +57,35 @@ impl GrowthProfile {
     }
 }
 
-/// What was found with so many orders.
+/// Measurements at one number of orders.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct GrowthPoint {
-    /// Orders that the shop had.
     pub orders: usize,
-    /// How long it took to write them.
+    /// Time to write the orders.
     pub fill_seconds: f64,
-    /// How large the database was then.
     pub database_gib: f64,
-    /// Purchases spread over the products.
     pub purchases: Measurement,
-    /// The same in turns with a shop without a past.
+    /// Purchases in turns with a shop without orders.
     pub turns: GrowthTurns,
-    /// The orders of a user at random.
+    /// Order lists of random users.
     pub user_orders: Measurement,
-    /// The ledger of a user at random.
+    /// Ledgers of random users.
     pub user_entries: Measurement,
-    /// The popular list of one period after the other, one caller.
+    /// Popular lists of changing periods, one caller.
     pub popular: Measurement,
-    /// Orders that were due at once, and how many of them ended a second.
+    /// Expiry rate of orders that were due at the same time.
     pub expired_per_second: f64,
-    /// How long `jangteo verify` took, where the program has it.
     pub verify_seconds: f64,
-    /// What it said.
     pub books: Books,
 }
 
-/// Purchases a second, in turns, so that whatever else the machine does meets both.
+/// Purchases a second, measured in turns so that other activity on the machine affects both shops.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct GrowthTurns {
-    /// In the shop with its orders.
     pub grown_per_second: f64,
-    /// In a shop without.
     pub fresh_per_second: f64,
 }
 
-/// Runs it all.
 pub async fn run(setup: &Setup, profile: &GrowthProfile) -> Result<Growth> {
     let Setup { program, seed, .. } = setup;
     let seed = *seed;
@@ -149,35 +135,34 @@ impl Bench<'_> {
         let adapter = store::open_new(&url).await?;
         let now = shop::now()?;
         let opened_at = now.saturating_sub(History::LENGTH + time::Duration::days(1));
-        let begun_at = Instant::now();
+        let started_at = Instant::now();
         let shop = Shop::open_in(&adapter, profile.size, opened_at).await?;
         let mut history = shop.history(orders, now, self.seed);
         while history.next_batch().await? {}
-        progress.advance(begun_at.elapsed());
-        let fill_seconds = begun_at.elapsed().as_secs_f64();
+        progress.advance(started_at.elapsed());
+        let fill_seconds = started_at.elapsed().as_secs_f64();
         let database_gib = database.size_gib(NAME)?;
 
         let server = Server::shop(program, &url, &[]).await?;
-        let site = self.site_of(&server);
-        let directory = Rc::new(Dataset::new(&shop)?);
+        let endpoint = self.endpoint_of(&server, &shop)?;
         let expired_per_second = expire(&adapter, &shop, profile.expiring, progress).await?;
         let measure = async |workload: Workload, concurrency: usize| {
             progress.step(format!("{} with {orders} orders", workload.name()));
             let plan = Plan { concurrency, ..self.plan() };
-            load::measure(&site, &directory, &workload, plan, progress).await
+            load::measure(&endpoint, &workload, plan, progress).await
         };
         let purchases = measure(Workload::SpreadPurchases, profile.concurrency).await?;
         let user_orders = measure(Workload::UserOrders, profile.concurrency).await?;
         let user_entries = measure(Workload::UserEntries, profile.concurrency).await?;
         let popular = measure(Workload::PopularProducts, 1).await?;
         progress.step(format!("purchases with {orders} orders and with none, in turns"));
-        let turns = self.beside_a_fresh_shop(&site, &directory).await?;
+        let turns = self.beside_a_fresh_shop(&endpoint).await?;
         server.stop()?;
 
         progress.step(format!("checking the books with {orders} orders"));
-        let begun_at = Instant::now();
+        let started_at = Instant::now();
         let books = program.verify(&url)?;
-        let verify_seconds = begun_at.elapsed().as_secs_f64();
+        let verify_seconds = started_at.elapsed().as_secs_f64();
         Ok(GrowthPoint {
             orders,
             fill_seconds,
@@ -193,27 +178,25 @@ impl Bench<'_> {
         })
     }
 
-    async fn beside_a_fresh_shop(&self, grown: &Endpoint, directory: &Rc<Dataset>) -> Result<GrowthTurns> {
+    async fn beside_a_fresh_shop(&self, grown: &Endpoint) -> Result<GrowthTurns> {
         let Self { database, profile, progress, .. } = self;
-        // Its server has a log of its own.
+        // A log folder of its own.
         let program = Program { logs: self.program.logs.join(FRESH), ..self.program.clone() };
         fs::create_dir_all(&program.logs)?;
         let url = database.create(FRESH).await?;
         let shop = Shop::open_in(&store::open_new(&url).await?, profile.size, shop::now()?).await?;
         let server = Server::shop(&program, &url, &[]).await?;
-        let (fresh, fresh_directory) = (self.site_of(&server), Rc::new(Dataset::new(&shop)?));
+        let fresh = self.endpoint_of(&server, &shop)?;
 
         let purchases = &Workload::SpreadPurchases;
         // The grown shop is warm by now.
         let warming_up = Plan { window: Duration::ZERO, ..self.plan() };
-        load::run(&fresh, &fresh_directory, purchases, warming_up, progress).await?;
+        load::run(&fresh, purchases, warming_up, progress).await?;
         let plan = Plan { warm_up: profile.turn / 10, window: profile.turn, ..self.plan() };
         let mut rates = [Rate::default(); 2];
         for _ in 0..profile.turns {
-            for ((site, directory), rate) in
-                [(grown, directory), (&fresh, &fresh_directory)].into_iter().zip(&mut rates)
-            {
-                let outcome = load::run(site, directory, purchases, plan, progress).await?;
+            for (endpoint, rate) in [grown, &fresh].into_iter().zip(&mut rates) {
+                let outcome = load::run(endpoint, purchases, plan, progress).await?;
                 rate.add(outcome.tally.done, outcome.seconds);
             }
         }
@@ -223,8 +206,8 @@ impl Bench<'_> {
         Ok(GrowthTurns { grown_per_second, fresh_per_second })
     }
 
-    fn site_of(&self, server: &Server) -> Endpoint {
-        Endpoint::new(server, Target::Batched, self.database)
+    fn endpoint_of(&self, server: &Server, shop: &Shop) -> Result<Endpoint> {
+        Ok(Endpoint::new(server, Target::Batched, self.database, Rc::new(Dataset::new(shop)?)))
     }
 
     fn plan(&self) -> Plan {
@@ -233,15 +216,15 @@ impl Bench<'_> {
     }
 }
 
-/// Puts orders whose time is over before a server that runs, and waits until the last one has ended.
+/// Places overdue orders while the server runs, and waits until the last one has expired.
 async fn expire(adapter: &jangteo_sql::Database, shop: &Shop, count: usize, progress: &Progress) -> Result<f64> {
     progress.step(format!("{count} orders expire"));
     let orders = adapter.queries().orders;
     shop.place_overdue(count, OPEN_ORDERS_OF_USER, shop::now()?).await?;
-    let begun_at = Instant::now();
+    let started_at = Instant::now();
     while !orders.due(1).await?.is_empty() {
-        ensure!(begun_at.elapsed() < EXPIRY_PATIENCE, "orders do not expire");
+        ensure!(started_at.elapsed() < EXPIRY_TIMEOUT, "orders do not expire");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    Ok(per_second(count as u64, begun_at.elapsed().as_secs_f64()))
+    Ok(per_second(count as u64, started_at.elapsed().as_secs_f64()))
 }

@@ -1,10 +1,9 @@
-//! The yardstick for writes: what the database can do with the server's adapter alone in front of it.
+//! The yardstick for writes: the database's own limit, with only the server's adapter in front of it.
 //!
-//! The transactions of the server's batches, locks, idempotency keys, events and marker included, are recorded
-//! beforehand by the domain's own executor on a store in memory, and then replayed through the adapter, with no HTTP and
-//! nothing to decide, on as many connections as do best. A transaction places so many orders and pays those that the one
-//! before it on its connection placed. Connections share no user and no product, so that none waits for another: the
-//! database at its best.
+//! The domain's executor records the transactions of the server's batches on an in-memory store, with locks,
+//! idempotency keys, events and commit marker. They are then replayed through the adapter, without HTTP or decisions,
+//! on the best number of connections. A transaction places orders and pays for those of the previous transaction on
+//! its connection. Connections share no user and no product, so that none waits for another's locks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,77 +31,62 @@ use crate::store::{self, on_threads};
 
 const NAME: &str = "yardstick";
 
-/// What to try.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LimitPlan {
-    /// Purchases of each try.
     pub purchases: usize,
-    /// Purchases of a transaction.
     pub batches: Vec<usize>,
-    /// Connections.
     pub connections: Vec<usize>,
 }
 
-/// What one batch size on so many connections came to.
+/// The result for one batch size and number of connections.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Try {
-    /// Purchases of a transaction.
     pub batch: usize,
-    /// Connections.
     pub connections: usize,
-    /// Purchases in all.
     pub purchases: usize,
-    /// How long it took.
     pub seconds: f64,
-    /// Purchases a second.
     pub per_second: f64,
-    /// Processor seconds of the database, where it is a process of its own.
+    /// Processor seconds of the database, if it is a separate process.
     pub database_cpu_seconds: Option<f64>,
 }
 
-/// The database's own limit.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Limit {
-    /// The best of what was tried.
     pub best: Try,
-    /// All that was tried.
     pub tried: Vec<Try>,
-    /// The best again, and the server, in turns.
+    /// The best configuration again, in turns with the server.
     pub turns: Turns,
-    /// Whether the books were right after it.
     pub books: Books,
 }
 
-/// The server and the replay in turns, so that whatever else the machine does meets both.
+/// The server and the replay in turns, so that other activity on the machine affects both.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Turns {
-    /// How many.
     pub turns: u32,
     /// Callers of the server.
     pub callers: usize,
-    /// Purchases a second by HTTP, spread over the products.
+    /// Purchases a second over HTTP, spread over the products.
     pub purchases_per_second: f64,
-    /// Purchases a second of the one product.
+    /// Purchases a second of one product.
     pub hot_purchases_per_second: f64,
-    /// Twice as many callers, whose batches are larger.
+    /// Twice as many callers, which fill larger batches.
     pub more_callers: usize,
-    /// Their purchases a second, spread over the products.
+    /// Purchases a second of `more_callers`, spread over the products.
     pub purchases_of_more_per_second: f64,
-    /// Purchases a second by the adapter alone.
+    /// Purchases a second through the adapter alone.
     pub limit_per_second: f64,
 }
 
-/// Transactions on a database of its own.
+/// Replays recorded transactions on a separate database.
 pub struct Yardstick<'a> {
     database: &'a Database,
     url: String,
-    /// By how many connections they have.
+    /// By number of connections.
     adapters: BTreeMap<usize, jangteo_sql::Database>,
     purchases: Purchases,
 }
 
 impl<'a> Yardstick<'a> {
-    /// Opens its shop.
     pub async fn open(database: &'a Database, size: Size, seed: u64) -> Result<Self> {
         let url = database.create(NAME).await?;
         let adapter = store::open_new(&url).await?;
@@ -111,13 +95,13 @@ impl<'a> Yardstick<'a> {
         Ok(Self { database, url, adapters: BTreeMap::from([(1, adapter)]), purchases })
     }
 
-    /// Tries all of the plan.
+    /// Measures every combination of the plan.
     pub async fn try_all(&mut self, plan: &LimitPlan, progress: &Progress) -> Result<Vec<Try>> {
         let connection_counts: &[usize] = match self.database.kind() {
             Kind::Mariadb => &plan.connections,
-            Kind::Sqlite => &[1], // One writer at a time is all that it has.
+            Kind::Sqlite => &[1], // SQLite has a single writer.
         };
-        // The first try warms the database up and does not count.
+        // The first replay warms the database up and is not counted.
         self.replay(plan.batches[0], connection_counts[0], plan.purchases / 4).await?;
         let mut tried = Vec::new();
         for &connections in connection_counts {
@@ -125,31 +109,31 @@ impl<'a> Yardstick<'a> {
                 progress.step(format!(
                     "the database's own limit: {batch} purchases a transaction, {connections} connections"
                 ));
-                let begun_at = Instant::now();
+                let started_at = Instant::now();
                 tried.push(self.replay(batch, connections, plan.purchases).await?);
-                progress.advance(begun_at.elapsed());
+                progress.advance(started_at.elapsed());
             }
         }
         Ok(tried)
     }
 
-    /// Makes about so many purchases.
+    /// Makes about `count` purchases.
     pub async fn replay(&mut self, batch: usize, connections: usize, count: usize) -> Result<Try> {
         let rounds = (count / batch / connections).max(1);
         let scripts = self.purchases.record(batch, connections, rounds).await?;
         let adapter = self.adapter(connections).await?;
         let cpu = || self.database.pid().map(process::cpu_seconds).transpose();
         let cpu_before = cpu()?;
-        let begun_at = Instant::now();
+        let started_at = Instant::now();
         try_join_all(scripts.into_iter().map(|script| replay(adapter.clone(), script))).await?;
-        let seconds = begun_at.elapsed().as_secs_f64();
+        let seconds = started_at.elapsed().as_secs_f64();
         let database_cpu_seconds = cpu()?.zip(cpu_before).map(|(after, before)| after - before);
         let purchases = rounds * batch * connections;
         let per_second = per_second(purchases as u64, seconds);
         Ok(Try { batch, connections, purchases, seconds, per_second, database_cpu_seconds })
     }
 
-    /// One that has so many connections, and keeps them.
+    /// The adapter with this number of connections, opened once.
     async fn adapter(&mut self, connections: usize) -> Result<jangteo_sql::Database> {
         if let Some(adapter) = self.adapters.get(&connections) {
             return Ok(adapter.clone());
@@ -159,7 +143,7 @@ impl<'a> Yardstick<'a> {
         Ok(adapter)
     }
 
-    /// Checks its books and takes it away.
+    /// Verifies the books and drops the database.
     pub async fn close(self, program: &Program) -> Result<Books> {
         let books = program.verify(&self.url)?;
         self.database.discard(NAME).await?;
@@ -193,10 +177,10 @@ impl Purchases {
         Ok(Self { shop, recorder, random: SmallRng::seed_from_u64(seed), count: 0 })
     }
 
-    /// The transactions of each connection: `rounds` that place orders, each paying for those of the one before, and
-    /// one that pays for the last.
+    /// The transactions of each connection: in each of `rounds`, orders and the payments of the previous round's; then
+    /// the payments of the last round's.
     async fn record(&mut self, batch: usize, connections: usize, rounds: usize) -> Result<Vec<Vec<Transaction>>> {
-        self.recorder.keep_only(&self.shop.rows()).await?;
+        self.recorder.retain_only(&self.shop.rows()).await?;
         let mut scripts = vec![Vec::with_capacity(rounds + 1); connections];
         let mut placed: Vec<Vec<(usize, OrderId)>> = vec![Vec::new(); connections];
         for round in 0..=rounds {
@@ -224,7 +208,7 @@ impl Purchases {
         Request { command, recording: Some(answers::recording(self.count, self.shop.currency())) }
     }
 
-    /// One of those that are this connection's.
+    /// A random index that belongs to this connection.
     fn pick(&mut self, count: usize, connection: usize, connections: usize) -> usize {
         self.random.random_range(0..count / connections) * connections + connection
     }
@@ -264,8 +248,9 @@ mod tests {
         assert!(!locks.products.is_empty());
         assert!(locks.products.keys().all(|product| !other_locks.products.contains_key(product)));
     }
+
     #[tokio::test]
-    async fn a_replay_leaves_the_books_right() -> Result<()> {
+    async fn a_replay_leaves_the_books_balanced() -> Result<()> {
         let folder = tempfile::tempdir()?;
         let database = Database::start(Kind::Sqlite, folder.path()).await?;
         let size = Size { users: 40, products: 8, names: Names::Hangul };

@@ -1,8 +1,8 @@
-//! The load: a fixed number of callers, each of which asks, waits for the answer and asks again.
+//! The load: a fixed number of callers, each of which sends a request, waits for the response and sends the next.
 //!
-//! The loop is closed, so a stalled server is asked less often while it stalls, and the quantiles tell what callers of
-//! that number see, not what an unbounded crowd would (coordinated omission); the report says so. All callers share
-//! one thread: the processors belong to the server and the database.
+//! The loop is closed, so a stalled server receives fewer requests while it stalls. The quantiles describe this number
+//! of callers, not an unbounded crowd (coordinated omission); the report states it. All callers share one thread: the
+//! processors belong to the server and the database.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -13,71 +13,60 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tokio::task::{JoinSet, LocalSet};
 
-use crate::client::{Answer, Client, Request};
+use crate::client::{Client, Request, Response};
 use crate::database::{Database, Meter};
-use crate::measure::{CpuSeconds, Measurement, Tally, Target, Watched};
+use crate::measure::{CpuSeconds, Measurement, Outcome, Processes, Tally, Target};
 use crate::process;
 use crate::progress::Progress;
 use crate::server::Server;
 use crate::shop::{CATEGORIES, Shop, category};
 use crate::token;
 
-/// How long calls that were under way when the window closed may take to end.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How long a caller waits before it connects again.
+/// Maximum time for calls in flight at the end of the window.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
+/// Pause of a caller before it reconnects.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(20);
-/// The longest that a period `days` of the popular list may be.
+/// Maximum period `days` of the popular list.
 const POPULAR_DAYS_MAX: u64 = 30;
-/// After this the server has let go of a popular list.
-const POPULAR_KEPT: Duration = Duration::from_millis(1_100);
+/// Longer than the server caches a popular list.
+const POPULAR_CACHED: Duration = Duration::from_millis(1_100);
 
-/// Purchases of a product at random.
 pub const SPREAD_PURCHASES: &str = "purchases, spread";
-/// Purchases of the one product that everybody wants.
+/// Purchases of a single product.
 pub const HOT_PURCHASES: &str = "purchases, hot";
 /// More users than coupons.
 pub const COUPON_RUSH: &str = "coupon rush";
-/// Top-ups of a user at random.
 pub const POINT_TOP_UPS: &str = "point top-ups";
-/// A page of products.
 pub const PRODUCT_LIST: &str = "product list";
-/// One product.
 pub const PRODUCT_READ: &str = "product";
 
-/// What the callers do.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Workload {
-    /// A user at random orders a product at random and pays.
+    /// A random user orders a random product and pays.
     SpreadPurchases,
-    /// A user at random orders the one product that everybody wants, and pays.
+    /// A random user orders the one hot product and pays.
     HotPurchases,
-    /// Every user asks once for a coupon of the campaign; it has fewer than there are users.
+    /// Every user requests one coupon of the campaign, which has fewer coupons than there are users.
     CouponRush {
-        /// The campaign.
         campaign_id: String,
     },
-    /// A user at random tops up points.
+    /// A random user tops up points.
     PointTopUps,
-    /// The first page of the products of a category at random.
+    /// The first page of the products of a random category.
     ProductList,
-    /// One product at random.
     ProductRead,
-    /// The orders of a user at random.
     UserOrders,
-    /// The ledger of a user at random.
     UserEntries,
-    /// The popular products of one period after the other, for one caller, with a pause before the first comes again, so
-    /// that no answer is one that was kept.
+    /// The popular products of changing periods, for one caller. A pause before a period repeats ensures that no
+    /// response is cached.
     PopularProducts,
-    /// The constant answer of so many bytes.
+    /// A constant response of `length` bytes.
     Constant {
-        /// The bytes.
         length: usize,
     },
 }
 
 impl Workload {
-    /// Its name in the report.
     pub fn name(&self) -> String {
         match self {
             Self::SpreadPurchases => SPREAD_PURCHASES.to_owned(),
@@ -93,37 +82,23 @@ impl Workload {
         }
     }
 
-    /// The rejection that belongs to it.
+    /// The rejection that is part of the workload.
     fn rejection(&self) -> Option<&'static str> {
-        match self {
-            Self::CouponRush { .. } => Some("COUPON_SOLD_OUT"),
-            Self::SpreadPurchases
-            | Self::HotPurchases
-            | Self::PointTopUps
-            | Self::ProductList
-            | Self::ProductRead
-            | Self::UserOrders
-            | Self::UserEntries
-            | Self::PopularProducts
-            | Self::Constant { .. } => None,
-        }
+        matches!(self, Self::CouponRush { .. }).then_some("COUPON_SOLD_OUT")
     }
 }
 
-/// How many callers, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// Callers.
     pub concurrency: usize,
-    /// How long they call before anything counts.
+    /// Duration of the calls before the window.
     pub warm_up: Duration,
-    /// How long it counts; a workload that ends by itself may end earlier.
+    /// Duration of the window; a workload with a fixed number of calls may end earlier.
     pub window: Duration,
-    /// Where randomness starts.
     pub seed: u64,
 }
 
-/// Who can call and what for: everything that can be prepared is.
+/// Tokens, paths and bodies of the calls, prepared before the run.
 pub struct Dataset {
     tokens: Vec<String>,
     users: Vec<String>,
@@ -135,7 +110,6 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// The callers and the goods of the shop.
     pub fn new(shop: &Shop) -> Result<Self> {
         let order = |product_id| format!(r#"{{"lines":[{{"product_id":"{product_id}","quantity":1}}]}}"#);
         Ok(Self {
@@ -150,120 +124,80 @@ impl Dataset {
     }
 }
 
-/// A server, and who watches it.
+/// A server under load, its processes and the data of its calls.
 #[derive(Clone)]
 pub struct Endpoint {
     /// `host:port`.
     pub address: String,
-    /// What it is.
     pub target: Target,
-    /// Whose processor time counts.
-    pub watched: Watched,
-    /// What its database receives, where that can be counted.
+    pub processes: Processes,
+    /// Counts the bytes that the database receives; `None` for SQLite and the constant server.
     pub meter: Option<Meter>,
+    dataset: Rc<Dataset>,
 }
 
 impl Endpoint {
-    /// That server, on that database; a constant has none.
-    pub fn new(server: &Server, target: Target, database: &Database) -> Self {
+    pub fn new(server: &Server, target: Target, database: &Database, dataset: Rc<Dataset>) -> Self {
         let meter = database.meter().filter(|_| target != Target::Constant);
-        let watched = Watched { server: server.pid(), database: database.pid() };
-        Self { address: server.address().to_owned(), target, watched, meter }
+        let processes = Processes { server: server.pid(), database: database.pid() };
+        Self { address: server.address().to_owned(), target, processes, meter, dataset }
     }
 }
 
-/// What a run of the load found.
-pub struct Outcome {
-    /// What the callers found.
-    pub tally: Tally,
-    /// How long it counted.
-    pub seconds: f64,
-    /// Processor time of the window.
-    pub cpu_seconds: CpuSeconds,
-    /// Bytes that the database received within the window, where they were counted.
-    pub database_received_bytes: Option<u64>,
+/// Runs the load and summarizes it.
+pub async fn measure(endpoint: &Endpoint, workload: &Workload, plan: Plan, progress: &Progress) -> Result<Measurement> {
+    process::reset_memory_peak(endpoint.processes.server)?;
+    let driven = drive(endpoint, workload, plan, progress, endpoint.meter.as_ref());
+    let outcome = LocalSet::new().run_until(driven).await?;
+    let memory = process::memory_peak_mib(endpoint.processes.server)?;
+    Ok(Measurement::new(workload.name(), endpoint.target, plan.concurrency, outcome, memory))
 }
 
-/// Runs the load and reports it.
-pub async fn measure(
-    site: &Endpoint,
-    directory: &Rc<Dataset>,
-    workload: &Workload,
-    plan: Plan,
-    progress: &Progress,
-) -> Result<Measurement> {
-    process::reset_memory_peak(site.watched.server)?;
-    let outcome = observe(site, directory, workload, plan, progress, site.meter.as_ref()).await?;
-    let memory = process::memory_peak_mib(site.watched.server)?;
-    let Outcome { tally, seconds, cpu_seconds, database_received_bytes } = outcome;
-    let name = workload.name();
-    let measurement = Measurement::new(&name, site.target, plan.concurrency, seconds, &tally, cpu_seconds, memory);
-    Ok(Measurement { database_received_bytes, ..measurement })
+pub async fn run(endpoint: &Endpoint, workload: &Workload, plan: Plan, progress: &Progress) -> Result<Outcome> {
+    LocalSet::new().run_until(drive(endpoint, workload, plan, progress, None)).await
 }
 
-/// Runs the load.
-pub async fn run(
-    site: &Endpoint,
-    directory: &Rc<Dataset>,
-    workload: &Workload,
-    plan: Plan,
-    progress: &Progress,
-) -> Result<Outcome> {
-    observe(site, directory, workload, plan, progress, None).await
-}
-
-async fn observe(
-    site: &Endpoint,
-    directory: &Rc<Dataset>,
+async fn drive(
+    endpoint: &Endpoint,
     workload: &Workload,
     plan: Plan,
     progress: &Progress,
     meter: Option<&Meter>,
 ) -> Result<Outcome> {
+    let dataset = &endpoint.dataset;
     let opens_at = Instant::now() + plan.warm_up;
-    let run_number = directory.runs.replace(directory.runs.get() + 1);
+    let run = dataset.runs.replace(dataset.runs.get() + 1);
     let shared = Rc::new(Shared {
-        directory: Rc::clone(directory),
+        dataset: Rc::clone(dataset),
         workload: workload.clone(),
         opens_at,
         closes_at: opens_at + plan.window,
         next_user: Cell::new(0),
-        key_prefix: format!("bench-{}-{run_number}-", std::process::id()),
+        key_prefix: format!("bench-{}-{run}-", std::process::id()),
         keys: Cell::new(0),
         tally: RefCell::default(),
         last_at: Cell::new(opens_at),
     });
-    LocalSet::new().run_until(drive(site, shared, plan, run_number, progress, meter)).await
-}
-
-async fn drive(
-    site: &Endpoint,
-    shared: Rc<Shared>,
-    plan: Plan,
-    run: u64,
-    progress: &Progress,
-    meter: Option<&Meter>,
-) -> Result<Outcome> {
     let mut callers = JoinSet::new();
     for index in 0..plan.concurrency {
         let seed = plan.seed.wrapping_mul(1_000_003).wrapping_add(run << 16).wrapping_add(index as u64);
         let random = SmallRng::seed_from_u64(seed);
-        let caller = Caller { shared: Rc::clone(&shared), client: Client::new(&site.address), random };
+        let caller = Caller { shared: Rc::clone(&shared), client: Client::new(&endpoint.address), random };
         callers.spawn_local(caller.call_until_closed());
     }
     tokio::time::sleep_until(shared.opens_at.into()).await;
     progress.advance(plan.warm_up);
     let received_before = received(meter).await?;
-    let before = CpuSeconds::so_far(site.watched)?;
-    // Either the window closes, or the work ends by itself.
+    let before = CpuSeconds::so_far(endpoint.processes)?;
+    // Wait for the end of the window, or for the last call of a workload with a fixed number of calls.
     tokio::select! {
         () = tokio::time::sleep_until(shared.closes_at.into()) => {}
         ended = all_ended(&mut callers) => ended?,
     }
-    let cpu_seconds = CpuSeconds::so_far(site.watched)?.since(before);
+    let cpu_seconds = CpuSeconds::so_far(endpoint.processes)?.since(before);
     let database_received_bytes = received(meter).await?.zip(received_before).map(|(after, before)| after - before);
     progress.advance(plan.window);
-    tokio::time::timeout(PATIENCE, all_ended(&mut callers)).await.context("calls were not answered")??;
+    tokio::time::timeout(DRAIN_TIMEOUT, all_ended(&mut callers)).await.context("calls got no response")??;
     let ended_at = if shared.is_exhausted() { shared.last_at.get() } else { shared.closes_at };
     let seconds = ended_at.duration_since(shared.opens_at).as_secs_f64();
     Ok(Outcome { tally: shared.tally.take(), seconds, cpu_seconds, database_received_bytes })
@@ -283,9 +217,9 @@ async fn all_ended(callers: &mut JoinSet<()>) -> Result<()> {
     Ok(())
 }
 
-/// What the callers of one run share.
+/// State shared by the callers of one run.
 struct Shared {
-    directory: Rc<Dataset>,
+    dataset: Rc<Dataset>,
     workload: Workload,
     opens_at: Instant,
     closes_at: Instant,
@@ -297,9 +231,9 @@ struct Shared {
 }
 
 impl Shared {
-    /// Whether every user had a turn, where each has one.
+    /// Whether every user has had a turn, in a workload with one turn for each user.
     fn is_exhausted(&self) -> bool {
-        matches!(self.workload, Workload::CouponRush { .. }) && self.next_user.get() >= self.directory.users.len()
+        matches!(self.workload, Workload::CouponRush { .. }) && self.next_user.get() >= self.dataset.users.len()
     }
 
     fn next_key(&self, key: &mut String) {
@@ -309,48 +243,47 @@ impl Shared {
         write!(key, "{}{number}", self.key_prefix).expect("writing to a string does not fail");
     }
 
-    /// Counts an answer that came within the window.
-    fn judge(&self, step: &'static str, counts: bool, begun_at: Instant, answer: &Result<Answer<'_>>) -> bool {
+    /// Records a response, if it arrived within the window; returns whether the call succeeded.
+    fn record(&self, step: &'static str, counts: bool, started_at: Instant, response: &Result<Response<'_>>) -> bool {
         let now = Instant::now();
-        let verdict = match answer {
-            Ok(answer) if answer.status / 100 == 2 => Verdict::Done,
-            Ok(answer) => {
-                let code = answer.text_field("code").unwrap_or("no code");
+        let result = match response {
+            Ok(response) if response.status / 100 == 2 => CallResult::Done,
+            Ok(response) => {
+                let code = response.text_field("code").unwrap_or("no code");
                 if Some(code) == self.workload.rejection() {
-                    Verdict::Rejected(code.to_owned())
+                    CallResult::Rejected(code.to_owned())
                 } else {
-                    Verdict::Failed(format!("{} {code}", answer.status))
+                    CallResult::Failed(format!("{} {code}", response.status))
                 }
             }
-            Err(error) => Verdict::Failed(format!("no answer: {error:#}")),
+            Err(error) => CallResult::Failed(format!("no response: {error:#}")),
         };
-        let is_done = matches!(verdict, Verdict::Done);
+        let is_done = matches!(result, CallResult::Done);
         if now < self.opens_at || now >= self.closes_at {
             return is_done;
         }
         self.last_at.set(now);
         let mut tally = self.tally.borrow_mut();
-        match verdict {
-            Verdict::Done => {}
-            Verdict::Rejected(code) => *tally.rejections.entry(code).or_default() += 1,
-            Verdict::Failed(label) => {
+        match result {
+            CallResult::Done => {}
+            CallResult::Rejected(code) => *tally.rejections.entry(code).or_default() += 1,
+            CallResult::Failed(label) => {
                 *tally.errors.entry(label).or_default() += 1;
                 return false;
             }
         }
         tally.done += u64::from(counts);
-        tally.steps.entry(step).or_default().record(now - begun_at);
+        tally.steps.entry(step).or_default().record(now - started_at);
         is_done
     }
 }
 
-enum Verdict {
+enum CallResult {
     Done,
     Rejected(String),
     Failed(String),
 }
 
-/// One of the callers.
 struct Caller {
     shared: Rc<Shared>,
     client: Client,
@@ -367,35 +300,35 @@ impl Caller {
 
     async fn turn(&mut self, key: &mut String) {
         let shared = Rc::clone(&self.shared);
-        let directory = &*shared.directory;
-        let user = self.random.random_range(0..directory.users.len());
-        let product = self.random.random_range(0..directory.products.len());
+        let dataset = &*shared.dataset;
+        let user = self.random.random_range(0..dataset.users.len());
+        let product = self.random.random_range(0..dataset.products.len());
         match &shared.workload {
-            Workload::SpreadPurchases => self.purchase(user, &directory.orders[product], key).await,
-            Workload::HotPurchases => self.purchase(user, &directory.hot_order, key).await,
+            Workload::SpreadPurchases => self.purchase(user, &dataset.orders[product], key).await,
+            Workload::HotPurchases => self.purchase(user, &dataset.hot_order, key).await,
             Workload::CouponRush { campaign_id } => {
                 let user = shared.next_user.replace(shared.next_user.get() + 1);
                 let path = format!("/v1/coupon-campaigns/{campaign_id}/coupons");
                 self.write("coupon", true, user, &path, "", key).await;
             }
             Workload::PointTopUps => {
-                let path = format!("/v1/users/{}/points/top-ups", directory.users[user]);
+                let path = format!("/v1/users/{}/points/top-ups", dataset.users[user]);
                 self.write("top_up", true, user, &path, r#"{"amount":"1"}"#, key).await;
             }
             Workload::ProductList => {
-                let category = &directory.categories[product % directory.categories.len()];
+                let category = &dataset.categories[product % dataset.categories.len()];
                 self.read(user, &format!("/v1/products?category={category}&limit=20")).await;
             }
-            Workload::ProductRead => self.read(user, &format!("/v1/products/{}", directory.products[product])).await,
-            Workload::UserOrders => self.read(user, &format!("/v1/users/{}/orders", directory.users[user])).await,
+            Workload::ProductRead => self.read(user, &format!("/v1/products/{}", dataset.products[product])).await,
+            Workload::UserOrders => self.read(user, &format!("/v1/users/{}/orders", dataset.users[user])).await,
             Workload::UserEntries => {
-                self.read(user, &format!("/v1/users/{}/points/entries", directory.users[user])).await;
+                self.read(user, &format!("/v1/users/{}/points/entries", dataset.users[user])).await;
             }
             Workload::PopularProducts => {
                 let number = shared.keys.replace(shared.keys.get() + 1);
                 let days = 1 + number % POPULAR_DAYS_MAX;
                 if days == 1 {
-                    tokio::time::sleep(POPULAR_KEPT).await;
+                    tokio::time::sleep(POPULAR_CACHED).await;
                 }
                 self.read(user, &format!("/v1/products/popular?days={days}")).await;
             }
@@ -410,7 +343,7 @@ impl Caller {
         self.write("payment", true, user, &format!("/v1/orders/{order_id}/payment"), "{}", key).await;
     }
 
-    /// A write with a key of its own; gives the order's id, where the answer has one.
+    /// Sends a write with a new key; returns the order's id, if the response has one.
     async fn write(
         &mut self,
         step: &'static str,
@@ -421,17 +354,17 @@ impl Caller {
         key: &mut String,
     ) -> Option<String> {
         let Self { shared, client, .. } = self;
-        let Some(token) = shared.directory.tokens.get(user) else {
-            return None; // All users had their turn while this caller was asking.
+        let Some(token) = shared.dataset.tokens.get(user) else {
+            return None; // Other callers took the last users' turns.
         };
         shared.next_key(key);
         let request = Request { method: "POST", path, token: Some(token), key: Some(key), body };
-        let begun_at = Instant::now();
-        let answer = client.send(&request).await;
-        let is_done = shared.judge(step, counts, begun_at, &answer);
-        let order_id = answer.as_ref().ok().filter(|_| is_done).and_then(|answer| answer.text_field("order_id"));
+        let started_at = Instant::now();
+        let response = client.send(&request).await;
+        let is_done = shared.record(step, counts, started_at, &response);
+        let order_id = response.as_ref().ok().filter(|_| is_done).and_then(|response| response.text_field("order_id"));
         let order_id = order_id.map(str::to_owned);
-        if answer.is_err() {
+        if response.is_err() {
             tokio::time::sleep(RECONNECT_PAUSE).await;
         }
         order_id
@@ -439,25 +372,25 @@ impl Caller {
 
     async fn read(&mut self, user: usize, path: &str) {
         let Self { shared, client, .. } = self;
-        let token = shared.directory.tokens[user].as_str();
+        let token = shared.dataset.tokens[user].as_str();
         let request = Request { method: "GET", path, token: Some(token), key: None, body: "" };
-        let begun_at = Instant::now();
-        let answer = client.send(&request).await;
-        shared.judge("read", true, begun_at, &answer);
-        if answer.is_err() {
+        let started_at = Instant::now();
+        let response = client.send(&request).await;
+        shared.record("read", true, started_at, &response);
+        if response.is_err() {
             tokio::time::sleep(RECONNECT_PAUSE).await;
         }
     }
 }
 
-/// One call outside any measurement.
+/// Sends one request outside any measurement.
 pub async fn call(address: &str, request: &Request<'_>) -> Result<(u16, Vec<u8>)> {
     let mut client = Client::new(address);
-    let answer = client.send(request).await?;
-    Ok((answer.status, answer.body.to_vec()))
+    let response = client.send(request).await?;
+    Ok((response.status, response.body.to_vec()))
 }
 
-/// Makes a campaign of so many coupons that is open all day, and returns its id.
+/// Creates a campaign that is open for a day, and returns its id.
 pub async fn create_campaign(address: &str, quantity: usize) -> Result<String> {
     let rfc3339 = &time::format_description::well_known::Rfc3339;
     let now = time::OffsetDateTime::now_utc();
@@ -474,18 +407,17 @@ pub async fn create_campaign(address: &str, quantity: usize) -> Result<String> {
     let key = format!("campaign-{}", now.unix_timestamp_nanos());
     let path = "/v1/admin/coupon-campaigns";
     let request = Request { method: "POST", path, token: Some(&token), key: Some(&key), body: &body };
-    let (status, answer) = call(address, &request).await?;
-    let answer = Answer { status, body: &answer };
-    ensure!(status == 201, "no campaign: {status} {}", String::from_utf8_lossy(answer.body));
-    Ok(answer.text_field("campaign_id").context("a campaign has an id")?.to_owned())
+    let (status, response) = call(address, &request).await?;
+    let response = Response { status, body: &response };
+    ensure!(status == 201, "no campaign: {status} {}", String::from_utf8_lossy(response.body));
+    Ok(response.text_field("campaign_id").context("a campaign has an id")?.to_owned())
 }
 
-/// How many coupons of a campaign were issued.
 pub async fn issued_coupons(address: &str, campaign_id: &str) -> Result<u64> {
     let path = format!("/v1/coupon-campaigns/{campaign_id}");
     let request = Request { method: "GET", path: &path, token: None, key: None, body: "" };
-    let (status, answer) = call(address, &request).await?;
+    let (status, response) = call(address, &request).await?;
     ensure!(status == 200, "no campaign: {status}");
-    let answer: serde_json::Value = serde_json::from_slice(&answer)?;
-    answer["issued"].as_u64().context("a campaign says how many coupons it has issued")
+    let response: serde_json::Value = serde_json::from_slice(&response)?;
+    response["issued"].as_u64().context("a campaign has a count of issued coupons")
 }

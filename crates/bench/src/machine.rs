@@ -1,27 +1,22 @@
-//! The machine that the figures are of.
+//! The machine under test.
 
 use std::fs;
 
 use serde::{Deserialize, Serialize};
 
-/// The machine that the figures are of.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Machine {
-    /// What the processor calls itself.
+    /// Model name of the processor.
     pub processor: String,
-    /// Processors that this program may use.
+    /// Processors available to this process.
     pub processors: usize,
-    /// Memory.
     pub memory_gib: f64,
-    /// The system's version.
     pub kernel: String,
-    /// How many processes wanted to run, on average over the minute before: above the benchmark's own load, the
-    /// machine was not quiet.
+    /// Load average of the last minute. A value above the benchmark's own load indicates other activity on the machine.
     pub load_average_before: f64,
 }
 
 impl Machine {
-    /// This machine, now.
     pub fn describe() -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let field = |text: &str, name: &str| {

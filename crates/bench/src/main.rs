@@ -1,18 +1,18 @@
-//! How fast Jangteo is, measured: a private database, the release server, callers over loopback HTTP, the yardsticks
-//! in the same run, and the books checked at the end.
+//! Load generator of Jangteo: starts a private database and the release server, calls it over loopback HTTP, measures
+//! the yardsticks in the same run, and verifies the books at the end.
 //!
-//! | module | what it is for |
+//! | module | purpose |
 //! |---|---|
-//! | [`options`] | what the command line says |
-//! | [`run`], [`growth`], [`one`], [`limit`], [`constant`], [`sysbench`] | what is measured, and the yardsticks |
+//! | [`options`] | the command line |
+//! | [`run`], [`growth`], [`one`], [`limit`], [`constant`], [`sysbench`] | the measurements and the yardsticks |
 //! | [`load`], [`client`], [`token`] | the callers |
-//! | [`shop`], [`past`], [`store`] | the shop that is measured: decided by the domain's rules, written by the adapter |
-//! | [`recorder`], [`answers`] | transactions to replay without deciding them |
-//! | [`database`], [`server`], [`process`] | what runs beside the benchmark, and ends with it |
-//! | [`mod@measure`], [`results`], [`mod@report`], [`plot`], [`machine`], [`progress`] | the figures |
+//! | [`shop`], [`past`], [`store`] | the data: decided by the domain's rules, written by the adapter |
+//! | [`recorder`], [`answers`] | transactions recorded for replay |
+//! | [`database`], [`server`], [`process`] | child processes |
+//! | [`mod@measure`], [`results`], [`mod@report`], [`plot`], [`machine`], [`progress`] | the report |
 //!
-//! It measures through the same door as everybody: it must never reach into the server. With the server it shares the
-//! domain and the adapter of the database, so that a shop is filled by the rules and the SQL that it trades by.
+//! Measurements use the HTTP API alone, never the server's internals. The benchmark shares the domain and the database
+//! adapter with the server, so that the data comes from the same rules and the same SQL.
 
 mod answers;
 mod client;
@@ -49,7 +49,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::growth::GrowthProfile;
 use crate::one::Subject;
-use crate::options::{Elsewhere, Options};
+use crate::options::{ExternalServer, Options};
 use crate::results::{Growth, Results, Run};
 use crate::run::Profile;
 use crate::server::Books;
@@ -63,29 +63,29 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Everything at 1, 16, 64 and 256 callers; about a quarter of an hour.
+    /// Every workload at 1, 16, 64 and 256 callers; about 15 minutes.
     Run {
         #[command(flatten)]
         options: Options,
         #[command(flatten)]
-        elsewhere: Elsewhere,
+        external: ExternalServer,
     },
-    /// A small run that shows in under a minute that everything works; its figures count for nothing.
+    /// A smoke test of the benchmark in under a minute; its numbers are not meaningful.
     Quick {
         #[command(flatten)]
         options: Options,
         #[command(flatten)]
-        elsewhere: Elsewhere,
+        external: ExternalServer,
     },
-    /// The shop with more and more orders behind it.
+    /// The shop with a growing number of orders.
     Growth {
         #[command(flatten)]
         options: Options,
-        /// Numbers of orders.
+        /// Numbers of orders, comma-separated.
         #[arg(long, value_delimiter = ',', default_values_t = [100_000, 1_000_000, 5_000_000])]
         orders: Vec<usize>,
     },
-    /// One workload alone, to tune and to profile by.
+    /// One workload alone, for tuning and profiling.
     One {
         /// The workload.
         #[arg(value_enum)]
@@ -93,14 +93,14 @@ enum Command {
         #[command(flatten)]
         options: Options,
         #[command(flatten)]
-        elsewhere: Elsewhere,
-        /// Numbers of callers.
+        external: ExternalServer,
+        /// Numbers of callers, comma-separated.
         #[arg(long, value_delimiter = ',', default_values_t = [64])]
         callers: Vec<usize>,
-        /// How many seconds count.
+        /// Duration of the measurement in seconds.
         #[arg(long, default_value_t = 10)]
         seconds: u64,
-        /// A setting of the server; may be repeated.
+        /// A setting of the server; repeatable.
         #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parse_setting)]
         settings: Vec<(String, String)>,
     },
@@ -129,12 +129,12 @@ fn parse_setting(text: &str) -> Result<(String, String)> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// Runs on one thread: the callers must not take more than one processor from those that are measured. False when the
-/// books are wrong or calls failed.
+/// Runs on one thread, so that the callers take at most one processor from the server and the database. Returns false
+/// if the books are wrong or calls failed.
 #[tokio::main(flavor = "current_thread")]
 async fn bench(command: Command) -> Result<bool> {
     let mut terminated = signal(SignalKind::terminate())?;
-    // Dropping the work stops the server and the database.
+    // Dropping the future stops the server and the database.
     tokio::select! {
         outcome = work(command) => outcome,
         _ = tokio::signal::ctrl_c() => bail!("interrupted"),
@@ -144,38 +144,38 @@ async fn bench(command: Command) -> Result<bool> {
 
 async fn work(command: Command) -> Result<bool> {
     match command {
-        Command::Run { options, elsewhere } => measure(&options, &elsewhere, Profile::full(options.names)).await,
-        Command::Quick { options, elsewhere } => measure(&options, &elsewhere, Profile::quick(options.names)).await,
+        Command::Run { options, external } => measure(&options, &external, Profile::full(options.names)).await,
+        Command::Quick { options, external } => measure(&options, &external, Profile::quick(options.names)).await,
         Command::Growth { options, orders } => measure_growth(&options, &orders).await,
-        Command::One { subject, options, elsewhere, callers, seconds, settings } => {
+        Command::One { subject, options, external, callers, seconds, settings } => {
             let window = Duration::from_secs(seconds);
-            let setup = options.setup(Some(&elsewhere))?;
+            let setup = options.setup(Some(&external))?;
             let measured = one::run(&setup, subject, &callers, window, &settings).await?;
             println!("{}", report::measurements(&measured));
             Ok(measured.iter().all(|measurement| measurement.errors_count() == 0))
         }
-        Command::ConstantServer => bail!("it runs on its own"),
+        Command::ConstantServer => bail!("the constant server runs in a separate process"),
     }
 }
 
-async fn measure(options: &Options, elsewhere: &Elsewhere, profile: Profile) -> Result<bool> {
-    let run = run::run(&options.setup(Some(elsewhere))?, &profile).await?;
-    let is_right = is_run_right(&run);
+async fn measure(options: &Options, external: &ExternalServer, profile: Profile) -> Result<bool> {
+    let run = run::run(&options.setup(Some(external))?, &profile).await?;
+    let is_valid = is_run_valid(&run);
     plot::draw_run(&run, &options.output.join("bench.svg"))?;
     report(options, |results| results.run = Some(run))?;
-    Ok(is_right)
+    Ok(is_valid)
 }
 
 async fn measure_growth(options: &Options, orders: &[usize]) -> Result<bool> {
     let profile = GrowthProfile::new(orders, options.names);
     let growth = growth::run(&options.setup(None)?, &profile).await?;
-    let is_right = is_growth_right(&growth);
+    let is_valid = is_growth_valid(&growth);
     plot::draw_growth(&growth, &options.output.join("growth.svg"))?;
     report(options, |results| results.growth = Some(growth))?;
-    Ok(is_right)
+    Ok(is_valid)
 }
 
-/// Adds to the file and prints what it says now.
+/// Updates `results.json` and prints the report.
 fn report(options: &Options, change: impl FnOnce(&mut Results)) -> Result<()> {
     let path = options.output.join("results.json");
     let mut results = Results::load(&path);
@@ -187,12 +187,12 @@ fn report(options: &Options, change: impl FnOnce(&mut Results)) -> Result<()> {
     Ok(())
 }
 
-fn is_run_right(run: &Run) -> bool {
+fn is_run_valid(run: &Run) -> bool {
     let books_are_right = ![&run.books, &run.limit.books].into_iter().any(is_wrong);
     books_are_right && run.errors() == 0 && run.coupon_rushes.iter().all(results::CouponRush::is_exact)
 }
 
-fn is_growth_right(growth: &Growth) -> bool {
+fn is_growth_valid(growth: &Growth) -> bool {
     !growth.points.iter().any(|point| is_wrong(&point.books) || point.purchases.errors_count() > 0)
 }
 

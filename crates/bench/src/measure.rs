@@ -1,4 +1,4 @@
-//! What one measurement found, and the arithmetic on it.
+//! Measurements of one run and the arithmetic on them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::process;
 
-/// The longest latency that is told apart from longer ones.
+/// Longer latencies are recorded as this one.
 const LATENCY_MAX: Duration = Duration::from_secs(120);
 
 /// Latencies in an HDR histogram of microseconds with three significant digits.
@@ -24,17 +24,15 @@ impl Default for Latencies {
 }
 
 impl Latencies {
-    /// Counts one.
     pub fn record(&mut self, latency: Duration) {
         self.0.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX).max(1));
     }
 
-    /// Counts all of another.
     pub fn add(&mut self, other: &Self) {
         self.0.add(&other.0).expect("all histograms have the same bounds");
     }
 
-    /// The figures of the report.
+    /// The quantiles for the report.
     pub fn summary(&self) -> LatencySummary {
         let ms = |microseconds: u64| microseconds as f64 / 1_000.0;
         LatencySummary {
@@ -59,21 +57,20 @@ pub struct LatencySummary {
     pub max_ms: f64,
 }
 
-/// What the callers found within one window.
+/// Counters of the callers within one window.
 #[derive(Clone, Default)]
 pub struct Tally {
-    /// Latencies of the calls that were answered as they should be, by step.
+    /// Latencies of successful calls, by step.
     pub steps: BTreeMap<&'static str, Latencies>,
-    /// Units of work that were done: purchases, top-ups, answers.
+    /// Completed units of work: purchases, top-ups or responses.
     pub done: u64,
-    /// Rejections that belong to the work, such as a coupon that is sold out, by code.
+    /// Expected rejections, such as a sold-out coupon, by code.
     pub rejections: BTreeMap<String, u64>,
-    /// Everything else, by status and code.
+    /// Failures, by status and code.
     pub errors: BTreeMap<String, u64>,
 }
 
 impl Tally {
-    /// Counts all of another.
     pub fn add(&mut self, other: &Self) {
         for (step, latencies) in &other.steps {
             self.steps.entry(step).or_default().add(latencies);
@@ -86,7 +83,7 @@ impl Tally {
         }
     }
 
-    /// All steps together.
+    /// Latencies of all steps together.
     pub fn latencies(&self) -> Latencies {
         let mut all = Latencies::default();
         self.steps.values().for_each(|latencies| all.add(latencies));
@@ -94,37 +91,36 @@ impl Tally {
     }
 }
 
-/// Whose processor time is watched, besides that of this process.
+/// Ids of the processes whose processor time is measured, besides this one.
 #[derive(Clone, Copy)]
-pub struct Watched {
-    /// The server.
+pub struct Processes {
     pub server: u32,
-    /// The database, where it is a process that the benchmark started.
+    /// `None` if the benchmark did not start the database.
     pub database: Option<u32>,
 }
 
-/// Processor seconds, user and system.
+/// Processor seconds, user and system, by process.
 #[derive(Clone, Copy, Default, PartialEq, Debug, Serialize, Deserialize)]
 pub struct CpuSeconds {
-    /// Of the server; with SQLite the database's as well, which is part of it.
+    /// Includes the database for SQLite.
     pub server: f64,
-    /// Of the database, where it is a process of its own.
+    /// `None` if the benchmark did not start the database.
     pub database: Option<f64>,
-    /// Of the load generator.
+    /// The load generator.
     pub client: f64,
 }
 
 impl CpuSeconds {
-    /// What was used so far.
-    pub fn so_far(watched: Watched) -> Result<Self> {
+    /// Total since the start of each process.
+    pub fn so_far(processes: Processes) -> Result<Self> {
         Ok(Self {
-            server: process::cpu_seconds(watched.server)?,
-            database: watched.database.map(process::cpu_seconds).transpose()?,
+            server: process::cpu_seconds(processes.server)?,
+            database: processes.database.map(process::cpu_seconds).transpose()?,
             client: process::cpu_seconds(std::process::id())?,
         })
     }
 
-    /// What was used since.
+    /// The difference to an earlier total.
     pub fn since(self, earlier: Self) -> Self {
         let minus = |later: f64, earlier: f64| ((later - earlier) * 100.0).round() / 100.0;
         Self {
@@ -135,63 +131,59 @@ impl CpuSeconds {
     }
 }
 
-/// A measurement in the report.
+/// Result of a run of the load.
+pub struct Outcome {
+    pub tally: Tally,
+    /// Duration of the window.
+    pub seconds: f64,
+    /// Processor time within the window.
+    pub cpu_seconds: CpuSeconds,
+    /// Bytes received by the database within the window; `None` without a meter.
+    pub database_received_bytes: Option<u64>,
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Measurement {
-    /// What was done.
     pub workload: String,
-    /// To what.
     pub target: Target,
-    /// By how many callers at once, each waiting for its answer before it asks again.
+    /// Concurrent callers, each with one request at a time.
     pub concurrency: usize,
-    /// For how long.
     pub seconds: f64,
-    /// How often.
+    /// Completed units of work.
     pub done: u64,
-    /// How often a second.
     pub per_second: f64,
-    /// Latency of every call.
+    /// Latency of all calls.
     pub latency: LatencySummary,
-    /// Latency by step.
     pub steps: BTreeMap<String, LatencySummary>,
-    /// Rejections that belong to the work, by code.
+    /// Expected rejections, by code.
     pub rejections: BTreeMap<String, u64>,
-    /// Everything else, by status and code.
+    /// Failures, by status and code.
     pub errors: BTreeMap<String, u64>,
     /// Processor seconds within the window.
     pub cpu_seconds: CpuSeconds,
-    /// Bytes that the database received within the window, where it is a server; from everybody.
+    /// Bytes received by the database server within the window, from all clients; `None` for SQLite.
     pub database_received_bytes: Option<u64>,
-    /// The most memory that the server had resident, from the start of the warm-up.
+    /// Peak resident memory of the server since the start of the warm-up.
     pub server_memory_peak_mib: f64,
 }
 
-/// What was measured.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
-    /// The server as it is.
+    /// The server with default settings.
     Batched,
     /// The server with `BATCH_MAX=1`.
     Unbatched,
-    /// A server that answers a constant.
+    /// The constant server.
     Constant,
 }
 
 impl Measurement {
-    /// The report of a tally.
-    pub fn new(
-        workload: &str,
-        target: Target,
-        concurrency: usize,
-        seconds: f64,
-        tally: &Tally,
-        cpu_seconds: CpuSeconds,
-        server_memory_peak_mib: f64,
-    ) -> Self {
+    pub fn new(workload: String, target: Target, concurrency: usize, outcome: Outcome, memory_peak_mib: f64) -> Self {
+        let Outcome { tally, seconds, cpu_seconds, database_received_bytes } = outcome;
         let steps = tally.steps.iter().map(|(step, latencies)| ((*step).to_owned(), latencies.summary())).collect();
         Self {
-            workload: workload.to_owned(),
+            workload,
             target,
             concurrency,
             seconds,
@@ -199,21 +191,20 @@ impl Measurement {
             per_second: per_second(tally.done, seconds),
             latency: tally.latencies().summary(),
             steps,
-            rejections: tally.rejections.clone(),
-            errors: tally.errors.clone(),
+            rejections: tally.rejections,
+            errors: tally.errors,
             cpu_seconds,
-            database_received_bytes: None,
-            server_memory_peak_mib,
+            database_received_bytes,
+            server_memory_peak_mib: memory_peak_mib,
         }
     }
 
-    /// How many calls went wrong.
     pub fn errors_count(&self) -> u64 {
         self.errors.values().sum()
     }
 }
 
-/// How many, and in how long, over all turns.
+/// Total work and time of several turns.
 #[derive(Clone, Copy, Default)]
 pub struct Rate {
     done: u64,
@@ -221,19 +212,17 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// Adds a turn.
     pub fn add(&mut self, done: u64, seconds: f64) {
         self.done += done;
         self.seconds += seconds;
     }
 
-    /// How many a second.
     pub fn per_second(self) -> f64 {
         per_second(self.done, self.seconds)
     }
 }
 
-/// A rate; zero where no time passed.
+/// A rate; zero if no time passed.
 pub fn per_second(count: u64, seconds: f64) -> f64 {
     if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
 }
@@ -254,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_latency_beyond_the_histogram_counts_as_the_longest() {
+    fn a_latency_beyond_the_histogram_counts_as_the_maximum() {
         let mut latencies = Latencies::default();
         latencies.record(Duration::MAX);
         latencies.record(Duration::ZERO);
@@ -272,7 +261,9 @@ mod tests {
         };
         let mut sum = tally(2);
         sum.add(&tally(4));
-        let measurement = Measurement::new("x", Target::Batched, 1, 0.5, &sum, CpuSeconds::default(), 1.0);
+        let cpu_seconds = CpuSeconds::default();
+        let outcome = Outcome { tally: sum, seconds: 0.5, cpu_seconds, database_received_bytes: None };
+        let measurement = Measurement::new("x".to_owned(), Target::Batched, 1, outcome, 1.0);
         assert_eq!((measurement.done, measurement.per_second), (2, 4.0));
         assert_eq!(measurement.rejections["COUPON_SOLD_OUT"], 6);
         assert_eq!(measurement.steps["order"].count, 2);

@@ -1,4 +1,4 @@
-//! `one`: a single workload for as long as it is asked for, to tune and to profile by.
+//! `one`: a single workload, for tuning and profiling.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,26 +17,25 @@ use crate::store;
 const NAME: &str = "shop";
 const USERS: usize = 100_000;
 
-/// What to measure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum Subject {
-    /// A user at random orders a product at random and pays.
+    /// A random user orders a random product and pays.
     SpreadPurchases,
-    /// A user at random orders the one product that everybody wants, and pays.
+    /// A random user orders the one hot product and pays.
     HotPurchases,
-    /// Every user asks once for one of half as many coupons.
+    /// Every user requests one coupon once; there are half as many coupons.
     CouponRush,
-    /// A user at random tops up points.
+    /// A random user tops up points.
     PointTopUps,
-    /// The first page of the products of a category at random.
+    /// The first page of the products of a random category.
     ProductList,
-    /// One product at random.
+    /// A random product.
     ProductRead,
-    /// The constant answer of 256 bytes.
+    /// A constant response of 256 bytes.
     Constant,
 }
 
-/// Runs the workload with each number of callers.
+/// Measures the workload with each number of callers.
 pub async fn run(
     setup: &Setup,
     subject: Subject,
@@ -58,15 +57,14 @@ pub async fn run(
         _ => Server::shop(program, &url, settings).await?,
     };
     let target = if subject == Subject::Constant { Target::Constant } else { Target::Batched };
-    let site = Endpoint::new(&server, target, &database);
-    let directory = Rc::new(Dataset::new(&shop)?);
+    let endpoint = Endpoint::new(&server, target, &database, Rc::new(Dataset::new(&shop)?));
     let mut measurements = Vec::new();
     for &concurrency in callers {
-        let workload = subject.workload(&site).await?;
+        let workload = subject.workload(&endpoint).await?;
         progress.step(format!("{}, {concurrency} callers, server {}", workload.name(), server.pid()));
         let plan = Plan { concurrency, warm_up, window, seed: *seed };
         let plan = if subject == Subject::CouponRush { Plan { warm_up: Duration::ZERO, ..plan } } else { plan };
-        measurements.push(load::measure(&site, &directory, &workload, plan, &progress).await?);
+        measurements.push(load::measure(&endpoint, &workload, plan, &progress).await?);
     }
     server.stop()?;
     if subject != Subject::Constant {
@@ -79,12 +77,12 @@ pub async fn run(
 }
 
 impl Subject {
-    async fn workload(self, site: &Endpoint) -> Result<Workload> {
+    async fn workload(self, endpoint: &Endpoint) -> Result<Workload> {
         Ok(match self {
             Self::SpreadPurchases => Workload::SpreadPurchases,
             Self::HotPurchases => Workload::HotPurchases,
             Self::CouponRush => {
-                Workload::CouponRush { campaign_id: load::create_campaign(&site.address, USERS / 2).await? }
+                Workload::CouponRush { campaign_id: load::create_campaign(&endpoint.address, USERS / 2).await? }
             }
             Self::PointTopUps => Workload::PointTopUps,
             Self::ProductList => Workload::ProductList,

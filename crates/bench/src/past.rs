@@ -1,4 +1,4 @@
-//! A shop's past: a store that takes the time of its transactions from a clock that is set.
+//! A shop's past: a store whose transactions take their time from a settable clock.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,21 +10,18 @@ use jangteo_domain::transaction::{Changes, First, FirstKeys, LockSet, Locked, Ro
 use jangteo_domain::{StoreError, Timestamp, UnitOfWork, UnitOfWorkFactory};
 use uuid::Uuid;
 
-/// A clock that is set, and ids of its time: UUIDv7, each above the one before as long as the clock is not put back.
+/// A settable clock and a source of UUIDv7 ids of its time. Ids ascend unless the clock is set back.
 pub struct Clock(Mutex<(Timestamp, u64)>);
 
 impl Clock {
-    /// A clock that shows this time.
     pub fn new(now: Timestamp) -> Self {
         Self(Mutex::new((now, 0)))
     }
 
-    /// The time that was set.
     pub fn now(&self) -> Timestamp {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Sets the time.
     pub fn set(&self, now: Timestamp) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = now;
     }
@@ -45,8 +42,8 @@ impl IdSource for Clock {
     }
 }
 
-/// A store whose transactions happen when the clock says. What was sold then was told then: the events of the last weeks
-/// are stored as delivered, and those before are not stored, as a server has pruned them since.
+/// A store whose transactions take their time from the clock. Events within the retention period are stored as
+/// delivered; older ones are not stored, as the server prunes them.
 #[derive(Clone)]
 pub struct PastStore {
     store: Arc<dyn UnitOfWorkFactory>,
@@ -55,13 +52,13 @@ pub struct PastStore {
 }
 
 impl PastStore {
-    /// The past of a shop that is open today.
+    /// A store for transactions before `today`.
     pub fn new(store: Arc<dyn UnitOfWorkFactory>, clock: Arc<Clock>, today: Timestamp) -> Self {
         let pruned = Retention::default().delivered_events + time::Duration::hours(1);
         Self { store, clock, events_since: today.saturating_sub(pruned) }
     }
 
-    /// Stores that these were delivered when they happened.
+    /// Stores the deliveries as delivered at the time of their event.
     async fn deliver(&self, deliveries: Vec<Delivery>) -> Result<(), StoreError> {
         if deliveries.is_empty() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! The pictures.
+//! The charts.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::results::{CONSTANT_LENGTH, Growth, Run};
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// Colours that everybody can tell apart: those of Okabe and Ito, *Color Universal Design* (2008), without the yellow.
+/// Colors for all kinds of color vision: Okabe and Ito, *Color Universal Design* (2008), without the yellow.
 const COLORS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -23,10 +23,9 @@ const COLORS: [RGBColor; 7] = [
     RGBColor(86, 180, 233),
     RGBColor(230, 159, 0),
 ];
-/// Pixels beside a chart for the names of its lines.
+/// Width of the legend beside a chart in pixels.
 const NAMES_WIDTH: u32 = 230;
 
-/// A line of a chart: its name and its points.
 struct Line {
     name: String,
     points: Vec<(f64, f64)>,
@@ -43,14 +42,12 @@ impl Line {
     }
 }
 
-/// Rates and latencies by the number of callers.
+/// Rates and latencies by number of callers.
 pub fn draw_run(run: &Run, path: &Path) -> Result<()> {
     let root = SVGBackend::new(path, (1500, 900)).into_drawing_area();
     root.fill(&WHITE).map_err(failed)?;
     let panels = root.split_evenly((2, 2));
-    let [writes, latencies, reads, processor] = &panels[..] else {
-        return Err(anyhow!("two rows of two are four"));
-    };
+    let [writes, latencies, reads, processor] = &panels[..] else { return Err(anyhow!("two rows of two are four")) };
     let line = |workload: &str, target, name: &str, value: &dyn Fn(&Measurement) -> f64| {
         let fits = |m: &&Measurement| m.workload == workload && m.target == target;
         Line::new(name, run.measurements.iter().filter(fits).map(|m| (m.concurrency as f64, value(m))).collect())
@@ -95,14 +92,12 @@ pub fn draw_run(run: &Run, path: &Path) -> Result<()> {
     root.present().map_err(failed)
 }
 
-/// How everything grows with the orders, as a multiple of what it was with the fewest.
+/// Rates and latencies by number of orders.
 pub fn draw_growth(growth: &Growth, path: &Path) -> Result<()> {
     let root = SVGBackend::new(path, (1500, 450)).into_drawing_area();
     root.fill(&WHITE).map_err(failed)?;
     let panels = root.split_evenly((1, 2));
-    let [rates, times] = &panels[..] else {
-        return Err(anyhow!("a row of two is two"));
-    };
+    let [rates, times] = &panels[..] else { return Err(anyhow!("a row of two is two")) };
     let points: Vec<_> = growth.points.iter().filter(|point| point.orders > 0).collect();
     let orders: Vec<f64> = points.iter().map(|point| point.orders as f64).collect();
     let line = |name: &str, values: Vec<Option<f64>>| {
@@ -129,15 +124,15 @@ pub fn draw_growth(growth: &Growth, path: &Path) -> Result<()> {
     root.present().map_err(failed)
 }
 
-/// A chart with logarithmic axes, its x axis marked where there are points, and the names of the lines beside it. What is
-/// not above zero has no place on such an axis and is left out.
+/// A chart with logarithmic axes, x axis labels at the measured points, and a legend. Values that are not above zero
+/// are omitted.
 fn draw(area: &Area<'_>, title: &str, x_label: &str, lines: &[Line]) -> Result<()> {
     let points = || lines.iter().flat_map(|line| &line.points).copied().filter(|(_, y)| *y > 0.0);
     let mut xs: Vec<f64> = points().map(|(x, _)| x).collect();
     xs.sort_by(f64::total_cmp);
     xs.dedup();
     let [first, .., last] = xs[..] else {
-        return Ok(()); // Nothing was measured, or nothing that makes a line.
+        return Ok(()); // Fewer than two points.
     };
     let (low, high) = points().fold((f64::MAX, 0.0_f64), |(low, high), (_, y)| (low.min(y), high.max(y)));
 
@@ -192,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn draws_lines_and_leaves_out_what_has_no_logarithm() {
+    fn draws_lines_and_omits_values_without_a_logarithm() {
         let mut text = String::new();
         {
             let root = SVGBackend::with_string(&mut text, (400, 300)).into_drawing_area();

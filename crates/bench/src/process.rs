@@ -1,4 +1,4 @@
-//! Child processes: started in a group of their own, watched through `/proc`, and never left behind.
+//! Child processes: started in their own process group, measured through `/proc`, and stopped with their owner.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -12,84 +12,82 @@ use nix::unistd::Pid;
 /// Clock ticks a second in `/proc/<pid>/stat`: `USER_HZ`, which Linux fixes at 100 for programs.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// A child that ends with its owner, whatever ends the owner's work.
-pub struct Guarded {
+/// A child process that is killed when its owner is dropped.
+pub struct ChildProcess {
     child: Child,
     name: &'static str,
 }
 
-impl Guarded {
-    /// Starts the command in a process group of its own, so that a Ctrl-C at the terminal reaches only the benchmark,
-    /// which then stops its children in order.
+impl ChildProcess {
+    /// Starts the command in its own process group, so that Ctrl-C reaches only the benchmark, which then stops its
+    /// children in order.
     pub fn start(name: &'static str, command: &mut Command) -> Result<Self> {
         let child = command.process_group(0).spawn().with_context(|| format!("{name} does not start"))?;
         Ok(Self { child, name })
     }
 
-    /// The process.
     pub fn child(&mut self) -> &mut Child {
         &mut self.child
     }
 
-    /// Its id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Fails when the process has ended.
+    /// Returns an error if the process has exited.
     pub fn check_running(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
-            Some(status) => anyhow::bail!("{} ended with {status}", self.name),
+            Some(status) => anyhow::bail!("{} exited with {status}", self.name),
         }
     }
 
-    /// Asks the process to end and waits; kills it when it takes longer than `patience`.
-    pub fn stop(mut self, patience: Duration) -> Result<()> {
+    /// Sends SIGTERM and waits for the exit; kills the process after `timeout`.
+    pub fn stop(mut self, timeout: Duration) -> Result<()> {
         self.signal(Signal::SIGTERM);
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + timeout;
         while Instant::now() < deadline {
             if self.child.try_wait()?.is_some() {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        anyhow::bail!("{} did not end within {patience:?}", self.name)
+        anyhow::bail!("{} did not exit within {timeout:?}", self.name)
     }
 
     fn signal(&self, signal: Signal) {
         if let Ok(pid) = i32::try_from(self.child.id()) {
-            // It fails only when the process is gone, which is what is wanted.
+            // It fails only if the process has already exited.
             let _ = kill(Pid::from_raw(pid), signal);
         }
     }
 }
 
-impl Drop for Guarded {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
-        // A drop may come while another failure is on its way out; there is nobody left to tell of this one.
+        // A drop may run during another error's unwinding and has no way to report this one.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Processor seconds, user and system, that a process and the children that it has waited for have used.
+/// Processor seconds, user and system, of a process and its reaped children.
 pub fn cpu_seconds(pid: u32) -> Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("process {pid} is gone"))?;
-    parse_cpu_seconds(&stat).with_context(|| format!("/proc/{pid}/stat reads unexpectedly"))
+    parse_cpu_seconds(&stat).with_context(|| format!("cannot parse /proc/{pid}/stat"))
 }
 
 fn parse_cpu_seconds(stat: &str) -> Option<f64> {
-    // The second field is the program's name in parentheses and may hold anything; the third follows the last one.
+    // The second field is the program's name in parentheses, which may itself contain parentheses.
     let (_, fields) = stat.rsplit_once(')')?;
     let ticks: Vec<f64> = fields.split_whitespace().skip(11).take(4).filter_map(|field| field.parse().ok()).collect();
     (ticks.len() == 4).then(|| ticks.iter().sum::<f64>() / TICKS_PER_SECOND)
 }
 
-/// The most memory, in MiB, that the process has had resident since [`reset_memory_peak`].
+/// Peak resident memory in MiB since [`reset_memory_peak`].
 pub fn memory_peak_mib(pid: u32) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).with_context(|| format!("process {pid} is gone"))?;
-    parse_memory_peak_mib(&status).with_context(|| format!("/proc/{pid}/status reads unexpectedly"))
+    parse_memory_peak_mib(&status).with_context(|| format!("cannot parse /proc/{pid}/status"))
 }
 
 fn parse_memory_peak_mib(status: &str) -> Option<f64> {
@@ -98,7 +96,7 @@ fn parse_memory_peak_mib(status: &str) -> Option<f64> {
     Some(kib / 1024.0)
 }
 
-/// Starts the peak anew, so that each measurement has its own.
+/// Resets the peak, so that each measurement has its own.
 pub fn reset_memory_peak(pid: u32) -> Result<()> {
     fs::write(format!("/proc/{pid}/clear_refs"), "5").with_context(|| format!("the memory peak of process {pid}"))
 }
@@ -108,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn adds_up_the_times_of_a_process_whose_name_holds_a_parenthesis() {
+    fn adds_up_the_times_of_a_process_with_a_parenthesis_in_its_name() {
         let stat = "7 (a) b) S 1 7 7 0 -1 4194304 100 0 0 0 250 50 20 10 20 0 4 0 100 0 0";
         assert_eq!(parse_cpu_seconds(stat), Some(3.3));
         assert_eq!(parse_cpu_seconds("7 (x) S 1 2"), None);
@@ -123,7 +121,7 @@ mod tests {
     #[test]
     fn sees_this_process() {
         let pid = std::process::id();
-        assert!(cpu_seconds(pid).expect("this process is there") >= 0.0);
-        assert!(memory_peak_mib(pid).expect("this process is there") > 0.0);
+        assert!(cpu_seconds(pid).expect("this process exists") >= 0.0);
+        assert!(memory_peak_mib(pid).expect("this process exists") > 0.0);
     }
 }

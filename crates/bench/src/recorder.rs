@@ -1,4 +1,4 @@
-//! Transactions that are written down as they are decided, to be replayed on a database that nobody decides for.
+//! Records the transactions of the domain's executor, for replay on a database without the decisions.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,19 +10,16 @@ use jangteo_domain_testing::MemoryStore;
 
 use crate::past::Clock;
 
-/// All that a transaction asks of a store.
+/// The calls of a transaction to the store.
 #[derive(Clone)]
 pub struct Transaction {
     id: BatchId,
-    /// What it reads and locks as it begins.
     pub first: FirstKeys,
-    /// What it locks then.
     pub locks: LockSet,
     changes: Changes,
 }
 
 impl Transaction {
-    /// Does the same to this store.
     pub async fn replay(self, store: &dyn UnitOfWorkFactory) -> Result<(), StoreError> {
         let (mut unit_of_work, _) = store.begin(self.id, &self.first).await?;
         unit_of_work.lock(&self.locks).await?;
@@ -30,7 +27,7 @@ impl Transaction {
     }
 }
 
-/// A store in memory that remembers every transaction that was committed.
+/// An in-memory store that records every committed transaction.
 #[derive(Clone)]
 pub struct Recorder {
     memory: Arc<Mutex<MemoryStore>>,
@@ -39,18 +36,18 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// An empty store whose transactions happen when the clock says.
+    /// An empty store whose transactions take their time from the clock.
     pub fn new(clock: Arc<Clock>) -> Self {
         Self { memory: Arc::default(), clock, transactions: Arc::default() }
     }
 
-    /// The transactions since the last call.
+    /// Returns and removes the recorded transactions.
     pub fn take(&self) -> Vec<Transaction> {
         std::mem::take(&mut lock(&self.transactions))
     }
 
-    /// Goes on with these rows alone: a store in memory copies what it has for every transaction.
-    pub async fn keep_only(&self, rows: &LockSet) -> Result<(), StoreError> {
+    /// Discards all other rows, because the in-memory store copies its whole content for every transaction.
+    pub async fn retain_only(&self, rows: &LockSet) -> Result<(), StoreError> {
         let id = BatchId::next(&*self.clock);
         let (mut old, _) = self.memory().begin(id, &FirstKeys::default()).await?;
         let Locked { products, stocks, accounts, .. } = old.lock(rows).await?;
@@ -93,7 +90,6 @@ impl UnitOfWorkFactory for Recorder {
     }
 }
 
-/// A transaction that is being recorded.
 struct Recording {
     memory: Box<dyn UnitOfWork>,
     recorder: Recorder,
@@ -111,7 +107,7 @@ impl UnitOfWork for Recording {
 
     async fn commit(self: Box<Self>, changes: Changes) -> Result<(), StoreError> {
         let Self { memory, recorder, id, first, locks } = *self;
-        // What is only ever written is for the database alone: no later decision reads it.
+        // Later decisions never read the append-only rows, so they need not be in memory.
         memory.commit(Changes { appended: Appended::default(), ..changes.clone() }).await?;
         lock(&recorder.transactions).push(Transaction { id, first, locks, changes });
         Ok(())

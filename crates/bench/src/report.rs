@@ -1,4 +1,4 @@
-//! The report that a person reads: tables in Markdown, for the terminal and for the documentation alike.
+//! The report: Markdown tables for the terminal and for the documentation.
 
 use std::fmt::Write;
 
@@ -10,7 +10,6 @@ use crate::results::{Bound, Circumstances, Growth, Ratios, Results, Run, TargetC
 use crate::server::Books;
 use crate::sysbench::{Sysbench, SysbenchRate};
 
-/// All of it.
 pub fn markdown(results: &Results) -> String {
     let mut text = String::new();
     if let Some(run) = &results.run {
@@ -29,22 +28,21 @@ fn add(text: &mut String, title: &str, body: &dyn std::fmt::Display) {
 
 fn add_run(text: &mut String, run: &Run, ratios: &Ratios) {
     add(text, "## Circumstances", &circumstances(&run.circumstances));
-    let explanation = "A purchase is two calls, an order and its payment; its latencies are those of a call. Callers \
-                       wait for an answer before they ask again (a closed loop): the quantiles are what so many \
-                       callers see, and not corrected for coordinated omission. Processor time is in microseconds of \
+    let explanation = "A purchase is two calls, an order and its payment; latencies are of a call. Callers wait for a \
+                       response before the next request (a closed loop): the quantiles describe this number of \
+                       callers and are not corrected for coordinated omission. Processor time is in microseconds of \
                        one processor for each unit of work.";
     add(text, "## Measurements", &format!("{explanation}\n\n{}", measurements(&run.measurements)));
     let single = &run.single_caller;
     let single = format!(
-        "One caller, both servers in turns: a step of a purchase takes {} ms (p50) with batches, {} ms with \
-         BATCH_MAX=1.",
+        "One caller, both servers in turns: p50 of a purchase step is {} ms with batches and {} ms with BATCH_MAX=1.",
         figure(single.batched.p50_ms),
         figure(single.unbatched.p50_ms),
     );
     add(text, "## A single caller", &single);
     let reads = &run.reads;
     let reads = format!(
-        "{} callers in turns, {} times: {} pages of products a second, {} products, {} constants of 16 bytes.",
+        "{} callers in turns, {} times: {} product pages a second, {} products, {} constants of 16 bytes.",
         reads.callers,
         reads.turns,
         figure(reads.product_list_per_second),
@@ -52,12 +50,12 @@ fn add_run(text: &mut String, run: &Run, ratios: &Ratios) {
         figure(reads.constant_per_second),
     );
     add(text, "## Reads beside a constant", &reads);
-    let explanation = "Transactions of batches, recorded beforehand and replayed through the server's own adapter, with no \
-                       HTTP and nothing to decide. A transaction places so many orders and pays so many others.";
+    let explanation = "Recorded transactions of batches, replayed through the server's adapter without HTTP and \
+                       decisions. A transaction places orders and pays for as many.";
     let turns = &run.limit.turns;
     let turns = format!(
-        "The best of it and the server in turns, {} times: {} purchases a second by the adapter alone; by HTTP {} of {} \
-         callers, {} where they all want one product, and {} of {} callers.",
+        "The best configuration and the server in turns, {} times: {} purchases a second through the adapter alone; \
+         over HTTP {} with {} callers, {} of a single product, and {} with {} callers.",
         turns.turns,
         figure(turns.limit_per_second),
         figure(turns.purchases_per_second),
@@ -75,17 +73,18 @@ fn add_run(text: &mut String, run: &Run, ratios: &Ratios) {
             &format!("The database receives {} bytes for a purchase.", figure(bytes)),
         );
     }
-    let mut books = format!("After the load: {}. After the replay: {}.", say(&run.books), say(&run.limit.books));
+    let mut books =
+        format!("After the load: {}. After the replay: {}.", verified(&run.books), verified(&run.limit.books));
     for rush in &run.coupon_rushes {
         write!(
             books,
-            "\nCoupon rush, {:?}, {} callers: {} of {} coupons given, {} issued{}.",
+            "\nCoupon rush, {:?}, {} callers: {} of {} coupons received, {} issued{}.",
             rush.target,
             rush.concurrency,
             rush.given,
             rush.quantity,
             rush.issued,
-            if rush.is_exact() { "" } else { ", WHICH IS WRONG" },
+            if rush.is_exact() { "" } else { ", WRONG" },
         )
         .expect("writing to a string does not fail");
     }
@@ -95,12 +94,12 @@ fn add_run(text: &mut String, run: &Run, ratios: &Ratios) {
 fn sysbench(run: &Run, ratios: &Ratios) -> String {
     let rates = match &run.sysbench {
         Sysbench::Measured(rates) => rates,
-        Sysbench::Skipped { reason } => return format!("`sysbench` was not asked: {reason}."),
+        Sysbench::Skipped { reason } => return format!("`sysbench` was skipped: {reason}."),
     };
-    let rate = |rate: &SysbenchRate| format!("{} of {} threads", figure(rate.per_second), rate.threads);
+    let rate = |rate: &SysbenchRate| format!("{} with {} threads", figure(rate.per_second), rate.threads);
     format!(
         "`sysbench oltp_write_only` (8 tables of 100,000 rows) on the same database server: {} transactions a second. \
-         Purchases a second to the best of it: {}.",
+         Purchases a second to the best rate: {}.",
         rates.iter().map(rate).collect::<Vec<_>>().join(", "),
         ratios.purchases_to_sysbench.map_or_else(|| "–".to_owned(), figure),
     )
@@ -111,8 +110,8 @@ fn circumstances(circumstances: &Circumstances) -> String {
         circumstances;
     format!(
         "{started_at}, {} ({} processors, {} GiB, Linux {}, load average before {}). {}: {}; {}. {} users, {} \
-         products with names in {:?}. Each measurement: {warm_up_seconds} s to warm up, then {window_seconds} s. Seed {seed}, profile `{profile}`. Server, \
-         database and load generator share the processors.",
+         products with {:?} names. Each measurement: {warm_up_seconds} s warm-up, {window_seconds} s window. Seed \
+         {seed}, profile `{profile}`. Server, database and load generator share the processors.",
         machine.processor,
         machine.processors,
         machine.memory_gib,
@@ -127,45 +126,35 @@ fn circumstances(circumstances: &Circumstances) -> String {
     )
 }
 
-fn say(books: &Books) -> String {
+fn verified(books: &Books) -> String {
     match books {
-        Books::Right => "`jangteo verify` finds nothing wrong".to_owned(),
-        Books::Wrong { findings } => format!("`jangteo verify` FINDS:\n{}\n", findings.join("\n")),
+        Books::Right => "`jangteo verify` has no findings".to_owned(),
+        Books::Wrong { findings } => format!("`jangteo verify` HAS FINDINGS:\n{}\n", findings.join("\n")),
     }
 }
 
-fn table(header: &[&str]) -> Table {
+/// An empty table; the header's cells are separated by ` | `.
+fn table(header: &str) -> Table {
     let mut table = Table::new();
-    table.load_style(ASCII_MARKDOWN).set_header(header);
+    table.load_style(ASCII_MARKDOWN).set_header(header.split(" | "));
     table
 }
 
-/// All columns but the first so many hold numbers.
+/// Right-aligns the numbers: all columns after the first `texts`.
 fn align(table: &mut Table, texts: usize) {
     for column in table.column_iter_mut().skip(texts) {
         column.set_cell_alignment(CellAlignment::Right);
     }
 }
 
-/// A row for each measurement.
 pub fn measurements(measurements: &[Measurement]) -> Table {
-    let mut table = table(&[
-        "workload",
-        "server",
-        "callers",
-        "a second",
-        "p50 ms",
-        "p99 ms",
-        "p99.9 ms",
-        "errors",
-        "server µs",
-        "database µs",
-        "client µs",
-        "peak MiB",
-    ]);
+    let mut table = table(
+        "workload | server | callers | a second | p50 ms | p99 ms | p99.9 ms | errors | \
+         server µs | database µs | client µs | peak MiB",
+    );
     for m in measurements {
         let target = match m.target {
-            Target::Batched => "as it is",
+            Target::Batched => "default",
             Target::Unbatched => "BATCH_MAX=1",
             Target::Constant => "constant",
         };
@@ -195,7 +184,7 @@ fn errors(measurement: &Measurement) -> String {
 }
 
 fn limit_table(run: &Run) -> Table {
-    let mut table = table(&["purchases a transaction", "connections", "purchases a second", ""]);
+    let mut table = table("purchases a transaction | connections | purchases a second | ");
     for tried in &run.limit.tried {
         let is_best = (tried.batch, tried.connections) == (run.limit.best.batch, run.limit.best.connections);
         table.add_row([
@@ -210,20 +199,10 @@ fn limit_table(run: &Run) -> Table {
 }
 
 fn add_growth(text: &mut String, growth: &Growth) {
-    let mut table = table(&[
-        "orders",
-        "purchases/s",
-        "p99 ms",
-        "in turns: purchases/s",
-        "of a fresh shop",
-        "orders of a user, p50 ms",
-        "ledger of a user, p50 ms",
-        "popular list, p50 ms",
-        "expired/s",
-        "verify s",
-        "database GiB",
-        "filled in s",
-    ]);
+    let mut table = table(
+        "orders | purchases/s | p99 ms | in turns: purchases/s | fresh shop | orders of a user, p50 ms | ledger of a user, p50 ms | \
+         popular list, p50 ms | expired/s | verify s | database GiB | filled in s",
+    );
     for point in &growth.points {
         let GrowthPoint { orders, purchases, turns, user_orders, user_entries, popular, .. } = point;
         table.add_row([
@@ -243,12 +222,13 @@ fn add_growth(text: &mut String, growth: &Growth) {
     }
     align(&mut table, 0);
     let circumstances = circumstances(&growth.circumstances);
-    let books: Vec<_> = growth.points.iter().map(|point| format!("{}: {}", point.orders, say(&point.books))).collect();
+    let books: Vec<_> =
+        growth.points.iter().map(|point| format!("{}: {}", point.orders, verified(&point.books))).collect();
     add(text, "## Growth", &format!("{circumstances}\n\n{table}\n\nThe books, by orders: {}.", books.join("; ")));
 }
 
 fn targets_table(targets: &[TargetCheck]) -> Table {
-    let mut table = table(&["target", "wanted", "found", "met"]);
+    let mut table = table("target | bound | result | met");
     for target in targets {
         table.add_row([
             target.name.clone(),
@@ -264,7 +244,7 @@ fn targets_table(targets: &[TargetCheck]) -> Table {
     table
 }
 
-/// Three significant digits, as much as a run can tell; whole numbers from a hundred on.
+/// Three significant digits, the precision of a run; whole numbers from 100.
 fn figure(value: f64) -> String {
     let decimals = match value.abs() {
         size if size >= 100.0 => 0,

@@ -1,5 +1,4 @@
-//! `results.json`: every figure, in a shape that a later run can be compared with, and the ratios that are the point
-//! of it all.
+//! `results.json`: all measurements of a run in a format that can be compared between runs, and their ratios.
 
 use std::fs;
 use std::path::Path;
@@ -17,190 +16,162 @@ use crate::server::Books;
 use crate::shop::Size;
 use crate::sysbench::Sysbench;
 
-/// Goes up when a field changes its meaning or goes away.
+/// Incremented when a field is removed or changes its meaning.
 const FORMAT: u32 = 4;
 
-/// The file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Results {
-    /// Of this shape.
     pub format: u32,
-    /// What the last `bench` found.
+    /// The last `bench`.
     pub run: Option<Run>,
-    /// What the last `bench-growth` found.
+    /// The last `bench-growth`.
     pub growth: Option<Growth>,
-    /// What it comes to.
     pub ratios: Ratios,
-    /// What was wanted of it.
     pub targets: Vec<TargetCheck>,
 }
 
-/// Where and how figures were taken.
+/// Environment and parameters of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Circumstances {
-    /// When, RFC 3339.
+    /// RFC 3339.
     pub started_at: String,
-    /// On which machine.
     pub machine: Machine,
-    /// With which database.
     pub database: Description,
-    /// How thoroughly: `full`, `quick` (whose figures count for nothing) or `growth`.
+    /// `full`, `quick` (not meaningful) or `growth`.
     pub profile: String,
-    /// In how large a shop.
     pub size: Size,
-    /// How long each measurement was warmed up.
+    /// Warm-up of each measurement.
     pub warm_up_seconds: f64,
-    /// How long it counted.
+    /// Window of each measurement.
     pub window_seconds: f64,
-    /// Where randomness started.
     pub seed: u64,
 }
 
-/// What `bench` found.
+/// Results of `bench`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Run {
-    /// Where and how.
     pub circumstances: Circumstances,
-    /// Every measurement, in the order in which it was taken.
+    /// In the order of measurement.
     pub measurements: Vec<Measurement>,
-    /// What became of each coupon rush.
     pub coupon_rushes: Vec<CouponRush>,
-    /// One caller, the server and the server with `BATCH_MAX=1` in turns.
+    /// One caller, in turns with and without `BATCH_MAX=1`.
     pub single_caller: SingleCaller,
     /// Reads and a constant, in turns.
     pub reads: ReadTurns,
-    /// What was tried to find the limit.
     pub limit_plan: LimitPlan,
-    /// The database's own limit.
     pub limit: Limit,
-    /// What `sysbench` found on the same server.
+    /// On the same database server.
     pub sysbench: Sysbench,
-    /// Bytes of a page of products and of one product.
-    pub answer_bytes: AnswerBytes,
-    /// Whether the books were right after it.
+    pub answer_bytes: ResponseBytes,
+    /// Verification after the load.
     pub books: Books,
 }
 
-/// How long answers are.
+/// Response sizes.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct AnswerBytes {
+pub struct ResponseBytes {
     /// A page of products.
     pub product_list: usize,
-    /// One product.
     pub product: usize,
 }
 
-/// What became of a coupon rush.
+/// Outcome of a coupon rush.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CouponRush {
-    /// Whose.
     pub target: Target,
-    /// Callers at once.
+    /// Concurrent callers.
     pub concurrency: usize,
     /// Coupons of the campaign.
     pub quantity: usize,
-    /// Users who had a turn, each once.
+    /// Users with one request each.
     pub users: usize,
-    /// Coupons that callers were given.
+    /// Coupons received by callers.
     pub given: u64,
-    /// Coupons that the campaign says it has issued.
+    /// Issued coupons according to the campaign.
     pub issued: u64,
-    /// Whether every user had a turn within the window; otherwise some answers came too late to be counted.
+    /// Whether all users had a turn within the window. Otherwise some responses arrived too late to be counted.
     pub exhausted: bool,
 }
 
 impl CouponRush {
-    /// Whether not one coupon too many and not one too few was given.
+    /// Whether the campaign issued neither too many nor too few coupons.
     pub fn is_exact(&self) -> bool {
         let all = self.quantity.min(self.users) as u64;
         self.issued <= all && (!self.exhausted || (self.issued == all && self.given == all))
     }
 }
 
-/// One caller alone.
+/// Latency of a purchase step for one caller.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct SingleCaller {
-    /// A step of a purchase on the server as it is.
     pub batched: LatencySummary,
-    /// A step of a purchase on the server with `BATCH_MAX=1`.
+    /// With `BATCH_MAX=1`.
     pub unbatched: LatencySummary,
 }
 
-/// Reads, and answers of a constant of 16 bytes, in turns.
+/// Reads in turns with constant responses of 16 bytes.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct ReadTurns {
-    /// How many turns.
     pub turns: u32,
-    /// Callers.
     pub callers: usize,
     /// Pages of products a second.
     pub product_list_per_second: f64,
-    /// Reads of one product a second.
     pub product_per_second: f64,
-    /// Constants a second.
     pub constant_per_second: f64,
 }
 
-/// What `bench-growth` found.
+/// Results of `bench-growth`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Growth {
-    /// Where and how.
     pub circumstances: Circumstances,
     /// One for each number of orders, from none.
     pub points: Vec<GrowthPoint>,
 }
 
-/// What it comes to; `None` where it was not measured.
+/// Ratios of rates and latencies; `None` if not measured.
 #[derive(Clone, Default, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Ratios {
     /// Purchases a second, spread over the products, to the database's own limit, in turns.
     pub purchases_to_limit: Option<f64>,
-    /// The same with twice as many callers as bought the most.
+    /// The same with twice the best number of callers.
     pub purchases_of_more_callers_to_limit: Option<f64>,
     /// Purchases a second, spread over the products, to the transactions a second of `sysbench oltp_write_only`.
     pub purchases_to_sysbench: Option<f64>,
-    /// Bytes that the database receives for a purchase, where the most are made.
+    /// Bytes received by the database for a purchase, at the best number of callers.
     pub database_bytes_of_a_purchase: Option<f64>,
     /// Purchases of one product to purchases spread over all, in turns.
     pub hot_to_spread: Option<f64>,
-    /// Purchases to those with `BATCH_MAX=1`.
+    /// Purchases to purchases with `BATCH_MAX=1`.
     pub batched_to_unbatched: Option<f64>,
-    /// Answers of a coupon rush to purchases.
+    /// Responses of a coupon rush to purchases.
     pub coupons_to_purchases: Option<f64>,
-    /// Pages of products to answers of a constant of 16 bytes.
+    /// Pages of products to constant responses of 16 bytes.
     pub reads_to_constant: Option<f64>,
-    /// Reads of one product to answers of a constant of 16 bytes.
+    /// Reads of one product to constant responses of 16 bytes.
     pub product_reads_to_constant: Option<f64>,
-    /// Pages of products to answers of a constant of their length.
+    /// Pages of products to constant responses of their length.
     pub list_reads_to_constant_of_their_length: Option<f64>,
-    /// Reads of one product to answers of a constant of their length.
+    /// Reads of one product to constant responses of their length.
     pub product_reads_to_constant_of_their_length: Option<f64>,
-    /// Median latency of a step of a purchase for a single caller, to that with `BATCH_MAX=1`.
+    /// Median latency of a purchase step for a single caller, to that with `BATCH_MAX=1`.
     pub single_caller_latency: Option<f64>,
     /// Purchases with the most orders in the database to purchases with none, in turns.
     pub grown_to_empty: Option<f64>,
 }
 
-/// A target and whether it was met.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct TargetCheck {
-    /// Of what.
     pub name: String,
-    /// At least or at most.
     pub wanted: Bound,
-    /// What was found; `None` where it was not measured.
+    /// `None` if not measured.
     pub found: Option<f64>,
-    /// Whether it is within the bound.
     pub met: Option<bool>,
 }
 
-/// What is wanted of a figure.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Bound {
-    /// No less.
     AtLeast(f64),
-    /// No more.
     AtMost(f64),
 }
 
@@ -214,7 +185,7 @@ impl TargetCheck {
     }
 }
 
-/// The length of the constant that reads are compared with.
+/// Length in bytes of the constant in [`ReadTurns`].
 pub const CONSTANT_LENGTH: usize = 16;
 
 impl Run {
@@ -223,7 +194,7 @@ impl Run {
         self.best(workload, target).map(|m| m.per_second)
     }
 
-    /// Where it did the most.
+    /// The measurement with the best rate.
     pub fn best(&self, workload: &str, target: Target) -> Option<&Measurement> {
         let fits = |m: &&Measurement| m.workload == workload && m.target == target;
         self.measurements.iter().filter(fits).max_by(|a, b| a.per_second.total_cmp(&b.per_second))
@@ -238,7 +209,7 @@ impl Run {
         self.best_rate(&crate::load::Workload::Constant { length }.name(), Target::Constant)
     }
 
-    /// The longest p99 among the steps of spread purchases at so many callers.
+    /// The maximum p99 of the steps of spread purchases at this number of callers.
     fn purchase_p99_ms(&self, concurrency: usize) -> Option<f64> {
         let fits = |m: &&Measurement| {
             (&*m.workload, m.target, m.concurrency) == (SPREAD_PURCHASES, Target::Batched, concurrency)
@@ -252,21 +223,21 @@ impl Run {
         self.measurements.iter().filter(fits).map(|m| m.server_memory_peak_mib).max_by(f64::total_cmp)
     }
 
-    /// Calls that went wrong, in all measurements.
+    /// Failed calls of all measurements.
     pub fn errors(&self) -> u64 {
         self.measurements.iter().map(Measurement::errors_count).sum()
     }
 }
 
 impl Results {
-    /// What the file holds; an empty report where there is none, or one of another shape.
+    /// Reads the file; an empty report if it is missing or has another format.
     pub fn load(path: &Path) -> Self {
         let file = fs::read(path).ok().and_then(|text| serde_json::from_slice::<Self>(&text).ok());
         let empty = Self { format: FORMAT, run: None, growth: None, ratios: Ratios::default(), targets: Vec::new() };
         file.filter(|results| results.format == FORMAT).unwrap_or(empty)
     }
 
-    /// Works out the ratios and writes the file.
+    /// Computes the ratios and writes the file.
     pub fn save(&mut self, path: &Path) -> Result<()> {
         self.conclude();
         fs::write(path, serde_json::to_vec_pretty(self)?).with_context(|| path.display().to_string())
@@ -372,21 +343,13 @@ mod tests {
     }
 
     #[test]
-    fn an_absent_file_is_an_empty_report_with_every_ratio_named() {
+    fn a_missing_file_is_an_empty_report_with_all_ratios() {
         let mut results = Results::load(Path::new("/nonexistent/results.json"));
         results.conclude();
         let json = serde_json::to_value(&results).expect("plain JSON");
-        for name in [
-            "purchases_to_limit",
-            "purchases_to_sysbench",
-            "database_bytes_of_a_purchase",
-            "hot_to_spread",
-            "batched_to_unbatched",
-            "coupons_to_purchases",
-            "reads_to_constant",
-            "single_caller_latency",
-            "grown_to_empty",
-        ] {
+        let names = "purchases_to_limit purchases_to_sysbench database_bytes_of_a_purchase hot_to_spread \
+                     batched_to_unbatched coupons_to_purchases reads_to_constant single_caller_latency grown_to_empty";
+        for name in names.split(' ') {
             assert!(json["ratios"].as_object().expect("an object").contains_key(name), "{name}");
         }
         assert!(results.targets.iter().all(|target| target.met.is_none()));

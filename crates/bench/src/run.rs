@@ -1,4 +1,4 @@
-//! `bench`: every workload at every number of callers, the yardsticks in the same run, and the books at the end.
+//! `bench`: every workload at every number of callers, the yardsticks in the same run, and the verification at the end.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::machine::Machine;
 use crate::measure::{Measurement, Rate, Tally, Target, per_second};
 use crate::options::Setup;
 use crate::progress::Progress;
-use crate::results::{AnswerBytes, CONSTANT_LENGTH, Circumstances, CouponRush, ReadTurns, Run, SingleCaller};
+use crate::results::{CONSTANT_LENGTH, Circumstances, CouponRush, ReadTurns, ResponseBytes, Run, SingleCaller};
 use crate::server::Server;
 use crate::shop::{self, Names, Shop, Size};
 use crate::store;
@@ -22,32 +22,25 @@ use crate::sysbench::{self, Sysbench};
 
 const NAME: &str = "shop";
 
-/// How much to do.
 pub struct Profile {
-    /// What it is called.
     pub name: &'static str,
-    /// The shop.
     pub size: Size,
-    /// Coupons that the users rush for.
+    /// Coupons of each rush; half the number of users.
     pub coupons: usize,
     /// Numbers of callers.
     pub concurrency: Vec<usize>,
-    /// How long each measurement is warmed up.
     pub warm_up: Duration,
-    /// How long it counts.
     pub window: Duration,
-    /// How often what is measured in turns has its turn.
+    /// Number of turns of measurements in turns.
     pub turns: u32,
-    /// How long a turn is.
+    /// Duration of a turn.
     pub turn: Duration,
-    /// The yardstick.
     pub limit: LimitPlan,
-    /// Whether `sysbench` is a yardstick as well.
     pub with_sysbench: bool,
 }
 
 impl Profile {
-    /// The one whose figures count; about a quarter of an hour.
+    /// About 15 minutes.
     pub fn full(names: Names) -> Self {
         Self {
             name: "full",
@@ -63,7 +56,7 @@ impl Profile {
         }
     }
 
-    /// One that shows in under a minute that everything works.
+    /// A smoke test in under a minute.
     pub fn quick(names: Names) -> Self {
         Self {
             name: "quick",
@@ -82,12 +75,11 @@ impl Profile {
     fn planned(&self) -> Duration {
         let measurement = self.warm_up + self.window;
         let levels = u32::try_from(self.concurrency.len()).unwrap_or(u32::MAX);
-        // Six workloads, four of them again without batches, three constants; the rest is small.
+        // Six workloads, four of them again without batches, three constants. The rest is short.
         measurement * levels * 13 + self.turn * self.turns * 10 + Duration::from_secs(10)
     }
 }
 
-/// Runs it all.
 pub async fn run(setup: &Setup, profile: &Profile) -> Result<Run> {
     let Setup { program, seed, .. } = setup;
     let seed = *seed;
@@ -111,21 +103,20 @@ pub async fn run(setup: &Setup, profile: &Profile) -> Result<Run> {
     let url = database.create(NAME).await?;
     let shop = Shop::open_in(&store::open_new(&url).await?, profile.size, shop::now()?).await?;
 
-    let directory = Rc::new(Dataset::new(&shop)?);
-    let mut bench =
-        Bench { profile, seed, directory, progress: &progress, measurements: Vec::new(), rushes: Vec::new() };
-    let site = |server: &Server, target| Endpoint::new(server, target, &database);
+    let dataset = Rc::new(Dataset::new(&shop)?);
+    let mut bench = Bench { profile, seed, progress: &progress, measurements: Vec::new(), rushes: Vec::new() };
+    let endpoint = |server: &Server, target| Endpoint::new(server, target, &database, Rc::clone(&dataset));
 
     let server = Server::shop(program, &url, &[]).await?;
-    let batched = site(&server, Target::Batched);
-    let answer_bytes = measure_answers(&batched, &shop).await?;
+    let batched = endpoint(&server, Target::Batched);
+    let answer_bytes = measure_responses(&batched, &shop).await?;
     bench.writes(&batched).await?;
     bench.at_every_level(&batched, &[Workload::ProductList, Workload::ProductRead]).await?;
 
     let mut yardstick = Yardstick::open(&database, profile.size, seed).await?;
     let tried = yardstick.try_all(&profile.limit, &progress).await?;
     let best =
-        tried.iter().max_by(|a, b| a.per_second.total_cmp(&b.per_second)).context("something was tried")?.clone();
+        tried.iter().max_by(|a, b| a.per_second.total_cmp(&b.per_second)).context("at least one replay")?.clone();
     let turns = bench.beside_the_limit(&batched, &mut yardstick, &best).await?;
     let limit = Limit { best, tried, turns, books: yardstick.close(program).await? };
 
@@ -134,21 +125,21 @@ pub async fn run(setup: &Setup, profile: &Profile) -> Result<Run> {
             progress.step("sysbench");
             sysbench::measure(&database, profile.window).await?
         }
-        false => Sysbench::skipped("this profile is too short for it"),
+        false => Sysbench::skipped("the profile is too short"),
     };
 
     let constant_server = Server::constant(&program.logs).await?;
-    let constant = site(&constant_server, Target::Constant);
+    let constant = endpoint(&constant_server, Target::Constant);
     let reads = bench.reads_beside_a_constant(&batched, &constant).await?;
 
-    // Patient with its callers: it is measured by what it does, not by how many it turns away.
+    // A long queue wait, because the throughput is measured and not the rejections.
     let unbatched = [("BATCH_MAX", "1"), ("QUEUE_WAIT_MAX", "10s")].map(|(name, value)| (name.into(), value.into()));
     let unbatched_server = Server::shop(program, &url, &unbatched).await?;
-    let unbatched = site(&unbatched_server, Target::Unbatched);
+    let unbatched = endpoint(&unbatched_server, Target::Unbatched);
     server.stop()?;
-    // Both fresh: one that has been under load answers a caller alone more slowly, whatever its batches.
+    // Both servers are fresh: a server that has been under load responds more slowly to a single caller.
     let fresh_server = Server::shop(program, &url, &[]).await?;
-    let single_caller = bench.single_caller(&site(&fresh_server, Target::Batched), &unbatched).await?;
+    let single_caller = bench.single_caller(&endpoint(&fresh_server, Target::Batched), &unbatched).await?;
     fresh_server.stop()?;
     bench.writes(&unbatched).await?;
     unbatched_server.stop()?;
@@ -180,7 +171,6 @@ pub async fn run(setup: &Setup, profile: &Profile) -> Result<Run> {
 struct Bench<'a> {
     profile: &'a Profile,
     seed: u64,
-    directory: Rc<Dataset>,
     progress: &'a Progress,
     measurements: Vec<Measurement>,
     rushes: Vec<CouponRush>,
@@ -191,54 +181,54 @@ impl Bench<'_> {
         Plan { concurrency, warm_up: self.profile.warm_up, window: self.profile.window, seed: self.seed }
     }
 
-    async fn writes(&mut self, site: &Endpoint) -> Result<()> {
+    async fn writes(&mut self, endpoint: &Endpoint) -> Result<()> {
         let workloads = [Workload::SpreadPurchases, Workload::HotPurchases, Workload::PointTopUps];
-        self.at_every_level(site, &workloads).await?;
+        self.at_every_level(endpoint, &workloads).await?;
         for concurrency in self.profile.concurrency.clone() {
-            self.coupon_rush(site, concurrency).await?;
+            self.coupon_rush(endpoint, concurrency).await?;
         }
         Ok(())
     }
 
-    async fn at_every_level(&mut self, site: &Endpoint, workloads: &[Workload]) -> Result<()> {
+    async fn at_every_level(&mut self, endpoint: &Endpoint, workloads: &[Workload]) -> Result<()> {
         for workload in workloads {
             for concurrency in self.profile.concurrency.clone() {
-                self.measure(site, workload, self.plan(concurrency)).await?;
+                self.measure(endpoint, workload, self.plan(concurrency)).await?;
             }
         }
         Ok(())
     }
 
-    async fn measure(&mut self, site: &Endpoint, workload: &Workload, plan: Plan) -> Result<()> {
-        self.progress.step(format!("{}, {:?}, {} callers", workload.name(), site.target, plan.concurrency));
-        let measurement = load::measure(site, &self.directory, workload, plan, self.progress).await?;
+    async fn measure(&mut self, endpoint: &Endpoint, workload: &Workload, plan: Plan) -> Result<()> {
+        self.progress.step(format!("{}, {:?}, {} callers", workload.name(), endpoint.target, plan.concurrency));
+        let measurement = load::measure(endpoint, workload, plan, self.progress).await?;
         self.measurements.push(measurement);
         Ok(())
     }
 
-    /// All users for half as many coupons: nothing to warm up, and it ends when all had their turn.
-    async fn coupon_rush(&mut self, site: &Endpoint, concurrency: usize) -> Result<()> {
+    /// All users request half as many coupons. There is no warm-up, and the rush ends after the last user's turn.
+    async fn coupon_rush(&mut self, endpoint: &Endpoint, concurrency: usize) -> Result<()> {
         let quantity = self.profile.coupons;
-        let campaign_id = load::create_campaign(&site.address, quantity).await?;
+        let campaign_id = load::create_campaign(&endpoint.address, quantity).await?;
         let plan = Plan { warm_up: Duration::ZERO, window: 2 * self.profile.window, ..self.plan(concurrency) };
-        self.measure(site, &Workload::CouponRush { campaign_id: campaign_id.clone() }, plan).await?;
-        let measurement = self.measurements.last().context("it was just measured")?;
+        self.measure(endpoint, &Workload::CouponRush { campaign_id: campaign_id.clone() }, plan).await?;
+        let measurement = self.measurements.last().context("a measurement of the rush")?;
         let sold_out: u64 = measurement.rejections.values().sum();
         let users = self.profile.size.users;
         self.rushes.push(CouponRush {
-            target: site.target,
+            target: endpoint.target,
             concurrency,
             quantity,
             users,
             given: measurement.done - sold_out,
-            issued: load::issued_coupons(&site.address, &campaign_id).await?,
+            issued: load::issued_coupons(&endpoint.address, &campaign_id).await?,
             exhausted: measurement.done + measurement.errors_count() == users as u64,
         });
         Ok(())
     }
 
-    /// As many callers as buy the most, and twice as many, in turns with the replay that did best.
-    async fn beside_the_limit(&self, site: &Endpoint, yardstick: &mut Yardstick<'_>, best: &Try) -> Result<Turns> {
+    /// The best number of callers and twice as many, in turns with the best replay.
+    async fn beside_the_limit(&self, endpoint: &Endpoint, yardstick: &mut Yardstick<'_>, best: &Try) -> Result<Turns> {
         self.progress.step("purchases, and the database's own limit, in turns");
         let plan = self.turn_of(self.busiest(SPREAD_PURCHASES)?);
         let more = Plan { concurrency: 2 * plan.concurrency, ..plan };
@@ -248,7 +238,7 @@ impl Bench<'_> {
         let mut limit = Rate::default();
         for _ in 0..self.profile.turns {
             for ((workload, plan), rate) in each.iter().zip(&mut rates) {
-                let outcome = load::run(site, &self.directory, workload, *plan, self.progress).await?;
+                let outcome = load::run(endpoint, workload, *plan, self.progress).await?;
                 rate.add(outcome.tally.done, outcome.seconds);
             }
             let replay = yardstick.replay(best.batch, best.connections, self.profile.limit.purchases / 4).await?;
@@ -267,14 +257,16 @@ impl Bench<'_> {
         })
     }
 
-    /// As many callers as read the most single products, which take more of them than pages do, in turns with the
-    /// constant.
-    async fn reads_beside_a_constant(&self, site: &Endpoint, constant: &Endpoint) -> Result<ReadTurns> {
+    /// Reads in turns with the constant, with the best number of callers of single-product reads.
+    async fn reads_beside_a_constant(&self, endpoint: &Endpoint, constant: &Endpoint) -> Result<ReadTurns> {
         self.progress.step("reads, and a constant, in turns");
         let plan = self.turn_of(self.busiest(PRODUCT_READ)?);
         let length = CONSTANT_LENGTH;
-        let each =
-            [(site, Workload::ProductList), (site, Workload::ProductRead), (constant, Workload::Constant { length })];
+        let each = [
+            (endpoint, Workload::ProductList),
+            (endpoint, Workload::ProductRead),
+            (constant, Workload::Constant { length }),
+        ];
         let rates = self
             .in_turns(self.profile.turns, each, plan)
             .await?
@@ -289,8 +281,8 @@ impl Bench<'_> {
         })
     }
 
-    /// One caller, on the one server and on the other. What a call takes that nobody shares the machine with changes by
-    /// half within seconds, so the turns are short and many.
+    /// One caller, in turns with and without batches. The latency on an otherwise idle machine varies by half within
+    /// seconds, so the turns are short and many.
     async fn single_caller(&self, batched: &Endpoint, unbatched: &Endpoint) -> Result<SingleCaller> {
         self.progress.step("a single caller, with batches and without in turns");
         let each = [(batched, Workload::SpreadPurchases), (unbatched, Workload::SpreadPurchases)];
@@ -301,8 +293,8 @@ impl Bench<'_> {
         Ok(SingleCaller { batched, unbatched })
     }
 
-    /// What each comes to, and in how many seconds, when they take turns, there and back: whatever else the machine does
-    /// meets all of them, and none always comes after the same other.
+    /// Tally and seconds of each workload, measured in turns whose order alternates, so that other activity on the
+    /// machine and the predecessor of a turn affect all of them alike.
     async fn in_turns<const N: usize>(
         &self,
         turns: u32,
@@ -313,8 +305,8 @@ impl Bench<'_> {
         let mut order: [usize; N] = std::array::from_fn(|place| place);
         for _ in 0..turns {
             for &place in &order {
-                let ((site, workload), (tally, seconds)) = (&each[place], &mut sums[place]);
-                let outcome = load::run(site, &self.directory, workload, plan, self.progress).await?;
+                let ((endpoint, workload), (tally, seconds)) = (&each[place], &mut sums[place]);
+                let outcome = load::run(endpoint, workload, plan, self.progress).await?;
                 tally.add(&outcome.tally);
                 *seconds += outcome.seconds;
             }
@@ -328,7 +320,7 @@ impl Bench<'_> {
         Plan { concurrency, warm_up, window: self.profile.turn, seed: self.seed }
     }
 
-    /// How many callers of the server as it is did the most of that.
+    /// The number of callers with the best rate of the workload.
     fn busiest(&self, workload: &str) -> Result<usize> {
         let fits = |m: &&Measurement| m.workload == workload && m.target == Target::Batched;
         let measured = self.measurements.iter().filter(fits);
@@ -337,15 +329,15 @@ impl Bench<'_> {
     }
 }
 
-async fn measure_answers(site: &Endpoint, shop: &Shop) -> Result<AnswerBytes> {
+async fn measure_responses(endpoint: &Endpoint, shop: &Shop) -> Result<ResponseBytes> {
     let product_id = shop.products().first().context("a shop has products")?;
     let mut lengths = [0; 2];
     let paths = [format!("/v1/products?category={}&limit=20", shop::category(1)), format!("/v1/products/{product_id}")];
     for (path, length) in paths.iter().zip(&mut lengths) {
         let request = Request { method: "GET", path, token: None, key: None, body: "" };
-        let (status, body) = load::call(&site.address, &request).await?;
-        ensure!(status == 200, "{path} answers {status}: {}", String::from_utf8_lossy(&body));
+        let (status, body) = load::call(&endpoint.address, &request).await?;
+        ensure!(status == 200, "{path} returned {status}: {}", String::from_utf8_lossy(&body));
         *length = body.len();
     }
-    Ok(AnswerBytes { product_list: lengths[0], product: lengths[1] })
+    Ok(ResponseBytes { product_list: lengths[0], product: lengths[1] })
 }

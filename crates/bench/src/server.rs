@@ -1,4 +1,4 @@
-//! The server under test, and the yardstick server: started with their own settings, stopped with their owner.
+//! The server under test and the constant server, each started with its own settings and stopped with its owner.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -9,29 +9,27 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::sync::oneshot;
 
-use crate::process::Guarded;
+use crate::process::ChildProcess;
 use crate::token;
 
-const START_PATIENCE: Duration = Duration::from_secs(60);
-const STOP_PATIENCE: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The program under test, and where its output goes.
 #[derive(Clone)]
 pub struct Program {
     /// The release build of `jangteo`.
     pub binary: PathBuf,
-    /// Where logs are written.
+    /// Folder of the logs.
     pub logs: PathBuf,
 }
 
-/// A server that listens.
 pub struct Server {
-    process: Guarded,
+    process: ChildProcess,
     address: String,
 }
 
 impl Server {
-    /// The server of the shop whose database is at `database_url`, with these settings beside those of the benchmark.
+    /// The shop's server on this database, with additional settings.
     pub async fn shop(program: &Program, database_url: &str, settings: &[(String, String)]) -> Result<Self> {
         let mut command = program.command(database_url);
         command.arg("serve").env("BIND", "127.0.0.1:0").envs(settings.iter().cloned());
@@ -39,7 +37,7 @@ impl Server {
         Self::start("jangteo serve", &mut command, &program.logs.join(format!("server{suffix}.log"))).await
     }
 
-    /// The server that answers a constant: this very program, as a process of its own.
+    /// The constant server: this program in another process.
     pub async fn constant(logs: &Path) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("constant-server");
@@ -49,13 +47,13 @@ impl Server {
     async fn start(name: &'static str, command: &mut Command, log: &Path) -> Result<Self> {
         let log_file = File::create(log)?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log_file.try_clone()?);
-        let mut process = Guarded::start(name, command)?;
+        let mut process = ChildProcess::start(name, command)?;
         let stdout = process.child().stdout.take().context("the output is piped")?;
-        let address = tokio::time::timeout(START_PATIENCE, read_address(stdout, log_file));
+        let address = tokio::time::timeout(START_TIMEOUT, read_address(stdout, log_file));
         match address.await {
             Ok(Ok(address)) => Ok(Self { process, address }),
-            Ok(Err(_)) => bail!("{name} ended before it listened; see {}", log.display()),
-            Err(_) => bail!("{name} did not listen within {START_PATIENCE:?}; see {}", log.display()),
+            Ok(Err(_)) => bail!("{name} exited before it listened; see {}", log.display()),
+            Err(_) => bail!("{name} did not listen within {START_TIMEOUT:?}; see {}", log.display()),
         }
     }
 
@@ -64,24 +62,23 @@ impl Server {
         &self.address
     }
 
-    /// Its process.
     pub fn pid(&self) -> u32 {
         self.process.pid()
     }
 
-    /// Stops it as an operator would.
+    /// Shuts down gracefully.
     pub fn stop(self) -> Result<()> {
-        self.process.stop(STOP_PATIENCE)
+        self.process.stop(STOP_TIMEOUT)
     }
 }
 
-/// Copies the output to the log, on a thread of its own, and picks the address out of it.
+/// Copies the output to the log on a separate thread and extracts the address.
 fn read_address(stdout: ChildStdout, mut log: File) -> oneshot::Receiver<String> {
     let (sender, receiver) = oneshot::channel();
     std::thread::spawn(move || {
         let mut sender = Some(sender);
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            // A log that cannot be written is no reason to stop: the pipe must be read all the same.
+            // A failed write to the log must not stop the thread: an unread pipe would block the server.
             let _ = writeln!(log, "{line}");
             if let Some(address) = parse_address(&line)
                 && let Some(sender) = sender.take()
@@ -99,7 +96,7 @@ fn parse_address(line: &str) -> Option<&str> {
 }
 
 impl Program {
-    /// The program with the settings of the benchmark, and none of the surroundings'.
+    /// The program with the benchmark's settings and a clean environment.
     fn command(&self, database_url: &str) -> Command {
         let mut command = Command::new(&self.binary);
         command
@@ -115,32 +112,27 @@ impl Program {
         command
     }
 
-    /// Checks the books.
+    /// Runs `jangteo verify`.
     pub fn verify(&self, database_url: &str) -> Result<Books> {
         let output = self.command(database_url).arg("verify").output().context("jangteo verify does not start")?;
         if output.status.success() {
             return Ok(Books::Right);
         }
-        let said = [&*String::from_utf8_lossy(&output.stdout), &*String::from_utf8_lossy(&output.stderr)].concat();
-        Ok(Books::Wrong { findings: said.lines().take(100).map(str::to_owned).collect() })
+        let output = [&*String::from_utf8_lossy(&output.stdout), &*String::from_utf8_lossy(&output.stderr)].concat();
+        Ok(Books::Wrong { findings: output.lines().take(100).map(str::to_owned).collect() })
     }
 }
 
-/// What `jangteo verify` says.
+/// The result of `jangteo verify`.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Books {
-    /// Everything adds up.
     Right,
-    /// Something does not.
-    Wrong {
-        /// What it printed.
-        findings: Vec<String>,
-    },
+    Wrong { findings: Vec<String> },
 }
 
 impl Books {
-    /// Fails with the findings, where there are any.
+    /// Returns the findings as an error.
     pub fn check(self) -> Result<()> {
         match self {
             Self::Right => Ok(()),
@@ -154,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn picks_the_address_out_of_the_line() {
+    fn extracts_the_address_from_the_line() {
         assert_eq!(parse_address("listening on http://127.0.0.1:4711"), Some("127.0.0.1:4711"));
         assert_eq!(parse_address("INFO listening on http://[::1]:80/ now"), Some("[::1]:80"));
         assert_eq!(parse_address("listening on port 80"), None);

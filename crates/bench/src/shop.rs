@@ -1,4 +1,4 @@
-//! The shop that is measured: its users with their points, its products with their stock, and years of orders.
+//! The test data: users with points, products with stock, and a year of orders.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,37 +26,34 @@ use serde::{Deserialize, Serialize};
 
 use crate::past::{Clock, PastStore};
 
-/// The points that each user starts with: the most that one top-up may add, enough for thousands of orders.
+/// Points of each user: the maximum of one top-up, enough for thousands of orders.
 const POINTS: i64 = 1_000_000;
-/// Pieces of each product: more than any run sells, and far from what a stock can count.
+/// Initial stock of each product: more than any run sells, and well within the range of a stock.
 const STOCK: i32 = 1_000_000_000;
-/// How many categories the products are spread over.
+/// Number of categories of the products.
 pub const CATEGORIES: usize = 20;
-/// Commands of one batch while the shop is filled.
+/// Commands of a batch while the shop is filled.
 const BATCH: usize = 4_000;
 
-/// How large a shop, and of what.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Size {
-    /// Users, each with points.
     pub users: usize,
-    /// Products, each with stock, besides the hot one.
+    /// Products in addition to the hot one.
     pub products: usize,
-    /// What the products are called.
     pub names: Names,
 }
 
-/// What products are called.
+/// Language of product names and descriptions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Names {
-    /// A short name and a short description in ASCII.
+    /// Short names and descriptions.
     Ascii,
-    /// Of every second product, the hot one first, a name in Hangul and some hundred characters of description.
+    /// Hangul names and a long description for every second product, including the hot one.
     Hangul,
 }
 
-/// A shop, and the rules by which it trades.
+/// A shop and its rules.
 pub struct Shop {
     executor: BatchExecutor,
     clock: Arc<Clock>,
@@ -67,8 +64,7 @@ pub struct Shop {
 }
 
 impl Shop {
-    /// A shop in an empty store that opens when the clock says: everybody tops up once, every product is made and
-    /// stocked.
+    /// Fills an empty store at the clock's time: a top-up for every user, and every product with its stock.
     pub async fn open(store: Arc<dyn UnitOfWorkFactory>, clock: Arc<Clock>, size: Size) -> Result<Self> {
         let product_ids: Vec<ProductId> = (0..=size.products).map(|_| clock.next_id().into()).collect();
         let users = (0..size.users).map(user_id).collect::<Result<Vec<_>>>()?;
@@ -86,7 +82,7 @@ impl Shop {
         Ok(shop)
     }
 
-    /// One in an empty database that opened at that time, and whose past can be written.
+    /// Fills an empty database as of `opened_at`, so that a past can be written.
     pub async fn open_in(database: &jangteo_sql::Database, size: Size, opened_at: Timestamp) -> Result<Self> {
         let clock = Arc::new(Clock::new(opened_at));
         let store = PastStore::new(database.unit_of_work_factory(), Arc::clone(&clock), now()?);
@@ -104,24 +100,24 @@ impl Shop {
         let amount = positive(POINTS)?;
         let top_up = |user_id: &UserId| Command::TopUpPoints(TopUpPoints { user_id: user_id.clone(), amount });
         commands.extend(self.users.iter().map(top_up));
-        // A product is stocked in the batch that makes it: batches have even lengths.
+        // A product and its stock are in the same batch, because batches have even lengths.
         for batch in commands.chunks(BATCH) {
             self.run(batch).await?;
         }
         Ok(())
     }
 
-    /// The time of what happens next.
+    /// Sets the time of the next transactions.
     pub fn set_now(&self, now: Timestamp) {
         self.clock.set(now);
     }
 
-    /// Decides these, all of which must succeed, in one transaction.
+    /// Executes the requests in one transaction. All must succeed.
     pub async fn execute(&self, requests: &[Request]) -> Result<()> {
         for answer in self.executor.execute(requests).await {
             match answer? {
                 Answer::Decided { outcome: Ok(_), .. } => {}
-                other => bail!("the shop rejected what the benchmark asked for: {other:?}"),
+                other => bail!("the shop rejected a command of the benchmark: {other:?}"),
             }
         }
         Ok(())
@@ -132,12 +128,11 @@ impl Shop {
         self.execute(&requests).await
     }
 
-    /// The currency of its prices.
     pub fn currency(&self) -> Currency {
         self.executor.rules.currency
     }
 
-    /// The rows that its next purchases read.
+    /// The rows that purchases lock.
     pub fn rows(&self) -> LockSet {
         let mut rows = LockSet { accounts: self.users.iter().cloned().collect(), ..LockSet::default() };
         for id in self.products.iter().chain([&self.hot_product]) {
@@ -147,22 +142,20 @@ impl Shop {
         rows
     }
 
-    /// The users' ids.
     pub fn users(&self) -> &[UserId] {
         &self.users
     }
 
-    /// The products that purchases are spread over.
+    /// The products of spread purchases.
     pub fn products(&self) -> &[ProductId] {
         &self.products
     }
 
-    /// The product that everybody wants.
     pub fn hot_product(&self) -> ProductId {
         self.hot_product
     }
 
-    /// An order of one piece, and its id.
+    /// An order of one item, and its id.
     pub fn place(&self, user: usize, product: usize) -> Result<(OrderId, Command)> {
         let order_id = self.clock.next_id().into();
         let lines = OrderLines::new([(self.products[product], 1)], &self.executor.rules)?;
@@ -170,7 +163,6 @@ impl Shop {
         Ok((order_id, Command::PlaceOrder(PlaceOrder { order_id, user_id, lines, expected_total: None })))
     }
 
-    /// Its payment.
     pub fn pay(&self, user: usize, order_id: OrderId) -> Command {
         Command::PayOrder(PayOrder { order_id, actor: self.actor(user), coupon: CouponChoice::None })
     }
@@ -179,7 +171,7 @@ impl Shop {
         Actor { user_id: self.users[user].clone(), is_admin: false }
     }
 
-    /// Orders of the past, to be written in order: see [`History`].
+    /// Orders of the past up to `until`: see [`History`].
     pub fn history(&self, orders: usize, until: Timestamp, seed: u64) -> History<'_> {
         History {
             shop: self,
@@ -192,7 +184,7 @@ impl Shop {
         }
     }
 
-    /// Places orders, at most `each` a user, whose time to pay ended a minute before `now`: all at once.
+    /// Places orders, at most `each` per user, that expired a minute before `now`.
     pub async fn place_overdue(&self, count: usize, each: usize, now: Timestamp) -> Result<()> {
         self.set_now(now.saturating_sub(self.executor.rules.order_ttl + time::Duration::minutes(1)));
         let place = |index| self.place(index / each % self.users.len(), index % self.products.len());
@@ -201,25 +193,25 @@ impl Shop {
     }
 }
 
-/// The past of a shop: of a hundred orders 95 were paid, and of these 1 cancelled and refunded later; 3 expired and 2
-/// were cancelled unpaid. Spread evenly over a year, users and products at random.
+/// A year of orders by random users of random products. Of a hundred orders, 94 are paid, 1 is paid and refunded, 3
+/// expire and 2 are canceled unpaid.
 pub struct History<'a> {
     shop: &'a Shop,
     random: SmallRng,
     orders: usize,
     done: usize,
     until: Timestamp,
-    /// Orders that will expire, by the time when they do.
+    /// Orders that expire, by expiry time.
     unpaid: BTreeMap<Timestamp, Vec<OrderId>>,
     orders_of_batch: usize,
 }
 
 impl History<'_> {
     const ORDERS_OF_BATCH: usize = 2_000;
-    /// How long the past lasts.
+    /// Period of the orders.
     pub const LENGTH: time::Duration = time::Duration::days(365);
 
-    /// Writes the next batch; false when all is written.
+    /// Writes the next batch; false after the last one.
     pub async fn next_batch(&mut self) -> Result<bool> {
         let count = self.orders_of_batch.min(self.orders - self.done);
         if count == 0 && self.unpaid.is_empty() {
@@ -258,7 +250,7 @@ impl History<'_> {
         Ok(())
     }
 
-    /// When the order of that number was placed. The last one long enough ago to have expired by now.
+    /// Time of the order with this index. The last order is old enough to have expired.
     fn time_of(&self, index: usize) -> Timestamp {
         let end = self.until.saturating_sub(time::Duration::hours(1));
         let age = Self::LENGTH * ((self.orders - index) as f64 / self.orders as f64);
@@ -266,7 +258,7 @@ impl History<'_> {
     }
 }
 
-/// The rules of a server with no settings of its own.
+/// The rules of a server with default settings.
 fn rules() -> Result<ShopRules> {
     let units = |units| Money::from_units(units).context("an amount in range");
     let rules = ShopRules {
@@ -283,7 +275,7 @@ fn rules() -> Result<ShopRules> {
     Ok(rules)
 }
 
-/// Korea has had no summer time since 1988.
+/// Korea has had no daylight saving time since 1988.
 struct Seoul;
 
 impl ShopCalendar for Seoul {
@@ -292,7 +284,7 @@ impl ShopCalendar for Seoul {
     }
 }
 
-/// Nothing is tried again: nobody is in the way of who fills a shop.
+/// No retries: nothing runs concurrently while the shop is filled.
 struct NoBackoff;
 
 impl Backoff for NoBackoff {
@@ -308,7 +300,7 @@ impl Attempts for NoBackoff {
     }
 }
 
-/// The time now by this machine's clock, which is the database's too.
+/// The time of this machine's clock, which the database shares.
 pub fn now() -> Result<Timestamp> {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH)?;
     Timestamp::from_unix_microseconds(i64::try_from(elapsed.as_micros())?).context("a time in range")
@@ -318,26 +310,25 @@ fn user_id(index: usize) -> Result<UserId> {
     Ok(format!("user-{index:06}").parse()?)
 }
 
-/// The category of the product of that number.
 pub fn category(index: usize) -> String {
     format!("category-{:02}", index % CATEGORIES)
 }
 
-/// Three hundred characters, as shops have them.
+/// 300 characters, a typical length.
 const HANGUL_DESCRIPTION: &str = "국내에서 자란 원목을 골라 숙련된 장인이 하나씩 손으로 다듬어 만든 제품입니다. 표면은 천연 오일로 \
 마감하여 나뭇결이 그대로 살아 있고, 오래 사용할수록 색이 깊어집니다. 모서리는 둥글게 처리하여 아이가 있는 집에서도 안심하고 쓸 수 \
 있습니다. 조립은 따로 필요하지 않으며, 상자에서 꺼내 바로 사용하시면 됩니다. 물기가 닿으면 마른 천으로 닦아 주시고, 직사광선이 드는 \
 곳은 피해 주세요. 나무의 특성상 사진과 색이나 무늬가 조금 다를 수 있으나 이는 불량이 아닙니다. 구매하신 날부터 일 년 동안 무상으로 \
 수리해 드리며, 받으신 지 이레 안에는 이유를 묻지 않고 교환하거나 환불해 드립니다.";
 
-/// What the product of that number is called, and what is said of it.
-fn words(index: usize, names: Names) -> (String, String) {
+/// Name and description of the product with this index.
+fn texts(index: usize, names: Names) -> (String, String) {
     match names {
         Names::Hangul if index.is_multiple_of(2) => {
             (format!("장인이 만든 원목 수납 선반 {index:04}호 (친환경 도장)"), HANGUL_DESCRIPTION.to_owned())
         }
         Names::Hangul | Names::Ascii => {
-            let description = format!("The product of number {index}, of which there is always enough.");
+            let description = format!("Product number {index}, always in stock.");
             (format!("Product {index:04}"), description)
         }
     }
@@ -350,7 +341,7 @@ fn details(index: usize, names: Names) -> Result<ProductDetails> {
         ("size".to_owned().try_into()?, (index % 10).to_string().try_into()?),
     ]
     .into();
-    let (name, description) = words(index, names);
+    let (name, description) = texts(index, names);
     Ok(ProductDetails {
         name: name.try_into()?,
         description: description.try_into()?,
@@ -376,7 +367,7 @@ mod tests {
     use crate::store;
 
     #[tokio::test]
-    async fn a_past_is_written_by_the_adapter() -> Result<()> {
+    async fn writes_a_past_through_the_adapter() -> Result<()> {
         let folder = tempfile::tempdir()?;
         let database = store::open_new(&format!("sqlite:{}", folder.path().join("shop.db").display())).await?;
         let today = now()?;

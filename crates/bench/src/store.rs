@@ -1,4 +1,4 @@
-//! The server's own adapter, by which the benchmark fills a shop and replays transactions: it has no SQL of the shop.
+//! The server's database adapter, which fills the shop and replays transactions. The benchmark has no SQL of its own.
 
 use std::future::Future;
 use std::sync::LazyLock;
@@ -7,31 +7,30 @@ use anyhow::{Context, Result};
 use jangteo_sql::{Database, DatabaseSettings};
 use tokio::runtime::{Builder, Runtime};
 
-/// Where connections live: the adapter wants several threads, and the callers of the server share the one that the
-/// program has besides.
+/// The runtime of the connections: the adapter needs several threads, and the callers share the main thread.
 static THREADS: LazyLock<Runtime> = LazyLock::new(|| {
     Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("two threads can be started")
 });
 
-/// Runs the work where connections live.
+/// Runs the future on the connections' runtime.
 pub async fn on_threads<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T> {
     THREADS.spawn(work).await.context("the work panicked")
 }
 
-/// Waits for the work on a thread of its own, as a drop must, which may happen within another runtime.
+/// Blocks on the future from a separate thread, for use in `Drop` within another runtime.
 pub fn wait_for<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T> {
     let waiting = std::thread::spawn(move || THREADS.block_on(work));
     waiting.join().map_err(|_| anyhow::anyhow!("the work panicked"))
 }
 
-/// Opens a database on which so many transactions write at the same time.
+/// Opens a database with this number of write connections.
 pub async fn open(url: &str, write_connections: usize) -> Result<Database> {
     let write_connections = u32::try_from(write_connections)?;
     let settings = DatabaseSettings { url: url.to_owned(), read_url: None, pool_max: 1, write_connections };
     Ok(on_threads(Database::open(settings)).await??)
 }
 
-/// Opens a new database and makes its tables.
+/// Opens a new database and creates its tables.
 pub async fn open_new(url: &str) -> Result<Database> {
     let database = open(url, 1).await?;
     let opened = database.clone();
@@ -39,7 +38,7 @@ pub async fn open_new(url: &str) -> Result<Database> {
     Ok(database)
 }
 
-/// What is wrong with the books.
+/// Findings of the verification.
 #[cfg(test)]
 pub async fn findings(database: &Database) -> Result<Vec<String>> {
     let mut findings = Vec::new();

@@ -1,4 +1,4 @@
-//! A yardstick that others know: `sysbench oltp_write_only` on the same database server.
+//! A well-known yardstick: `sysbench oltp_write_only` on the same database server.
 
 use std::io::ErrorKind;
 use std::process::Stdio;
@@ -15,35 +15,26 @@ const PROGRAM: &str = "sysbench";
 const THREADS: [usize; 2] = [16, 64];
 const TABLES: &[&str] = &["oltp_write_only", "--tables=8", "--table-size=100000", "--db-driver=mysql"];
 
-/// What it found, or why it was not asked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sysbench {
-    /// Transactions a second, by threads.
     Measured(Vec<SysbenchRate>),
-    /// Nothing.
-    Skipped {
-        /// Why.
-        reason: String,
-    },
+    Skipped { reason: String },
 }
 
-/// What so many threads came to.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct SysbenchRate {
-    /// Threads, each with a connection.
     pub threads: usize,
     /// Transactions a second.
     pub per_second: f64,
 }
 
 impl Sysbench {
-    /// One that was not asked.
     pub fn skipped(reason: &str) -> Self {
         Self::Skipped { reason: reason.to_owned() }
     }
 
-    /// The best of it.
+    /// The rate of the best number of threads.
     pub fn best(&self) -> Option<SysbenchRate> {
         match self {
             Self::Measured(rates) => rates.iter().copied().max_by(|a, b| a.per_second.total_cmp(&b.per_second)),
@@ -52,14 +43,14 @@ impl Sysbench {
     }
 }
 
-/// Runs it for so long with each number of threads, where it is installed and the benchmark started the server.
+/// Runs it for `window` with each number of threads. Skipped if not installed or if the server is external.
 pub async fn measure(database: &Database, window: Duration) -> Result<Sysbench> {
     let Some(server) = database.sysbench_arguments() else {
-        return Ok(Sysbench::skipped("the benchmark started no MariaDB"));
+        return Ok(Sysbench::skipped("the benchmark did not start MariaDB"));
     };
     match Command::new(PROGRAM).arg("--version").stdout(Stdio::null()).status().await {
         Ok(_) => {}
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Sysbench::skipped("it is not installed")),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Sysbench::skipped("not installed")),
         Err(error) => return Err(error).context("sysbench does not start"),
     }
     database.create(NAME).await?;
@@ -68,7 +59,8 @@ pub async fn measure(database: &Database, window: Duration) -> Result<Sysbench> 
     for threads in THREADS {
         let plan = [format!("--threads={threads}"), format!("--time={}", window.as_secs().max(1))];
         let output = run(&server, &plan, "run").await?;
-        let per_second = parse_rate(&output).with_context(|| format!("sysbench said unexpectedly: {output}"))?;
+        let per_second =
+            parse_rate(&output).with_context(|| format!("cannot parse the output of sysbench: {output}"))?;
         rates.push(SysbenchRate { threads, per_second });
     }
     database.discard(NAME).await?;
@@ -85,7 +77,7 @@ async fn run(server: &[String], plan: &[String], step: &str) -> Result<String> {
     Ok(text)
 }
 
-/// From a line such as `transactions:    123456 (12345.60 per sec.)`.
+/// Parses a line such as `transactions:    123456 (12345.60 per sec.)`.
 fn parse_rate(output: &str) -> Option<f64> {
     let line = output.lines().find_map(|line| line.trim().strip_prefix("transactions:"))?;
     let (_, rate) = line.split_once('(')?;

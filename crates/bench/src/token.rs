@@ -1,4 +1,4 @@
-//! Who calls: tokens signed with the key that the server under test is given.
+//! Access tokens signed with the key in the settings of the server under test.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,7 +9,6 @@ use serde::Serialize;
 const SECRET: &str = "a benchmark's key, which opens nothing but the benchmark's own server";
 const ISSUER: &str = "jangteo-bench";
 const AUDIENCE: &str = "jangteo";
-/// Longer than any run.
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 #[derive(Serialize)]
@@ -22,17 +21,15 @@ struct Claims<'a> {
     scope: Option<&'a str>,
 }
 
-/// What the server must be told to believe these tokens.
+/// The server's settings to accept these tokens.
 pub fn server_settings() -> [(&'static str, &'static str); 4] {
     [("JWT_ALGORITHM", "HS256"), ("JWT_SECRET", SECRET), ("JWT_ISSUER", ISSUER), ("JWT_AUDIENCE", AUDIENCE)]
 }
 
-/// A token of that user.
 pub fn of_user(user_id: &str) -> Result<String> {
     mint(user_id, None)
 }
 
-/// A token of the back office.
 pub fn of_admin() -> Result<String> {
     mint("bench-admin", Some("admin"))
 }

@@ -15,23 +15,23 @@ pub const SOURCE: &str = "/jangteo";
 pub struct CloudEvent {
     /// The version of CloudEvents, `1.0`.
     pub specversion: String,
-    /// The outbox id: the same on every attempt, so that a receiver can drop duplicates by it.
+    /// The outbox id. Retries have the same id, so that a receiver can drop duplicates.
     pub id: Uuid,
     /// [`SOURCE`].
     pub source: String,
-    /// What happened, with its version.
+    /// The versioned type, such as `jangteo.order.paid.v1`.
     #[serde(rename = "type")]
     pub event_type: String,
     /// The order's id.
     pub subject: String,
-    /// When it happened.
+    /// Time of the event.
     #[serde(with = "time::serde::rfc3339")]
     pub time: OffsetDateTime,
-    /// The event's place among those of its order: 1, 2, 3 …
+    /// Position among the events of the order, from 1 without gaps.
     pub sequence: u32,
-    /// The media type of `data`.
+    /// Media type of `data`.
     pub datacontenttype: String,
-    /// The whole order, and the payment or the refund; passed on as it was stored, to the byte.
+    /// The whole order and the payment or the refund; the stored bytes, unchanged.
     pub data: Box<RawValue>,
 }
 
@@ -55,16 +55,16 @@ impl CloudEvent {
         })
     }
 
-    /// What is wrong with an envelope that was received, in words; `None` when nothing is.
-    pub(crate) fn fault(&self) -> Option<&'static str> {
+    /// The first error of a received envelope, or `None` if it is valid.
+    pub(crate) fn validation_error(&self) -> Option<&'static str> {
         if self.specversion != "1.0" {
             Some("specversion is not 1.0")
         } else if self.source.is_empty() {
             Some("source is empty")
         } else if !self.event_type.starts_with("jangteo.") {
-            Some("the type is not one of Jangteo's")
+            Some("the type is not a Jangteo type")
         } else if self.subject.parse::<Uuid>().is_err() {
-            Some("the subject is no order id")
+            Some("the subject is not an order id")
         } else if self.sequence == 0 {
             Some("sequence starts at 1")
         } else if self.datacontenttype != "application/json" {

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 /// Renders the bodies of events as JSON: the whole order right after the event, and its payment or refund.
 ///
-/// Amounts are decimal strings with the decimals of the currency, times RFC 3339 in UTC. Receivers rely on the fields of
-/// a type; a change that they would notice needs a type with another version.
+/// Amounts are decimal strings with the decimals of the currency; times are RFC 3339 in UTC. Receivers rely on the
+/// fields of a type, so an incompatible change requires a new version of the type.
 #[derive(Clone, Copy, Debug)]
 pub struct JsonEvents;
 
@@ -244,7 +244,7 @@ mod tests {
         (stored_order(record), payment)
     }
 
-    /// The order's part of a body, with every field in its place.
+    /// The expected JSON of the order.
     fn order_json(status: &str, refunded_quantity: u32, refunded_amount: &str) -> String {
         format!(
             "{{\"order_id\":\"00000000-0000-7000-8000-000000000002\",\"user_id\":\"kim\",\"status\":\"{status}\",\
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_coupon_that_was_not_used_is_null() {
+    fn an_unused_coupon_is_null() {
         let (order, payment) = paid_order();
         let mut record = (*order).clone();
         record.paid = record.paid.map(|paid| PaidTerms { coupon_id: None, ..paid });

@@ -10,19 +10,19 @@ use thiserror::Error;
 use crate::cloud_event::{CONTENT_TYPE, CloudEvent};
 use crate::signature::{SIGNATURE_HEADER, Signature};
 
-/// Where and how to reach the data platform.
+/// Address and credentials of the data platform.
 #[derive(Debug, Clone)]
 pub struct GatewaySettings {
-    /// Where events are POSTed, `http` or `https`.
+    /// Target of the POST requests, `http` or `https`.
     pub url: Url,
-    /// What they are signed with; unsigned without.
+    /// Signing key; events are unsigned without one.
     pub secret: Option<SecretString>,
-    /// The longest that one attempt may take, from connecting to the end of the answer's head.
+    /// Maximum duration of one attempt, from connecting to the end of the response head.
     pub timeout: Duration,
 }
 
-/// The data platform over HTTP. Redirects are not followed; of an answer nothing but its head is read, so that an
-/// endless body costs nothing.
+/// The data platform over HTTP. Redirects are not followed. Only the head of a response is read, so that an endless
+/// body costs nothing.
 #[derive(Debug, Clone)]
 pub struct HttpDataPlatform {
     client: Client,
@@ -30,7 +30,7 @@ pub struct HttpDataPlatform {
     secret: Option<SecretString>,
 }
 
-/// Why there can be no client for these settings.
+/// Error in the settings of the gateway.
 #[derive(Debug, Error)]
 pub enum InvalidGateway {
     /// Neither `http` nor `https`.
@@ -42,7 +42,7 @@ pub enum InvalidGateway {
 }
 
 impl HttpDataPlatform {
-    /// A client for the data platform; touches no network.
+    /// Creates the client without network access.
     ///
     /// # Errors
     /// [`InvalidGateway`].
@@ -62,7 +62,7 @@ impl HttpDataPlatform {
     }
 }
 
-/// A host that does not answer at all is given up sooner than one that thinks.
+/// Maximum time to connect: an unreachable host fails sooner than a slow one.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 #[async_trait]
@@ -76,30 +76,30 @@ impl DataPlatform for HttpDataPlatform {
             let signature = Signature::sign(secret.expose_secret().as_bytes(), unix_seconds(), &body);
             request = request.header(SIGNATURE_HEADER, signature.to_string());
         }
-        let answer = request
+        let response = request
             .body(body)
             .send()
             .await
-            .map_err(|error| DeliveryFailure::Transient { reason: in_words(&error), retry_after: None })?;
-        judge(answer.status(), answer.headers())
+            .map_err(|error| DeliveryFailure::Transient { reason: error_text(&error), retry_after: None })?;
+        map_response(response.status(), response.headers())
     }
 }
 
-/// What an answer means: 2xx is receipt; 410 and every 4xx other than 408, 425 and 429 is for good; all else may work
-/// later.
-fn judge(status: StatusCode, headers: &HeaderMap) -> Result<(), DeliveryFailure> {
+/// Maps a response: 2xx is receipt; 4xx other than 408, 425 and 429 is a permanent failure; all others are transient.
+fn map_response(status: StatusCode, headers: &HeaderMap) -> Result<(), DeliveryFailure> {
     let reason = format!("HTTP {}", status.as_u16());
-    let for_now = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS);
+    let is_transient =
+        matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS);
     if status.is_success() {
         Ok(())
-    } else if status.is_client_error() && !for_now {
+    } else if status.is_client_error() && !is_transient {
         Err(DeliveryFailure::Permanent { reason })
     } else {
         Err(DeliveryFailure::Transient { reason, retry_after: retry_after(headers, SystemTime::now()) })
     }
 }
 
-/// `Retry-After` in either of its forms (RFC 9110, §10.2.3): seconds, or a date.
+/// `Retry-After` in seconds or as a date (RFC 9110, §10.2.3).
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
     match value.parse() {
@@ -108,16 +108,16 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     }
 }
 
-/// What went wrong, without the URL, which may hold a credential.
-fn in_words(error: &reqwest::Error) -> String {
-    let what = if error.is_timeout() {
+/// Error text without the URL, which may contain a credential.
+fn error_text(error: &reqwest::Error) -> String {
+    let text = if error.is_timeout() {
         "no answer in time"
     } else if error.is_connect() {
         "no connection"
     } else {
         "the connection failed"
     };
-    what.to_owned()
+    text.to_owned()
 }
 
 fn unix_seconds() -> i64 {
@@ -135,22 +135,22 @@ mod tests {
 
     fn is_rejected(status: u16) -> bool {
         let status = StatusCode::from_u16(status).expect("a status");
-        matches!(judge(status, &HeaderMap::new()), Err(DeliveryFailure::Permanent { .. }))
+        matches!(map_response(status, &HeaderMap::new()), Err(DeliveryFailure::Permanent { .. }))
     }
 
     #[test]
-    fn takes_only_2xx_as_receipt() {
+    fn accepts_only_2xx_as_receipt() {
         for status in 100..600 {
-            let received = judge(StatusCode::from_u16(status).expect("a status"), &HeaderMap::new()).is_ok();
+            let received = map_response(StatusCode::from_u16(status).expect("a status"), &HeaderMap::new()).is_ok();
             assert_eq!(received, (200..300).contains(&status), "{status}");
         }
     }
 
     #[test]
-    fn rejects_for_good_only_what_a_4xx_says_is_for_good() {
+    fn fails_permanently_only_on_a_permanent_4xx() {
         for status in 300..600 {
-            let for_good = (400..500).contains(&status) && ![408, 425, 429].contains(&status);
-            assert_eq!(is_rejected(status), for_good, "{status}");
+            let is_permanent = (400..500).contains(&status) && ![408, 425, 429].contains(&status);
+            assert_eq!(is_rejected(status), is_permanent, "{status}");
         }
     }
 

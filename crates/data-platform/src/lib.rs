@@ -1,9 +1,9 @@
-//! The data platform over HTTP: what is sent to it, and a receiver that takes it.
+//! The data platform over HTTP: a client and a mock receiver.
 //!
-//! [`JsonEvents`] renders the bodies of events as they are written to the outbox, [`HttpDataPlatform`] sends them:
-//! the adapters of the domain's two ports. [`mock`] is a real receiver for tests and for a shop that
-//! has no data platform yet. Both speak CloudEvents 1.0 in structured JSON ([`CloudEvent`]), signed with
-//! [`Signature`]. Nothing here knows a database.
+//! [`JsonEvents`] renders the bodies of events for the outbox, and [`HttpDataPlatform`] sends them; they are the
+//! adapters of the domain's two ports. [`mock`] is a receiver for tests and for a shop without a data platform. Both
+//! use CloudEvents 1.0 in structured JSON mode ([`CloudEvent`]), signed with [`Signature`]. This crate never accesses a
+//! database.
 
 mod cloud_event;
 mod events;

@@ -1,14 +1,14 @@
-//! A data platform that receives: it checks signature, envelope and order, drops duplicates by id, keeps what it got
-//! in a file, tells what it has, and fails when it is told to.
+//! A mock data platform: verifies the signature, the envelope and the order of events, drops duplicates by id, stores
+//! events in a file, lists them, and fails on request.
 //!
-//! | call | answer |
+//! | call | response |
 //! |---|---|
-//! | `POST /events` | 204 once the event is kept; 400 for a bad envelope, 401 for a bad signature |
-//! | `GET /events?after=N&limit=N` | the events kept, in order of their first receipt |
+//! | `POST /events` | 204 once the event is stored; 400 for an invalid envelope, 401 for an invalid signature |
+//! | `GET /events?after=N&limit=N` | the stored events, in order of their first receipt |
 //! | `GET /counters` | [`Counters`] |
-//! | `GET`, `PUT /behaviour` | [`Behaviour`]: which calls are to fail, by rate and by count |
+//! | `GET`, `PUT /behavior` | [`Behavior`]: the failing calls, by rate and by count |
 
-mod behaviour;
+mod behavior;
 mod journal;
 
 use std::io;
@@ -25,30 +25,30 @@ use rand::rngs::SmallRng;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-pub use behaviour::{Behaviour, Fault, InvalidBehaviour};
+pub use behavior::{Behavior, Fault, InvalidBehavior};
 use journal::Journal;
 pub use journal::{Counters, Received};
 
 use crate::cloud_event::CloudEvent;
 use crate::signature::{SIGNATURE_HEADER, Signature};
 
-/// How the receiver is set up.
+/// Settings of the mock data platform.
 #[derive(Debug, Clone)]
 pub struct MockSettings {
-    /// What events must be signed with; unsigned ones are taken without.
+    /// Expected signing key; signatures are not verified without one.
     pub secret: Option<SecretString>,
-    /// Where events are kept, one JSON text a line; only in memory without. What it holds at the start was received.
+    /// JSON Lines file of the stored events, loaded at the start; without it, events are in memory only.
     pub file: Option<PathBuf>,
-    /// How it behaves at the start.
-    pub behaviour: Behaviour,
+    /// Initial behavior.
+    pub behavior: Behavior,
     /// Seeds the choice of the calls that fail.
     pub seed: u64,
 }
 
-/// How far a signature's time may be from ours, so that a call that somebody overheard cannot be sent again later.
+/// Maximum difference between a signature's time and ours, so that an intercepted call cannot be replayed later.
 const SIGNATURE_AGE_MAX: Duration = Duration::from_secs(300);
 
-/// The largest body that is read, more than any order needs.
+/// Maximum body size in bytes, above the size of any order.
 const BODY_MAX: usize = 1 << 20;
 
 struct Receiver {
@@ -58,17 +58,17 @@ struct Receiver {
 
 struct State {
     journal: Journal,
-    behaviour: Behaviour,
+    behavior: Behavior,
     random: SmallRng,
 }
 
-/// Serves the receiver on a listener that is bound already; the server runs when it is awaited or spawned.
+/// Serves the mock on a bound listener; the server runs when it is awaited or spawned.
 ///
 /// # Errors
-/// When the file cannot be opened or read, or the listener cannot be used.
+/// If the file cannot be opened or read, or the listener cannot be used.
 pub fn serve(listener: TcpListener, settings: MockSettings) -> io::Result<Server> {
-    let MockSettings { secret, file, behaviour, seed } = settings;
-    let state = State { journal: Journal::open(file)?, behaviour, random: SmallRng::seed_from_u64(seed) };
+    let MockSettings { secret, file, behavior, seed } = settings;
+    let state = State { journal: Journal::open(file)?, behavior, random: SmallRng::seed_from_u64(seed) };
     let receiver = web::Data::from(Arc::new(Receiver { secret, state: Mutex::new(state) }));
     let server = HttpServer::new(move || {
         App::new()
@@ -76,7 +76,7 @@ pub fn serve(listener: TcpListener, settings: MockSettings) -> io::Result<Server
             .app_data(web::PayloadConfig::new(BODY_MAX))
             .service(web::resource("/events").get(list).post(receive))
             .service(web::resource("/counters").get(counters))
-            .service(web::resource("/behaviour").get(behaviour_now).put(behave))
+            .service(web::resource("/behavior").get(get_behavior).put(put_behavior))
     });
     Ok(server.workers(1).disable_signals().listen(listener)?.run())
 }
@@ -100,8 +100,8 @@ impl Receiver {
 
 async fn receive(receiver: web::Data<Receiver>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
     let fault = {
-        let State { journal, behaviour, random } = &mut *receiver.state();
-        let fault = behaviour.draw(random);
+        let State { journal, behavior, random } = &mut *receiver.state();
+        let fault = behavior.draw(random);
         journal.count_fault(fault);
         fault
     };
@@ -117,37 +117,36 @@ async fn receive(receiver: web::Data<Receiver>, request: HttpRequest, body: web:
         Ok(event) => event,
         Err(error) => return bad_envelope(&receiver, &error.to_string()),
     };
-    if let Some(what) = event.fault() {
-        return bad_envelope(&receiver, what);
+    if let Some(error) = event.validation_error() {
+        return bad_envelope(&receiver, error);
     }
-    match receiver.state().journal.keep(event, &body) {
+    match receiver.state().journal.store(event, &body) {
         Ok(()) if fault == Some(Fault::LoseAnswer) => HttpResponse::ServiceUnavailable().finish(),
         Ok(()) => HttpResponse::NoContent().finish(),
-        Err(error) => HttpResponse::InternalServerError().body(format!("the event cannot be kept: {error}")),
+        Err(error) => HttpResponse::InternalServerError().body(format!("cannot store the event: {error}")),
     }
 }
 
-fn bad_envelope(receiver: &Receiver, what: &str) -> HttpResponse {
+fn bad_envelope(receiver: &Receiver, error: &str) -> HttpResponse {
     receiver.state().journal.count_bad_envelope();
-    HttpResponse::BadRequest().body(format!("not an event of Jangteo: {what}"))
+    HttpResponse::BadRequest().body(format!("not an event of Jangteo: {error}"))
 }
 
 async fn fail(fault: Fault, receiver: &Receiver) -> HttpResponse {
-    let behaviour = receiver.state().behaviour.clone();
+    let behavior = receiver.state().behavior.clone();
     match fault {
-        Fault::Fail | Fault::LoseAnswer => HttpResponse::build(behaviour.status_of_failure()).finish(),
+        Fault::Fail | Fault::LoseAnswer => HttpResponse::build(behavior.status_of_failure()).finish(),
         Fault::Throttle => {
-            HttpResponse::TooManyRequests().insert_header((RETRY_AFTER, behaviour.retry_after_seconds)).finish()
+            HttpResponse::TooManyRequests().insert_header((RETRY_AFTER, behavior.retry_after_seconds)).finish()
         }
-        Fault::Redirect => HttpResponse::TemporaryRedirect().insert_header((LOCATION, behaviour.redirect_to)).finish(),
+        Fault::Redirect => HttpResponse::TemporaryRedirect().insert_header((LOCATION, behavior.redirect_to)).finish(),
         Fault::Hang => {
-            tokio::time::sleep(Duration::from_secs(behaviour.hang_seconds)).await;
+            tokio::time::sleep(Duration::from_secs(behavior.hang_seconds)).await;
             HttpResponse::GatewayTimeout().finish()
         }
     }
 }
 
-/// Which of the kept events to list.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ListQuery {
@@ -157,14 +156,13 @@ struct ListQuery {
     limit: usize,
 }
 
-/// The most events that one answer lists.
+/// Maximum number of events in a response.
 const fn list_max() -> usize {
     1_000
 }
 
-/// A part of the kept events.
 #[derive(Serialize)]
-struct ListAnswer<'a> {
+struct ListResponse<'a> {
     data: &'a [Received],
     total: usize,
 }
@@ -174,23 +172,23 @@ async fn list(receiver: web::Data<Receiver>, query: web::Query<ListQuery>) -> Ht
     let all = state.journal.received();
     let from = query.after.min(all.len());
     let to = from.saturating_add(query.limit.min(list_max())).min(all.len());
-    HttpResponse::Ok().json(ListAnswer { data: &all[from..to], total: all.len() })
+    HttpResponse::Ok().json(ListResponse { data: &all[from..to], total: all.len() })
 }
 
 async fn counters(receiver: web::Data<Receiver>) -> HttpResponse {
     HttpResponse::Ok().json(receiver.state().journal.counters())
 }
 
-async fn behaviour_now(receiver: web::Data<Receiver>) -> HttpResponse {
-    HttpResponse::Ok().json(&receiver.state().behaviour)
+async fn get_behavior(receiver: web::Data<Receiver>) -> HttpResponse {
+    HttpResponse::Ok().json(&receiver.state().behavior)
 }
 
-async fn behave(receiver: web::Data<Receiver>, behaviour: web::Json<Behaviour>) -> HttpResponse {
-    match behaviour.check() {
+async fn put_behavior(receiver: web::Data<Receiver>, behavior: web::Json<Behavior>) -> HttpResponse {
+    match behavior.check() {
         Ok(()) => {
             let mut state = receiver.state();
-            state.behaviour = behaviour.into_inner();
-            HttpResponse::Ok().json(&state.behaviour)
+            state.behavior = behavior.into_inner();
+            HttpResponse::Ok().json(&state.behavior)
         }
         Err(error) => HttpResponse::BadRequest().body(error.to_string()),
     }

@@ -5,10 +5,10 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use thiserror::Error;
 
-/// The header that carries a [`Signature`].
+/// HTTP header of a [`Signature`].
 pub const SIGNATURE_HEADER: &str = "X-Jangteo-Signature";
 
-/// `t=<unix seconds>,v1=<hex HMAC-SHA256 of "t.body">`: who sent a body, and when.
+/// `t=<unix seconds>,v1=<hex HMAC-SHA256 of "t.body">`: authenticates the sender, the body and the time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature {
     timestamp: i64,
@@ -16,17 +16,17 @@ pub struct Signature {
 }
 
 impl Signature {
-    /// Signs a body, sent at that time in Unix seconds.
+    /// Signs a body at `timestamp` in Unix seconds.
     pub fn sign(secret: &[u8], timestamp: i64, body: &[u8]) -> Self {
         Self { timestamp, mac: mac(secret, timestamp, body).finalize().into_bytes().to_vec() }
     }
 
-    /// When the body was signed, in Unix seconds.
+    /// Time of the signature in Unix seconds.
     pub fn timestamp(&self) -> i64 {
         self.timestamp
     }
 
-    /// Whether the body was signed with this secret; takes the same time however much of it is right.
+    /// Whether the body was signed with this secret. The comparison takes constant time.
     pub fn is_of(&self, secret: &[u8], body: &[u8]) -> bool {
         mac(secret, self.timestamp, body).verify_slice(&self.mac).is_ok()
     }
@@ -46,7 +46,7 @@ impl fmt::Display for Signature {
     }
 }
 
-/// Not of the form `t=…,v1=…`.
+/// The text is not of the form `t=…,v1=…`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("not a signature of the form t=<unix seconds>,v1=<hex>")]
 pub struct InvalidSignature;
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signs_as_rfc_4231_says() {
+    fn signs_as_specified_by_rfc_4231() {
         // Test case 2 of RFC 4231, with our prefix as a part of the message.
         let signature = Signature::sign(b"Jefe", 0, b"what do ya want for nothing?");
         let direct =
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_what_is_no_signature() {
+    fn rejects_malformed_signatures() {
         for text in ["", "t=1", "t=1,v1", "v1=00,t=1", "t=x,v1=00", "t=1,v1=0", "t=1,v1=zz"] {
             assert_eq!(text.parse::<Signature>(), Err(InvalidSignature), "{text}");
         }
@@ -86,7 +86,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn is_read_back_and_fits_only_its_own_body_time_and_secret(
+        fn is_parsed_back_and_matches_only_its_own_body_time_and_secret(
             secret: Vec<u8>, time: i64, body: Vec<u8>, other: Vec<u8>,
         ) {
             let signature = Signature::sign(&secret, time, &body);

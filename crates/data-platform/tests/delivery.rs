@@ -1,9 +1,9 @@
-//! The adapter against the mock platform and against servers that misbehave.
+//! The adapter against the mock platform and against misbehaving servers.
 
 use std::net::TcpListener;
 use std::time::Duration;
 
-use jangteo_data_platform::mock::{self, Behaviour, Counters, MockSettings};
+use jangteo_data_platform::mock::{self, Behavior, Counters, MockSettings};
 use jangteo_data_platform::{GatewaySettings, HttpDataPlatform};
 use jangteo_domain::delivery::{DataPlatform, Delivery, DeliveryFailure, StoredEvent};
 use jangteo_domain::outbox::OutboxEvent;
@@ -18,8 +18,8 @@ struct Mock {
 }
 
 impl Mock {
-    fn start(behaviour: Behaviour) -> Self {
-        Self::start_with(MockSettings { secret: Some(SECRET.into()), file: None, behaviour, seed: 7 })
+    fn start(behavior: Behavior) -> Self {
+        Self::start_with(MockSettings { secret: Some(SECRET.into()), file: None, behavior, seed: 7 })
     }
 
     fn start_with(settings: MockSettings) -> Self {
@@ -32,8 +32,8 @@ impl Mock {
     }
 
     async fn get(&self, path: &str) -> serde_json::Value {
-        let answer = reqwest::get(format!("{}{path}", self.url)).await.expect("an answer");
-        answer.json().await.expect("JSON")
+        let response = reqwest::get(format!("{}{path}", self.url)).await.expect("a response");
+        response.json().await.expect("JSON")
     }
 
     async fn counters(&self) -> Counters {
@@ -52,7 +52,7 @@ fn platform(url: &str, secret: &str) -> HttpDataPlatform {
 }
 
 fn install_crypto() {
-    // The second test of a process finds it installed, which is as good.
+    // Already installed by an earlier test of this process.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
@@ -73,26 +73,26 @@ fn events_url(mock: &Mock) -> String {
 }
 
 #[tokio::test]
-async fn delivers_a_signed_event_that_the_receiver_keeps_as_it_was_stored() {
-    let mock = Mock::start(Behaviour::default());
+async fn delivers_a_signed_event_that_the_receiver_stores_unchanged() {
+    let mock = Mock::start(Behavior::default());
     platform(&events_url(&mock), SECRET).deliver(&event(1, 1)).await.expect("received");
 
-    let kept = mock.get("/events").await;
-    let kept = &kept["data"][0]["event"];
-    assert_eq!(kept["specversion"], "1.0");
-    assert_eq!(kept["id"], Uuid::from_u128(1_001).to_string());
-    assert_eq!(kept["type"], "jangteo.order.paid.v1");
-    assert_eq!(kept["subject"], Uuid::from_u128(1).to_string());
-    assert_eq!(kept["time"], "2026-09-21T14:13:20.123456Z");
-    assert_eq!(kept["sequence"], 1);
-    assert_eq!(kept["data"]["order"]["name"], "떡볶이");
+    let stored = mock.get("/events").await;
+    let stored = &stored["data"][0]["event"];
+    assert_eq!(stored["specversion"], "1.0");
+    assert_eq!(stored["id"], Uuid::from_u128(1_001).to_string());
+    assert_eq!(stored["type"], "jangteo.order.paid.v1");
+    assert_eq!(stored["subject"], Uuid::from_u128(1).to_string());
+    assert_eq!(stored["time"], "2026-09-21T14:13:20.123456Z");
+    assert_eq!(stored["sequence"], 1);
+    assert_eq!(stored["data"]["order"]["name"], "떡볶이");
     mock.server.stop(true).await;
 }
 
-/// An address that says https and is not: it answers in plain text, or says nothing at all.
+/// An https address without TLS: it responds in plain text or not at all.
 #[tokio::test]
-async fn a_platform_that_speaks_no_tls_costs_a_timeout() {
-    let mock = Mock::start(Behaviour::default());
+async fn a_platform_without_tls_is_a_transient_failure() {
+    let mock = Mock::start(Behavior::default());
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let silent_url = format!("https://{}/events", silent.local_addr().expect("its address"));
     for url in [events_url(&mock).replace("http://", "https://"), silent_url] {
@@ -105,7 +105,7 @@ async fn a_platform_that_speaks_no_tls_costs_a_timeout() {
 
 #[tokio::test]
 async fn a_duplicate_is_received_once_and_counted() {
-    let mock = Mock::start(Behaviour { lose_answer_next: 1, ..Behaviour::default() });
+    let mock = Mock::start(Behavior { lose_answer_next: 1, ..Behavior::default() });
     let platform = platform(&events_url(&mock), SECRET);
     let lost = platform.deliver(&event(1, 1)).await;
     assert!(matches!(lost, Err(DeliveryFailure::Transient { .. })), "{lost:?}");
@@ -116,8 +116,8 @@ async fn a_duplicate_is_received_once_and_counted() {
 }
 
 #[tokio::test]
-async fn the_receiver_sees_another_body_and_another_order() {
-    let mock = Mock::start(Behaviour::default());
+async fn the_receiver_detects_another_body_and_another_order() {
+    let mock = Mock::start(Behavior::default());
     let platform = platform(&events_url(&mock), SECRET);
     platform.deliver(&event(1, 2)).await.expect("received");
     platform.deliver(&StoredEvent { body: "{}".to_owned(), ..event(1, 2) }).await.expect("received");
@@ -127,8 +127,8 @@ async fn the_receiver_sees_another_body_and_another_order() {
 }
 
 #[tokio::test]
-async fn a_wrong_signature_is_rejected_for_good() {
-    let mock = Mock::start(Behaviour::default());
+async fn a_wrong_signature_is_a_permanent_failure() {
+    let mock = Mock::start(Behavior::default());
     let rejected = platform(&events_url(&mock), "another secret").deliver(&event(1, 1)).await;
     assert_eq!(rejected, Err(DeliveryFailure::Permanent { reason: "HTTP 401".to_owned() }));
     assert_eq!(mock.counters().await, Counters { unsigned: 1, ..Counters::default() });
@@ -136,17 +136,17 @@ async fn a_wrong_signature_is_rejected_for_good() {
 }
 
 #[tokio::test]
-async fn every_fault_of_the_platform_is_told_apart() {
-    let behaviour = Behaviour {
+async fn every_fault_of_the_platform_is_distinguished() {
+    let behavior = Behavior {
         fail_next: 1,
         hang_next: 1,
         throttle_next: 1,
         redirect_next: 1,
         retry_after_seconds: 9,
         hang_seconds: 5,
-        ..Behaviour::default()
+        ..Behavior::default()
     };
-    let mock = Mock::start(behaviour);
+    let mock = Mock::start(behavior);
     let platform = platform(&events_url(&mock), SECRET);
     let mut failures = Vec::new();
     for _ in 0..4 {
@@ -169,7 +169,7 @@ async fn every_fault_of_the_platform_is_told_apart() {
 }
 
 #[tokio::test]
-async fn a_platform_that_is_not_there_is_tried_again() {
+async fn an_unreachable_platform_is_retried() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}/events", listener.local_addr().expect("its address"));
     drop(listener);
@@ -179,7 +179,7 @@ async fn a_platform_that_is_not_there_is_tried_again() {
 }
 
 #[tokio::test]
-async fn an_endless_answer_costs_no_more_than_its_head() {
+async fn an_endless_response_costs_no_more_than_its_head() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}/events", listener.local_addr().expect("its address"));
@@ -188,7 +188,7 @@ async fn an_endless_answer_costs_no_more_than_its_head() {
         let mut head = [0; 4_096];
         let _ = socket.read(&mut head).await.expect("a request");
         socket.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await.expect("the head is sent");
-        // Ends when the client closes the connection, which it does without reading on.
+        // Ends when the client closes the connection without reading the rest.
         while socket.write_all(b"400\r\n").await.is_ok() && socket.write_all(&[b'x'; 1_026]).await.is_ok() {}
     });
     platform(&url, SECRET).deliver(&event(1, 1)).await.expect("2xx is receipt");
@@ -196,12 +196,12 @@ async fn an_endless_answer_costs_no_more_than_its_head() {
 }
 
 #[tokio::test]
-async fn what_was_received_is_known_after_a_restart() {
+async fn received_events_survive_a_restart() {
     let folder = tempfile::tempdir().expect("a folder");
     let settings = MockSettings {
         secret: Some(SECRET.into()),
         file: Some(folder.path().join("received.jsonl")),
-        behaviour: Behaviour::default(),
+        behavior: Behavior::default(),
         seed: 7,
     };
     let before = Mock::start_with(settings.clone());

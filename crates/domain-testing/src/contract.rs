@@ -1,23 +1,21 @@
-//! What every store promises, as tests: one function each promise.
+//! The store contract: one test function per promise.
 //!
-//! An adapter implements [`TransactionHarness`] in its tests and writes
-//! `jangteo_domain_testing::transaction_contract!(MyHarness::start());`, which makes one test of each promise of the
-//! write port, in the adapter's own crate and on its own tokio. These promises write and read through the write port
-//! alone. A store that implements all ports implements [`StoreHarness`] as well and adds
-//! `jangteo_domain_testing::store_contract!(MyHarness::start());`.
+//! An adapter implements [`TransactionHarness`] in its tests.
+//! `jangteo_domain_testing::transaction_contract!(MyHarness::start());` then generates one test per promise of the
+//! write port, in the adapter's crate and on its tokio. These tests use the write port alone. A store with all ports
+//! also implements [`StoreHarness`] and adds `jangteo_domain_testing::store_contract!(MyHarness::start());`.
 //!
-//! The expression is a future. Each test awaits its own, which must return a harness of an **empty** store that no
-//! other test uses.
+//! The argument is a future. Each test awaits its own, which must return a harness of an **empty**, unshared store.
 //!
-//! A new promise of a port is a new function here and a new line in [`transaction_contract!`](crate::transaction_contract)
-//! or [`store_contract!`](crate::store_contract).
+//! A new promise of a port is a new function here and a new line in
+//! [`transaction_contract!`](crate::transaction_contract) or [`store_contract!`](crate::store_contract).
 
 mod answers;
 mod audit;
 mod batches;
 mod books;
 mod campaigns;
-mod catalogue;
+mod catalog;
 mod commits;
 mod conflicts;
 mod correction;
@@ -40,7 +38,7 @@ pub use audit::*;
 pub use batches::*;
 pub use books::{Participants, assert_books_agree};
 pub use campaigns::*;
-pub use catalogue::*;
+pub use catalog::*;
 pub use commits::*;
 pub use conflicts::*;
 pub use correction::*;
@@ -56,8 +54,8 @@ pub use retention::*;
 pub use stored::*;
 pub use visibility::*;
 
-/// Makes a test of each promise of the write port. The argument is an expression whose awaiting returns a
-/// [`TransactionHarness`](crate::contract::TransactionHarness) of an empty store.
+/// Generates a test for each promise of the write port. The argument is a future of a
+/// [`TransactionHarness`](crate::contract::TransactionHarness) with an empty store.
 #[macro_export]
 macro_rules! transaction_contract {
     ($harness:expr) => {
@@ -71,14 +69,14 @@ macro_rules! transaction_contract {
             every_field_of_accounts_is_stored,
             every_field_of_deliveries_is_stored,
             every_byte_of_answers_is_stored,
-            user_ids_that_differ_in_case_are_two,
+            user_ids_are_case_sensitive,
             past_recipients_are_found_by_campaign_and_user,
             candidates_are_unused_coupons_and_locked,
-            products_come_at_least_as_deep_as_asked,
+            products_have_at_least_the_requested_depth,
 
             a_dropped_unit_of_work_stores_nothing,
             a_committed_unit_of_work_is_visible_to_the_next,
-            changes_that_only_append_are_stored,
+            append_only_changes_are_stored,
             updates_of_one_batch_change_their_own_rows,
             a_row_whose_key_exists_is_a_conflict,
             of_two_insertions_of_one_account_the_second_is_a_conflict,
@@ -87,7 +85,7 @@ macro_rules! transaction_contract {
 
             a_lock_blocks_the_second_locker_until_commit,
             a_lock_blocks_the_second_locker_until_drop,
-            a_locker_sees_what_the_one_before_committed,
+            a_locker_sees_the_latest_commit,
             the_time_is_not_before_the_last_lock,
             the_time_does_not_go_backwards,
             lockers_in_one_order_never_deadlock,
@@ -96,7 +94,7 @@ macro_rules! transaction_contract {
             a_second_begin_waits_or_is_a_conflict,
 
             a_marker_shows_whether_a_unit_of_work_was_committed,
-            the_query_of_a_marker_waits_for_a_commit_under_way,
+            a_marker_query_waits_for_an_open_commit,
             a_connection_broken_before_the_commit_stores_nothing,
             a_marker_agrees_with_a_commit_whose_connection_broke,
 
@@ -109,8 +107,8 @@ macro_rules! transaction_contract {
     };
 }
 
-/// Makes a test of each promise of the read ports, the event queue, pruning and the books. The argument is an expression
-/// whose awaiting returns a [`StoreHarness`](crate::contract::StoreHarness) of an empty store.
+/// Generates a test for each promise of the read ports, the event queue, pruning and the books. The argument is a
+/// future of a [`StoreHarness`](crate::contract::StoreHarness) with an empty store.
 #[macro_export]
 macro_rules! store_contract {
     ($harness:expr) => {
@@ -129,7 +127,7 @@ macro_rules! store_contract {
             movement_walks_miss_and_repeat_nothing,
             products_are_found_in_every_status,
             available_items_of_many_products_are_returned,
-            product_lists_have_what_is_on_sale,
+            product_lists_have_the_products_on_sale,
             product_lists_filter_by_category_and_options,
             product_lists_filter_by_text_literally,
             product_lists_filter_by_price_and_stock,
@@ -152,7 +150,7 @@ macro_rules! store_contract {
             every_field_of_payments_is_stored,
             every_field_of_refunds_is_stored,
             every_field_of_events_is_stored,
-            a_second_row_of_the_money_trail_stores_nothing,
+            a_duplicate_payment_refund_or_event_stores_nothing,
             sales_add_up_exactly,
             popular_products_are_ranked_with_ties,
 
@@ -161,8 +159,8 @@ macro_rules! store_contract {
             only_the_earliest_pending_event_of_an_order_is_claimed,
             a_claim_hides_an_event_until_its_lease_ends,
             an_outcome_is_recorded_only_under_its_lease,
-            an_event_that_failed_is_due_after_its_pause,
-            an_event_that_has_its_outcome_is_never_claimed_again,
+            a_failed_event_is_due_after_its_retry_delay,
+            delivered_and_dead_events_are_never_claimed_again,
             an_event_that_commits_late_is_claimed,
             a_redelivered_event_is_claimed_again,
             concurrent_claims_return_different_events,
@@ -173,7 +171,7 @@ macro_rules! store_contract {
             a_repeated_request_has_one_effect_and_one_answer,
             a_request_for_an_absent_row_is_decided_again,
             a_key_of_another_request_is_reported,
-            a_request_sent_by_many_at_once_has_one_effect,
+            concurrent_copies_of_a_request_have_one_effect,
 
             answered_requests_are_pruned_by_age,
             commit_markers_are_pruned_by_the_time_of_their_insertion,
@@ -181,16 +179,16 @@ macro_rules! store_contract {
 
             every_field_of_audit_entries_is_returned,
             audit_walks_miss_and_repeat_nothing,
-            the_audit_log_has_a_line_of_each_audited_change,
+            the_audit_log_has_an_entry_for_each_audited_change,
 
             a_paid_and_cancelled_order_leaves_rows_that_agree,
             an_expired_order_leaves_rows_that_agree,
-            the_books_are_one_state_whatever_is_written_meanwhile,
+            the_books_are_a_snapshot_despite_later_commits,
             the_lists_of_the_books_miss_and_repeat_nothing,
             a_correction_adds_to_the_rows_of_its_time,
             of_two_corrections_only_one_succeeds,
 
-            a_rejected_command_costs_only_itself,
+            a_rejected_command_affects_no_other,
             a_batch_of_every_command_leaves_rows_that_agree,
             concurrent_buyers_get_exactly_the_stock,
             concurrent_users_get_exactly_the_coupons,
@@ -198,7 +196,7 @@ macro_rules! store_contract {
     };
 }
 
-/// Makes a test of each of these promises.
+/// Generates a test for each promise.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! contract_tests {

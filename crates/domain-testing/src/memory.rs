@@ -1,7 +1,7 @@
-//! A store in memory, for tests: the same promises as a database, no waiting, and a clock that tests set.
+//! An in-memory store for tests: the promises of a database, without waits, with a settable clock.
 //!
-//! It has one writer: [`begin`](UnitOfWorkFactory::begin) waits until the unit of work before it has ended. A commit
-//! changes copies of the tables, which are published whole or not at all.
+//! It has one writer: [`begin`](UnitOfWorkFactory::begin) waits for the end of the open unit of work. A commit changes
+//! copies of the tables and publishes all of them or none.
 
 mod books;
 mod delivery;
@@ -36,17 +36,17 @@ use crate::contract::{Concurrency, StoreHarness, TransactionHarness};
 use tables::Tables;
 use transaction::MemoryUnitOfWork;
 
-/// A store in memory. Clones share their content.
+/// An in-memory store. Clones share their content.
 #[derive(Clone, Default)]
 pub struct MemoryStore(Arc<Shared>);
 
 struct Shared {
-    /// Locked by the one unit of work that is open.
+    /// Locked by the open unit of work.
     writer: Arc<futures_util::lock::Mutex<()>>,
     committed: Mutex<Tables>,
     clock: Mutex<Timestamp>,
     commits: AtomicU64,
-    /// How often the connections were broken; a unit of work that began before the last time is broken.
+    /// The number of connection losses; a unit of work that began before the last one is broken.
     breaks: AtomicU64,
 }
 
@@ -63,17 +63,17 @@ impl Default for Shared {
 }
 
 impl MemoryStore {
-    /// An empty store, at [`NOON`].
+    /// An empty store at [`NOON`].
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The store as the port that begins units of work.
+    /// The port that begins units of work.
     pub fn factory(&self) -> Arc<dyn UnitOfWorkFactory> {
         Arc::new(self.clone())
     }
 
-    /// The store as the read ports.
+    /// The read ports.
     pub fn queries(&self) -> Queries {
         let store = Arc::new(self.clone());
         Queries {
@@ -89,88 +89,88 @@ impl MemoryStore {
         }
     }
 
-    /// The store as the queue of events to deliver.
+    /// The outbox queue.
     pub fn event_queue(&self) -> Arc<dyn EventQueue> {
         Arc::new(self.clone())
     }
 
-    /// The store as the port that deletes what is not needed any more.
+    /// The port that deletes expired rows.
     pub fn pruning(&self) -> Arc<dyn Pruning> {
         Arc::new(self.clone())
     }
 
-    /// The store as the port that opens the books.
+    /// The port that opens the books.
     pub fn books(&self) -> Arc<dyn BooksFactory> {
         Arc::new(self.clone())
     }
 
-    /// Changes rows as no command does, so that the books can be seen to disagree.
+    /// Changes rows past all rules, so that the verification has findings.
     #[cfg(test)]
     pub(crate) fn damage(&self, damage: impl FnOnce(&mut Tables)) {
         damage(&mut locked(&self.0.committed));
     }
 
-    /// The time that the store's clock shows until it is set again.
+    /// The current time of the store's clock.
     pub fn time(&self) -> Timestamp {
         *locked(&self.0.clock)
     }
 
-    /// Sets the store's clock.
+    /// Sets the clock, forward or back.
     pub fn set_time(&self, now: Timestamp) {
         *locked(&self.0.clock) = now;
     }
 
-    /// Puts the store's clock forward.
+    /// Sets the clock forward, up to the latest time.
     pub fn advance(&self, by: Duration) {
         let mut clock = locked(&self.0.clock);
         *clock = clock.saturating_add(by);
     }
 
-    /// Breaks the connection of the unit of work that is open: whatever it does next is [`StoreError::Unavailable`],
-    /// and nothing of it is stored.
+    /// Breaks the connection of the open unit of work: its next call returns [`StoreError::Unavailable`], and it stores
+    /// nothing.
     pub fn break_connections(&self) {
         self.0.breaks.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// All payments, in order of their orders' ids.
+    /// All payments, by order id.
     pub fn payments(&self) -> Vec<Payment> {
         self.committed().payments.values().cloned().collect()
     }
 
-    /// All refunds, in order of their orders' ids and their sequence.
+    /// All refunds, by order id and sequence number.
     pub fn refunds(&self) -> Vec<Refund> {
         self.committed().refunds.values().cloned().collect()
     }
 
-    /// All events for the data platform, in order of their orders' ids and their sequence.
+    /// All outbox events, by order id and sequence number.
     pub fn outbox_events(&self) -> Vec<OutboxEvent> {
         self.committed().outbox.values().cloned().collect()
     }
 
-    /// All answered requests, in order of their keys.
+    /// All answered requests, by key.
     pub fn answered(&self) -> Vec<StoredAnswer> {
         self.committed().answered.values().cloned().collect()
     }
 
-    /// How many units of work were committed.
+    /// The number of committed units of work.
     pub fn commits(&self) -> u64 {
         self.0.commits.load(Ordering::SeqCst)
     }
 
-    /// All that is stored now, to be compared with what is stored at another time, or in another store.
+    /// All stored rows, for comparison with another time or store.
     pub fn snapshot(&self) -> Snapshot {
         let mut tables = self.committed();
         tables.markers = Arc::default();
         Snapshot(tables)
     }
 
-    /// What was committed so far; later commits do not show in it.
+    /// The committed tables; later commits do not change the copy.
     fn committed(&self) -> Tables {
         locked(&self.0.committed).clone()
     }
 }
 
-/// All that a [`MemoryStore`] stored at some time, but for the markers of transactions.
+/// All rows of a [`MemoryStore`] at some time, without commit markers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Snapshot(Tables);
 
@@ -242,23 +242,15 @@ impl fmt::Debug for MemoryStore {
     }
 }
 
-/// The content of a mutex; a test that panicked meanwhile has failed already, and its store is its own.
+/// Locks a mutex, also after a panic: that test has failed, and its store is its own.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Why the store in memory failed.
-#[derive(Debug)]
-struct Complaint(String);
-
-impl fmt::Display for Complaint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+fn conflict(text: impl Into<String>) -> StoreError {
+    StoreError::Conflict(cause(text))
 }
 
-impl Error for Complaint {}
-
-fn conflict(what: impl Into<String>) -> StoreError {
-    StoreError::Conflict(Arc::new(Complaint(what.into())))
+fn cause(text: impl Into<String>) -> Arc<dyn Error + Send + Sync> {
+    Arc::from(Box::<dyn Error + Send + Sync>::from(text.into()))
 }

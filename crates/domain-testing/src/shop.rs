@@ -14,11 +14,11 @@ use jangteo_domain::testing::fixtures::{customer, order_lines, plan, positive, p
 use jangteo_domain::testing::{NoBackoff, PlainEvents, SequentialIds, rules};
 use jangteo_domain::transaction::UnitOfWorkFactory;
 
-/// A shop on some store, and short ways to fill it and to trade in it. Each call is a batch of one.
+/// A shop on any store, with shortcuts to fill and use it. Each call is a batch of one and returns the store's errors.
 pub struct TestShop {
-    /// What runs the commands.
+    /// Runs the commands.
     pub executor: BatchExecutor,
-    /// Where the ids come from, the executor's too.
+    /// Generates the ids, also the executor's.
     pub ids: Arc<dyn IdSource>,
 }
 
@@ -28,7 +28,7 @@ impl TestShop {
         Self::with_rules(factory, rules())
     }
 
-    /// A shop with rules of its own.
+    /// A shop with its own rules.
     pub fn with_rules(factory: Arc<dyn UnitOfWorkFactory>, rules: ShopRules) -> Self {
         let ids: Arc<dyn IdSource> = Arc::new(SequentialIds::new());
         let executor = BatchExecutor {
@@ -41,29 +41,23 @@ impl TestShop {
         Self { executor, ids }
     }
 
-    /// Runs one command.
-    ///
-    /// # Errors
-    /// Those of the store.
+    /// Runs a command.
     pub async fn run(&self, command: Command) -> Result<Outcome, StoreError> {
         let mut answers = self.executor.execute(&[Request::new(command)]).await;
         match answers.pop().expect("one answer to each request")? {
             Answer::Decided { outcome, .. } => Ok(outcome),
             other @ (Answer::Replayed(_) | Answer::KeyReused) => {
-                panic!("no key was sent, but the answer is {other:?}")
+                panic!("without a key the answer is {other:?}")
             }
         }
     }
 
-    /// Runs one command that cannot be rejected.
+    /// Runs a command that must not be rejected.
     async fn prepare(&self, command: Command) -> Result<(), StoreError> {
         self.run(command).await?.map(|_| ()).map_err(|rejection| panic!("the shop could not be prepared: {rejection}"))
     }
 
-    /// Creates a product with so many items in stock.
-    ///
-    /// # Errors
-    /// Those of the store.
+    /// Creates a product with `available` items in stock.
     pub async fn product(&self, details: ProductDetails, available: i32) -> Result<ProductId, StoreError> {
         let product_id = ProductId::next(&*self.ids);
         self.prepare(Command::CreateProduct(CreateProduct { product_id, details })).await?;
@@ -72,18 +66,12 @@ impl TestShop {
         Ok(product_id)
     }
 
-    /// Creates a product called "lamp" with so many items in stock.
-    ///
-    /// # Errors
-    /// Those of the store.
+    /// Creates a product named "lamp" with `available` items in stock.
     pub async fn lamp(&self, price: i64, available: i32) -> Result<ProductId, StoreError> {
         self.product(product_details("lamp", price), available).await
     }
 
-    /// Tops up the account of a user with so many points.
-    ///
-    /// # Errors
-    /// Those of the store.
+    /// Tops up a user's account.
     pub async fn user(&self, id: &str, points: i64) -> Result<UserId, StoreError> {
         let user_id = user(id);
         let amount = positive(points);
@@ -92,19 +80,13 @@ impl TestShop {
     }
 
     /// Creates a campaign.
-    ///
-    /// # Errors
-    /// Those of the store.
     pub async fn campaign(&self, details: CampaignDetails) -> Result<CampaignId, StoreError> {
         let campaign_id = CampaignId::next(&*self.ids);
         self.prepare(Command::CreateCampaign(CreateCampaign { campaign_id, plan: plan(details) })).await?;
         Ok(campaign_id)
     }
 
-    /// Issues a coupon that can be issued.
-    ///
-    /// # Errors
-    /// Those of the store.
+    /// Issues a coupon.
     pub async fn coupon(&self, campaign_id: CampaignId, user_id: &UserId) -> Result<CouponId, StoreError> {
         let coupon_id = CouponId::next(&*self.ids);
         let user_id = user_id.clone();
@@ -112,10 +94,7 @@ impl TestShop {
         Ok(coupon_id)
     }
 
-    /// Places an order that can be placed.
-    ///
-    /// # Errors
-    /// Those of the store.
+    /// Places an order.
     pub async fn order(&self, user_id: &UserId, lines: &[(ProductId, u32)]) -> Result<OrderId, StoreError> {
         let command = self.place(user_id, lines);
         let order_id = command.order_id;
@@ -123,7 +102,7 @@ impl TestShop {
         Ok(order_id)
     }
 
-    /// The command that places an order, with an id of its own.
+    /// A command that places an order with a new id.
     pub fn place(&self, user_id: &UserId, lines: &[(ProductId, u32)]) -> PlaceOrder {
         PlaceOrder {
             order_id: OrderId::next(&*self.ids),
@@ -133,26 +112,17 @@ impl TestShop {
         }
     }
 
-    /// Pays an order, as its owner.
-    ///
-    /// # Errors
-    /// Those of the store.
+    /// Pays an order as its owner.
     pub async fn pay(&self, order_id: OrderId, owner: &UserId, coupon: CouponChoice) -> Result<Outcome, StoreError> {
         self.run(Command::PayOrder(PayOrder { order_id, actor: customer(owner), coupon })).await
     }
 
-    /// Cancels an order, as its owner.
-    ///
-    /// # Errors
-    /// Those of the store.
+    /// Cancels an order as its owner.
     pub async fn cancel(&self, order_id: OrderId, owner: &UserId) -> Result<Outcome, StoreError> {
         self.run(Command::CancelOrder(CancelOrder { order_id, actor: customer(owner) })).await
     }
 
-    /// Expires an order, as the shop itself.
-    ///
-    /// # Errors
-    /// Those of the store.
+    /// Expires an order as the system.
     pub async fn expire(&self, order_id: OrderId) -> Result<Outcome, StoreError> {
         self.run(Command::ExpireOrder(ExpireOrder { order_id })).await
     }

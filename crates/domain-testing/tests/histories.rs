@@ -1,4 +1,4 @@
-//! Properties of every history of a shop, in any order and in batches of any size.
+//! Properties of every history of a shop, with commands in any order and batches of any size.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,7 +37,7 @@ const USERS: usize = 3;
 const PRODUCTS: usize = 3;
 const CAMPAIGNS: usize = 3;
 
-/// A command to try. An order or a coupon is one of those of earlier attempts, successful or not.
+/// A command to try. Its order or coupon is that of an earlier attempt, successful or not.
 #[derive(Clone, Debug)]
 enum Attempt {
     TopUp { user: usize, amount: i64 },
@@ -72,7 +72,7 @@ enum Choice {
 #[derive(Clone, Debug)]
 enum Step {
     Try(Attempt),
-    /// Time passes.
+    /// The clock advances.
     Wait(Duration),
 }
 
@@ -113,7 +113,7 @@ fn any_history() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(any_step, 0..80)
 }
 
-/// Ids of rows that attempts create, far from those that the shop draws.
+/// Ids of rows created by attempts, disjoint from generated ids.
 fn made<Id: From<Uuid>>(kind: u64, number: usize) -> Id {
     SequentialIds::id((kind << 40) + u64::try_from(number).expect("a small number")).into()
 }
@@ -146,7 +146,7 @@ fn participants() -> Participants {
     }
 }
 
-/// Limits that are met often.
+/// Limits that are often reached.
 fn tight_rules() -> ShopRules {
     ShopRules { top_up_max: won(6_000), balance_max: won(9_000), open_orders_max: 2, ..rules() }
 }
@@ -165,7 +165,7 @@ fn campaigns() -> [CampaignDetails; CAMPAIGNS] {
     ]
 }
 
-/// The commands that open the shop.
+/// The commands that set up the shop.
 fn opening() -> Vec<Command> {
     let product = |number: usize| {
         let price = 222 * i64::try_from(number).expect("a small number");
@@ -181,7 +181,7 @@ fn opening() -> Vec<Command> {
     (0..PRODUCTS).flat_map(product).chain((0..).zip(campaigns()).map(campaign)).collect()
 }
 
-/// The users who tried to place an order or to receive a coupon, by the places of the attempts in a history.
+/// The users of attempts to place an order or receive a coupon, by position in the history.
 struct Makers {
     orders: BTreeMap<usize, UserId>,
     coupons: BTreeMap<usize, UserId>,
@@ -200,7 +200,7 @@ impl Makers {
         makers
     }
 
-    /// One of the places before this one; this place itself, at which nothing is created, where there is none.
+    /// An earlier position, or this one if there is none.
     fn earlier(makers: &BTreeMap<usize, UserId>, place: usize, index: &Index) -> usize {
         let earlier: Vec<_> = makers.range(..place).map(|(place, _)| *place).collect();
         if earlier.is_empty() { place } else { *index.get(&earlier) }
@@ -289,15 +289,15 @@ fn lines_of(lines: &[(usize, u32)]) -> OrderLines {
     order_lines(&lines.iter().map(line).collect::<Vec<_>>())
 }
 
-/// Commands that come before the clock moves by so much.
+/// Commands, and the time that passes after them.
 type Act = (Vec<Command>, Duration);
 
-/// The history as commands, cut where time passes.
+/// Splits the history where time passes.
 fn acts(history: &[Step]) -> Vec<Act> {
     let makers = Makers::of(history);
     let mut acts = vec![(opening(), Duration::ZERO)];
     for (place, step) in history.iter().enumerate() {
-        let last = acts.last_mut().expect("there is always one");
+        let last = acts.last_mut().expect("at least one act");
         match step {
             Step::Try(attempt) => last.0.push(makers.command(place, attempt)),
             Step::Wait(duration) => {
@@ -309,7 +309,7 @@ fn acts(history: &[Step]) -> Vec<Act> {
     acts
 }
 
-/// Whether an order may come from one status to the other.
+/// Whether the status transition is possible.
 fn moves_forward(from: OrderStatus, to: OrderStatus) -> bool {
     match from {
         OrderStatus::PendingPayment => true,
@@ -325,14 +325,14 @@ fn sum(amounts: impl IntoIterator<Item = Money>) -> Money {
     Money::checked_sum(amounts).expect("in range")
 }
 
-/// All rows of a shop, read through its queries and the accessors of its store.
+/// All rows of a shop, read through its queries and the store's accessors.
 struct Books {
     balances: BTreeMap<UserId, (Money, u32)>,
     entries: Vec<PointEntry>,
     movements: Vec<StockMovement>,
     available: BTreeMap<ProductId, u32>,
     orders: Vec<Order>,
-    /// How many coupons of each campaign users have.
+    /// The number of coupons per campaign.
     coupons: BTreeMap<CampaignId, usize>,
 }
 
@@ -365,12 +365,12 @@ impl Books {
     }
 }
 
-/// A page that has all rows.
+/// A page of all rows.
 fn whole<Key>() -> Page<Key> {
     Page { after: None, limit: u32::MAX }
 }
 
-/// Asserts what holds of the rows of a shop at any time.
+/// Asserts the invariants of a shop's rows.
 async fn assert_conserved(store: &MemoryStore) -> Result<Vec<Order>, StoreError> {
     let Books { balances, entries, movements, available, orders, coupons } = Books::read(store).await?;
     let moved = |kind| sum(entries.iter().filter(|entry| entry.kind == kind).map(|entry| entry.amount));
@@ -409,8 +409,9 @@ async fn assert_conserved(store: &MemoryStore) -> Result<Vec<Order>, StoreError>
     Ok(orders)
 }
 
-/// Rows and answers as text, without what may differ between two runs of one history: each id that the shop drew is replaced by its rank, as a transaction draws one of its own from the same source,
-/// and the hashes of the ledger, which follow from the ids, are left out. That they chain is checked elsewhere.
+/// Rows and answers as text, without the differences between two runs of one history: each generated id becomes its
+/// rank, since transactions use the same id source. The ledger's hashes depend on ids and are omitted; another test
+/// verifies their chain.
 fn without_chance(store: &MemoryStore, answers: &[Answer]) -> String {
     let text = format!("{:#?}\n{answers:#?}", store.snapshot());
     let mut parts = text.split("hash: [");
@@ -426,7 +427,7 @@ fn without_chance(store: &MemoryStore, answers: &[Answer]) -> String {
     ranks.fold(text, |text, (rank, id): (u32, _)| text.replace(&id.to_string(), &format!("#{rank}")))
 }
 
-/// A shop on a store in memory.
+/// A shop on an in-memory store.
 struct Shop {
     store: MemoryStore,
     executor: BatchExecutor,
@@ -445,7 +446,6 @@ impl Shop {
         Self { store, executor }
     }
 
-    /// Runs requests as one batch.
     async fn run(&self, requests: &[Request]) -> Vec<Answer> {
         let commits = self.store.commits();
         let answers = self.executor.execute(requests).await;
@@ -457,11 +457,11 @@ impl Shop {
     async fn decide(&self, command: Command) -> Outcome {
         match self.run(&[Request::new(command)]).await.pop() {
             Some(Answer::Decided { outcome, .. }) => outcome,
-            other => panic!("no key was sent, but the answer is {other:?}"),
+            other => panic!("without a key the answer is {other:?}"),
         }
     }
 
-    /// Runs a history in batches of the sizes given, in turn; a batch ends where time passes.
+    /// Runs a history in batches of the given sizes, in turn; a batch ends where time passes.
     async fn play(&self, acts: &[Act], sizes: &[usize]) -> Vec<Answer> {
         let mut sizes = sizes.iter().copied().cycle();
         let mut answers = vec![];
@@ -485,8 +485,8 @@ fn wait<T>(work: impl Future<Output = T>) -> T {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
-    /// After each command value is conserved, limits hold, orders have only moved forward, and a rejected command has
-    /// changed nothing.
+    /// After each command value is conserved, limits are respected, orders only move forward, and a rejected command
+    /// has no effect.
     #[test]
     fn value_is_conserved_after_every_command(history in any_history()) {
         wait(async {
@@ -502,7 +502,7 @@ proptest! {
                     }
                     to_open = to_open.saturating_sub(1);
                     if to_open > 0 {
-                        continue; // The shop is not open before all of it is there.
+                        continue; // The shop is not set up yet.
                     }
                     for order in assert_conserved(&shop.store).await.expect("the store works") {
                         let before = statuses.insert(order.id, order.status).unwrap_or(OrderStatus::PendingPayment);
@@ -519,7 +519,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-    /// However a history is cut into batches, every answer and every row is the same.
+    /// Answers and rows are independent of the batch sizes.
     #[test]
     fn batches_of_any_size_have_the_same_effect(history in any_history(), sizes in prop::collection::vec(1_usize..20, 1..6)) {
         wait(async {
@@ -535,7 +535,7 @@ proptest! {
         })?;
     }
 
-    /// In the store a rejected command changes nothing, and the books agree after every batch.
+    /// A rejected command changes no row, and the books agree after every batch.
     #[test]
     fn the_books_agree_after_every_batch(history in any_history(), size in 1_usize..20) {
         wait(async {
@@ -558,8 +558,8 @@ proptest! {
         })?;
     }
 
-    /// Every request is sent with a key, and then all of them again, in other batches: nothing changes, and every answer
-    /// is the first one to the byte, unless that was that something does not exist.
+    /// Each request is sent with a key, and then all again in other batches: nothing changes, and every answer is equal
+    /// to the byte, except that of a missing row.
     #[test]
     fn a_repeated_history_has_no_second_effect(history in any_history(), size in 1_usize..20, again in 1_usize..20) {
         wait(async {
@@ -577,11 +577,11 @@ proptest! {
             }
             let stored: Vec<_> = requests.iter().zip(first).filter_map(|(request, answer)| match answer {
                 Answer::Decided { outcome: Err(rejection), rendered } if rejection.is_not_found() => {
-                    assert_eq!(rendered, None, "what is missing now may exist later");
+                    assert_eq!(rendered, None, "a missing row may exist later");
                     None
                 }
                 Answer::Decided { rendered, .. } => {
-                    let rendered = rendered.expect("an answer that is stored is rendered");
+                    let rendered = rendered.expect("a stored answer is rendered");
                     Some((request.clone(), Answer::Replayed(rendered)))
                 }
                 Answer::Replayed(_) | Answer::KeyReused => panic!("each request has a key of its own"),
@@ -602,15 +602,15 @@ async fn assert_books_of_shop_agree(store: &MemoryStore) {
     result.expect("the store works");
 }
 
-/// The generator reaches every ending that the properties are about.
+/// The generator reaches every outcome of the properties above.
 #[test]
-fn histories_reach_every_ending() {
+fn histories_reach_every_outcome() {
     use proptest::strategy::ValueTree;
     use proptest::test_runner::TestRunner;
 
     let mut runner = TestRunner::deterministic();
     let mut seen: BTreeMap<String, u32> = BTreeMap::new();
-    let mut see = |what: String| *seen.entry(what).or_default() += 1;
+    let mut see = |outcome: String| *seen.entry(outcome).or_default() += 1;
     for _ in 0..250 {
         let history = any_history().new_tree(&mut runner).expect("a history").current();
         let shop = Shop::new();

@@ -1,4 +1,4 @@
-//! The contract of every store, on the store in memory.
+//! The store contract, on the in-memory store.
 
 use jangteo_domain_testing::MemoryStore;
 

@@ -1,5 +1,4 @@
-//! The audit log: every change by the back office leaves a line, written in the transaction of the change. Lines are
-//! only added.
+//! The audit log: every change by the back office adds an entry in the same transaction. Entries never change.
 
 use std::fmt;
 
@@ -11,33 +10,32 @@ use crate::store_error::StoreError;
 use crate::text::Text;
 use crate::time::Timestamp;
 
-/// Why something was changed, as the back office worded it.
+/// The back office's reason for a change.
 pub type AuditReason = Text<1, 200>;
 
-/// A line of the audit log.
+/// An entry of the audit log.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct AuditEntry {
-    /// The line's id.
     pub id: AuditEntryId,
-    /// When, by the database's clock.
+    /// By the database's clock.
     pub at: Timestamp,
-    /// The user who made the change.
+    /// The author of the change.
     pub actor: UserId,
-    /// The [name](crate::command::Decide::name) of the command, of whichever release wrote the line.
+    /// The [name](crate::command::Decide::name) of the command, in the release that wrote the entry.
     pub action: String,
-    /// The kind of what was changed: the [`Subject::kind`] of whichever release wrote the line.
+    /// The [`Subject::kind`], in the release that wrote the entry.
     pub subject_kind: String,
-    /// The id of what was changed, as text.
+    /// The id of the [`Subject`], as text.
     pub subject_id: String,
-    /// The reason, where one was given.
     pub reason: Option<AuditReason>,
-    /// The body that the change was answered with, as it was sent; nothing parses it.
+    /// The body of the response to the change, as sent; never parsed.
     pub body: String,
 }
 
-/// What a command is about.
+/// The main aggregate of a command.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-#[expect(missing_docs, reason = "each carries the id of what it is named after")]
+#[expect(missing_docs, reason = "each variant carries the id of its aggregate")]
 pub enum Subject {
     User(UserId),
     Product(ProductId),
@@ -48,7 +46,7 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// A short name of its kind; stored, so that one must never mean something else.
+    /// A short name of the kind. Stored: its meaning must never change.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::User(_) => "user",
@@ -75,20 +73,20 @@ impl fmt::Display for Subject {
     }
 }
 
-/// Which lines to list; `None` matches every line.
+/// Selects entries; `None` matches every entry.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct AuditFilter {
-    /// The user who made the change.
+    /// The author of the change.
     pub actor: Option<UserId>,
-    /// The id of what was changed, as text.
+    /// The id of the [`Subject`], as text.
     pub subject_id: Option<String>,
 }
 
-/// Reads the audit log.
+/// Reads the audit log, without locks.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait AuditQueries: Send + Sync {
-    /// The lines that match the filter, newest first; the page's key is a line's id. A line that cannot be read is left
-    /// out and logged; it never fails the page.
+    /// The entries that match the filter, newest first; the page's key is an entry's id. An entry that cannot be read is
+    /// left out and logged; it never fails the page.
     async fn list(&self, filter: &AuditFilter, page: &Page<AuditEntryId>) -> Result<Vec<AuditEntry>, StoreError>;
 }

@@ -1,12 +1,12 @@
-//! The batch executor: many commands, one transaction, one answer each.
+//! The batch executor: many commands, one transaction, one answer per command.
 //!
-//! *Lock what the batch declares, in one order → decide in memory, in order of arrival, each seeing the effects of those
-//! before → write what changed → one commit → one answer each.*
+//! *Lock the declared rows in one order → decide in memory in order of arrival, each command on the effects of the
+//! earlier ones → write the changes → commit once → return one answer per command.*
 //!
-//! A rejection costs its own command, and so does a panic in a decision or in the rendering of its answer. A failure of
-//! the store costs the batch: after a conflict or an outage the whole transaction is run again, a bounded number of
-//! times; after an unexpected error the batch is halved until the command that causes it stands alone. After any error
-//! in reply to a commit the marker is queried, and nothing else decides whether the transaction took effect.
+//! A rejection fails only its command; so does a panic in its decision or renderer. A failure of the store fails the
+//! batch: after a conflict or an outage the transaction is retried a bounded number of times; after an unexpected error
+//! the batch is halved until the failing command is alone. After an error of a commit, only the marker decides whether
+//! the transaction took effect.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -28,31 +28,31 @@ use crate::store_error::StoreError;
 use crate::transaction::{Appended, Changes, First, FirstKeys, LockSet, Locked, UnitOfWork, UnitOfWorkFactory};
 use crate::working_set::WorkingSet;
 
-/// How often a transaction is run at least before its failure is final …
+/// Minimum number of attempts before the failure of a transaction is final …
 pub const ATTEMPTS_MIN: u32 = 5;
-/// … and for how long: a conflict that lasts longer is not one that waiting solves within a request's time.
+/// … and minimum time: a longer conflict outlasts the time of a request.
 pub const RETRY_TIME_MIN: Duration = Duration::from_secs(3);
-/// How often a marker is queried. With a database that cannot be reached each query takes about a second, so this is
-/// about as long as a caller waits; a database that is restarted is mostly back before.
+/// Maximum number of marker queries. A query takes about a second while the database is unreachable, so they span about
+/// the time that a caller waits; a restarted database is usually back earlier.
 pub const MARKER_QUERIES_MAX: u32 = 10;
 
-/// A command, and what is stored of its answer.
+/// A command and the record of its answer.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// What to do.
+    /// Decided in order of arrival.
     pub command: Command,
-    /// What is stored of the answer; `None` for a request without a key that nobody audits.
+    /// `None` for an unaudited request without an idempotency key.
     pub recording: Option<Recording>,
 }
 
-/// What is stored of an answer, in the transaction of the effect.
+/// The record of an answer, stored in the transaction of its effect.
 #[derive(Clone)]
 pub struct Recording {
-    /// The identity of a request that may be sent again: its answer is stored under it.
+    /// Key and fingerprint of the request; its answer is stored under the key.
     pub idempotency: Option<IdempotencyKey>,
-    /// The user of the back office who makes the change: it leaves a line in the audit log.
+    /// The back office user of the change, for the audit log.
     pub audited_as: Option<UserId>,
-    /// Renders the answer.
+    /// Called at most once, before the commit.
     pub renderer: SharedRenderer,
 }
 
@@ -67,7 +67,7 @@ impl fmt::Debug for Recording {
 }
 
 impl Request {
-    /// A request of which nothing is stored but its effect.
+    /// A request without a stored answer.
     pub fn new(command: Command) -> Self {
         Self { command, recording: None }
     }
@@ -81,67 +81,63 @@ impl Request {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[expect(clippy::large_enum_variant, reason = "nearly every answer is of the large variant")]
 pub enum Answer {
-    /// It was decided now.
+    /// Decided in this batch.
     Decided {
-        /// The outcome.
+        /// The reply or the rejection.
         outcome: Outcome,
-        /// The answer as it was stored; `None` where it was not, and the caller renders it.
+        /// The stored answer; `None` if it was not stored, then the caller renders it.
         rendered: Option<RenderedAnswer>,
     },
-    /// It was decided before, under the same key, and this is what it was answered then; nothing happened now.
+    /// The stored answer of an earlier request with the same key; no effect now.
     Replayed(RenderedAnswer),
-    /// Its key belongs to another request; nothing happened.
+    /// The key belongs to another request; no effect.
     KeyReused,
 }
 
-/// What is tried more than once.
+/// Retried work.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Work {
     /// A transaction: at least [`ATTEMPTS_MIN`] times and for [`RETRY_TIME_MIN`].
     Transaction,
-    /// The query of a marker: [`MARKER_QUERIES_MAX`] times.
+    /// A query of a marker: at most [`MARKER_QUERIES_MAX`] times.
     MarkerQuery,
 }
 
-/// Waits between attempts: by the system's clock and randomness in production, not at all in tests.
+/// Pauses between attempts: by clock and randomness in production, none in tests.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 pub trait Backoff: Send + Sync {
-    /// Starts to count the attempts at a piece of work.
+    /// Starts a series of attempts.
     fn start(&self, work: Work) -> Box<dyn Attempts>;
 }
 
-/// The attempts at one piece of work.
+/// The attempts of one transaction or marker query.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait Attempts: Send {
-    /// Waits before the next attempt, after one that failed by `cause`; `false` at once when there were enough. The
-    /// pause has jitter, so that two transactions that were in each other's way do not meet again.
+    /// Waits before the next attempt, after a failure by `cause`; returns `false` at once after the last one. The pause
+    /// has jitter, so that two conflicting transactions do not collide again.
     async fn pause(&mut self, cause: &StoreError) -> bool;
 }
 
-/// Runs batches of requests against a store.
+/// Runs batches of requests on a store.
 #[derive(Clone)]
+#[expect(missing_docs, reason = "the fields are the ports and the rules")]
 pub struct BatchExecutor {
-    /// Begins the transactions.
     pub factory: Arc<dyn UnitOfWorkFactory>,
-    /// The shop's rules.
     pub rules: Arc<ShopRules>,
-    /// Where new ids come from.
     pub ids: Arc<dyn IdSource>,
-    /// Renders the bodies of events.
     pub events: Arc<dyn EventRenderer>,
-    /// Waits between attempts.
     pub backoff: Arc<dyn Backoff>,
 }
 
-/// The answers of a batch, each at the place of its request.
+/// The answers of a batch, in the order of the requests.
 type Answers = Vec<Result<Answer, StoreError>>;
 
 impl BatchExecutor {
-    /// Runs the requests, in this order, and returns the answer of each at its place.
+    /// Runs the requests in order and returns their answers in the same order.
     pub async fn execute(&self, requests: &[Request]) -> Answers {
         let mut answers = Vec::with_capacity(requests.len());
-        // A stack of ranges whose top is always the earliest, so that answers are pushed in order.
+        // A stack of ranges with the earliest on top, so that answers are pushed in order.
         let mut ranges: Vec<_> = std::iter::once(0..requests.len()).collect();
         while let Some(range) = ranges.pop().filter(|range| !range.is_empty()) {
             match self.execute_together(&requests[range.clone()]).await {
@@ -167,7 +163,7 @@ impl BatchExecutor {
                     Ok(answers) => return Ok(answers),
                     Err(error) => error,
                 },
-                // A database that cannot be reached is not waited for: the factory has waited, and callers have not long.
+                // No retry while the database is unreachable: the factory has waited already.
                 Err(error @ StoreError::Unavailable(_)) => return Err(error),
                 Err(error) => error,
             };
@@ -192,7 +188,7 @@ impl BatchExecutor {
         let locked = unit_of_work.lock(&locks).await?;
         let (answers, changes) = self.decide(requests, first, locked)?;
         if changes == Changes::default() {
-            return Ok(answers); // Dropping the unit of work releases the locks; there is nothing to write.
+            return Ok(answers); // Nothing to write: the dropped unit of work releases the locks.
         }
         match unit_of_work.commit(changes).await {
             Ok(()) => Ok(answers),
@@ -200,7 +196,7 @@ impl BatchExecutor {
         }
     }
 
-    /// Decides the requests, one after the other. A panic outside of a single decision is an error of the batch.
+    /// Decides the requests in order. A panic outside of a single decision is an error of the batch.
     fn decide(&self, requests: &[Request], first: First, locked: Locked) -> Result<(Answers, Changes), StoreError> {
         let decide = || {
             let context = Context { rules: &self.rules, now: locked.now, ids: &*self.ids, events: &*self.events };
@@ -236,7 +232,7 @@ fn first_keys(requests: &[Request]) -> FirstKeys {
     }
 }
 
-/// What the requests declare that are not answered yet.
+/// The locks of the requests without a stored answer.
 fn lock_set(requests: &[Request], first: &First) -> LockSet {
     let is_new = |request: &&Request| {
         let stored = request.idempotency().and_then(|request| first.answers.get(&request.key));
@@ -252,7 +248,7 @@ fn lock_set(requests: &[Request], first: &First) -> LockSet {
     locks
 }
 
-/// Decides one request, and takes its effect over into the set.
+/// Decides one request and applies its effect to the set.
 fn answer(
     request: &Request,
     set: &mut WorkingSet,
@@ -273,7 +269,7 @@ fn answer(
     Ok(Answer::Decided { outcome, rendered })
 }
 
-/// A decided request: pure, so that a panic on the way leaves no trace.
+/// A decided request. Pure, so that a panic leaves no trace.
 struct Decided {
     outcome: Outcome,
     rendered: Option<RenderedAnswer>,
@@ -294,7 +290,7 @@ impl Decided {
         Ok(decided)
     }
 
-    /// Renders the answer where it is stored, and stores it.
+    /// Renders and stores the answer if it is audited or has a key.
     fn record(&mut self, recording: &Recording, command: &Command, context: &Context<'_>) -> Result<(), StoreError> {
         let audited = recording.audited_as.as_ref().filter(|_| self.outcome.is_ok());
         let keyed = recording.idempotency.filter(|_| is_stored(&self.outcome));
@@ -323,7 +319,7 @@ impl Decided {
     }
 }
 
-/// Whether the outcome is stored for the case that the request is sent again: what is missing now may exist later.
+/// Whether the outcome is stored for a retry. A missing row may exist later, so a not-found rejection is not stored.
 fn is_stored(outcome: &Outcome) -> bool {
     match outcome {
         Ok(_) => true,
@@ -331,9 +327,9 @@ fn is_stored(outcome: &Outcome) -> bool {
     }
 }
 
-fn panicked(what: &str, panic: &(dyn Any + Send)) -> StoreError {
+fn panicked(place: &str, panic: &(dyn Any + Send)) -> StoreError {
     let message = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-    StoreError::unexpected(format!("{what} panicked: {}", message.unwrap_or("without a message")))
+    StoreError::unexpected(format!("{place} panicked: {}", message.unwrap_or("without a message")))
 }
 
 fn halves(range: Range<usize>) -> (Range<usize>, Range<usize>) {

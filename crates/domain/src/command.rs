@@ -1,6 +1,6 @@
-//! What callers can ask for. A command declares which rows it must hold locked, and decides purely.
+//! The commands. A command declares the rows to lock and decides as a pure function.
 //!
-//! All that is particular to a command stands in its own file; `commands!` below is the one list of them.
+//! Each command has its own file; `commands!` is the only list of them.
 
 use std::collections::BTreeSet;
 
@@ -25,19 +25,22 @@ pub use crate::coupon::CouponChoice;
 /// Declares the module, the export and the variant of each command.
 macro_rules! commands {
     ($($module:ident::$command:ident $(with $($more:ident),+)?;)*) => {
-        $(mod $module;)*
+        $(
+            #[expect(missing_docs, reason = "the fields are named after their rows")]
+            mod $module;
+        )*
         $(pub use $module::{$command $($(, $more)+)?};)*
 
-        /// A command. It names the id of the aggregate that it creates, so that a later command of the same batch can be
-        /// about it; ids of what is written beside come from the [`Context`].
+        /// A command. It carries the id of a new aggregate, so that a later command of the batch can reference it; the
+        /// ids of appended rows come from the [`Context`].
         #[derive(Clone, PartialEq, Eq, Debug)]
-        #[expect(missing_docs, reason = "each carries the command that it is named after")]
+        #[expect(missing_docs, reason = "each variant carries the command of its name")]
         pub enum Command {
             $($command($command),)*
         }
 
         impl Command {
-            /// How it is decided.
+            /// The rule of the command.
             pub fn rule(&self) -> &dyn Decide {
                 match self {
                     $(Self::$command(command) => command,)*
@@ -65,63 +68,63 @@ commands! {
     top_up_points::TopUpPoints;
 }
 
+mod refund_terms;
 #[cfg(test)]
 pub(crate) mod scene;
 
-/// How a command is decided, and all else that the shop must know of it.
+/// The rule and the metadata of a command.
 pub trait Decide {
-    /// A short name for logs, metrics and the audit log; stored, so that it must never mean something else.
+    /// A short name for logs, metrics and the audit log. It is stored: its meaning must never change.
     fn name(&self) -> &'static str;
 
-    /// What it is about.
+    /// The subject in the audit log.
     fn subject(&self) -> Subject;
 
-    /// The reason that its caller gave.
+    /// The reason given by the caller.
     fn reason(&self) -> Option<&AuditReason> {
         None
     }
 
-    /// Which tables it mostly touches, and of the rows that it locks the one which most callers want at once.
+    /// The side of its tables, and its most contended row.
     fn contention(&self) -> (Side, Subject);
 
-    /// The order that it is about, locked before anything else.
+    /// The existing order, locked before all other rows.
     fn order_id(&self) -> Option<OrderId> {
         None
     }
 
-    /// The order that it places, so that a later command of the batch can declare what belongs to it.
+    /// The new order and its references, from which later commands of the batch declare their locks.
     fn placed_order(&self) -> Option<(OrderId, OrderRefs)> {
         None
     }
 
-    /// Declares every row that it reads, but for its order: `order` refers to the rows that belong to that, where it
-    /// exists.
+    /// Declares every row to read except the order. `order` has the references of the order, `None` where it does not
+    /// exist.
     fn declare_locks(&self, order: Option<&OrderRefs>, locks: &mut LockSet);
 
-    /// Decides, on rows that do not change meanwhile. Reading a row that was not declared is a bug and panics.
+    /// Decides on the locked rows. Panics on a read of an undeclared row, which is a bug.
     ///
     /// # Errors
-    /// The rejection; nothing changes then.
+    /// The rejection; nothing changes.
     fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection>;
 }
 
-/// What a command mostly touches. Commands of one side share tables, so a batch of them takes few statements.
+/// The main tables of a command. A batch of commands of one side needs few statements.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Side {
-    /// Products, their stock, and the orders that reserve some of it.
+    /// Products, stocks, and orders that reserve stock.
     Stock,
-    /// Points, coupons, and the orders that are paid.
+    /// Points, coupons, and paid orders.
     Wallet,
 }
 
-/// What a command about an order needs to know of it to declare the other rows.
+/// The references of an order, from which a command declares its other rows.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their rows")]
 pub struct OrderRefs {
-    /// The user who placed it.
     pub user_id: UserId,
-    /// The products of its lines.
     pub product_ids: BTreeSet<ProductId>,
-    /// The coupon that paid a part of it.
+    /// The coupon used by its payment.
     pub coupon_id: Option<CouponId>,
 }
 
@@ -135,30 +138,30 @@ impl From<&Order> for OrderRefs {
     }
 }
 
-/// Who asks.
+/// The caller.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Actor {
-    /// The user.
+    /// The authenticated user.
     pub user_id: UserId,
-    /// Whether the user works in the back office, and so sees everybody's orders.
+    /// Back office staff, with access to the orders of all users.
     pub is_admin: bool,
 }
 
 impl Actor {
-    /// Whether what belongs to `owner` exists for this caller.
+    /// Whether the caller has access to the rows of `owner`.
     pub fn may_see(&self, owner: &UserId) -> bool {
         self.is_admin || self.user_id == *owner
     }
 }
 
-/// What a command decides with, besides the rows.
+/// The inputs of a decision besides the rows.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
-    /// The shop's rules.
+    /// The limits and settings of the shop.
     pub rules: &'a ShopRules,
     /// The database's time after the last lock.
     pub now: Timestamp,
-    /// Where new ids come from.
+    /// The source of new ids.
     pub ids: &'a dyn IdSource,
     /// Renders the bodies of events.
     pub events: &'a dyn EventRenderer,
@@ -167,20 +170,20 @@ pub struct Context<'a> {
 /// The outcome of a command: a reply, or a rejection that changed nothing.
 pub type Outcome = Result<Reply, Rejection>;
 
-/// A reply, and all that changes with it.
+/// A reply and its changes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Decision {
-    /// What the caller gets.
+    /// The result for the caller.
     pub reply: Reply,
-    /// The rows as they are afterwards, each at most once.
+    /// The new states of rows, each row at most once.
     pub states: States,
-    /// The rows that are written beside.
+    /// The rows to append.
     pub appended: Appended,
 }
 
-/// Rows as a decision leaves them.
+/// New states of rows, by table.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
-#[expect(missing_docs, reason = "each holds the rows that it is named after")]
+#[expect(missing_docs, reason = "the fields are named after their rows")]
 pub struct States {
     pub orders: Vec<Order>,
     pub campaigns: Vec<CouponCampaign>,
@@ -191,10 +194,9 @@ pub struct States {
     pub events: Vec<Delivery>,
 }
 
-/// What the caller of a command gets: the aggregate right after it, and where the answer depends on the time of the
-/// decision that time too.
+/// The result of a command: the aggregate after it, and the time of the decision where the response depends on it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[expect(missing_docs, reason = "each carries what the command that it is named after is about")]
+#[expect(missing_docs, reason = "each variant carries the aggregate of its command")]
 pub enum Reply {
     PointsToppedUp(PointEntry),
     PointsAdjusted { entry: PointEntry, reason: AdjustmentReason },

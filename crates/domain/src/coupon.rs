@@ -1,5 +1,4 @@
-//! Coupons: campaigns that issue a fixed number of them to the first users who ask, one each, and the coupons
-//! themselves, which retain the terms that they were issued with.
+//! Coupons and the campaigns that issue them: a fixed number, first come, first served, one per user.
 
 use std::cmp::Reverse;
 
@@ -21,54 +20,40 @@ pub use terms::{CampaignName, CouponTerms, Discount, InvalidPercent, Percent};
 
 /// One user's coupon.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct Coupon {
-    /// The coupon's id.
     pub id: CouponId,
-    /// The campaign that issued it.
     pub campaign_id: CampaignId,
-    /// Whose it is.
     pub user_id: UserId,
-    /// Its terms, as they were when it was issued.
+    /// The terms at the time of issue.
     pub terms: CouponTerms,
-    /// What became of it.
     pub state: CouponState,
-    /// Until when it can be used; at this time no more.
+    /// Exclusive.
     pub valid_until: Timestamp,
-    /// When it was issued.
     pub issued_at: Timestamp,
 }
 
-/// What became of a coupon. That it has expired follows from the time and is not stored.
+/// The stored state of a coupon. Expiry follows from the time and is not stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the variants and fields are named after their contents")]
 pub enum CouponState {
-    /// Nobody used it yet.
     Unused,
-    /// It paid a part of an order.
-    Used {
-        /// The order.
-        order_id: OrderId,
-        /// When.
-        at: Timestamp,
-    },
-    /// The back office took it back.
+    Used { order_id: OrderId, at: Timestamp },
     Revoked,
 }
 
-/// What a coupon can be used for at some time.
+/// The status of a coupon at some time, expiry included.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[expect(missing_docs, reason = "the variants are named after their meanings")]
 pub enum CouponStatus {
-    /// It can be used.
     Usable,
-    /// It was used.
     Used,
-    /// Its time is over.
     Expired,
-    /// The back office took it back.
     Revoked,
 }
 
 impl Coupon {
-    /// What it can be used for at that time.
+    /// The status at this time.
     pub fn status(&self, now: Timestamp) -> CouponStatus {
         match self.state {
             CouponState::Used { .. } => CouponStatus::Used,
@@ -78,10 +63,10 @@ impl Coupon {
         }
     }
 
-    /// What it takes off a total now.
+    /// The discount on a total.
     ///
     /// # Errors
-    /// Why it does not apply.
+    /// The first reason, in the order of [`NotUsableReason`].
     pub fn discount(&self, total: Money, currency: Currency, now: Timestamp) -> Result<Money, NotUsableReason> {
         match self.status(now) {
             CouponStatus::Used => Err(NotUsableReason::Used),
@@ -94,7 +79,7 @@ impl Coupon {
         }
     }
 
-    /// The order that used it.
+    /// The order that the coupon was used for.
     pub fn order_id(&self) -> Option<OrderId> {
         match self.state {
             CouponState::Used { order_id, .. } => Some(order_id),
@@ -102,7 +87,7 @@ impl Coupon {
         }
     }
 
-    /// The coupon once an order used it.
+    /// Marks the coupon as used.
     pub fn use_for(&self, order_id: OrderId, now: Timestamp) -> Self {
         Self { state: CouponState::Used { order_id, at: now }, ..self.clone() }
     }
@@ -114,10 +99,10 @@ impl Coupon {
         (used_for_it && now < self.valid_until).then(|| Self { state: CouponState::Unused, ..self.clone() })
     }
 
-    /// The coupon once the back office took it back.
+    /// Revokes the coupon; an expired coupon can be revoked.
     ///
     /// # Errors
-    /// [`CouponRejection::NotUsable`] when it was used or revoked already; one that has expired may be revoked.
+    /// [`CouponRejection::NotUsable`] when it is used or revoked.
     pub fn revoke(&self) -> Result<Self, CouponRejection> {
         match self.state {
             CouponState::Used { .. } => Err(self.not_usable(NotUsableReason::Used)),
@@ -126,14 +111,12 @@ impl Coupon {
         }
     }
 
-    /// The rejection to use it.
     pub(crate) fn not_usable(&self, reason: NotUsableReason) -> CouponRejection {
         CouponRejection::NotUsable { coupon_id: self.id, reason }
     }
 
-    /// Of these coupons the one to use for a total, with what it takes off: the largest discount, then the one that
-    /// expires first, then the one issued first. `None` where none takes anything off: a coupon is not spent for
-    /// nothing.
+    /// The best coupon for a total and its discount: the largest discount, then the earliest expiry, then the earliest
+    /// issue. `None` when no discount is above zero.
     pub fn best<'a>(
         coupons: impl IntoIterator<Item = &'a Self>,
         total: Money,
@@ -148,23 +131,22 @@ impl Coupon {
     }
 }
 
-/// Which coupon a payment uses.
+/// The choice of a coupon for a payment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CouponChoice {
-    /// None: the full price.
+    /// Full price.
     None,
-    /// This one, or no payment.
+    /// The payment is rejected when the coupon is not usable.
     Named(CouponId),
-    /// The one that takes most off, or none where none takes anything off.
+    /// See [`Coupon::best`].
     Best,
 }
 
 impl CouponChoice {
-    /// The coupon to use for a total, of a user's coupons, and what it takes off.
+    /// Selects one of a user's coupons for a total, with its discount.
     ///
     /// # Errors
-    /// For a named one, in this order: [`CouponRejection::NotFound`] when it is not among them,
-    /// [`CouponRejection::NotUsable`].
+    /// For a named coupon, in this order: [`CouponRejection::NotFound`], [`CouponRejection::NotUsable`].
     pub fn choose<'a>(
         self,
         coupons: impl IntoIterator<Item = &'a Coupon>,
@@ -184,65 +166,40 @@ impl CouponChoice {
     }
 }
 
-/// Why a coupon is not issued, used or changed.
+/// Reasons to reject a command on a coupon or campaign.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[expect(missing_docs, reason = "the variants and fields are named after their contents")]
 pub enum CouponRejection {
-    /// There is no such campaign.
     #[error("there is no such campaign")]
     CampaignNotFound,
-    /// Coupons are not issued yet.
     #[error("coupons are issued from {issue_opens_at:?} on")]
-    CampaignNotOpen {
-        /// From when on they are.
-        issue_opens_at: Timestamp,
-    },
-    /// Coupons are no longer issued.
+    CampaignNotOpen { issue_opens_at: Timestamp },
     #[error("coupons were issued until {issue_closes_at:?}")]
-    CampaignClosed {
-        /// Until when they were.
-        issue_closes_at: Timestamp,
-    },
-    /// The user has had one.
-    #[error("the user has had a coupon of this campaign")]
+    CampaignClosed { issue_closes_at: Timestamp },
+    /// Used, expired and revoked coupons count as well.
+    #[error("the user has received a coupon of this campaign")]
     AlreadyIssued,
-    /// All coupons are issued.
     #[error("all coupons are issued")]
     SoldOut,
-    /// A campaign's quantity can only be raised.
     #[error("the quantity can only be raised above {quantity}")]
-    QuantityLowered {
-        /// The quantity now.
-        quantity: u32,
-    },
-    /// A campaign's closing time can only come earlier.
+    QuantityLowered { quantity: u32 },
     #[error("issuing can only close before {issue_closes_at:?}")]
-    ClosingPostponed {
-        /// The time to close now.
-        issue_closes_at: Timestamp,
-    },
-    /// The caller has no such coupon.
+    ClosingPostponed { issue_closes_at: Timestamp },
+    /// Also for a coupon of another user.
     #[error("there is no such coupon")]
     NotFound,
-    /// The coupon does not apply.
     #[error("coupon {coupon_id} is not usable: {reason:?}")]
-    NotUsable {
-        /// The coupon.
-        coupon_id: CouponId,
-        /// Why it does not apply.
-        reason: NotUsableReason,
-    },
+    NotUsable { coupon_id: CouponId, reason: NotUsableReason },
 }
 
-/// Why a coupon does not apply, in the order in which it is checked.
+/// Reasons why a coupon is not usable, in the order of the checks.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[expect(missing_docs, reason = "the variants are named after their meanings")]
 pub enum NotUsableReason {
-    /// It was used.
     Used,
-    /// The back office took it back.
     Revoked,
-    /// Its time is over.
     Expired,
-    /// The order's total is below the coupon's least.
+    /// The total is below the minimum of the terms.
     MinOrderNotMet,
 }
 

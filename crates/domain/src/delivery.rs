@@ -1,5 +1,5 @@
-//! How events leave the outbox: claimed under a lease, delivered at least once and in order per order, tried again
-//! with growing pauses, and put aside where the data platform says that it will never take them.
+//! Delivery of outbox events: leased, delivered at least once and in sequence per order, retried with exponential backoff,
+//! and dead after a permanent failure.
 
 use std::time::Duration;
 
@@ -13,44 +13,41 @@ use crate::page::Page;
 use crate::store_error::StoreError;
 use crate::time::Timestamp;
 
-/// An event as it is sent.
+/// An event to send.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoredEvent {
-    /// How its delivery goes, this attempt included.
+    /// Includes the current attempt.
     pub delivery: Delivery,
-    /// The body, as it was stored.
+    /// Sent unchanged.
     pub body: String,
 }
 
-/// The delivery of an event: its state machine.
+/// The state machine of an event's delivery.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct Delivery {
-    /// The event's id, the same on every attempt.
+    /// The same on every attempt.
     pub event_id: EventId,
-    /// The order that it is about.
     pub order_id: OrderId,
-    /// Its place among the events of that order.
+    /// Position among the events of that order.
     pub sequence: u32,
     /// The CloudEvents type.
     pub event_type: String,
-    /// When it happened.
     pub at: Timestamp,
-    /// The delivery's progress.
     pub state: DeliveryState,
-    /// Of a pending event: when it may be claimed next. Of any other: when its outcome was recorded.
+    /// Of a pending event: the time of the next possible claim. Otherwise: the time of its outcome.
     pub due_at: Timestamp,
-    /// How often it was claimed to be sent.
+    /// The number of claims.
     pub attempts: u32,
-    /// The claim that may record an outcome.
+    /// Identifies the claim that may record an outcome.
     pub lease: Option<Uuid>,
-    /// Why the last failed attempt failed.
+    /// The reason of the last failed attempt.
     pub last_error: Option<FailureReason>,
-    /// When the data platform acknowledged it.
     pub delivered_at: Option<Timestamp>,
 }
 
 impl Delivery {
-    /// The delivery of a new event, due at once.
+    /// The delivery of a new event, due immediately.
     pub fn new(event: &OutboxEvent) -> Self {
         Self {
             event_id: event.id,
@@ -67,7 +64,7 @@ impl Delivery {
         }
     }
 
-    /// The delivery once it is claimed: hidden from other claims until the lease ends.
+    /// Claims the delivery: other claims skip it until the lease ends.
     pub fn claim(&self, lease: Uuid, lease_for: Duration, now: Timestamp) -> Self {
         let attempts = self.attempts.saturating_add(1);
         Self { lease: Some(lease), due_at: later(now, lease_for), attempts, ..self.clone() }
@@ -91,7 +88,7 @@ impl Delivery {
         })
     }
 
-    /// The delivery started again, due now, whatever its progress. A claim that is under way loses its lease.
+    /// Restarts the delivery in any state, due now. A running claim loses its lease.
     pub fn redeliver(&self, now: Timestamp) -> Self {
         Self {
             state: DeliveryState::Pending,
@@ -109,34 +106,34 @@ fn later(now: Timestamp, by: Duration) -> Timestamp {
     now.saturating_add(by.try_into().unwrap_or(time::Duration::MAX))
 }
 
-/// Why a delivery is not changed.
+/// Reasons to reject a command on a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[expect(missing_docs, reason = "the variants and fields are named after their contents")]
 pub enum DeliveryRejection {
-    /// There is no such event.
     #[error("there is no such event")]
     EventNotFound,
 }
 
-/// How far an event's delivery has come.
+/// The state of an event's delivery.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum DeliveryState {
-    /// To be sent when it is due.
+    /// Sent when due.
     Pending,
-    /// The data platform received it.
+    /// Acknowledged by the data platform.
     Delivered,
-    /// The data platform will never take it; it waits for somebody to look at it.
+    /// Rejected permanently; left to the operator.
     Dead,
 }
 
-/// Why an attempt failed, in words of a bounded number: what is beyond it is cut off, as the words may be another's.
+/// The reason of a failed attempt, truncated to [`FailureReason::LENGTH_MAX`], as it may contain text of the data platform.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FailureReason(String);
 
 impl FailureReason {
-    /// The most characters that are kept.
+    /// In characters.
     pub const LENGTH_MAX: usize = 500;
 
-    /// The words.
+    /// The reason as a string slice.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -149,11 +146,11 @@ impl From<FailureReason> for String {
 }
 
 impl From<String> for FailureReason {
-    fn from(mut words: String) -> Self {
-        if let Some((end, _)) = words.char_indices().nth(Self::LENGTH_MAX) {
-            words.truncate(end);
+    fn from(mut text: String) -> Self {
+        if let Some((end, _)) = text.char_indices().nth(Self::LENGTH_MAX) {
+            text.truncate(end);
         }
-        Self(words)
+        Self(text)
     }
 }
 
@@ -161,107 +158,97 @@ impl From<String> for FailureReason {
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait DataPlatform: Send + Sync {
-    /// Sends the event and waits, for a bounded time, until the data platform says that it has it.
+    /// Sends the event and waits for the acknowledgement, with a timeout.
     ///
     /// # Errors
-    /// [`DeliveryFailure`]; the event may have been received all the same.
+    /// [`DeliveryFailure`]; the event may have been received nevertheless.
     async fn deliver(&self, event: &StoredEvent) -> Result<(), DeliveryFailure>;
 }
 
-/// Why the data platform did not say that it has an event.
+/// The reason of a missing acknowledgement.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[expect(missing_docs, reason = "the variants and fields are named after their contents")]
 pub enum DeliveryFailure {
-    /// It will never take it.
+    /// Retries cannot succeed.
     #[error("permanent failure: {reason}")]
-    Permanent {
-        /// What it said, in words.
-        reason: String,
-    },
-    /// It may take it later.
+    Permanent { reason: String },
+    /// A retry may succeed.
     #[error("{reason}")]
     Transient {
-        /// What went wrong, in words.
         reason: String,
-        /// How long it asked to be left alone.
+        /// The minimum pause requested by the data platform.
         retry_after: Option<Duration>,
     },
 }
 
-/// The outbox as a queue of events to deliver. All times are those of the store's clock.
+/// The outbox as a queue of events to deliver. All times are by the store's clock.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait EventQueue: Send + Sync {
-    /// Takes at most `limit` pending events that are due, in order of the time when they became so, counts the attempt,
-    /// and hides them from other claims for `lease_for`. An event that is not recorded by then is due again.
+    /// Claims at most `limit` due events, ordered by due time, counts the attempt, and hides them from other claims for
+    /// `lease_for`. An event without a recorded outcome by then is due again.
     ///
-    /// Of each order only the earliest event that is still pending is taken, so that an order's events are delivered one
-    /// after the other. Events that another claim is just taking are passed over, not waited for. An event is found by
-    /// its state and never by its place, so that one whose transaction commits late is not missed.
+    /// Only the earliest pending event of each order is claimed, so that its events are delivered sequentially. Events that
+    /// another claim has locked are skipped. Events are selected by state, never by position, so that late commits are not
+    /// missed.
     async fn claim(&self, lease: Uuid, lease_for: Duration, limit: u32) -> Result<Vec<StoredEvent>, StoreError>;
 
-    /// Writes what became of claimed events. One whose lease was lost meanwhile is left as it is: somebody else
-    /// delivers it again.
+    /// Records the outcomes of claimed events. An outcome whose lease was lost is discarded: the event has been claimed
+    /// again or redelivered.
     async fn record(&self, recorded: &[AttemptOutcome]) -> Result<(), StoreError>;
 
-    /// How many events wait, how many are put aside, and since when the oldest waits.
+    /// Statistics for metrics and alerts.
     async fn backlog(&self) -> Result<Backlog, StoreError>;
 }
 
-/// Reads how deliveries go.
+/// Reads deliveries, without locks; gates no write.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait DeliveryQueries: Send + Sync {
-    /// The events in a state, or all, newest first; the page's key is an event's id.
+    /// The deliveries in a state, or all, newest first; the page's key is an event id.
     async fn list(&self, state: Option<DeliveryState>, page: &Page<EventId>) -> Result<Vec<Delivery>, StoreError>;
 }
 
-/// A claimed event and what became of it.
+/// The outcome of an attempt.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct AttemptOutcome {
-    /// The event.
     pub event_id: EventId,
-    /// The lease that it was claimed with.
     pub lease: Uuid,
-    /// What became of it.
     pub outcome: DeliveryOutcome,
 }
 
-/// What became of a claimed event.
+/// The outcome of a delivery attempt.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the variants and fields are named after their contents")]
 pub enum DeliveryOutcome {
-    /// It was received.
     Delivered,
-    /// It is to be sent again after this pause.
     Retry {
-        /// How long to wait.
         after: Duration,
-        /// Why.
         reason: FailureReason,
     },
-    /// It will never be taken.
+    /// No further attempt.
     Dead {
-        /// Why.
         reason: FailureReason,
     },
 }
 
-/// What waits in the outbox.
+/// Statistics of undelivered events.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct Backlog {
-    /// Events that are pending.
     pub pending: u64,
-    /// Events that were put aside.
     pub dead: u64,
-    /// How long the oldest pending event has waited since it happened; `None` where none does.
+    /// The age of the oldest pending event; `None` without one.
     pub oldest: Option<Duration>,
 }
 
-/// How long to wait before an event is sent again.
+/// Exponential backoff between attempts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RetryPolicy {
-    /// The pause after the first attempt, at most; it doubles with each.
+    /// The maximum pause after the first attempt; doubles with each attempt.
     pub first: Duration,
-    /// The longest pause.
+    /// The upper bound of all pauses.
     pub longest: Duration,
 }
 
@@ -272,23 +259,23 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// What becomes of an event after its attempt number `attempts` (from 1). `jitter`, from 0 to 1, is drawn anew each
-    /// time: a pause is between half of what the policy says and all of it, so that events that failed together do not
-    /// come again together. What the data platform asked for is kept, but never beyond an hour.
+    /// The outcome of failed attempt number `attempts` (from 1). `jitter` is random, from 0 to 1, and scales the pause to 50
+    /// to 100 %, so that simultaneous failures are not retried simultaneously. A pause requested by the data platform is
+    /// respected up to one hour.
     pub fn outcome(&self, attempts: u32, failure: &DeliveryFailure, jitter: f64) -> DeliveryOutcome {
         match failure {
             DeliveryFailure::Permanent { reason } => DeliveryOutcome::Dead { reason: reason.clone().into() },
             DeliveryFailure::Transient { reason, retry_after } => {
                 let doubled = self.first.saturating_mul(1_u32 << attempts.saturating_sub(1).min(30));
                 let pause = doubled.min(self.longest).mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0);
-                let asked = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
-                DeliveryOutcome::Retry { after: pause.max(asked), reason: reason.clone().into() }
+                let requested = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
+                DeliveryOutcome::Retry { after: pause.max(requested), reason: reason.clone().into() }
             }
         }
     }
 }
 
-/// The longest that a data platform can ask to be left alone; a slip there must not hold events for days.
+/// The maximum of `retry_after`: a misconfigured data platform must not delay events for days.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 
 #[cfg(test)]
@@ -337,14 +324,14 @@ mod tests {
         ]
     }
 
-    /// Every state that a delivery can be in.
+    /// A delivery in every state.
     fn states() -> Vec<Delivery> {
         let recorded = outcomes().map(|result| claimed().record(&outcome(LEASE, result), noon_plus(2)));
         recorded.into_iter().map(|delivery| delivery.expect("its lease")).chain([new(), claimed()]).collect()
     }
 
     #[test]
-    fn a_new_delivery_is_due_at_once() {
+    fn a_new_delivery_is_due_immediately() {
         let expected = Delivery {
             event_id: event_id(),
             order_id: SequentialIds::id(2).into(),
@@ -403,9 +390,9 @@ mod tests {
             let late = outcome(LEASE, result);
             assert_eq!(lost.record(&late, noon_plus(32)), None);
             assert_eq!(redelivered.record(&late, noon_plus(32)), None);
-            assert_eq!(new().record(&late, noon_plus(32)), None, "it was never claimed");
+            assert_eq!(new().record(&late, noon_plus(32)), None, "never claimed");
             let recorded = claimed().record(&late, noon_plus(2)).expect("its lease");
-            assert_eq!(recorded.record(&late, noon_plus(3)), None, "it is recorded once");
+            assert_eq!(recorded.record(&late, noon_plus(3)), None, "recorded already");
         }
     }
 
@@ -438,20 +425,20 @@ mod tests {
     }
 
     #[test]
-    fn doubles_the_pause_up_to_the_longest() {
+    fn the_pause_doubles_up_to_its_maximum() {
         let seconds: Vec<u64> = (1..=10).map(|attempts| pause(attempts, None, 1.0).as_secs()).collect();
         assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300]);
     }
 
     #[test]
-    fn waits_at_least_as_long_as_asked_but_not_for_days() {
+    fn a_requested_pause_is_respected_up_to_an_hour() {
         assert_eq!(pause(1, Some(90), 0.0), Duration::from_secs(90));
         assert_eq!(pause(1, Some(1_000_000), 0.0), Duration::from_secs(3_600));
         assert_eq!(pause(9, Some(1), 1.0), Duration::from_secs(256));
     }
 
     #[test]
-    fn keeps_the_beginning_of_a_long_reason() {
+    fn a_long_reason_is_truncated() {
         let reason = FailureReason::from("떡".repeat(FailureReason::LENGTH_MAX + 1));
         assert_eq!(reason.as_str(), "떡".repeat(FailureReason::LENGTH_MAX));
         assert_eq!(FailureReason::from("HTTP 503".to_owned()).as_str(), "HTTP 503");
@@ -459,7 +446,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_pause_is_between_half_and_all_of_what_the_policy_says(attempts in 1_u32.., jitter in 0.0..=1.0) {
+        fn jitter_scales_a_pause_to_between_half_and_all_of_it(attempts in 1_u32.., jitter in 0.0..=1.0) {
             let full = pause(attempts, None, 1.0);
             let drawn = pause(attempts, None, jitter);
             prop_assert!(drawn <= full && drawn * 2 >= full);

@@ -1,5 +1,5 @@
-//! Requests that may be sent again: the key, the fingerprint and the answer are stored in the transaction of the effect,
-//! so that a request has one effect and one answer however often it is sent.
+//! Idempotency: key, fingerprint and answer of a request are stored in the transaction of its effect, so that a retried
+//! request has one effect and one answer.
 
 use std::sync::Arc;
 
@@ -10,50 +10,49 @@ use crate::time::Timestamp;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct RequestKey(pub [u8; 16]);
 
-/// 128 bits of a SHA-256 over what the request asks for.
+/// 128 bits of a SHA-256 over the content of the request.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Fingerprint(pub [u8; 16]);
 
-/// The identity of a request that may be sent again.
+/// The identity of a request that may be retried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct IdempotencyKey {
-    /// Its key.
+    /// The same for each retry.
     pub key: RequestKey,
-    /// What it asks for; a key that comes with another fingerprint is reused.
+    /// The content; a known key with another fingerprint is a reused key.
     pub fingerprint: Fingerprint,
 }
 
-/// An answer as it is sent. Both parts are opaque here: whoever rendered them reads them, in whatever release.
+/// A response as it is sent. Both parts are opaque here: only their renderer reads them, in any release.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RenderedAnswer {
-    /// What the transport needs besides the body, at most [`RenderedAnswer::HEAD_LENGTH_MAX`] bytes.
+    /// The transport's data besides the body, at most [`RenderedAnswer::HEAD_LENGTH_MAX`] bytes.
     pub head: String,
-    /// The body, at most [`RenderedAnswer::BODY_LENGTH_MAX`] bytes.
+    /// At most [`RenderedAnswer::BODY_LENGTH_MAX`] bytes.
     pub body: String,
 }
 
 impl RenderedAnswer {
-    /// The most bytes of a head.
+    /// In bytes.
     pub const HEAD_LENGTH_MAX: usize = 200;
-    /// The most bytes of a body; an order of 100 lines with the longest names takes less than a tenth.
+    /// In bytes; an order of 100 lines with the longest names needs less than a tenth.
     pub const BODY_LENGTH_MAX: usize = 4 << 20;
 }
 
-/// A request that was answered.
+/// The answer of a completed request.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct StoredAnswer {
-    /// Which request it was.
     pub request: IdempotencyKey,
-    /// What it was answered.
     pub answer: RenderedAnswer,
-    /// When, by the database's clock.
+    /// The time of the answer, by the database's clock.
     pub at: Timestamp,
 }
 
-/// Renders the outcome of one request: it knows the language, path, id and currency of that request.
+/// Renders the outcome of one request, in its language and with its path, id and currency.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 pub trait AnswerRenderer: Send + Sync {
-    /// The answer to send. A pure function of the outcome.
+    /// The response to send. A pure function of the outcome.
     fn render(&self, outcome: &Outcome) -> RenderedAnswer;
 }
 

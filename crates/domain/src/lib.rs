@@ -1,32 +1,32 @@
-//! The rules of the Jangteo shop, and nothing else.
+//! The business rules of the Jangteo shop.
 //!
 //! A write is a [`Command`]. The [`BatchExecutor`] runs many of them as one transaction: it locks the rows that the batch
-//! declares, in one order; decides each command in memory, in order of arrival, each seeing the effects of those before;
-//! writes what changed; commits once; and returns one [`Answer`] for each. The transaction is data: [`LockSet`] is what is
-//! locked, [`Locked`] what was found, [`Changes`] what is written. Everything that touches the outside world is a port:
-//! [`UnitOfWorkFactory`] and [`UnitOfWork`] (two steps and a commit), the read ports ([`Queries`]), the [`IdSource`], the
-//! [`ShopCalendar`], the [`Backoff`], the [`AnswerRenderer`] and the [`EventRenderer`].
+//! declares, in one order; decides each command in memory, in order of arrival, each seeing the effects of earlier ones;
+//! writes the changes; commits once; and returns one [`Answer`] for each. The transaction is data: a [`LockSet`] of keys to
+//! lock, the [`Locked`] rows, the [`Changes`] to write. All access to the outside is through ports: [`UnitOfWorkFactory`]
+//! and [`UnitOfWork`] (two steps and a commit), the read ports ([`Queries`]), the [`IdSource`], the [`ShopCalendar`], the
+//! [`Backoff`], the [`AnswerRenderer`] and the [`EventRenderer`].
 //!
-//! This crate must never perform I/O, read a clock, draw a random number or know a runtime.
+//! This crate must never perform I/O, read a clock, generate random numbers or depend on a runtime.
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`money`], [`time`], [`id`], [`text`] | values that are valid once they exist |
+//! | [`money`], [`time`], [`id`], [`text`] | validated values |
 //! | [`point`], [`product`], [`stock`], [`coupon`], [`order`], [`payment`], [`sales`] | one aggregate each: its state with its decisions, its rejections, and its read port |
-//! | [`outbox`], [`idempotency`], [`audit`] | what a transaction writes beside its effect |
-//! | [`command`] | one file for each command: the rows that it declares, and its decision |
-//! | [`working_set`] | the rows that a batch has locked, and what becomes of them |
+//! | [`outbox`], [`idempotency`], [`audit`] | records written in the transaction of their effect |
+//! | [`command`] | one file for each command: its declared rows and its decision |
+//! | [`working_set`] | the locked rows of a batch and their changes |
 //! | [`batch`] | the executor: attempts, halving, the query of the commit marker |
-//! | [`transaction`], [`store_error`] | the write port, and how it fails |
-//! | [`queries`], [`page`] | the read ports together, and pages of lists |
+//! | [`transaction`], [`store_error`] | the write port and its errors |
+//! | [`queries`], [`page`] | all read ports, and pagination |
 //! | [`delivery`] | the delivery of events to the data platform |
-//! | [`retention`] | how long rows are retained that are needed for a while only |
-//! | [`verification`] | the verification of the books: denormalized values, computed again |
-//! | `testing` (feature `testing`) | fixtures, ids that count up, a backoff that does not wait |
+//! | [`retention`] | the retention of rows with a limited lifetime |
+//! | [`verification`] | the verification of the books: recomputation of denormalized values |
+//! | `testing` (feature `testing`) | fixtures, sequential ids, a backoff without pauses |
 //!
-//! # Using the crate alone
-//! A program brings a store (any that passes the contract of the crate `jangteo-domain-testing`), ids, a calendar, a
-//! backoff and renderers, and runs commands. For tests, `jangteo-domain-testing` has all of them:
+//! # Standalone use
+//! A program provides a store that passes the contract of the crate `jangteo-domain-testing`, ids, a calendar, a backoff and
+//! renderers, and executes commands. For tests, `jangteo-domain-testing` provides all of them:
 //!
 //! ```
 //! use jangteo_domain::command::{Command, TopUpPoints};
@@ -39,7 +39,7 @@
 //! let store = MemoryStore::new();
 //! let shop = TestShop::new(store.factory());
 //!
-//! // A batch is one transaction, and each command in it has an answer of its own.
+//! // A batch is one transaction; each command has its own answer.
 //! let top_up = |amount| {
 //!     let command = Command::TopUpPoints(TopUpPoints { user_id: user("kim"), amount: positive(amount) });
 //!     Request::new(command)
@@ -52,14 +52,14 @@
 //! assert!(matches!(topped_up, Ok(Reply::PointsToppedUp(entry)) if entry.balance_after == won(5_000)));
 //! assert!(rejected.is_err(), "one top-up may add at most a million");
 //!
-//! // The read ports return what was committed.
+//! // The read ports return committed data.
 //! let account = store.queries().points.account(&user("kim")).await?.expect("kim has an account");
 //! assert_eq!(account.balance, won(5_000));
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! With the feature `mock` every port has a mock, for what a store in memory never does: to fail, for example.
+//! The feature `mock` provides a mock of every port, for example to simulate failures:
 //!
 //! ```
 //! use std::sync::Arc;
@@ -77,7 +77,7 @@
 //! # }
 //! ```
 //!
-//! The rules need no port at all:
+//! The rules need no port:
 //!
 //! ```
 //! use jangteo_domain::coupon::{Discount, Percent};

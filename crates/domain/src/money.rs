@@ -1,18 +1,18 @@
-//! Amounts of money and the currency that they are in.
+//! Amounts of money and currencies.
 
 use std::fmt;
 
 use rust_decimal::Decimal;
 use thiserror::Error;
 
-/// Decimals that are stored: every amount is a whole number of 1/10,000 of the currency's main unit.
+/// The decimals of a stored amount: every amount is a multiple of 1/10,000 of the currency's main unit.
 pub const SCALE: u32 = 4;
 /// One main unit, in 1/10,000.
 pub(crate) const ONE: i64 = 10_000;
 
 /// An exact amount of money, possibly negative, in 1/10,000 of the shop's currency.
 ///
-/// Arithmetic is checked: it answers `None` outside ±[`Money::MAX`], never a wrapped or rounded amount.
+/// Arithmetic is checked: it returns `None` outside ±[`Money::MAX`], never a wrapped or rounded amount.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(try_from = "i64", into = "i64"))]
 pub struct Money {
@@ -20,12 +20,12 @@ pub struct Money {
 }
 
 impl Money {
-    /// Nothing.
+    /// Zero.
     pub const ZERO: Self = Self { ten_thousandths: 0 };
-    /// The largest amount, 900 trillion: it fits `DECIMAL(19,4)` and an `i64` of 1/10,000 with room to spare.
+    /// 900 trillion main units: fits `DECIMAL(19,4)` and an `i64` of 1/10,000 with room to spare.
     pub const MAX: Self = Self { ten_thousandths: 900_000_000_000_000 * ONE };
 
-    /// The amount of `units` whole main units (won, dollars), or `None` beyond [`Money::MAX`].
+    /// An amount in main units (won, dollars); `None` beyond ±[`Money::MAX`].
     pub const fn from_units(units: i64) -> Option<Self> {
         match units.checked_mul(ONE) {
             Some(ten_thousandths) => Self::from_ten_thousandths(ten_thousandths),
@@ -33,7 +33,7 @@ impl Money {
         }
     }
 
-    /// The amount of so many 1/10,000, or `None` beyond ±[`Money::MAX`].
+    /// An amount in 1/10,000; `None` beyond ±[`Money::MAX`].
     pub const fn from_ten_thousandths(ten_thousandths: i64) -> Option<Self> {
         if ten_thousandths.unsigned_abs() > Self::MAX.ten_thousandths.unsigned_abs() {
             None
@@ -42,47 +42,47 @@ impl Money {
         }
     }
 
-    /// The amount as a count of 1/10,000.
+    /// The amount in 1/10,000.
     pub fn ten_thousandths(self) -> i64 {
         self.ten_thousandths
     }
 
-    /// The sum.
+    /// `self + other`; `None` beyond ±[`Money::MAX`].
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.ten_thousandths.checked_add(other.ten_thousandths).and_then(Self::from_ten_thousandths)
     }
 
-    /// The difference.
+    /// `self - other`; `None` beyond ±[`Money::MAX`].
     pub fn checked_sub(self, other: Self) -> Option<Self> {
         self.ten_thousandths.checked_sub(other.ten_thousandths).and_then(Self::from_ten_thousandths)
     }
 
-    /// The amount, `times` times.
+    /// `self · times`; `None` beyond ±[`Money::MAX`].
     pub fn checked_mul(self, times: u32) -> Option<Self> {
         self.ten_thousandths.checked_mul(i64::from(times)).and_then(Self::from_ten_thousandths)
     }
 
-    /// The sum of all, zero for none.
+    /// The sum of all amounts, zero for none; `None` if any step leaves the range.
     pub fn checked_sum(amounts: impl IntoIterator<Item = Self>) -> Option<Self> {
         amounts.into_iter().try_fold(Self::ZERO, Self::checked_add)
     }
 
-    /// The same amount with the other sign; always exists, as the range is symmetric.
+    /// The amount with the opposite sign; always exists, as the range is symmetric.
     pub fn negated(self) -> Self {
         Self { ten_thousandths: self.ten_thousandths.saturating_neg() }
     }
 
-    /// Whether it is more than nothing.
+    /// Whether it is above zero.
     pub fn is_positive(self) -> bool {
         self.ten_thousandths > 0
     }
 
-    /// Whether it is less than nothing.
+    /// Whether it is below zero.
     pub fn is_negative(self) -> bool {
         self.ten_thousandths < 0
     }
 
-    /// Whether it is nothing.
+    /// Whether it is exactly zero.
     pub fn is_zero(self) -> bool {
         self.ten_thousandths == 0
     }
@@ -99,12 +99,12 @@ impl Money {
     /// `None` when the denominator or the unit is not positive, a factor is negative or the result is out of range.
     pub fn portion_rounded_half_up(self, numerator: i64, denominator: i64, unit: Self) -> Option<Self> {
         self.portion(numerator, denominator, unit, |units, remainder, divisor| {
-            // A remainder of at least half: so written that nothing is doubled.
+            // A remainder of at least half, without doubling it.
             if remainder >= divisor.saturating_sub(remainder) { units.saturating_add(1) } else { units }
         })
     }
 
-    #[expect(clippy::arithmetic_side_effects, reason = "the factors are i64 and above zero where they divide")]
+    #[expect(clippy::arithmetic_side_effects, reason = "the factors are i64, and divisors are above zero")]
     fn portion(
         self,
         numerator: i64,
@@ -115,7 +115,7 @@ impl Money {
         if self.is_negative() || numerator < 0 || denominator <= 0 || !unit.is_positive() {
             return None;
         }
-        // Two i64 multiplied fit an i128, so nothing is lost before the one division.
+        // The product of two i64 fits an i128: exact until the division.
         let product = i128::from(self.ten_thousandths) * i128::from(numerator);
         let divisor = i128::from(denominator) * i128::from(unit.ten_thousandths);
         let units = round(product / divisor, product % divisor, divisor);
@@ -124,12 +124,12 @@ impl Money {
     }
 
     /// Divides the amount among `weights` in whole units, by the largest remainder (Hamilton's method): each part is
-    /// first rounded down, then the units left over go one each to the parts that lost most, the earlier first where
-    /// they lost the same. The parts add up to the amount, unless all weights are zero; where the weights are whole
-    /// units too and the amount is at most their sum, no part is above its weight.
+    /// rounded down, then the remaining units go one each to the parts with the largest remainders, earlier parts first
+    /// on a tie. The parts add up to the amount, unless all weights are zero. Where the weights are whole units too and
+    /// the amount is at most their sum, no part exceeds its weight.
     ///
     /// # Panics
-    /// When the amount or a weight is negative, or the amount is no multiple of the unit: a bug in the caller.
+    /// When the amount or a weight is negative, or the amount is not a multiple of the unit: a bug in the caller.
     #[expect(
         clippy::arithmetic_side_effects,
         reason = "sums and products of i64 in i128, and the unit of a currency is above zero"
@@ -163,7 +163,7 @@ impl Money {
         Decimal::new(self.ten_thousandths, SCALE)
     }
 
-    /// The amount of a decimal, exactly.
+    /// The exact amount of a decimal.
     ///
     /// # Errors
     /// [`AmountError::TooPrecise`] for more than [`SCALE`] significant decimals, [`AmountError::OutOfRange`] beyond
@@ -201,19 +201,19 @@ impl From<Money> for i64 {
     }
 }
 
-/// Why a number is not an amount of the shop's currency.
+/// Reasons to reject a number as an amount.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum AmountError {
-    /// The currency has fewer decimals than were written; amounts are never rounded on the way in.
+    /// More decimals than the currency has; input is never rounded.
     #[error("more than {decimals_max} decimals")]
     TooPrecise {
-        /// The decimals that the currency has.
+        /// The decimals of the currency.
         decimals_max: u32,
     },
     /// Beyond ±[`Money::MAX`].
     #[error("out of range")]
     OutOfRange,
-    /// Zero or less where something positive is asked for.
+    /// Zero or less where a positive amount is required.
     #[error("not positive")]
     NotPositive,
 }
@@ -224,7 +224,7 @@ pub enum AmountError {
 pub struct PositiveMoney(Money);
 
 impl PositiveMoney {
-    /// The amount.
+    /// The amount as [`Money`].
     pub fn get(self) -> Money {
         self.0
     }
@@ -252,34 +252,34 @@ pub struct Currency {
 }
 
 impl Currency {
-    /// The currency of a three-letter code of ISO 4217, such as `KRW`; `None` for an unknown code and for those
-    /// that are no money one can pay with (they have no decimals assigned).
+    /// The currency of a three-letter code of ISO 4217, such as `KRW`; `None` for an unknown code and for codes without
+    /// decimals, which are no means of payment.
     pub fn from_code(code: &str) -> Option<Self> {
         let iso = iso_currency::Currency::from_code(code)?;
         let decimals = u32::from(iso.exponent()?);
         (decimals <= SCALE).then_some(Self { iso, decimals })
     }
 
-    /// The three-letter code.
+    /// The three-letter code of ISO 4217.
     pub fn code(self) -> &'static str {
         self.iso.code()
     }
 
-    /// How many decimals an amount of it has: 0 for KRW, 2 for USD.
+    /// The decimals of an amount: 0 for KRW, 2 for USD.
     pub fn decimals(self) -> u32 {
         self.decimals
     }
 
-    /// The smallest amount that can be paid: 1 won, 1 cent.
+    /// The smallest payable amount: 1 won, 1 cent.
     #[expect(clippy::arithmetic_side_effects, reason = "a currency has at most four decimals")]
     pub fn unit(self) -> Money {
         Money { ten_thousandths: ONE / 10_i64.pow(self.decimals) }
     }
 
-    /// Takes an amount as a person wrote it.
+    /// Parses an amount as entered by a person.
     ///
     /// # Errors
-    /// [`AmountError::TooPrecise`] when it is written with more decimals than the currency has, zeros included;
+    /// [`AmountError::TooPrecise`] for more decimals than the currency has, zeros included;
     /// [`AmountError::OutOfRange`] beyond ±[`Money::MAX`].
     pub fn parse(self, written: Decimal) -> Result<Money, AmountError> {
         if written.scale() > self.decimals {
@@ -288,7 +288,7 @@ impl Currency {
         Money::from_decimal(written)
     }
 
-    /// The amount as it is shown, with exactly the currency's decimals.
+    /// The amount for display, with exactly the currency's decimals.
     pub fn show(self, money: Money) -> Decimal {
         let mut decimal = money.to_decimal();
         decimal.rescale(self.decimals);

@@ -16,39 +16,34 @@ mod pricing;
 mod queries;
 mod quote;
 
+pub use crate::payment::RefundedLine;
 pub use lines::{OrderLines, OrderLinesError, RequestedLine};
+pub use pricing::OrderLine;
 #[cfg(any(test, feature = "mock"))]
 pub use queries::MockOrderQueries;
 pub use queries::{OrderFilter, OrderQueries};
 pub use quote::{Quote, QuotedCoupon, QuotedLine};
 
-/// An order: what was bought, for how much, and its progress. Reads like its [record](OrderRecord); changes only by the
-/// decisions below.
+/// An order. Dereferences to its [record](OrderRecord), which only the methods below change.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Order(OrderRecord);
 
 /// An order as it is stored.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct OrderRecord {
-    /// The order's id.
     pub id: OrderId,
-    /// The user who placed it.
     pub user_id: UserId,
-    /// Its progress.
     pub status: OrderStatus,
-    /// What was ordered, each product once.
+    /// Each product once.
     pub lines: Vec<OrderLine>,
-    /// The sum of the lines.
     pub total: Money,
-    /// When it was placed.
     pub created_at: Timestamp,
-    /// Its deadline: at this time it can no longer be paid.
+    /// The exclusive deadline for payment.
     pub expires_at: Timestamp,
-    /// How it was paid; `None` while it was not.
+    /// `None` before payment.
     pub paid: Option<PaidTerms>,
-    /// The sum of its refunds.
     pub refunded: Money,
-    /// How many refunds there were.
     pub refunds: u32,
 }
 
@@ -60,191 +55,91 @@ impl Deref for Order {
     }
 }
 
-/// How an order was paid.
+/// The terms of an order's payment.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct PaidTerms {
-    /// The payment.
     pub payment_id: PaymentId,
-    /// The discount of the coupon.
     pub discount: Money,
     /// The amount debited: the total less the discount.
     pub amount: Money,
-    /// The coupon that was used.
     pub coupon_id: Option<CouponId>,
-    /// When it was paid.
     pub at: Timestamp,
-    /// The day that the sale counts for, in the shop's time zone as it was then.
+    /// The day of the sale in the shop's time zone at payment.
     pub sales_day: Date,
-}
-
-/// Items of one product in an order. Name and price are those of the time when it was placed.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct OrderLine {
-    /// The product.
-    pub product_id: ProductId,
-    /// Its name.
-    pub name: String,
-    /// Items.
-    pub quantity: u32,
-    /// The price of one item.
-    pub unit_price: Money,
-    /// The part of the order's discount that falls on this line, fixed at payment.
-    pub discount_share: Money,
-    /// Items that were refunded so far.
-    pub refunded_quantity: u32,
-}
-
-impl OrderLine {
-    /// The price of the line before the discount.
-    pub fn line_total(&self) -> Money {
-        self.unit_price.checked_mul(self.quantity).expect("ShopRules::check bounds the most expensive line")
-    }
-
-    /// The amount paid for the line.
-    pub fn paid_amount(&self) -> Money {
-        self.line_total().checked_sub(self.discount_share).expect("a share is at most its line")
-    }
-
-    /// Items that were not refunded yet.
-    pub fn refundable(&self) -> u32 {
-        self.quantity.saturating_sub(self.refunded_quantity)
-    }
-
-    /// The refund of the next `quantity` items, at most [`OrderLine::refundable`].
-    fn refund(&self, quantity: u32, currency: Currency) -> RefundedLine {
-        let refunded = self.refunded_quantity.checked_add(quantity).expect("at most the items of the line");
-        let before = self.refunded_by(self.refunded_quantity, currency);
-        let amount = self.refunded_by(refunded, currency).checked_sub(before).expect("refunds grow with the items");
-        RefundedLine { product_id: self.product_id, quantity, amount }
-    }
-
-    /// The sum of refunds once `quantity` items of the line are refunded: rounded down to the currency's unit, and
-    /// everything with the last item, so that the steps add up to what was paid whatever their sizes.
-    fn refunded_by(&self, quantity: u32, currency: Currency) -> Money {
-        if quantity == self.quantity {
-            return self.paid_amount();
-        }
-        self.paid_amount()
-            .portion_rounded_down(i64::from(quantity), i64::from(self.quantity), currency.unit())
-            .expect("a part of an amount in range is in range")
-    }
-
-    fn check(&self) -> Result<(), InvalidRecord> {
-        let total = self.unit_price.checked_mul(self.quantity).ok_or(InvalidRecord("a line out of range"))?;
-        if self.discount_share.is_negative() || self.discount_share > total {
-            return Err(InvalidRecord("a share of the discount that is not within its line"));
-        }
-        if self.refunded_quantity > self.quantity {
-            return Err(InvalidRecord("more items refunded than ordered"));
-        }
-        Ok(())
-    }
 }
 
 /// The progress of an order. It only moves forward: `PendingPayment` to `Paid`, `Expired` or `Cancelled`; `Paid` to
 /// `PartiallyRefunded` to `Refunded`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[expect(missing_docs, reason = "the variants are named after their meanings")]
 pub enum OrderStatus {
-    /// It reserves its stock and can be paid until it expires.
+    /// Stock is reserved until payment, expiry or cancellation.
     PendingPayment,
-    /// It was paid.
     Paid,
-    /// It was not paid in time; its stock is returned.
+    /// Not paid by the deadline; the stock is returned.
     Expired,
-    /// It was cancelled before it was paid; its stock is returned.
+    /// Cancelled before payment; the stock is returned.
     Cancelled,
-    /// Some of its items were refunded.
     PartiallyRefunded,
-    /// All of its items were refunded.
+    /// Completely, also by cancellation.
     Refunded,
 }
 
-/// Items of a line that were refunded together.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct RefundedLine {
-    /// The product of the line.
-    pub product_id: ProductId,
-    /// Items, at least one.
-    pub quantity: u32,
-    /// The amount returned for them.
-    pub amount: Money,
-}
-
-/// Why an order is not placed, found or ended.
+/// Reasons to reject a command on an order.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[expect(missing_docs, reason = "the variants and fields are named after their contents")]
 pub enum OrderRejection {
-    /// The caller has no such order.
+    /// Also for an order of another user.
     #[error("there is no such order")]
     NotFound,
-    /// Its total is not what the caller expects.
     #[error("the total is {total:?}, not {expected_total:?}")]
-    PriceChanged {
-        /// The total that the caller expects.
-        expected_total: Money,
-        /// The total.
-        total: Money,
-    },
-    /// The user has as many unpaid orders as the shop allows.
+    PriceChanged { expected_total: Money, total: Money },
     #[error("a user may have at most {open_orders_max} unpaid orders")]
-    TooManyOpenOrders {
-        /// The most unpaid orders.
-        open_orders_max: u32,
-    },
-    /// It was not paid in time.
+    TooManyOpenOrders { open_orders_max: u32 },
     #[error("the order has expired")]
     Expired,
-    /// It was cancelled, or wholly refunded, before.
     #[error("the order is cancelled already")]
     AlreadyCancelled,
-    /// It was not paid, so there is nothing to refund.
     #[error("the order is not paid")]
     NotPaid,
-    /// More items than are left of that line, or of a product that was not ordered.
+    /// More items than refundable, or a product that the order does not contain.
     #[error("{refundable} items of product {product_id} are left to refund, not {requested}")]
-    RefundTooLarge {
-        /// The product.
-        product_id: ProductId,
-        /// Items asked for.
-        requested: u32,
-        /// Items left.
-        refundable: u32,
-    },
-    /// It is not pending payment, or still may be paid: there is nothing to expire.
+    RefundTooLarge { product_id: ProductId, requested: u32, refundable: u32 },
+    /// Not pending payment, or before its deadline.
     #[error("the order is not due to expire")]
     NotDue,
 }
 
-/// An order that can be paid now; only this can be paid.
+/// An order that passed [`Order::payable`].
 #[derive(Clone, Copy, Debug)]
 pub struct PayableOrder<'a>(&'a Order);
 
-/// A cancelled order, and what is undone with it.
+/// A cancelled order and the effects to undo.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Cancellation {
-    /// It was not paid: its stock is returned.
+    /// Before payment: the stock is to be returned.
     Unpaid(Order),
-    /// It was paid: all that is left of it is refunded.
+    /// After payment: all remaining items are refunded.
     Paid(RefundedOrder),
 }
 
-/// An order of which items were refunded.
+/// An order after a refund.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct RefundedOrder {
-    /// The order after it.
     pub order: Order,
-    /// What was refunded of which line.
     pub lines: Vec<RefundedLine>,
     /// The sum of the lines.
     pub amount: Money,
-    /// How the order had been paid.
     pub paid: PaidTerms,
 }
 
 impl Order {
-    /// Places an order. Its lines must be priced, and their products distinct.
+    /// Places an order; the products of its lines must be distinct.
     ///
     /// # Errors
-    /// [`OrderRejection::PriceChanged`] when the total is not what the caller expects.
+    /// [`OrderRejection::PriceChanged`] when the total differs from `expected_total`.
     pub fn place(
         id: OrderId,
         user_id: &UserId,
@@ -271,25 +166,24 @@ impl Order {
         }))
     }
 
-    /// The order of a stored record.
+    /// Validates a stored record.
     ///
     /// # Errors
-    /// When a line has more refunded than ordered, or a share that is not within it; when the record is paid and has no
-    /// terms of payment, or the other way round.
+    /// More items refunded than ordered, a discount share outside its line, or a status that contradicts the payment.
     pub fn from_stored(record: OrderRecord) -> Result<Self, InvalidRecord> {
         record.lines.iter().try_for_each(OrderLine::check)?;
         if record.status.is_paid() != record.paid.is_some() {
-            return Err(InvalidRecord("an order whose status does not agree with its payment"));
+            return Err(InvalidRecord("an order whose status contradicts its payment"));
         }
         Ok(Self(record))
     }
 
-    /// Whether its deadline has passed, swept or not.
+    /// Whether the deadline has passed, even if the status is still `PendingPayment`.
     pub fn is_past_deadline(&self, now: Timestamp) -> bool {
         now >= self.expires_at
     }
 
-    /// The order as one that can be paid now.
+    /// Checks that the order can be paid now.
     ///
     /// # Errors
     /// In this order: [`PaymentRejection::OrderAlreadyPaid`], [`PaymentRejection::OrderCancelled`],
@@ -306,10 +200,10 @@ impl Order {
         }
     }
 
-    /// Expires the order.
+    /// Expires an unpaid order past its deadline.
     ///
     /// # Errors
-    /// [`OrderRejection::NotDue`] when it is not pending payment, or still may be paid.
+    /// [`OrderRejection::NotDue`].
     pub fn expire(&self, now: Timestamp) -> Result<Self, OrderRejection> {
         match self.status {
             OrderStatus::PendingPayment if self.is_past_deadline(now) => Ok(self.in_status(OrderStatus::Expired)),
@@ -322,7 +216,7 @@ impl Order {
         }
     }
 
-    /// Cancels the order: before it was paid it just ends; afterwards all that is left is refunded.
+    /// Cancels the order; after payment, all remaining items are refunded.
     ///
     /// # Errors
     /// In this order: [`OrderRejection::Expired`], [`OrderRejection::AlreadyCancelled`].
@@ -340,11 +234,10 @@ impl Order {
         }
     }
 
-    /// Refunds items, of each line at most what is left.
+    /// Refunds items.
     ///
     /// # Errors
-    /// In this order: [`OrderRejection::NotPaid`], and for the first line that is wrong
-    /// [`OrderRejection::RefundTooLarge`].
+    /// In this order: [`OrderRejection::NotPaid`], [`OrderRejection::RefundTooLarge`] for the first invalid line.
     pub fn refund(&self, lines: &OrderLines, currency: Currency) -> Result<RefundedOrder, OrderRejection> {
         if !self.status.is_paid() {
             return Err(OrderRejection::NotPaid);
@@ -360,7 +253,8 @@ impl Order {
 
     fn after_refund(&self, refunded: Vec<RefundedLine>) -> Result<RefundedOrder, OrderRejection> {
         let paid = self.paid.clone().ok_or(OrderRejection::NotPaid)?;
-        let amount = Money::checked_sum(refunded.iter().map(|line| line.amount)).expect("at most what was paid");
+        let amount =
+            Money::checked_sum(refunded.iter().map(|line| line.amount)).expect("refunds do not exceed the payment");
         let mut lines = self.lines.clone();
         for refund in &refunded {
             for line in lines.iter_mut().filter(|line| line.product_id == refund.product_id) {
@@ -372,7 +266,7 @@ impl Order {
         let order = Self(OrderRecord {
             status: if is_whole { OrderStatus::Refunded } else { OrderStatus::PartiallyRefunded },
             lines,
-            refunded: self.refunded.checked_add(amount).expect("refunds add up to at most what was paid"),
+            refunded: self.refunded.checked_add(amount).expect("refunds do not exceed the payment"),
             refunds: self.refunds.checked_add(1).expect("each refund returns an item"),
             ..self.0.clone()
         });
@@ -385,7 +279,7 @@ impl Order {
 }
 
 impl OrderStatus {
-    /// Whether it was paid, refunded since or not.
+    /// Whether the order was paid, even if refunded since.
     pub fn is_paid(self) -> bool {
         match self {
             Self::Paid | Self::PartiallyRefunded | Self::Refunded => true,
@@ -403,7 +297,7 @@ impl Deref for PayableOrder<'_> {
 }
 
 impl PayableOrder<'_> {
-    /// The order once it is paid: each line's share of the discount is fixed by the largest remainder.
+    /// Pays the order and fixes each line's share of the discount by the largest remainder.
     pub fn pay(self, payment: &Payment, currency: Currency) -> Order {
         let shares = pricing::discount_shares(&self.lines, payment.discount, currency);
         let lines = self.lines.iter().zip(shares);

@@ -6,28 +6,27 @@ use crate::order::Order;
 use crate::payment::{Payment, Refund};
 use crate::time::Timestamp;
 
-/// An event for the data platform; nothing of it changes once it is written.
+/// An event for the data platform; immutable once written.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct OutboxEvent {
-    /// The event's id, the same on every attempt to deliver it.
+    /// The same on every delivery attempt.
     pub id: EventId,
-    /// The order that it is about.
     pub order_id: OrderId,
-    /// Its place among the events of that order: 1, 2, 3 … without gaps.
+    /// Position among the events of that order: 1, 2, 3 … without gaps.
     pub sequence: u32,
-    /// When it happened.
     pub at: Timestamp,
     /// The CloudEvents type, with its version.
     pub event_type: String,
-    /// The body, rendered when the event was written and sent as it is; at most [`OutboxEvent::BODY_LENGTH_MAX`] bytes.
+    /// Rendered when the event was written, sent unchanged; at most [`OutboxEvent::BODY_LENGTH_MAX`] bytes.
     pub body: String,
 }
 
 impl OutboxEvent {
-    /// The most bytes of a body; an order of 100 lines with the longest names takes less than a tenth.
+    /// In bytes; an order of 100 lines with the longest names needs less than a tenth.
     pub const BODY_LENGTH_MAX: usize = 4 << 20;
 
-    /// The event of a payment: always an order's first.
+    /// The event of a payment, always the first of its order.
     pub fn order_paid(
         id: EventId,
         order: &Order,
@@ -58,7 +57,7 @@ impl OutboxEvent {
     }
 }
 
-/// Renders the bodies of events, each with the order right after what happened.
+/// Renders the bodies of events, with the order right after the change.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 pub trait EventRenderer: Send + Sync {
     /// The body of the event of a payment.
@@ -77,19 +76,20 @@ mod tests {
     use crate::testing::fixtures::{NOON, noon_plus, order_line, pending_order, text, user, won_currency};
     use crate::testing::{PlainEvents, SequentialIds};
 
-    fn id<Id: From<uuid::Uuid>>(number: u64) -> Id {
-        SequentialIds::id(number).into()
-    }
-
     fn order() -> Order {
-        pending_order(id(2), &user("kim"), vec![order_line(id(1), 2, 100)], NOON)
+        pending_order(
+            SequentialIds::id(2).into(),
+            &user("kim"),
+            vec![order_line(SequentialIds::id(1).into(), 2, 100)],
+            NOON,
+        )
     }
 
     #[test]
     fn a_payment_is_an_orders_first_event() {
         let order = order();
         let payment = Payment {
-            id: id(3),
+            id: SequentialIds::id(3).into(),
             order_id: order.id,
             user_id: order.user_id.clone(),
             total: order.total,
@@ -100,17 +100,18 @@ mod tests {
             paid_at: noon_plus(5),
             sales_day: date!(2030 - 01 - 01),
         };
-        let event = OutboxEvent::order_paid(id(5), &order, &payment, won_currency(), &PlainEvents);
-        assert_eq!((event.id, event.order_id, event.sequence, event.at), (id(5), order.id, 1, noon_plus(5)));
+        let id = SequentialIds::id(5).into();
+        let event = OutboxEvent::order_paid(id, &order, &payment, won_currency(), &PlainEvents);
+        assert_eq!((event.id, event.order_id, event.sequence, event.at), (id, order.id, 1, noon_plus(5)));
         assert_eq!(event.event_type, "jangteo.order.paid.v1");
         assert_eq!(event.body, PlainEvents.order_paid(&order, &payment, won_currency()));
     }
 
     #[test]
-    fn a_refund_follows_the_payment_and_the_refunds_before_it() {
+    fn refund_events_follow_the_payment_in_sequence() {
         let order = order();
         let refund = Refund {
-            id: id(6),
+            id: SequentialIds::id(6).into(),
             order_id: order.id,
             sequence: 2,
             amount: Money::ZERO,
@@ -119,7 +120,8 @@ mod tests {
             lines: vec![],
             at: noon_plus(60),
         };
-        let event = OutboxEvent::order_refunded(id(7), &order, &refund, won_currency(), &PlainEvents);
+        let id = SequentialIds::id(7).into();
+        let event = OutboxEvent::order_refunded(id, &order, &refund, won_currency(), &PlainEvents);
         assert_eq!((event.sequence, event.at), (3, noon_plus(60)));
         assert_eq!(event.event_type, "jangteo.order.refunded.v1");
         assert_eq!(event.body, PlainEvents.order_refunded(&order, &refund, won_currency()));

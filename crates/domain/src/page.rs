@@ -1,21 +1,21 @@
-//! Lists are read a page at a time, by key, so that a walk misses and repeats nothing that existed throughout.
+//! Keyset pagination: a walk misses and repeats no row that exists throughout.
 
 use crate::time::Timestamp;
 
-/// Which part of a list to read: the rows after a key, in the list's order.
+/// A page of a list: the rows after a key, in the list's order.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Page<Key> {
-    /// The key of the last row already seen; `None` at the start.
+    /// The key of the last row already read; `None` at the start.
     pub after: Option<Key>,
-    /// The most rows to answer, 1 or more.
+    /// At least 1.
     pub limit: u32,
 }
 
 /// A value and the database's time when it was read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct AsOf<T> {
-    /// The database's clock.
+    /// By the database's clock.
     pub now: Timestamp,
-    /// What was read.
     pub value: T,
 }

@@ -1,72 +1,73 @@
-//! Payments out of points, and the refunds that undo them.
+//! Payments from points, and their refunds.
 
 use thiserror::Error;
 
-use crate::id::{CouponId, OrderId, PaymentId, RefundId, UserId};
+use crate::id::{CouponId, OrderId, PaymentId, ProductId, RefundId, UserId};
 use crate::money::Money;
-use crate::order::RefundedLine;
 use crate::text::Text;
 use crate::time::{Date, Timestamp};
 
-/// The one payment of an order: written once, never changed.
+/// The one payment of an order; immutable once written.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct Payment {
-    /// The payment's id.
     pub id: PaymentId,
-    /// The order that it paid.
     pub order_id: OrderId,
-    /// Whose points were debited.
+    /// The owner of the debited points.
     pub user_id: UserId,
-    /// The order's total.
+    /// The total of the order.
     pub total: Money,
-    /// The discount of the coupon.
+    /// The discount by the coupon.
     pub discount: Money,
     /// The amount debited: the total less the discount.
     pub amount: Money,
-    /// The coupon that was used.
     pub coupon_id: Option<CouponId>,
-    /// The balance after it.
     pub balance_after: Money,
-    /// When it was paid.
     pub paid_at: Timestamp,
-    /// The day that the sale counts for, in the shop's time zone.
+    /// The day of the sale, in the shop's time zone.
     pub sales_day: Date,
 }
 
-/// Why an order cannot be paid, in the order in which it is checked. The points have rejections of their own.
+/// Reasons to reject a payment, in the order of the checks. Points have rejections of their own.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[expect(missing_docs, reason = "the variants are named after their meanings")]
 pub enum PaymentRejection {
-    /// It was paid before.
+    /// Paid before, refunded since or not.
     #[error("the order is paid already")]
     OrderAlreadyPaid,
-    /// It was cancelled.
     #[error("the order is cancelled")]
     OrderCancelled,
-    /// Its deadline has passed, whether or not its stock was returned.
+    /// Past its deadline, even if the stock is still reserved.
     #[error("the order has expired")]
     OrderExpired,
 }
 
-/// Why a payment was returned, in words.
+/// Items of an order line in one refund.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
+pub struct RefundedLine {
+    pub product_id: ProductId,
+    /// At least one.
+    pub quantity: u32,
+    /// The amount returned for the items.
+    pub amount: Money,
+}
+
+/// The reason of a refund.
 pub type RefundReason = Text<1, 200>;
 
-/// A part of a payment that was returned: written once, never changed.
+/// A refund of a part of a payment; immutable once written.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct Refund {
-    /// The refund's id.
     pub id: RefundId,
-    /// The order.
     pub order_id: OrderId,
-    /// Its place among the refunds of that order: 1, 2, 3 …
+    /// Position among the refunds of that order: 1, 2, 3 …
     pub sequence: u32,
-    /// The amount returned.
     pub amount: Money,
     /// Whether the items were returned to the stock.
     pub restocked: bool,
-    /// Why, in words.
     pub reason: RefundReason,
-    /// What was refunded of which line.
     pub lines: Vec<RefundedLine>,
-    /// When.
     pub at: Timestamp,
 }

@@ -1,4 +1,4 @@
-//! Points: each user's account, the ledger of its entries, and when points do not move.
+//! Points: the account of each user and its ledger.
 
 use std::ops::Deref;
 
@@ -17,25 +17,25 @@ mod ledger;
 
 pub use ledger::{AdjustmentReason, EntryKind, LedgerHash, PointEntry};
 
-/// One user's points and count of open orders, locked as one row. Reads like its [record](PointAccountRecord); changes
-/// only by the decisions below.
+/// The points and the count of open orders of one user, locked as one row. Dereferences to its
+/// [record](PointAccountRecord), which only the methods below change.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PointAccount(PointAccountRecord);
 
 /// An account as it is stored.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct PointAccountRecord {
-    /// Whose account it is.
     pub user_id: UserId,
-    /// The points, never below zero.
+    /// Never below zero.
     pub balance: Money,
-    /// How many entries the ledger has: the sequence number of the last one.
+    /// The number of ledger entries: the sequence number of the last one.
     pub entries: u64,
     /// The hash of the last entry.
     pub hash: LedgerHash,
     /// Orders in `pending_payment`; counted here so that the limit holds on any number of servers.
     pub open_orders: u32,
-    /// When the last entry was written; `None` before the first.
+    /// The time of the last entry; `None` before the first.
     pub updated_at: Option<Timestamp>,
 }
 
@@ -47,35 +47,20 @@ impl Deref for PointAccount {
     }
 }
 
-/// Why points do not move, in the order in which it is checked.
+/// Reasons to reject a ledger entry, in the order of the checks.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[expect(missing_docs, reason = "the variants and fields are named after their contents")]
 pub enum PointRejection {
-    /// One top-up may add at most so much.
     #[error("one top-up may add at most {top_up_max:?}")]
-    TopUpLimitExceeded {
-        /// The limit of one top-up.
-        top_up_max: Money,
-    },
-    /// The balance after the top-up would be above the limit.
+    TopUpLimitExceeded { top_up_max: Money },
     #[error("the balance {balance:?} may not go above {balance_max:?}")]
-    BalanceLimitExceeded {
-        /// The balance now.
-        balance: Money,
-        /// The limit of a balance.
-        balance_max: Money,
-    },
-    /// The balance does not cover the payment.
+    BalanceLimitExceeded { balance: Money, balance_max: Money },
     #[error("the balance {balance:?} does not cover {required:?}")]
-    InsufficientPoints {
-        /// The balance now.
-        balance: Money,
-        /// The amount of the payment.
-        required: Money,
-    },
+    InsufficientPoints { balance: Money, required: Money },
 }
 
 impl PointAccount {
-    /// The account of a user who never topped up and never ordered; it is stored with its first change.
+    /// The account before its first change; it is not stored yet.
     pub fn empty(user_id: UserId) -> Self {
         Self(PointAccountRecord {
             user_id,
@@ -87,15 +72,15 @@ impl PointAccount {
         })
     }
 
-    /// The account of a stored record.
+    /// Validates a stored record.
     ///
     /// # Errors
-    /// When the balance is below zero.
+    /// A balance below zero.
     pub fn from_stored(record: PointAccountRecord) -> Result<Self, InvalidRecord> {
         if record.balance.is_negative() { Err(InvalidRecord("a balance below zero")) } else { Ok(Self(record)) }
     }
 
-    /// Adds points.
+    /// Tops up points.
     ///
     /// # Errors
     /// In this order: [`PointRejection::TopUpLimitExceeded`], [`PointRejection::BalanceLimitExceeded`].
@@ -132,7 +117,7 @@ impl PointAccount {
         Ok(self.post(id, EntryKind::Adjustment, amount, balance, None, now))
     }
 
-    /// Debits a payment; an amount of zero is an entry as well, so that each payment has one.
+    /// Debits a payment. An amount of zero also adds an entry, so that every payment has one.
     ///
     /// # Errors
     /// [`PointRejection::InsufficientPoints`].
@@ -147,10 +132,10 @@ impl PointAccount {
         Ok(self.post(id, EntryKind::Payment, amount.negated(), balance, Some(order_id), now))
     }
 
-    /// Credits a refund. It may lift the balance above the limit for top-ups: what was paid is returned.
+    /// Credits a refund. The balance may exceed the limit of top-ups: a payment is always refundable.
     ///
     /// # Errors
-    /// [`PointRejection::BalanceLimitExceeded`] only where the balance would leave the range of [`Money`].
+    /// [`PointRejection::BalanceLimitExceeded`] only when the balance would leave the range of [`Money`].
     pub fn refund(
         &self,
         amount: Money,
@@ -173,12 +158,12 @@ impl PointAccount {
         Ok(Self(PointAccountRecord { open_orders: open_orders.ok_or(limit)?, ..self.0.clone() }))
     }
 
-    /// Counts one open order less, as it was paid, cancelled or expired.
+    /// Uncounts an order that was paid, cancelled or expired.
     ///
     /// # Panics
-    /// When none is counted: the stored count is wrong.
+    /// When the stored count is zero, which only corruption can cause.
     pub fn close_order(&self) -> Self {
-        let open_orders = self.open_orders.checked_sub(1).expect("an order that was open was counted");
+        let open_orders = self.open_orders.checked_sub(1).expect("every open order was counted");
         Self(PointAccountRecord { open_orders, ..self.0.clone() })
     }
 
@@ -217,14 +202,14 @@ impl PointAccount {
     }
 }
 
-/// Reads accounts and ledgers; takes no lock and gates no write.
+/// Reads accounts and ledgers, without locks; gates no write.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait PointQueries: Send + Sync {
-    /// The account; `None` for a user who has none yet.
+    /// `None` before the first change of the account.
     async fn account(&self, user_id: &UserId) -> Result<Option<PointAccount>, StoreError>;
 
-    /// The ledger's entries, newest first; the page's key is an entry's sequence number.
+    /// The ledger's entries, newest first; the page's key is a sequence number.
     async fn entries(&self, user_id: &UserId, page: &Page<u64>) -> Result<Vec<PointEntry>, StoreError>;
 }
 
@@ -243,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payment_takes_up_to_the_last_point() {
+    fn a_payment_can_debit_the_whole_balance() {
         let (order_id, id) = ids();
         let (after, entry) = account(won(5)).pay(won(5), order_id, id, NOON).expect("it is covered");
         assert_eq!((entry.amount, entry.balance_after, entry.sequence), (won(-5), Money::ZERO, 4));
@@ -255,16 +240,16 @@ mod tests {
     }
 
     #[test]
-    fn rejects_a_refund_only_where_money_ends() {
+    fn rejects_a_refund_only_beyond_the_range_of_money() {
         let (order_id, id) = ids();
         let limit = PointRejection::BalanceLimitExceeded { balance: Money::MAX, balance_max: Money::MAX };
         assert_eq!(account(Money::MAX).refund(won(1), order_id, id, NOON), Err(limit));
-        let (_, entry) = account(Money::MAX).refund(Money::ZERO, order_id, id, NOON).expect("nothing fits");
+        let (_, entry) = account(Money::MAX).refund(Money::ZERO, order_id, id, NOON).expect("zero fits");
         assert_eq!((entry.kind, entry.order_id), (EntryKind::Refund, Some(order_id)));
     }
 
     #[test]
-    fn a_record_with_a_balance_below_zero_is_no_account() {
+    fn rejects_a_record_with_a_balance_below_zero() {
         let record = PointAccountRecord { balance: won(-1), ..PointAccount::empty(user("kim")).0 };
         assert!(PointAccount::from_stored(record.clone()).is_err());
         assert!(PointAccount::from_stored(PointAccountRecord { balance: Money::ZERO, ..record }).is_ok());
@@ -272,7 +257,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "was counted")]
-    fn an_order_that_was_never_opened_cannot_be_closed() {
+    fn closing_an_uncounted_order_panics() {
         account(Money::ZERO).close_order();
     }
 }

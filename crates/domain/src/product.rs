@@ -1,4 +1,4 @@
-//! Products: what is sold and counted. Variants of one item are products that share an item group.
+//! Products. Variants of one item are separate products of the same item group.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub type ProductName = Text<1, 200>;
 pub type ProductDescription = Text<0, 10_000>;
 /// The category that a product is listed in.
 pub type Category = Text<1, 64>;
-/// What groups the variants of one item.
+/// Shared by the variants of one item.
 pub type ItemGroupId = Text<1, 64>;
 /// The name of an option: `color`.
 pub type OptionName = Text<1, 32>;
@@ -33,10 +33,10 @@ pub type OptionValue = Text<1, 64>;
 pub struct Options(BTreeMap<OptionName, OptionValue>);
 
 impl Options {
-    /// The most options of a product, so that its rows stay few.
+    /// Bounds the rows of a product.
     pub const COUNT_MAX: usize = 20;
 
-    /// The options in order of their names.
+    /// Ordered by name.
     pub fn iter(&self) -> impl Iterator<Item = (&OptionName, &OptionValue)> {
         self.0.iter()
     }
@@ -61,18 +61,18 @@ impl From<Options> for BTreeMap<OptionName, OptionValue> {
     }
 }
 
-/// What one piece costs: zero to [`Price::MAX`].
+/// The price of one item: zero to [`Price::MAX`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Price(Money);
 
 impl Price {
-    /// A billion of the currency's main unit, so that the dearest order's total stays within [`Money::MAX`].
+    /// A billion main units, so that the total of the largest order stays within [`Money::MAX`].
     pub const MAX: Money = match Money::from_units(1_000_000_000) {
         Some(money) => money,
         None => unreachable!(),
     };
 
-    /// The amount.
+    /// The price as [`Money`].
     pub fn get(self) -> Money {
         self.0
     }
@@ -97,82 +97,70 @@ impl From<Price> for Money {
     }
 }
 
-/// Whether a product can be seen and bought.
+/// The visibility and availability of a product.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ProductStatus {
     /// Listed and sold.
     OnSale,
-    /// Seen by the back office only.
+    /// Visible to the back office only.
     Hidden,
-    /// No longer sold; still found by those who know it.
+    /// No longer listed or sold; still readable by id.
     Discontinued,
 }
 
-/// What the back office says about a product.
+/// The description of a product by the back office.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct ProductDetails {
-    /// What it is called.
     pub name: ProductName,
-    /// What it is.
     pub description: ProductDescription,
-    /// Where it is listed.
     pub category: Category,
-    /// What sets it apart from the other variants of its item.
     pub options: Options,
-    /// The item that it is a variant of.
     pub item_group_id: Option<ItemGroupId>,
-    /// What one piece costs.
     pub price: Price,
-    /// Whether it can be seen and bought.
     pub status: ProductStatus,
 }
 
 /// A product. Its stock is an aggregate of its own.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct Product {
-    /// The product's id.
     pub id: ProductId,
-    /// What the back office says about it.
     pub details: ProductDetails,
-    /// When it was made.
     pub created_at: Timestamp,
-    /// When it was changed last.
     pub updated_at: Timestamp,
 }
 
 impl Product {
-    /// A product as it is made.
+    /// A new product.
     pub fn create(id: ProductId, details: ProductDetails, now: Timestamp) -> Self {
         Self { id, details, created_at: now, updated_at: now }
     }
 
-    /// The product once it is described anew.
+    /// Replaces the details.
     pub fn change(&self, details: ProductDetails, now: Timestamp) -> Self {
         Self { details, updated_at: now, ..self.clone() }
     }
 
-    /// What buyers are offered.
+    /// The data needed to order the product.
     pub fn offer(&self) -> ProductOffer {
         let ProductDetails { name, price, status, .. } = &self.details;
         ProductOffer { product_id: self.id, name: name.clone(), price: *price, status: *status }
     }
 }
 
-/// What an order needs to know of a product: all but what may be long.
+/// The data of a product that an order needs, without long texts.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct ProductOffer {
-    /// The product.
     pub product_id: ProductId,
-    /// What it is called.
     pub name: ProductName,
-    /// What one piece costs.
     pub price: Price,
-    /// Whether it can be bought.
     pub status: ProductStatus,
 }
 
 impl ProductOffer {
-    /// What one piece costs somebody who orders now.
+    /// The price of a product on sale.
     ///
     /// # Errors
     /// [`ProductRejection::NotOnSale`].
@@ -186,21 +174,14 @@ impl ProductOffer {
     }
 }
 
-/// Why a product cannot be bought.
+/// Reasons to reject an order of a product.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[expect(missing_docs, reason = "the variants and fields are named after their contents")]
 pub enum ProductRejection {
-    /// There is no such product.
     #[error("there is no product {product_id}")]
-    NotFound {
-        /// The id that was asked for.
-        product_id: ProductId,
-    },
-    /// It is not sold now.
+    NotFound { product_id: ProductId },
     #[error("product {product_id} is not on sale")]
-    NotOnSale {
-        /// The product.
-        product_id: ProductId,
-    },
+    NotOnSale { product_id: ProductId },
 }
 
 #[cfg(test)]
@@ -210,7 +191,7 @@ mod tests {
     use crate::testing::fixtures::{NOON, product_details, won};
 
     #[test]
-    fn a_price_is_between_nothing_and_a_billion() {
+    fn a_price_is_between_zero_and_a_billion() {
         for valid in [Money::ZERO, won(1), won(1_000_000_000)] {
             assert_eq!(Price::try_from(valid).map(Price::get), Ok(valid));
         }
@@ -232,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_on_sale_has_a_price_for_buyers() {
+    fn only_a_product_on_sale_can_be_ordered() {
         let offer = |status| {
             let details = ProductDetails { status, ..product_details("lamp", 5) };
             Product::create(SequentialIds::id(1).into(), details, NOON).offer()

@@ -15,9 +15,9 @@ use crate::stock::StockQueries;
 use crate::store_error::StoreError;
 use crate::time::Timestamp;
 
-/// The read ports of one store. They answer what was committed, take no lock, may go to a replica, and gate no write.
+/// The read ports of one store. They return committed data, take no locks, may use a replica, and gate no write.
 #[derive(Clone)]
-#[expect(missing_docs, reason = "each is the read port of the aggregate that it is named after")]
+#[expect(missing_docs, reason = "each is the read port of the aggregate in its name")]
 pub struct Queries {
     pub points: Arc<dyn PointQueries>,
     pub products: Arc<dyn ProductQueries>,
@@ -27,14 +27,13 @@ pub struct Queries {
     pub sales: Arc<dyn SalesQueries>,
     pub audit: Arc<dyn AuditQueries>,
     pub deliveries: Arc<dyn DeliveryQueries>,
-    /// The database's clock.
     pub clock: Arc<dyn DatabaseClock>,
 }
 
-/// The database's clock, by which all deadlines are decided.
+/// The database's clock, which decides all deadlines.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait DatabaseClock: Send + Sync {
-    /// The time now.
+    /// The current time.
     async fn now(&self) -> Result<Timestamp, StoreError>;
 }

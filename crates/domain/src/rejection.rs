@@ -1,4 +1,4 @@
-//! A rejection: the domain's "no", which changes nothing and which a caller may be told.
+//! Rejections: business outcomes without effect, safe to show to the caller.
 
 use thiserror::Error;
 
@@ -10,35 +10,31 @@ use crate::point::PointRejection;
 use crate::product::ProductRejection;
 use crate::stock::StockRejection;
 
-/// Why a command was rejected, by the aggregate that rejected it.
+/// A rejection of a command, by aggregate.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[expect(missing_docs, reason = "each variant carries the rejection of its aggregate")]
 pub enum Rejection {
-    /// By a point account.
     #[error(transparent)]
     Point(#[from] PointRejection),
-    /// By a product.
     #[error(transparent)]
     Product(#[from] ProductRejection),
-    /// By a stock.
     #[error(transparent)]
     Stock(#[from] StockRejection),
-    /// By a campaign or a coupon.
     #[error(transparent)]
     Coupon(#[from] CouponRejection),
-    /// By an order.
     #[error(transparent)]
     Order(#[from] OrderRejection),
-    /// By an order that is to be paid.
+    /// At payment.
     #[error(transparent)]
     Payment(#[from] PaymentRejection),
-    /// By an event that is to be delivered.
+    /// At a change of a delivery.
     #[error(transparent)]
     Delivery(#[from] DeliveryRejection),
 }
 
 impl Rejection {
-    /// Whether it says that something is not there, rather than that its state forbids the command. Such an answer is
-    /// not kept for a repeated request: what is missing now may be there later.
+    /// Whether the subject does not exist, as opposed to a state that forbids the command. Such a rejection is not stored
+    /// for retries: the subject may exist later.
     pub fn is_not_found(&self) -> bool {
         match self {
             Self::Product(ProductRejection::NotFound { .. })
@@ -77,7 +73,7 @@ mod tests {
     use crate::testing::{SequentialIds, samples};
 
     #[test]
-    fn only_what_is_not_there_is_not_found() {
+    fn only_absent_subjects_are_not_found() {
         let rejections = samples::rejections(&SequentialIds::new());
         let not_found: Vec<_> = rejections.into_iter().filter(Rejection::is_not_found).collect();
         assert!(matches!(

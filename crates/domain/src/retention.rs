@@ -1,23 +1,23 @@
-//! How long what is only needed for a while is kept. Nothing of the books themselves is ever deleted.
+//! Retention of rows with a limited lifetime. The books themselves are never deleted.
 
 use async_trait::async_trait;
 use time::Duration;
 
 use crate::store_error::StoreError;
 
-/// What is deleted once it is old enough.
+/// Rows that are deleted by age.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum PruneTarget {
-    /// Requests that were answered; sent again after that, one is a new request.
+    /// After deletion, a retry counts as a new request.
     AnsweredRequests,
-    /// The rows by which transactions are recognised whose commit got no answer.
+    /// Markers of transactions whose commit got no reply.
     CommitMarkers,
-    /// Events that the data platform has. Those that wait or were put aside are kept.
+    /// Events acknowledged by the data platform. Pending and dead events are retained.
     DeliveredEvents,
 }
 
 impl PruneTarget {
-    /// All that is deleted.
+    /// In the order of pruning.
     pub const ALL: [Self; 3] = [Self::AnsweredRequests, Self::CommitMarkers, Self::DeliveredEvents];
 
     /// A short name for logs and metrics.
@@ -30,16 +30,16 @@ impl PruneTarget {
     }
 }
 
-/// How long each is kept.
+/// Retention times.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Retention {
-    /// Answered requests, since they were answered.
+    /// Since the answer.
     pub answered_requests: Duration,
-    /// Events, since the data platform was known to have them.
+    /// Since the acknowledgement by the data platform.
     pub delivered_events: Duration,
 }
 
-/// A day for answered requests, 30 days for events.
+/// One day for answered requests, 30 days for events.
 impl Default for Retention {
     fn default() -> Self {
         Self { answered_requests: Duration::days(1), delivered_events: Duration::days(30) }
@@ -47,13 +47,13 @@ impl Default for Retention {
 }
 
 impl Retention {
-    /// How long commit markers are kept. They are asked for within the time of a request, so a day is far more than
-    /// enough, also for somebody who wants to know by hand.
+    /// The retention time of commit markers. They are queried within the time of a request; a day leaves room for queries by
+    /// hand.
     pub const COMMIT_MARKERS: Duration = Duration::days(1);
 
-    /// How long that is kept.
-    pub fn of(&self, what: PruneTarget) -> Duration {
-        match what {
+    /// The retention time of the target.
+    pub fn of(&self, target: PruneTarget) -> Duration {
+        match target {
             PruneTarget::AnsweredRequests => self.answered_requests,
             PruneTarget::CommitMarkers => Self::COMMIT_MARKERS,
             PruneTarget::DeliveredEvents => self.delivered_events,
@@ -61,11 +61,11 @@ impl Retention {
     }
 }
 
-/// Deletes what is not needed any more.
+/// Deletes expired rows.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait Pruning: Send + Sync {
-    /// Deletes the oldest rows that are `age` old or older by the store's clock, at most `limit`, in a transaction of its
-    /// own, and answers how many they were. Any number of servers may prune.
-    async fn prune(&self, what: PruneTarget, age: Duration, limit: u32) -> Result<u32, StoreError>;
+    /// Deletes the oldest rows of at least this `age` by the store's clock, at most `limit`, in a transaction of its own.
+    /// Returns the number of deleted rows. Any number of servers may prune.
+    async fn prune(&self, target: PruneTarget, age: Duration, limit: u32) -> Result<u32, StoreError>;
 }

@@ -1,4 +1,4 @@
-//! The limits and terms of one shop, as its operator sets them.
+//! The limits and terms of one shop, set by its operator.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,36 +10,36 @@ use crate::money::{Currency, Money};
 use crate::product::Price;
 use crate::time::{Date, Timestamp};
 
-/// The shop's calendar: which day a point in time belongs to, where the shop is.
+/// The shop's calendar.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 pub trait ShopCalendar: Send + Sync {
     /// The day of that time in the shop's time zone.
     fn day_of(&self, at: Timestamp) -> Date;
 }
 
-/// The rules of one shop. Every limit has a reason; the defaults are those of the settings' documentation.
+/// The rules of one shop. Every limit has a reason; the settings' documentation has the defaults.
 #[derive(Clone)]
 pub struct ShopRules {
-    /// The currency of every amount.
+    /// Of every amount.
     pub currency: Currency,
-    /// The most that one top-up may add, so that a slip of the finger stays small.
+    /// The maximum of one top-up: bounds a typing error.
     pub top_up_max: Money,
-    /// The most that a balance may be after a top-up. Refunds may exceed it: what was paid always comes back.
+    /// The maximum balance after a top-up. Refunds may exceed it: a payment is always refundable.
     pub balance_max: Money,
-    /// How long an order holds its stock.
+    /// How long an unpaid order reserves its stock.
     pub order_ttl: Duration,
-    /// The most lines that an order may have, so that a request names a bounded number of rows.
+    /// The maximum of lines in an order: bounds the rows of a request.
     pub order_lines_max: u32,
-    /// The most pieces of one product in an order.
+    /// The maximum quantity of one product in an order.
     pub order_quantity_max: u32,
-    /// The most unpaid orders that a user may have, so that nobody holds the shop's stock for nothing.
+    /// The maximum of unpaid orders of a user: bounds the stock that one user can reserve without paying.
     pub open_orders_max: u32,
-    /// Which day a sale counts for.
+    /// The calendar that assigns a sale to its day.
     pub calendar: Arc<dyn ShopCalendar>,
 }
 
 impl ShopRules {
-    /// Checks that the limits fit together.
+    /// Validates that the limits fit together.
     ///
     /// # Errors
     /// The first limit that is zero or negative, or so large that an order's total could leave the range of
@@ -78,16 +78,16 @@ impl fmt::Debug for ShopRules {
     }
 }
 
-/// Rules that contradict themselves.
+/// Contradictory rules.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidRules {
-    /// A limit that lets nothing through.
+    /// A limit that allows nothing.
     #[error("{name} must be above zero")]
     NotPositive {
-        /// The limit's name.
+        /// The name of the limit.
         name: &'static str,
     },
-    /// The dearest order could not be added up.
+    /// The total of the largest order could leave the range of money.
     #[error("order_lines_max times order_quantity_max is too large: an order's total would leave the range of money")]
     OrderTooLarge,
 }
@@ -104,10 +104,9 @@ mod tests {
     }
 
     #[test]
-    fn rejects_a_limit_that_lets_nothing_through() {
-        let nothing = Money::ZERO;
+    fn rejects_a_limit_that_allows_nothing() {
         for (rules, name) in [
-            (ShopRules { top_up_max: nothing, ..rules() }, "top_up_max"),
+            (ShopRules { top_up_max: Money::ZERO, ..rules() }, "top_up_max"),
             (ShopRules { balance_max: won(-1), ..rules() }, "balance_max"),
             (ShopRules { order_ttl: Duration::ZERO, ..rules() }, "order_ttl"),
             (ShopRules { order_lines_max: 0, ..rules() }, "order_lines_max"),
@@ -119,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_limits_under_which_an_order_could_not_be_added_up() {
+    fn rejects_limits_whose_largest_order_leaves_the_range_of_money() {
         let largest = ShopRules { order_lines_max: 900, order_quantity_max: 1_000, ..rules() };
         assert_eq!(largest.check(), Ok(()));
         for (order_lines_max, order_quantity_max) in [(901, 1_000), (1, 900_001), (u32::MAX, u32::MAX)] {

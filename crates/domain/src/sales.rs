@@ -1,4 +1,4 @@
-//! Sales: how many items of each product were sold and not refunded, day by day in the shop's time zone.
+//! Sales: items of each product sold and not refunded, per day in the shop's time zone.
 
 use std::collections::BTreeMap;
 
@@ -6,18 +6,19 @@ use async_trait::async_trait;
 
 use crate::id::ProductId;
 use crate::money::Money;
-use crate::order::{OrderLine, RefundedLine};
+use crate::order::OrderLine;
+use crate::payment::RefundedLine;
 use crate::store_error::StoreError;
 use crate::time::Date;
 
-/// Items sold, or with a negative sign refunded; always counted on the day of the sale.
+/// Items sold, or refunded if negative; always counted on the day of the sale.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct SaleCounted {
     /// The day of the sale.
     pub day: Date,
-    /// The product.
     pub product_id: ProductId,
-    /// Items, signed.
+    /// Signed.
     pub quantity: i64,
     /// The amount paid for them, signed.
     pub revenue: Money,
@@ -30,14 +31,14 @@ impl SaleCounted {
         Self { day, product_id, quantity, revenue: line.paid_amount() }
     }
 
-    /// What a refund takes off the sales of its day.
+    /// The deduction of a refund from the sales of its day.
     pub fn of_refund(line: &RefundedLine, day: Date) -> Self {
         let quantity = i64::from(line.quantity).saturating_neg();
         Self { day, product_id: line.product_id, quantity, revenue: line.amount.negated() }
     }
 }
 
-/// What to add to the sales of each day and product; each row is written once.
+/// Increments of the daily sales, summed up per day and product, so that each row is written once.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct DailySales(BTreeMap<(Date, ProductId), (i64, Money)>);
 
@@ -45,20 +46,19 @@ impl DailySales {
     /// Adds a sale.
     ///
     /// # Panics
-    /// When a day's sales leave the range within one batch, which only the largest orders that rules can allow come to; the
-    /// batch is then run in halves.
+    /// When the sum leaves the range, which takes a batch of the largest possible orders; the executor then halves the batch.
     pub fn add(&mut self, sale: &SaleCounted) {
         let (quantity, revenue) = self.0.entry((sale.day, sale.product_id)).or_default();
         *quantity = quantity.checked_add(sale.quantity).expect("a batch's quantity is in range");
         *revenue = revenue.checked_add(sale.revenue).expect("a batch's revenue is in range");
     }
 
-    /// Adds all sales of another set.
+    /// Adds all sales of another sum.
     pub fn extend(&mut self, other: &Self) {
         other.iter().for_each(|sale| self.add(&sale));
     }
 
-    /// What to add, by day and product, in that order.
+    /// The increments, ordered by day and product.
     pub fn iter(&self) -> impl Iterator<Item = SaleCounted> {
         self.0.iter().map(|(&(day, product_id), &(quantity, revenue))| SaleCounted {
             day,
@@ -68,7 +68,7 @@ impl DailySales {
         })
     }
 
-    /// Whether there is nothing to add.
+    /// Whether there is no increment.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -82,21 +82,20 @@ impl FromIterator<SaleCounted> for DailySales {
     }
 }
 
-/// Reads the daily sales; takes no lock and gates no write.
+/// Reads the daily sales, without locks; gates no write.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait SalesQueries: Send + Sync {
-    /// The products on sale that sold most from day `from` to day `to`, both included: by items, then by revenue,
-    /// then the older product; at most `limit`, only those that sold at all.
+    /// The best-selling products on sale from day `from` to day `to`, both included: by items, then by revenue, then the
+    /// older product; at most `limit`, without products that did not sell.
     async fn popular(&self, from: Date, to: Date, limit: u32) -> Result<Vec<PopularProduct>, StoreError>;
 }
 
-/// How much of a product was sold, net of refunds.
+/// The sales of a product, net of refunds.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct PopularProduct {
-    /// The product.
     pub product_id: ProductId,
-    /// Items.
     pub quantity_sold: i64,
     /// The amount paid for them.
     pub revenue: Money,

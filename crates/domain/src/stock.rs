@@ -1,4 +1,4 @@
-//! Stock: how many items of a product can be ordered, and every movement of it.
+//! Stock: the items of a product that can be ordered, and their movements.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,83 +11,75 @@ use crate::store_error::StoreError;
 use crate::text::Text;
 use crate::time::Timestamp;
 
-/// How many items of one product can be ordered: those in the shop less those that orders reserve or have bought.
+/// The items of one product that can be ordered: in the shop, neither reserved nor sold.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct Stock {
-    /// The product.
     pub product_id: ProductId,
-    /// Items that can be ordered.
     pub available: u32,
-    /// How many movements there were: the sequence number of the last one.
+    /// The number of movements: the sequence number of the last one.
     pub movements: u64,
 }
 
-/// Why the back office moved a stock.
+/// The back office's reason for an adjustment.
 pub type MovementReason = Text<1, 200>;
 
-/// A change of a stock: written once, never changed.
+/// A change of a stock; immutable once written.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct StockMovement {
-    /// The movement's id.
     pub id: MovementId,
-    /// The product whose stock moved.
     pub product_id: ProductId,
-    /// Its place among the movements of that stock: 1, 2, 3 … without gaps.
+    /// Position among the movements of that stock: 1, 2, 3 … without gaps.
     pub sequence: u64,
-    /// Items: above zero into the stock, below zero out of it.
+    /// Above zero into the stock, below zero out of it.
     pub quantity: i64,
-    /// What could be ordered after it.
+    /// Items that could be ordered after it.
     pub available_after: u32,
-    /// Why the stock moved.
     pub kind: MovementKind,
     /// The order that reserved or returned the items.
     pub order_id: Option<OrderId>,
-    /// The reason that the back office gave; an adjustment has one.
+    /// Only adjustments have one.
     pub reason: Option<MovementReason>,
-    /// When it was written.
     pub at: Timestamp,
 }
 
-/// Why a stock moved.
+/// The cause of a movement.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum MovementKind {
-    /// The back office added or took items.
+    /// A correction by the back office.
     Adjustment,
-    /// An order was placed and reserves them.
+    /// By a new order.
     Reservation,
-    /// The order expired unpaid.
+    /// Return by an order that expired unpaid.
     Expiry,
-    /// The order was cancelled before it was paid.
+    /// Return by an order cancelled before payment.
     Cancellation,
-    /// Items of a paid order were returned.
+    /// Return by a refund of a paid order.
     Refund,
 }
 
-/// Why a stock does not move.
+/// Reasons to reject a movement.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[expect(missing_docs, reason = "the variants and fields are named after their contents")]
 pub enum StockRejection {
-    /// Fewer items than asked for, of each of these products.
+    /// Fewer items available than requested.
     #[error("{} products are short", shortages.len())]
     OutOfStock {
-        /// Each product that is short, in the order of the request.
+        /// Each short product, in the order of the request.
         shortages: Vec<Shortage>,
     },
-    /// More items than can be counted (4,294,967,295).
-    #[error("the stock of product {product_id} cannot be counted any more")]
-    TooMany {
-        /// The product.
-        product_id: ProductId,
-    },
+    /// More than 4,294,967,295 items.
+    #[error("the stock of product {product_id} exceeds the largest quantity")]
+    TooMany { product_id: ProductId },
 }
 
-/// A product of which fewer items are available than asked for.
+/// A product with fewer items available than requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct Shortage {
-    /// The product.
     pub product_id: ProductId,
-    /// Items asked for.
     pub requested: u32,
-    /// Items available.
     pub available: u32,
 }
 
@@ -100,7 +92,7 @@ impl Stock {
     /// Reserves items for an order.
     ///
     /// # Errors
-    /// The [`Shortage`], when fewer are available.
+    /// The [`Shortage`], when fewer items are available.
     pub fn reserve(
         &self,
         quantity: u32,
@@ -112,10 +104,10 @@ impl Stock {
         self.post(taken(quantity), MovementKind::Reservation, Some(order_id), id, now).ok_or(shortage)
     }
 
-    /// Returns items of an order.
+    /// Returns items of an order to the stock.
     ///
     /// # Errors
-    /// [`StockRejection::TooMany`] when the stock could not be counted any more.
+    /// [`StockRejection::TooMany`] when the stock would exceed [`u32::MAX`].
     pub fn restore(
         &self,
         quantity: u32,
@@ -128,11 +120,11 @@ impl Stock {
             .ok_or(StockRejection::TooMany { product_id: self.product_id })
     }
 
-    /// Adds or takes items by the back office; `quantity` is signed.
+    /// Adds or removes items by the back office; `quantity` is signed.
     ///
     /// # Errors
-    /// [`StockRejection::OutOfStock`] when more are taken than available, [`StockRejection::TooMany`] when the stock
-    /// could not be counted any more.
+    /// [`StockRejection::OutOfStock`] when more items are removed than available, [`StockRejection::TooMany`] when the stock
+    /// would exceed [`u32::MAX`].
     pub fn adjust(
         &self,
         quantity: i32,
@@ -153,7 +145,7 @@ impl Stock {
         Ok((stock, StockMovement { reason: Some(reason), ..movement }))
     }
 
-    /// The stock after a movement; `None` where its count would leave the range.
+    /// The stock after a movement; `None` when it would leave the range.
     fn post(
         &self,
         quantity: i64,

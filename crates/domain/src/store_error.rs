@@ -1,30 +1,30 @@
-//! How the store fails. A rejection is a decision and no error; an error is something that no rule decided.
+//! Failures of the store. A rejection is a decision by a rule; an error is not.
 
 use std::error::Error as StdError;
 use std::sync::Arc;
 
 use thiserror::Error;
 
-/// What caused a failure; shared, so that every caller of a failed batch can be told.
+/// The cause of a failure; shared among all callers of a failed batch.
 pub type Cause = Arc<dyn StdError + Send + Sync>;
 
-/// A failure of the store, told apart by what to do about it.
+/// A failure of the store, classified by its handling.
 #[derive(Debug, Clone, Error)]
 pub enum StoreError {
-    /// Another transaction was in the way: a deadlock, a lock wait that took too long, a row of the same key that
-    /// was written meanwhile. Nothing happened; the whole transaction may be tried again.
+    /// Interference by another transaction: a deadlock, a lock wait timeout, or a row with the same key. No effect; the
+    /// whole transaction may be retried.
     #[error("another transaction was in the way")]
     Conflict(#[source] Cause),
-    /// The database cannot be reached or takes no writes. Nothing happened; it may work later.
+    /// The database cannot be reached or is read-only. No effect; a later attempt may succeed.
     #[error("the database is unavailable")]
     Unavailable(#[source] Cause),
-    /// A commit was answered with an error, and its marker could not be read: it took effect, or not.
+    /// A commit returned an error and its marker could not be read: its effect is unknown.
     #[error("the outcome of the commit is unknown")]
     CommitUnknown(#[source] Cause),
     /// A row that no version of this program can have written.
     #[error("stored data is corrupt")]
     Corrupt(#[source] Cause),
-    /// Everything else: a bug or a constraint that says again what the domain says. Nothing happened.
+    /// Any other error: a bug, or a violated constraint. No effect.
     #[error("the database failed unexpectedly")]
     Unexpected(#[source] Cause),
 }
@@ -41,7 +41,7 @@ impl StoreError {
         }
     }
 
-    /// The error of a commit that did not take effect, as the marker shows.
+    /// The error of a commit whose marker shows no effect.
     pub(crate) fn without_effect(self) -> Self {
         match self {
             Self::CommitUnknown(cause) => Self::Unavailable(cause),
@@ -49,7 +49,7 @@ impl StoreError {
         }
     }
 
-    /// The error of a commit of which no marker could be read.
+    /// The error of a commit whose marker could not be read.
     pub(crate) fn with_unknown_effect(self) -> Self {
         let (Self::Conflict(cause)
         | Self::Unavailable(cause)
@@ -59,14 +59,14 @@ impl StoreError {
         Self::CommitUnknown(cause)
     }
 
-    /// Stored data that makes no sense, described in words.
-    pub fn corrupt(what: impl Into<String>) -> Self {
-        Self::Corrupt(Arc::new(Described(what.into())))
+    /// Invalid stored data.
+    pub fn corrupt(detail: impl Into<String>) -> Self {
+        Self::Corrupt(Arc::new(Described(detail.into())))
     }
 
-    /// Something that must not happen, described in words.
-    pub fn unexpected(what: impl Into<String>) -> Self {
-        Self::Unexpected(Arc::new(Described(what.into())))
+    /// An impossible state: a bug.
+    pub fn unexpected(detail: impl Into<String>) -> Self {
+        Self::Unexpected(Arc::new(Described(detail.into())))
     }
 }
 
@@ -74,7 +74,7 @@ impl StoreError {
 #[error("{0}")]
 struct Described(String);
 
-/// A stored record that is no state of its aggregate.
+/// A stored record that is no valid state of its aggregate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub struct InvalidRecord(pub &'static str);
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_says_what_it_is_and_keeps_its_cause() {
+    fn each_error_has_its_kind_and_its_cause() {
         let cause: Cause = Arc::new(Described("gone".to_owned()));
         for (error, kind) in [
             (StoreError::Conflict(cause.clone()), "conflict"),

@@ -1,7 +1,7 @@
-//! What tests need: ready-made values, ids that count up, and a backoff that does not wait. The store in memory and the
-//! contract suite are the crate `jangteo-domain-testing`.
+//! Test support: fixtures, sequential ids, and a backoff without pauses. The in-memory store and the contract suite are in
+//! the crate `jangteo-domain-testing`.
 //!
-//! Nothing here may be used by a program: the helpers panic where a caller makes a mistake.
+//! Not for production: the helpers panic on invalid input.
 
 pub mod fixtures;
 pub mod samples;

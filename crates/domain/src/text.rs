@@ -1,9 +1,9 @@
-//! Text with a length that the databases and the screens can take.
+//! Text of a bounded length that databases and screens can represent.
 
 use thiserror::Error;
 
-/// Text of `MIN` to `MAX` Unicode characters, with nothing but white space at neither end and no control
-/// characters besides line feed and tab.
+/// Text of `MIN` to `MAX` Unicode characters, without surrounding white space and without control characters besides
+/// line feed and tab.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(
     feature = "serde",
@@ -12,31 +12,23 @@ use thiserror::Error;
 )]
 pub struct Text<const MIN: usize, const MAX: usize>(String);
 
-/// Why a text is rejected.
+/// Reasons to reject a text, in the order of the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[expect(missing_docs, reason = "the variants and fields are named after their contents")]
 pub enum TextError {
-    /// Shorter than it may be.
     #[error("shorter than {min} characters")]
-    TooShort {
-        /// The fewest characters.
-        min: usize,
-    },
-    /// Longer than it may be.
+    TooShort { min: usize },
     #[error("longer than {max} characters")]
-    TooLong {
-        /// The most characters.
-        max: usize,
-    },
-    /// A control character, which no screen shows.
+    TooLong { max: usize },
+    /// Any but line feed and tab.
     #[error("a control character")]
     ControlCharacter,
-    /// White space at the start or the end.
     #[error("white space at the start or the end")]
     SurroundingWhiteSpace,
 }
 
 impl<const MIN: usize, const MAX: usize> Text<MIN, MAX> {
-    /// The text.
+    /// The text as a string slice.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -7,7 +7,7 @@ use time::{Duration, OffsetDateTime};
 /// A day of the calendar, without a time zone.
 pub use time::Date;
 
-/// A point in time in UTC, in whole microseconds, so that what is read back equals what was written.
+/// A point in time in UTC, in whole microseconds, so that a stored time reads back equal.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(try_from = "i64", into = "i64"))]
 pub struct Timestamp {
@@ -17,10 +17,10 @@ pub struct Timestamp {
 impl Timestamp {
     /// 1970-01-01T00:00:00Z, the earliest.
     pub const MIN: Self = Self { unix_microseconds: 0 };
-    /// 9999-12-31T23:59:59.999999Z, the latest: what both databases and RFC 3339 can write.
+    /// 9999-12-31T23:59:59.999999Z, the latest that both databases and RFC 3339 can represent.
     pub const MAX: Self = Self { unix_microseconds: 253_402_300_799_999_999 };
 
-    /// The time so many microseconds after 1970-01-01T00:00:00Z; `None` outside [`Timestamp::MIN`]..=[`Timestamp::MAX`].
+    /// `None` outside [`Timestamp::MIN`]..=[`Timestamp::MAX`].
     pub const fn from_unix_microseconds(unix_microseconds: i64) -> Option<Self> {
         if Self::MIN.unix_microseconds <= unix_microseconds && unix_microseconds <= Self::MAX.unix_microseconds {
             Some(Self { unix_microseconds })
@@ -34,7 +34,7 @@ impl Timestamp {
         self.unix_microseconds
     }
 
-    /// The time later by `duration`, or [`Timestamp::MAX`] where that is beyond it.
+    /// Limited to [`Timestamp::MIN`]..=[`Timestamp::MAX`].
     pub fn saturating_add(self, duration: Duration) -> Self {
         let microseconds = i128::from(self.unix_microseconds).saturating_add(duration.whole_microseconds());
         i64::try_from(microseconds).ok().and_then(Self::from_unix_microseconds).unwrap_or(if duration.is_negative() {
@@ -44,22 +44,22 @@ impl Timestamp {
         })
     }
 
-    /// The time earlier by `duration`, or [`Timestamp::MIN`] where that is before it.
+    /// Limited to [`Timestamp::MIN`]..=[`Timestamp::MAX`].
     pub fn saturating_sub(self, duration: Duration) -> Self {
         self.saturating_add(duration.checked_neg().unwrap_or(Duration::MAX))
     }
 
-    /// How long after `earlier` this is; negative when it is before.
+    /// The time since `earlier`; negative when `self` is earlier.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::microseconds(self.unix_microseconds.saturating_sub(earlier.unix_microseconds))
     }
 
-    /// The same time in the `time` crate's form, offset zero.
+    /// The same time as an [`OffsetDateTime`] with offset zero.
     pub fn to_offset_date_time(self) -> OffsetDateTime {
         OffsetDateTime::UNIX_EPOCH.saturating_add(Duration::microseconds(self.unix_microseconds))
     }
 
-    /// The time in whole microseconds, the rest cut off; `None` outside the range.
+    /// Truncates to microseconds; `None` outside the range.
     pub fn from_offset_date_time(time: OffsetDateTime) -> Option<Self> {
         i64::try_from(time.unix_timestamp_nanos().div_euclid(1_000)).ok().and_then(Self::from_unix_microseconds)
     }
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_finer_than_a_microsecond_is_cut_off() {
+    fn truncates_to_microseconds() {
         let fine = datetime!(2030-01-01 12:00:00.000001999 UTC);
         assert_eq!(Timestamp::from_offset_date_time(fine), Some(NOON.saturating_add(Duration::microseconds(1))));
         assert_eq!(Timestamp::from_offset_date_time(datetime!(2030-01-01 21:00 +9)), Some(NOON));

@@ -1,12 +1,11 @@
-//! The transaction, as data: which rows it locks, which it found, and what it writes.
+//! The transaction as data: rows to lock, rows found, changes to write.
 //!
-//! A store implements two steps. [`begin`](UnitOfWorkFactory::begin) opens a transaction, reads stored answers and locks
-//! orders; what commands learn from their orders and what they name from the start is then locked by one call of
-//! [`lock`](UnitOfWork::lock); [`commit`](UnitOfWork::commit) writes all changes and makes them durable.
+//! A store implements three calls: [`begin`](UnitOfWorkFactory::begin) opens a transaction, reads stored answers and
+//! locks orders; [`lock`](UnitOfWork::lock) locks all other rows at once; [`commit`](UnitOfWork::commit) writes all
+//! changes and makes them durable.
 //!
-//! Every transaction locks rows in this order, and within a table in ascending order of the keys: orders, campaigns,
-//! coupons, products, stocks, point accounts, events. Two transactions that follow it never wait for each other in a
-//! circle.
+//! Every transaction locks rows in this order, and within a table in ascending key order: orders, campaigns, coupons,
+//! products, stocks, point accounts, events. Transactions that follow it cannot deadlock on these rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -28,49 +27,49 @@ use crate::stock::{Stock, StockMovement};
 use crate::store_error::StoreError;
 use crate::time::Timestamp;
 
-/// Begins units of work.
+/// Opens transactions and reads commit markers.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait UnitOfWorkFactory: Send + Sync {
-    /// Begins a transaction at READ COMMITTED or stronger, writes a marker row with this id, which must be new, reads the
-    /// stored answers of these requests, and locks these orders with their lines.
+    /// Begins a transaction at READ COMMITTED or stronger, writes a marker row with this id, which must be new, reads
+    /// the stored answers of these requests, and locks these orders with their lines.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the database cannot be reached within a bounded time; waiting for locks is not
-    /// part of that bound. [`StoreError::Conflict`] when a lock was waited for too long. Nothing happened then.
+    /// [`StoreError::Unavailable`] when the database cannot be reached within a bounded time, lock waits excluded;
+    /// [`StoreError::Conflict`] when a lock wait times out. Neither has any effect.
     async fn begin(&self, id: BatchId, keys: &FirstKeys) -> Result<(Box<dyn UnitOfWork>, First), StoreError>;
 
-    /// Whether the marker shows that this unit of work was committed. Waits, a bounded time, for one whose commit is
-    /// still under way; once this has returned `false`, it never takes effect.
+    /// Whether the marker of this unit of work is committed. Waits, for a bounded time, for a commit in progress. After
+    /// this has returned `false`, the commit never takes effect.
     ///
     /// # Errors
-    /// Whatever kept the store from knowing; nothing is known then.
+    /// Any failure to read the marker; the outcome stays unknown.
     async fn committed(&self, id: BatchId) -> Result<bool, StoreError>;
 }
 
-/// An open transaction. Dropped without [`commit`](UnitOfWork::commit) it rolls back and releases its locks. After an
-/// error it must be dropped.
+/// An open transaction. Dropped without [`commit`](UnitOfWork::commit), it rolls back and releases its locks. After
+/// an error it must be dropped.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait UnitOfWork: Send {
-    /// Locks everything else, once, in the order of the module's documentation, and returns the database's time after
-    /// the last lock, also for an empty set: never earlier than what a transaction that held one of the rows before
-    /// saw, as far as that clock does not go backwards.
+    /// Locks all other rows, once, in the order of the module's documentation. Returns the database's time after the
+    /// last lock, also for an empty set: unless that clock goes backwards, never earlier than the time seen by an
+    /// earlier transaction that locked one of the rows.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] on a deadlock or when a lock was waited for too long.
+    /// [`StoreError::Conflict`] on a deadlock or a lock wait timeout.
     async fn lock(&mut self, keys: &LockSet) -> Result<Locked, StoreError>;
 
-    /// Writes the changes and commits. Updated rows must have been locked by this unit of work; an update of any other is
-    /// [`StoreError::Unexpected`].
+    /// Writes the changes and commits. Updated rows must be locked by this unit of work; an update of any other row
+    /// fails with [`StoreError::Unexpected`].
     ///
     /// # Errors
-    /// What the store answered. No error proves that nothing was committed: the caller queries the marker
-    /// ([`UnitOfWorkFactory::committed`]) before it says so or runs anything again.
+    /// Any error of the store. None proves that nothing was committed: the caller reads the marker
+    /// ([`UnitOfWorkFactory::committed`]) before it responds or retries.
     async fn commit(self: Box<Self>, changes: Changes) -> Result<(), StoreError>;
 }
 
-/// What a transaction reads and locks as it begins.
+/// The keys that a transaction reads and locks first.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct FirstKeys {
     /// Requests whose stored answers are read.
@@ -79,80 +78,72 @@ pub struct FirstKeys {
     pub orders: BTreeSet<OrderId>,
 }
 
-/// What was found for [`FirstKeys`]: an entry for each key, `None` where there is no row.
+/// The rows found for [`FirstKeys`]: an entry for each key, `None` where there is no row.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the names are those of FirstKeys")]
 pub struct First {
-    /// The stored answers.
     pub answers: BTreeMap<RequestKey, Option<StoredAnswer>>,
-    /// The orders, locked.
     pub orders: BTreeMap<OrderId, Option<Order>>,
 }
 
 /// The rows to lock after the orders.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the names are self-explanatory")]
 pub struct LockSet {
-    /// Campaigns.
     pub campaigns: BTreeSet<CampaignId>,
-    /// Users who may have received a coupon of a campaign. A plain read, protected by the campaign's lock, which must be
-    /// named too.
+    /// Pairs to check for an issued coupon: a plain read, protected by the lock of the campaign, which must be in
+    /// `campaigns` too.
     pub past_recipients: BTreeSet<(CampaignId, UserId)>,
-    /// Users whose unused coupons are candidates: their ids are a plain read, and each is locked with the coupons.
+    /// Users whose unused coupons are candidates: the ids are a plain read, then locked with the coupons.
     pub unused_coupons_of: BTreeSet<UserId>,
-    /// Coupons.
     pub coupons: BTreeSet<CouponId>,
-    /// Products, and how much of each is needed. Where one is needed whole, all are locked by the statement that reads
-    /// them whole, so that they are locked in one order.
+    /// Products, and the depth of each. Where one is needed whole, a single statement locks all of them whole, so that
+    /// the lock order holds.
     pub products: BTreeMap<ProductId, ProductDepth>,
-    /// Stocks.
     pub stocks: BTreeSet<ProductId>,
-    /// Point accounts.
     pub accounts: BTreeSet<UserId>,
-    /// Events, as deliveries.
     pub events: BTreeSet<EventId>,
 }
 
-/// How much of a product is read.
+/// How much of a product is read: the columns of an offer, or the whole row.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[expect(missing_docs, reason = "the names are self-explanatory")]
 pub enum ProductDepth {
-    /// What an order needs.
     Offer,
-    /// All of it.
     Whole,
 }
 
 impl LockSet {
-    /// Adds a product, as deep as it is needed by any caller.
+    /// Adds a product, at the greatest depth that any command needs.
     pub fn add_product(&mut self, id: ProductId, depth: ProductDepth) {
-        let needed = self.products.entry(id).or_insert(depth);
-        *needed = depth.max(*needed);
+        let depth_so_far = self.products.entry(id).or_insert(depth);
+        *depth_so_far = depth.max(*depth_so_far);
     }
 }
 
 /// The rows found for a [`LockSet`]: an entry for each key, `None` where there is no row.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the names are those of LockSet")]
 pub struct Locked {
-    /// The campaigns.
     pub campaigns: BTreeMap<CampaignId, Option<CouponCampaign>>,
     /// Whether each user has received a coupon of the campaign.
     pub past_recipients: BTreeMap<(CampaignId, UserId), bool>,
-    /// The ids of each user's candidates, which may have been used by the time that they were locked.
+    /// The ids of each user's candidates, some of which may be used by the time they are locked.
     pub unused_coupons_of: BTreeMap<UserId, BTreeSet<CouponId>>,
-    /// The coupons, the candidates among them.
+    /// Includes the candidates.
     pub coupons: BTreeMap<CouponId, Option<Coupon>>,
-    /// The products, each at least as deep as it was asked for.
+    /// Each at least as deep as requested.
     pub products: BTreeMap<ProductId, Option<LockedProduct>>,
-    /// The stocks.
     pub stocks: BTreeMap<ProductId, Option<Stock>>,
-    /// The point accounts; a user who never had points or orders has none.
+    /// `None` for a user without points or orders so far.
     pub accounts: BTreeMap<UserId, Option<PointAccount>>,
-    /// The deliveries of the events.
     pub events: BTreeMap<EventId, Option<Delivery>>,
     /// The database's time after the last lock.
     pub now: Timestamp,
 }
 
 impl Locked {
-    /// Nothing locked, at that time.
+    /// An empty set, locked at that time.
     pub fn nothing(now: Timestamp) -> Self {
         Self {
             campaigns: BTreeMap::new(),
@@ -168,17 +159,16 @@ impl Locked {
     }
 }
 
-/// A locked product.
+/// A locked product, at the depth of the read.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the names are those of ProductDepth")]
 pub enum LockedProduct {
-    /// What an order needs of it.
     Offer(ProductOffer),
-    /// All of it.
     Whole(Product),
 }
 
 impl LockedProduct {
-    /// What an order needs of it.
+    /// The offer, also out of a whole product.
     pub fn offer(&self) -> ProductOffer {
         match self {
             Self::Offer(offer) => offer.clone(),
@@ -187,21 +177,17 @@ impl LockedProduct {
     }
 }
 
-/// Everything that a transaction writes. An adapter destructures it without `..`, so that a table which it forgets does
-/// not compile.
+/// All changes of a transaction. Adapters destructure it without `..`, so that a forgotten table does not compile.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the names are self-explanatory")]
 pub struct Changes {
     /// Orders with their lines.
     pub orders: RowChanges<Order>,
-    /// Campaigns.
     pub campaigns: RowChanges<CouponCampaign>,
-    /// Coupons.
     pub coupons: RowChanges<Coupon>,
     /// Products with their options.
     pub products: RowChanges<Product>,
-    /// Stocks.
     pub stocks: RowChanges<Stock>,
-    /// Point accounts.
     pub accounts: RowChanges<PointAccount>,
     /// Deliveries of stored events; events are inserted with [`Appended::outbox`].
     pub events: RowChanges<Delivery>,
@@ -218,12 +204,11 @@ pub struct RowChanges<Row> {
     pub updated: Vec<Update<Row>>,
 }
 
-/// A locked row that changed.
+/// A locked row that changed: as it was locked, and as it is to be stored.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the names are self-explanatory")]
 pub struct Update<Row> {
-    /// As it was locked.
     pub before: Row,
-    /// As it is to be stored.
     pub after: Row,
 }
 
@@ -234,36 +219,34 @@ impl<Row> Default for RowChanges<Row> {
 }
 
 impl<Row> RowChanges<Row> {
-    /// New rows only.
+    /// Only new rows.
     pub fn inserted(rows: impl IntoIterator<Item = Row>) -> Self {
         Self { inserted: rows.into_iter().collect(), updated: Vec::new() }
     }
 
-    /// Changed rows only, each before and after.
+    /// Only changed rows, each before and after.
     pub fn updated(rows: impl IntoIterator<Item = (Row, Row)>) -> Self {
         let updated = rows.into_iter().map(|(before, after)| Update { before, after });
         Self { inserted: Vec::new(), updated: updated.collect() }
     }
 }
 
-/// Rows that are written once and never changed, in the order in which they were decided.
+/// Rows that are written once and never changed, in order of decision.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the names are self-explanatory")]
 pub struct Appended {
-    /// Entries of point ledgers.
     pub point_entries: Vec<PointEntry>,
-    /// Stock movements.
     pub stock_movements: Vec<StockMovement>,
     /// Payments. A second payment of an order is a [`StoreError::Conflict`].
     pub payments: Vec<Payment>,
     /// Refunds with their lines.
     pub refunds: Vec<Refund>,
-    /// What is added to the daily sales, in the database, to whatever the rows hold.
+    /// Increments of the daily sales, added in the database to the current rows.
     pub sales: DailySales,
-    /// Events for the data platform, due at once.
+    /// Due for delivery at once.
     pub outbox: Vec<OutboxEvent>,
-    /// Lines of the audit log.
     pub audit: Vec<AuditEntry>,
-    /// Answers of keyed requests, in ascending order of the keys. A key that exists is a [`StoreError::Conflict`].
+    /// Answers of keyed requests, in ascending key order. An existing key is a [`StoreError::Conflict`].
     pub answers: Vec<StoredAnswer>,
 }
 
@@ -282,12 +265,11 @@ impl Appended {
     }
 }
 
-/// A row that is locked and found by a key.
+/// A row with the key by which it is locked.
+#[expect(missing_docs, reason = "the names are self-explanatory")]
 pub trait Keyed {
-    /// The key.
     type Key: Ord + Clone + fmt::Debug;
 
-    /// The row's key.
     fn key(&self) -> Self::Key;
 }
 

@@ -1,4 +1,4 @@
-//! The rows of a batch: locked once, read by decisions, replaced by what they decide, written once.
+//! The rows of a batch: locked once, read and replaced by decisions, written once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,8 +14,8 @@ use crate::transaction::{Appended, Changes, Keyed, Locked, LockedProduct, RowCha
 
 /// The rows of a batch.
 ///
-/// Only declared rows can be read: a row that no command of the batch declared is not known to be absent, and reading
-/// it panics.
+/// Only declared rows can be read; `None` means that the row does not exist. The existence of an undeclared row is
+/// unknown, and a read of it panics.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WorkingSet {
     orders: Table<Order>,
@@ -24,7 +24,7 @@ pub struct WorkingSet {
     unused_coupons_of: BTreeMap<UserId, BTreeSet<CouponId>>,
     coupons: Table<Coupon>,
     products: Table<Product>,
-    /// The products that were declared as offers only.
+    /// Products declared as offers only.
     offers: BTreeMap<ProductId, Option<ProductOffer>>,
     stocks: Table<Stock>,
     accounts: Table<PointAccount>,
@@ -32,8 +32,9 @@ pub struct WorkingSet {
     appended: Appended,
 }
 
+#[expect(missing_docs, reason = "the getters are named after their rows")]
 impl WorkingSet {
-    /// The rows that a transaction has locked.
+    /// From the locked rows of a transaction.
     pub fn new(orders: BTreeMap<OrderId, Option<Order>>, locked: Locked) -> Self {
         let Locked {
             campaigns,
@@ -72,40 +73,35 @@ impl WorkingSet {
         }
     }
 
-    /// The order.
     pub fn order(&self, id: OrderId) -> Option<&Order> {
         self.orders.get("order", &id)
     }
 
-    /// The campaign.
     pub fn campaign(&self, id: CampaignId) -> Option<&CouponCampaign> {
         self.campaigns.get("campaign", &id)
     }
 
-    /// Whether the user has received a coupon of the campaign.
     pub fn has_received_coupon(&self, campaign_id: CampaignId, user_id: &UserId) -> bool {
         let key = (campaign_id, user_id.clone());
         self.past_recipients.get(&key).copied().unwrap_or_else(|| undeclared("recipient", &key))
     }
 
-    /// The coupon.
     pub fn coupon(&self, id: CouponId) -> Option<&Coupon> {
         self.coupons.get("coupon", &id)
     }
 
-    /// The user's coupons that were unused when they were locked, and those issued or restored since, in order of their
-    /// ids. One that was used or revoked since is still among them.
+    /// The user's coupons that were unused at the lock or were issued or restored since, by id. Coupons used or revoked
+    /// since are included.
     pub fn unused_coupons_of(&self, user_id: &UserId) -> impl Iterator<Item = &Coupon> {
         let ids = self.unused_coupons_of.get(user_id).unwrap_or_else(|| undeclared("unused coupons of", user_id));
         ids.iter().filter_map(|id| self.coupon(*id))
     }
 
-    /// The whole product.
+    /// The product; panics if only its offer was declared.
     pub fn product(&self, id: ProductId) -> Option<&Product> {
         self.products.get("product", &id)
     }
 
-    /// What buyers are offered of the product.
     pub fn offer(&self, id: ProductId) -> Option<ProductOffer> {
         match self.offers.get(&id) {
             Some(offer) => offer.clone(),
@@ -113,26 +109,24 @@ impl WorkingSet {
         }
     }
 
-    /// The stock of the product.
     pub fn stock(&self, id: ProductId) -> Option<&Stock> {
         self.stocks.get("stock", &id)
     }
 
-    /// The user's account, an empty one where none is stored.
+    /// The user's account; empty if none is stored.
     pub fn account(&self, user_id: &UserId) -> PointAccount {
         let account = self.accounts.get("account", user_id);
         account.cloned().unwrap_or_else(|| PointAccount::empty(user_id.clone()))
     }
 
-    /// The delivery of the event.
     pub fn delivery(&self, id: EventId) -> Option<&Delivery> {
         self.events.get("event", &id)
     }
 
-    /// Takes over what was decided on this very state.
+    /// Applies a decision that was made on the present state.
     ///
     /// # Panics
-    /// When a row is decided twice: a bug in the command.
+    /// If the decision changes a row twice, which is a bug of the command.
     pub fn absorb(&mut self, states: States, appended: Appended) {
         let States { orders, campaigns, coupons, products, stocks, accounts, events } = states;
         for coupon in &coupons {
@@ -172,7 +166,7 @@ impl WorkingSet {
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Table<Row: Keyed>(BTreeMap<Row::Key, Cell<Row>>);
 
-/// A row as it was locked, and as it was decided since.
+/// A row as locked and as last decided.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Cell<Row> {
     locked: Option<Row>,
@@ -198,7 +192,7 @@ impl<Row: Keyed + PartialEq> Table<Row> {
         }
     }
 
-    /// The rows that differ from what was locked.
+    /// The rows that differ from their locked state.
     fn into_changes(self) -> RowChanges<Row> {
         let mut changes = RowChanges::default();
         for cell in self.0.into_values() {
@@ -212,8 +206,8 @@ impl<Row: Keyed + PartialEq> Table<Row> {
     }
 }
 
-fn undeclared<T>(what: &str, key: &impl std::fmt::Debug) -> T {
-    panic!("no command of the batch declared {what} {key:?}")
+fn undeclared<T>(table: &str, key: &impl std::fmt::Debug) -> T {
+    panic!("no command of the batch declared {table} {key:?}")
 }
 
 #[cfg(test)]

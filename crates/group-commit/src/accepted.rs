@@ -1,8 +1,7 @@
-//! An accepted item, as its lane sees it ([`Ticket`]) and as its caller sees it ([`Pending`]).
+//! An accepted item: the lane's half ([`Ticket`]) and the caller's half ([`Pending`]).
 //!
-//! Both hold the same slot, and whoever empties it has the last word: a lane that took the item
-//! runs it, a caller that took it back at its deadline knows that nothing happens any more. Neither
-//! can be wrong about the other.
+//! Both share a slot. The lane empties it to run the item, the caller to cancel the item at its deadline; only one of
+//! them can succeed, so a caller is never wrong about whether its item runs.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,17 +13,17 @@ use crate::{Deadlines, SubmitError};
 /// Splits an item into the lane's half and the caller's half.
 pub(crate) fn accept<Item, Answer>(
     item: Item,
-    patience: Deadlines,
+    deadlines: Deadlines,
     place: OwnedSemaphorePermit,
 ) -> (Ticket<Item, Answer>, Pending<Item, Answer>) {
     let slot = Arc::new(Slot(Mutex::new(Some(item))));
     let (reply, answer) = oneshot::channel();
-    let turn_by = patience.last_turn();
+    let turn_by = deadlines.last_turn();
     let ticket = Ticket { slot: Arc::clone(&slot), turn_by, accepted_at: Instant::now(), reply, _place: place };
-    (ticket, Pending { slot, patience, answer })
+    (ticket, Pending { slot, deadlines, answer })
 }
 
-/// The half that waits in the queue. It keeps its place there until the lane takes it out.
+/// The half in the queue. It occupies its place until the lane removes it.
 pub(crate) struct Ticket<Item, Answer> {
     slot: Arc<Slot<Item>>,
     turn_by: Instant,
@@ -44,29 +43,28 @@ impl<Item, Answer> Ticket<Item, Answer> {
     }
 }
 
-/// The half that waits for the answer. Dropping it takes nothing back.
+/// The half that waits for the answer. Dropping it does not cancel the item.
 pub(crate) struct Pending<Item, Answer> {
     slot: Arc<Slot<Item>>,
-    pub(crate) patience: Deadlines,
+    pub(crate) deadlines: Deadlines,
     answer: oneshot::Receiver<Answer>,
 }
 
 impl<Item, Answer> Pending<Item, Answer> {
     pub(crate) async fn answer(mut self) -> Result<Answer, SubmitError> {
-        let turn_by = self.patience.last_turn();
-        let no_turn = match timeout_at(turn_by, &mut self.answer).await {
+        let turn_by = self.deadlines.last_turn();
+        let is_late_turn = match timeout_at(turn_by, &mut self.answer).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(_no_answer_will_come)) => false,
             Err(_elapsed) => true,
         };
         if self.slot.take().is_some() {
-            // Taken back before any lane had it: too late, or the lane has ended and left its queue
-            // behind.
+            // Cancelled before any lane ran it: the deadline has passed, or the lane has ended with a nonempty queue.
             let is_late = turn_by <= Instant::now();
             return Err(if is_late { SubmitError::DeadlinePassed } else { SubmitError::ShuttingDown });
         }
-        // Its turn came, and it is being run.
-        let answer = if no_turn { timeout_at(self.patience.answer_by, self.answer).await.ok() } else { None };
+        // The item is running.
+        let answer = if is_late_turn { timeout_at(self.deadlines.answer_by, self.answer).await.ok() } else { None };
         answer.and_then(Result::ok).ok_or(SubmitError::AnswerUnknown)
     }
 }
@@ -75,7 +73,7 @@ struct Slot<Item>(Mutex<Option<Item>>);
 
 impl<Item> Slot<Item> {
     fn take(&self) -> Option<Item> {
-        // Nothing can panic while the lock is held, so a poisoned slot is as good as any.
+        // Nothing can panic while the lock is held, so poisoning is harmless.
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

@@ -1,36 +1,34 @@
-//! The orderly end of all lanes.
+//! Graceful shutdown of all lanes.
 
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
-/// Ends the lanes, once; whoever started them holds it.
+/// Shuts down the lanes.
 ///
-/// Dropped without [`drain`](Self::drain) it ends nothing: the lanes then live until the last
-/// [`GroupCommit`](crate::GroupCommit) is gone and what it submitted has been run.
+/// Dropping it without [`drain`](Self::drain) has no effect: the lanes then run until the last
+/// [`GroupCommit`](crate::GroupCommit) is dropped and all accepted items are answered.
 #[derive(Debug)]
-#[must_use = "without it, nobody can wait for the accepted items to be answered"]
+#[must_use = "only `drain` waits until all accepted items are answered"]
 pub struct Drain {
     pub(crate) places: Arc<Semaphore>,
-    pub(crate) draining: watch::Sender<bool>,
+    pub(crate) draining: CancellationToken,
     pub(crate) lanes: Vec<JoinHandle<()>>,
 }
 
 impl Drain {
-    /// Takes no new item from the first poll on, and returns when every accepted item has been
-    /// answered and the lanes have ended. Dropping this future only stops the waiting: the lanes
-    /// drain all the same.
+    /// Rejects new items from the first poll on, and returns when every accepted item is answered and all lanes have
+    /// ended. Dropping this future only stops the wait, not the shutdown.
     ///
     /// # Panics
-    /// If a lane panicked, which takes an [`Observer`](crate::Observer) that panics: better late
-    /// than silently.
+    /// If a lane panicked, which only a panic of the [`Observer`](crate::Observer) can cause.
     pub async fn drain(self) {
         self.places.close();
-        self.draining.send_replace(true);
+        self.draining.cancel();
         for lane in self.lanes {
-            // A lane is only ever cancelled by the end of its runtime, and then there is nobody
-            // left to wait for.
+            // A lane is cancelled only by the shutdown of its runtime, which is no error.
             if let Some(panic) = lane.await.err().and_then(|end| end.try_into_panic().ok()) {
                 std::panic::resume_unwind(panic);
             }

@@ -1,11 +1,12 @@
-//! The callers' side: a place in the queue, the right lane, and the wait for the answer.
+//! The interface for callers: a bounded queue, lane selection by affinity, and the wait for the answer.
 
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, TryAcquireError, mpsc, watch};
+use tokio::sync::{Semaphore, TryAcquireError, mpsc};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::accepted::{Pending, Ticket, accept};
 use crate::drain::Drain;
@@ -15,23 +16,21 @@ use crate::observer::Observer;
 /// The bounds of a set of lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// The most items that one batch holds. What a batch does in one go is locked for as long as it
-    /// runs, so this bounds how long the next batch waits; 1 turns batching off.
+    /// The maximum of items in a batch. A batch locks its rows until it commits, so this bounds the wait of the next batch;
+    /// 1 disables batching.
     pub batch_max: NonZeroUsize,
-    /// The most items that wait, over all lanes together; those that are being run are not counted.
-    /// Beyond it a caller is better off with a rejection now than with a timeout later.
+    /// The maximum of queued items over all lanes, without running ones. Beyond it, items are rejected immediately rather
+    /// than after a timeout.
     pub queue_max: NonZeroUsize,
 }
 
-/// How long a caller waits.
+/// The deadlines of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
-    /// An item whose turn has not come by then is not run any more. Under a load that the lanes
-    /// cannot carry this bounds the queue in time: those who are run have waited so long at the
-    /// most, and the others know by then that nothing happened, while the lanes go on at their best
-    /// rate.
+    /// The deadline of the start. An item not started by then is never run, so that under overload the queueing time of
+    /// executed items is bounded and the lanes continue at full throughput.
     pub turn_by: Instant,
-    /// Nobody waits for an answer after it, whether or not the item is being run; nor for a turn.
+    /// The deadline of the answer, whether or not the item has started.
     pub answer_by: Instant,
 }
 
@@ -41,24 +40,21 @@ impl Deadlines {
     }
 }
 
-/// Waits in the queue for as long as for the answer.
+/// One deadline for both start and answer.
 impl From<Instant> for Deadlines {
     fn from(deadline: Instant) -> Self {
         Self { turn_by: deadline, answer_by: deadline }
     }
 }
 
-/// A lane takes all of a queue up to this long, and half of a longer one, though no less than this.
+/// A batch takes a queue of at most this length as a whole, and half of a longer one but no less than this.
 ///
-/// Whoever is answered tends to come back. If a lane took all who wait, those who answer callers and the other lanes would
-/// have nothing to do until it is done, and then meet all of them at once; those of the first half keep the others busy
-/// during the second. In a batch of this size, what the batch costs by itself is little beside its items.
+/// Answered callers tend to send their next request soon. Half batches overlap the execution of one half with the replies
+/// to, and new requests of, the other; whole batches would alternate between idle and overloaded callers and lanes. From
+/// this size on, the fixed cost of a batch is small compared to its items.
 pub(crate) const WHOLE_QUEUE_MAX: usize = 96;
 
-/// Starts one lane for each runner, as a task on the current tokio runtime.
-///
-/// Lanes live as long as that runtime: start them on the main one, not on one that ends with a
-/// request or a worker.
+/// Starts one lane for each runner, as a task on the current tokio runtime, which must outlive all requests.
 ///
 /// # Panics
 /// Without a runner, or outside of a tokio runtime.
@@ -66,7 +62,7 @@ pub fn start<R: BatchRunner>(runners: Vec<R>, settings: Settings) -> (GroupCommi
     start_observed(runners, settings, ())
 }
 
-/// As [`start`], and tells the observer about every batch.
+/// Like [`start`], with an observer of all batches.
 ///
 /// # Panics
 /// Without a runner, or outside of a tokio runtime.
@@ -79,13 +75,13 @@ pub fn start_observed<R: BatchRunner>(
     let observer: Arc<dyn Observer> = Arc::new(observer);
     let places_max = settings.queue_max.get().min(Semaphore::MAX_PERMITS);
     let places = Arc::new(Semaphore::new(places_max));
-    let (draining_sender, draining) = watch::channel(false);
+    let draining = CancellationToken::new();
 
     let batch_max = settings.batch_max.get();
     let mut queues = Vec::with_capacity(runners.len());
     let mut lanes = Vec::with_capacity(runners.len());
     for (index, runner) in runners.into_iter().enumerate() {
-        // Unbounded only in name: every ticket in it holds one of the places.
+        // Bounded by `places`: every queued ticket owns a permit.
         let (sender, queue) = mpsc::unbounded_channel();
         let lane =
             Lane { index, runner, queue, draining: draining.clone(), batch_max, observer: Arc::clone(&observer) };
@@ -94,7 +90,7 @@ pub fn start_observed<R: BatchRunner>(
     }
 
     let group_commit = GroupCommit { queues: queues.into(), places: Arc::clone(&places), places_max };
-    (group_commit, Drain { places, draining: draining_sender, lanes })
+    (group_commit, Drain { places, draining, lanes })
 }
 
 /// Submits items to the lanes. Cheap to clone; all clones share the lanes and the bounds.
@@ -104,38 +100,33 @@ pub struct GroupCommit<Item, Answer> {
     places_max: usize,
 }
 
-/// Why there is no answer. In every case but the last, the item was not run and never will be.
+/// Reasons for a missing answer. Except for [`AnswerUnknown`](Self::AnswerUnknown), the item never runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
-    /// The lanes take nothing new. Nothing happened.
-    #[error("the lanes are shutting down; nothing happened")]
+    /// Shutdown has begun. No effect.
+    #[error("the lanes are shutting down; the item was not run")]
     ShuttingDown,
-    /// As many items wait as may. Nothing happened.
-    #[error("the queue is full; nothing happened")]
+    /// [`Settings::queue_max`] items are queued. No effect.
+    #[error("the queue is full; the item was not run")]
     QueueFull,
-    /// The item waited in the queue for as long as it may. Nothing happened.
-    #[error("the deadline passed in the queue; nothing happened")]
+    /// The item was not started by its deadline. No effect.
+    #[error("the deadline passed in the queue; the item was not run")]
     DeadlinePassed,
-    /// The item was still being run at its deadline, or its batch was lost while it ran: the effect
-    /// may or may not take place.
-    #[error("no answer came in time; the effect may or may not take place")]
+    /// The item was still running at its deadline, or its batch was lost: its effect is unknown.
+    #[error("no answer within the deadline; the effect is unknown")]
     AnswerUnknown,
 }
 
 impl<Item, Answer> GroupCommit<Item, Answer> {
-    /// Waits for the answer to an item, in the queue and while it is run, for as long as that
-    /// patience lasts.
+    /// Queues an item and waits for its answer.
     ///
-    /// Items of equal `affinity` go to the same lane and are run in the order in which they were
-    /// accepted; those that would wait for each other in the database are better off there. The
-    /// item is accepted at the first poll. From then on it is run whether or not this future is
-    /// still there, unless its turn comes too late.
+    /// Items of equal `affinity` run in the same lane, in order of acceptance: use it for items that contend for the same
+    /// rows. The item is accepted at the first poll; dropping the future afterwards does not cancel it.
     ///
     /// # Errors
-    /// [`ShuttingDown`](SubmitError::ShuttingDown) and [`QueueFull`](SubmitError::QueueFull) at
-    /// once, [`DeadlinePassed`](SubmitError::DeadlinePassed) when no lane has got to the item by
-    /// [`turn_by`](Deadlines::turn_by), and [`AnswerUnknown`](SubmitError::AnswerUnknown) when it
-    /// is still being run at [`answer_by`](Deadlines::answer_by), or when its batch is lost.
+    /// [`ShuttingDown`](SubmitError::ShuttingDown) and [`QueueFull`](SubmitError::QueueFull) immediately,
+    /// [`DeadlinePassed`](SubmitError::DeadlinePassed) at [`turn_by`](Deadlines::turn_by) unless the item has started, and
+    /// [`AnswerUnknown`](SubmitError::AnswerUnknown) at [`answer_by`](Deadlines::answer_by) or when its batch is lost.
     ///
     /// # Panics
     /// When polled on a runtime without a time driver.
@@ -143,13 +134,12 @@ impl<Item, Answer> GroupCommit<Item, Answer> {
         &self,
         item: Item,
         affinity: u64,
-        patience: impl Into<Deadlines>,
+        deadlines: impl Into<Deadlines>,
     ) -> Result<Answer, SubmitError> {
-        self.enqueue(item, affinity, patience)?.answer().await
+        self.enqueue(item, affinity, deadlines)?.answer().await
     }
 
-    /// How many items wait in the queue now, over all lanes; those that are being run are not
-    /// counted.
+    /// The number of queued items over all lanes, without running ones.
     #[must_use]
     pub fn depth(&self) -> usize {
         self.places_max - self.places.available_permits()
@@ -159,25 +149,25 @@ impl<Item, Answer> GroupCommit<Item, Answer> {
         &self,
         item: Item,
         affinity: u64,
-        patience: impl Into<Deadlines>,
+        deadlines: impl Into<Deadlines>,
     ) -> Result<Pending<Item, Answer>, SubmitError> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|rejection| match rejection {
             TryAcquireError::Closed => SubmitError::ShuttingDown,
             TryAcquireError::NoPermits => SubmitError::QueueFull,
         })?;
-        let (ticket, pending) = accept(item, patience.into(), place);
-        // A queue without a receiver belongs to a lane that has ended since the place was taken.
+        let (ticket, pending) = accept(item, deadlines.into(), place);
+        // Without a receiver, the lane has ended since the permit was acquired.
         self.queue(affinity).send(ticket).map_err(|_| SubmitError::ShuttingDown)?;
         Ok(pending)
     }
 
     fn queue(&self, affinity: u64) -> &mpsc::UnboundedSender<Ticket<Item, Answer>> {
-        // The remainder is less than a length, so it is a `usize` on every machine.
+        // A remainder below a `usize` fits a `usize`.
         &self.queues[(affinity % self.queues.len() as u64) as usize]
     }
 }
 
-// Derived, these would ask for `Item: Clone` and `Item: Debug`.
+// Derived impls would require `Item: Clone` and `Item: Debug`.
 impl<Item, Answer> Clone for GroupCommit<Item, Answer> {
     fn clone(&self) -> Self {
         Self { queues: Arc::clone(&self.queues), places: Arc::clone(&self.places), places_max: self.places_max }

@@ -1,4 +1,4 @@
-//! A lane: the task that owns a runner, takes what waits for it and answers each item.
+//! A lane: a task that owns a runner, executes its queue in batches and answers each item.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -6,37 +6,32 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::accepted::Ticket;
 use crate::group_commit::WHOLE_QUEUE_MAX;
 use crate::observer::{BatchOutcome, BatchReport, Observer};
 
-/// Runs the batches of one lane, one after the other.
+/// Runs the batches of one lane sequentially.
 ///
-/// A runner is owned by its lane for as long as the lane lives and is never asked to run two
-/// batches at once, so it may keep a connection. The future of [`run`](Self::run) is never dropped
-/// before it has finished, unless the whole runtime is shut down.
+/// A lane owns its runner, so a runner may own a connection. The future of [`run`](Self::run) is never dropped before
+/// completion, unless the whole runtime is shut down.
 #[async_trait]
 pub trait BatchRunner: Send + 'static {
-    /// What a caller submits.
+    /// The unit of work of one caller.
     type Item: Send + 'static;
-    /// What a caller gets back.
+    /// The result of one item; rejections included.
     type Answer: Send + 'static;
 
-    /// Runs all items (at least one, at most [`batch_max`](crate::Settings::batch_max)) and answers
-    /// every one, in the order given; exactly one answer an item.
-    ///
-    /// A rejection of one item is an answer like any other; it is for the answer's type to say so.
-    /// With more or fewer answers than items, nobody could tell whose is whose: that is a bug of
-    /// the runner and is treated as a panic.
+    /// Runs all items (at least one, at most [`batch_max`](crate::Settings::batch_max)) and returns exactly one answer for
+    /// each, in the same order. Any other number of answers is a bug of the runner and is treated as a panic.
     ///
     /// # Panics
-    /// A runner should not. If it does, its callers get
-    /// [`AnswerUnknown`](crate::SubmitError::AnswerUnknown), and the same runner is given the next
-    /// batch: what it keeps between batches must be fit for use after a panic. A connection in an
-    /// unknown state, say, is taken out before it is used and put back only when all went well.
+    /// A panic of the runner causes [`AnswerUnknown`](crate::SubmitError::AnswerUnknown) for the whole batch, and the same
+    /// runner runs the next batch: its state must stay valid after a panic. For example, remove a connection from the
+    /// runner before use and restore it only after success.
     async fn run(&mut self, batch: Vec<Self::Item>) -> Vec<Self::Answer>;
 }
 
@@ -44,13 +39,13 @@ pub(crate) struct Lane<R: BatchRunner> {
     pub(crate) index: usize,
     pub(crate) runner: R,
     pub(crate) queue: mpsc::UnboundedReceiver<Ticket<R::Item, R::Answer>>,
-    pub(crate) draining: watch::Receiver<bool>,
+    pub(crate) draining: CancellationToken,
     pub(crate) batch_max: usize,
     pub(crate) observer: Arc<dyn Observer>,
 }
 
 impl<R: BatchRunner> Lane<R> {
-    /// Lives until nobody can submit any more and everything that was accepted has been answered.
+    /// Returns when no more items can be submitted and all accepted items are answered.
     pub(crate) async fn run(mut self) {
         loop {
             let size_max = self.queue.len().div_ceil(2).max(WHOLE_QUEUE_MAX).min(self.batch_max);
@@ -65,22 +60,21 @@ impl<R: BatchRunner> Lane<R> {
         }
     }
 
-    /// What waits, up to `size_max`, as soon as there is anything; nothing when there will never be
-    /// anything again.
+    /// Waits for items and returns at most `size_max` of them; none when the queue is closed and empty.
     async fn next_tickets(&mut self, size_max: usize) -> Vec<Ticket<R::Item, R::Answer>> {
         let mut tickets = Vec::new();
         tokio::select! {
             biased;
-            () = drain_begins(&mut self.draining), if !self.queue.is_closed() => self.queue.close(),
+            () = self.draining.cancelled(), if !self.queue.is_closed() => self.queue.close(),
             _ = self.queue.recv_many(&mut tickets, size_max) => return tickets,
         }
-        // A closed queue still hands out what it holds.
+        // A closed queue still returns its remaining items.
         self.queue.recv_many(&mut tickets, size_max).await;
         tickets
     }
 
-    /// The items that came in time, and as many more as there is room for in place of those that did
-    /// not: under too great a load most of what is first in the queue has waited too long.
+    /// The items whose deadline has not passed, filled up from the queue to `size_max`: under overload, most items at the
+    /// head of the queue are too late.
     fn claim(&mut self, tickets: Vec<Ticket<R::Item, R::Answer>>, size_max: usize) -> Batch<R> {
         let began_at = Instant::now();
         let mut batch = Batch { began_at, waited_max: Duration::ZERO, items: Vec::new(), replies: Vec::new() };
@@ -98,21 +92,20 @@ impl<R: BatchRunner> Lane<R> {
         let size = items.len();
         let answers = answers_of(&mut self.runner, items).await;
         let outcome = if answers.is_some() { BatchOutcome::Answered } else { BatchOutcome::Lost };
-        // Observed first: whoever has an answer can rely on its batch having been counted.
+        // Observed before the replies: an answered caller can rely on its batch being counted.
         let ran_for = began_at.elapsed();
         self.observer.batch_finished(&BatchReport { lane: self.index, size, waited_max, ran_for, outcome });
         for (reply, answer) in replies.into_iter().zip(answers.into_iter().flatten()) {
-            // The caller may have gone away; the item has been run all the same, and nobody waits
-            // for its answer.
+            // The receiver is gone if the caller stopped waiting.
             let _ = reply.send(answer);
         }
     }
 }
 
-/// What is run together, and where its answers go.
+/// The items of one run and their reply channels.
 struct Batch<R: BatchRunner> {
     began_at: Instant,
-    /// How long the first item has waited, and so the longest of all.
+    /// The wait of the first item, which is the longest.
     waited_max: Duration,
     items: Vec<R::Item>,
     replies: Vec<oneshot::Sender<R::Answer>>,
@@ -129,22 +122,14 @@ impl<R: BatchRunner> Batch<R> {
     }
 }
 
-/// Ends when the drain begins; never, when whoever could begin it has let go of it.
-async fn drain_begins(draining: &mut watch::Receiver<bool>) {
-    if draining.wait_for(|draining| *draining).await.is_err() {
-        std::future::pending().await
-    }
-}
-
-/// One answer for each item, or none at all when the runner panicked: the panic hook has said so.
+/// One answer for each item; `None` after a panic of the runner, which the panic hook has logged.
 async fn answers_of<R: BatchRunner>(runner: &mut R, items: Vec<R::Item>) -> Option<Vec<R::Answer>> {
     let expected = items.len();
     let running = async {
         let answers = runner.run(items).await;
-        assert_eq!(answers.len(), expected, "a batch runner gives exactly one answer an item");
+        assert_eq!(answers.len(), expected, "a batch runner returns exactly one answer per item");
         answers
     };
-    // Unwind safe by contract: a runner is fit for use after its panic, and nothing else is shared
-    // with it.
+    // Unwind safe by contract: a runner stays valid after its panic, and shares nothing else.
     AssertUnwindSafe(running).catch_unwind().await.ok()
 }

@@ -1,37 +1,30 @@
-//! Queue → batch → replies: items that arrive together are run together and answered one by one.
+//! Group commit: concurrent items are queued, run in batches and answered individually.
 //!
-//! A database that can commit a few thousand times a second can do the work of many more callers,
-//! when those who arrive while one commit is under way share the next. This crate is that sharing
-//! and nothing else. It knows no word of what an item is or of where it is stored: a
-//! [`BatchRunner`] does, and there is one for each lane.
+//! A database commits a few thousand times a second. Callers that arrive during one commit share the next, so throughput
+//! exceeds the commit rate. The crate is generic over items and storage: each lane has a [`BatchRunner`].
 //!
 //! ```text
-//! submit ──┐                      ┌─ lane 0: take what waits → BatchRunner::run → answer each ─┐
+//! submit ──┐                      ┌─ lane 0: take a batch → BatchRunner::run → reply to each  ─┐
 //! submit ──┼─ places (queue_max) ─┤                                                            ├─→ callers
 //! submit ──┘      by affinity     └─ lane 1: …                                                 ─┘
 //! ```
 //!
-//! # What it promises
-//! - **Order.** Items of one lane are run in the order in which they were accepted. Equal
-//!   affinities share a lane.
-//! - **No waiting for company.** There is no timer: an idle lane takes a single item at once, and
-//!   what arrives while it runs is the next batch, up to [`Settings::batch_max`]; of a
-//!   long queue the first half.
-//! - **Bounds.** No more than [`Settings::queue_max`] items wait, over all lanes; the next is
-//!   rejected at once. No item waits longer for its turn than its caller's [`Deadlines`] says, and
-//!   one that has waited too long takes no place in a batch: however many callers there are, full
-//!   batches are run.
-//! - **Nothing is cancelled half-way.** A lane is a task of its own. A caller that goes away, by a
-//!   timeout or a closed connection, cancels nothing: its item was accepted and is run all the
-//!   same.
-//! - **The truth about what happened.** [`SubmitError`] tells "nothing happened" from "nobody
-//!   knows".
-//! - **A lane outlives its failures.** When a runner panics, the callers of that batch learn that
-//!   their answer is unknown, and the lane goes on with the next.
+//! # Guarantees
+//! - **Order.** The items of a lane run in order of acceptance. Equal affinities share a lane.
+//! - **No batching delay.** There is no timer: an idle lane runs a single item immediately. Items that arrive meanwhile are
+//!   the next batch, up to [`Settings::batch_max`]; of a long queue, the first half.
+//! - **Bounds.** At most [`Settings::queue_max`] items are queued over all lanes; further items are rejected immediately.
+//!   An item not started by its [`Deadlines`] is discarded and takes no place in a batch, so batches are full under any
+//!   load.
+//! - **No partial cancellation.** A lane is a task of its own. A timeout or closed connection of a caller does not cancel
+//!   an accepted item.
+//! - **Known effects.** [`SubmitError`] distinguishes "not run" from "unknown".
+//! - **Panic isolation.** After a panic of a runner, the answers of that batch are unknown, and the lane continues with the
+//!   next.
 //!
-//! # What it must never do
-//! Drop a runner's future before it has finished, run an item twice, run an item after its caller
-//! was told that nothing happened, or give a caller the answer to another one's item.
+//! # Invariants
+//! The crate never drops a runner's future before completion, never runs an item twice or after reporting it as not run,
+//! and never sends an answer to another item's caller.
 
 mod accepted;
 mod drain;

@@ -1,11 +1,10 @@
-//! What a lane tells about its work, for the figures of whoever runs it.
+//! Statistics of batches, for metrics.
 
 use std::time::Duration;
 
-/// Is told about every batch. Called on the lane's task: it must be quick, must not block and must
-/// not panic.
+/// Called for every batch on the lane's task: it must return quickly and neither block nor panic.
 pub trait Observer: Send + Sync + 'static {
-    /// A batch has been run, or was lost; its callers have not been answered yet.
+    /// Called after the batch and before its replies.
     fn batch_finished(&self, batch: &BatchReport);
 }
 
@@ -14,27 +13,26 @@ impl Observer for () {
     fn batch_finished(&self, _: &BatchReport) {}
 }
 
-/// The figures of one batch.
+/// Statistics of one batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchReport {
-    /// The lane that ran it, counted from 0.
+    /// The index of the lane, from 0.
     pub lane: usize,
-    /// How many items were run together; at least one. Those that came too late are not among them.
+    /// The number of items run, at least one; expired items are not counted.
     pub size: usize,
-    /// How long the longest-waiting item stood in the queue.
+    /// The longest time that an item of the batch was queued.
     pub waited_max: Duration,
-    /// How long the runner took.
+    /// The duration of [`BatchRunner::run`](crate::BatchRunner::run).
     pub ran_for: Duration,
-    /// How it ended.
+    /// Whether the items have answers.
     pub outcome: BatchOutcome,
 }
 
-/// How a batch ended.
+/// The outcome of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BatchOutcome {
-    /// Every item has its answer.
+    /// Every item has an answer.
     Answered,
-    /// The runner panicked or broke its contract: no item has an answer, and nobody knows what took
-    /// effect.
+    /// The runner panicked or violated its contract: no item has an answer, and the effects are unknown.
     Lost,
 }

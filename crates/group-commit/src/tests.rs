@@ -1,5 +1,4 @@
-//! No test here waits for time to pass: runners stop at a gate until the test opens it, and
-//! deadlines lie either far ahead or already behind.
+//! No test sleeps: runners block at a gate until the test opens it, and deadlines are far in the future or in the past.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -27,8 +26,8 @@ async fn answers_an_item() {
 }
 
 #[test]
-fn runs_a_single_item_at_once_and_needs_no_timer() {
-    // A lane that waited for company would panic on this runtime, which has no time driver.
+fn runs_a_single_item_immediately_without_a_timer() {
+    // A lane with a timer would panic on this runtime without a time driver.
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {
         let mut lanes = gated(1, 256, 1000);
@@ -41,7 +40,7 @@ fn runs_a_single_item_at_once_and_needs_no_timer() {
 }
 
 #[tokio::test]
-async fn runs_what_arrives_during_a_batch_as_the_next_batch_in_order_of_arrival() {
+async fn items_queued_during_a_batch_form_the_next_batch_in_order() {
     let mut lanes = gated(1, 256, 1000);
     let first = lanes.enqueue_and_wait_until_it_runs(1).await;
     let rest: Vec<_> = [5, 3, 4, 2].into_iter().map(|item| lanes.enqueue(item)).collect();
@@ -55,7 +54,7 @@ async fn runs_what_arrives_during_a_batch_as_the_next_batch_in_order_of_arrival(
 }
 
 #[tokio::test]
-async fn never_runs_more_than_batch_max_together() {
+async fn a_batch_has_at_most_batch_max_items() {
     let mut lanes = gated(1, 3, 1000);
     let _first = lanes.enqueue_and_wait_until_it_runs(1).await;
     let _rest: Vec<_> = (2..=8).map(|item| lanes.enqueue(item)).collect();
@@ -68,7 +67,7 @@ async fn never_runs_more_than_batch_max_together() {
 }
 
 #[tokio::test]
-async fn takes_a_short_queue_whole_and_a_long_one_by_halves() {
+async fn a_batch_takes_a_short_queue_whole_and_a_long_one_by_halves() {
     const N: usize = WHOLE_QUEUE_MAX;
     let cases: [(usize, &[usize]); 4] =
         [(N, &[N]), (N + 1, &[N, 1]), (4 * N - 1, &[2 * N, N, N - 1]), (10 * N, &[3 * N, 3 * N, 2 * N, N, N])];
@@ -82,7 +81,7 @@ async fn takes_a_short_queue_whole_and_a_long_one_by_halves() {
         let mut items = 1..;
         for &size in batches {
             let expected = items.by_ref().take(size).collect();
-            assert_eq!(lanes.batch().await, (0, expected), "{waiting} wait");
+            assert_eq!(lanes.batch().await, (0, expected), "{waiting} queued");
         }
     }
 }
@@ -100,14 +99,14 @@ async fn runs_items_one_by_one_when_batch_max_is_one() {
 }
 
 #[tokio::test]
-async fn rejects_at_once_when_the_queue_is_full_and_takes_again_when_it_is_not() {
+async fn rejects_immediately_while_the_queue_is_full() {
     let mut lanes = gated(1, 256, 2);
     let _running = lanes.enqueue_and_wait_until_it_runs(1).await;
-    assert_eq!(lanes.group.depth(), 0, "what runs does not wait");
+    assert_eq!(lanes.group.depth(), 0, "running items are not queued");
     let _waiting = [lanes.enqueue(2), lanes.enqueue(3)];
     assert_eq!(lanes.group.depth(), 2);
 
-    // `now_or_never`: the rejection waits for nothing.
+    // `now_or_never`: the rejection is immediate.
     assert_eq!(lanes.group.submit(4, 0, far()).now_or_never(), Some(Err(SubmitError::QueueFull)));
 
     lanes.gate.open();
@@ -117,7 +116,7 @@ async fn rejects_at_once_when_the_queue_is_full_and_takes_again_when_it_is_not()
 }
 
 #[tokio::test]
-async fn bounds_the_queue_over_all_lanes_together() {
+async fn the_queue_is_bounded_over_all_lanes() {
     let lanes = gated(2, 256, 2);
     let _waiting = [lanes.enqueue_to(0, 1), lanes.enqueue_to(0, 2)];
 
@@ -125,7 +124,7 @@ async fn bounds_the_queue_over_all_lanes_together() {
 }
 
 #[tokio::test]
-async fn is_written_as_how_many_lanes_there_are_and_how_many_items_wait() {
+async fn debug_output_shows_lanes_and_depth() {
     let lanes = gated(2, 256, 1000);
     let _waiting = lanes.enqueue(1);
 
@@ -133,7 +132,7 @@ async fn is_written_as_how_many_lanes_there_are_and_how_many_items_wait() {
 }
 
 #[tokio::test]
-async fn tells_a_caller_whose_deadline_passes_in_the_queue_that_nothing_happened_and_keeps_to_it() {
+async fn a_deadline_that_passes_in_the_queue_is_reported_and_the_item_never_runs() {
     let mut lanes = gated(1, 256, 1000);
     let _running = lanes.enqueue_and_wait_until_it_runs(1).await;
 
@@ -145,10 +144,10 @@ async fn tells_a_caller_whose_deadline_passes_in_the_queue_that_nothing_happened
 }
 
 #[tokio::test]
-async fn does_not_run_an_item_that_it_gets_to_after_the_deadline() {
+async fn a_lane_discards_an_item_past_its_deadline() {
     let mut lanes = gated(1, 256, 1000);
     let _running = lanes.enqueue_and_wait_until_it_runs(1).await;
-    // Its caller never gets to look at the clock, so that it is the lane that must.
+    // The caller is not polled, so that the lane must check the deadline.
     let late = lanes.group.enqueue(2, 0, Instant::now()).expect("a place");
     let _later = lanes.enqueue(3);
 
@@ -159,12 +158,12 @@ async fn does_not_run_an_item_that_it_gets_to_after_the_deadline() {
 }
 
 #[tokio::test]
-async fn gives_up_an_item_whose_turn_does_not_come_in_time_long_before_its_deadline() {
+async fn the_start_deadline_applies_before_the_answer_deadline() {
     let mut lanes = gated(1, 256, 1000);
     let _running = lanes.enqueue_and_wait_until_it_runs(1).await;
 
-    let patience = Deadlines { turn_by: Instant::now(), answer_by: far() };
-    assert_eq!(lanes.group.submit(2, 0, patience).await, Err(SubmitError::DeadlinePassed));
+    let deadlines = Deadlines { turn_by: Instant::now(), answer_by: far() };
+    assert_eq!(lanes.group.submit(2, 0, deadlines).await, Err(SubmitError::DeadlinePassed));
 
     let _later = lanes.enqueue(3);
     lanes.gate.open();
@@ -172,12 +171,12 @@ async fn gives_up_an_item_whose_turn_does_not_come_in_time_long_before_its_deadl
 }
 
 #[tokio::test]
-async fn waits_for_the_answer_to_an_item_whose_turn_came_in_time() {
+async fn the_start_deadline_does_not_apply_to_a_running_item() {
     let mut lanes = gated(1, 256, 1000);
     let mut running = lanes.enqueue_and_wait_until_it_runs(1).await;
 
-    // It is late for a turn, which it has had.
-    running.patience = Deadlines { turn_by: Instant::now(), answer_by: far() };
+    // The start deadline passes after the start.
+    running.deadlines = Deadlines { turn_by: Instant::now(), answer_by: far() };
     let mut answered = Box::pin(running.answer());
     assert!((&mut answered).now_or_never().is_none());
 
@@ -186,16 +185,16 @@ async fn waits_for_the_answer_to_an_item_whose_turn_came_in_time() {
 }
 
 #[tokio::test]
-async fn waits_no_longer_for_a_turn_than_for_an_answer() {
+async fn the_answer_deadline_also_bounds_the_start() {
     let mut lanes = gated(1, 256, 1000);
     let _running = lanes.enqueue_and_wait_until_it_runs(1).await;
 
-    let patience = Deadlines { turn_by: far(), answer_by: Instant::now() };
-    assert_eq!(lanes.group.submit(2, 0, patience).await, Err(SubmitError::DeadlinePassed));
+    let deadlines = Deadlines { turn_by: far(), answer_by: Instant::now() };
+    assert_eq!(lanes.group.submit(2, 0, deadlines).await, Err(SubmitError::DeadlinePassed));
 }
 
 #[tokio::test]
-async fn tells_at_once_that_a_batch_was_lost_although_its_turn_came_in_time() {
+async fn a_lost_batch_is_reported_before_its_deadline() {
     let runner = Scripted(|_: Vec<u32>| panic!("the runner's bug"));
     let (group, _drain) = start(vec![runner], settings(256, 1000));
 
@@ -206,12 +205,12 @@ async fn tells_at_once_that_a_batch_was_lost_although_its_turn_came_in_time() {
 }
 
 #[tokio::test]
-async fn fills_a_batch_with_those_that_came_in_time() {
+async fn expired_items_take_no_place_in_a_batch() {
     let mut lanes = gated(1, 3, 1000);
     let _running = lanes.enqueue_and_wait_until_it_runs(1).await;
     for item in 2..=11 {
-        let patience = if item % 2 == 0 { Instant::now() } else { far() };
-        drop(lanes.group.enqueue(item, 0, patience).expect("a place"));
+        let deadlines = if item % 2 == 0 { Instant::now() } else { far() };
+        drop(lanes.group.enqueue(item, 0, deadlines).expect("a place"));
     }
 
     lanes.gate.open();
@@ -221,7 +220,7 @@ async fn fills_a_batch_with_those_that_came_in_time() {
 }
 
 #[tokio::test]
-async fn skips_a_batch_of_which_every_item_came_too_late() {
+async fn a_batch_of_expired_items_is_skipped() {
     let mut lanes = gated(1, 256, 1000);
     let running = lanes.enqueue_and_wait_until_it_runs(1).await;
     drop(lanes.group.enqueue(2, 0, Instant::now()));
@@ -235,11 +234,11 @@ async fn skips_a_batch_of_which_every_item_came_too_late() {
 }
 
 #[tokio::test]
-async fn tells_a_caller_whose_item_still_runs_at_the_deadline_that_nobody_knows_and_finishes_it() {
+async fn the_answer_of_an_item_running_at_its_deadline_is_unknown_and_the_item_completes() {
     let mut lanes = gated(1, 256, 1000);
     let mut running = lanes.enqueue_and_wait_until_it_runs(1).await;
 
-    running.patience = Instant::now().into();
+    running.deadlines = Instant::now().into();
     assert_eq!(running.answer().await, Err(SubmitError::AnswerUnknown));
 
     lanes.gate.open();
@@ -248,7 +247,7 @@ async fn tells_a_caller_whose_item_still_runs_at_the_deadline_that_nobody_knows_
 }
 
 #[tokio::test]
-async fn runs_an_accepted_item_whose_caller_has_gone_away() {
+async fn an_accepted_item_runs_after_its_caller_is_dropped() {
     let mut lanes = gated(1, 256, 1000);
     drop(lanes.enqueue_and_wait_until_it_runs(1).await);
     drop(lanes.enqueue(2));
@@ -277,7 +276,7 @@ async fn accepts_an_item_at_the_first_poll_of_submit() {
 }
 
 #[tokio::test]
-async fn drains_by_answering_all_that_was_accepted_and_rejecting_the_rest() {
+async fn a_drain_answers_accepted_items_and_rejects_new_ones() {
     let mut lanes = gated(1, 2, 1000);
     let mut accepted = vec![lanes.enqueue_and_wait_until_it_runs(1).await];
     accepted.extend((2..=6).map(|item| lanes.enqueue(item)));
@@ -303,7 +302,7 @@ async fn drains_idle_lanes() {
 }
 
 #[tokio::test]
-async fn drains_also_when_nobody_waits_for_the_end() {
+async fn a_drain_continues_after_its_future_is_dropped() {
     let mut lanes = gated(1, 256, 1000);
     let running = lanes.enqueue_and_wait_until_it_runs(1).await;
     let waiting = lanes.enqueue(2);
@@ -318,7 +317,7 @@ async fn drains_also_when_nobody_waits_for_the_end() {
 }
 
 #[tokio::test]
-async fn ends_the_lanes_when_the_last_handle_is_dropped_and_all_accepted_items_have_been_run() {
+async fn lanes_end_after_the_last_handle_is_dropped_and_all_accepted_items_are_answered() {
     let mut lanes = gated(1, 256, 1000);
     let running = lanes.enqueue_and_wait_until_it_runs(1).await;
     let waiting = lanes.enqueue(2);
@@ -333,7 +332,7 @@ async fn ends_the_lanes_when_the_last_handle_is_dropped_and_all_accepted_items_h
 }
 
 #[tokio::test]
-async fn goes_on_without_a_drain_as_long_as_a_handle_lives() {
+async fn lanes_run_while_a_handle_exists_without_a_drain() {
     let (group, drain) = start(vec![Scripted(answers)], settings(256, 1000));
 
     drop(drain);
@@ -342,7 +341,7 @@ async fn goes_on_without_a_drain_as_long_as_a_handle_lives() {
 }
 
 #[tokio::test]
-async fn a_panic_costs_its_batch_and_not_the_lane() {
+async fn a_panic_loses_its_batch_but_not_the_lane() {
     let runner = Scripted(|batch: Vec<u32>| {
         assert!(!batch.contains(&13), "the runner's bug");
         answers(batch)
@@ -359,13 +358,13 @@ async fn a_panic_costs_its_batch_and_not_the_lane() {
 }
 
 #[tokio::test]
-async fn trusts_no_answer_when_there_are_not_as_many_as_items() {
+async fn a_wrong_number_of_answers_loses_the_batch() {
     let too_few = |batch: Vec<u32>| answers(batch[1..].to_vec());
     let too_many = |batch: Vec<u32>| answers([batch, vec![9]].concat());
     for wrong in [too_few, too_many] {
         let (group, drain) = start(vec![Scripted(wrong)], settings(256, 1000));
 
-        // Twice: the lane lives on.
+        // Twice: the lane continues.
         for _ in 0..2 {
             let batch = [1, 2].map(|item| group.enqueue(item, 0, far()).expect("a place"));
             for pending in batch {
@@ -377,7 +376,7 @@ async fn trusts_no_answer_when_there_are_not_as_many_as_items() {
 }
 
 #[tokio::test]
-async fn keeps_equal_affinities_in_one_lane_and_lets_other_lanes_run_meanwhile() {
+async fn equal_affinities_share_a_lane_while_other_lanes_run() {
     let mut lanes = gated(2, 256, 1000);
     let _busy = lanes.enqueue_to(0, 1);
     assert_eq!(lanes.batch().await, (0, vec![1]));
@@ -407,7 +406,7 @@ async fn reports_every_batch_before_its_callers_are_answered() {
 }
 
 #[tokio::test]
-async fn reports_no_item_that_came_too_late() {
+async fn expired_items_are_not_reported() {
     let seen = Recorder::default();
     let (group, drain) = start_observed(vec![Scripted(answers)], settings(256, 1000), seen.clone());
     drop(group.enqueue(1, 0, Instant::now()));
@@ -419,7 +418,7 @@ async fn reports_no_item_that_came_too_late() {
 }
 
 #[test]
-fn the_end_of_the_runtime_leaves_no_caller_waiting_and_misleads_none() {
+fn a_runtime_shutdown_answers_every_caller_correctly() {
     let callers = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let lanes_runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
     let mut lanes = lanes_runtime.block_on(async { gated(1, 256, 1000) });
@@ -436,7 +435,7 @@ fn the_end_of_the_runtime_leaves_no_caller_waiting_and_misleads_none() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn gives_each_of_many_callers_its_own_answer_and_runs_each_item_once_in_its_callers_order() {
+async fn each_of_many_callers_gets_its_own_answer_and_each_item_runs_once_in_order() {
     const CALLERS: u32 = 64;
     const ITEMS_EACH: u32 = 200;
     let (group, drain, runs) = counted(4, settings(16, 128));
@@ -446,7 +445,7 @@ async fn gives_each_of_many_callers_its_own_answer_and_runs_each_item_once_in_it
         tokio::spawn(async move {
             for item in (0..ITEMS_EACH).map(|step| caller * ITEMS_EACH + step) {
                 let pending = enqueue_when_there_is_room(&group, item, u64::from(caller)).await;
-                // Every third caller is gone before its answer comes.
+                // Every third answer is not awaited.
                 if item % 3 != 0 {
                     assert_eq!(pending.answer().await, Ok(answer(item)));
                 }
@@ -471,7 +470,7 @@ async fn gives_each_of_many_callers_its_own_answer_and_runs_each_item_once_in_it
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn never_misleads_a_caller_whose_deadline_and_lane_race() {
+async fn a_race_of_deadline_and_lane_never_misreports_the_effect() {
     let (group, drain, runs) = counted(2, settings(8, 100_000));
 
     let callers = (0..5_000_u32).map(|item| {
@@ -507,11 +506,11 @@ async fn never_misleads_a_caller_whose_deadline_and_lane_race() {
 
 #[tokio::test]
 #[should_panic(expected = "at least one runner")]
-async fn rejects_to_start_without_a_runner() {
+async fn starting_without_a_runner_panics() {
     drop(start(Vec::<Scripted<fn(Vec<u32>) -> Vec<u32>>>::new(), settings(1, 1)));
 }
 
-/// Lanes whose runners tell which batch they have been given and stop at a gate.
+/// Lanes whose runners report each batch and block at a gate.
 struct Gated {
     group: GroupCommit<u32, u32>,
     drain: Drain,
@@ -544,7 +543,7 @@ impl Gated {
         pending
     }
 
-    /// The next batch that any lane is given, and which lane.
+    /// The next batch of any lane, with its lane.
     async fn batch(&mut self) -> (usize, Vec<u32>) {
         self.batches.recv().await.expect("a batch")
     }
@@ -563,7 +562,7 @@ impl BatchRunner for GatedRunner {
     type Answer = u32;
 
     async fn run(&mut self, batch: Vec<u32>) -> Vec<u32> {
-        // A test may have stopped listening.
+        // The test may have dropped the receiver.
         let _ = self.given.send((self.lane, batch.clone()));
         self.gate.pass().await;
         let _ = self.done.send(batch.clone());
@@ -571,7 +570,7 @@ impl BatchRunner for GatedRunner {
     }
 }
 
-/// Shut until it is opened, and then open for good.
+/// Closed until opened, then open forever.
 #[derive(Clone)]
 struct Gate(Arc<Semaphore>);
 
@@ -581,12 +580,12 @@ impl Gate {
     }
 
     async fn pass(&self) {
-        // There is never a permit, only the end of the waiting.
+        // There are no permits: the wait ends with an error when the semaphore is closed.
         assert!(self.0.acquire().await.is_err());
     }
 }
 
-/// A runner that answers what a function says.
+/// A runner that calls a function.
 struct Scripted<F>(F);
 
 #[async_trait]
@@ -599,7 +598,7 @@ impl<F: FnMut(Vec<u32>) -> Vec<u32> + Send + 'static> BatchRunner for Scripted<F
     }
 }
 
-/// A runner that notes every item and is interrupted in the middle of each batch.
+/// A runner that records every item and yields after each.
 #[derive(Clone, Default)]
 struct Counted(Arc<Mutex<Vec<u32>>>);
 

@@ -1,13 +1,12 @@
-//! Statements about many rows.
+//! Statements that find and lock many rows.
 //!
-//! What rows are found by travels as one JSON array in one bind, which `JSON_TABLE` (MySQL) or `json_each` (SQLite) turns
-//! into a table named `given`. So a statement is prepared once for a connection whatever the number of rows, meets no
-//! limit on binds, and takes one round trip. It joins `given` into the table through a named index, row by row in the
-//! order given: it locks the rows that it names, in that order, and never scans. With the rows that it locks it brings
-//! the database's time, so that nobody has to ask for it afterwards.
+//! The lookup keys are bound as one JSON array, which `JSON_TABLE` (MySQL) or `json_each` (SQLite) expands into a table
+//! named `given`. A statement is therefore prepared once per connection, has no limit on binds and takes one round
+//! trip. It joins `given` to the table through a named index, in the order given: rows are locked in that order, and
+//! nothing is scanned. A locking statement also returns the database's time, which saves a query for it.
 //!
-//! How rows are written is each dialect's own, in `mysql/writes.rs` and `sqlite/writes.rs`. Everywhere money and times
-//! travel as exact numbers, so that no amount is ever computed in floating point.
+//! Writes are in `mysql/writes.rs` and `sqlite/writes.rs`. Money and times travel as exact numbers, never as floating
+//! point.
 
 use diesel::QueryResult;
 use diesel::backend::Backend;
@@ -18,42 +17,38 @@ use diesel::sqlite::Sqlite;
 
 use crate::types::{JsonValues, Kind, SqlValues, TimeSql};
 
-/// What has columns.
+/// Values in the order of their columns.
 pub(crate) trait Record {
-    /// Writes the value of each column, in their order.
     fn put(&self, out: &mut impl SqlValues);
 }
 
-/// A row as it is written: its key, then its other columns.
+/// A row to write: its key columns, then its other columns.
 pub(crate) trait Row: Record {
-    /// The types of all columns, as they are selected.
+    /// The SQL types of all columns, in `SELECT` order.
     type SqlType;
     const TABLE: &'static str;
     const KEYS: &'static [Column];
     const VALUES: &'static [Column];
 
-    /// All columns.
     fn columns() -> impl Iterator<Item = &'static Column> {
         Self::KEYS.iter().chain(Self::VALUES)
     }
 }
 
-/// What rows are found by.
+/// The columns by which rows are found.
 pub(crate) trait Lookup: Record {
     type Row: Row;
     const COLUMNS: &'static [Column];
-    /// The index that holds the columns first; `PRIMARY` is the primary key.
+    /// An index that begins with the columns; `PRIMARY` is the primary key.
     const INDEX: &'static str;
 }
 
-/// A column and what its values look like.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Column {
     pub name: &'static str,
     pub kind: Kind,
 }
 
-/// The columns of these names and types.
 macro_rules! columns {
     ($($name:ident: $type:ty,)*) => {
         &[$($crate::bulk::Column { name: stringify!($name), kind: <$type as $crate::types::SqlValue>::KIND }),*]
@@ -61,17 +56,17 @@ macro_rules! columns {
 }
 pub(crate) use columns;
 
-/// The most bytes of one JSON bind of a read: half of the smallest packet that Jangteo is tried with.
+/// Upper bound of one JSON bind of a read: half of the smallest `max_allowed_packet` under test.
 pub(crate) const READ_BYTES_MAX: usize = 1 << 19;
 
-/// Records as one bind.
+/// Records as a single bind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Chunk {
     json: String,
 }
 
-/// Writes records as JSON arrays of at most so many bytes each, a single larger record aside. A record is an array of its
-/// columns' values.
+/// Serializes records as JSON arrays of column values, at most `bytes_max` bytes each. A single larger record gets a
+/// chunk of its own.
 pub(crate) fn chunks<R: Record>(records: impl IntoIterator<Item = R>, bytes_max: usize) -> Vec<Chunk> {
     let mut chunks: Vec<Chunk> = Vec::new();
     let mut array = String::new();
@@ -99,36 +94,38 @@ fn close(chunk: Option<&mut Chunk>) {
     }
 }
 
-/// A statement about a chunk of records.
+/// Statements about records of one type, with the field that has their binds.
 macro_rules! statements {
-    ($($(#[$meta:meta])* $name:ident<$record:ident: $bound:ident>;)*) => {$(
+    ($binds:ident: $type:ty; $($(#[$meta:meta])* $vis:vis $name:ident<$record:ident: $bound:ident>;)*) => {$(
         $(#[$meta])*
-        #[derive(Debug)]
-        pub(crate) struct $name<$record> {
-            chunk: $crate::bulk::Chunk,
+        $vis struct $name<$record> {
+            $binds: $type,
             record: std::marker::PhantomData<fn() -> $record>,
         }
 
         impl<$record> $name<$record> {
-            pub(crate) fn new(chunk: $crate::bulk::Chunk) -> Self {
-                Self { chunk, record: std::marker::PhantomData }
+            $vis fn new($binds: $type) -> Self {
+                Self { $binds, record: std::marker::PhantomData }
             }
         }
 
-        // One text for each kind of record, so the type identifies the prepared statement.
+        // The SQL text depends on the record's type alone, so the type identifies the prepared statement.
         impl<$record: $bound + 'static> diesel::query_builder::QueryId for $name<$record> {
             type QueryId = Self;
             const HAS_STATIC_QUERY_ID: bool = true;
         }
     )*};
 }
+pub(crate) use statements;
 
 statements! {
-    /// `SELECT`s the rows that are found, as they were committed last.
-    Find<L: Lookup>;
-    /// Locks the rows that are found until the transaction ends and `SELECT`s them, each after the time at which it was
-    /// locked.
-    Lock<L: Lookup>;
+    chunk: Chunk;
+    /// `SELECT`s the last committed version of the rows.
+    #[derive(Debug)]
+    pub(crate) Find<L: Lookup>;
+    /// `SELECT`s the rows and locks them until the transaction ends. Each row follows the time of its lock.
+    #[derive(Debug)]
+    pub(crate) Lock<L: Lookup>;
 }
 
 impl<L: Lookup> Query for Find<L> {
@@ -139,21 +136,21 @@ impl<L: Lookup> Query for Lock<L> {
     type SqlType = (TimeSql, <L::Row as Row>::SqlType);
 }
 
-/// What the dialects say differently of `given`.
+/// The dialects' SQL around `given`.
 pub(crate) trait BulkDialect: Backend + HasSqlType<Text> {
-    /// Joins `given` on its left with a table on its right, read in that order.
+    /// A join that reads its left table first.
     const JOIN: &'static str;
-    /// The time when a row is read, its lock held.
+    /// The time when a row is read, after its lock.
     const READ_AT: &'static str;
 
-    /// Locks the rows of the tables that are found.
+    /// Locks the rows of these tables.
     fn push_lock(out: &mut AstPass<'_, '_, Self>, tables: &[&'static str]) -> QueryResult<()>;
 
-    /// The table `given` of these columns, read from one bind.
+    /// Renders `given` with these columns from one bind.
     fn push_given<'b>(out: &mut AstPass<'_, 'b, Self>, columns: &[Column], chunk: &'b Chunk) -> QueryResult<()>;
-    /// The value of a column of `given`, the one at that place, as the table stores it.
+    /// Renders a column of `given`, by its position, in the storage format of the table.
     fn push_value(out: &mut AstPass<'_, '_, Self>, place: usize, column: &Column) -> QueryResult<()>;
-    /// Makes the table to the left be read through this index.
+    /// Forces this index on the table to the left.
     fn push_index(out: &mut AstPass<'_, '_, Self>, index: &str) -> QueryResult<()>;
 }
 
@@ -181,7 +178,6 @@ pub(crate) fn push_select_read_at<DB: BulkDialect>(out: &mut AstPass<'_, '_, DB>
     out.push_sql(", ");
 }
 
-/// All columns of a row.
 pub(crate) fn push_columns<R: Row, DB: BulkDialect>(out: &mut AstPass<'_, '_, DB>) -> QueryResult<()> {
     separated(out, ", ", R::columns(), |out, _, column| push_column(out, R::TABLE, column.name))
 }
@@ -200,7 +196,7 @@ pub(crate) fn push_found<'b, L: Lookup, DB: BulkDialect>(
     push_equal_keys(out, L::Row::TABLE, L::COLUMNS)
 }
 
-/// `table.key = cell AND …`, of the first columns of `given`.
+/// `table.key = value AND …`, for the first columns of `given`.
 pub(crate) fn push_equal_keys<DB: BulkDialect>(
     out: &mut AstPass<'_, '_, DB>,
     table: &str,
@@ -219,7 +215,7 @@ pub(crate) fn push_column<DB: Backend>(out: &mut AstPass<'_, '_, DB>, table: &st
     out.push_identifier(column)
 }
 
-/// Pushes each of these with its place, and a separator in between.
+/// Pushes the items with a separator in between; the callback gets each position.
 pub(crate) fn separated<'a, DB: Backend, T: 'a>(
     out: &mut AstPass<'_, '_, DB>,
     separator: &str,
@@ -238,12 +234,11 @@ pub(crate) fn separated<'a, DB: Backend, T: 'a>(
 impl BulkDialect for Mysql {
     const JOIN: &'static str = " STRAIGHT_JOIN ";
 
-    // Unlike UTC_TIMESTAMP not the time at which the statement began, which may since have waited for a lock. Sessions
-    // are in UTC.
+    // UTC_TIMESTAMP is the start of the statement, before any lock wait. Sessions are in UTC.
     const READ_AT: &'static str = "SYSDATE(6)";
 
     fn push_lock(out: &mut AstPass<'_, '_, Self>, tables: &[&'static str]) -> QueryResult<()> {
-        // MySQL must be told not to lock `given`; MariaDB cannot be told, and passes over this comment.
+        // MySQL must not lock `given`. MariaDB has no `OF` and ignores this comment.
         out.push_sql(" FOR UPDATE /*!80001 OF ");
         separated(out, ", ", tables, |out, _, table| out.push_identifier(table))?;
         out.push_sql(" */");
@@ -263,7 +258,7 @@ impl BulkDialect for Mysql {
                 Kind::Integer | Kind::Money | Kind::Time => out.push_sql(" BIGINT"),
                 Kind::Day => out.push_sql(" DATE"),
             }
-            // Without ERROR ON ERROR what does not fit would silently be NULL.
+            // Without ERROR ON ERROR an unfitting value becomes NULL.
             out.push_sql(&format!(" PATH '$[{place}]' ERROR ON ERROR"));
             Ok(())
         })?;
@@ -274,7 +269,7 @@ impl BulkDialect for Mysql {
     fn push_value(out: &mut AstPass<'_, '_, Self>, _place: usize, column: &Column) -> QueryResult<()> {
         let (before, after) = match column.kind {
             Kind::Bytes { .. } => ("UNHEX(", ")"),
-            // A BIGINT times an exact literal is exact; a bound decimal would be text, and computed in DOUBLE.
+            // BIGINT times an exact literal is exact. A bound decimal is text, computed in DOUBLE.
             Kind::Money => ("", " * 0.0001"),
             Kind::Time => ("TIMESTAMPADD(MICROSECOND, ", ", TIMESTAMP'1970-01-01 00:00:00')"),
             Kind::Varchar { .. } | Kind::LongText | Kind::Integer | Kind::Day => ("", ""),
@@ -298,7 +293,7 @@ fn push_varchar(out: &mut AstPass<'_, '_, Mysql>, length: usize) {
 }
 
 impl BulkDialect for Sqlite {
-    /// CROSS JOIN keeps the order of its tables.
+    /// Fixes the order of its tables.
     const JOIN: &'static str = " CROSS JOIN ";
     const READ_AT: &'static str = crate::sqlite::NOW;
 

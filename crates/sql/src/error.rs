@@ -1,4 +1,4 @@
-//! How connections fail, in words. What a failed statement means is said by each dialect.
+//! Connection errors. Failed statements are classified by each dialect.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,35 +9,35 @@ use diesel::result::ConnectionError;
 use jangteo_domain::StoreError;
 use thiserror::Error;
 
-/// Why a database cannot be opened; says nothing of passwords.
+/// An invalid database setting. The text contains no password.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum OpenError {
-    /// Neither of the two schemes.
+    /// Neither `sqlite:` nor `mysql://`.
     #[error("a database URL begins with sqlite: or mysql://")]
     UnknownScheme,
-    /// Not what its scheme asks for.
+    /// A malformed URL.
     #[error("the database URL is not valid: {reason}")]
     InvalidUrl {
-        /// What is wrong with it.
+        /// Without the URL.
         reason: String,
     },
-    /// A number of connections that serves nobody.
+    /// A pool size of zero.
     #[error("{name} must be at least 1")]
     NoConnections {
-        /// The setting.
+        /// The name of the setting.
         name: &'static str,
     },
-    /// The two URLs name different kinds of database.
+    /// The two URLs are of different dialects.
     #[error("the URL to read from is of another kind than the URL to write to")]
     MixedDialects,
 }
 
-/// No connection could be had in time.
+/// The pool returned no connection in time.
 #[derive(Debug, Error)]
 #[error("no connection within {} ms{}", .waited.as_millis(), Because(.cause.as_deref()))]
 pub(crate) struct NoConnection {
     pub waited: Duration,
-    /// What the last attempt to connect failed with, where one did.
+    /// The error of the last connection attempt, if any.
     pub cause: Option<String>,
 }
 
@@ -49,31 +49,30 @@ impl fmt::Display for Because<'_> {
     }
 }
 
-/// Something took longer than it may.
 #[derive(Debug, Error)]
-#[error("{what} took longer than {} ms", .limit.as_millis())]
-pub(crate) struct TookTooLong {
-    pub what: &'static str,
+#[error("{operation} took longer than {} ms", .limit.as_millis())]
+pub(crate) struct Timeout {
+    pub operation: &'static str,
     pub limit: Duration,
 }
 
-impl From<TookTooLong> for StoreError {
-    fn from(error: TookTooLong) -> Self {
+impl From<Timeout> for StoreError {
+    fn from(error: Timeout) -> Self {
         Self::Unavailable(Arc::new(error))
     }
 }
 
-/// The books can be corrected by one at a time.
+/// Only one correction of the books runs at a time.
 #[derive(Debug, Error)]
-#[error("somebody else corrects the books")]
+#[error("another correction of the books is running")]
 pub(crate) struct AlreadyCorrected;
 
-/// Remembers what the last attempt to connect failed with; the pool itself only says that it waited in vain.
+/// The error of the last connection attempt; the pool itself only reports its timeout.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LastConnectError(Arc<Mutex<Option<(Instant, String)>>>);
 
 impl LastConnectError {
-    /// What an attempt after that time failed with.
+    /// The error of an attempt after `time`.
     pub fn since(&self, time: Instant) -> Option<String> {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         last.as_ref().filter(|(at, _)| *at >= time).map(|(_, error)| error.clone())

@@ -1,4 +1,4 @@
-//! Rows that may make no sense, read one by one: where a query would fail as a whole, each row fails by itself.
+//! Tolerant reads: an unreadable value fails its own row, not the whole query.
 
 use diesel::QueryResult;
 use diesel::backend::Backend;
@@ -8,7 +8,7 @@ use diesel::row::Row;
 use diesel_async::AsyncConnectionCore;
 use futures_util::TryStreamExt as _;
 
-/// A row beside its key, each as far as it can be read.
+/// A row and its key, each readable or not.
 #[derive(Debug)]
 pub(crate) struct Keyed<Key, Value> {
     pub key: Result<Key, String>,
@@ -16,7 +16,7 @@ pub(crate) struct Keyed<Key, Value> {
 }
 
 impl<Key, Value> Keyed<Key, Value> {
-    /// Reads a row that begins with the columns of its key.
+    /// Reads a row that begins with its key columns.
     pub(crate) fn read<'a, KeySql, ValueSql, DB>(row: &impl Row<'a, DB>) -> Self
     where
         DB: Backend,
@@ -30,7 +30,7 @@ impl<Key, Value> Keyed<Key, Value> {
     }
 }
 
-/// Runs a query that selects a key and a row.
+/// Runs a query of keys and rows.
 pub(crate) async fn load<Key, Value, KeySql, ValueSql, Q, C>(
     connection: &mut C,
     query: Q,

@@ -1,15 +1,15 @@
 //! The ports of Jangteo on Diesel: one set of tables, rows and queries, two dialects, MySQL and SQLite.
 //!
-//! | module | what lives there |
+//! | module | content |
 //! |---|---|
-//! | `schema`, `types`, `rows` | the tables, how values are stored, and how rows become the domain's values and back |
-//! | `keyed` | rows that may make no sense, read one by one |
-//! | `bulk` | the statements by which many rows are locked and written at once |
-//! | `mysql`, `sqlite` | what the dialects say differently: connections, `BEGIN`, the clock, errors, migrations |
+//! | `schema`, `types`, `rows` | tables, storage formats, and mappings between rows and domain types |
+//! | `keyed` | tolerant reads of unreadable rows |
+//! | `bulk` | statements that find and lock many rows |
+//! | `mysql`, `sqlite` | connections, `BEGIN`, clock, writes, errors and migrations of each dialect |
 //! | `shared` | the ports of each aggregate, in files named as in the domain; each dialect mounts them |
 //!
-//! This crate translates and decides nothing: a rule of the shop in here is a bug. It sends no statement inside a loop
-//! over commands, and none after one that failed.
+//! This crate maps and decides nothing: a business rule in here is a bug. It sends no statement in a loop over
+//! commands, and none after a failed one.
 
 #![expect(clippy::duplicate_mod, reason = "each dialect mounts the same query files on its own connection")]
 
@@ -34,7 +34,7 @@ mod types;
 pub use error::OpenError;
 pub use settings::DatabaseSettings;
 
-/// A database with the tables of the shop. Clones share its connections.
+/// The shop's database. Clones share the connections.
 #[derive(Clone)]
 pub struct Database {
     store: Store,
@@ -46,7 +46,7 @@ enum Store {
     Sqlite(sqlite::Store),
 }
 
-/// Runs the same on whichever store it is.
+/// Runs the same code on either dialect.
 macro_rules! on {
     ($store:expr, $name:ident => $run:expr) => {
         match $store {
@@ -57,11 +57,11 @@ macro_rules! on {
 }
 
 impl Database {
-    /// Checks the URLs and builds the pools; connects to nothing, so that a server can start before its database.
-    /// Connections live on the runtime that calls this, which must be a multi-thread one.
+    /// Validates the URLs and builds the pools. It opens no connection, so a server can start before its database.
+    /// Connections live on the calling runtime, which must be multi-threaded.
     ///
     /// # Errors
-    /// The first thing that is wrong with the settings.
+    /// The first invalid setting.
     pub async fn open(settings: DatabaseSettings) -> Result<Self, OpenError> {
         let dialect = Dialect::of(&settings.url)?;
         if settings.read_url.as_deref().map_or(Ok(dialect), Dialect::of)? != dialect {
@@ -78,7 +78,7 @@ impl Database {
         Ok(Self { store })
     }
 
-    /// Which kind of database it is.
+    /// The database system, from the scheme of its URL.
     pub fn dialect(&self) -> Dialect {
         match &self.store {
             Store::Mysql(_) => Dialect::Mysql,
@@ -86,8 +86,8 @@ impl Database {
         }
     }
 
-    /// Runs the migrations that have not run yet and answers their names. Servers that do it at the same time wait for
-    /// each other; one that died half-way is taken over.
+    /// Runs the pending migrations and returns their names. Servers that migrate at the same time wait for each other;
+    /// an interrupted migration is resumed.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database cannot be reached, [`StoreError::Unexpected`] when a migration
@@ -96,65 +96,58 @@ impl Database {
         on!(&self.store, store => store.migrate().await)
     }
 
-    /// Whether there are migrations that have not run yet; changes nothing.
-    ///
-    /// # Errors
-    /// Those of a read.
+    /// Whether migrations are pending. Changes nothing; fails like a query.
     pub async fn migrations_pending(&self) -> Result<bool, StoreError> {
         on!(&self.store, store => store.migrations_pending().await)
     }
 
-    /// Whether the database answers, within 3 s.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] when it does not.
+    /// Checks that the database responds within 3 s; [`StoreError::Unavailable`] if not.
     pub async fn ping(&self) -> Result<(), StoreError> {
         on!(&self.store, store => store.ping().await)
     }
 
-    /// The port through which transactions begin.
+    /// The port that begins units of work.
     pub fn unit_of_work_factory(&self) -> Arc<dyn UnitOfWorkFactory> {
         on!(&self.store, store => Arc::new(store.clone()))
     }
 
-    /// The events to deliver, on connections of its own, so that a busy relay keeps nobody else waiting for one. On
-    /// SQLite, which has one writer, it takes turns with the lane.
+    /// The outbox queue. MySQL gives it connections of its own, so that a busy relay delays no other work. SQLite has
+    /// one writer, which the relay shares with the lanes.
     pub fn event_queue(&self) -> Arc<dyn EventQueue> {
         on!(&self.store, store => Arc::new(store.clone()))
     }
 
-    /// The ports through which is read.
+    /// The read ports.
     pub fn queries(&self) -> Queries {
         on!(&self.store, store => store.queries())
     }
 
-    /// The port that opens the books, where it writes; each time on a connection of its own.
+    /// The port that opens the books on the primary, each time on a new connection.
     pub fn books(&self) -> Arc<dyn BooksFactory> {
         on!(&self.store, store => Arc::new(store.clone()))
     }
 
-    /// The port through which is deleted what is not needed any more.
+    /// The port that deletes expired rows.
     pub fn pruning(&self) -> Arc<dyn Pruning> {
         on!(&self.store, store => Arc::new(store.clone()))
     }
 
-    /// How many connections there are now.
+    /// The current pool sizes.
     pub fn pool_statistics(&self) -> DatabaseStatistics {
         on!(&self.store, store => store.statistics())
     }
 
-    /// Lets the connections go. Those that are in use end with what uses them.
+    /// Closes idle connections now, and the others after their last use.
     pub async fn close(self) {
         drop(self);
     }
 }
 
-/// A kind of database.
+/// A database system; MariaDB counts as MySQL.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[expect(missing_docs, reason = "names of products")]
 pub enum Dialect {
-    /// MySQL, MariaDB.
     Mysql,
-    /// SQLite.
     Sqlite,
 }
 
@@ -170,24 +163,24 @@ impl Dialect {
     }
 }
 
-/// How many connections there are, by what they are for.
+/// The connection pools by purpose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DatabaseStatistics {
-    /// Those that read.
+    /// Queries.
     pub read: PoolStatistics,
-    /// Those that write.
+    /// Write transactions.
     pub write: PoolStatistics,
-    /// Those of who works in the background; `None` on SQLite, where they are those that write.
+    /// Outbox and pruning; `None` on SQLite, where they share the write pool.
     pub background: Option<PoolStatistics>,
 }
 
-/// How many connections a pool has.
+/// The size of a connection pool.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PoolStatistics {
-    /// All of them.
+    /// Idle and busy ones.
     pub connections: u32,
-    /// Those of them that wait for something to do.
+    /// Those in the pool, ready for use.
     pub idle: u32,
-    /// The most that there can be.
+    /// The configured maximum.
     pub connections_max: u32,
 }

@@ -1,4 +1,4 @@
-//! Running migrations, in whatever dialect.
+//! Migrations of both dialects.
 
 use std::error::Error;
 use std::fmt;
@@ -9,7 +9,7 @@ use diesel::migration::MigrationSource;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 use jangteo_domain::StoreError;
 
-/// Runs the migrations that have not run yet and says which they were.
+/// Runs the pending migrations and returns their names.
 pub(crate) fn run_pending<DB: Backend>(
     harness: &mut impl MigrationHarness<DB>,
     migrations: EmbeddedMigrations,
@@ -23,7 +23,7 @@ where
     Ok(names)
 }
 
-/// The versions that the migrations are known by in the database.
+/// The versions as stored in the migrations table.
 pub(crate) fn versions<DB: Backend>(migrations: EmbeddedMigrations) -> Result<Vec<String>, StoreError>
 where
     EmbeddedMigrations: MigrationSource<DB>,
@@ -36,7 +36,6 @@ fn failed(error: Box<dyn Error + Send + Sync>) -> StoreError {
     StoreError::Unexpected(Arc::new(MigrationFailed(error)))
 }
 
-/// A migration could not be read or run.
 #[derive(Debug)]
 struct MigrationFailed(Box<dyn Error + Send + Sync>);
 

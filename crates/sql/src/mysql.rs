@@ -56,49 +56,48 @@ use store::{Manager, Pools, Session};
 type Conn = AsyncMysqlConnection;
 type Db = Mysql;
 
-/// How long a connection may take to be made, login included; a pool tries more than once within its own wait.
+/// Upper bound of one connection attempt, login included; a pool retries within its own wait.
 const CONNECT_MAX: Duration = Duration::from_millis(900);
-/// How long a statement of a write transaction may take, waits for locks included, before its connection is given up:
-/// more than a lock wait, which the server ends itself, and less than a caller's patience.
+/// Upper bound of a statement in a write transaction, lock waits included. It is above the server's lock wait timeout
+/// and below the callers' deadlines. The connection is dropped afterwards.
 const STATEMENT_MAX: Duration = Duration::from_secs(5);
-/// After this long without a word the kernel asks whether the server is still there.
+/// The idle time after which the kernel probes the server.
 const KEEPALIVE_MS: u32 = 10_000;
 
-/// What every session begins with. The mode makes the server reject what it would otherwise clip, and read a backslash
-/// in a literal as an escape.
+/// The setup of every session. The SQL mode rejects values that the server would otherwise truncate, and treats a
+/// backslash in a literal as an escape.
 const SESSION: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,\
                        ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,ONLY_FULL_GROUP_BY'";
-/// Errors are told apart by their texts, whatever language the server speaks to others.
+/// Errors are classified by their English texts.
 const LANGUAGE: &str = "SET SESSION lc_messages = 'en_US'";
 const WRITE_SESSION: [&str; 2] = [
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-    // A transaction that waits longer is in a jam: it lets its own locks go and tries again.
+    // A longer wait is a jam: the transaction fails, releases its locks and is retried.
     "SET SESSION innodb_lock_wait_timeout = 3",
 ];
 const READ_SESSION: [&str; 2] = [
-    // One snapshot for the reads of one answer, where they are put into a transaction.
+    // The queries of one response share a snapshot within a transaction.
     "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
-    // No read takes longer than its caller waits. The two servers call it differently and count it differently; each
-    // reads its own comment only.
+    // No read outlasts its caller. MySQL and MariaDB have different settings and units, each in its own comment.
     "SET SESSION autocommit = 1 /*M!100100 , max_statement_time = 2 */ /*!50708 , max_execution_time = 2000 */",
 ];
 const BOOKS_SESSION: [&str; 2] = [
     "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
-    // The books are read page by page for as long as it takes, whatever bound the server has for others.
+    // The books are read page by page without the server's time limit.
     "SET SESSION autocommit = 1 /*M!100100 , max_statement_time = 0 */ /*!50708 , max_execution_time = 0 */",
 ];
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/mysql");
 
-/// Checks the URLs and builds the pools; connects to nothing.
+/// Validates the URLs and builds the pools. It opens no connection.
 pub(crate) fn open(settings: &DatabaseSettings) -> Result<Store, OpenError> {
     let options_to_write = options(&settings.url)?;
-    // One connection more than there are lanes: for the question what became of a commit.
+    // One connection per lane, and one for marker queries.
     let writers = (manager(&options_to_write, &WRITE_SESSION), settings.write_connections + 1);
     let options_to_read = settings.read_url.as_deref().map(options).transpose()?;
     let primary = options_to_read.is_some().then(|| (manager(&options_to_write, &READ_SESSION), 1));
     let readers = (manager(options_to_read.as_ref().unwrap_or(&options_to_write), &READ_SESSION), settings.pool_max);
-    // One that claims and one that records.
+    // One connection to claim, one to record outcomes.
     let background = (manager(&options_to_write, &WRITE_SESSION), 2);
     Ok(Store::new(&settings.url, Pools { writers, readers, primary, background: Some(background) }))
 }
@@ -138,17 +137,17 @@ async fn connect(options: Opts) -> ConnectionResult<Session> {
     timeout(CONNECT_MAX, connecting).await.unwrap_or_else(|_| Err(too_slow()))
 }
 
-/// Begins to read everything as it is committed now.
+/// Opens a snapshot of the current committed state.
 async fn begin_snapshot(connection: &mut Conn) -> QueryResult<()> {
     AnsiTransactionManager::begin_transaction_sql(connection, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
         .await
 }
 
-/// Who corrects the books holds a lock of the server until its connection ends, which needs no ticket.
+/// A correction needs no ticket: it has a server lock until its connection ends.
 #[derive(Debug, Clone, Copy)]
 struct Ticket;
 
-/// As [`begin_snapshot`], alone.
+/// As [`begin_snapshot`], under an exclusive lock.
 async fn begin_snapshot_to_correct(connection: &mut Conn) -> Result<Ticket, StoreError> {
     let text = "SELECT GET_LOCK(CONCAT('jangteo.books.', LEFT(SHA2(DATABASE(), 256), 32)), 1)";
     let locked = sql::<Nullable<BigInt>>(text).get_result::<Option<i64>>(connection).await.map_err(classify)?;
@@ -159,14 +158,14 @@ async fn begin_snapshot_to_correct(connection: &mut Conn) -> Result<Ticket, Stor
     Ok(Ticket)
 }
 
-/// Ends the snapshot and begins to write. At REPEATABLE READ some servers reject to change what changed since.
+/// Ends the snapshot and begins a write transaction. At REPEATABLE READ some servers reject an update of newer rows.
 async fn turn_to_writing(connection: &mut Conn, _ticket: Ticket) -> Result<(), StoreError> {
     AnsiTransactionManager::rollback_transaction(connection).await.map_err(classify)?;
     connection.batch_execute(WRITE_SESSION[0]).await.map_err(classify)?;
     AnsiTransactionManager::begin_transaction(connection).await.map_err(classify)
 }
 
-/// Gives a statement up that takes too long. Its connection must not be used any more.
+/// Cancels a slow statement. Its connection must not be used again.
 async fn bounded<T>(statement: impl Future<Output = QueryResult<T>> + Send) -> QueryResult<T> {
     timeout(STATEMENT_MAX, statement).await.unwrap_or_else(|_| {
         let words = format!("no answer within {} ms", STATEMENT_MAX.as_millis());
@@ -174,11 +173,10 @@ async fn bounded<T>(statement: impl Future<Output = QueryResult<T>> + Send) -> Q
     })
 }
 
-/// The database's time.
 const NOW: &str = "UTC_TIMESTAMP(6)";
 
-/// Says what a failed statement means, and asks the server for the error's number where its text says nothing: a deadlock
-/// comes in the language of the server, whatever the session is set to. After that the connection is of no more use.
+/// Classifies a failed statement. Where the text is unknown it queries the server for the error number: a deadlock's
+/// text is in the server's own language. The connection is unusable afterwards.
 async fn explain(error: Error, connection: &mut Conn) -> StoreError {
     match classify(error) {
         StoreError::Unexpected(cause) => match bounded(error_number(connection)).await {
@@ -192,19 +190,18 @@ async fn explain(error: Error, connection: &mut Conn) -> StoreError {
     }
 }
 
-/// Says why a transaction did not begin.
 async fn explain_begin(error: Error, connection: &mut Conn) -> StoreError {
     explain(error, connection).await
 }
 
-/// The number of the error that the last statement failed with. Diagnostics cannot be read by a prepared statement.
+/// The error number of the last statement. A prepared statement cannot read diagnostics.
 async fn error_number(connection: &mut Conn) -> QueryResult<Option<i64>> {
     connection.batch_execute("GET DIAGNOSTICS CONDITION 1 @jangteo_error = MYSQL_ERRNO").await?;
     sql::<Nullable<BigInt>>("SELECT CAST(@jangteo_error AS SIGNED)").get_result(connection).await
 }
 
-/// Says what a failed statement means. The driver's errors come with a text and without their number, so the text is
-/// read; the tests provoke each on each server.
+/// Classifies a failed statement by its text, as the driver's errors have no number. The tests provoke each error on
+/// each server.
 fn classify(error: Error) -> StoreError {
     let cause = |error| Arc::new(error);
     match &error {
@@ -227,13 +224,13 @@ fn classify(error: Error) -> StoreError {
     }
 }
 
-/// A server that lets nobody in may do so later; one that is set up so that it takes no writes must be told first.
+/// A rejected login may succeed later. A server with a statement-based log must be reconfigured first.
 fn no_connection(error: NoConnection) -> StoreError {
     let is_refused = error.cause.as_deref().is_some_and(|cause| cause.contains(STATEMENT_LOG));
     if is_refused { StoreError::Unexpected(Arc::new(error)) } else { StoreError::Unavailable(Arc::new(error)) }
 }
 
-/// Whether the connection is of no more use, and the statement never had an effect that lasts.
+/// Whether the connection is lost and the statement had no lasting effect.
 fn is_connection_lost(error: &Error) -> bool {
     match error {
         Error::DatabaseError(DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand, _) => true,
@@ -251,21 +248,19 @@ fn is_among(errors: &[(i64, &str)], number: Option<i64>) -> bool {
     errors.iter().any(|(known, _)| number == Some(*known))
 }
 
-/// What errors are known by: the number that their server gives them, or 0 where they are the driver's, and a part of
-/// their text.
+/// An error's number (0 for the driver's own errors) and a part of its text.
 type KnownError = (i64, &'static str);
 
-/// Another transaction was in the way.
+/// Conflicts with another transaction.
 const CONFLICTS: [KnownError; 6] = [
     (1205, "Lock wait timeout exceeded"),
     (1213, "Deadlock found when trying to get lock"),
-    (1644, "the transaction was rolled back"), // What a compound statement finds, see `writes`.
+    (1644, "the transaction was rolled back"), // Raised by a compound statement, see `writes`.
     (1020, "Record has changed since last read"), // MariaDB
     (3101, "Plugin instructed the server to rollback"), // Group Replication
     (9007, "Write conflict"),                  // TiDB
 ];
 
-/// The connection is gone.
 const LOST_CONNECTIONS: [KnownError; 8] = [
     (0, "Input/output error"),
     (0, "Connection to the server is closed"),
@@ -277,7 +272,7 @@ const LOST_CONNECTIONS: [KnownError; 8] = [
     (4031, "disconnected by the server"), // MySQL, after its wait_timeout
 ];
 
-/// The server cannot be reached or takes no writes now.
+/// The server is unreachable or read-only.
 const OUTAGES: [KnownError; 16] = [
     (1021, "Disk full"),
     (1026, "No space left on device"),
@@ -298,31 +293,30 @@ const OUTAGES: [KnownError; 16] = [
 ];
 
 impl Store {
-    /// A connection to read the books on, which may take as long as it takes.
+    /// A connection without a time limit on reads.
     async fn connect_to_books(&self) -> Result<Session, StoreError> {
         self.connect(&BOOKS_SESSION).await
     }
 
-    /// A connection that no pool lends.
+    /// A connection outside of the pools.
     async fn connect(&self, session: &[&'static str]) -> Result<Session, StoreError> {
         let options = options(self.url()).map_err(|error| StoreError::Unavailable(Arc::new(error)))?;
         let connection = connect(session_options(&options, session)).await;
         connection.map_err(|error| StoreError::Unavailable(Arc::new(error)))
     }
 
-    /// Runs the migrations that have not run yet, one server at a time, and says which they were.
+    /// Runs the pending migrations, one server at a time, and returns their names.
     pub(crate) async fn migrate(&self) -> Result<Vec<String>, StoreError> {
         let mut connection = self.connect(&[]).await?.connection;
         lock_migrations(&mut connection).await?;
-        // The lock is the session's: it ends with the connection, however this ends.
+        // The lock belongs to the session and ends with it.
         let run = move || migrations::run_pending(&mut AsyncMigrationHarness::new(connection), MIGRATIONS);
         self.spawn_blocking(run).await?
     }
 }
 
-/// Waits until no other server migrates this database.
 async fn lock_migrations(connection: &mut Conn) -> Result<(), StoreError> {
-    // The names of locks belong to the whole server and are at most 64 characters; a database's may be 64 itself.
+    // Lock names are server-wide and at most 64 characters; a schema name may have 64 itself.
     let lock = sql::<Nullable<BigInt>>("SELECT GET_LOCK(CONCAT('jangteo.', LEFT(SHA2(DATABASE(), 256), 32)), 60)");
     match lock.get_result::<Option<i64>>(connection).await.map_err(classify)? {
         Some(1) => Ok(()),
@@ -330,12 +324,12 @@ async fn lock_migrations(connection: &mut Conn) -> Result<(), StoreError> {
     }
 }
 
-/// How many tables there are in which the migrations that have run are kept: one, or none before the first.
+/// The number of migrations tables: 1, or 0 before the first migration.
 const COUNT_MIGRATIONS_TABLES: &str = "SELECT COUNT(*) FROM information_schema.tables \
                                        WHERE table_schema = DATABASE() AND table_name = '__diesel_schema_migrations'";
 
-/// Delete the oldest rows of a kind, in the order of an index and no further than the limit. Others only ever add newer
-/// rows, so nobody waits for the locks but somebody else who prunes.
+/// These delete the oldest expired rows in index order, up to the limit. Other writers only insert newer rows, so the
+/// locks delay another pruning run at most.
 const PRUNE_ANSWERED_REQUESTS: &str =
     "DELETE FROM idempotency_keys WHERE created_at <= ? ORDER BY created_at, request_key LIMIT ?";
 const PRUNE_COMMIT_MARKERS: &str = "DELETE FROM commit_markers WHERE created_at <= ? ORDER BY created_at, id LIMIT ?";

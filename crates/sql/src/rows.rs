@@ -1,6 +1,7 @@
-//! The rows of the tables, and how each becomes what the domain knows. The same in both dialects.
+//! Table rows and their mappings to domain types, shared by both dialects.
 //!
-//! A row names its key apart from its other columns: inserts write both, updates find by the one and write the other.
+//! A row separates its key from its other columns: an insert writes both, an update finds by the key and writes the
+//! rest.
 
 use std::error::Error as StdError;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ pub(crate) mod product;
 pub(crate) mod sales;
 pub(crate) mod stock;
 
-/// A stored value that the domain does not accept.
+/// A stored value that the domain rejects.
 pub(crate) fn corrupt(error: impl StdError + Send + Sync + 'static) -> StoreError {
     StoreError::Corrupt(Arc::new(error))
 }
@@ -85,3 +86,21 @@ macro_rules! lookups {
     )*};
 }
 pub(crate) use lookups;
+
+/// Maps a domain type to a row and back, field by field: `Type as Row { field: column, }`.
+macro_rules! mappings {
+    ($($type:ident as $row:ident { $($field:ident: $column:ident,)* })*) => {$(
+        impl From<&$type> for $row {
+            fn from(value: &$type) -> Self {
+                Self { $($column: $crate::types::Wrapper::wrap(&value.$field),)* }
+            }
+        }
+
+        impl From<$row> for $type {
+            fn from(row: $row) -> Self {
+                Self { $($field: $crate::types::Wrapper::into_inner(row.$column),)* }
+            }
+        }
+    )*};
+}
+pub(crate) use mappings;

@@ -1,8 +1,16 @@
-//! The tables, as both dialects see them. The migrations under `migrations/` say the same in each dialect's DDL.
+//! The tables of both dialects. The migrations under `migrations/` define the same tables in each dialect's DDL.
 
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::types::{MoneySql, TimeSql};
+macro_rules! tables {
+    ($($table:ident ($($key:ident),+) { $($columns:tt)* })*) => {$(
+        diesel::table! {
+            use diesel::sql_types::*;
+            use crate::types::{MoneySql, TimeSql};
+            $table ($($key),+) { $($columns)* }
+        }
+    )*};
+}
+
+tables! {
     point_accounts (user_id) {
         user_id -> Text,
         balance -> MoneySql,
@@ -11,11 +19,7 @@ diesel::table! {
         open_orders -> BigInt,
         updated_at -> Nullable<TimeSql>,
     }
-}
 
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::types::{MoneySql, TimeSql};
     point_entries (id) {
         id -> Binary,
         user_id -> Text,
@@ -27,11 +31,7 @@ diesel::table! {
         created_at -> TimeSql,
         hash -> Binary,
     }
-}
 
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::types::{MoneySql, TimeSql};
     products (id) {
         id -> Binary,
         name -> Text,
@@ -44,34 +44,24 @@ diesel::table! {
         created_at -> TimeSql,
         updated_at -> TimeSql,
     }
-}
 
-diesel::table! {
     product_options (product_id, name) {
         product_id -> Binary,
         name -> Text,
         value -> Text,
     }
-}
 
-diesel::table! {
     product_search_texts (product_id) {
         product_id -> Binary,
         search_text -> Text,
     }
-}
 
-diesel::table! {
     stocks (product_id) {
         product_id -> Binary,
         available -> BigInt,
         movements -> BigInt,
     }
-}
 
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::types::TimeSql;
     stock_movements (id) {
         id -> Binary,
         product_id -> Binary,
@@ -83,11 +73,7 @@ diesel::table! {
         reason -> Nullable<Text>,
         created_at -> TimeSql,
     }
-}
 
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::types::{MoneySql, TimeSql};
     coupon_campaigns (id) {
         id -> Binary,
         name -> Text,
@@ -105,11 +91,7 @@ diesel::table! {
         created_at -> TimeSql,
         updated_at -> TimeSql,
     }
-}
 
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::types::{MoneySql, TimeSql};
     coupons (id) {
         id -> Binary,
         campaign_id -> Binary,
@@ -126,11 +108,7 @@ diesel::table! {
         valid_until -> TimeSql,
         issued_at -> TimeSql,
     }
-}
 
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::types::{MoneySql, TimeSql};
     orders (id) {
         id -> Binary,
         user_id -> Text,
@@ -147,11 +125,7 @@ diesel::table! {
         refunded -> MoneySql,
         refunds -> BigInt,
     }
-}
 
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::types::MoneySql;
     order_lines (order_id, product_id) {
         order_id -> Binary,
         product_id -> Binary,
@@ -162,11 +136,7 @@ diesel::table! {
         discount_share -> MoneySql,
         refunded_quantity -> BigInt,
     }
-}
 
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::types::{MoneySql, TimeSql};
     payments (id) {
         id -> Binary,
         order_id -> Binary,
@@ -179,11 +149,7 @@ diesel::table! {
         paid_at -> TimeSql,
         sales_day -> Date,
     }
-}
 
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::types::{MoneySql, TimeSql};
     refunds (id) {
         id -> Binary,
         order_id -> Binary,
@@ -193,33 +159,21 @@ diesel::table! {
         reason -> Text,
         created_at -> TimeSql,
     }
-}
 
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::types::MoneySql;
     refund_lines (refund_id, product_id) {
         refund_id -> Binary,
         product_id -> Binary,
         quantity -> BigInt,
         amount -> MoneySql,
     }
-}
 
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::types::MoneySql;
     daily_sales (day, product_id) {
         day -> Date,
         product_id -> Binary,
         quantity -> BigInt,
         revenue -> MoneySql,
     }
-}
 
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::types::TimeSql;
     outbox_events (id) {
         id -> Binary,
         order_id -> Binary,
@@ -234,11 +188,7 @@ diesel::table! {
         last_error -> Nullable<Text>,
         delivered_at -> Nullable<TimeSql>,
     }
-}
 
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::types::TimeSql;
     audit_log (id) {
         id -> Binary,
         created_at -> TimeSql,
@@ -249,11 +199,7 @@ diesel::table! {
         reason -> Nullable<Text>,
         body -> Text,
     }
-}
 
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::types::TimeSql;
     idempotency_keys (created_at, request_key) {
         created_at -> TimeSql,
         request_key -> Binary,
@@ -261,11 +207,7 @@ diesel::table! {
         head -> Text,
         body -> Text,
     }
-}
 
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::types::TimeSql;
     commit_markers (id) {
         id -> Binary,
         created_at -> TimeSql,

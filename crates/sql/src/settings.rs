@@ -1,15 +1,15 @@
 use std::fmt;
 
-/// Where the database is and how many connections to hold.
+/// URLs and pool sizes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DatabaseSettings {
     /// `sqlite:PATH` or `mysql://user:password@host:port/database`.
     pub url: String,
-    /// A replica to read from; `None` reads where it writes.
+    /// The URL of a read replica; `None` reads from the primary.
     pub read_url: Option<String>,
-    /// The most connections that read at the same time.
+    /// Upper bound of concurrent reads.
     pub pool_max: u32,
-    /// The most transactions that write at the same time. SQLite has one writer, whatever this says.
+    /// Upper bound of concurrent write transactions. SQLite always has one.
     pub write_connections: u32,
 }
 
@@ -24,7 +24,7 @@ impl fmt::Debug for DatabaseSettings {
     }
 }
 
-/// The URL with three stars for the password, and without its parameters, which may hold secrets as well.
+/// The URL with the password as three stars and without its parameters, which may contain secrets.
 fn without_password(url: &str) -> String {
     let url = url.split_once('?').map_or(url, |(before, _)| before);
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };

@@ -51,15 +51,15 @@ use store::{Manager, Pools, Session};
 type Conn = SyncConnectionWrapper<SqliteConnection>;
 type Db = Sqlite;
 
-/// What the connections to one file know of its log: whether it may hold a transaction that was answered with an error.
-/// Where a sync fails, SQLite forgets the transaction and leaves it in the log, from where a crash brings it back.
+/// Whether the file's log may contain a transaction that was reported as failed. If a sync fails, SQLite discards the
+/// transaction but leaves it in the log, and crash recovery would restore it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Server {
     in_doubt: Arc<AtomicBool>,
 }
 
 impl Server {
-    /// The most bytes of one bind.
+    /// Upper bound of one bind, in bytes.
     pub(crate) fn bind_bytes_max(&self) -> usize {
         READ_BYTES_MAX
     }
@@ -68,8 +68,8 @@ impl Server {
         AtomicBool::load(&self.in_doubt, Ordering::SeqCst)
     }
 
-    /// Notes how a commit ended. One that was busy, or for which there was no room, has left no whole transaction; one that
-    /// has written rows has written over whatever was left.
+    /// Records the outcome of a commit. A busy or full database leaves no complete transaction in the log, and a commit
+    /// with rows overwrites the remains.
     fn note(&self, committed: &QueryResult<()>, has_rows: bool) {
         let in_doubt = match committed {
             Ok(()) => self.is_in_doubt() && !has_rows,
@@ -82,10 +82,9 @@ impl Server {
     }
 }
 
-/// What every connection begins with. The busy timeout comes first, as the others may have to wait; it is how long
-/// another process may hold the file's lock. A commit is on the disk before it is answered. The page cache (64 MiB at
-/// most) holds the indexes of a shop, and the log grows to 16,000 pages before it is copied into the file: a page that
-/// changes often is then copied once for many commits.
+/// The setup of every connection. The busy timeout comes first, as the other pragmas may wait for another process's
+/// file lock. A commit is durable before it returns. The page cache (64 MiB at most) fits the indexes of a shop. The
+/// log grows to 16,000 pages before a checkpoint: a frequently changed page is then copied once for many commits.
 const SETUP: &str = "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
                      PRAGMA foreign_keys = ON; PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 16000;";
 const READ_SETUP: &str = "PRAGMA query_only = ON;";
@@ -93,19 +92,19 @@ const WRITE_SETUP: &str = "PRAGMA query_only = OFF;";
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/sqlite");
 
-/// Checks the paths and builds the pools; opens no file.
+/// Validates the paths and builds the pools. It opens no file.
 pub(crate) fn open(settings: &DatabaseSettings) -> Result<Store, OpenError> {
     let path = file(&settings.url)?;
     let read_path = settings.read_url.as_deref().map_or(Ok(path), file)?;
     let server = Server::default();
     let writers = (manager(path, SETUP.to_owned(), &server), 1);
     let readers = (manager(read_path, format!("{SETUP} {READ_SETUP}"), &server), settings.pool_max);
-    // In one queue with the lane the relay gets its turn; on a connection of its own it would have to be lucky to find
-    // the file's lock free while the lane is busy.
+    // The relay queues with the lane for the one writer. On a connection of its own it would rarely find the file lock
+    // free while the lane is busy.
     Ok(Store::new(path, Pools { writers, readers, primary: None, background: None }))
 }
 
-/// The path in a URL. A database in memory would be another one for each connection.
+/// The path in a URL. An in-memory database would be a different one for each connection.
 fn file(url: &str) -> Result<&str, OpenError> {
     let path = url.strip_prefix("sqlite:").ok_or(OpenError::UnknownScheme)?;
     if path.is_empty() || path.contains(":memory:") || path.contains("mode=memory") {
@@ -130,7 +129,7 @@ fn begin_write(connection: &mut SqliteConnection) -> QueryResult<()> {
     diesel::connection::AnsiTransactionManager::begin_transaction_sql(connection, "BEGIN IMMEDIATE")
 }
 
-/// Begins to read everything as it is committed now: a transaction that only reads begins with its first read.
+/// Opens a snapshot of the current committed state: a deferred transaction begins with its first read.
 async fn begin_snapshot(connection: &mut Conn) -> QueryResult<()> {
     connection.batch_execute(READ_SETUP).await?;
     <Conn as AsyncConnection>::TransactionManager::begin_transaction(connection).await?;
@@ -138,8 +137,8 @@ async fn begin_snapshot(connection: &mut Conn) -> QueryResult<()> {
     Ok(())
 }
 
-/// How often the books had been corrected when the snapshot was taken: SQLite keeps this number for its users, in
-/// transactions, and Jangteo for this. Whoever wants to correct them and finds it changed has come too late.
+/// The number of corrections of the books before the snapshot, stored in SQLite's transactional `user_version`. If it
+/// has changed by the time of the write, another correction was first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Ticket(i32);
 
@@ -147,13 +146,13 @@ async fn corrections(connection: &mut Conn) -> QueryResult<Ticket> {
     sql::<Integer>("SELECT user_version FROM pragma_user_version").get_result(connection).await.map(Ticket)
 }
 
-/// As [`begin_snapshot`], with what it takes to write afterwards.
+/// As [`begin_snapshot`], with a ticket for a later write.
 async fn begin_snapshot_to_correct(connection: &mut Conn) -> Result<Ticket, StoreError> {
     begin_snapshot(connection).await.map_err(classify)?;
     corrections(connection).await.map_err(classify)
 }
 
-/// Ends the snapshot and begins to write, unless somebody else corrected the books since.
+/// Ends the snapshot and begins a write transaction; fails if another correction ran meanwhile.
 async fn turn_to_writing(connection: &mut Conn, ticket: Ticket) -> Result<(), StoreError> {
     <Conn as AsyncConnection>::TransactionManager::rollback_transaction(connection).await.map_err(classify)?;
     connection.batch_execute(WRITE_SETUP).await.map_err(classify)?;
@@ -165,28 +164,27 @@ async fn turn_to_writing(connection: &mut Conn, ticket: Ticket) -> Result<(), St
     connection.batch_execute(&format!("PRAGMA user_version = {next}")).await.map_err(classify)
 }
 
-/// A statement waits for nobody but the busy timeout, so it needs no bound of its own.
+/// Only the busy timeout delays a statement, so no further bound is needed.
 async fn bounded<T>(statement: impl Future<Output = QueryResult<T>> + Send) -> QueryResult<T> {
     statement.await
 }
 
-/// The database's time, which SQLite knows to the millisecond.
+/// The database's time; SQLite's clock has milliseconds.
 pub(crate) const NOW: &str = "CAST(round(unixepoch('subsec') * 1000000) AS INTEGER)";
 
-/// As [`classify`], beside which there is nothing to ask.
+/// As [`classify`]: there is no further detail to query.
 async fn explain(error: Error, _connection: &mut Conn) -> StoreError {
     classify(error)
 }
 
-/// Says why a transaction did not begin. Another process that has held the file for longer than the busy timeout may do so
-/// for long: callers are better told to come back.
+/// Classifies a failed `BEGIN`. Another process may lock the file for much longer than the busy timeout, so the caller
+/// should retry later.
 async fn explain_begin(error: Error, _connection: &mut Conn) -> StoreError {
     let is_busy = matches!(&error, Error::DatabaseError(_, information) if begins(&**information, &BUSY));
     if is_busy { StoreError::Unavailable(Arc::new(error)) } else { classify(error) }
 }
 
-/// Says what a failed statement means. Diesel tells broken constraints apart, but not the codes that SQLite gives for
-/// everything else; their texts are fixed.
+/// Classifies a failed statement. Diesel distinguishes violated constraints; SQLite's other errors have fixed texts.
 fn classify(error: Error) -> StoreError {
     let cause = |error| Arc::new(error);
     match &error {
@@ -219,27 +217,25 @@ const OUTAGES: [&str; 5] =
     [FULL, "disk I/O error", "attempt to write a readonly database", "unable to open database file", "interrupted"];
 const CORRUPTIONS: [&str; 2] = ["database disk image is malformed", "file is not a database"];
 
-/// A file that is no database is none later; any other may be opened by then.
+/// A file in another format is a permanent failure; any other may succeed later.
 fn no_connection(error: NoConnection) -> StoreError {
     let cause = error.cause.as_deref().unwrap_or_default();
     let is_corrupt = CORRUPTIONS.iter().any(|text| cause.contains(text));
     if is_corrupt { StoreError::Corrupt(Arc::new(error)) } else { StoreError::Unavailable(Arc::new(error)) }
 }
 
-/// A file has no line that could be cut.
+/// A file has no connection to lose.
 fn is_connection_lost(_error: &Error) -> bool {
     false
 }
 
 impl Store {
-    /// A connection to read the books on.
     async fn connect_to_books(&self) -> Result<Session, StoreError> {
         let connection = connect(self.url().to_owned(), SETUP.to_owned(), Server::default()).await;
         connection.map_err(|error| StoreError::Unavailable(Arc::new(error)))
     }
 
-    /// Runs the migrations that have not run yet, in one transaction that no other process can come between, and says
-    /// which they were.
+    /// Runs the pending migrations in one exclusive transaction and returns their names.
     pub(crate) async fn migrate(&self) -> Result<Vec<String>, StoreError> {
         let path = self.url().to_owned();
         let run = move || {
@@ -254,7 +250,7 @@ impl Store {
     }
 }
 
-/// A [`StoreError`] that Diesel can make as well, when the transaction itself fails.
+/// A [`StoreError`] that also converts from Diesel's transaction errors.
 struct Failed(StoreError);
 
 impl From<Error> for Failed {
@@ -263,11 +259,11 @@ impl From<Error> for Failed {
     }
 }
 
-/// How many tables there are in which the migrations that have run are kept: one, or none before the first.
+/// The number of migrations tables: 1, or 0 before the first migration.
 const COUNT_MIGRATIONS_TABLES: &str =
     "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '__diesel_schema_migrations'";
 
-/// Delete the oldest rows of a kind, in the order of an index and no further than the limit.
+/// These delete the oldest expired rows in index order, up to the limit.
 const PRUNE_ANSWERED_REQUESTS: &str = "DELETE FROM idempotency_keys WHERE rowid IN \
     (SELECT rowid FROM idempotency_keys WHERE created_at <= ? ORDER BY created_at, request_key LIMIT ?)";
 const PRUNE_COMMIT_MARKERS: &str = "DELETE FROM commit_markers WHERE id IN (SELECT id FROM commit_markers WHERE created_at <= ? ORDER BY created_at, id LIMIT ?)";

@@ -1,5 +1,5 @@
-//! How the domain's values are stored. One Rust face for both dialects; each wrapper knows its column type in each,
-//! how it is read back, and how it is written into a statement about many rows (see [`crate::bulk`]).
+//! Storage formats of domain types, shared by both dialects. Each wrapper knows its column types, how to read a value
+//! back, and how to write it in a bulk statement (see [`crate::bulk`]).
 //!
 //! | wrapper | MySQL | SQLite | in JSON |
 //! |---|---|---|---|
@@ -10,7 +10,7 @@
 //! | [`Integer`] | `BIGINT` | `INTEGER` | number |
 //! | [`Varchar`], [`RawVarchar`], [`LongText`], [`Code`] | `VARCHAR`, `TEXT` | `TEXT` | string |
 //!
-//! What was read and makes no sense is an error here, never a wrong value.
+//! An invalid stored value is an error, never a wrong value.
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
@@ -37,12 +37,12 @@ use uuid::Uuid;
 #[diesel(mysql_type(name = "Numeric"), sqlite_type(name = "Long"))]
 pub struct MoneySql;
 
-/// The column type of points in time.
+/// The column type of times.
 #[derive(Debug, Clone, Copy, Default, SqlType, QueryId)]
 #[diesel(mysql_type(name = "DateTime"), sqlite_type(name = "Long"))]
 pub struct TimeSql;
 
-/// What a value looks like in a bulk statement.
+/// A value's format in a bulk statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Bytes { length: usize },
@@ -54,44 +54,34 @@ pub(crate) enum Kind {
     Day,
 }
 
-/// A value that a bulk statement can carry.
 pub(crate) trait SqlValue {
     const KIND: Kind;
-    /// Writes the value.
     fn put(&self, out: &mut impl SqlValues);
 }
 
-/// Where the values of a row are written, one after the other.
+/// A sink for the values of a row, in column order.
 pub(crate) trait SqlValues {
-    /// Nothing.
     fn null(&mut self);
-    /// Bytes.
     fn bytes(&mut self, bytes: &[u8]);
-    /// Text.
     fn text(&mut self, text: &str);
-    /// A whole number.
     fn integer(&mut self, number: i128);
-    /// An amount of money.
     fn money(&mut self, amount: Money);
-    /// A point in time.
     fn time(&mut self, at: Timestamp);
-    /// A day.
     fn day(&mut self, day: CalendarDate);
 }
 
-/// Writes values as the elements of a JSON array, in the forms of the table above.
+/// Writes values as elements of a JSON array, in the formats of the table above.
 pub(crate) struct JsonValues<'a> {
     out: &'a mut String,
     is_first: bool,
 }
 
 impl<'a> JsonValues<'a> {
-    /// Writes to the end of the text, the brackets left out.
+    /// Appends to `out`, without brackets.
     pub(crate) fn new(out: &'a mut String) -> Self {
         Self { out, is_first: true }
     }
 
-    /// Where the next element goes.
     fn next(&mut self) -> &mut String {
         if !std::mem::replace(&mut self.is_first, false) {
             self.out.push(',');
@@ -136,9 +126,8 @@ impl SqlValues for JsonValues<'_> {
     }
 }
 
-// A batch writes thousands of values. Through `fmt` they cost the server 4 % more of its time (docs/performance.md).
+// A batch writes thousands of values. `fmt` would cost 4 % more CPU time (docs/performance.md).
 
-/// Bytes in hexadecimal.
 pub(crate) fn push_hexadecimal(out: &mut String, bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for bytes in bytes.chunks(32) {
@@ -151,12 +140,11 @@ pub(crate) fn push_hexadecimal(out: &mut String, bytes: &[u8]) {
     }
 }
 
-/// A whole number.
 pub(crate) fn push_integer(out: &mut String, number: impl itoa::Integer) {
     out.push_str(itoa::Buffer::new().format(number));
 }
 
-/// The last digits of a number, as many as wanted, zeros first.
+/// The last `WANTED` digits, zero-padded.
 pub(crate) fn push_digits<const WANTED: usize>(out: &mut String, mut number: u32) {
     let mut digits = [b'0'; WANTED];
     for digit in digits.iter_mut().rev() {
@@ -166,7 +154,7 @@ pub(crate) fn push_digits<const WANTED: usize>(out: &mut String, mut number: u32
     push_ascii(out, &digits);
 }
 
-/// A day as in ISO 8601.
+/// ISO 8601.
 pub(crate) fn push_day(out: &mut String, day: CalendarDate) {
     let (year, month, day) = day.to_calendar_date();
     match u32::try_from(year) {
@@ -194,25 +182,44 @@ impl<T: SqlValue> SqlValue for Option<T> {
     }
 }
 
-/// A UUID, or what wraps one.
+/// Implements [`SqlValue`] of wrappers: their column's kind, and the sink's method for their content.
+macro_rules! sql_values {
+    ($([$($generics:tt)*] $wrapper:ty: $kind:expr, $method:ident($value:ident => $content:expr);)*) => {$(
+        impl<$($generics)*> SqlValue for $wrapper {
+            const KIND: Kind = $kind;
+
+            fn put(&self, out: &mut impl SqlValues) {
+                let $value = self;
+                out.$method($content);
+            }
+        }
+    )*};
+}
+
+sql_values! {
+    [T: fmt::Debug + Copy + Into<Uuid>] Id<T>: Kind::Bytes { length: 16 }, bytes(value => Into::<Uuid>::into(value.0).as_bytes());
+    [const LENGTH: usize] Bytes<LENGTH>: Kind::Bytes { length: LENGTH }, bytes(value => &value.0);
+    [] Amount: Kind::Money, money(value => value.0);
+    [] At: Kind::Time, time(value => value.0);
+    [] Day: Kind::Day, day(value => value.0);
+    [T: Copy + Into<i128>] Integer<T>: Kind::Integer, integer(value => value.0.into());
+    [] Varchar<UserId>: Kind::Varchar { length_max: UserId::LENGTH_MAX }, text(value => value.0.as_str());
+    [] Varchar<FailureReason>: varchar(FailureReason::LENGTH_MAX), text(value => value.0.as_str());
+    [const MIN: usize, const MAX: usize] Varchar<BoundedText<MIN, MAX>>: varchar(MAX), text(value => value.0.as_str());
+    [const MAX: usize] RawVarchar<MAX>: varchar(MAX), text(value => &value.0);
+    [] LongText: Kind::LongText, text(value => &value.0);
+    [T: Coded] Code<T>: Kind::Varchar { length_max: 20 }, text(value => value.0.code());
+}
+
+/// A UUID or a newtype of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Binary)]
 pub struct Id<T: fmt::Debug>(pub T);
 
 #[cfg(test)]
 impl<T: fmt::Debug + From<Uuid>> Id<T> {
-    /// The id whose bytes are that number.
     pub fn numbered(number: u32) -> Self {
         Self(Uuid::from_u128(number.into()).into())
-    }
-}
-
-impl<T: fmt::Debug + Copy + Into<Uuid>> SqlValue for Id<T> {
-    const KIND: Kind = Kind::Bytes { length: 16 };
-
-    fn put(&self, out: &mut impl SqlValues) {
-        let uuid: Uuid = self.0.into();
-        out.bytes(uuid.as_bytes());
     }
 }
 
@@ -241,17 +248,9 @@ where
     }
 }
 
-/// A hash or a key of a fixed length.
+/// A hash or key of fixed length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromSqlRow)]
 pub struct Bytes<const LENGTH: usize>(pub [u8; LENGTH]);
-
-impl<const LENGTH: usize> SqlValue for Bytes<LENGTH> {
-    const KIND: Kind = Kind::Bytes { length: LENGTH };
-
-    fn put(&self, out: &mut impl SqlValues) {
-        out.bytes(&self.0);
-    }
-}
 
 impl<const LENGTH: usize, DB: Backend> FromSql<Binary, DB> for Bytes<LENGTH>
 where
@@ -264,18 +263,9 @@ where
     }
 }
 
-/// An amount of money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
 #[diesel(sql_type = MoneySql)]
 pub struct Amount(pub Money);
-
-impl SqlValue for Amount {
-    const KIND: Kind = Kind::Money;
-
-    fn put(&self, out: &mut impl SqlValues) {
-        out.money(self.0);
-    }
-}
 
 impl ToSql<MoneySql, Mysql> for Amount {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Mysql>) -> serialize::Result {
@@ -304,18 +294,9 @@ impl FromSql<MoneySql, Sqlite> for Amount {
     }
 }
 
-/// A point in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
 #[diesel(sql_type = TimeSql)]
 pub struct At(pub Timestamp);
-
-impl SqlValue for At {
-    const KIND: Kind = Kind::Time;
-
-    fn put(&self, out: &mut impl SqlValues) {
-        out.time(self.0);
-    }
-}
 
 impl ToSql<TimeSql, Mysql> for At {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Mysql>) -> serialize::Result {
@@ -344,17 +325,8 @@ impl FromSql<TimeSql, Sqlite> for At {
     }
 }
 
-/// A day of the calendar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromSqlRow)]
 pub struct Day(pub CalendarDate);
-
-impl SqlValue for Day {
-    const KIND: Kind = Kind::Day;
-
-    fn put(&self, out: &mut impl SqlValues) {
-        out.day(self.0);
-    }
-}
 
 impl<DB: Backend> FromSql<Date, DB> for Day
 where
@@ -365,17 +337,9 @@ where
     }
 }
 
-/// A number of things, in whatever integer type the domain counts them.
+/// A count, in any of the domain's integer types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromSqlRow)]
 pub struct Integer<T>(pub T);
-
-impl<T: Copy + Into<i128>> SqlValue for Integer<T> {
-    const KIND: Kind = Kind::Integer;
-
-    fn put(&self, out: &mut impl SqlValues) {
-        out.integer(self.0.into());
-    }
-}
 
 impl<T: TryFrom<i64>, DB: Backend> FromSql<BigInt, DB> for Integer<T>
 where
@@ -387,33 +351,9 @@ where
     }
 }
 
-/// Text that the domain has checked, and checks again when it is read.
+/// Text validated by the domain, on write and on read.
 #[derive(Debug, Clone, PartialEq, Eq, FromSqlRow)]
 pub struct Varchar<T>(pub T);
-
-impl SqlValue for Varchar<UserId> {
-    const KIND: Kind = Kind::Varchar { length_max: UserId::LENGTH_MAX };
-
-    fn put(&self, out: &mut impl SqlValues) {
-        out.text(self.0.as_str());
-    }
-}
-
-impl SqlValue for Varchar<FailureReason> {
-    const KIND: Kind = varchar(FailureReason::LENGTH_MAX);
-
-    fn put(&self, out: &mut impl SqlValues) {
-        out.text(self.0.as_str());
-    }
-}
-
-impl<const MIN: usize, const MAX: usize> SqlValue for Varchar<BoundedText<MIN, MAX>> {
-    const KIND: Kind = varchar(MAX);
-
-    fn put(&self, out: &mut impl SqlValues) {
-        out.text(self.0.as_str());
-    }
-}
 
 impl<T, DB: Backend> FromSql<Text, DB> for Varchar<T>
 where
@@ -425,17 +365,9 @@ where
     }
 }
 
-/// Text as it was copied from somewhere that bounds it.
+/// Text copied from a bounded source, read unchecked.
 #[derive(Debug, Clone, PartialEq, Eq, FromSqlRow)]
 pub struct RawVarchar<const MAX: usize>(pub String);
-
-impl<const MAX: usize> SqlValue for RawVarchar<MAX> {
-    const KIND: Kind = varchar(MAX);
-
-    fn put(&self, out: &mut impl SqlValues) {
-        out.text(&self.0);
-    }
-}
 
 impl<const MAX: usize, DB: Backend> FromSql<Text, DB> for RawVarchar<MAX>
 where
@@ -446,17 +378,8 @@ where
     }
 }
 
-/// Text of any length.
 #[derive(Debug, Clone, PartialEq, Eq, FromSqlRow)]
 pub struct LongText(pub String);
-
-impl SqlValue for LongText {
-    const KIND: Kind = Kind::LongText;
-
-    fn put(&self, out: &mut impl SqlValues) {
-        out.text(&self.0);
-    }
-}
 
 impl<DB: Backend> FromSql<Text, DB> for LongText
 where
@@ -467,19 +390,60 @@ where
     }
 }
 
-/// One of a few words, each of which stands for a variant.
+/// An enum variant, stored as a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromSqlRow)]
 pub struct Code<T>(pub T);
 
-/// A type whose variants are stored as words.
+/// A wrapper of a domain value, optional or not.
+pub(crate) trait Wrapper<T> {
+    fn wrap(value: &T) -> Self;
+    fn into_inner(self) -> T;
+}
+
+impl<T, W: Wrapper<T>> Wrapper<Option<T>> for Option<W> {
+    fn wrap(value: &Option<T>) -> Self {
+        value.as_ref().map(W::wrap)
+    }
+
+    fn into_inner(self) -> Option<T> {
+        self.map(W::into_inner)
+    }
+}
+
+macro_rules! wrappers {
+    ($([$($generics:tt)*] $wrapper:ty => $value:ty;)*) => {$(
+        impl<$($generics)*> Wrapper<$value> for $wrapper {
+            fn wrap(value: &$value) -> Self {
+                Self(value.clone())
+            }
+
+            fn into_inner(self) -> $value {
+                self.0
+            }
+        }
+    )*};
+}
+
+wrappers! {
+    [T: fmt::Debug + Clone] Id<T> => T;
+    [T: Clone] Integer<T> => T;
+    [T: Clone] Code<T> => T;
+    [T: Clone] Varchar<T> => T;
+    [const MAX: usize] RawVarchar<MAX> => String;
+    [] LongText => String;
+    [const LENGTH: usize] Bytes<LENGTH> => [u8; LENGTH];
+    [] Amount => Money;
+    [] At => Timestamp;
+    [] Day => CalendarDate;
+}
+
+/// An enum whose variants are stored as words.
 pub(crate) trait Coded: Sized {
-    /// The word that stands for it.
     fn code(&self) -> &'static str;
-    /// The variant that the word stands for.
     fn from_code(code: &str) -> Option<Self>;
 }
 
-/// Says which word stands for which variant; the compiler sees that none is missing.
+/// Maps variants to words; the compiler checks that none is missing.
 macro_rules! codes {
     ($($type:ident { $($variant:ident = $code:literal,)* })*) => {$(
         impl $crate::types::Coded for $type {
@@ -500,14 +464,6 @@ macro_rules! codes {
 }
 pub(crate) use codes;
 
-impl<T: Coded> SqlValue for Code<T> {
-    const KIND: Kind = Kind::Varchar { length_max: 20 };
-
-    fn put(&self, out: &mut impl SqlValues) {
-        out.text(self.0.code());
-    }
-}
-
 impl<T: Coded, DB: Backend> FromSql<Text, DB> for Code<T>
 where
     String: FromSql<Text, DB>,
@@ -518,17 +474,17 @@ where
     }
 }
 
-/// Short text is compared by indexes and kept in memory tables; both need its length.
+/// Indexes and in-memory temporary tables need the length of short text.
 const fn varchar(length_max: usize) -> Kind {
     if length_max <= 255 { Kind::Varchar { length_max } } else { Kind::LongText }
 }
 
-/// The sequence number below which a descending page begins; numbers that no row has are as good as the end.
+/// The upper bound (exclusive) of a descending page; a number above all rows is the end.
 pub(crate) fn before(after: Option<u64>) -> i64 {
     after.and_then(|sequence| i64::try_from(sequence).ok()).unwrap_or(i64::MAX)
 }
 
-/// The id below which a descending page begins.
+/// The upper bound (exclusive) of a descending page.
 pub(crate) fn before_id<T: fmt::Debug + From<Uuid>>(after: Option<T>) -> Id<T> {
     Id(after.unwrap_or_else(|| Uuid::max().into()))
 }

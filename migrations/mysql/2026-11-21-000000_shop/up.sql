@@ -1,16 +1,16 @@
 -- The tables of the shop.
 --
--- MySQL ends a transaction at every CREATE TABLE. Each statement therefore stands on its own and may be run again, so
--- that a server which dies half-way leaves nothing that the next one stumbles over.
+-- MySQL commits at every CREATE TABLE. Each statement is therefore idempotent: the next server resumes an interrupted
+-- migration.
 --
--- No table has foreign keys: a child's insert takes a shared lock on its parent row, which every lane that sells the
--- same product or serves the same user would then wait for. Rows are only ever added under their parent's own lock,
--- nothing is deleted, and `jangteo verify` recounts every reference.
+-- No table has foreign keys: an insert of a child would take a shared lock on its parent row, and other lanes with the
+-- same product or user would wait. Rows are inserted under their parent's lock and never deleted, and `jangteo verify`
+-- checks every reference.
 --
--- The CHECKs say again what the domain says, so that a bug stops at the door. `daily_sales` has none: a CHECK looks at
--- the row as it is inserted, which for a refund is negative, before the upsert adds it to what is there.
+-- The CHECKs repeat the rules of the domain, so that a bug stores nothing. `daily_sales` has none: a CHECK tests the
+-- inserted row, which is negative for a refund, before the upsert adds it to the existing one.
 
--- One row a user, locked by everything that moves points.
+-- One row per user, locked by every change of points.
 CREATE TABLE IF NOT EXISTS point_accounts (
   user_id VARCHAR(64) NOT NULL,
   balance DECIMAL(19,4) NOT NULL,
@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS point_accounts (
   CONSTRAINT ck_point_accounts_open_orders CHECK (open_orders BETWEEN 0 AND 4294967295)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
 
--- The ledger: only ever added to. By ix_point_entries_order `jangteo verify` lays it beside the orders.
+-- The append-only ledger. `jangteo verify` compares it with the orders through ix_point_entries_order.
 CREATE TABLE IF NOT EXISTS point_entries (
   id BINARY(16) NOT NULL,
   user_id VARCHAR(64) NOT NULL,
@@ -62,7 +62,7 @@ CREATE TABLE IF NOT EXISTS products (
   INDEX ix_products_category (category, id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
 
--- Which products have which option: what lists are filtered by. Follows products.options.
+-- Options by product, for filters. Denormalized from products.options.
 CREATE TABLE IF NOT EXISTS product_options (
   product_id BINARY(16) NOT NULL,
   name VARCHAR(32) NOT NULL,
@@ -71,8 +71,8 @@ CREATE TABLE IF NOT EXISTS product_options (
   INDEX ix_product_options_value (name, value, product_id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
 
--- What a product is found by: its name and description in lower case, made by the adapter, as neither database folds
--- the case of every script in the same way. Apart, so that an order does not read it.
+-- Name and description in lower case, for search. The adapter lowers the case, as the databases differ in scripts
+-- beyond ASCII. A separate table, so that orders do not read it.
 CREATE TABLE IF NOT EXISTS product_search_texts (
   product_id BINARY(16) NOT NULL,
   search_text MEDIUMTEXT NOT NULL,
@@ -88,7 +88,7 @@ CREATE TABLE IF NOT EXISTS stocks (
   CONSTRAINT ck_stocks_movements CHECK (movements >= 0)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
 
--- Only ever added to. By ix_stock_movements_order `jangteo verify` lays it beside the orders.
+-- Append-only. `jangteo verify` compares it with the orders through ix_stock_movements_order.
 CREATE TABLE IF NOT EXISTS stock_movements (
   id BINARY(16) NOT NULL,
   product_id BINARY(16) NOT NULL,
@@ -135,7 +135,7 @@ CREATE TABLE IF NOT EXISTS coupon_campaigns (
   CONSTRAINT ck_coupon_campaigns_valid_days CHECK (valid_days BETWEEN 1 AND 3650)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
 
--- One user's coupons, each with the terms that it was issued with.
+-- Coupons with their terms at the time of issue.
 CREATE TABLE IF NOT EXISTS coupons (
   id BINARY(16) NOT NULL,
   campaign_id BINARY(16) NOT NULL,
@@ -251,7 +251,7 @@ CREATE TABLE IF NOT EXISTS refund_lines (
   CONSTRAINT ck_refund_lines_amount CHECK (amount >= 0)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
 
--- Pieces sold and paid for, net of refunds, by day in the shop's time zone.
+-- Items sold and paid, net of refunds, by day in the shop's time zone.
 CREATE TABLE IF NOT EXISTS daily_sales (
   day DATE NOT NULL,
   product_id BINARY(16) NOT NULL,
@@ -260,9 +260,9 @@ CREATE TABLE IF NOT EXISTS daily_sales (
   CONSTRAINT pk_daily_sales PRIMARY KEY (day, product_id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
 
--- What the data platform is to be told. The relay claims what is due in the order of ix_outbox_events_due, which must
--- be exactly its ORDER BY: with any other index SKIP LOCKED locks every row that it sorts. Lists by state and the count
--- of what waits go by ix_outbox_events_state.
+-- Events for the data platform. The relay claims due events through ix_outbox_events_due, which must equal its ORDER
+-- BY: with any other index SKIP LOCKED locks every sorted row. Lists by state and the backlog use
+-- ix_outbox_events_state.
 CREATE TABLE IF NOT EXISTS outbox_events (
   id BINARY(16) NOT NULL,
   order_id BINARY(16) NOT NULL,
@@ -285,7 +285,7 @@ CREATE TABLE IF NOT EXISTS outbox_events (
   INDEX ix_outbox_events_state (state, id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
 
--- What the back office changed, by whom and why: only ever added to.
+-- The append-only audit log of the back office.
 CREATE TABLE IF NOT EXISTS audit_log (
   id BINARY(16) NOT NULL,
   created_at DATETIME(6) NOT NULL,
@@ -302,7 +302,7 @@ CREATE TABLE IF NOT EXISTS audit_log (
   INDEX ix_audit_log_subject (subject_id, id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
 
--- Requests that were answered. Clustered by time, so that the wide rows are appended and the old ones pruned as a
+-- Answered requests. Clustered by time, so that the wide rows are appended and the old ones pruned as a
 -- range; only the narrow unique index is written at random.
 CREATE TABLE IF NOT EXISTS idempotency_keys (
   created_at DATETIME(6) NOT NULL,
@@ -314,7 +314,7 @@ CREATE TABLE IF NOT EXISTS idempotency_keys (
   CONSTRAINT uq_idempotency_keys_request_key UNIQUE (request_key)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
 
--- One row a transaction: whether it is there tells what became of a commit whose answer got lost.
+-- One row per committed transaction: evidence of a commit with a lost response.
 CREATE TABLE IF NOT EXISTS commit_markers (
   id BINARY(16) NOT NULL,
   created_at DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),

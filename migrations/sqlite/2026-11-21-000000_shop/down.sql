@@ -1,4 +1,4 @@
--- Takes every table of the shop away, with everything in it.
+-- Drops every table of the shop.
 DROP TABLE IF EXISTS commit_markers;
 DROP TABLE IF EXISTS idempotency_keys;
 DROP TABLE IF EXISTS audit_log;

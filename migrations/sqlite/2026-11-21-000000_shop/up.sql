@@ -1,29 +1,29 @@
--- The tables of the shop: those of the MySQL migration, in SQLite's types.
+-- The tables of the MySQL migration, in SQLite's types.
 --
 -- Money is an INTEGER of 1/10,000, a time an INTEGER of microseconds since 1970 in UTC, a day TEXT as in ISO 8601, an
 -- id a BLOB of 16 bytes. Narrow tables are clustered by their key (WITHOUT ROWID), wide ones are appended to. The
 -- migrations run in one immediate transaction.
 --
--- No table has foreign keys, as in MySQL: the same books are kept by the same code in both.
+-- No table has foreign keys, as in MySQL: the same code writes both databases.
 --
--- The CHECKs say again what the domain says, so that a bug stops at the door. `daily_sales` has none: a CHECK looks at
--- the row as it is inserted, which for a refund is negative, before the upsert adds it to what is there.
+-- The CHECKs repeat the rules of the domain, so that a bug stores nothing. `daily_sales` has none: a CHECK tests the
+-- inserted row, which is negative for a refund, before the upsert adds it to the existing one.
 
--- One row a user, locked by everything that moves points.
+-- One row per user, locked by every change of points.
 CREATE TABLE IF NOT EXISTS point_accounts (
   user_id TEXT NOT NULL,
   balance INTEGER NOT NULL,
   entries INTEGER NOT NULL, -- sequence of the last ledger entry
   hash BLOB NOT NULL, -- hash of the last ledger entry
-  open_orders INTEGER NOT NULL, -- orders that wait to be paid
-  updated_at INTEGER, -- when the last entry was written
+  open_orders INTEGER NOT NULL, -- unpaid orders
+  updated_at INTEGER, -- time of the last entry
   CONSTRAINT pk_point_accounts PRIMARY KEY (user_id),
   CONSTRAINT ck_point_accounts_balance CHECK (balance >= 0),
   CONSTRAINT ck_point_accounts_entries CHECK (entries >= 0),
   CONSTRAINT ck_point_accounts_open_orders CHECK (open_orders BETWEEN 0 AND 4294967295)
 ) STRICT, WITHOUT ROWID;
 
--- The ledger: only ever added to. By ix_point_entries_order `jangteo verify` lays it beside the orders.
+-- The append-only ledger. `jangteo verify` compares it with the orders through ix_point_entries_order.
 CREATE TABLE IF NOT EXISTS point_entries (
   id BLOB NOT NULL,
   user_id TEXT NOT NULL,
@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS point_entries (
   balance_after INTEGER NOT NULL,
   order_id BLOB,
   created_at INTEGER NOT NULL,
-  hash BLOB NOT NULL, -- SHA-256 over this entry and the hash of the one before
+  hash BLOB NOT NULL, -- SHA-256 of this entry and the previous hash
   CONSTRAINT pk_point_entries PRIMARY KEY (id),
   CONSTRAINT uq_point_entries_user_sequence UNIQUE (user_id, sequence),
   CONSTRAINT ck_point_entries_kind CHECK (kind IN ('top_up', 'payment', 'refund', 'adjustment')),
@@ -61,7 +61,7 @@ CREATE INDEX IF NOT EXISTS ix_products_status_price ON products (status, price, 
 CREATE INDEX IF NOT EXISTS ix_products_status_name ON products (status, name, id);
 CREATE INDEX IF NOT EXISTS ix_products_category ON products (category, id);
 
--- Which products have which option: what lists are filtered by. Follows products.options.
+-- Options by product, for filters. Denormalized from products.options.
 CREATE TABLE IF NOT EXISTS product_options (
   product_id BLOB NOT NULL,
   name TEXT NOT NULL,
@@ -70,8 +70,8 @@ CREATE TABLE IF NOT EXISTS product_options (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS ix_product_options_value ON product_options (name, value, product_id);
 
--- What a product is found by: its name and description in lower case, made by the adapter, as neither database folds
--- the case of every script in the same way. Apart, so that an order does not read it.
+-- Name and description in lower case, for search. The adapter lowers the case, as the databases differ in scripts
+-- beyond ASCII. A separate table, so that orders do not read it.
 CREATE TABLE IF NOT EXISTS product_search_texts (
   product_id BLOB NOT NULL,
   search_text TEXT NOT NULL,
@@ -80,14 +80,14 @@ CREATE TABLE IF NOT EXISTS product_search_texts (
 
 CREATE TABLE IF NOT EXISTS stocks (
   product_id BLOB NOT NULL,
-  available INTEGER NOT NULL, -- pieces that nobody holds
+  available INTEGER NOT NULL, -- items in stock, not reserved
   movements INTEGER NOT NULL, -- sequence of the last movement
   CONSTRAINT pk_stocks PRIMARY KEY (product_id),
   CONSTRAINT ck_stocks_available CHECK (available BETWEEN 0 AND 4294967295),
   CONSTRAINT ck_stocks_movements CHECK (movements >= 0)
 ) STRICT, WITHOUT ROWID;
 
--- Only ever added to. By ix_stock_movements_order `jangteo verify` lays it beside the orders.
+-- Append-only. `jangteo verify` compares it with the orders through ix_stock_movements_order.
 CREATE TABLE IF NOT EXISTS stock_movements (
   id BLOB NOT NULL,
   product_id BLOB NOT NULL,
@@ -112,7 +112,7 @@ CREATE TABLE IF NOT EXISTS coupon_campaigns (
   discount_kind TEXT NOT NULL,
   discount_amount INTEGER, -- of a fixed discount
   discount_percent INTEGER, -- of a percentage
-  discount_cap INTEGER, -- of a percentage: the most that it takes off
+  discount_cap INTEGER, -- of a percentage: the maximum
   min_order_amount INTEGER,
   quantity INTEGER NOT NULL,
   issued INTEGER NOT NULL,
@@ -134,7 +134,7 @@ CREATE TABLE IF NOT EXISTS coupon_campaigns (
   CONSTRAINT ck_coupon_campaigns_valid_days CHECK (valid_days BETWEEN 1 AND 3650)
 ) STRICT;
 
--- One user's coupons, each with the terms that it was issued with.
+-- Coupons with their terms at the time of issue.
 CREATE TABLE IF NOT EXISTS coupons (
   id BLOB NOT NULL,
   campaign_id BLOB NOT NULL,
@@ -170,12 +170,12 @@ CREATE TABLE IF NOT EXISTS orders (
   total INTEGER NOT NULL,
   created_at INTEGER NOT NULL,
   expires_at INTEGER NOT NULL,
-  payment_id BLOB, -- this and the five that follow: once it is paid
+  payment_id BLOB, -- this and the next five: NULL until paid
   discount INTEGER,
   paid_amount INTEGER,
   coupon_id BLOB,
   paid_at INTEGER,
-  sales_day TEXT, -- the day that the sale counts for, in the shop's time zone
+  sales_day TEXT, -- in the shop's time zone
   refunded INTEGER NOT NULL,
   refunds INTEGER NOT NULL,
   CONSTRAINT pk_orders PRIMARY KEY (id),
@@ -196,7 +196,7 @@ CREATE TABLE IF NOT EXISTS order_lines (
   order_id BLOB NOT NULL,
   product_id BLOB NOT NULL,
   position INTEGER NOT NULL, -- place in the order, from 0
-  name TEXT NOT NULL, -- name and price as they were when it was placed
+  name TEXT NOT NULL, -- name and price at the time of the order
   quantity INTEGER NOT NULL,
   unit_price INTEGER NOT NULL,
   discount_share INTEGER NOT NULL,
@@ -230,7 +230,7 @@ CREATE TABLE IF NOT EXISTS refunds (
   order_id BLOB NOT NULL,
   sequence INTEGER NOT NULL, -- place among the order's refunds: 1, 2, 3
   amount INTEGER NOT NULL,
-  restocked INTEGER NOT NULL, -- 1: the pieces went back into the stock
+  restocked INTEGER NOT NULL, -- 1: the items returned to stock
   reason TEXT NOT NULL,
   created_at INTEGER NOT NULL,
   CONSTRAINT pk_refunds PRIMARY KEY (id),
@@ -250,7 +250,7 @@ CREATE TABLE IF NOT EXISTS refund_lines (
   CONSTRAINT ck_refund_lines_amount CHECK (amount >= 0)
 ) STRICT, WITHOUT ROWID;
 
--- Pieces sold and paid for, net of refunds, by day in the shop's time zone.
+-- Items sold and paid, net of refunds, by day in the shop's time zone.
 CREATE TABLE IF NOT EXISTS daily_sales (
   day TEXT NOT NULL,
   product_id BLOB NOT NULL,
@@ -259,19 +259,19 @@ CREATE TABLE IF NOT EXISTS daily_sales (
   CONSTRAINT pk_daily_sales PRIMARY KEY (day, product_id)
 ) STRICT, WITHOUT ROWID;
 
--- What the data platform is to be told. The relay claims what is due in the order of ix_outbox_events_due; lists by
--- state and the count of what waits go by ix_outbox_events_state.
+-- Events for the data platform. The relay claims due events through ix_outbox_events_due; lists by state and the
+-- backlog use ix_outbox_events_state.
 CREATE TABLE IF NOT EXISTS outbox_events (
   id BLOB NOT NULL,
   order_id BLOB NOT NULL,
   sequence INTEGER NOT NULL, -- place among the order's events: 1, 2, 3
   event_type TEXT NOT NULL,
-  body TEXT NOT NULL, -- JSON, as it is sent
+  body TEXT NOT NULL, -- JSON, as sent
   created_at INTEGER NOT NULL,
   state TEXT NOT NULL,
-  due_at INTEGER NOT NULL, -- when it may be claimed: while it is claimed, when the lease ends
+  due_at INTEGER NOT NULL, -- earliest claim; while claimed, the end of the lease
   attempts INTEGER NOT NULL,
-  lease BLOB, -- who claimed it last and has not settled it
+  lease BLOB, -- of the current claim
   last_error TEXT,
   delivered_at INTEGER,
   CONSTRAINT pk_outbox_events PRIMARY KEY (id),
@@ -283,7 +283,7 @@ CREATE TABLE IF NOT EXISTS outbox_events (
 CREATE INDEX IF NOT EXISTS ix_outbox_events_due ON outbox_events (state, due_at, id);
 CREATE INDEX IF NOT EXISTS ix_outbox_events_state ON outbox_events (state, id);
 
--- What the back office changed, by whom and why: only ever added to.
+-- The append-only audit log of the back office.
 CREATE TABLE IF NOT EXISTS audit_log (
   id BLOB NOT NULL,
   created_at INTEGER NOT NULL,
@@ -292,7 +292,7 @@ CREATE TABLE IF NOT EXISTS audit_log (
   subject_kind TEXT NOT NULL,
   subject_id TEXT NOT NULL,
   reason TEXT,
-  body TEXT NOT NULL, -- of the answer, as it was sent
+  body TEXT NOT NULL, -- of the response, as sent
   CONSTRAINT pk_audit_log PRIMARY KEY (id),
   CONSTRAINT ck_audit_log_subject_kind CHECK (
     subject_kind IN ('user', 'product', 'campaign', 'coupon', 'order', 'event'))
@@ -300,19 +300,19 @@ CREATE TABLE IF NOT EXISTS audit_log (
 CREATE INDEX IF NOT EXISTS ix_audit_log_actor ON audit_log (actor, id);
 CREATE INDEX IF NOT EXISTS ix_audit_log_subject ON audit_log (subject_id, id);
 
--- Requests that were answered. The wide rows are appended, as the table is one by rowid; the old ones are pruned as a
+-- Answered requests. The wide rows are appended, as the table is one by rowid; the old ones are pruned as a
 -- range of the primary key; only the narrow unique index is written at random.
 CREATE TABLE IF NOT EXISTS idempotency_keys (
   created_at INTEGER NOT NULL,
   request_key BLOB NOT NULL,
   fingerprint BLOB NOT NULL,
-  head TEXT NOT NULL, -- of the answer, as it was rendered
-  body TEXT NOT NULL, -- of the answer, as it was sent
+  head TEXT NOT NULL, -- of the response, as rendered
+  body TEXT NOT NULL, -- of the response, as sent
   CONSTRAINT pk_idempotency_keys PRIMARY KEY (created_at, request_key),
   CONSTRAINT uq_idempotency_keys_request_key UNIQUE (request_key)
 ) STRICT;
 
--- One row a transaction: whether it is there tells what became of a commit whose answer got lost.
+-- One row per committed transaction: evidence of a commit with a lost response.
 CREATE TABLE IF NOT EXISTS commit_markers (
   id BLOB NOT NULL,
   created_at INTEGER NOT NULL DEFAULT (CAST(round(unixepoch('subsec') * 1000000) AS INTEGER)),

@@ -1,4 +1,4 @@
-//! Servers whose clocks are wrong: deadlines are the database's.
+//! Servers with wrong clocks: deadlines follow the database's clock.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,40 +9,40 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::{Rfc2822, Rfc3339};
 
-use crate::arena::{Arena, nothing, send, token};
+use crate::arena::{Arena, empty_body, send, token};
 use crate::faults::Notes;
-use crate::journal::{Expected, Operation, Write};
+use crate::journal::{DefiniteResponse, Operation, Write};
 
-/// Where Debian, and others, keep the library that lies to a process about the time.
+/// Paths of libfaketime on common distributions.
 const LIBRARIES: [&str; 4] = [
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
     "/usr/lib/faketime/libfaketimeMT.so.1",
     "/usr/lib64/faketime/libfaketimeMT.so.1",
 ];
-/// How long an order can be paid here.
+/// Payment deadline of orders in this test.
 const ORDER_TTL: &str = "8s";
-/// Customers of each server, each with an order that is paid and one that is left alone.
+/// Customers of each server, each with a paid order and an abandoned one.
 const CUSTOMERS: usize = 5;
-/// The longest that the sweeper may take after an order's deadline, on a busy machine.
+/// Maximum delay of the sweeper after the deadline of an order, on a busy machine.
 const SWEEP_MAX: Duration = Duration::from_secs(10);
 
-fn lying(builder: ServerBuilder, offset: &str) -> ServerBuilder {
+fn with_clock_offset(builder: ServerBuilder, offset: &str) -> ServerBuilder {
     let library = LIBRARIES.into_iter().find(|library| Path::new(library).exists());
-    let library = library.expect("libfaketime is not there: install the package faketime");
-    // Only what time it is is wrong; how long something takes is not.
+    let library = library.expect("libfaketime not found: install the package faketime");
+    // Only the wall clock is wrong, not the monotonic clock.
     builder.setting("LD_PRELOAD", library).setting("FAKETIME", offset).setting("FAKETIME_DONT_FAKE_MONOTONIC", "1")
 }
 
-/// Two servers, one an hour ahead and one an hour behind, on one database: they serve, expire orders, issue coupons and
-/// deliver events, as ever.
+/// Two servers on one database, one an hour ahead and one an hour behind, expire orders, issue coupons and deliver
+/// events on time.
 pub async fn an_hour_off(arena: &Arena, count: u64) -> Notes {
     let receiver = Receiver::start(&arena.shop, []).await;
     let serve = async |order_ttl: &str| {
         let settings = [("ORDER_TTL", order_ttl), ("ORDER_SWEEP_INTERVAL", "50ms")];
         for offset in ["+1h", "-1h"] {
             let builder = arena.server().settings(settings).delivering_to(receiver.url());
-            arena.open(lying(builder, offset)).await;
+            arena.open(with_clock_offset(builder, offset)).await;
         }
     };
     serve("6h").await;
@@ -50,23 +50,23 @@ pub async fn an_hour_off(arena: &Arena, count: u64) -> Notes {
     let working = async {
         for number in 1..=count {
             arena.after_writes(150).await;
-            arena.tried(number);
+            arena.advance(number);
         }
     };
     arena.under_load(working).await;
-    arena.record().await;
+    arena.resolve().await;
 
     for server in arena.servers() {
         server.terminate();
-        assert!(server.ended().await.success(), "a clean end");
+        assert!(server.ended().await.success(), "graceful shutdown");
         arena.close(&server);
     }
     serve(ORDER_TTL).await;
     let servers = arena.servers();
     let latest = join_all(servers.iter().enumerate().map(async |(number, server)| {
-        assert_lies(server).await;
-        issues_coupons_when_it_shall(arena, server, number).await;
-        expires_orders_when_it_shall(arena, server, number).await
+        assert_clock_is_off(server).await;
+        issues_coupons_on_time(arena, server, number).await;
+        expires_orders_on_time(arena, server, number).await
     }));
     let latest = latest.await.into_iter().max().expect("there are two servers");
     eventually_within(SWEEP_MAX, "events are delivered", async || {
@@ -77,25 +77,28 @@ pub async fn an_hour_off(arena: &Arena, count: u64) -> Notes {
     })
     .await;
     receiver.server().kill().await;
-    vec![format!("no order expired early; the last was seen to {:.1} s after its deadline", latest.as_seconds_f64())]
+    vec![format!(
+        "no order expired early; the last expiry was observed {:.1} s after its deadline",
+        latest.as_seconds_f64()
+    )]
 }
 
-/// That the server does think that it is another time.
-async fn assert_lies(server: &Server) {
-    let answer = server.anonymous().get("/livez").await;
-    let date = OffsetDateTime::parse(answer.header("date").expect("a date"), &Rfc2822).expect("a date");
+/// Asserts that the server's clock is wrong.
+async fn assert_clock_is_off(server: &Server) {
+    let response = server.anonymous().get("/livez").await;
+    let date = OffsetDateTime::parse(response.header("date").expect("a date"), &Rfc2822).expect("a date");
     let off = (date - now()).abs();
-    assert!((3_500..3_700).contains(&off.whole_seconds()), "its clock is off by {off}");
+    assert!((3_500..3_700).contains(&off.whole_seconds()), "clock offset {off}");
 }
 
-/// Sends a write to that server and answers what was told.
-async fn tell(arena: &Arena, server: &Server, write: Write) -> Expected {
-    let place = arena.journal.open(write.clone());
-    let told = arena.journal.hear(place, send(server, &write).await);
-    told.unwrap_or_else(|| panic!("nothing is in the way of {write:?}"))
+/// Sends a write to the server and returns the definite response.
+async fn send_definite(arena: &Arena, server: &Server, write: Write) -> DefiniteResponse {
+    let index = arena.journal.open(write.clone());
+    let response = arena.journal.observe(index, send(server, &write).await);
+    response.unwrap_or_else(|| panic!("no definite response to {write:?}"))
 }
 
-async fn issues_coupons_when_it_shall(arena: &Arena, server: &Server, number: usize) {
+async fn issues_coupons_on_time(arena: &Arena, server: &Server, number: usize) {
     let user_id = format!("collector-{number}");
     let minutes = time::Duration::minutes;
     for (opens, closes, expected) in [(-10, 10, 201), (10, 20, 409), (-20, -10, 409)] {
@@ -105,37 +108,43 @@ async fn issues_coupons_when_it_shall(arena: &Arena, server: &Server, number: us
         });
         let path = "/v1/admin/coupon-campaigns".to_owned();
         let campaign =
-            tell(arena, server, arena.write(Operation::CreateCampaign, None, path, campaign)).await.document();
+            send_definite(arena, server, arena.write(Operation::CreateCampaign, None, path, campaign)).await.document();
         let campaign = campaign["campaign_id"].as_str().expect("an id");
         let path = format!("/v1/coupon-campaigns/{campaign}/coupons");
-        let issued = tell(arena, server, arena.write(Operation::IssueCoupon, Some(&user_id), path, nothing())).await;
+        let issued =
+            send_definite(arena, server, arena.write(Operation::IssueCoupon, Some(&user_id), path, empty_body())).await;
         assert_eq!(issued.status, expected, "{opens} to {closes}: {}", issued.document());
     }
 }
 
-/// Answers how long after its deadline the last order was seen to have expired.
-async fn expires_orders_when_it_shall(arena: &Arena, server: &Server, number: usize) -> time::Duration {
+/// Returns the maximum observed delay between deadline and expiry.
+async fn expires_orders_on_time(arena: &Arena, server: &Server, number: usize) -> time::Duration {
     let product = arena.stock.lock().expect("no panic while it is held").products[0].clone();
     let mut paid = Vec::new();
     let mut left = Vec::new();
     for customer in 0..CUSTOMERS {
         let user_id = format!("hesitant-{number}-{customer}");
         let path = format!("/v1/users/{user_id}/points/top-ups");
-        tell(arena, server, arena.write(Operation::TopUpPoints, Some(&user_id), path, json!({ "amount": "10000" })))
-            .await;
+        send_definite(
+            arena,
+            server,
+            arena.write(Operation::TopUpPoints, Some(&user_id), path, json!({ "amount": "10000" })),
+        )
+        .await;
         for orders in [&mut paid, &mut left] {
             let lines = json!({ "lines": [{ "product_id": product, "quantity": 1 }] });
             let order = arena.write(Operation::PlaceOrder, Some(&user_id), "/v1/orders".to_owned(), lines);
-            let order = tell(arena, server, order).await.document();
+            let order = send_definite(arena, server, order).await.document();
             assert!(matches!(order["expires_in_seconds"].as_i64(), Some(7 | 8)), "{order}");
             orders.push((user_id.clone(), order));
         }
     }
-    // Half of their time is over.
+    // Half of the time to pay.
     tokio::time::sleep(Duration::from_secs(4)).await;
     for (user_id, order) in &paid {
         let path = format!("{}/payment", path_of(order));
-        let payment = tell(arena, server, arena.write(Operation::PayOrder, Some(user_id), path, nothing())).await;
+        let payment =
+            send_definite(arena, server, arena.write(Operation::PayOrder, Some(user_id), path, empty_body())).await;
         assert_eq!(payment.status, 201, "expired early: {}", payment.document());
     }
     let mut latest = time::Duration::ZERO;
@@ -150,9 +159,10 @@ async fn expires_orders_when_it_shall(arena: &Arena, server: &Server, number: us
         assert!(late >= time::Duration::ZERO, "expired {late} early: {order}");
         latest = latest.max(late);
         let path = format!("{}/payment", path_of(order));
-        let payment = tell(arena, server, arena.write(Operation::PayOrder, Some(user_id), path, nothing())).await;
+        let payment =
+            send_definite(arena, server, arena.write(Operation::PayOrder, Some(user_id), path, empty_body())).await;
         assert_eq!(payment.document()["code"], "ORDER_EXPIRED");
-        arena.note_expired(order["order_id"].as_str().expect("an id"));
+        arena.record_expired(order["order_id"].as_str().expect("an id"));
     }
     latest
 }

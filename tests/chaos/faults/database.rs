@@ -1,4 +1,4 @@
-//! The database dies, and others hold its locks.
+//! Database crashes, outages and lock conflicts.
 
 use std::time::{Duration, Instant};
 
@@ -8,16 +8,16 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use serde_json::json;
 
-use crate::arena::{Arena, nothing, send};
+use crate::arena::{Arena, empty_body, send};
 use crate::faults::Notes;
 use crate::faults::waits::Waits;
 use crate::journal::{Observed, Operation, Write};
 
-/// Rows that a rival changes before it begins, so that the database, which has to end one of two transactions, ends the
-/// other one, which has done less.
+/// Rows that the rival changes first, so that the database, which rolls back the transaction with the fewest changes,
+/// rolls back the server's.
 const BALLAST: u32 = 3_000;
 
-/// SIGKILL of the database, in the middle of it, and its start on what it left behind.
+/// SIGKILL of the database under load, and a restart with crash recovery.
 pub async fn kills(arena: &Arena, count: u64) -> Notes {
     for _ in 0..2 {
         arena.open(arena.server()).await;
@@ -31,28 +31,28 @@ pub async fn kills(arena: &Arena, count: u64) -> Notes {
             arena.mariadb.crash().await.expect("it runs");
             tokio::time::sleep(Duration::from_millis(random.random_range(0..1_500))).await;
             arena.mariadb.start_again().await.expect("it comes up again");
-            arena.tried(number);
+            arena.advance(number);
         }
-        // No server was told of it: they find their way back alone.
+        // The servers reconnect on their own.
         arena.after_writes(50).await;
     };
     arena.under_load(killing).await;
     Notes::new()
 }
 
-/// The database takes no writes for a while, as the old primary after a switch-over.
+/// The database is read-only for a while, like an old primary after a switchover.
 pub async fn read_only(arena: &Arena, count: u64) -> Notes {
-    refuse(arena, count, "SET GLOBAL read_only = ON", "SET GLOBAL read_only = OFF").await
+    reject(arena, count, "SET GLOBAL read_only = ON", "SET GLOBAL read_only = OFF").await
 }
 
-/// The database takes no more connections for a while, and loses those that it has.
+/// The database rejects new connections for a while and loses the existing ones.
 pub async fn full_house(arena: &Arena, count: u64) -> Notes {
-    // Whoever administers the server gets in all the same.
-    refuse(arena, count, "SET GLOBAL max_connections = 10", "SET GLOBAL max_connections = 500").await
+    // Administrators have a reserved connection.
+    reject(arena, count, "SET GLOBAL max_connections = 10", "SET GLOBAL max_connections = 500").await
 }
 
-/// Has the database reject what the servers want. That is no failure of theirs: each write is put off.
-async fn refuse(arena: &Arena, count: u64, begin: &str, end: &str) -> Notes {
+/// Makes the database reject the servers' statements, which respond 503 to each write.
+async fn reject(arena: &Arena, count: u64, begin: &str, end: &str) -> Notes {
     for _ in 0..2 {
         arena.open(arena.server()).await;
     }
@@ -65,7 +65,7 @@ async fn refuse(arena: &Arena, count: u64, begin: &str, end: &str) -> Notes {
             arena.proxy().reset_all();
             tokio::time::sleep(Duration::from_secs(2)).await;
             administrator.execute(end).await;
-            arena.tried(number);
+            arena.advance(number);
         }
         arena.after_writes(20).await;
     };
@@ -74,7 +74,7 @@ async fn refuse(arena: &Arena, count: u64, begin: &str, end: &str) -> Notes {
     Notes::new()
 }
 
-/// A rival locks an account that an order will want, waits until that waits, and then wants the order's stock.
+/// A rival locks an account, waits until an order waits for it, and then locks the order's stock.
 pub async fn deadlocks(arena: &Arena, count: u64) -> Notes {
     for _ in 0..2 {
         arena.open(arena.server()).await;
@@ -88,7 +88,7 @@ pub async fn deadlocks(arena: &Arena, count: u64) -> Notes {
         while suffered < count {
             rival.provoke(arena).await;
             suffered = (rival.deadlocks().await - before).saturating_sub(rival.lost);
-            arena.tried(suffered.min(count));
+            arena.advance(suffered.min(count));
         }
     };
     arena.under_load(forcing).await;
@@ -98,15 +98,14 @@ pub async fn deadlocks(arena: &Arena, count: u64) -> Notes {
     vec![format!("{retries} retries after conflicts; the rival lost {lost} more")]
 }
 
-/// Somebody who takes locks in the wrong order.
+/// A connection that takes locks in the wrong order.
 struct Rival {
     connection: Connection,
-    /// The connection's id.
     thread: i64,
     watcher: Connection,
     product: String,
     random: StdRng,
-    /// Deadlocks that this one was ended by.
+    /// Deadlocks that rolled back the rival.
     lost: u64,
 }
 
@@ -141,7 +140,7 @@ impl Rival {
              ON t.trx_id = w.blocking_trx_id WHERE t.trx_mysql_thread_id = {}",
             self.thread
         );
-        // Both may meet a deadlock, as may any statement of anybody.
+        // Any of the statements may meet a deadlock.
         let crossing = async {
             self.connection.try_execute(&account).await?;
             let lines = json!({ "lines": [{ "product_id": dashed(&self.product), "quantity": 1 }] });
@@ -157,17 +156,17 @@ impl Rival {
                 connection.try_execute(&stock).await?;
                 connection.try_execute("ROLLBACK").await
             };
-            let (wanted, told) = tokio::join!(wanting, arena.make(order, &mut self.random));
-            wanted.map(|()| told)
+            let (wanted, response) = tokio::join!(wanting, arena.make(order, &mut self.random));
+            wanted.map(|()| response)
         };
         match crossing.await {
-            Ok(told) => {
-                let placed = told.filter(|told| told.is_success());
-                // Unpaid orders are bounded.
+            Ok(response) => {
+                let placed = response.filter(|response| response.is_success());
+                // The number of open orders is limited.
                 if let Some(placed) = placed {
                     let order = placed.document()["order_id"].as_str().expect("an id").to_owned();
                     let path = format!("/v1/orders/{order}/cancellation");
-                    let cancellation = arena.write(Operation::CancelOrder, Some(Self::USER), path, nothing());
+                    let cancellation = arena.write(Operation::CancelOrder, Some(Self::USER), path, empty_body());
                     arena.make(cancellation, &mut self.random).await;
                 }
             }
@@ -188,7 +187,7 @@ impl Rival {
     }
 }
 
-/// A figure of the database's.
+/// A status variable of the database.
 async fn status(connection: &mut Connection, name: &str) -> u64 {
     let table = format!("information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = '{name}'");
     let values = connection.rows(&table, &[Column::Plain("VARIABLE_VALUE")], |row| row.text()).await;
@@ -199,12 +198,12 @@ fn dashed(id: &str) -> String {
     format!("{}-{}-{}-{}-{}", &id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..])
 }
 
-/// Somebody locks a stock for a few seconds.
+/// A transaction locks a stock for 8 s.
 pub async fn short_lock(arena: &Arena, _once: u64) -> Notes {
     hold_lock(arena, Duration::from_secs(8)).await
 }
 
-/// Somebody locks a stock for a minute.
+/// A transaction locks a stock for a minute.
 pub async fn long_lock(arena: &Arena, _once: u64) -> Notes {
     hold_lock(arena, Duration::from_secs(60)).await
 }
@@ -234,11 +233,11 @@ async fn hold_lock(arena: &Arena, time: Duration) -> Notes {
         while Instant::now() < until {
             let write = write(caller * 1_000 + number);
             number += 1;
-            let place = arena.journal.open(write.clone());
-            let begun = Instant::now();
-            let heard = send(&server, &write).await;
-            waits.note(begun.elapsed(), matches!(heard, Observed::Expected { .. }));
-            arena.journal.hear(place, heard);
+            let index = arena.journal.open(write.clone());
+            let started = Instant::now();
+            let observed = send(&server, &write).await;
+            waits.record(started.elapsed(), matches!(observed, Observed::Definite { .. }));
+            arena.journal.observe(index, observed);
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         waits
@@ -255,13 +254,16 @@ async fn hold_lock(arena: &Arena, time: Duration) -> Notes {
     let (wanting, others, topping_up, released) =
         tokio::join!(callers(&wanting), callers(&other), callers(&topping_up), releasing);
     rival.close().await;
-    arena.tried(1);
+    arena.advance(1);
 
-    // All is as before.
+    // All orders succeed again.
     let mut random = arena.random(1);
     for product in &products[..2] {
         eventually_within(Duration::from_secs(10), "orders are placed again", async || {
-            arena.make(order("afterwards".to_owned(), product), &mut random).await.filter(|told| told.is_success())
+            arena
+                .make(order("afterwards".to_owned(), product), &mut random)
+                .await
+                .filter(|response| response.is_success())
         })
         .await;
     }
@@ -270,6 +272,6 @@ async fn hold_lock(arena: &Arena, time: Duration) -> Notes {
         Waits::all(wanting).describe("orders of the locked product"),
         Waits::all(others).describe("of another"),
         Waits::all(topping_up).describe("top_ups"),
-        format!("all normal {:.1} s after the lock went", normal_after.as_secs_f64()),
+        format!("back to normal {:.1} s after the release of the lock", normal_after.as_secs_f64()),
     ]
 }

@@ -1,9 +1,9 @@
-//! The line between a server and its database.
+//! Faults of the connection between a server and its database.
 
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use jangteo_tests::{Blow, Moment, Plan};
+use jangteo_tests::{InjectionPoint, NetworkFault, Plan};
 use serde_json::json;
 
 use crate::arena::{Arena, send};
@@ -11,52 +11,52 @@ use crate::faults::Notes;
 use crate::faults::waits::Waits;
 use crate::journal::{Observed, Operation};
 
-/// One of so many transactions is hit.
+/// One in this many transactions is affected.
 const ONE_IN: u32 = 3;
 
-/// The database commits and says so, and nobody hears it.
+/// The reply to COMMIT is lost.
 pub async fn lost_replies(arena: &Arena, count: u64) -> Notes {
-    strike(arena, Plan { moment: Moment::Commit, blow: Blow::LoseReply, one_in: ONE_IN, count }).await
+    inject(arena, Plan { point: InjectionPoint::Commit, fault: NetworkFault::LoseReply, one_in: ONE_IN, count }).await
 }
 
-/// The database never hears of the commit.
+/// The COMMIT is lost.
 pub async fn cut_commits(arena: &Arena, count: u64) -> Notes {
-    strike(arena, Plan { moment: Moment::Commit, blow: Blow::Cut, one_in: ONE_IN, count }).await
+    inject(arena, Plan { point: InjectionPoint::Commit, fault: NetworkFault::Cut, one_in: ONE_IN, count }).await
 }
 
-/// The server asks what became of its commit while that is still on its way to the database.
+/// The server queries the outcome of its commit while the COMMIT is still on its way to the database.
 pub async fn late_commits(arena: &Arena, count: u64) -> Notes {
-    let blow = Blow::ArriveLate(Duration::from_millis(250));
-    strike(arena, Plan { moment: Moment::Commit, blow, one_in: ONE_IN, count }).await
+    let fault = NetworkFault::ArriveLate(Duration::from_millis(250));
+    inject(arena, Plan { point: InjectionPoint::Commit, fault, one_in: ONE_IN, count }).await
 }
 
-/// The connection breaks somewhere in a transaction.
+/// The connection breaks during a transaction.
 pub async fn cut_statements(arena: &Arena, count: u64) -> Notes {
-    strike(arena, Plan { moment: Moment::Statement, blow: Blow::Cut, one_in: ONE_IN, count }).await
+    inject(arena, Plan { point: InjectionPoint::Statement, fault: NetworkFault::Cut, one_in: ONE_IN, count }).await
 }
 
-/// A statement takes longer than a server waits, and is carried out all the same.
+/// A statement takes longer than the server's timeout but is executed.
 pub async fn stalls(arena: &Arena, count: u64) -> Notes {
-    let blow = Blow::Stall(Duration::from_secs(6));
-    strike(arena, Plan { moment: Moment::Statement, blow, one_in: 2 * ONE_IN, count }).await
+    let fault = NetworkFault::Stall(Duration::from_secs(6));
+    inject(arena, Plan { point: InjectionPoint::Statement, fault, one_in: 2 * ONE_IN, count }).await
 }
 
-async fn strike(arena: &Arena, plan: Plan) -> Notes {
+async fn inject(arena: &Arena, plan: Plan) -> Notes {
     for _ in 0..2 {
         arena.open(arena.server()).await;
     }
     arena.fill().await;
-    let striking = async {
+    let injecting = async {
         arena.proxy().begin(plan);
-        arena.proxy().fallen(plan.count, |fallen| arena.tried(fallen)).await;
+        arena.proxy().injected(plan.count, |injected| arena.advance(injected)).await;
     };
-    arena.under_load(striking).await;
+    arena.under_load(injecting).await;
     let retries: Vec<String> =
         arena.retries().await.into_iter().map(|(cause, count)| format!("{count} {cause}")).collect();
     vec![format!("retries: {}", retries.join(", "))]
 }
 
-/// Nothing passes, in either direction; then every connection breaks.
+/// No data in either direction, then all connections are reset.
 pub async fn outages(arena: &Arena, count: u64) -> Notes {
     for _ in 0..2 {
         arena.open(arena.server()).await;
@@ -69,7 +69,7 @@ pub async fn outages(arena: &Arena, count: u64) -> Notes {
             tokio::time::sleep(Duration::from_secs(3)).await;
             arena.proxy().reset_all();
             arena.proxy().freeze(false);
-            arena.tried(number);
+            arena.advance(number);
         }
         arena.after_writes(20).await;
     };
@@ -77,10 +77,10 @@ pub async fn outages(arena: &Arena, count: u64) -> Notes {
     Notes::new()
 }
 
-/// Callers who wait for a database that says nothing.
+/// Concurrent callers of the hanging database.
 const WAITING: u32 = 20;
 
-/// The database takes every word and says none, for longer than any request may take; then it goes on where it was.
+/// The database does not respond for longer than the request timeout, then continues.
 pub async fn hangs(arena: &Arena, count: u64) -> Notes {
     let server = arena.open(arena.server()).await;
     arena.fill().await;
@@ -96,11 +96,11 @@ pub async fn hangs(arena: &Arena, count: u64) -> Notes {
                     let user = format!("waiting-{caller}");
                     let path = format!("/v1/users/{user}/points/top-ups");
                     let write = arena.write(Operation::TopUpPoints, Some(&user), path, json!({ "amount": "10" }));
-                    let place = arena.journal.open(write.clone());
-                    let begun = Instant::now();
-                    let heard = send(server, &write).await;
-                    waits.note(begun.elapsed(), matches!(heard, Observed::Expected { .. }));
-                    arena.journal.hear(place, heard);
+                    let index = arena.journal.open(write.clone());
+                    let started = Instant::now();
+                    let observed = send(server, &write).await;
+                    waits.record(started.elapsed(), matches!(observed, Observed::Definite { .. }));
+                    arena.journal.observe(index, observed);
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
                 waits
@@ -108,7 +108,7 @@ pub async fn hangs(arena: &Arena, count: u64) -> Notes {
         });
         all.extend(join_all(callers).await);
         arena.proxy().freeze(false);
-        arena.tried(number);
+        arena.advance(number);
         arena.under_load(arena.after_writes(20)).await;
     }
     vec![Waits::all(all).describe("writes")]

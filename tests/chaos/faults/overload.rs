@@ -13,17 +13,17 @@ use crate::faults::Notes;
 use crate::faults::waits::Waits;
 use crate::journal::{Observed, Operation, Write};
 
-/// How many times as many callers as keep the shop busy.
+/// Factor of the overload.
 const TIMES: usize = 10;
-/// Callers who call before anything counts: connections are made, and batches grow.
+/// Excluded from the measurement, because connections open and batches grow.
 const WARM_UP: Duration = Duration::from_secs(1);
-/// How long it counts then.
+/// Duration of the measurement.
 const TURN: Duration = Duration::from_secs(2);
-/// How long a caller who was turned away waits. The shop asks for a second; these do not listen.
+/// Pause of a caller after a 503, shorter than the server's `Retry-After`.
 const PAUSE: Duration = Duration::from_millis(10);
-/// A shop that answers as fast as this has nothing else to do.
+/// Maximum latency of a normal response.
 const NORMAL: Duration = Duration::from_millis(100);
-/// By then it is back to normal, on any machine.
+/// Maximum time until responses are normal again, on any machine.
 const NORMAL_AFTER_MAX: Duration = Duration::from_secs(30);
 
 /// A few callers, and ten times as many.
@@ -31,63 +31,62 @@ pub async fn few(arena: &Arena, seconds: u64) -> Notes {
     overload(arena, arena.server(), 32, seconds).await
 }
 
-/// As many callers as fill batches, and ten times as many. Batches grow with them, so it may well serve them all.
+/// Enough callers to fill batches, and ten times as many. Batches grow with the load, so all may be served.
 pub async fn many(arena: &Arena, seconds: u64) -> Notes {
     overload(arena, arena.server(), 256, seconds).await
 }
 
-/// The same where batches cannot grow: most of them cannot be served.
+/// The same with small batches, so that most callers are rejected.
 pub async fn too_many(arena: &Arena, seconds: u64) -> Notes {
     overload(arena, arena.server().setting("BATCH_MAX", 8), 256, seconds).await
 }
 
 async fn overload(arena: &Arena, server: ServerBuilder, callers: usize, seconds: u64) -> Notes {
-    // Turned away as in a real shop, not as patiently as in other tests. Nothing is to break on the way to the database,
-    // and a proxy in between would wait for its turn behind the crowd.
+    // Production queue limits instead of the longer ones of other tests. No proxy, because no connection is broken and
+    // the proxy would compete for the processors.
     let server = server.without("QUEUE_WAIT_MAX").setting("DATABASE_URL", arena.shop.database().url());
     let server = arena.open(server).await;
     let turns = seconds.div_ceil(TURN.as_secs());
     let (mut served, mut overloaded, mut waits) = (0.0, 0.0, Vec::new());
     let mut memory_before = None;
-    // In turns, so that a slow minute of the machine meets both.
+    // In turns, so that other activity on the machine affects both.
     for turn in 1..=turns {
         served += call(arena, &server, 0..callers).await.0;
         memory_before.get_or_insert_with(|| server.memory_peak());
         let (accepted, waited) = call(arena, &server, callers..callers + TIMES * callers).await;
         overloaded += accepted;
         waits.push(waited);
-        arena.tried(turn * TURN.as_secs());
+        arena.advance(turn * TURN.as_secs());
     }
     let (memory, ended) = (server.memory_peak(), Instant::now());
-    eventually_within(NORMAL_AFTER_MAX, "all is normal", async || {
-        let begun = Instant::now();
-        let (place, write) = open(arena, 0);
-        let heard = send(&server, &write).await;
-        arena.journal.hear(place, heard.clone());
-        (matches!(heard, Observed::Expected { .. }) && begun.elapsed() < NORMAL).then_some(())
+    eventually_within(NORMAL_AFTER_MAX, "responses are normal", async || {
+        let started = Instant::now();
+        let (index, write) = open(arena, 0);
+        let observed = send(&server, &write).await;
+        arena.journal.observe(index, observed.clone());
+        (matches!(observed, Observed::Definite { .. }) && started.elapsed() < NORMAL).then_some(())
     })
     .await;
     let normal_after = ended.elapsed();
     vec![
         format!(
-            "{callers} callers: {:.0} writes a second; {} MiB of memory at the most",
+            "{callers} callers: {:.0} writes a second; peak memory {} MiB",
             served / turns as f64,
             memory_before.unwrap_or_default() / 1_024,
         ),
         format!(
-            "{} callers, in turns with them: {:.0} writes a second, {:.0} % of that; {} MiB",
+            "{} callers, in turns: {:.0} writes a second, {:.0} % of the former; {} MiB",
             TIMES * callers,
             overloaded / turns as f64,
             100.0 * overloaded / served,
             memory / 1_024,
         ),
-        Waits::all(waits).describe("they"),
-        format!("all normal {:.1} s after they left", normal_after.as_secs_f64()),
+        Waits::all(waits).describe("calls under overload"),
+        format!("back to normal {:.1} s after the overload", normal_after.as_secs_f64()),
     ]
 }
 
-/// Has all of them top up points, one top-up after the other, and answers how many were accepted a second, once they had
-/// warmed up.
+/// Sends top-ups from all callers and returns the accepted ones a second, after the warm-up.
 async fn call(arena: &Arena, server: &Server, callers: Range<usize>) -> (f64, Waits) {
     let counted_from = Instant::now() + WARM_UP;
     let until = counted_from + TURN;
@@ -97,17 +96,17 @@ async fn call(arena: &Arena, server: &Server, callers: Range<usize>) -> (f64, Wa
         let mut unanswered = None;
         let mut caller = Caller::new(server, number);
         while Instant::now() < until {
-            let (place, write) = unanswered.take().unwrap_or_else(|| open(arena, number));
-            let begun = Instant::now();
-            let heard = caller.send(&write).await;
-            let is_told = matches!(heard, Observed::Expected { .. });
+            let (index, write) = unanswered.take().unwrap_or_else(|| open(arena, number));
+            let started = Instant::now();
+            let observed = caller.send(&write).await;
+            let is_definite = matches!(observed, Observed::Definite { .. });
             let now = Instant::now();
-            arena.journal.hear(place, heard);
-            waits.note(now - begun, is_told);
-            if is_told {
+            arena.journal.observe(index, observed);
+            waits.record(now - started, is_definite);
+            if is_definite {
                 accepted.set(accepted.get() + u32::from((counted_from..until).contains(&now)));
             } else {
-                unanswered = Some((place, write));
+                unanswered = Some((index, write));
                 tokio::time::sleep(PAUSE).await;
             }
         }
@@ -117,8 +116,7 @@ async fn call(arena: &Arena, server: &Server, callers: Range<usize>) -> (f64, Wa
     (f64::from(accepted.get()) / TURN.as_secs_f64(), waits)
 }
 
-/// One of the crowd. It shares its processors with the server, so it costs as little as it can: a connection that it
-/// keeps, and a token that it has.
+/// A caller with little CPU cost, because it shares the processors with the server: one connection and one token.
 struct Caller<'a> {
     server: &'a Server,
     token: String,
@@ -136,9 +134,9 @@ impl<'a> Caller<'a> {
             None => RawConnection::open(self.server).await,
         };
         connection.send(raw(write, &self.token).as_bytes()).await;
-        let answer = connection.answer().await;
-        self.connection = answer.is_some().then_some(connection);
-        answer.map_or(Observed::Nothing, Observed::of_raw)
+        let response = connection.response().await;
+        self.connection = response.is_some().then_some(connection);
+        response.map_or(Observed::Unknown, Observed::of_raw)
     }
 }
 
@@ -146,7 +144,7 @@ fn user(number: usize) -> String {
     format!("crowd-{number}")
 }
 
-/// A top-up of a user of that caller's own, and its place in the journal.
+/// A top-up of the caller's own user, and its index in the journal.
 fn open(arena: &Arena, caller: usize) -> (usize, Write) {
     let user = user(caller);
     let path = format!("/v1/users/{user}/points/top-ups");

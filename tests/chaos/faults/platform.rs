@@ -1,4 +1,4 @@
-//! Relays that die, and a data platform that fails, hangs and throttles.
+//! Crashing relays, and a data platform that fails, hangs and throttles.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use rand::RngExt;
 use crate::arena::Arena;
 use crate::faults::Notes;
 
-/// The longest that what is left may take to be delivered.
+/// Maximum time to deliver the remaining events.
 const DELIVERY_MAX: Duration = Duration::from_secs(120);
 
-/// SIGKILL of one of two relays, while the platform does what it likes.
+/// SIGKILL of one of two relays, while the platform fails at random.
 pub async fn kills(arena: &Arena, count: u64) -> Notes {
     let rates = ["--fail-rate", "0.2", "--hang-rate", "0.05", "--throttle-rate", "0.1", "--lose-answer-rate", "0.1"];
     let receiver = Receiver::start(&arena.shop, rates).await;
@@ -22,7 +22,7 @@ pub async fn kills(arena: &Arena, count: u64) -> Notes {
     let killing = async {
         let mut relays = [relay(), relay()];
         for number in 1..=count {
-            // In the middle of it: something was received since the last one died.
+            // Under load: events were received since the last crash.
             let before = receiver.count().await;
             let more = random.random_range(1..8);
             eventually_within(DELIVERY_MAX, "a relay delivers", async || {
@@ -32,15 +32,15 @@ pub async fn kills(arena: &Arena, count: u64) -> Notes {
             let victim = &mut relays[random.random_range(0..2)];
             victim.kill().await;
             *victim = relay();
-            arena.tried(number);
+            arena.advance(number);
         }
         relays
     };
     let relays = arena.under_load(killing).await;
-    // Afterwards all writes are recorded, which makes more events; the relays are still there.
-    arena.record().await;
+    // Resolving the writes creates more events for the relays.
+    arena.resolve().await;
     receiver.behave_well().await;
-    eventually_within(DELIVERY_MAX, "no event waits", async || {
+    eventually_within(DELIVERY_MAX, "all events are delivered", async || {
         let mut connection = arena.shop.database().connect().await;
         let waiting = connection.number("COUNT(*)", "outbox_events WHERE state = 'pending'").await;
         connection.close().await;
@@ -60,7 +60,7 @@ async fn describe(receiver: &Receiver, received: usize) -> Notes {
     let counters = receiver.counters().await;
     let count = |name: &str| counters[name].as_u64().unwrap_or_default();
     vec![format!(
-        "{received} events received, all and no other, in order; {} times failed, {} hung, {} throttled, {} answers lost, {} duplicates",
+        "{received} events received, complete and in order; {} failures, {} hangs, {} throttled, {} lost responses, {} duplicates",
         count("failed"),
         count("hung"),
         count("throttled"),

@@ -1,4 +1,4 @@
-//! Servers that die and callers that go away.
+//! Server crashes, shutdowns and client disconnects.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use rand::RngExt;
 use crate::arena::Arena;
 use crate::faults::Notes;
 
-/// SIGKILL of one of two servers, in the middle of it.
+/// SIGKILL of one of two servers under load.
 pub async fn kills(arena: &Arena, count: u64) -> Notes {
     kill(arena, 2, count).await
 }
@@ -27,21 +27,21 @@ async fn kill(arena: &Arena, servers: usize, count: u64) -> Notes {
     let killing = async {
         for number in 1..=count {
             arena.after_writes(random.random_range(5..40)).await;
-            // Somewhere in a transaction, not just behind an answer.
+            // At a random point of a transaction, not directly after a response.
             tokio::time::sleep(Duration::from_micros(random.random_range(0..15_000))).await;
             let victim = arena.servers()[random.random_range(0..servers)].clone();
             victim.kill().await;
             arena.close(&victim);
             arena.open(arena.server()).await;
-            arena.tried(number);
+            arena.advance(number);
         }
     };
     arena.under_load(killing).await;
     Notes::new()
 }
 
-/// SIGTERM of one of two servers: it answers what it has taken and takes nothing more.
-pub async fn endings(arena: &Arena, count: u64) -> Notes {
+/// SIGTERM of one of two servers: it completes accepted requests and accepts no more.
+pub async fn shutdowns(arena: &Arena, count: u64) -> Notes {
     for _ in 0..2 {
         arena.open(arena.server()).await;
     }
@@ -52,22 +52,22 @@ pub async fn endings(arena: &Arena, count: u64) -> Notes {
             arena.after_writes(random.random_range(5..40)).await;
             let victim = arena.servers()[random.random_range(0..2)].clone();
             victim.terminate();
-            assert!(victim.ended().await.success(), "a clean end");
+            assert!(victim.ended().await.success(), "graceful shutdown");
             arena.close(&victim);
             arena.open(arena.server()).await;
-            arena.tried(number);
+            arena.advance(number);
         }
     };
     arena.under_load(ending).await;
     Notes::new()
 }
 
-/// Callers hang up at a random moment, on two servers.
+/// Clients hang up at a random moment, on two servers.
 pub async fn hang_ups(arena: &Arena, count: u64) -> Notes {
     hang_up(arena, 2, count).await
 }
 
-/// Callers hang up at a random moment, on one server.
+/// Clients hang up at a random moment, on one server.
 pub async fn hang_ups_alone(arena: &Arena, count: u64) -> Notes {
     hang_up(arena, 1, count).await
 }
@@ -79,8 +79,8 @@ async fn hang_up(arena: &Arena, servers: usize, count: u64) -> Notes {
     arena.fill().await;
     let hanging_up = async {
         arena.hang_up_one_in(4);
-        eventually_within(Duration::from_secs(120), "callers hang up", async || {
-            arena.tried(arena.hung_up().min(count));
+        eventually_within(Duration::from_secs(120), "clients hang up", async || {
+            arena.advance(arena.hung_up().min(count));
             (arena.hung_up() >= count).then_some(())
         })
         .await;

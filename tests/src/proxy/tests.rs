@@ -1,20 +1,20 @@
-//! The proxy against a real database: each blow does what it says, to the row.
+//! The proxy with a real database: each fault has exactly the documented effect.
 
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, Opts, OptsBuilder};
 
-use super::{Blow, Moment, Plan, Proxy, ServerError, has_commit};
+use super::{InjectionPoint, NetworkFault, Plan, Proxy, ServerError, has_commit};
 use crate::{Backend, Database, eventually};
 
-struct Setting {
+struct Fixture {
     database: Database,
     proxy: Proxy,
     through: Opts,
 }
 
-impl Setting {
+impl Fixture {
     async fn new() -> Self {
         let database = Database::create(Backend::Mysql).await.expect("a database");
         let options = Opts::from_url(&database.url()).expect("its address");
@@ -26,9 +26,9 @@ impl Setting {
         Self { database, proxy, through }
     }
 
-    /// Writes a row in a transaction, and says whether the client was told that it was committed.
+    /// Writes a row in a transaction and returns whether the client saw a successful commit.
     async fn write(&self, id: u32) -> bool {
-        let mut connection = Conn::new(self.through.clone()).await.expect("the proxy leads to the database");
+        let mut connection = Conn::new(self.through.clone()).await.expect("connected through the proxy");
         let written: mysql_async::Result<()> = async {
             connection.query_drop("BEGIN").await?;
             for _ in 0..super::STATEMENTS_MAX {
@@ -47,43 +47,42 @@ impl Setting {
         rows
     }
 
-    fn strike(&self, moment: Moment, blow: Blow) {
-        self.proxy.begin(Plan { moment, blow, one_in: 1, count: 1 });
+    fn inject(&self, point: InjectionPoint, fault: NetworkFault) {
+        self.proxy.begin(Plan { point, fault, one_in: 1, count: 1 });
     }
 
-    /// Nothing is left of a transaction that a blow ended.
+    /// Asserts that no transaction is left open.
     async fn end(self) {
-        eventually("no transaction is open", async || (self.database.open_transactions().await == 0).then_some(()))
-            .await;
+        eventually("all transactions end", async || (self.database.open_transactions().await == 0).then_some(())).await;
         drop(self.proxy);
-        self.database.remove().await.expect("it can be removed");
+        self.database.remove().await.expect("removed");
     }
 }
 
 #[tokio::test]
-async fn lets_pass_what_it_shall_not_strike() {
-    let setting = Setting::new().await;
-    assert!(setting.write(1).await);
-    assert_eq!(setting.rows().await, 1);
-    setting.end().await;
+async fn passes_everything_without_a_plan() {
+    let fixture = Fixture::new().await;
+    assert!(fixture.write(1).await);
+    assert_eq!(fixture.rows().await, 1);
+    fixture.end().await;
 }
 
 #[tokio::test]
 async fn loses_the_reply_to_a_commit_that_took_effect() {
-    let setting = Setting::new().await;
-    setting.strike(Moment::Commit, Blow::LoseReply);
-    assert!(!setting.write(1).await);
-    assert_eq!(setting.rows().await, 1);
-    setting.proxy.fallen(1, |_| {}).await;
-    assert!(setting.write(2).await, "one blow, no more");
-    setting.end().await;
+    let fixture = Fixture::new().await;
+    fixture.inject(InjectionPoint::Commit, NetworkFault::LoseReply);
+    assert!(!fixture.write(1).await);
+    assert_eq!(fixture.rows().await, 1);
+    fixture.proxy.injected(1, |_| {}).await;
+    assert!(fixture.write(2).await, "only one fault");
+    fixture.end().await;
 }
 
-/// Each of the ways in which a transaction is committed: with its last statements, with all of them, by a block, and
-/// alone; with results that have rows in between.
+/// All forms of a commit: with the last statements, with the whole transaction, in a block, and alone; also with rows
+/// in earlier results.
 #[tokio::test]
-async fn tells_an_error_of_a_commit_that_took_effect() {
-    let setting = Setting::new().await;
+async fn replaces_the_reply_to_a_commit_that_took_effect() {
+    let fixture = Fixture::new().await;
     let error = ServerError { number: 1180, sqlstate: "HY000", message: "Got error 28 during COMMIT" };
     let ways: [(u32, &[&str]); 5] = [
         (1, &["BEGIN", "INSERT INTO notes VALUES (1)", "COMMIT"]),
@@ -93,53 +92,53 @@ async fn tells_an_error_of_a_commit_that_took_effect() {
         (5, &["START TRANSACTION", "SELECT * FROM notes;INSERT INTO notes VALUES (5);SELECT 1;COMMIT"]),
     ];
     for (id, statements) in ways {
-        setting.strike(Moment::Commit, Blow::ReplaceReply(error));
-        let mut connection = Conn::new(setting.through.clone()).await.expect("the proxy leads to the database");
+        fixture.inject(InjectionPoint::Commit, NetworkFault::ReplaceReply(error));
+        let mut connection = Conn::new(fixture.through.clone()).await.expect("connected through the proxy");
         let (last, before) = statements.split_last().expect("a statement");
         for statement in before {
-            connection.query_drop(*statement).await.expect("it passes");
+            connection.query_drop(*statement).await.expect("forwarded");
         }
         match connection.query_drop(*last).await {
-            Err(Error::Server(told)) => {
-                assert_eq!((told.code, told.state.as_str()), (error.number, error.sqlstate));
-                assert_eq!(told.message, error.message);
+            Err(Error::Server(received)) => {
+                assert_eq!((received.code, received.state.as_str()), (error.number, error.sqlstate));
+                assert_eq!(received.message, error.message);
             }
             other => panic!("{id}: {other:?}"),
         }
-        setting.proxy.fallen(1, |_| {}).await;
-        assert_eq!(setting.rows().await, i64::from(id), "it took effect");
-        connection.query_drop("DO 1").await.expect("the connection is of use");
+        fixture.proxy.injected(1, |_| {}).await;
+        assert_eq!(fixture.rows().await, i64::from(id), "it took effect");
+        connection.query_drop("DO 1").await.expect("the connection is usable");
     }
-    // One that fails by itself is told as it is, and the blow falls on the next.
-    setting.strike(Moment::Commit, Blow::ReplaceReply(error));
-    let mut connection = Conn::new(setting.through.clone()).await.expect("the proxy leads to the database");
+    // A genuine error is passed unchanged, and the fault is injected at the next commit.
+    fixture.inject(InjectionPoint::Commit, NetworkFault::ReplaceReply(error));
+    let mut connection = Conn::new(fixture.through.clone()).await.expect("connected through the proxy");
     let failed = connection.query_drop("BEGIN;INSERT INTO notes VALUES (1);COMMIT").await;
-    assert!(matches!(failed, Err(Error::Server(told)) if told.code == 1062));
-    assert_eq!(setting.proxy.fallen_so_far(), 0);
-    connection.disconnect().await.expect("a clean end");
-    assert!(!setting.write(6).await);
-    assert_eq!((setting.rows().await, setting.proxy.fallen_so_far()), (6, 1));
-    setting.end().await;
+    assert!(matches!(failed, Err(Error::Server(error)) if error.code == 1062));
+    assert_eq!(fixture.proxy.injected_so_far(), 0);
+    connection.disconnect().await.expect("disconnected");
+    assert!(!fixture.write(6).await);
+    assert_eq!((fixture.rows().await, fixture.proxy.injected_so_far()), (6, 1));
+    fixture.end().await;
 }
 
 #[tokio::test]
-async fn rejects_a_commit_which_then_takes_no_effect() {
-    let setting = Setting::new().await;
+async fn rejects_a_commit_without_effect() {
+    let fixture = Fixture::new().await;
     let error = ServerError { number: 1213, sqlstate: "40001", message: "Deadlock found when trying to get lock" };
     for text in ["BEGIN;INSERT INTO notes VALUES (1)", "BEGIN"] {
-        setting.strike(Moment::Commit, Blow::Reject(error));
-        let mut connection = Conn::new(setting.through.clone()).await.expect("the proxy leads to the database");
-        connection.query_drop(text).await.expect("it passes");
-        let told = connection.query_drop("INSERT INTO notes VALUES (2);COMMIT").await;
-        assert!(matches!(told, Err(Error::Server(told)) if told.code == 1213 && told.state == "40001"));
-        assert_eq!((setting.rows().await, setting.proxy.fallen_so_far()), (0, 1));
-        connection.query_drop("DO 1").await.expect("the connection is of use");
+        fixture.inject(InjectionPoint::Commit, NetworkFault::Reject(error));
+        let mut connection = Conn::new(fixture.through.clone()).await.expect("connected through the proxy");
+        connection.query_drop(text).await.expect("forwarded");
+        let result = connection.query_drop("INSERT INTO notes VALUES (2);COMMIT").await;
+        assert!(matches!(result, Err(Error::Server(error)) if error.code == 1213 && error.state == "40001"));
+        assert_eq!((fixture.rows().await, fixture.proxy.injected_so_far()), (0, 1));
+        connection.query_drop("DO 1").await.expect("the connection is usable");
     }
-    setting.end().await;
+    fixture.end().await;
 }
 
 #[test]
-fn finds_a_commit_among_statements_and_not_in_what_they_write() {
+fn finds_a_commit_among_statements_and_not_in_literals() {
     for text in
         ["COMMIT", "commit ;", "UPDATE a SET b = 'it\\'s; ';COMMIT", "BEGIN NOT ATOMIC DELETE FROM a; COMMIT; END"]
     {
@@ -153,52 +152,52 @@ fn finds_a_commit_among_statements_and_not_in_what_they_write() {
 }
 
 #[tokio::test]
-async fn cuts_before_a_commit_which_then_takes_no_effect() {
-    let setting = Setting::new().await;
-    setting.strike(Moment::Commit, Blow::Cut);
-    assert!(!setting.write(1).await);
-    assert_eq!(setting.rows().await, 0);
-    setting.end().await;
+async fn cuts_before_a_commit_without_effect() {
+    let fixture = Fixture::new().await;
+    fixture.inject(InjectionPoint::Commit, NetworkFault::Cut);
+    assert!(!fixture.write(1).await);
+    assert_eq!(fixture.rows().await, 0);
+    fixture.end().await;
 }
 
 #[tokio::test]
-async fn delivers_a_commit_after_its_client_has_gone() {
-    let setting = Setting::new().await;
-    setting.strike(Moment::Commit, Blow::ArriveLate(Duration::from_millis(50)));
-    assert!(!setting.write(1).await);
-    setting.proxy.fallen(1, |_| {}).await;
-    assert_eq!(setting.rows().await, 1);
-    setting.end().await;
+async fn delivers_a_commit_after_its_client_has_disconnected() {
+    let fixture = Fixture::new().await;
+    fixture.inject(InjectionPoint::Commit, NetworkFault::ArriveLate(Duration::from_millis(50)));
+    assert!(!fixture.write(1).await);
+    fixture.proxy.injected(1, |_| {}).await;
+    assert_eq!(fixture.rows().await, 1);
+    fixture.end().await;
 }
 
 #[tokio::test]
 async fn cuts_in_the_middle_of_a_transaction() {
-    let setting = Setting::new().await;
-    setting.strike(Moment::Statement, Blow::Cut);
-    assert!(!setting.write(1).await);
-    assert_eq!(setting.rows().await, 0);
-    setting.end().await;
+    let fixture = Fixture::new().await;
+    fixture.inject(InjectionPoint::Statement, NetworkFault::Cut);
+    assert!(!fixture.write(1).await);
+    assert_eq!(fixture.rows().await, 0);
+    fixture.end().await;
 }
 
 #[tokio::test]
-async fn stalls_and_goes_on() {
-    let setting = Setting::new().await;
-    setting.strike(Moment::Statement, Blow::Stall(Duration::from_millis(50)));
-    assert!(setting.write(1).await);
-    setting.proxy.fallen(1, |_| {}).await;
-    assert_eq!(setting.rows().await, 1);
-    setting.end().await;
+async fn stalls_and_continues() {
+    let fixture = Fixture::new().await;
+    fixture.inject(InjectionPoint::Statement, NetworkFault::Stall(Duration::from_millis(50)));
+    assert!(fixture.write(1).await);
+    fixture.proxy.injected(1, |_| {}).await;
+    assert_eq!(fixture.rows().await, 1);
+    fixture.end().await;
 }
 
 #[tokio::test]
 async fn freezes_and_resets_all() {
-    let setting = Setting::new().await;
-    setting.proxy.freeze(true);
-    let frozen = tokio::time::timeout(Duration::from_millis(50), setting.write(1)).await;
-    assert!(frozen.is_err(), "nothing passes");
-    setting.proxy.freeze(false);
-    let mut connection = Conn::new(setting.through.clone()).await.expect("everything passes again");
-    setting.proxy.reset_all();
+    let fixture = Fixture::new().await;
+    fixture.proxy.freeze(true);
+    let frozen = tokio::time::timeout(Duration::from_millis(50), fixture.write(1)).await;
+    assert!(frozen.is_err(), "no data passes");
+    fixture.proxy.freeze(false);
+    let mut connection = Conn::new(fixture.through.clone()).await.expect("data passes again");
+    fixture.proxy.reset_all();
     assert!(connection.query_drop("SELECT 1").await.is_err());
-    setting.end().await;
+    fixture.end().await;
 }

@@ -1,12 +1,12 @@
-/* A disk that fails on demand, to be preloaded before the C library.
+/* A disk that fails on demand, preloaded before the C library.
  *
- * The variable FAILING_DISK names a folder. While one of these files is in it, each call that the file is about takes one
- * byte off its end, and fails if that is an x; a call that finds the file empty, or none, is let through:
+ * FAILING_DISK names a folder. While one of these files exists in it, each call of its kind removes the file's last byte and
+ * fails if that byte is an x. Calls without a file, or with an empty one, succeed:
  *
- *     write-full   a write to a write-ahead log, with ENOSPC
- *     write-error  a write to a write-ahead log, with EIO
- *     sync-error   a sync of a write-ahead log, with EIO
- *     lock-busy    an exclusive lock on an index of a write-ahead log, with EAGAIN, while this process has its lock to write
+ *     write-full   write to a write-ahead log, ENOSPC
+ *     write-error  write to a write-ahead log, EIO
+ *     sync-error   sync of a write-ahead log, EIO
+ *     lock-busy    exclusive lock on the index of a write-ahead log, EAGAIN, while this process holds the write lock
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -21,7 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Where SQLite's lock to write is, in the index. */
+/* Offset of SQLite's write lock in the index. */
 #define WRITE_LOCK 120
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -35,7 +35,7 @@ static int is_file(int fd, const char *suffix) {
   return length > (ssize_t)wanted && memcmp(path + length - wanted, suffix, wanted) == 0;
 }
 
-/* Whether the next call fails that the file of that name is about. */
+/* Whether the next call of this kind fails. */
 static int fails(const char *name) {
   const char *folder = getenv("FAILING_DISK");
   if (folder == NULL) return 0;

@@ -1,5 +1,4 @@
-//! A JSON Web Key Set (RFC 7517) that its owner may change: read anew from time to time, and when a token names a key
-//! that is not known yet.
+//! A JSON Web Key Set (RFC 7517), reloaded periodically and for an unknown key id.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -15,14 +14,13 @@ use tokio::time::Instant;
 use crate::auth::KeyError;
 use crate::system::install_crypto;
 
-/// How old the keys may get.
+/// Interval between periodic reloads.
 const AGE_MAX: Duration = Duration::from_secs(600);
-/// How often unknown key ids may cause a reading, so that nobody can make this server hammer its identity provider.
+/// Minimum interval between reloads for unknown key ids: forged tokens must not cause a load on the identity provider.
 const READ_INTERVAL_MIN: Duration = Duration::from_secs(60);
-/// How long the identity provider may take.
+/// Timeout of a request to the identity provider.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where the keys come from.
 pub(super) enum KeySource {
     File(PathBuf),
     Url { url: String, client: reqwest::Client },
@@ -52,14 +50,14 @@ impl KeySource {
                 serde_json::from_slice(&text).map_err(|error| unreadable(error.into()))
             }
             Self::Url { url, client } => {
-                let answer = client.get(url).send().await.and_then(reqwest::Response::error_for_status);
-                answer.map_err(unreachable)?.json().await.map_err(unreachable)
+                let response = client.get(url).send().await.and_then(reqwest::Response::error_for_status);
+                response.map_err(unreachable)?.json().await.map_err(unreachable)
             }
         }
     }
 }
 
-/// The keys of one algorithm, by their ids.
+/// Keys of one algorithm, by id.
 #[derive(Clone)]
 pub(super) struct KeySet(Arc<Shared>);
 
@@ -67,64 +65,64 @@ struct Shared {
     source: KeySource,
     algorithm: Algorithm,
     keys: RwLock<HashMap<String, DecodingKey>>,
-    /// How often they have been read.
+    /// Number of successful loads.
     generation: AtomicU64,
-    /// When the keys were last asked for, successfully or not. Held while they are, so that it happens once at a time.
-    asked_at: Mutex<Instant>,
+    /// Start of the last load, successful or not. Locked during a load, so that there is one at a time.
+    loaded_at: Mutex<Instant>,
 }
 
 impl KeySet {
-    /// Reads the keys, and goes on reading them as long as anybody uses them.
+    /// Loads the keys, and reloads them until the last clone is dropped.
     pub(super) async fn load(source: KeySource, algorithm: Algorithm) -> Result<Self, KeyError> {
         let is_file = matches!(source, KeySource::File(_));
-        let asked_at = Mutex::new(Instant::now());
+        let loaded_at = Mutex::new(Instant::now());
         let set = Self(Arc::new(Shared {
             source,
             algorithm,
             keys: RwLock::default(),
             generation: AtomicU64::new(0),
-            asked_at,
+            loaded_at,
         }));
         match set.0.read().await {
             Err(error) if is_file => return Err(error),
-            Err(error) => tracing::warn!(%error, "no token can be checked before its keys are fetched"),
+            Err(error) => tracing::warn!(%error, "cannot fetch the keys of tokens; tokens are rejected for now"),
             Ok(()) => {}
         }
-        tokio::spawn(keep_fresh(Arc::downgrade(&set.0)));
+        tokio::spawn(reload(Arc::downgrade(&set.0)));
         Ok(set)
     }
 
-    /// How often the keys have been read. Whoever asks before he asks for a key gets one that is no older.
+    /// The number of successful loads. A key that is read after it is at least of that load.
     pub(super) fn generation(&self) -> u64 {
         self.0.generation.load(Ordering::Acquire)
     }
 
-    /// Reads the keys now, as is done from time to time.
+    /// Reloads the keys now.
     #[cfg(test)]
     pub(super) async fn read(&self) {
         self.0.read_or_warn().await;
     }
 
-    /// The key of that id; without an id the only key there is.
+    /// The key of that id; without an id, the key of a set of one.
     pub(super) async fn find(&self, id: Option<&str>) -> Option<DecodingKey> {
         if let Some(key) = self.0.known(id) {
             return Some(key);
         }
-        let mut asked_at = self.0.asked_at.lock().await;
-        // Whoever waited for the lock finds what the one before has read.
-        if self.0.known(id).is_none() && asked_at.elapsed() >= READ_INTERVAL_MIN {
-            *asked_at = Instant::now();
+        let mut loaded_at = self.0.loaded_at.lock().await;
+        // The previous owner of the lock may have loaded the key.
+        if self.0.known(id).is_none() && loaded_at.elapsed() >= READ_INTERVAL_MIN {
+            *loaded_at = Instant::now();
             self.0.read_or_warn().await;
         }
         self.0.known(id)
     }
 }
 
-async fn keep_fresh(shared: std::sync::Weak<Shared>) {
+async fn reload(shared: std::sync::Weak<Shared>) {
     loop {
         tokio::time::sleep(AGE_MAX).await;
         let Some(shared) = shared.upgrade() else { return };
-        *shared.asked_at.lock().await = Instant::now();
+        *shared.loaded_at.lock().await = Instant::now();
         shared.read_or_warn().await;
     }
 }
@@ -141,7 +139,7 @@ impl Shared {
 
     async fn read_or_warn(&self) {
         if let Err(error) = self.read().await {
-            tracing::warn!(%error, "the keys for tokens could not be read anew; those known stay in use");
+            tracing::warn!(%error, "cannot reload the keys of tokens; the previous keys stay in use");
         }
     }
 
@@ -157,8 +155,8 @@ impl Shared {
     }
 }
 
-/// A key that signs with exactly that algorithm. One of another family, a shared secret above all, is left out, so
-/// that no public text can ever serve as a secret.
+/// A signing key of exactly that algorithm. Other families are skipped, shared secrets above all, so that no public
+/// text ever serves as a secret.
 fn usable_key(jwk: &Jwk, algorithm: Algorithm) -> Option<(String, DecodingKey)> {
     let signs = matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature));
     let fits = jwk.common.key_algorithm.is_none_or(|named| named.to_string() == format!("{algorithm:?}"));

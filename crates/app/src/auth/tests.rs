@@ -21,7 +21,7 @@ fn now() -> i64 {
     time::OffsetDateTime::now_utc().unix_timestamp()
 }
 
-/// Claims that are valid but for those given here; `null` leaves one out.
+/// Valid claims with changes; `null` removes a claim.
 fn claims(changed: Value) -> Value {
     let mut claims = json!({"sub": "kim", "iss": "issuer", "aud": "shop", "exp": now() + 60, "scope": "openid admin"});
     for (name, value) in changed.as_object().expect("an object") {
@@ -45,7 +45,7 @@ fn token(header: &Header, claims: &Value) -> String {
 #[case(json!({"exp": now() - 2}), true)]
 #[case(json!({"nbf": now() + 2}), true)]
 #[tokio::test]
-async fn a_valid_token_speaks_for_its_subject(#[case] changed: Value, #[case] is_admin: bool) {
+async fn a_valid_token_identifies_its_subject(#[case] changed: Value, #[case] is_admin: bool) {
     let token = token(&Header::default(), &claims(changed));
     let actor = authenticator().await.authenticate(&token).await.expect("a valid token");
     assert_eq!(actor, Actor { user_id: "kim".parse().expect("a user"), is_admin });
@@ -65,13 +65,13 @@ async fn a_valid_token_speaks_for_its_subject(#[case] changed: Value, #[case] is
 #[case(json!({"aud": null}))]
 #[case(json!({"sub": null}))]
 #[tokio::test]
-async fn a_token_with_a_wrong_claim_proves_nothing(#[case] changed: Value) {
+async fn a_token_with_an_invalid_claim_is_rejected(#[case] changed: Value) {
     let token = token(&Header::default(), &claims(changed));
     assert!(authenticator().await.authenticate(&token).await.is_err());
 }
 
 #[tokio::test]
-async fn another_algorithm_proves_nothing() {
+async fn another_algorithm_is_rejected() {
     let authenticator = authenticator().await;
     let hs384 = token(&Header::new(Algorithm::HS384), &claims(json!({})));
     assert!(authenticator.authenticate(&hs384).await.is_err());
@@ -86,7 +86,7 @@ fn own((first, rest): (&str, &str)) -> (String, String) {
 }
 
 #[tokio::test]
-async fn a_token_signed_otherwise_proves_nothing() {
+async fn a_token_signed_by_another_key_is_rejected() {
     let authenticator = authenticator().await;
     let other = EncodingKey::from_secret(b"another secret of thirty-two bytes");
     let forged = encode(&Header::default(), &claims(json!({})), &other).expect("a token");
@@ -97,7 +97,7 @@ async fn a_token_signed_otherwise_proves_nothing() {
 }
 
 #[tokio::test]
-async fn critical_extensions_that_are_not_known_are_rejected() {
+async fn unknown_critical_extensions_are_rejected() {
     let header = Header { crit: Some(vec!["b64".to_owned()]), ..Header::default() };
     assert!(authenticator().await.authenticate(&token(&header, &claims(json!({})))).await.is_err());
 }
@@ -111,7 +111,7 @@ async fn the_tokens_of_the_command_are_valid() {
 }
 
 #[tokio::test]
-async fn a_key_set_takes_no_shared_secret_for_a_public_key() {
+async fn a_key_set_ignores_shared_secrets() {
     let secret = EncodingKey::from_secret(SECRET.as_bytes());
     let jwk = Jwk::from_encoding_key(&secret, Algorithm::HS256).expect("a key");
     let file = tempfile::NamedTempFile::new().expect("a file");
@@ -121,14 +121,14 @@ async fn a_key_set_takes_no_shared_secret_for_a_public_key() {
 }
 
 #[tokio::test]
-async fn a_missing_file_is_told() {
+async fn a_missing_file_is_an_error() {
     for key in [TokenKey::KeySetFile("/nowhere".into()), TokenKey::PublicKeyFile("/nowhere".into())] {
         let settings = TokenSettings { algorithm: Algorithm::RS256, key };
         assert!(matches!(Authenticator::new(&settings, &parties()).await, Err(KeyError::Unreadable { .. })));
     }
 }
 
-/// Key pairs that were made for these tests and are used nowhere else.
+/// Key pairs of these tests only.
 const KEY_PAIRS: [(Algorithm, &[u8], &[u8]); 3] = [
     (Algorithm::RS256, include_bytes!("tests/rsa-private.pem"), include_bytes!("tests/rsa-public.pem")),
     (Algorithm::ES256, include_bytes!("tests/ec-private.pem"), include_bytes!("tests/ec-public.pem")),
@@ -152,21 +152,21 @@ async fn authenticator_by_public_key(algorithm: Algorithm, public: &[u8]) -> Aut
 }
 
 #[tokio::test]
-async fn public_keys_check_the_tokens_of_their_algorithm_alone() {
+async fn public_keys_accept_only_tokens_of_their_algorithm() {
     for (algorithm, private, public) in KEY_PAIRS {
         let authenticator = authenticator_by_public_key(algorithm, public).await;
         let token =
             encode(&Header::new(algorithm), &claims(json!({})), &signing_key(algorithm, private)).expect("a token");
         assert!(authenticator.authenticate(&token).await.is_ok(), "{algorithm:?}");
 
-        // The public key, which everybody knows, taken for a shared secret.
+        // Signed with the public key as a shared secret.
         let confused = encode(&Header::default(), &claims(json!({})), &EncodingKey::from_secret(public));
         assert!(authenticator.authenticate(&confused.expect("a token")).await.is_err(), "{algorithm:?}");
     }
 }
 
 #[tokio::test]
-async fn a_key_set_is_searched_by_key_id() {
+async fn a_key_set_finds_keys_by_id() {
     let keys = KEY_PAIRS.map(|(algorithm, private, _)| {
         let mut jwk = Jwk::from_encoding_key(&signing_key(algorithm, private), algorithm).expect("a key");
         jwk.common.key_id = Some(format!("{algorithm:?}"));
@@ -188,7 +188,7 @@ async fn a_key_set_is_searched_by_key_id() {
 }
 
 #[tokio::test]
-async fn a_token_that_was_proven_lets_in_nothing_but_itself() {
+async fn a_cached_verification_accepts_no_other_token() {
     for (algorithm, private, public) in KEY_PAIRS {
         let authenticator = authenticator_by_public_key(algorithm, public).await;
         let token = |changed| {
@@ -211,9 +211,8 @@ async fn a_token_that_was_proven_lets_in_nothing_but_itself() {
     }
 }
 
-/// Who was let in by a key is not let in any more once the key is gone.
 #[tokio::test]
-async fn a_proof_does_not_outlive_its_key() {
+async fn a_cached_verification_does_not_outlive_its_key() {
     let (algorithm, private, _) = KEY_PAIRS[1];
     let file = tempfile::NamedTempFile::new().expect("a file");
     let publish = |key_id: &str| {
@@ -237,14 +236,13 @@ async fn a_proof_does_not_outlive_its_key() {
     assert!(authenticator.authenticate(&token("old")).await.is_err());
 }
 
-/// A key set with the key of that algorithm.
 fn key_set_of(algorithm: Algorithm, private: &[u8]) -> Value {
     let jwk = Jwk::from_encoding_key(&signing_key(algorithm, private), algorithm).expect("a key");
     json!({"keys": [jwk]})
 }
 
 #[tokio::test]
-async fn a_key_set_is_fetched_from_its_address() {
+async fn a_key_set_is_fetched_from_its_url() {
     let (algorithm, private, _) = KEY_PAIRS[1];
     let provider = MockServer::start().await;
     let keys = ResponseTemplate::new(200).set_body_json(key_set_of(algorithm, private));
@@ -258,13 +256,13 @@ async fn a_key_set_is_fetched_from_its_address() {
     let header = Header { kid: Some("unknown".to_owned()), ..Header::new(algorithm) };
     let unknown = encode(&header, &claims(json!({})), &signing_key(algorithm, private)).expect("a token");
     for _ in 0..3 {
-        assert!(authenticator.authenticate(&unknown).await.is_err(), "and the provider is not asked each time");
+        assert!(authenticator.authenticate(&unknown).await.is_err(), "one fetch for all");
     }
 }
 
-/// The provider may be away when the server starts: then nobody is let in, and it is asked again later.
+/// The provider may be unavailable at start: tokens are rejected until a later fetch succeeds.
 #[tokio::test]
-async fn an_address_without_keys_lets_nobody_in() {
+async fn a_url_without_keys_rejects_every_token() {
     let (algorithm, private, _) = KEY_PAIRS[1];
     let provider = MockServer::start().await;
     let elsewhere = ResponseTemplate::new(302).insert_header("location", format!("{}/keys", provider.uri()));
@@ -279,10 +277,10 @@ async fn an_address_without_keys_lets_nobody_in() {
     }
     let token = encode(&Header::new(algorithm), &claims(json!({})), &signing_key(algorithm, private));
     let token = token.expect("a token");
-    for (at, is_let_in) in [("/missing", false), ("/moved", false), ("/nonsense", false), ("/keys", true)] {
+    for (at, is_accepted) in [("/missing", false), ("/moved", false), ("/nonsense", false), ("/keys", true)] {
         let key = TokenKey::KeySetUrl(format!("{}{at}", provider.uri()));
         let authenticator = Authenticator::new(&TokenSettings { algorithm, key }, &parties()).await;
         let authenticator = authenticator.expect("an address");
-        assert_eq!(authenticator.authenticate(&token).await.is_ok(), is_let_in, "{at}");
+        assert_eq!(authenticator.authenticate(&token).await.is_ok(), is_accepted, "{at}");
     }
 }

@@ -7,7 +7,7 @@ use jangteo_domain::verification::{Part, Progress};
 
 const REDRAW: Duration = Duration::from_millis(100);
 
-/// Shows on standard error how far a long reading of the books has come; only where somebody looks at a terminal.
+/// Progress of a scan of the books, on standard error if it is a terminal.
 #[derive(Clone)]
 pub struct Bar(ProgressBar);
 
@@ -21,13 +21,13 @@ impl Bar {
         Self(bar)
     }
 
-    /// Writes a line on standard output, above the bar.
-    pub fn say(&self, line: &dyn Display) {
-        // Whoever stopped reading is not told.
-        let _unread = self.0.suspend(|| writeln!(stdout(), "{line}"));
+    /// Prints a line on standard output, above the bar.
+    pub fn print(&self, line: &dyn Display) {
+        // A closed pipe is no error.
+        let _closed = self.0.suspend(|| writeln!(stdout(), "{line}"));
     }
 
-    /// Takes it away.
+    /// Removes the bar.
     pub fn clear(&self) {
         self.0.finish_and_clear();
     }

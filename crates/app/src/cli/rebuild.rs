@@ -1,4 +1,4 @@
-//! `jangteo rebuild`: makes anew what can be made from other tables.
+//! `jangteo rebuild`: recomputes denormalized tables.
 
 use std::error::Error as _;
 use std::process::ExitCode;
@@ -11,7 +11,7 @@ use crate::settings::Settings;
 use crate::startup;
 use crate::telemetry::chain;
 
-/// Makes the daily sales agree with the orders, and tells how many rows changed.
+/// Recomputes the daily sales from the orders and prints the number of changed rows.
 pub async fn daily_sales(settings: &Settings) -> anyhow::Result<ExitCode> {
     let books = startup::books(settings).await?;
     let mut bar = Bar::new();

@@ -1,13 +1,13 @@
 use anyhow::bail;
 
 use crate::auth::Authenticator;
-use crate::cli::{secret_for_tokens, told_to_end};
+use crate::cli::{secret_for_tokens, shutdown_signal};
 use crate::demo::{self, DemoDataPlatform};
 use crate::settings::Settings;
 use crate::startup::Server;
 use crate::telemetry::Telemetry;
 
-/// Serves the API.
+/// Serves the API until the shutdown signal.
 pub async fn run(mut settings: Settings, dev: bool, check_config: bool) -> anyhow::Result<()> {
     if dev && settings.tokens.is_none() && !check_config {
         settings.tokens = Some(demo::token_settings(&settings)?);
@@ -15,20 +15,20 @@ pub async fn run(mut settings: Settings, dev: bool, check_config: bool) -> anyho
     let tokens = match &settings.tokens {
         Some(tokens) => tokens,
         None if dev => return Ok(()),
-        None => bail!("JWT_SECRET: set it, JWT_PUBLIC_KEY_FILE or JWT_JWKS, or try the shop with `serve --dev`"),
+        None => bail!("JWT_SECRET: set it, JWT_PUBLIC_KEY_FILE or JWT_JWKS, or use `serve --dev` for a demo shop"),
     };
     let authenticator = Authenticator::new(tokens, &settings.token_parties).await?;
     if check_config {
         return Ok(());
     }
-    let telemetry = Telemetry::begin(&settings)?;
+    let telemetry = Telemetry::start(&settings)?;
     let served = serve(settings, authenticator, dev).await;
-    telemetry.end().await;
+    telemetry.shut_down().await;
     served
 }
 
 async fn serve(mut settings: Settings, authenticator: Authenticator, dev: bool) -> anyhow::Result<()> {
-    let stopped = told_to_end()?;
+    let stopped = shutdown_signal()?;
     let platform =
         if dev && settings.data_platform.url.is_none() { Some(demo::data_platform(&mut settings)?) } else { None };
     let server = Server::start(&settings, authenticator).await?;

@@ -1,4 +1,4 @@
-//! The demo products and campaigns. Their ids are fixed, so that making them again makes nothing.
+//! The demo products and campaigns. Their ids are fixed, so a second run creates nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,9 +17,9 @@ use jangteo_domain::{BatchExecutor, Command, Money, Queries, Recording, Request,
 
 use crate::idempotency::digest;
 
-/// The product that the welcome orders.
+/// The product of the sample order.
 pub const FIRST_PRODUCT: Uuid = id(1);
-/// The campaign that the welcome takes a coupon of.
+/// The campaign of the sample coupon.
 pub const FIRST_CAMPAIGN: Uuid = id(101);
 
 struct DemoProduct {
@@ -29,9 +29,9 @@ struct DemoProduct {
     category: &'static str,
     options: &'static [(&'static str, &'static str)],
     item_group_id: Option<&'static str>,
-    /// In whole units of the shop's currency.
+    /// Whole units of the shop's currency.
     price: i64,
-    pieces: i32,
+    stock: i32,
 }
 
 const PRODUCTS: &[DemoProduct] = &[
@@ -43,7 +43,7 @@ const PRODUCTS: &[DemoProduct] = &[
         options: &[],
         item_group_id: None,
         price: 19_000,
-        pieces: 500,
+        stock: 500,
     },
     DemoProduct {
         number: 2,
@@ -53,7 +53,7 @@ const PRODUCTS: &[DemoProduct] = &[
         options: &[],
         item_group_id: None,
         price: 78_000,
-        pieces: 30,
+        stock: 30,
     },
     DemoProduct {
         number: 3,
@@ -63,7 +63,7 @@ const PRODUCTS: &[DemoProduct] = &[
         options: &[("color", "red"), ("size", "M")],
         item_group_id: Some("quilted-vest"),
         price: 54_000,
-        pieces: 40,
+        stock: 40,
     },
     DemoProduct {
         number: 4,
@@ -73,7 +73,7 @@ const PRODUCTS: &[DemoProduct] = &[
         options: &[("color", "indigo"), ("size", "M")],
         item_group_id: Some("quilted-vest"),
         price: 54_000,
-        pieces: 40,
+        stock: 40,
     },
     DemoProduct {
         number: 5,
@@ -83,7 +83,7 @@ const PRODUCTS: &[DemoProduct] = &[
         options: &[],
         item_group_id: None,
         price: 12_000,
-        pieces: 1_000,
+        stock: 1_000,
     },
     DemoProduct {
         number: 6,
@@ -93,21 +93,21 @@ const PRODUCTS: &[DemoProduct] = &[
         options: &[],
         item_group_id: None,
         price: 900_000,
-        pieces: 1,
+        stock: 1,
     },
 ];
 
-/// Makes what is not there yet, and tells how many products and campaigns that were.
+/// Creates the missing products and campaigns and returns their number.
 ///
 /// # Errors
-/// Those of the store.
+/// Errors of the store.
 pub async fn seed(executor: &BatchExecutor, queries: &Queries) -> Result<usize, StoreError> {
     let mut requests = Vec::new();
-    let mut made = 0;
+    let mut created = 0;
     for product in PRODUCTS {
         let product_id = ProductId::from(id(product.number));
         if queries.products.find(product_id).await?.is_none() {
-            made += 1;
+            created += 1;
             requests.push(create(product, product_id));
             requests.push(fill(product, product_id));
         }
@@ -116,16 +116,16 @@ pub async fn seed(executor: &BatchExecutor, queries: &Queries) -> Result<usize, 
     for (number, plan) in [(101, welcome_campaign(now)), (102, first_come_campaign(now))] {
         let campaign_id = CampaignId::from(id(number));
         if queries.coupons.campaign(campaign_id).await?.is_none() {
-            made += 1;
+            created += 1;
             requests.push(Command::CreateCampaign(CreateCampaign { campaign_id, plan }));
         }
     }
-    // The keys make it one effect also where two servers of a new shop do this at once.
+    // With idempotency keys two servers that seed concurrently have one effect.
     let requests: Vec<Request> = requests.into_iter().map(once).collect();
     for answer in executor.execute(&requests).await {
         answer?;
     }
-    Ok(made)
+    Ok(created)
 }
 
 fn create(product: &DemoProduct, product_id: ProductId) -> Command {
@@ -146,7 +146,7 @@ fn create(product: &DemoProduct, product_id: ProductId) -> Command {
 }
 
 fn fill(product: &DemoProduct, product_id: ProductId) -> Command {
-    Command::AdjustStock(AdjustStock { product_id, quantity: product.pieces, reason: text("demo") })
+    Command::AdjustStock(AdjustStock { product_id, quantity: product.stock, reason: text("demo") })
 }
 
 fn welcome_campaign(now: Timestamp) -> CampaignPlan {
@@ -177,13 +177,13 @@ fn campaign(
     details.try_into().expect("a campaign of the demo")
 }
 
-/// A request that takes effect once, however often it is sent.
+/// A request with an idempotency key.
 fn once(command: Command) -> Request {
     let idempotency = Some(key_of(&command));
     Request { command, recording: Some(Recording { idempotency, audited_as: None, renderer: Arc::new(NoAnswer) }) }
 }
 
-/// Renders nothing: no client can send a request with a key of the demo.
+/// Renders nothing: no client can send a request with these keys.
 struct NoAnswer;
 
 impl AnswerRenderer for NoAnswer {
@@ -197,13 +197,13 @@ fn key_of(command: &Command) -> IdempotencyKey {
         Command::CreateProduct(command) => ("create product", command.product_id.uuid()),
         Command::AdjustStock(command) => ("fill stock", command.product_id.uuid()),
         Command::CreateCampaign(command) => ("create campaign", command.campaign_id.uuid()),
-        other => unreachable!("the demo makes no {}", other.rule().name()),
+        other => unreachable!("the demo has no {}", other.rule().name()),
     };
     let key = digest(&[b"demo", kind.as_bytes(), id.as_bytes()]);
     IdempotencyKey { key: RequestKey(key), fingerprint: Fingerprint(key) }
 }
 
-/// A fixed id in the form of a UUIDv7, older than any that is made.
+/// A fixed id in the form of a UUIDv7, older than any generated id.
 const fn id(number: u8) -> Uuid {
     Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 | number as u128)
 }

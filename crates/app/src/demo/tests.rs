@@ -13,7 +13,7 @@ fn settings_in(directory: &Path) -> Settings {
 }
 
 #[test]
-fn the_key_is_made_once_and_read_by_its_owner_alone() {
+fn the_key_is_created_once_and_readable_by_its_owner_only() {
     let directory = tempfile::tempdir().expect("a directory");
     let settings = settings_in(directory.path());
     assert!(key(&settings).expect("no file is no error").is_none());
@@ -21,19 +21,19 @@ fn the_key_is_made_once_and_read_by_its_owner_alone() {
         TokenKey::Secret(secret) => secret.expose_secret().to_owned(),
         _ => panic!("another kind of key"),
     };
-    let made = secret(token_settings(&settings).expect("a new key"));
-    assert_eq!(secret(token_settings(&settings).expect("the same key")), made);
-    assert_eq!(key(&settings).expect("a key").map(|key| key.expose_secret().to_owned()), Some(made));
+    let created = secret(token_settings(&settings).expect("a new key"));
+    assert_eq!(secret(token_settings(&settings).expect("the same key")), created);
+    assert_eq!(key(&settings).expect("a key").map(|key| key.expose_secret().to_owned()), Some(created));
     let mode = fs::metadata(directory.path().join(KEY_FILE)).expect("the file").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
 
 #[tokio::test]
-async fn the_demo_shop_is_made_once() {
+async fn the_demo_shop_is_created_once() {
     let store = MemoryStore::new();
     let shop = TestShop::new(store.factory());
-    let made = seed(&shop.executor, &store.queries()).await.expect("the demo");
-    assert!(made > 0);
+    let created = seed(&shop.executor, &store.queries()).await.expect("the demo");
+    assert!(created > 0);
     assert_eq!(seed(&shop.executor, &store.queries()).await.expect("nothing new"), 0);
     let first = store.queries().products.find(catalog::FIRST_PRODUCT.into()).await.expect("a read");
     assert!(first.is_some_and(|listing| listing.available > 0));
@@ -41,7 +41,7 @@ async fn the_demo_shop_is_made_once() {
 }
 
 #[test]
-fn the_welcome_can_be_pasted() {
+fn the_sample_calls_are_shell_commands() {
     let parties = TokenParties { issuer: "i".to_owned(), audience: "a".to_owned() };
     let address = "127.0.0.1:8080".parse().expect("an address");
     let text = welcome(address, Some(&"k".repeat(32).into()), &parties, Some(address)).expect("a welcome");

@@ -1,4 +1,4 @@
-//! The back office: one file a resource. Every handler asks for [`Admin`](crate::http::extract::caller::Admin) first.
+//! The back office, a file for each resource. Every handler requires [`Admin`](crate::http::extract::caller::Admin).
 
 use utoipa_actix_web::scope;
 use utoipa_actix_web::service_config::ServiceConfig;

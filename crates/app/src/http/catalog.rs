@@ -1,4 +1,4 @@
-//! Reads that many callers share: pages of products, rankings, products, and their stock.
+//! Product reads shared by many callers: pages, rankings, products, and stock.
 
 use std::sync::Arc;
 
@@ -19,14 +19,14 @@ const PAGES_BYTES_MAX: u64 = 32 << 20;
 const RANKINGS_BYTES_MAX: u64 = 8 << 20;
 const PRODUCTS_BYTES_MAX: u64 = 8 << 20;
 
-/// The number of days of popular products, today included, unless requested otherwise.
+/// The default number of days of popular products, today included.
 pub const RANKING_DAYS_DEFAULT: u32 = 3;
 
 /// Cached reads of products.
 pub struct Catalog {
-    /// Pages of products as they are sent, by the list's name and its query.
+    /// Serialized pages of products, by list and query string.
     pub pages: ReadCache<String, CachedResponse>,
-    /// Popular products, by the number of days.
+    /// Popular products, by number of days.
     pub rankings: ReadCache<u32, Ranking>,
     /// Products by id; `None` for an unknown id.
     pub products: ReadCache<ProductId, Option<Product>>,
@@ -35,7 +35,7 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// An empty cache whose entries expire with each new version. Must be called on the main runtime.
+    /// An empty cache; each new version of the catalog invalidates it. Requires the main runtime.
     pub fn start(version: &CatalogVersion, stocks: &Arc<dyn StockQueries>) -> Self {
         Self {
             pages: ReadCache::new(version.clone(), PAGES_BYTES_MAX, |name, page| name.len() + page.weight()),
@@ -46,25 +46,25 @@ impl Catalog {
     }
 }
 
-/// The best-selling products of some days, up to the longest list that a caller may request.
+/// The best-selling products of a period, up to the maximum length of a list.
+#[expect(missing_docs, reason = "a period has a first and a last day")]
 pub struct Ranking {
-    /// The first day.
     pub from: Date,
-    /// The last day.
+    /// Inclusive.
     pub to: Date,
-    /// Products with their quantity sold, the best-selling first.
+    /// Products with their quantity sold, best-selling first.
     pub rows: Vec<(ProductListing, i64)>,
 }
 
 impl Ranking {
-    /// Its size in memory, in bytes, roughly.
+    /// The approximate size in memory, in bytes.
     fn weight(&self) -> usize {
         let rows = self.rows.iter().map(|(listing, _)| weight(Some(&listing.product)));
         size_of::<Self>() + rows.sum::<usize>()
     }
 }
 
-/// The size of a product in memory, in bytes, roughly.
+/// The approximate size of a product in memory, in bytes.
 fn weight(product: Option<&Product>) -> usize {
     let texts = product.map_or(0, |Product { details, .. }| {
         let options = details.options.iter().map(|(name, value)| name.as_str().len() + value.as_str().len() + 64);

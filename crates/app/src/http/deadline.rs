@@ -10,21 +10,21 @@ use jangteo_domain::StoreError;
 
 use crate::http::respond::problem::{Problem, ProblemCode};
 
-/// The time by which a request must be responded to.
+/// The time limit of the response to a request.
 #[derive(Clone, Copy)]
 pub struct Deadline(pub Instant);
 
 impl Deadline {
-    /// The result of a read port, if it comes in time. The query itself is not cancelled: its connection belongs to the
-    /// store, which reads every response to its end.
+    /// Awaits a read port until the deadline. The query itself is not cancelled: its connection belongs to the store,
+    /// which reads every result to its end.
     ///
     /// # Errors
-    /// The store's, and `DATABASE_UNAVAILABLE` after the deadline.
+    /// Store errors, and `DATABASE_UNAVAILABLE` after the deadline.
     pub async fn read<T>(self, query: impl Future<Output = Result<T, StoreError>>) -> Result<T, Problem> {
         match timeout_at(self.0, query).await {
             Ok(result) => result.map_err(Problem::from),
             Err(_elapsed) => {
-                tracing::warn!("the database did not respond in time");
+                tracing::warn!("database query exceeded the deadline");
                 Err(ProblemCode::DatabaseUnavailable.into())
             }
         }

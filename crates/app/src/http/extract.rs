@@ -1,5 +1,4 @@
-//! Parts of requests, parsed into types that cannot be wrong. Actix's own extractors respond in plain text and are not
-//! used.
+//! Parts of requests, parsed into validated types. Actix's own extractors respond in plain text and are not used.
 
 pub mod body;
 pub mod caller;

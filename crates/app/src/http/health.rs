@@ -1,4 +1,4 @@
-//! For those who run the server: whether it lives, whether it should get requests, and its figures.
+//! Operation: liveness, readiness and metrics.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig as ApiConfig;
 
-use crate::http::respond::problem::{Problem, ProblemCode};
+use crate::http::respond::problem::{Problem, ProblemCode, documented as code};
 use crate::http::state::AppState;
 use crate::telemetry;
 use crate::telemetry::chain;
 
-/// How long the database may take to answer before requests should go elsewhere.
+/// The maximum response time of the database of a ready server.
 const DATABASE_TIMEOUT: Duration = Duration::from_millis(500);
 
 pub fn routes(config: &mut ApiConfig<'_>, serve_metrics: bool) {
@@ -26,8 +26,7 @@ pub fn routes(config: &mut ApiConfig<'_>, serve_metrics: bool) {
     }
 }
 
-/// The application that serves the figures alone, at an address of their own; those of the API are among them where
-/// there is one.
+/// The application that serves the metrics on a separate address; with the state of the API, where it runs too.
 pub fn metrics_app(
     state: Option<Data<AppState>>,
 ) -> App<
@@ -47,19 +46,19 @@ pub fn metrics_app(
     App::new().configure(with_state).service(show_metrics)
 }
 
-/// Whether the process lives; touches nothing
-#[utoipa::path(tag = "operation", security(()), responses((status = 200, description = "It does", body = HealthResponse)))]
+/// Check liveness
+///
+/// Returns 200 while the process runs. Accesses nothing else, so that a failing database restarts no server.
+#[utoipa::path(tag = "operation", security(()), responses((status = 200, body = HealthResponse)))]
 #[get("/livez")]
 async fn live() -> Json<HealthResponse> {
     Json(HealthResponse { status: "live" })
 }
 
-/// Whether requests should come here
-#[utoipa::path(
-    tag = "operation",
-    security(()),
-    responses((status = 200, description = "They should", body = HealthResponse), (status = 503, description = "`NOT_READY`")),
-)]
+/// Check readiness
+///
+/// Returns 200 while the database responds within 500 ms, its migrations are at head, and the server is not draining.
+#[utoipa::path(tag = "operation", security(()), responses((status = 200, body = HealthResponse), code::NotReady))]
 #[get("/readyz")]
 async fn ready(state: Data<AppState>) -> Result<Json<HealthResponse>, Problem> {
     if state.operations.readiness.is_draining() {
@@ -67,20 +66,22 @@ async fn ready(state: Data<AppState>) -> Result<Json<HealthResponse>, Problem> {
     }
     match timeout(DATABASE_TIMEOUT, state.operations.health.is_usable()).await {
         Ok(Ok(true)) => return Ok(Json(HealthResponse { status: "ready" })),
-        Ok(Ok(false)) => tracing::warn!("not ready: the database lacks migrations"),
+        Ok(Ok(false)) => tracing::warn!("not ready: pending migrations"),
         Ok(Err(error)) => tracing::warn!(kind = error.kind(), cause = chain(&error), "not ready"),
-        Err(_elapsed) => tracing::warn!("not ready: the database does not answer in time"),
+        Err(_elapsed) => tracing::warn!("not ready: database timeout"),
     }
     Err(ProblemCode::NotReady.into())
 }
 
 #[derive(Serialize, ToSchema)]
 struct HealthResponse {
-    /// `live` or `ready`; anything else is a problem.
+    /// `live` or `ready`.
     status: &'static str,
 }
 
-/// The figures of this server, in the text format of Prometheus
+/// Show metrics
+///
+/// Returns the metrics of this server in the text format of Prometheus. Served on `METRICS_BIND` instead, where set.
 #[utoipa::path(
     tag = "operation",
     security(()),
@@ -88,16 +89,16 @@ struct HealthResponse {
 )]
 #[get("/metrics")]
 async fn show_metrics(state: Option<Data<AppState>>) -> HttpResponse {
-    let figures = telemetry::statistics();
+    let statistics = telemetry::statistics();
     if let Some(state) = state {
         measure(&state);
     }
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(figures.render())
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(statistics.render())
 }
 
-/// Sets the figures that are looked up rather than counted.
+/// Sets the gauges, which are sampled on each scrape.
 fn measure(state: &AppState) {
-    // A queue is far from the 2^52 up to which an f64 is exact.
+    // A queue is far below 2^53, the limit of exact integers in an f64.
     metrics::gauge!(telemetry::QUEUE_DEPTH).set(state.lanes.depth() as f64);
     for pool in state.operations.health.pools() {
         let set = |state: &'static str, count: u32| {

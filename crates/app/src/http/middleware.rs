@@ -1,5 +1,5 @@
-//! What happens to every request, composed here from one file for each concern. It is one wrapper around all routes and
-//! one around the API's: a wrapper for each concern would box each request and body once more.
+//! The middleware, composed from one file for each concern into one wrapper around all routes and one around the API: a
+//! wrapper for each concern would box each request and body once more.
 
 use std::panic::AssertUnwindSafe;
 
@@ -27,8 +27,8 @@ mod rate_limit;
 mod request_id;
 mod telemetry;
 
-/// The outermost layer: gives each request its id, language and deadline, and turns every result, panics included, into
-/// one well-formed response.
+/// The outermost layer: sets the id, language and deadline of the request, and renders every result, panics included, as
+/// a well-formed response.
 pub async fn respond_to_every_request(
     state: web::Data<AppState>,
     mut request: ServiceRequest,
@@ -43,14 +43,14 @@ pub async fn respond_to_every_request(
     let method = request.method().clone();
     let span = telemetry::span(&request, &occurrence);
     if method == Method::HEAD {
-        // HEAD is routed as GET (RFC 9110, 9.3.2); the protocol's layer below leaves the body out.
+        // HEAD is routed as GET (RFC 9110, 9.3.2); the HTTP layer below omits the body.
         request.head_mut().method = Method::GET;
     }
     request.extensions_mut().insert(occurrence.clone());
     request.extensions_mut().insert(Deadline(received_at + state.options.request_timeout));
 
     let responding = async move { next.call(request).await }.instrument(span.clone());
-    // Unwind safe: afterwards only shared state is used, and no panic leaves that inconsistent.
+    // Unwind safe: only shared state is used afterwards, and no panic leaves that inconsistent.
     let outcome = AssertUnwindSafe(responding).catch_unwind().await;
     let _in_span = span.enter();
     let response = match outcome {
@@ -74,14 +74,14 @@ pub async fn respond_to_every_request(
     }
 }
 
-/// The layer around the API: authenticates the caller, limits the rate, and negotiates the content.
+/// The layer around the API: authentication, rate limit, and content negotiation.
 pub async fn admit(
     state: web::Data<AppState>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let caller = authentication::caller(&state.access, &request).await;
-    // A request with an invalid token counts for its address, so that such tokens are no way around the limit.
+    // A request with an invalid token counts for its address: such tokens must not bypass the limit.
     rate_limit::check(&state.access, &request, caller.as_ref().ok().and_then(Option::as_ref))?;
     if let Some(actor) = caller? {
         tracing::Span::current().record("user_id", actor.user_id.as_str());

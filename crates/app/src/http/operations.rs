@@ -1,4 +1,4 @@
-//! This server as its operators see it: readiness, the database, and verification.
+//! The operational state of this server: readiness, database health, and verification.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use jangteo_domain::StoreError;
 
 use crate::workers::verification::Verifier;
 
-/// What operators query.
+/// The operational state of this server.
 #[expect(missing_docs, reason = "the fields are named after their types")]
 pub struct Operations {
     pub verifier: Arc<Verifier>,
@@ -24,12 +24,12 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// From now on requests should go to other servers.
+    /// Marks this server as not ready, for good.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
     }
 
-    /// Whether requests should go to other servers.
+    /// Whether load balancers should route to other servers.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
     }
@@ -38,10 +38,10 @@ impl Readiness {
 /// The state of the database.
 #[async_trait]
 pub trait DatabaseHealth: Send + Sync {
-    /// Whether it responds and has the tables that this version needs.
+    /// Whether the database responds and its migrations are at head.
     async fn is_usable(&self) -> Result<bool, StoreError>;
 
-    /// Its connection pools.
+    /// The connection pools, in no particular order.
     fn pools(&self) -> Vec<PoolStatistics>;
 }
 

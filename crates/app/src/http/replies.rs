@@ -16,7 +16,7 @@ use crate::http::api::points::PointTopUpResponse;
 use crate::http::api::products::ProductResponse;
 use crate::http::respond::answer::Success;
 
-/// The success that reports the reply, with amounts in that currency.
+/// The success of a reply, with amounts in that currency.
 pub fn success(reply: &Reply, currency: Currency) -> Success {
     match reply {
         Reply::PointsToppedUp(entry) => {

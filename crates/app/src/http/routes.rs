@@ -1,4 +1,4 @@
-//! All resources under their paths, and the response where no route matches.
+//! The routes of all resources, and the response to unmatched requests.
 
 use actix_web::dev::ResourceDef;
 use actix_web::http::Method;
@@ -10,7 +10,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::http::respond::problem::{Problem, ProblemCode};
 use crate::http::{admin, api};
 
-/// Everything under `/v1`. Routes are tried in order: the most frequent first, and exact paths before paths with an id.
+/// The routes under `/v1`, matched in order: the most frequent first, and static paths before paths with an id.
 pub fn resources(config: &mut ServiceConfig<'_>) {
     api::popular::routes(config);
     api::products::routes(config);
@@ -22,11 +22,11 @@ pub fn resources(config: &mut ServiceConfig<'_>) {
     admin::routes(config);
 }
 
-/// The methods of each path, from the API's own document.
+/// The methods of each path, from the OpenAPI document.
 pub struct Methods(Vec<(ResourceDef, Vec<Method>)>);
 
 impl Methods {
-    /// The methods that the document lists.
+    /// The methods of all operations of the document.
     pub fn of(api: &OpenApi) -> Self {
         let routes = api.paths.paths.iter().map(|(path, item)| {
             let operations = [
@@ -54,7 +54,7 @@ impl Methods {
     }
 }
 
-/// The response where no route matches: 405 where the path takes other methods, else 404.
+/// The response to unmatched requests: 405 where the path supports other methods, else 404.
 pub async fn unmatched(request: HttpRequest, methods: web::Data<Methods>) -> Result<HttpResponse, Problem> {
     let allowed = methods.allowed(request.path());
     if allowed.is_empty() {

@@ -23,21 +23,20 @@ pub struct AppState {
     pub catalog: Catalog,
     pub access: Access,
     pub operations: Operations,
-    /// Renders the success of a command, with amounts in the currency. It knows every resource, and every resource
-    /// knows this state, so it is passed in.
+    /// Renders the success of a command. Passed in, as it depends on all resources, which depend on this state.
     pub success: fn(&Reply, Currency) -> Success,
     pub options: Options,
 }
 
-/// The operator's choices about the interface.
+/// The HTTP settings.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// From the head of a request to its response.
+    /// From the head of the request to the response.
     pub request_timeout: Duration,
-    /// Whether a write without an `Idempotency-Key` is rejected.
+    /// Rejects writes without an `Idempotency-Key`.
     pub require_idempotency_key: bool,
-    /// Requests a caller; `None` for no limit.
+    /// For each caller; `None` for no limit.
     pub rate_limit: Option<Quota>,
-    /// Whether `/metrics` is served beside the API.
+    /// Serves `/metrics` on the API's address.
     pub serve_metrics: bool,
 }

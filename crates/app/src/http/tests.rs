@@ -1,6 +1,9 @@
-//! The interface as a caller sees it, on the store in memory.
+//! The HTTP interface in process, on the in-memory store.
 
 mod client;
+mod documented;
+mod examples;
+mod problems;
 mod replays;
 #[cfg(feature = "otel")]
 mod traces;
@@ -60,7 +63,7 @@ async fn points_are_topped_up_and_listed() {
 #[case(json!({"amount": "1e3"}), "INVALID_BODY")]
 #[case(json!({}), "INVALID_BODY")]
 #[actix_web::test]
-async fn an_amount_that_cannot_be_topped_up_is_rejected(#[case] json: Value, #[case] code: &str) {
+async fn rejects_invalid_top_ups(#[case] json: Value, #[case] code: &str) {
     let client = Client::new().await;
     let answer = client.call(kim(post("/v1/users/kim/points/top-ups", json))).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, code.to_owned()));
@@ -107,7 +110,7 @@ async fn an_order_is_placed_paid_and_cancelled() {
 }
 
 #[actix_web::test]
-async fn a_quote_tells_what_every_coupon_would_do() {
+async fn a_quote_lists_the_effect_of_every_coupon() {
     let client = Client::new().await;
     let product = client.product(json!({"name": "Lamp", "category": "home", "price": "10000"}), 1).await;
     let mut coupons = Vec::new();
@@ -145,14 +148,14 @@ async fn a_quote_tells_what_every_coupon_would_do() {
 #[case(json!({"lines": [{"product_id": UNKNOWN, "quantity": "1"}]}), "INVALID_BODY", "/lines/0/quantity")]
 #[case(json!({"lines": [{"product_id": UNKNOWN}]}), "INVALID_BODY", "/lines/0/quantity")]
 #[actix_web::test]
-async fn an_order_that_nobody_can_place_is_400(#[case] json: Value, #[case] code: &str, #[case] pointer: &str) {
+async fn rejects_malformed_orders(#[case] json: Value, #[case] code: &str, #[case] pointer: &str) {
     let answer = Client::new().await.call(kim(post("/v1/orders", json))).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, code.to_owned()));
     assert_eq!(answer.json()["errors"][0]["pointer"], pointer);
 }
 
 #[actix_web::test]
-async fn every_faulty_field_is_told_at_once() {
+async fn reports_all_field_errors_at_once() {
     let client = Client::new().await;
     let wrong = json!({"name": "", "category": " x", "price": "1.5", "options": {"": "red"}});
     let answer = client.call(admin(post("/v1/admin/products", wrong))).await;
@@ -169,7 +172,7 @@ async fn every_faulty_field_is_told_at_once() {
 }
 
 #[actix_web::test]
-async fn a_short_stock_names_each_line() {
+async fn a_shortage_names_each_line() {
     let client = Client::new().await;
     let product = client.product(json!({"name": "Lamp", "category": "home", "price": "1"}), 1).await;
     let lines = json!({"lines": [{"product_id": product, "quantity": 2}]});
@@ -199,7 +202,7 @@ async fn a_repeated_request_has_one_effect_and_the_same_answer() {
 }
 
 #[actix_web::test]
-async fn a_replay_tells_the_time_left_as_it_was() {
+async fn a_replay_repeats_the_time_left_of_the_first_answer() {
     let client = Client::new().await;
     let product = client.product(json!({"name": "Lamp", "category": "home", "price": "1"}), 9).await;
     let order = || {
@@ -228,7 +231,7 @@ async fn a_rejection_is_replayed_too() {
 }
 
 #[actix_web::test]
-async fn a_request_that_still_runs_is_told_so() {
+async fn rejects_a_key_in_flight() {
     let client = Client::new().await;
     let top_up =
         || kim(post("/v1/users/kim/points/top-ups", json!({"amount": "5"}))).insert_header(("Idempotency-Key", "slow"));
@@ -247,7 +250,7 @@ async fn a_request_that_still_runs_is_told_so() {
 }
 
 #[actix_web::test]
-async fn a_write_that_gets_no_answer_in_time_keeps_its_key() {
+async fn a_write_without_an_outcome_in_time_blocks_its_key() {
     let client = Client::with(|options| options.request_timeout = std::time::Duration::from_millis(50)).await;
     let top_up =
         || kim(post("/v1/users/kim/points/top-ups", json!({"amount": "5"}))).insert_header(("Idempotency-Key", "late"));
@@ -269,14 +272,14 @@ async fn a_write_that_gets_no_answer_in_time_keeps_its_key() {
 #[case("\"open", "INVALID_IDEMPOTENCY_KEY")]
 #[case("", "INVALID_IDEMPOTENCY_KEY")]
 #[actix_web::test]
-async fn a_key_that_is_none_is_rejected(#[case] key: &str, #[case] code: &str) {
+async fn rejects_malformed_keys(#[case] key: &str, #[case] code: &str) {
     let request = kim(post("/v1/users/kim/points/top-ups", json!({"amount": "5"})));
     let answer = Client::new().await.call(request.insert_header(("Idempotency-Key", key))).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, code.to_owned()));
 }
 
 #[actix_web::test]
-async fn a_shop_may_require_keys() {
+async fn keys_can_be_mandatory() {
     let client = Client::with(|options| options.require_idempotency_key = true).await;
     let top_up = || kim(post("/v1/users/kim/points/top-ups", json!({"amount": "5"})));
     assert_eq!(client.call(top_up()).await.code(), "IDEMPOTENCY_KEY_REQUIRED");
@@ -297,7 +300,7 @@ async fn a_shop_may_require_keys() {
 #[case(Method::POST, "/v1/coupon-campaigns/01900000-0000-7000-8000-00000000ffff/coupons")]
 #[case(Method::POST, "/v1/admin/products")]
 #[actix_web::test]
-async fn what_is_somebodys_needs_a_token(#[case] method: Method, #[case] path: &str) {
+async fn private_resources_require_a_token(#[case] method: Method, #[case] path: &str) {
     let client = Client::new().await;
     let anonymous = client.call(send(method.clone(), path)).await;
     assert_eq!((anonymous.status, anonymous.code()), (StatusCode::UNAUTHORIZED, "UNAUTHENTICATED".to_owned()));
@@ -307,7 +310,7 @@ async fn what_is_somebodys_needs_a_token(#[case] method: Method, #[case] path: &
 }
 
 #[actix_web::test]
-async fn what_is_public_needs_no_token_but_takes_no_wrong_one() {
+async fn public_resources_reject_invalid_tokens_only() {
     let client = Client::new().await;
     for path in ["/v1/products", "/v1/products/popular", "/v1/coupon-campaigns"] {
         assert_eq!(client.call(get(path)).await.status, StatusCode::OK, "{path}");
@@ -319,7 +322,7 @@ async fn what_is_public_needs_no_token_but_takes_no_wrong_one() {
 }
 
 #[actix_web::test]
-async fn what_is_somebody_elses_does_not_exist() {
+async fn resources_of_other_users_are_404() {
     let client = Client::new().await;
     let product = client.product(json!({"name": "Lamp", "category": "home", "price": "1"}), 9).await;
     let placed = client.call(kim(post("/v1/orders", json!({"lines": [{"product_id": product, "quantity": 1}]})))).await;
@@ -341,7 +344,7 @@ async fn what_is_somebody_elses_does_not_exist() {
 }
 
 #[actix_web::test]
-async fn the_back_office_needs_its_scope() {
+async fn the_back_office_requires_its_scope() {
     let client = Client::new().await;
     for request in [
         get("/v1/admin/products"),
@@ -363,7 +366,7 @@ async fn the_back_office_needs_its_scope() {
 #[case("/", "NOT_FOUND")]
 #[case("/v1/products/%ff", "PRODUCT_NOT_FOUND")]
 #[actix_web::test]
-async fn what_is_absent_is_404(#[case] path: &str, #[case] code: &str) {
+async fn absent_resources_are_404(#[case] path: &str, #[case] code: &str) {
     let answer = Client::new().await.call(kim(get(path))).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::NOT_FOUND, code.to_owned()));
     assert_eq!(answer.json()["instance"], path);
@@ -377,7 +380,7 @@ async fn what_is_absent_is_404(#[case] path: &str, #[case] code: &str) {
 #[case(Method::DELETE, "/v1/admin/products", "GET, HEAD, POST")]
 #[case(Method::POST, "/livez", "GET, HEAD")]
 #[actix_web::test]
-async fn a_wrong_method_is_told_the_right_ones(#[case] method: Method, #[case] path: &str, #[case] allow: &str) {
+async fn a_405_lists_the_supported_methods(#[case] method: Method, #[case] path: &str, #[case] allow: &str) {
     let answer = Client::new().await.call(send(method, path)).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED".to_owned()));
     assert_eq!(answer.header("allow"), allow);
@@ -390,13 +393,13 @@ async fn a_wrong_method_is_told_the_right_ones(#[case] method: Method, #[case] p
 #[case("text/html", StatusCode::NOT_ACCEPTABLE)]
 #[case("application/json;q=0", StatusCode::NOT_ACCEPTABLE)]
 #[actix_web::test]
-async fn answers_are_json_or_none(#[case] accept: &str, #[case] status: StatusCode) {
+async fn rejects_requests_that_do_not_accept_json(#[case] accept: &str, #[case] status: StatusCode) {
     let answer = Client::new().await.call(get("/v1/products").insert_header(("Accept", accept))).await;
     assert_eq!(answer.status, status);
 }
 
 #[actix_web::test]
-async fn bodies_are_json_of_bounded_size() {
+async fn rejects_bodies_other_than_json_of_bounded_size() {
     let client = Client::new().await;
     let top_up = || kim(send(Method::POST, "/v1/users/kim/points/top-ups"));
     let plain = top_up().insert_header(("Content-Type", "text/plain")).set_payload("{}");
@@ -424,14 +427,14 @@ async fn bodies_are_json_of_bounded_size() {
 #[case("/popular?days=31", "INVALID_QUERY", "?days")]
 #[case("/popular?limit=101", "INVALID_QUERY", "?limit")]
 #[actix_web::test]
-async fn a_query_that_means_nothing_is_rejected(#[case] rest: &str, #[case] code: &str, #[case] pointer: &str) {
+async fn rejects_invalid_queries(#[case] rest: &str, #[case] code: &str, #[case] pointer: &str) {
     let answer = Client::new().await.call(get(&format!("/v1/products{rest}"))).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, code.to_owned()));
     assert_eq!(answer.json()["errors"][0]["pointer"], pointer);
 }
 
 #[actix_web::test]
-async fn a_walk_sees_every_product_once() {
+async fn paging_returns_every_product_once() {
     let client = Client::new().await;
     let shop = TestShop::new(client.store.factory());
     for number in 0..7 {
@@ -460,7 +463,7 @@ async fn a_walk_sees_every_product_once() {
 }
 
 #[actix_web::test]
-async fn a_hidden_product_is_seen_by_the_back_office_alone() {
+async fn a_hidden_product_is_visible_to_admins_only() {
     let client = Client::new().await;
     let details = json!({"name": "Secret", "category": "home", "price": "1", "status": "hidden"});
     let product = client.product(details, 1).await;
@@ -474,7 +477,7 @@ async fn a_hidden_product_is_seen_by_the_back_office_alone() {
     assert_eq!(client.call(get(&path)).await.status, StatusCode::OK);
 }
 
-/// A product of a price by which it can be told from others.
+/// A product, identified by its price.
 fn lamp(price: i64) -> Product {
     Product::create(ProductId::from(SequentialIds::id(7)), product_details("Lamp", price), NOON)
 }
@@ -485,7 +488,7 @@ fn page_of(product: Product) -> Vec<(ProductListing, ProductKey)> {
 }
 
 #[actix_web::test]
-async fn a_page_is_read_once_for_all_who_ask_within_a_moment() {
+async fn a_page_is_cached_for_all_callers() {
     let client = Client::reading(|queries| {
         let mut products = MockProductQueries::new();
         products.expect_list().times(2).returning(|_, _| Ok(page_of(lamp(1))));
@@ -497,12 +500,12 @@ async fn a_page_is_read_once_for_all_who_ask_within_a_moment() {
     for again in [get("/v1/products"), kim(get("/v1/products")), admin(get("/v1/products"))] {
         assert_eq!(client.call(again).await.body, first.body);
     }
-    // Another page is read by itself.
+    // Another page is cached separately.
     assert_eq!(client.call(get("/v1/products?q=lamp")).await.status, StatusCode::OK);
 }
 
 #[actix_web::test]
-async fn pages_of_the_back_office_are_read_each_time() {
+async fn pages_of_the_back_office_are_not_cached() {
     let client = Client::reading(|queries| {
         let mut products = MockProductQueries::new();
         products.expect_list().withf(|filter, _| filter.all_states).times(2).returning(|_, _| Ok(page_of(lamp(1))));
@@ -519,7 +522,7 @@ async fn pages_of_the_back_office_are_read_each_time() {
 }
 
 #[actix_web::test]
-async fn a_page_that_could_not_be_read_is_read_again() {
+async fn a_failed_read_of_a_page_is_not_cached() {
     let client = Client::reading(|queries| {
         let mut products = MockProductQueries::new();
         let gone = || StoreError::Unavailable(Arc::new(std::io::Error::other("gone")));
@@ -535,7 +538,7 @@ async fn a_page_that_could_not_be_read_is_read_again() {
 }
 
 #[actix_web::test]
-async fn a_product_is_read_once_and_its_stock_each_time() {
+async fn a_product_is_cached_without_its_stock() {
     let client = Client::reading(|queries| {
         let mut products = MockProductQueries::new();
         let listing = ProductListing { product: lamp(1), available: 99 };
@@ -558,7 +561,7 @@ async fn a_product_is_read_once_and_its_stock_each_time() {
 }
 
 #[actix_web::test]
-async fn what_the_back_office_did_is_listed_at_once() {
+async fn changes_of_the_back_office_are_visible_immediately() {
     let client = Client::new().await;
     let listed = async || client.call(get("/v1/products")).await.json()["data"].clone();
     assert_eq!(listed().await, json!([]));
@@ -579,7 +582,7 @@ async fn what_the_back_office_did_is_listed_at_once() {
 #[case("/v1/products/popular", "public, max-age=1")]
 #[case("/openapi.json", "public, no-cache")]
 #[actix_web::test]
-async fn who_has_an_answer_is_not_sent_it_again(#[case] path: &str, #[case] cache_control: &str) {
+async fn a_matching_etag_is_304(#[case] path: &str, #[case] cache_control: &str) {
     let client = Client::new().await;
     let first = client.call(get(path)).await;
     let tag = first.header("etag").to_owned();
@@ -596,12 +599,12 @@ async fn who_has_an_answer_is_not_sent_it_again(#[case] path: &str, #[case] cach
 }
 
 #[actix_web::test]
-async fn a_stock_moves_and_never_below_zero() {
+async fn a_stock_never_falls_below_zero() {
     let client = Client::new().await;
     let product = client.product(json!({"name": "Lamp", "category": "home", "price": "1"}), 3).await;
     let path = format!("/v1/admin/products/{product}/stock-movements");
-    let taken = client.call(admin(post(&path, json!({"quantity": -2, "reason": "broken"})))).await;
-    assert_eq!((taken.status, &taken.json()["available_after"]), (StatusCode::CREATED, &json!(1)));
+    let removed = client.call(admin(post(&path, json!({"quantity": -2, "reason": "broken"})))).await;
+    assert_eq!((removed.status, &removed.json()["available_after"]), (StatusCode::CREATED, &json!(1)));
     let too_much = client.call(admin(post(&path, json!({"quantity": -2, "reason": "broken"})))).await;
     assert_eq!(too_much.code(), "OUT_OF_STOCK");
     let listed = client.call(admin(get(&path))).await.json();
@@ -611,7 +614,7 @@ async fn a_stock_moves_and_never_below_zero() {
 }
 
 #[actix_web::test]
-async fn a_change_is_audited_with_the_body_that_answered_it() {
+async fn a_change_is_audited_with_its_response() {
     let client = Client::new().await;
     let product = json!({"name": "Lamp", "category": "home", "price": "1"});
     let made = client.call(admin(post("/v1/admin/products", product)).insert_header(("Accept-Language", "ko"))).await;
@@ -672,7 +675,7 @@ async fn audit_entries_of_any_release_are_listed() {
 #[case(json!({"discount": {"kind": "gift"}}), "/discount/kind")]
 #[case(json!({"discount": ["fixed", "1"]}), "/discount")]
 #[actix_web::test]
-async fn a_campaign_that_makes_no_sense_is_rejected(#[case] changed: Value, #[case] pointer: &str) {
+async fn rejects_invalid_campaigns(#[case] changed: Value, #[case] pointer: &str) {
     let mut campaign = client::campaign(json!({"kind": "fixed", "amount": "1"}));
     for (name, value) in changed.as_object().expect("fields") {
         campaign[name] = value.clone();
@@ -702,7 +705,7 @@ async fn a_campaign_changes_and_its_coupons_are_revoked() {
 }
 
 #[actix_web::test]
-async fn whoever_calls_too_often_waits() {
+async fn limits_the_rate_of_each_caller() {
     let one_an_hour = governor::Quota::per_hour(std::num::NonZeroU32::MIN);
     let client = Client::with(|options| options.rate_limit = Some(one_an_hour)).await;
     assert_eq!(client.call(kim(get("/v1/products"))).await.status, StatusCode::OK);
@@ -715,7 +718,7 @@ async fn whoever_calls_too_often_waits() {
 }
 
 #[actix_web::test]
-async fn a_panic_is_a_problem_too() {
+async fn a_panic_is_an_internal_error() {
     let client = Client::panicking().await;
     let answer = client.call(kim(get("/v1/users/kim/points"))).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR".to_owned()));
@@ -724,7 +727,7 @@ async fn a_panic_is_a_problem_too() {
 }
 
 #[actix_web::test]
-async fn a_panic_in_a_decision_costs_its_own_command_and_is_logged_once() {
+async fn a_panic_in_a_decision_fails_one_command_and_is_logged_once() {
     let log = Log::default();
     let writer = log.clone();
     let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
@@ -755,7 +758,7 @@ async fn a_panic_in_a_decision_costs_its_own_command_and_is_logged_once() {
     assert!(matches!(lines[..], [line] if line.contains("ERROR") && line.contains("pay_order panicked")), "{lines:?}");
 }
 
-/// Log lines, gathered.
+/// Captured log lines.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -776,7 +779,7 @@ impl Write for Log {
 }
 
 #[actix_web::test]
-async fn each_answer_carries_its_request_id() {
+async fn every_response_has_a_request_id() {
     let client = Client::new().await;
     let given = client.call(get("/v1/nothing").insert_header(("X-Request-Id", "trace-7"))).await;
     assert_eq!((given.header("x-request-id"), &given.json()["request_id"]), ("trace-7", &json!("trace-7")));
@@ -785,7 +788,7 @@ async fn each_answer_carries_its_request_id() {
 }
 
 #[actix_web::test]
-async fn errors_are_told_in_korean_to_those_who_prefer_it() {
+async fn errors_are_in_korean_where_preferred() {
     let client = Client::new().await;
     let answer = client.call(get("/v1/nothing").insert_header(("Accept-Language", "ko-KR, en;q=0.5"))).await;
     assert_eq!((&answer.json()["title"], answer.code()), (&json!("찾을 수 없음"), "NOT_FOUND".to_owned()));
@@ -794,7 +797,7 @@ async fn errors_are_told_in_korean_to_those_who_prefer_it() {
 }
 
 #[actix_web::test]
-async fn a_server_that_drains_is_not_ready() {
+async fn a_draining_server_is_not_ready() {
     let client = Client::new().await;
     assert_eq!(client.call(get("/readyz")).await.status, StatusCode::OK);
     client.readiness.drain();
@@ -804,11 +807,11 @@ async fn a_server_that_drains_is_not_ready() {
 }
 
 #[actix_web::test]
-async fn figures_are_given() {
+async fn metrics_are_served() {
     let client = Client::new().await;
     client.call(kim(post("/v1/users/kim/points/top-ups", json!({"amount": "5"})))).await;
-    let figures = client.call(get("/metrics")).await;
-    let text = String::from_utf8(figures.body).expect("text");
+    let metrics = client.call(get("/metrics")).await;
+    let text = String::from_utf8(metrics.body).expect("text");
     for name in ["jangteo_http_request_duration_seconds_bucket", "jangteo_batch_size_bucket", "jangteo_queue_depth"] {
         assert!(text.contains(name), "{name}");
     }
@@ -832,7 +835,7 @@ async fn commands_are_counted_by_their_outcome() {
 }
 
 #[actix_web::test]
-async fn answers_are_safe_to_show() {
+async fn responses_have_security_headers() {
     let answer = Client::new().await.call(get("/v1/coupon-campaigns")).await;
     assert_eq!(answer.header("x-content-type-options"), "nosniff");
     assert_eq!(answer.header("cache-control"), "no-store");
@@ -840,7 +843,7 @@ async fn answers_are_safe_to_show() {
 }
 
 #[actix_web::test]
-async fn the_page_of_the_document_is_served_from_here() {
+async fn the_page_of_the_document_loads_nothing_from_elsewhere() {
     let client = Client::new().await;
     assert_eq!(client.call(get("/docs")).await.header("location"), "/docs/");
     let page = client.call(get("/docs/")).await;
@@ -851,9 +854,28 @@ async fn the_page_of_the_document_is_served_from_here() {
     assert_eq!(document, serde_json::to_value(super::openapi()).expect("JSON"));
 }
 
+#[rstest]
+#[case(Method::GET, "text/html,application/xhtml+xml,*/*;q=0.8", StatusCode::SEE_OTHER)]
+#[case(Method::HEAD, "text/html", StatusCode::SEE_OTHER)]
+#[case(Method::GET, "*/*", StatusCode::NOT_FOUND)]
+#[case(Method::GET, "application/json", StatusCode::NOT_FOUND)]
+#[case(Method::POST, "text/html", StatusCode::NOT_FOUND)]
+#[actix_web::test]
+async fn browsers_are_redirected_to_the_document(
+    #[case] method: Method,
+    #[case] accept: &str,
+    #[case] status: StatusCode,
+) {
+    let answer = Client::new().await.call(send(method, "/").insert_header(("Accept", accept))).await;
+    let location = if status == StatusCode::SEE_OTHER { "/docs/" } else { "" };
+    assert_eq!((answer.status, answer.header("location")), (status, location));
+}
+
 #[test]
-fn the_document_is_the_one_agreed_on() {
-    insta::assert_json_snapshot!(super::openapi());
+fn the_document_matches_its_snapshot() {
+    let mut document = super::openapi();
+    document.info.version = "of the release".to_owned();
+    insta::assert_json_snapshot!(document);
 }
 
 #[actix_web::test]
@@ -871,7 +893,7 @@ async fn the_books_are_verified_for_admins_only() {
     assert_eq!(client.call(admin(get(path))).await.json(), document);
 }
 
-/// Books that take for ever to open.
+/// Books that never open.
 struct SlowBooks;
 
 #[async_trait]
@@ -886,7 +908,7 @@ impl BooksFactory for SlowBooks {
 }
 
 #[actix_web::test]
-async fn a_verification_that_takes_longer_than_a_request_is_told_as_running() {
+async fn a_verification_beyond_the_deadline_is_reported_as_running() {
     let timeout = std::time::Duration::from_millis(5);
     let client = Client::with_books(Arc::new(SlowBooks), |options| options.request_timeout = timeout).await;
     let answer = client.call(admin(get("/v1/admin/verification"))).await;

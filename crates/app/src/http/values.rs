@@ -1,4 +1,4 @@
-//! Money and times on the wire.
+//! Amounts and times in JSON.
 
 use std::fmt;
 
@@ -15,12 +15,12 @@ use jangteo_domain::{Currency, Money, Timestamp};
 
 use crate::http::respond::problem::Reason;
 
-/// The most characters of an amount; the largest has 20 with its sign, point and decimals.
+/// The maximum length of an amount; the longest valid one has 20 characters with sign, point and decimals.
 const LENGTH_MAX: usize = 32;
-/// The form of an amount, as a regular expression.
+/// The regular expression of an amount.
 const PATTERN: &str = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?$";
 
-/// An amount as a caller wrote it: a string of plain digits, or an integer of JSON.
+/// An amount in a request: a decimal string, or a JSON integer.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct WrittenAmount(Result<Decimal, Reason>);
 
@@ -28,7 +28,7 @@ impl WrittenAmount {
     /// The amount in the shop's currency.
     ///
     /// # Errors
-    /// Why it is none.
+    /// [`Reason::Invalid`], [`Reason::TooLong`], [`Reason::OutOfRange`], [`Reason::TooPrecise`].
     pub fn in_currency(self, currency: Currency) -> Result<Money, Reason> {
         currency.parse(self.0?).map_err(Reason::from)
     }
@@ -66,7 +66,7 @@ impl Visitor<'_> for WrittenAmountVisitor {
     }
 }
 
-/// A decimal of plain digits: no exponent, no plus, no separators, no zeros in front.
+/// A decimal of plain digits: no exponent, plus sign, separator or leading zero.
 fn parse_digits(text: &str) -> Result<Decimal, Reason> {
     if text.len() > LENGTH_MAX {
         return Err(Reason::TooLong);
@@ -89,7 +89,7 @@ impl PartialSchema for WrittenAmount {
         OneOfBuilder::new()
             .item(string)
             .item(integer)
-            .description(Some("An amount in the shop's currency, with no more decimals than it has."))
+            .description(Some("An amount in the shop's currency, with at most its number of decimals."))
             .examples([serde_json::json!("12000"), serde_json::json!(12000)])
             .into()
     }
@@ -97,12 +97,12 @@ impl PartialSchema for WrittenAmount {
 
 impl ToSchema for WrittenAmount {}
 
-/// An amount as it is answered: a string with exactly the currency's decimals.
+/// An amount in a response: a string with exactly the decimals of the currency.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AmountText(String);
 
 impl AmountText {
-    /// The amount in that currency.
+    /// Formats the amount in that currency.
     pub fn of(money: Money, currency: Currency) -> Self {
         Self(currency.show(money).to_string())
     }
@@ -127,7 +127,7 @@ impl PartialSchema for AmountText {
 
 impl ToSchema for AmountText {}
 
-/// A time: RFC 3339 in UTC with `Z`.
+/// A time in a response: RFC 3339 in UTC with `Z`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Time(pub Timestamp);
 
@@ -155,10 +155,10 @@ impl PartialSchema for Time {
 
 impl ToSchema for Time {}
 
-/// A time as a caller wrote it, in any offset; what is finer than a microsecond is cut off.
+/// A time in a request, in any offset, truncated to microseconds.
 ///
 /// # Errors
-/// [`Reason::Invalid`] when it is not RFC 3339, [`Reason::OutOfRange`] outside the years 1970 to 9999.
+/// [`Reason::Invalid`] unless RFC 3339, [`Reason::OutOfRange`] outside the years 1970 to 9999.
 pub fn parse_time(text: &str) -> Result<Timestamp, Reason> {
     let time = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| Reason::Invalid)?;
     Timestamp::from_offset_date_time(time).ok_or(Reason::OutOfRange)
@@ -185,7 +185,7 @@ mod tests {
     #[case(json!("19.99"), "USD", "19.99")]
     #[case(json!("19.9"), "USD", "19.90")]
     #[case(json!(19), "USD", "19.00")]
-    fn takes_plain_amounts(#[case] written: Value, #[case] currency: &str, #[case] shown: &str) {
+    fn accepts_decimal_strings_and_integers(#[case] written: Value, #[case] currency: &str, #[case] shown: &str) {
         assert_eq!(read(written, currency).expect("an amount"), Ok(shown.to_owned()));
     }
 
@@ -206,7 +206,7 @@ mod tests {
     #[case("99999999999999999999", Reason::OutOfRange)]
     #[case("9999999999999999999999999999999", Reason::OutOfRange)]
     #[case("000000000000000000000000000000000", Reason::TooLong)]
-    fn rejects_everything_else(#[case] written: &str, #[case] reason: Reason) {
+    fn rejects_malformed_amounts(#[case] written: &str, #[case] reason: Reason) {
         assert_eq!(read(json!(written), "KRW").expect("a string"), Err(reason));
     }
 
@@ -216,7 +216,7 @@ mod tests {
     #[case(json!(true))]
     #[case(json!(null))]
     #[case(json!(["1"]))]
-    fn a_float_is_no_amount(#[case] written: Value) {
+    fn rejects_other_json_types(#[case] written: Value) {
         assert!(read(written, "KRW").is_err());
     }
 
@@ -225,7 +225,7 @@ mod tests {
     #[case("2026-11-21T05:00:00.1234567Z", Some("2026-11-21T05:00:00.123456Z"))]
     #[case("2026-11-21", None)]
     #[case("1969-12-31T23:59:59Z", None)]
-    fn times_are_shown_in_utc(#[case] written: &str, #[case] shown: Option<&str>) {
+    fn times_are_normalized_to_utc(#[case] written: &str, #[case] shown: Option<&str>) {
         let time = parse_time(written).ok().map(|time| serde_json::to_value(Time(time)).expect("a time"));
         assert_eq!(time, shown.map(|shown| json!(shown)));
     }

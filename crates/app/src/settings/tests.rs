@@ -1,6 +1,8 @@
-use std::collections::HashMap;
+use std::num::NonZeroU32;
 
+use jangteo_domain::delivery::RetryPolicy;
 use rstest::rstest;
+use secrecy::ExposeSecret as _;
 
 use super::*;
 
@@ -11,7 +13,7 @@ fn load(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
 }
 
 #[test]
-fn a_shop_needs_no_settings_but_a_key() {
+fn every_setting_but_the_key_has_a_default() {
     let settings = load(&[]).expect("the defaults");
     assert_eq!(settings.bind.to_string(), "127.0.0.1:8080");
     assert_eq!(settings.database.url.expose_secret(), "sqlite:jangteo.db");
@@ -30,14 +32,14 @@ fn a_shop_needs_no_settings_but_a_key() {
 }
 
 #[test]
-fn mysql_has_two_lanes_unless_told_otherwise() {
+fn mysql_has_two_lanes_by_default() {
     let mysql = ("DATABASE_URL", "mysql://shop:secret@localhost:3306/shop");
     assert_eq!(load(&[mysql]).expect("settings").lanes.write_lanes.get(), 2);
     assert_eq!(load(&[mysql, ("WRITE_LANES", "4")]).expect("settings").lanes.write_lanes.get(), 4);
 }
 
 #[test]
-fn an_empty_variable_is_none() {
+fn an_empty_variable_counts_as_absent() {
     assert!(load(&[("METRICS_BIND", ""), ("JWT_SECRET", "")]).expect("settings").metrics_bind.is_none());
 }
 
@@ -79,8 +81,8 @@ fn an_empty_variable_is_none() {
 #[case("DATA_PLATFORM_PAUSE_MAX", "500ms")]
 #[case("AUTO_MIGRATE", "1")]
 #[case("LOG_FORMAT", "xml")]
-fn a_wrong_setting_is_named_in_one_line(#[case] name: &str, #[case] value: &str) {
-    let error = load(&[(name, value)]).expect_err("a wrong setting").to_string();
+fn an_invalid_setting_is_named_in_one_line(#[case] name: &str, #[case] value: &str) {
+    let error = load(&[(name, value)]).expect_err("an invalid setting").to_string();
     assert!(error.starts_with(&format!("{name}: ")) && !error.contains('\n'), "{error}");
 }
 
@@ -116,14 +118,14 @@ fn keys_and_algorithms_must_fit(#[case] variables: &[(&str, &str)]) {
 #[case("https://keys.example/jwks", true)]
 #[case("http://localhost:8081/jwks", true)]
 #[case("keys.json", false)]
-fn keys_come_from_an_address_or_a_file(#[case] place: &str, #[case] is_url: bool) {
-    let settings = load(&[("JWT_JWKS", place), ("JWT_ALGORITHM", "ES256")]).expect("settings");
+fn a_key_set_is_a_url_or_a_file(#[case] location: &str, #[case] is_url: bool) {
+    let settings = load(&[("JWT_JWKS", location), ("JWT_ALGORITHM", "ES256")]).expect("settings");
     let key = settings.tokens.expect("a key").key;
     assert_eq!(matches!(key, TokenKey::KeySetUrl(_)), is_url);
 }
 
 #[test]
-fn a_file_gives_way_to_variables() {
+fn a_variable_beats_the_file() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), "currency = \"USD\"\ntop_up_max = \"19.99\"\norder_lines_max = 7\n").expect("written");
     let variables = HashMap::from([("ORDER_LINES_MAX".to_owned(), "8".to_owned())]);
@@ -135,10 +137,10 @@ fn a_file_gives_way_to_variables() {
 #[case("currenci = \"USD\"")]
 #[case("currency = ")]
 #[case("[currency]\nname = \"USD\"")]
-fn a_wrong_file_is_told_in_one_line(#[case] content: &str) {
+fn an_invalid_file_is_reported_in_one_line(#[case] content: &str) {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), content).expect("written");
-    let error = Settings::from_sources(Some(file.path()), HashMap::new()).expect_err("a wrong file").to_string();
+    let error = Settings::from_sources(Some(file.path()), HashMap::new()).expect_err("an invalid file").to_string();
     assert!(error.starts_with("the configuration file: ") && !error.contains('\n'), "{error}");
 }
 
@@ -149,7 +151,104 @@ fn limits_that_contradict_each_other_are_rejected() {
 }
 
 #[test]
-fn a_collector_is_taken_by_a_build_that_sends_traces_only() {
+fn only_a_build_that_sends_traces_accepts_a_collector() {
     let loaded = load(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")]);
     assert_eq!(loaded.is_ok(), cfg!(feature = "otel"), "{loaded:?}");
+}
+
+#[test]
+fn every_default_is_valid_and_absent_where_it_is_empty() {
+    let defaults = SETTINGS.iter().filter(|setting| !setting.default.is_empty());
+    let defaults: Vec<(String, &str)> = defaults.map(|setting| (variable(setting), setting.default)).collect();
+    for (name, default) in &defaults {
+        load(&[(name, default)]).unwrap_or_else(|error| panic!("{error}"));
+    }
+    let written: Vec<_> = defaults.iter().map(|(name, default)| (name.as_str(), *default)).collect();
+    let written = format!("{:?}", load(&written).expect("the defaults"));
+    assert_eq!(written, format!("{:?}", load(&[]).expect("the defaults")));
+}
+
+#[test]
+fn the_help_lists_every_setting_once_with_its_default_and_its_meaning() {
+    let text = help();
+    let mut names = std::collections::BTreeSet::new();
+    for setting in SETTINGS {
+        assert!(!setting.meaning.is_empty() && !setting.meaning.contains(['\n', '|']), "{setting:?}");
+        let variables: Vec<_> = setting.variables().collect();
+        let default =
+            if setting.default.is_empty() { String::new() } else { format!(" [default: {}]", setting.default) };
+        let entry = format!("  {}\n          {}{default}\n", variables.join(", "), setting.meaning);
+        assert_eq!(text.matches(&entry).count(), 1, "{entry}");
+        assert!(variables.into_iter().all(|name| names.insert(name)), "{setting:?}");
+    }
+}
+
+fn variable(setting: &Setting) -> String {
+    setting.variables().next().expect("a name")
+}
+
+/// A file with that text.
+fn file_with(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), text).expect("written");
+    file
+}
+
+fn path(file: &tempfile::NamedTempFile) -> &str {
+    file.path().to_str().expect("UTF-8")
+}
+
+#[test]
+fn every_secret_may_come_from_a_file() {
+    let url = file_with("mysql://shop:secret@localhost/shop\n");
+    let read_url = file_with("mysql://shop:secret@replica/shop\r\n");
+    let secret = file_with("0123456789abcdef0123456789abcdef\n");
+    let settings = load(&[
+        ("DATABASE_URL_FILE", path(&url)),
+        ("DATABASE_READ_URL_FILE", path(&read_url)),
+        ("JWT_SECRET_FILE", path(&secret)),
+        ("DATA_PLATFORM_SECRET_FILE", path(&secret)),
+    ])
+    .expect("settings");
+    assert_eq!(settings.database.url.expose_secret(), "mysql://shop:secret@localhost/shop");
+    let read_url = settings.database.read_url.expect("a replica");
+    assert_eq!(read_url.expose_secret(), "mysql://shop:secret@replica/shop");
+    let Some(TokenSettings { key: TokenKey::Secret(key), .. }) = settings.tokens else { panic!("no secret") };
+    assert_eq!(key.expose_secret(), "0123456789abcdef0123456789abcdef");
+    assert_eq!(settings.data_platform.secret.expect("a secret").expose_secret(), key.expose_secret());
+}
+
+#[test]
+fn the_configuration_file_may_name_the_file_of_a_secret() {
+    let secret = file_with("0123456789abcdef0123456789abcdef");
+    let file = file_with(&format!("jwt_secret_file = {:?}\n", path(&secret)));
+    assert!(Settings::from_sources(Some(file.path()), HashMap::new()).expect("settings").tokens.is_some());
+}
+
+#[rstest]
+#[case("DATABASE_URL", "sqlite:shop.db")]
+#[case("DATABASE_READ_URL", "mysql://localhost/shop")]
+#[case("JWT_SECRET", "0123456789abcdef0123456789abcdef")]
+#[case("DATA_PLATFORM_SECRET", "0123456789abcdef")]
+fn a_secret_and_its_file_exclude_each_other(#[case] name: &str, #[case] value: &str) {
+    let file = file_with(value);
+    let file_name = format!("{name}_FILE");
+    let error = load(&[(name, value), (&file_name, path(&file))]).expect_err("both are set").to_string();
+    assert_eq!(error, format!("{file_name}: set it or {name}, not both"));
+}
+
+#[test]
+fn the_file_of_a_secret_must_be_readable_and_the_secret_valid() {
+    let error = load(&[("JWT_SECRET_FILE", "/nowhere")]).expect_err("no file").to_string();
+    assert!(error.starts_with("JWT_SECRET_FILE: the file cannot be read"), "{error}");
+    let file = file_with("do-not-show\n");
+    let error = load(&[("JWT_SECRET_FILE", path(&file))]).expect_err("a short secret").to_string();
+    assert_eq!(error, "JWT_SECRET: at least 32 bytes");
+}
+
+#[test]
+fn an_invalid_file_does_not_show_its_secrets() {
+    let file = file_with("jwt_secret = \"do-not-show\nbind = \"127.0.0.1:8080\"\n");
+    let error = Settings::from_sources(Some(file.path()), HashMap::new()).expect_err("an open string").to_string();
+    assert!(error.contains("line 1") && !error.contains("do-not-show"), "{error}");
 }

@@ -1,5 +1,4 @@
-//! Deletes what is old enough and not needed any more, a little at a time, so that nobody who writes waits for it. Any
-//! number of servers may do it.
+//! Deletes expired rows in short transactions, so that writers do not wait for it. Any number of servers may run it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,26 +10,26 @@ use jangteo_domain::retention::{PruneTarget, Pruning, Retention};
 use crate::telemetry;
 use crate::telemetry::chain;
 
-/// The most rows of a transaction: its locks are held for some milliseconds.
+/// Maximum rows per transaction: its locks last for some milliseconds.
 const ROWS_MAX: u32 = 1_000;
-/// The pause between two transactions while there is more to delete: most of the time the database works for others.
+/// Pause between transactions while rows remain, so that pruning takes a small share of the database's time.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How often is looked for what has become old enough.
+/// Pause once no expired row remains.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Deletes again and again.
+/// The worker.
 pub struct Pruner {
     pruning: Arc<dyn Pruning>,
     retention: Retention,
 }
 
 impl Pruner {
-    /// A pruner that keeps everything as long as it is to be kept.
+    /// A pruner with these ages.
     pub fn new(pruning: Arc<dyn Pruning>, retention: Retention) -> Self {
         Self { pruning, retention }
     }
 
-    /// Prunes until it is dropped. A transaction that is under way then still commits, or is rolled back.
+    /// Prunes until it is dropped. A transaction in flight then commits or is rolled back.
     pub async fn run(self) {
         loop {
             let is_done = self.prune_all().await;
@@ -38,18 +37,18 @@ impl Pruner {
         }
     }
 
-    /// Deletes at most [`ROWS_MAX`] rows of each kind; answers whether that was all.
+    /// Deletes at most [`ROWS_MAX`] rows of each kind; returns whether none remains.
     async fn prune_all(&self) -> bool {
         let mut is_done = true;
-        for what in PruneTarget::ALL {
-            match self.pruning.prune(what, self.retention.of(what), ROWS_MAX).await {
+        for target in PruneTarget::ALL {
+            match self.pruning.prune(target, self.retention.of(target), ROWS_MAX).await {
                 Ok(rows) => {
-                    metrics::counter!(telemetry::ROWS_PRUNED, "kind" => what.name()).increment(rows.into());
+                    metrics::counter!(telemetry::ROWS_PRUNED, "kind" => target.name()).increment(rows.into());
                     is_done &= rows < ROWS_MAX;
                 }
                 Err(error) => {
                     let (kind, cause) = (error.kind(), chain(&error));
-                    tracing::warn!(what = what.name(), kind, cause, "old rows cannot be deleted");
+                    tracing::warn!(prune_target = target.name(), kind, cause, "old rows cannot be deleted");
                 }
             }
         }
@@ -68,15 +67,15 @@ mod tests {
     const RETENTION: Retention = Retention { answered_requests: Age::days(2), delivered_events: Age::days(3) };
 
     #[tokio::test]
-    async fn goes_on_for_as_long_as_there_is_more_to_prune_of_any_kind() {
+    async fn continues_while_rows_of_any_kind_remain() {
         let mut pruning = MockPruning::new();
         let mut left = 2_500_u32;
-        pruning.expect_prune().returning(move |what, age, limit| {
-            assert_eq!(age, RETENTION.of(what));
-            if what == PruneTarget::CommitMarkers {
-                return Err(StoreError::unexpected("what fails is not in the way of the others"));
+        pruning.expect_prune().returning(move |target, age, limit| {
+            assert_eq!(age, RETENTION.of(target));
+            if target == PruneTarget::CommitMarkers {
+                return Err(StoreError::unexpected("one kind fails"));
             }
-            let rows = if what == PruneTarget::DeliveredEvents { left.min(limit) } else { 0 };
+            let rows = if target == PruneTarget::DeliveredEvents { left.min(limit) } else { 0 };
             left -= rows;
             Ok(rows)
         });

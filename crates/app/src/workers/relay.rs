@@ -1,13 +1,12 @@
-//! Delivers the events of the outbox to the data platform. Any number of relays may run, in servers or by themselves:
-//! the queue gives each event to one of them at a time, and of each order one event at a time.
+//! Delivers the events of the outbox to the data platform. Any number of relays may run, inside servers or alone: the
+//! queue leases each event to one relay at a time, and one event of an order at a time.
 //!
 //! ```text
 //! claim ── up to IN_FLIGHT_MAX deliveries ── record
 //! ```
 //!
-//! Claims, deliveries and outcomes go on side by side, so one delivery that hangs holds back nothing but its own
-//! slot. Nobody waits for the relay: a payment has long been answered when its event is sent. A relay that dies loses
-//! nothing, as its leases run out and the events are claimed again.
+//! Claims, deliveries and the recording of outcomes run concurrently, so a hanging delivery blocks only its own slot.
+//! No request waits for the relay. A crash loses nothing: the leases expire and the events are claimed again.
 
 mod backlog;
 mod circuit_breaker;
@@ -31,23 +30,23 @@ use crate::telemetry::chain;
 pub use backlog::sample_backlog;
 use circuit_breaker::{Allowance, CircuitBreaker};
 
-/// The most events that are sent at the same time: enough to hide a platform's latency, few enough to be polite.
+/// Maximum concurrent deliveries: enough to hide the platform's latency, without overloading it.
 const IN_FLIGHT_MAX: u32 = 32;
-/// The fewest free slots that are worth a claim, so that a fast platform does not cause a claim for each event.
+/// Minimum free slots for a claim, so that a fast platform does not cause a claim per event.
 const CLAIM_MIN: u32 = 8;
-/// The pause after a claim that found nothing; it doubles up to [`IDLE_MAX`].
+/// Pause after an empty claim; doubles up to [`IDLE_MAX`].
 const IDLE_FIRST: Duration = Duration::from_millis(200);
-/// The longest that a new event waits to be noticed.
+/// Maximum wait of a new event for the next claim.
 const IDLE_MAX: Duration = Duration::from_secs(1);
-/// The longest pause while the database is away.
+/// Maximum pause while the database is unavailable.
 const AWAY_MAX: Duration = Duration::from_secs(10);
-/// How much longer than a delivery may take a claimed event is held, for its outcome to be written.
-const SETTLING_MAX: Duration = Duration::from_secs(2);
-/// How often a outcome is tried. After that the lease has run out, and the events are delivered again.
-const SETTLE_ATTEMPTS_MAX: u32 = 5;
-const SETTLE_PAUSE: Duration = Duration::from_millis(100);
+/// Part of a lease for the recording of the outcome.
+const RECORDING_MAX: Duration = Duration::from_secs(2);
+/// Maximum attempts to record outcomes. Then the leases expire, and the events are delivered again.
+const RECORD_ATTEMPTS_MAX: u32 = 5;
+const RECORD_PAUSE: Duration = Duration::from_millis(100);
 
-/// A worker that delivers events.
+/// The worker.
 pub struct Relay {
     shared: Arc<Shared>,
     ids: Arc<dyn IdSource>,
@@ -61,19 +60,19 @@ struct Shared {
     circuit_breaker: CircuitBreaker,
 }
 
-/// What a claim came to.
+/// The outcome of a claim.
 enum Claimed {
-    /// As many events as there was room for, so there may be more.
+    /// An event per free slot; more may be due.
     Full,
-    /// All that are due.
+    /// All due events.
     All,
-    /// None.
+    /// No event.
     Nothing,
-    /// The store failed.
+    /// An error of the store.
     Failed,
 }
 
-/// How long to wait before the next claim.
+/// The pauses between claims.
 struct Pauses {
     idle: Duration,
     away: Duration,
@@ -104,7 +103,7 @@ impl Pauses {
 }
 
 impl Relay {
-    /// A relay from the queue to the data platform, one delivery to which takes at most `delivery_max`.
+    /// A relay from the queue to the data platform. `delivery_max` is the timeout of one delivery.
     pub fn new(
         queue: Arc<dyn EventQueue>,
         platform: Arc<dyn DataPlatform>,
@@ -113,29 +112,29 @@ impl Relay {
         delivery_max: Duration,
     ) -> Self {
         let shared = Arc::new(Shared { queue, platform, policy, circuit_breaker: CircuitBreaker::new(policy) });
-        // Every claimed event is sent at once, so there is one round for the lease to cover.
-        Self { shared, ids, lease_for: 2 * delivery_max + SETTLING_MAX }
+        // Every claimed event is sent immediately, so a lease covers one delivery.
+        Self { shared, ids, lease_for: 2 * delivery_max + RECORDING_MAX }
     }
 
-    /// Delivers until `shutdown` is cancelled; then claims no more, waits for the deliveries that are under way, each at
-    /// most its own time-out, and records their outcomes.
+    /// Delivers until `shutdown` is cancelled; then waits for the deliveries in flight, each at most its timeout, and
+    /// records their outcomes.
     pub async fn run(self, shutdown: CancellationToken) {
         let (finished, to_record) = mpsc::channel(IN_FLIGHT_MAX as usize);
         let recording = tokio::spawn(Arc::clone(&self.shared).record_all(to_record));
         self.claim_all(&shutdown, &finished).await;
-        // The recording ends once the deliveries that are under way have ended, too: each has a sender of its own.
+        // Recording ends after the deliveries in flight: each has a sender.
         drop(finished);
         if let Err(error) = recording.await {
-            tracing::error!(%error, "events are not recorded; they will be delivered again");
+            tracing::error!(%error, "the recording of outcomes failed; events will be delivered again");
         }
     }
 
-    /// Claims and sends again and again.
+    /// Claims and sends in a loop.
     async fn claim_all(&self, shutdown: &CancellationToken, finished: &mpsc::Sender<AttemptOutcome>) {
         let slots = Arc::new(Semaphore::new(IN_FLIGHT_MAX as usize));
         let mut pauses = Pauses::default();
         while !shutdown.is_cancelled() {
-            // A claim is never left half-way: what it took would wait for its lease to end.
+            // A claim is never cancelled: its events would wait for the end of their lease.
             let claimed = match self.shared.circuit_breaker.allowance(Instant::now()) {
                 Allowance::All => {
                     let Some(free) = shutdown.run_until_cancelled(free_slots(&slots)).await else { return };
@@ -152,14 +151,14 @@ impl Relay {
         }
     }
 
-    /// Fills the free slots with events and has them sent.
+    /// Claims an event for each free slot and sends them in tasks.
     async fn claim_and_send(&self, mut free: OwnedSemaphorePermit, finished: &mpsc::Sender<AttemptOutcome>) -> Claimed {
         let wanted = free.num_permits();
         let lease = self.ids.next_id();
-        // There are at most IN_FLIGHT_MAX of them.
+        // At most IN_FLIGHT_MAX.
         let events = match self.shared.queue.claim(lease, self.lease_for, wanted as u32).await {
             Ok(events) => events,
-            Err(error) => return cannot_claim(&error),
+            Err(error) => return failed_claim(&error),
         };
         let claimed = match events.len() {
             0 => Claimed::Nothing,
@@ -171,7 +170,7 @@ impl Relay {
             let (shared, finished) = (Arc::clone(&self.shared), finished.clone());
             tokio::spawn(async move {
                 let outcome = shared.deliver(&event).await;
-                // Nobody records any more once the relay itself has gone; the lease runs out.
+                // Without a receiver the relay was aborted; the lease expires.
                 let event_id = event.delivery.event_id;
                 let _gone = finished.send(AttemptOutcome { event_id, lease, outcome }).await;
                 drop(slot);
@@ -180,12 +179,12 @@ impl Relay {
         claimed
     }
 
-    /// Sends one event and waits for what becomes of it.
+    /// Sends one event and waits for its outcome.
     async fn probe(&self, finished: &mpsc::Sender<AttemptOutcome>) -> Claimed {
         let lease = self.ids.next_id();
         let events = match self.shared.queue.claim(lease, self.lease_for, 1).await {
             Ok(events) => events,
-            Err(error) => return cannot_claim(&error),
+            Err(error) => return failed_claim(&error),
         };
         let Some(event) = events.first() else { return Claimed::Nothing };
         let outcome = self.shared.deliver(event).await;
@@ -195,32 +194,32 @@ impl Relay {
     }
 }
 
-/// All slots that are free, once there are enough of them.
+/// All free slots, once there are at least [`CLAIM_MIN`].
 async fn free_slots(slots: &Arc<Semaphore>) -> OwnedSemaphorePermit {
     let slots = Arc::clone(slots);
-    let mut free = Arc::clone(&slots).acquire_many_owned(CLAIM_MIN).await.expect("nobody closes it");
+    let mut free = Arc::clone(&slots).acquire_many_owned(CLAIM_MIN).await.expect("it is never closed");
     while let Ok(one_more) = Arc::clone(&slots).try_acquire_owned() {
         free.merge(one_more);
     }
     free
 }
 
-fn cannot_claim(error: &jangteo_domain::StoreError) -> Claimed {
-    tracing::warn!(kind = error.kind(), cause = chain(error), "events cannot be claimed");
+fn failed_claim(error: &jangteo_domain::StoreError) -> Claimed {
+    tracing::warn!(kind = error.kind(), cause = chain(error), "cannot claim events");
     Claimed::Failed
 }
 
 impl Shared {
-    /// Sends an event once and says what becomes of it.
+    /// Attempts to deliver an event once.
     #[tracing::instrument(
         name = "delivery",
         skip_all,
         fields(event_id = %event.delivery.event_id, order_id = %event.delivery.order_id),
     )]
     async fn deliver(&self, event: &StoredEvent) -> DeliveryOutcome {
-        let began_at = Instant::now();
+        let started_at = Instant::now();
         let delivered = self.platform.deliver(event).await;
-        self.circuit_breaker.note(&delivered, Instant::now(), rand::random());
+        self.circuit_breaker.record(&delivered, Instant::now(), rand::random());
         let outcome = match &delivered {
             Ok(()) => DeliveryOutcome::Delivered,
             Err(failure) => self.policy.outcome(event.delivery.attempts, failure, rand::random()),
@@ -231,13 +230,13 @@ impl Shared {
             DeliveryOutcome::Dead { .. } => "dead",
         };
         metrics::counter!(telemetry::DELIVERIES, "outcome" => name).increment(1);
-        metrics::histogram!(telemetry::DELIVERY_SECONDS, "outcome" => name).record(began_at.elapsed());
+        metrics::histogram!(telemetry::DELIVERY_SECONDS, "outcome" => name).record(started_at.elapsed());
         log_delivery(&event.delivery, &delivered);
         outcome
     }
 
-    /// Records what is delivered until nobody delivers any more: what comes in while one outcome is written is
-    /// recorded together in the next.
+    /// Records outcomes until all senders are dropped. Outcomes that arrive during a write are recorded together by the
+    /// next.
     async fn record_all(self: Arc<Self>, mut finished: mpsc::Receiver<AttemptOutcome>) {
         let mut recorded = Vec::new();
         while finished.recv_many(&mut recorded, IN_FLIGHT_MAX as usize).await > 0 {
@@ -247,16 +246,16 @@ impl Shared {
     }
 
     async fn record(&self, recorded: &[AttemptOutcome]) {
-        let mut pause = SETTLE_PAUSE;
-        for attempt in 1..=SETTLE_ATTEMPTS_MAX {
-            // Said twice it counts once, so whatever became of the last attempt is no question.
+        let mut pause = RECORD_PAUSE;
+        for attempt in 1..=RECORD_ATTEMPTS_MAX {
+            // Recording is idempotent, so the fate of the last attempt does not matter.
             let Err(error) = self.queue.record(recorded).await else { return };
             let (kind, cause, count) = (error.kind(), chain(&error), recorded.len());
-            if attempt == SETTLE_ATTEMPTS_MAX {
-                tracing::error!(kind, cause, count, "deliveries cannot be recorded; the events will be sent again");
+            if attempt == RECORD_ATTEMPTS_MAX {
+                tracing::error!(kind, cause, count, "cannot record deliveries; the events will be sent again");
                 return;
             }
-            tracing::warn!(kind, cause, count, attempt, "deliveries cannot be recorded yet");
+            tracing::warn!(kind, cause, count, attempt, "cannot record deliveries yet");
             sleep(pause.mul_f64(rand::random_range(0.5..=1.0))).await;
             pause *= 2;
         }
@@ -268,24 +267,24 @@ fn log_delivery(delivery: &Delivery, delivered: &Result<(), DeliveryFailure>) {
     match delivered {
         Ok(()) => tracing::debug!(%event_id, %order_id, attempts, "delivered"),
         Err(failure @ DeliveryFailure::Transient { .. }) => {
-            tracing::debug!(%event_id, %order_id, attempts, reason = %failure, "not delivered yet");
+            tracing::debug!(%event_id, %order_id, attempts, reason = %failure, "delivery failed; retry scheduled");
         }
         Err(failure @ DeliveryFailure::Permanent { .. }) => {
-            tracing::error!(%event_id, %order_id, attempts, reason = %failure, "put aside: the data platform rejects it");
+            tracing::error!(%event_id, %order_id, attempts, reason = %failure, "the data platform rejected the event");
         }
     }
 }
 
-/// A relay in a task of its own.
+/// A relay in its own task.
 pub struct RunningRelay {
-    /// Ends it, once the deliveries that are under way are recorded.
+    /// Stops it after the deliveries in flight are recorded.
     pub shutdown: CancellationToken,
-    /// Finishes when it has ended.
+    /// Completes once the relay has stopped.
     pub task: JoinHandle<()>,
 }
 
 impl RunningRelay {
-    /// Starts it on the current runtime, which must be the main one.
+    /// Starts it on the current runtime, which must be the main runtime.
     pub fn start(relay: Relay) -> Self {
         let shutdown = CancellationToken::new();
         Self { task: tokio::spawn(relay.run(shutdown.clone())), shutdown }

@@ -1,5 +1,5 @@
-//! Gives the stock of overdue orders back. It only finds candidates; whether an order expires is decided in the lanes,
-//! under the order's lock, so that any number of servers may sweep.
+//! Expires overdue orders, which returns their stock. The sweeper only finds candidates; the lanes decide under the
+//! order's lock, so any number of servers may sweep.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,38 +16,37 @@ use crate::lanes::Lanes;
 use crate::telemetry;
 use crate::telemetry::chain;
 
-/// How many orders are asked for and submitted at a time: enough to fill batches, few enough to leave the queue to
-/// callers.
+/// Orders per query and submission: enough to fill batches, few enough to leave the queue to callers.
 const PAGE: u32 = 200;
-/// How long a sweep waits for the lanes. Nothing depends on the answer; the next sweep sees what is left.
+/// Timeout of a sweep's commands. Nothing depends on it: the next sweep finds the remaining orders.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest pause while the database is away.
+/// Maximum pause while the database is unavailable.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// Looks for overdue orders again and again.
+/// The worker.
 pub struct Sweeper {
     orders: Arc<dyn OrderQueries>,
     lanes: Lanes,
     interval: Duration,
 }
 
-/// What a look for overdue orders came to.
+/// The outcome of a sweep.
 enum Swept {
-    /// All that were due.
+    /// No overdue order remains.
     All,
-    /// As many as fit, so there may be more.
+    /// A full page; more orders may be overdue.
     FullPage,
-    /// Nothing, or not all: the store failed.
+    /// An error of the store or the lanes.
     Failed,
 }
 
 impl Sweeper {
-    /// A sweeper that looks every `interval`.
+    /// A sweeper with a pause of `interval` between sweeps.
     pub fn new(orders: Arc<dyn OrderQueries>, lanes: Lanes, interval: Duration) -> Self {
         Self { orders, lanes, interval }
     }
 
-    /// Sweeps until it is dropped. Commands that were submitted by then still run.
+    /// Sweeps until it is dropped. Submitted commands still run.
     pub async fn run(self) {
         let mut failures = 0;
         loop {
@@ -63,12 +62,12 @@ impl Sweeper {
         }
     }
 
-    /// The interval, doubled with every failure in a row.
+    /// The interval, doubled with every consecutive failure.
     fn pause_after(&self, failures: u32) -> Duration {
         self.interval.saturating_mul(1 << failures.min(5)).min(PAUSE_MAX.max(self.interval))
     }
 
-    /// Goes on for as long as pages are full, so that a crowd of overdue orders is not spread over many intervals.
+    /// Continues while pages are full, so that a crowd of overdue orders does not take many intervals.
     async fn sweep(&self) -> Swept {
         loop {
             match self.sweep_page().await {
@@ -103,11 +102,11 @@ impl Sweeper {
             tracing::warn!(count = failed.len(), cause, "overdue orders could not be expired");
             return Swept::Failed;
         }
-        // A full page of which nothing was expired would come again at once, with nothing gained.
+        // A full page without an expired order would be the same again.
         if is_full && count > 0 { Swept::FullPage } else { Swept::All }
     }
 
-    /// Whether the order expired now. That it was paid, or expired by another server, since it was listed is normal.
+    /// Whether the order expired now. It may have been paid, or expired by another server, since it was listed.
     async fn expire(&self, order_id: OrderId) -> Result<bool, String> {
         let request = Request::new(Command::ExpireOrder(ExpireOrder { order_id }));
         let answer = self.lanes.submit_own(request, Instant::now() + ANSWER_TIMEOUT).await;
@@ -117,7 +116,9 @@ impl Sweeper {
                 Err(Rejection::Order(OrderRejection::NotDue | OrderRejection::NotFound)) => Ok(false),
                 Err(rejection) => Err(rejection.to_string()),
             },
-            Answer::Replayed(_) | Answer::KeyReused => Err("a request without a key was taken for another".to_owned()),
+            Answer::Replayed(_) | Answer::KeyReused => {
+                Err("a request without a key was answered as a replay".to_owned())
+            }
         }
     }
 }
@@ -143,14 +144,14 @@ mod tests {
         let batch_max = NonZeroUsize::new(64).expect("above zero");
         let queue_max = NonZeroUsize::new(1_000).expect("above zero");
         let write_lanes = NonZeroU32::MIN;
-        // No caller's request ever gets a turn; a sweep does.
+        // Every caller's request times out in the queue; a sweep's does not.
         let queue_wait_max = Duration::ZERO;
-        // Dropped, the drain leaves the lanes to live as long as the test.
+        // Without the drain the lanes live as long as the test.
         Lanes::start(&shop.executor, LaneSettings { batch_max, write_lanes, queue_max, queue_wait_max }).0
     }
 
     #[tokio::test]
-    async fn more_than_a_page_of_overdue_orders_gives_its_stock_back_at_once() {
+    async fn one_sweep_expires_more_than_a_page_of_overdue_orders() {
         let store = MemoryStore::new();
         let shop = TestShop::with_rules(store.factory(), ShopRules { open_orders_max: ORDERS, ..rules() });
         let product = shop.product(product_details("Lamp", 100), 1_000).await.expect("a product");
@@ -164,7 +165,7 @@ mod tests {
             let listing = store.queries().products.find(product).await.expect("a read");
             listing.map(|listing| listing.available)
         };
-        assert_eq!(available().await, Some(1_000 - ORDERS), "an order that can still be paid keeps its stock");
+        assert_eq!(available().await, Some(1_000 - ORDERS), "an order that can still be paid reserves its stock");
 
         store.advance(time::Duration::minutes(10));
         assert!(matches!(sweeper.sweep().await, Swept::All));
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_store_that_fails_is_asked_again_until_the_end() {
+    async fn store_errors_are_retried_until_shutdown() {
         let shop = TestShop::new(MemoryStore::new().factory());
         let shutdown = CancellationToken::new();
         let third_query = shutdown.clone();
@@ -183,7 +184,7 @@ mod tests {
             if queries == 3 {
                 third_query.cancel();
             }
-            Err(StoreError::unexpected("away"))
+            Err(StoreError::unexpected("unavailable"))
         });
         let sweeper = Sweeper::new(Arc::new(orders), lanes(&shop), Duration::from_millis(1));
         shutdown.run_until_cancelled(sweeper.run()).await;

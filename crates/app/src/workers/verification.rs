@@ -1,4 +1,4 @@
-//! The proof of the books, run: the document that tells of it, and the one verification that a server's callers share.
+//! Verification of the books: its report, and the one run that the callers of a server share.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,26 +21,26 @@ use crate::http::values::Time;
 use crate::telemetry;
 use crate::telemetry::chain;
 
-/// The most findings that a document lists: more of them have one cause, and must not take all memory.
+/// Maximum findings in a report, to limit its memory: more of them usually have one cause.
 const FINDINGS_MAX: usize = 1_000;
-/// How long the outcome of a verification is reused for later callers.
+/// Time for which later callers get the same report.
 const REUSED_FOR: Duration = Duration::from_secs(60);
 
-/// What a verification of the books came to.
+/// Report of a verification of the books.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct VerificationResponse {
-    /// The time of the one state of all tables that was verified.
+    /// Time of the snapshot of all tables.
     verified_at: Time,
-    /// How many rows were read.
+    /// Number of rows read.
     rows: u64,
-    /// How many findings there are; the books agree when there is none.
+    /// Number of findings; the books agree at 0.
     findings_total: u64,
     parts: Vec<VerifiedPart>,
-    /// The findings, the first 1,000 of them.
+    /// The first 1,000 findings.
     findings: Vec<VerificationFinding>,
 }
 
-/// A part of the books that was verified.
+/// A verified part of the books.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 struct VerifiedPart {
     /// `ledger`, `stock`, `orders`, `coupons`, `sales` or `retention`.
@@ -49,16 +49,16 @@ struct VerifiedPart {
     findings: u64,
 }
 
-/// Something that does not agree.
+/// A disagreement.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 struct VerificationFinding {
-    /// What is concerned: `unreadable` for a row that makes no sense at all, else `account`, `stock`, `order`, `refund`,
-    /// `campaign`, `coupon`, `sales` or `retention`.
+    /// `account`, `stock`, `order`, `refund`, `campaign`, `coupon`, `sales` or `retention`; `unreadable` for a row that
+    /// cannot be parsed.
     kind: &'static str,
-    /// The key of the row concerned.
+    /// Key of the row.
     #[schema(value_type = BTreeMap<String, String>)]
     ids: BTreeMap<&'static str, String>,
-    /// What does not agree, in words.
+    /// Description of the disagreement.
     what: String,
 }
 
@@ -81,7 +81,7 @@ impl VerificationResponse {
         }
     }
 
-    /// The same for people: a line for each part and one for all.
+    /// The report as text: a line per part and a summary.
     pub fn lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = self
             .parts
@@ -99,14 +99,14 @@ impl VerificationResponse {
 
 impl VerificationFinding {
     fn of(finding: &Finding) -> Self {
-        Self { kind: finding.kind(), ids: finding.ids().into_iter().collect(), what: finding.what().to_owned() }
+        Self { kind: finding.kind(), ids: finding.ids().into_iter().collect(), what: finding.description().to_owned() }
     }
 }
 
-/// Verifies the books once; hands each finding to `report` as it comes.
+/// Verifies the books once and passes each finding to `report` immediately.
 ///
 /// # Errors
-/// Those of the store.
+/// Errors of the store.
 pub async fn verify(
     books: &dyn BooksFactory,
     retention: &Retention,
@@ -132,7 +132,7 @@ pub struct Verifier {
     last: Mutex<Option<Run>>,
 }
 
-/// A verification, under way or over.
+/// A verification, running or completed.
 struct Run {
     ended: Shared<BoxFuture<'static, Ended>>,
     task: AbortHandle,
@@ -145,7 +145,7 @@ struct Ended {
 }
 
 impl Run {
-    /// Whether it serves a caller who comes now: it is under way, or succeeded within [`REUSED_FOR`].
+    /// Whether a new caller gets it: it is running, or succeeded within [`REUSED_FOR`].
     fn is_current(&self) -> bool {
         match self.ended.clone().now_or_never() {
             Some(Ended { at, outcome }) => outcome.is_ok() && at.elapsed() < REUSED_FOR,
@@ -155,16 +155,16 @@ impl Run {
 }
 
 impl Verifier {
-    /// A verifier whose tasks run on the current runtime, which must be the main one.
+    /// A verifier with tasks on the current runtime, which must be the main runtime.
     pub fn new(books: Arc<dyn BooksFactory>, retention: Retention) -> Self {
         Self { books, retention, runtime: Handle::current(), last: Mutex::default() }
     }
 
-    /// Joins the verification that is under way, reuses one that ended within [`REUSED_FOR`], or starts one. A caller who
-    /// goes away does not stop it.
+    /// Joins the running verification, reuses one that ended within [`REUSED_FOR`], or starts one. It continues when
+    /// its callers disconnect.
     ///
     /// # Errors
-    /// Those of the store; the next caller starts a new verification.
+    /// Errors of the store; the next caller starts a new verification.
     pub async fn join(&self) -> Result<Arc<VerificationResponse>, StoreError> {
         let ended = self.current();
         ended.await.outcome
@@ -185,7 +185,7 @@ impl Verifier {
         last.insert(Run { ended: ended.boxed().shared(), task }).ended.clone()
     }
 
-    /// Stops a verification that is under way, before its database is closed.
+    /// Aborts a running verification, before its database is closed.
     pub async fn stop(&self) {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(run) = last {
@@ -195,7 +195,7 @@ impl Verifier {
     }
 }
 
-/// Verifies the books, and records the outcome in the log and the metrics.
+/// Verifies the books, with log and metrics.
 async fn run(books: Arc<dyn BooksFactory>, retention: Retention) -> Result<Arc<VerificationResponse>, StoreError> {
     let mut first = None;
     let mut take = |finding: &Finding| {
@@ -215,7 +215,7 @@ impl VerificationResponse {
         if let Some(first) = first {
             tracing::error!(findings = self.findings_total, first, "the books disagree");
         }
-        // Far from the 2^52 up to which an f64 is exact.
+        // Far below 2^52, up to which an f64 is exact.
         metrics::gauge!(telemetry::VERIFICATION_FINDINGS).set(self.findings_total as f64);
         let microseconds = self.verified_at.0.unix_microseconds() as f64;
         metrics::gauge!(telemetry::VERIFICATION_TIMESTAMP).set(microseconds / 1_000_000.0);

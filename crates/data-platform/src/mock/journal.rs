@@ -8,9 +8,9 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::cloud_event::CloudEvent;
-use crate::mock::behaviour::Fault;
+use crate::mock::behavior::Fault;
 
-/// What was received, each event once, and how often what went wrong.
+/// Received events, each once, and the counters.
 pub(super) struct Journal {
     file: Option<File>,
     received: Vec<Received>,
@@ -19,44 +19,44 @@ pub(super) struct Journal {
     counters: Counters,
 }
 
-/// An event that was received.
+/// A received event.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Received {
-    /// How often it came.
+    /// Number of receipts.
     pub times: u64,
-    /// The event, to the byte as it came first.
+    /// The event, with the bytes of its first receipt.
     pub event: Box<RawValue>,
 }
 
-/// How often what happened, since the start.
+/// Counters since the start.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
-    /// Events that were kept.
+    /// Stored events.
     pub received: u64,
-    /// Events that came again, and were dropped.
+    /// Events that were received again and dropped.
     pub duplicates: u64,
-    /// Events that came again with another body: the sender is wrong.
+    /// Events that were received again with another body, an error of the sender.
     pub altered: u64,
-    /// Events that came before an earlier one of their order, or left one out: the sender is wrong.
+    /// Events received before an earlier one of their order, or after a gap; an error of the sender.
     pub out_of_order: u64,
-    /// Calls with no signature, a wrong one or an old one.
+    /// Calls with a missing, invalid or expired signature.
     pub unsigned: u64,
-    /// Calls that were no event.
+    /// Calls with an invalid envelope.
     pub bad_envelopes: u64,
-    /// Calls that failed as told.
+    /// Calls that failed by configuration.
     pub failed: u64,
-    /// Calls that hung as told.
+    /// Calls that hung by configuration.
     pub hung: u64,
-    /// Calls that were throttled as told.
+    /// Calls that were throttled by configuration.
     pub throttled: u64,
-    /// Calls that were redirected as told.
+    /// Calls that were redirected by configuration.
     pub redirected: u64,
-    /// Calls whose answer got lost as told.
+    /// Calls whose response was lost by configuration.
     pub answers_lost: u64,
 }
 
 impl Journal {
-    /// Opens the file and takes what it holds as received before.
+    /// Opens the file and loads its events.
     pub(super) fn open(path: Option<PathBuf>) -> io::Result<Self> {
         let mut journal = Self {
             file: None,
@@ -81,19 +81,19 @@ impl Journal {
         for line in BufReader::new(file).lines() {
             let line = line?;
             let event: CloudEvent = serde_json::from_str(&line).map_err(io::Error::from)?;
-            self.remember(&event, RawValue::from_string(line).map_err(io::Error::from)?);
+            self.insert(&event, RawValue::from_string(line).map_err(io::Error::from)?);
         }
         Ok(())
     }
 
-    /// Keeps an event unless it was kept before. It is in the file when this returns.
-    pub(super) fn keep(&mut self, event: CloudEvent, body: &[u8]) -> io::Result<()> {
+    /// Stores a new event durably, or counts a duplicate.
+    pub(super) fn store(&mut self, event: CloudEvent, body: &[u8]) -> io::Result<()> {
         let raw: Box<RawValue> = serde_json::from_slice(body).map_err(io::Error::from)?;
         if let Some(&place) = self.place_of.get(&event.id) {
-            let kept = &mut self.received[place];
-            kept.times += 1;
+            let stored = &mut self.received[place];
+            stored.times += 1;
             self.counters.duplicates += 1;
-            if kept.event.get() != raw.get() {
+            if stored.event.get() != raw.get() {
                 self.counters.altered += 1;
             }
             return Ok(());
@@ -102,11 +102,11 @@ impl Journal {
             writeln!(file, "{}", raw.get())?;
             file.sync_data()?;
         }
-        self.remember(&event, raw);
+        self.insert(&event, raw);
         Ok(())
     }
 
-    fn remember(&mut self, event: &CloudEvent, raw: Box<RawValue>) {
+    fn insert(&mut self, event: &CloudEvent, raw: Box<RawValue>) {
         let last = self.last_sequence_of.entry(event.subject.clone()).or_default();
         if event.sequence != *last + 1 {
             self.counters.out_of_order += 1;

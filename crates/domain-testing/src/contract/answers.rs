@@ -14,13 +14,13 @@ use jangteo_domain::testing::fixtures::{customer, positive, user, won};
 use crate::TestShop;
 use crate::contract::harness::{StoreHarness, TestResult, answers, first_page, request, row};
 
-/// A request whose answer is stored, and rendered in the name of one caller.
+/// A request with an idempotency key, whose answer is rendered for one caller.
 fn keyed(command: Command, key: IdempotencyKey, name: &'static str) -> Request {
     let renderer = Arc::new(NamedAnswers(name));
     Request { command, recording: Some(Recording { idempotency: Some(key), audited_as: None, renderer }) }
 }
 
-/// Renders differently for each caller, so that a replayed answer shows for whom it was rendered.
+/// Renders a different answer for each caller, so a replay shows its origin.
 struct NamedAnswers(&'static str);
 
 impl AnswerRenderer for NamedAnswers {
@@ -44,18 +44,18 @@ fn assert_answers(answers: Vec<Result<Answer, StoreError>>, expected: &[Answer])
     assert_eq!(answers, expected);
 }
 
-/// Sent again, alone, in a batch, or twice in one batch: one effect, and the same answer to the byte, a rejection too,
-/// as it was rendered for the first.
+/// A repeated request, alone, in a batch or twice in one batch, has one effect and one answer, equal to the byte; so
+/// does a rejected one.
 pub async fn a_repeated_request_has_one_effect_and_one_answer(harness: &dyn StoreHarness) -> TestResult {
     let shop = TestShop::new(harness.factory());
     let small = |name| keyed(top_up(1_000), request(1, 1), name);
     let large = |name| keyed(top_up(1_000_001), request(2, 2), name);
     let first = shop.executor.execute(&[small("first"), large("second"), small("third"), large("fourth")]).await;
     let [Ok(Answer::Decided { outcome, rendered: Some(topped_up) }), rejected, repeated @ ..] = &first[..] else {
-        panic!("the first is decided and rendered: {first:?}");
+        panic!("a decided and rendered answer: {first:?}");
     };
     let Ok(Answer::Decided { outcome: Err(_), rendered: Some(rejected) }) = rejected else {
-        panic!("the second is rejected and rendered: {first:?}");
+        panic!("a rejected and rendered answer: {first:?}");
     };
     assert_eq!(topped_up.body, PlainAnswers.render(outcome).body);
     assert_eq!([topped_up, rejected].map(|answer| answer.head.as_str()), ["first plain", "second plain"]);
@@ -73,7 +73,7 @@ pub async fn a_repeated_request_has_one_effect_and_one_answer(harness: &dyn Stor
     Ok(())
 }
 
-/// A rejection because something does not exist is not stored: sent again once it exists, the request succeeds.
+/// A rejection of a missing row is not stored: the request succeeds once the row exists.
 pub async fn a_request_for_an_absent_row_is_decided_again(harness: &dyn StoreHarness) -> TestResult {
     let shop = TestShop::new(harness.factory());
     let lamp = shop.lamp(1_000, 5).await?;
@@ -90,7 +90,7 @@ pub async fn a_request_for_an_absent_row_is_decided_again(harness: &dyn StoreHar
     Ok(())
 }
 
-/// A key belongs to the request that it was first sent with.
+/// A key with another request's fingerprint is reported as reused.
 pub async fn a_key_of_another_request_is_reported(harness: &dyn StoreHarness) -> TestResult {
     let shop = TestShop::new(harness.factory());
     let [first, second, third] =
@@ -102,8 +102,8 @@ pub async fn a_key_of_another_request_is_reported(harness: &dyn StoreHarness) ->
     Ok(())
 }
 
-/// Sent by many at the same time: one effect, one answer for all.
-pub async fn a_request_sent_by_many_at_once_has_one_effect(harness: &dyn StoreHarness) -> TestResult {
+/// Concurrent copies of a request have one effect and one answer.
+pub async fn concurrent_copies_of_a_request_have_one_effect(harness: &dyn StoreHarness) -> TestResult {
     let shop = TestShop::new(harness.factory());
     let requests = [keyed(top_up(1_000), request(1, 1), "kim")];
     let answers = join_all((0..4).map(|_| shop.executor.execute(&requests))).await;
@@ -112,10 +112,10 @@ pub async fn a_request_sent_by_many_at_once_has_one_effect(harness: &dyn StoreHa
         match answer? {
             Answer::Decided { rendered, .. } => {
                 decided += 1;
-                bytes.push(rendered.expect("an answer that is stored is rendered"));
+                bytes.push(rendered.expect("a stored answer is rendered"));
             }
             Answer::Replayed(answer) => bytes.push(answer),
-            Answer::KeyReused => panic!("the request is the same"),
+            Answer::KeyReused => panic!("the same request"),
         }
     }
     assert_eq!(decided, 1);

@@ -12,14 +12,13 @@ use crate::TestShop;
 use crate::contract::commits::audit_entry;
 use crate::contract::harness::{Seeds, StoreHarness, TestResult, append, commit, first_page, walk, wide};
 
-/// A request that leaves a line in the audit log.
+/// An audited request.
 fn audited(actor: &str, command: Command) -> Request {
     let recording = Recording { idempotency: None, audited_as: Some(user(actor)), renderer: Arc::new(PlainAnswers) };
     Request { command, recording: Some(recording) }
 }
 
-/// Lines are returned as they were stored, about every kind of subject, with the longest reason and body, the newest
-/// first.
+/// Entries are returned as stored, the newest first: every kind of subject, the longest reason and body.
 pub async fn every_field_of_audit_entries_is_returned(harness: &dyn StoreHarness) -> TestResult {
     let seeds = Seeds::new(harness);
     let subjects = [
@@ -44,11 +43,11 @@ pub async fn every_field_of_audit_entries_is_returned(harness: &dyn StoreHarness
     entries[4].at = Timestamp::MAX;
     commit(harness, append(entries.clone())).await?;
     let listed = harness.queries().audit.list(&AuditFilter::default(), &first_page(1_000)).await?;
-    assert!(listed.iter().rev().eq(&entries), "{} lines, each as it was stored", listed.len());
+    assert!(listed.iter().rev().eq(&entries), "{} entries, equal to the stored ones", listed.len());
     Ok(())
 }
 
-/// A walk returns each line once; filters distinguish actors by case, and one subject from another.
+/// A walk returns each entry once. Filters match the subject and the exact actor, case included.
 pub async fn audit_walks_miss_and_repeat_nothing(harness: &dyn StoreHarness) -> TestResult {
     let shop = TestShop::new(harness.factory());
     let top_up = |(actor, owner): (&str, &str)| {
@@ -61,7 +60,7 @@ pub async fn audit_walks_miss_and_repeat_nothing(harness: &dyn StoreHarness) -> 
     for (actor, subject, expected) in [
         (None, None, vec![3, 2, 1, 0]),
         (Some("root"), None, vec![3, 2, 0]),
-        (Some("nobody"), None, vec![]),
+        (Some("stranger"), None, vec![]),
         (None, Some("kim"), vec![3, 1, 0]),
         (Some("root"), Some("kim"), vec![3, 0]),
     ] {
@@ -74,9 +73,9 @@ pub async fn audit_walks_miss_and_repeat_nothing(harness: &dyn StoreHarness) -> 
     Ok(())
 }
 
-/// A change and its line are stored together, with the body that was answered; a rejected command leaves no line, nor
-/// does one that is not audited.
-pub async fn the_audit_log_has_a_line_of_each_audited_change(harness: &dyn StoreHarness) -> TestResult {
+/// A change and its entry are committed together, with the rendered answer as the body. Rejected and unaudited commands
+/// have no entry.
+pub async fn the_audit_log_has_an_entry_for_each_audited_change(harness: &dyn StoreHarness) -> TestResult {
     let shop = TestShop::new(harness.factory());
     let product_id = ProductId::from(shop.ids.next_id());
     let create = Command::CreateProduct(CreateProduct { product_id, details: product_details("lamp", 1_000) });
@@ -88,7 +87,7 @@ pub async fn the_audit_log_has_a_line_of_each_audited_change(harness: &dyn Store
     for answer in shop.executor.execute(&requests).await {
         match answer? {
             Answer::Decided { rendered, .. } => bodies.extend(rendered.map(|answer| answer.body)),
-            other @ (Answer::Replayed(_) | Answer::KeyReused) => panic!("no key was sent, but the answer is {other:?}"),
+            other @ (Answer::Replayed(_) | Answer::KeyReused) => panic!("without a key the answer is {other:?}"),
         }
     }
 

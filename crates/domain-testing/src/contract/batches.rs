@@ -29,8 +29,7 @@ use crate::TestShop;
 use crate::contract::books::{Participants, assert_books_agree};
 use crate::contract::harness::{StoreHarness, TestResult, row};
 
-/// From the top-up to the refund: an order that was paid with a coupon and cancelled leaves balance and coupon as they
-/// were, and all of it in the books.
+/// An order paid with a coupon and cancelled leaves balance and coupon unchanged, and the books agree.
 pub async fn a_paid_and_cancelled_order_leaves_rows_that_agree(harness: &dyn StoreHarness) -> TestResult {
     let shop = TestShop::new(harness.factory());
     let lamp = shop.lamp(12_000, 5).await?;
@@ -38,40 +37,41 @@ pub async fn a_paid_and_cancelled_order_leaves_rows_that_agree(harness: &dyn Sto
     let kim = shop.user("kim", 100_000).await?;
     let campaign = shop.campaign(campaign_details(percent(15), 2)).await?;
     let coupon = shop.coupon(campaign, &kim).await?;
-    let everybody = Participants { users: vec![kim.clone()], products: vec![lamp, chair], campaigns: vec![campaign] };
+    let participants =
+        Participants { users: vec![kim.clone()], products: vec![lamp, chair], campaigns: vec![campaign] };
     let id = shop.order(&kim, &[(chair, 2), (lamp, 1)]).await?;
-    assert_books_agree(harness, &everybody).await?;
+    assert_books_agree(harness, &participants).await?;
 
     // 18,666 less 15 %: 2,799.9, half up 2,800.
     let paid = shop.pay(id, &kim, CouponChoice::Best).await?.expect("an order that can be paid");
-    let Reply::OrderPaid(payment) = paid else { panic!("a payment is answered, not {paid:?}") };
+    let Reply::OrderPaid(payment) = paid else { panic!("a payment, not {paid:?}") };
     assert_eq!((payment.discount, payment.amount), (won(2_800), won(15_866)));
     assert_eq!((payment.coupon_id, payment.balance_after), (Some(coupon), won(84_134)));
     let stored = row::<Order>(harness, id).await?;
     assert_eq!((stored.status, stored.lines[0].discount_share), (OrderStatus::Paid, won(1_000)));
-    assert_books_agree(harness, &everybody).await?;
+    assert_books_agree(harness, &participants).await?;
 
     shop.cancel(id, &kim).await?.expect("a paid order can be cancelled");
     assert_eq!(row::<Order>(harness, id).await?.status, OrderStatus::Refunded);
     assert_eq!(row::<PointAccount>(harness, kim.clone()).await?.balance, won(100_000));
     assert_eq!(row::<Coupon>(harness, coupon).await?.state, CouponState::Unused);
-    assert_books_agree(harness, &everybody).await
+    assert_books_agree(harness, &participants).await
 }
 
-/// Rules by which an order is due as soon as it is placed: a test does not wait for the database's clock.
+/// Rules with an immediate payment deadline: a test does not wait for the database's clock.
 fn rules_of_orders_due_at_once() -> ShopRules {
     ShopRules { order_ttl: Duration::ZERO, ..rules() }
 }
 
-/// An order that is not paid in time returns its items, once.
+/// An expired order returns its items, once.
 pub async fn an_expired_order_leaves_rows_that_agree(harness: &dyn StoreHarness) -> TestResult {
     let shop = TestShop::with_rules(harness.factory(), rules_of_orders_due_at_once());
     let lamp = shop.lamp(12_000, 5).await?;
     let kim = shop.user("kim", 100_000).await?;
-    let everybody = Participants { users: vec![kim.clone()], products: vec![lamp], campaigns: vec![] };
+    let participants = Participants { users: vec![kim.clone()], products: vec![lamp], campaigns: vec![] };
     let id = shop.order(&kim, &[(lamp, 5)]).await?;
-    assert!(shop.pay(id, &kim, CouponChoice::None).await?.is_err(), "its time is over");
-    assert_books_agree(harness, &everybody).await?;
+    assert!(shop.pay(id, &kim, CouponChoice::None).await?.is_err(), "past its deadline");
+    assert_books_agree(harness, &participants).await?;
 
     assert_eq!(harness.queries().orders.due(10).await?, [id]);
     assert_eq!(shop.expire(id).await?, Ok(Reply::OrderExpired(id)));
@@ -79,7 +79,7 @@ pub async fn an_expired_order_leaves_rows_that_agree(harness: &dyn StoreHarness)
     assert_eq!(harness.queries().orders.due(10).await?, []);
     let available = harness.queries().products.find(lamp).await?.map(|listing| listing.available);
     assert_eq!((available, row::<Order>(harness, id).await?.status), (Some(5), OrderStatus::Expired));
-    assert_books_agree(harness, &everybody).await
+    assert_books_agree(harness, &participants).await
 }
 
 async fn execute(shop: &TestShop, commands: Vec<Command>) -> Result<Vec<Outcome>, StoreError> {
@@ -92,8 +92,8 @@ async fn execute(shop: &TestShop, commands: Vec<Command>) -> Result<Vec<Outcome>
     answers.into_iter().map(|answer| answer.map(outcome)).collect()
 }
 
-/// The commands before and after it in the batch have their effect.
-pub async fn a_rejected_command_costs_only_itself(harness: &dyn StoreHarness) -> TestResult {
+/// A rejected command does not affect the other commands of its batch.
+pub async fn a_rejected_command_affects_no_other(harness: &dyn StoreHarness) -> TestResult {
     let shop = TestShop::new(harness.factory());
     let lamp = shop.lamp(1_000, 1).await?;
     let [kim, lee] = [shop.user("kim", 5_000).await?, shop.user("lee", 5_000).await?];
@@ -107,11 +107,11 @@ pub async fn a_rejected_command_costs_only_itself(harness: &dyn StoreHarness) ->
 
     assert_eq!(row::<PointAccount>(harness, kim.clone()).await?.balance, won(5_001));
     assert_eq!(row::<PointAccount>(harness, lee.clone()).await?.balance, won(5_002));
-    let everybody = Participants { users: vec![kim, lee], products: vec![lamp], campaigns: vec![] };
-    assert_books_agree(harness, &everybody).await
+    let participants = Participants { users: vec![kim, lee], products: vec![lamp], campaigns: vec![] };
+    assert_books_agree(harness, &participants).await
 }
 
-/// Counts how many units of work are begun.
+/// Counts units of work.
 struct Counting {
     factory: Arc<dyn UnitOfWorkFactory>,
     begun: AtomicU32,
@@ -129,7 +129,7 @@ impl UnitOfWorkFactory for Counting {
     }
 }
 
-/// Commands of all kinds, each about rows of those before it, fit one transaction: the executor need not halve it.
+/// Commands of all kinds, each on rows of the earlier ones, fit one transaction: the executor need not split the batch.
 pub async fn a_batch_of_every_command_leaves_rows_that_agree(harness: &dyn StoreHarness) -> TestResult {
     let factory = Arc::new(Counting { factory: harness.factory(), begun: AtomicU32::new(0) });
     let shop = TestShop::new(factory.clone());
@@ -194,11 +194,11 @@ pub async fn a_batch_of_every_command_leaves_rows_that_agree(harness: &dyn Store
     assert_eq!(status(cancelled).await?, OrderStatus::Cancelled);
     assert_eq!(status(refunded).await?, OrderStatus::Refunded);
     assert_eq!(status(open).await?, OrderStatus::PendingPayment);
-    let everybody = Participants { users: vec![kim, lee], products: vec![product_id], campaigns: vec![campaign_id] };
-    assert_books_agree(harness, &everybody).await
+    let participants = Participants { users: vec![kim, lee], products: vec![product_id], campaigns: vec![campaign_id] };
+    assert_books_agree(harness, &participants).await
 }
 
-/// Many buyers, few items, several executors at the same time: exactly the items in stock are sold.
+/// Many buyers, few items, several concurrent executors: exactly the available items are sold.
 pub async fn concurrent_buyers_get_exactly_the_stock(harness: &dyn StoreHarness) -> TestResult {
     let shop = TestShop::new(harness.factory());
     let lamp = shop.lamp(1_000, 5).await?;
@@ -221,7 +221,7 @@ pub async fn concurrent_buyers_get_exactly_the_stock(harness: &dyn StoreHarness)
     assert_books_agree(harness, &Participants { users, products: vec![lamp], campaigns: vec![] }).await
 }
 
-/// Many users, each twice, few coupons, several executors at the same time: all coupons are issued, one each.
+/// Many users, each twice, few coupons, several concurrent executors: all coupons are issued, one per user.
 pub async fn concurrent_users_get_exactly_the_coupons(harness: &dyn StoreHarness) -> TestResult {
     let shop = TestShop::new(harness.factory());
     let campaign_id = shop.campaign(campaign_details(fixed(1), 5)).await?;

@@ -16,24 +16,22 @@ use jangteo_domain::verification::verify;
 
 use crate::contract::harness::{StoreHarness, account_with, walk};
 
-/// The users, products and campaigns whose books are recomputed.
+/// The users, products and campaigns under verification.
 #[derive(Clone, Default, Debug)]
+#[expect(missing_docs, reason = "the fields' names say it")]
 pub struct Participants {
-    /// All users.
     pub users: Vec<UserId>,
-    /// All products.
     pub products: Vec<ProductId>,
-    /// All campaigns.
     pub campaigns: Vec<CampaignId>,
 }
 
-/// Recomputes the books from the rows that are written once, and asserts that all other rows agree with them.
+/// Recomputes the books from the append-only rows and compares all other rows.
 ///
 /// # Errors
 /// Those of the store.
 ///
 /// # Panics
-/// When something does not agree.
+/// On any difference.
 pub async fn assert_books_agree(harness: &dyn StoreHarness, participants: &Participants) -> Result<(), StoreError> {
     let mut books = Books::default();
     for user_id in &participants.users {
@@ -84,7 +82,7 @@ impl Books {
         Ok(())
     }
 
-    /// A stock is the sum of its movements, and what was delivered less what orders reserve or bought.
+    /// A stock is the sum of its movements: deliveries less reserved and sold items.
     async fn read_product(&mut self, harness: &dyn StoreHarness, product_id: ProductId) -> Result<(), StoreError> {
         let queries = harness.queries();
         let read = async |page| queries.stocks.movements(product_id, &page).await;
@@ -96,7 +94,7 @@ impl Books {
             assert_eq!((movement.sequence, i64::from(movement.available_after)), (sequence, available));
             assert_eq!(movement.order_id.is_none(), movement.kind == MovementKind::Adjustment);
         }
-        let listing = queries.products.find(product_id).await?.expect("a product that takes part");
+        let listing = queries.products.find(product_id).await?.expect("a product");
         assert_eq!(i64::from(listing.available), available, "the stock is the sum of its movements");
 
         let adjustments = movements.iter().filter(|movement| movement.kind == MovementKind::Adjustment);
@@ -107,11 +105,11 @@ impl Books {
         let restocked = refunds.iter().filter(|refund| refund.restocked).flat_map(|refund| &refund.lines);
         let restocked = restocked.filter(|line| line.product_id == product_id);
         let gone = taken - restocked.map(|line| i64::from(line.quantity)).sum::<i64>();
-        assert_eq!(available, delivered - gone, "the stock is what was delivered less what is reserved and sold");
+        assert_eq!(available, delivered - gone, "the stock is the deliveries less reserved and sold items");
         Ok(())
     }
 
-    /// A paid order has one payment, one debit and one event; a refund has one of each as well.
+    /// A paid order has one payment, one debit and one event; each refund has its own credit and event.
     async fn check_payments(&self, harness: &dyn StoreHarness) {
         let payments = harness.payments().await;
         let refunds = harness.refunds().await;
@@ -154,10 +152,10 @@ impl Books {
         assert_eq!(payments.len(), self.orders.iter().filter(|order| order.paid.is_some()).count());
     }
 
-    /// A campaign counts its coupons, no user has two of one, and a used one belongs to one paid order.
+    /// A campaign counts its coupons, a user has at most one, and a used coupon belongs to one paid order.
     async fn check_coupons(&self, harness: &dyn StoreHarness, campaigns: &[CampaignId]) -> Result<(), StoreError> {
         for id in campaigns {
-            let campaign = harness.queries().coupons.campaign(*id).await?.expect("a campaign that takes part");
+            let campaign = harness.queries().coupons.campaign(*id).await?.expect("a campaign");
             let owners: Vec<_> =
                 self.coupons.iter().filter(|coupon| coupon.campaign_id == *id).map(|coupon| &coupon.user_id).collect();
             assert_eq!(usize::try_from(campaign.issued), Ok(owners.len()));
@@ -185,7 +183,7 @@ impl Books {
         Ok(())
     }
 
-    /// The daily sales equal a recount of the orders.
+    /// The daily sales equal those of the orders.
     async fn check_sales(&self, harness: &dyn StoreHarness, products: &[ProductId]) -> Result<(), StoreError> {
         let mut recount: BTreeMap<ProductId, (i64, Money)> = BTreeMap::new();
         for line in self.orders.iter().filter(|order| order.paid.is_some()).flat_map(|order| &order.lines) {
@@ -213,11 +211,11 @@ impl Books {
     }
 }
 
-/// Adds an entry to an account, which must be its next.
+/// Adds the next entry of an account.
 fn add_entry(account: &mut PointAccountRecord, entry: &PointEntry) {
     let balance = sum([account.balance, entry.amount]);
     assert_eq!(entry.sequence, account.entries + 1, "a ledger has no gaps");
-    assert_eq!(entry.balance_after, balance, "a ledger's balance runs");
+    assert_eq!(entry.balance_after, balance, "a ledger has a running balance");
     assert_eq!(entry.hash, entry.hash_after(&account.hash), "a ledger's hashes are chained");
     assert!(!balance.is_negative());
     account.balance = balance;
@@ -226,7 +224,7 @@ fn add_entry(account: &mut PointAccountRecord, entry: &PointEntry) {
     account.updated_at = Some(entry.at);
 }
 
-/// Whether the order took items that were not returned when it ended.
+/// Whether the order's items are out of stock: reserved or sold, not returned.
 fn reserves_or_sold(order: &Order) -> bool {
     match order.status {
         OrderStatus::Expired | OrderStatus::Cancelled => false,

@@ -14,19 +14,19 @@ use crate::contract::stored::unused_and_other_coupons;
 pub async fn every_field_of_campaigns_is_returned(harness: &dyn StoreHarness) -> TestResult {
     let campaigns = samples::campaigns(&Seeds::new(harness));
     let changed = samples::changed_campaigns(&campaigns);
-    commit(harness, insert(campaigns.clone())).await?;
     let queries = harness.queries().coupons;
-    for campaign in &campaigns {
-        assert_eq!(queries.campaign(campaign.id).await?.as_ref(), Some(campaign));
-    }
-    commit(harness, update(campaigns.into_iter().zip(changed.clone()))).await?;
-    for campaign in &changed {
-        assert_eq!(queries.campaign(campaign.id).await?.as_ref(), Some(campaign));
+    let updated = update(campaigns.clone().into_iter().zip(changed.clone()));
+    for (changes, expected) in [(insert(campaigns.clone()), campaigns), (updated, changed)] {
+        commit(harness, changes).await?;
+        for campaign in expected {
+            assert_eq!(queries.campaign(campaign.id).await?, Some(campaign));
+        }
     }
     Ok(())
 }
 
-/// Every field of a coupon is returned, as inserted and as updated, the newest first; its terms are its own.
+/// Every field of a coupon is returned, as inserted and as updated, the newest first. Its terms are independent of its
+/// campaign.
 pub async fn every_field_of_coupons_is_returned(harness: &dyn StoreHarness) -> TestResult {
     let seeds = Seeds::new(harness);
     let [owner] = seeds.users(["owner"]).await?;
@@ -43,7 +43,7 @@ async fn assert_coupons(harness: &dyn StoreHarness, owner: &UserId, expected: &[
     Ok(())
 }
 
-/// A user's unused coupons are those that no order has used and the back office has not revoked, expired or not.
+/// Unused coupons are neither used nor revoked; they may be expired.
 pub async fn unused_coupons_are_neither_used_nor_revoked(harness: &dyn StoreHarness) -> TestResult {
     let seeds = Seeds::new(harness);
     let [owner, friend, stranger] = seeds.users(["kim", "friend", "stranger"]).await?;
@@ -53,7 +53,7 @@ pub async fn unused_coupons_are_neither_used_nor_revoked(harness: &dyn StoreHarn
     Ok(())
 }
 
-/// That a coupon has expired is not stored: it follows from the database's clock.
+/// Expiry is not stored: it follows from the database's clock.
 pub async fn coupon_status_follows_from_the_databases_time(harness: &dyn StoreHarness) -> TestResult {
     let seeds = Seeds::new(harness);
     let [order] = seeds.orders().await?;
@@ -89,7 +89,7 @@ pub async fn coupon_status_follows_from_the_databases_time(harness: &dyn StoreHa
     Ok(())
 }
 
-/// A walk through a user's coupons returns each once, whatever is added meanwhile, with each filter.
+/// A walk through a user's coupons returns each once despite concurrent inserts, with each filter.
 pub async fn coupon_walks_miss_and_repeat_nothing(harness: &dyn StoreHarness) -> TestResult {
     let seeds = Seeds::new(harness);
     let [owner, other] = ["owner", "other"].map(user);

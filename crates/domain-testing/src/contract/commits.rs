@@ -33,7 +33,7 @@ pub(super) struct Everything {
 }
 
 impl Everything {
-    /// With the same ids each time.
+    /// The same ids each time.
     pub fn new(harness: &dyn TransactionHarness) -> Self {
         let seeds = Seeds::new(harness);
         let user_id = user("kim");
@@ -68,7 +68,7 @@ impl Everything {
         Self { user_id, order, product, campaign_id: campaign.id, changes }
     }
 
-    /// The keys of all rows that can be read for writing: nine of them.
+    /// The keys of all nine lockable rows.
     fn keys(&self) -> Keys {
         let events = self.changes.appended.outbox.iter().map(|event| event.id);
         let locks = LockSet {
@@ -84,7 +84,7 @@ impl Everything {
         Keys { first: FirstKeys { answers: set([answer(1).request.key]), orders: set([self.order.id]) }, locks }
     }
 
-    /// How many of these rows are stored.
+    /// The number of these rows in the store.
     async fn stored(&self, harness: &dyn TransactionHarness) -> Result<usize, StoreError> {
         let found: View = view(harness, &self.keys()).await?;
         let received = found.1.past_recipients.values().filter(|received| **received).count();
@@ -107,7 +107,7 @@ pub(super) fn audit_entry(seeds: &Seeds<'_>) -> AuditEntry {
     }
 }
 
-/// Nothing of a unit of work that is dropped is stored, and none of its keys stays taken.
+/// A dropped unit of work stores nothing, and its keys are free again.
 pub async fn a_dropped_unit_of_work_stores_nothing(harness: &dyn TransactionHarness) -> TestResult {
     let everything = Everything::new(harness);
     let Keys { first, locks } = everything.keys();
@@ -121,7 +121,7 @@ pub async fn a_dropped_unit_of_work_stores_nothing(harness: &dyn TransactionHarn
     Ok(())
 }
 
-/// The unit of work after a committed one finds all of its rows.
+/// The next unit of work finds all committed rows.
 pub async fn a_committed_unit_of_work_is_visible_to_the_next(harness: &dyn TransactionHarness) -> TestResult {
     let everything = Everything::new(harness);
     assert_eq!(everything.stored(harness).await?, 0);
@@ -130,8 +130,8 @@ pub async fn a_committed_unit_of_work_is_visible_to_the_next(harness: &dyn Trans
     Ok(())
 }
 
-/// Changes that only append are committed, whichever table they append to.
-pub async fn changes_that_only_append_are_stored(harness: &dyn TransactionHarness) -> TestResult {
+/// Append-only changes are committed to every table.
+pub async fn append_only_changes_are_stored(harness: &dyn TransactionHarness) -> TestResult {
     let everything = Everything::new(harness);
     let appended = everything.changes.appended.clone();
     commit(harness, Changes { appended: Appended::default(), ..everything.changes.clone() }).await?;
@@ -159,8 +159,7 @@ pub async fn changes_that_only_append_are_stored(harness: &dyn TransactionHarnes
     Ok(())
 }
 
-/// A marker exists if and only if its unit of work was committed. The id of a committed one is a conflict, that of a
-/// dropped one is free.
+/// A marker exists if and only if its unit of work was committed. A committed id is a conflict; a dropped one is free.
 pub async fn a_marker_shows_whether_a_unit_of_work_was_committed(harness: &dyn TransactionHarness) -> TestResult {
     let [committed, dropped, never] = [(); 3].map(|()| batch_id());
     let factory = harness.factory();
@@ -175,13 +174,13 @@ pub async fn a_marker_shows_whether_a_unit_of_work_was_committed(harness: &dyn T
     Ok(())
 }
 
-/// The query of a marker waits for a commit that is under way.
-pub async fn the_query_of_a_marker_waits_for_a_commit_under_way(harness: &dyn TransactionHarness) -> TestResult {
+/// A marker query waits for an open commit.
+pub async fn a_marker_query_waits_for_an_open_commit(harness: &dyn TransactionHarness) -> TestResult {
     let id = batch_id();
     let factory = harness.factory();
     let unit_of_work = begin(harness, id).await?;
     let waiting = match select(factory.committed(id), Box::pin(pause())).await {
-        Either::Left((answer, _)) => panic!("nothing is decided yet, but the answer is {answer:?}"),
+        Either::Left((answer, _)) => panic!("an answer before the commit: {answer:?}"),
         Either::Right(((), waiting)) => waiting,
     };
     let (ended, committed) = join(unit_of_work.commit(append([answer(1)])), waiting).await;
@@ -190,7 +189,7 @@ pub async fn the_query_of_a_marker_waits_for_a_commit_under_way(harness: &dyn Tr
     Ok(())
 }
 
-/// A connection that breaks before the commit is an error, and nothing of its unit of work is stored; a new one works.
+/// A connection lost before the commit is an error and stores nothing; a new one works.
 pub async fn a_connection_broken_before_the_commit_stores_nothing(harness: &dyn TransactionHarness) -> TestResult {
     let [first, second] = [(); 2].map(|()| batch_id());
     let everything = Everything::new(harness);
@@ -215,8 +214,7 @@ pub async fn a_connection_broken_before_the_commit_stores_nothing(harness: &dyn 
     Ok(())
 }
 
-/// Whenever a connection breaks, the marker agrees with the rows; a commit that succeeded is stored, and whatever error
-/// another returned, the marker shows what became of it.
+/// At any moment of a connection loss, the marker agrees with the rows, and a commit reported as successful is stored.
 pub async fn a_marker_agrees_with_a_commit_whose_connection_broke(harness: &dyn TransactionHarness) -> TestResult {
     for round in 0..20 {
         let id: BatchId = batch_id();
@@ -241,7 +239,7 @@ pub async fn a_marker_agrees_with_a_commit_whose_connection_broke(harness: &dyn 
     Ok(())
 }
 
-/// Tries again while the broken connections are still being replaced.
+/// Retries while connections are being replaced.
 async fn patiently<T>(work: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
     for _ in 0..20 {
         match work().await {

@@ -18,9 +18,8 @@ use crate::contract::harness::{
 use crate::contract::lockable::{Rows, Sample, timeless};
 use crate::contract::samples;
 
-/// A second row of one key is a conflict, and nothing of its unit of work is stored: an answer, an order, a product, a
-/// stock, a campaign, a coupon, a coupon of one campaign and user, an account, a payment of an order, and an entry, a
-/// movement or an event of one sequence number.
+/// A duplicate key is a conflict and stores nothing: of an answer, order, product, stock, campaign, coupon, coupon of a
+/// campaign and user, account, payment of an order, or the sequence number of an entry, movement or event.
 pub async fn a_row_whose_key_exists_is_a_conflict(harness: &dyn TransactionHarness) -> TestResult {
     let seeds = Seeds::new(harness);
     let [order] = seeds.orders().await?;
@@ -81,8 +80,8 @@ pub async fn a_row_whose_key_exists_is_a_conflict(harness: &dyn TransactionHarne
     Ok(())
 }
 
-/// Of two units of work that found no account of a user and insert one, the second is a conflict; neither waits for the
-/// other as it finds none.
+/// Two units of work may look for the same missing account and insert it: neither waits for the other's query, and the
+/// second commit is a conflict.
 pub async fn of_two_insertions_of_one_account_the_second_is_a_conflict(harness: &dyn TransactionHarness) -> TestResult {
     if harness.concurrency() == Concurrency::SingleWriter {
         return Ok(()); // The second unit of work begins after the first, and finds the account.
@@ -96,18 +95,24 @@ pub async fn of_two_insertions_of_one_account_the_second_is_a_conflict(harness: 
     assert_stored(harness, &[rich]).await
 }
 
-/// An update of a row that its unit of work has not locked is an error, also where another row of the table is locked;
-/// nothing of the unit of work is stored.
+/// Runs a check on the sample of each lockable table.
+macro_rules! for_each_table {
+    ($sample:ident, $check:ident($harness:ident)) => {
+        $check($harness, &$sample.orders).await?;
+        $check($harness, &$sample.campaigns).await?;
+        $check($harness, &$sample.coupons).await?;
+        $check($harness, &$sample.products).await?;
+        $check($harness, &$sample.stocks).await?;
+        $check($harness, &$sample.accounts).await?;
+        $check($harness, &$sample.events).await?;
+    };
+}
+
+/// An update of an unlocked row is an error and stores nothing, even if another row of its table is locked.
 pub async fn a_row_that_is_not_locked_cannot_be_updated(harness: &dyn TransactionHarness) -> TestResult {
     let sample = Rows::seed(harness).await?;
-    let Rows { orders, campaigns, coupons, products, stocks, accounts, events } = &sample;
-    assert_needs_lock(harness, orders).await?;
-    assert_needs_lock(harness, campaigns).await?;
-    assert_needs_lock(harness, coupons).await?;
-    assert_needs_lock(harness, products).await?;
-    assert_needs_lock(harness, stocks).await?;
-    assert_needs_lock(harness, accounts).await?;
-    assert_needs_lock(harness, events).await
+    for_each_table!(sample, assert_needs_lock(harness));
+    Ok(())
 }
 
 async fn assert_needs_lock<Row: LockableRow>(harness: &dyn TransactionHarness, sample: &Sample<Row>) -> TestResult {
@@ -121,17 +126,11 @@ async fn assert_needs_lock<Row: LockableRow>(harness: &dyn TransactionHarness, s
     Ok(())
 }
 
-/// A row that is not stored is not inserted by an update: that is an error, and nothing of the unit of work is stored.
+/// An update of a missing row is an error and stores nothing.
 pub async fn a_row_that_is_not_stored_cannot_be_updated(harness: &dyn TransactionHarness) -> TestResult {
     let sample = Rows::seed(harness).await?;
-    let Rows { orders, campaigns, coupons, products, stocks, accounts, events } = &sample;
-    assert_needs_row(harness, orders).await?;
-    assert_needs_row(harness, campaigns).await?;
-    assert_needs_row(harness, coupons).await?;
-    assert_needs_row(harness, products).await?;
-    assert_needs_row(harness, stocks).await?;
-    assert_needs_row(harness, accounts).await?;
-    assert_needs_row(harness, events).await
+    for_each_table!(sample, assert_needs_row(harness));
+    Ok(())
 }
 
 async fn assert_needs_row<Row: LockableRow>(harness: &dyn TransactionHarness, sample: &Sample<Row>) -> TestResult {
@@ -151,7 +150,7 @@ fn with_answer(mut changes: Changes) -> Changes {
     changes
 }
 
-/// An update writes its own row: where two of a batch change, each has its own values, and others stay as they are.
+/// An update changes its own row only: two updates in one batch have their own values, and other rows are unchanged.
 pub async fn updates_of_one_batch_change_their_own_rows(harness: &dyn TransactionHarness) -> TestResult {
     let sample = Rows::seed(harness).await?;
     let Rows { orders, campaigns, coupons, products, stocks, accounts, events } = &sample;

@@ -13,7 +13,7 @@ use jangteo_domain::verification::{Books, Rows, rebuild_daily_sales, verify};
 use crate::TestShop;
 use crate::contract::harness::{StoreHarness, TestResult, append, assert_conflict, commit, date};
 
-/// Two users who ordered, paid with coupons and cancelled, and ordered again.
+/// Two users order, pay with coupons, cancel and order again.
 async fn trade(shop: &TestShop) -> Result<ProductId, StoreError> {
     let [lamp, chair] = [shop.lamp(1_000, 100).await?, shop.lamp(333, 100).await?];
     let campaign = shop.campaign(campaign_details(percent(10), 9)).await?;
@@ -39,8 +39,8 @@ async fn assert_no_findings(books: &mut dyn Books) -> Result<u64, StoreError> {
     Ok(summary.rows())
 }
 
-/// A transaction that commits after the books were opened is not visible in them, and does not wait for them.
-pub async fn the_books_are_one_state_whatever_is_written_meanwhile(harness: &dyn StoreHarness) -> TestResult {
+/// A later commit is not visible in open books, and does not wait for them.
+pub async fn the_books_are_a_snapshot_despite_later_commits(harness: &dyn StoreHarness) -> TestResult {
     let shop = TestShop::new(harness.factory());
     let lamp = trade(&shop).await?;
     let mut books = harness.books().open().await?;
@@ -54,7 +54,7 @@ pub async fn the_books_are_one_state_whatever_is_written_meanwhile(harness: &dyn
     Ok(())
 }
 
-/// Walks a list to its end, so many rows at a time.
+/// Walks a list to its end by pages of a given size.
 macro_rules! walk {
     ($books:ident, $list:ident, $limit:expr) => {{
         let mut rows = Vec::new();
@@ -79,7 +79,7 @@ fn assert_walks_agree<Row: PartialEq + Debug>(list: &str, walks: [Vec<Row>; 3]) 
     assert_eq!(by_two, at_once, "{list}");
 }
 
-/// A list has the same rows in the same order whatever the length of a page.
+/// A list has the same rows in the same order with any page size.
 pub async fn the_lists_of_the_books_miss_and_repeat_nothing(harness: &dyn StoreHarness) -> TestResult {
     trade(&TestShop::new(harness.factory())).await?;
     let mut books = harness.books().open().await?;
@@ -130,7 +130,7 @@ pub async fn a_correction_adds_to_the_rows_of_its_time(harness: &dyn StoreHarnes
     Ok(())
 }
 
-/// The difference between two snapshots of the same state must not be added twice.
+/// Of two corrections based on the same state, one fails: the difference is not added twice.
 pub async fn of_two_corrections_only_one_succeeds(harness: &dyn StoreHarness) -> TestResult {
     let lamp = trade(&TestShop::new(harness.factory())).await?;
     let first = harness.books().open_to_correct().await?;

@@ -23,12 +23,12 @@ use crate::contract::samples;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// A time long past, so that an event of it is due whatever the store's clock shows.
+/// A time shortly after 1970, before any store's clock: its events are due.
 fn past(seconds: i64) -> Timestamp {
     Timestamp::MIN.saturating_add(time::Duration::seconds(seconds))
 }
 
-/// The first event of an order, that long after 1970.
+/// The first event of an order, at [`past`].
 fn paid(seeds: &Seeds<'_>, order: &Order, seconds: i64) -> OutboxEvent {
     samples::paid_event(seeds, order, past(seconds))
 }
@@ -36,6 +36,15 @@ fn paid(seeds: &Seeds<'_>, order: &Order, seconds: i64) -> OutboxEvent {
 /// A later event of an order.
 fn refunded(seeds: &Seeds<'_>, order: &Order, refunds: u32, seconds: i64) -> OutboxEvent {
     samples::refunded_event(seeds, order, refunds, past(seconds))
+}
+
+/// Two due events, of different orders.
+async fn two_due_events(harness: &dyn StoreHarness) -> Result<[EventId; 2], StoreError> {
+    let seeds = Seeds::new(harness);
+    let [a, b] = seeds.orders().await?;
+    let events = [paid(&seeds, &a, 1), paid(&seeds, &b, 2)];
+    commit(harness, append(events.clone())).await?;
+    Ok(events.map(|event| event.id))
 }
 
 fn lease(number: u128) -> Uuid {
@@ -56,8 +65,8 @@ async fn record(harness: &dyn StoreHarness, event_id: EventId, number: u128, out
     harness.event_queue().record(&[AttemptOutcome { event_id, lease: lease(number), outcome }]).await
 }
 
-fn reason(words: &str) -> FailureReason {
-    words.to_owned().into()
+fn reason(text: &str) -> FailureReason {
+    text.to_owned().into()
 }
 
 fn retry(after: Duration) -> DeliveryOutcome {
@@ -73,7 +82,7 @@ async fn delivery(harness: &dyn StoreHarness, id: EventId) -> Result<Delivery, S
     Ok(deliveries.into_iter().find(|delivery| delivery.event_id == id).unwrap_or_else(|| panic!("no delivery of {id}")))
 }
 
-/// A claim returns the event to the byte, with its delivery, each time.
+/// A claim returns the event's body to the byte, with its delivery, each time.
 pub async fn every_field_of_claimed_events_is_returned(harness: &dyn StoreHarness) -> TestResult {
     let seeds = Seeds::new(harness);
     let [order, other] = seeds.orders().await?;
@@ -86,7 +95,7 @@ pub async fn every_field_of_claimed_events_is_returned(harness: &dyn StoreHarnes
         for (claimed, event) in claimed.into_iter().zip(&events) {
             let delivery = claimed.delivery.clone();
             let due_at = delivery.due_at;
-            assert!(due_at > event.at, "it is due again when its lease ends: {due_at:?}");
+            assert!(due_at > event.at, "it is due at the end of its lease: {due_at:?}");
             let delivery = Delivery { attempts, lease: Some(lease(1)), due_at, ..Delivery::new(event) };
             assert_eq!(claimed, StoredEvent { delivery, body: event.body.clone() });
         }
@@ -94,7 +103,7 @@ pub async fn every_field_of_claimed_events_is_returned(harness: &dyn StoreHarnes
     Ok(())
 }
 
-/// The event that has been due longest comes first; those of the same time in the order of their ids.
+/// Events are claimed by due time, then by id.
 pub async fn events_are_claimed_in_order_of_time_up_to_the_limit(harness: &dyn StoreHarness) -> TestResult {
     let seeds = Seeds::new(harness);
     let [a, b, c, d, e] = seeds.orders().await?;
@@ -108,13 +117,13 @@ pub async fn events_are_claimed_in_order_of_time_up_to_the_limit(harness: &dyn S
     commit(harness, append(events.clone())).await?;
     let [a, b, c, d, _] = events.map(|event| event.id);
     assert_eq!(claim(harness, 1, HOUR, 3).await?, [b, c, d]);
-    assert_eq!(claim(harness, 2, HOUR, 3).await?, [a], "and nothing that is not due yet");
+    assert_eq!(claim(harness, 2, HOUR, 3).await?, [a], "no event before its due time");
     assert_eq!(claim(harness, 3, HOUR, 3).await?, []);
     Ok(())
 }
 
-/// An order's events are claimed one at a time, also while the first waits for its next attempt; the next one follows
-/// whatever the outcome of the first.
+/// An order's events are claimed one at a time, even if the first waits for its next attempt. The next one follows any
+/// outcome of the first.
 pub async fn only_the_earliest_pending_event_of_an_order_is_claimed(harness: &dyn StoreHarness) -> TestResult {
     let seeds = Seeds::new(harness);
     let [order, other] = seeds.orders().await?;
@@ -132,8 +141,9 @@ pub async fn only_the_earliest_pending_event_of_an_order_is_claimed(harness: &dy
     record(harness, first, 1, retry(HOUR)).await?;
     assert_eq!(claim(harness, 2, HOUR, 10).await?, []);
 
-    let [replayed] = seeds.orders_of(&order.user_id).await?;
-    let events = [paid(&seeds, &replayed, 1), refunded(&seeds, &replayed, 1, 2), refunded(&seeds, &replayed, 2, 3)];
+    let [last_order] = seeds.orders_of(&order.user_id).await?;
+    let events =
+        [paid(&seeds, &last_order, 1), refunded(&seeds, &last_order, 1, 2), refunded(&seeds, &last_order, 2, 3)];
     commit(harness, append(events.clone())).await?;
     let [first, next, last] = events.map(|event| event.id);
     assert_eq!(claim(harness, 3, HOUR, 10).await?, [first]);
@@ -145,17 +155,13 @@ pub async fn only_the_earliest_pending_event_of_an_order_is_claimed(harness: &dy
     Ok(())
 }
 
-/// A claimed event is hidden until its lease ends and can be claimed again then: one whose relay died is not lost.
+/// A claimed event is hidden until its lease ends and claimable again after it: a dead relay loses no event.
 pub async fn a_claim_hides_an_event_until_its_lease_ends(harness: &dyn StoreHarness) -> TestResult {
-    let seeds = Seeds::new(harness);
-    let [a, b] = seeds.orders().await?;
-    let events = [paid(&seeds, &a, 1), paid(&seeds, &b, 2)];
-    commit(harness, append(events.clone())).await?;
-    let [ended, leased] = events.map(|event| event.id);
+    let [ended, leased] = two_due_events(harness).await?;
     assert_eq!(claim(harness, 1, Duration::ZERO, 1).await?, [ended]);
     let queue = harness.event_queue();
     let again = queue.claim(lease(2), HOUR, 10).await?;
-    // The one whose lease has ended has been due for a shorter time now.
+    // The event with the expired lease has the latest due time.
     let again: Vec<_> = again.into_iter().map(|event| (event.delivery.event_id, event.delivery.attempts)).collect();
     assert_eq!(again, [(leased, 1), (ended, 2)]);
     assert_eq!(claim(harness, 3, HOUR, 10).await?, []);
@@ -163,39 +169,31 @@ pub async fn a_claim_hides_an_event_until_its_lease_ends(harness: &dyn StoreHarn
     Ok(())
 }
 
-/// An outcome under a lease that was lost, or never given, is not recorded.
+/// An outcome under a lost or unknown lease is not recorded.
 pub async fn an_outcome_is_recorded_only_under_its_lease(harness: &dyn StoreHarness) -> TestResult {
-    let seeds = Seeds::new(harness);
-    let [order, other] = seeds.orders().await?;
-    let events = [paid(&seeds, &order, 1), paid(&seeds, &other, 2)];
-    commit(harness, append(events.clone())).await?;
-    let [event, other] = events.map(|event| event.id);
+    let [event, other] = two_due_events(harness).await?;
     record(harness, event, 1, DeliveryOutcome::Delivered).await?;
     assert_eq!(claim(harness, 1, Duration::ZERO, 1).await?, [event]);
     assert_eq!(claim(harness, 2, HOUR, 10).await?, [other, event]);
     let before = delivery(harness, event).await?;
 
     let recorded = |event_id, number, outcome| AttemptOutcome { event_id, lease: lease(number), outcome };
-    // The other one of the same call is recorded all the same.
+    // The other outcome of the same call is recorded.
     let both = [recorded(event, 1, dead()), recorded(other, 2, DeliveryOutcome::Delivered)];
     harness.event_queue().record(&both).await?;
     assert_eq!(delivery(harness, event).await?, before);
     assert_eq!(delivery(harness, other).await?.state, DeliveryState::Delivered);
 
-    // The lease ends with the outcome: recorded twice, it counts once.
+    // The outcome ends the lease: a second record has no effect.
     record(harness, event, 2, DeliveryOutcome::Delivered).await?;
     record(harness, event, 2, dead()).await?;
     assert_eq!(delivery(harness, event).await?.state, DeliveryState::Delivered);
     Ok(())
 }
 
-/// A pause is counted from the outcome on, by the store's clock.
-pub async fn an_event_that_failed_is_due_after_its_pause(harness: &dyn StoreHarness) -> TestResult {
-    let seeds = Seeds::new(harness);
-    let [order, other] = seeds.orders().await?;
-    let events = [paid(&seeds, &order, 1), paid(&seeds, &other, 2)];
-    commit(harness, append(events.clone())).await?;
-    let [soon, late] = events.map(|event| event.id);
+/// A retry delay begins with the outcome, by the store's clock.
+pub async fn a_failed_event_is_due_after_its_retry_delay(harness: &dyn StoreHarness) -> TestResult {
+    let [soon, late] = two_due_events(harness).await?;
     assert_eq!(claim(harness, 1, HOUR, 10).await?, [soon, late]);
     record(harness, soon, 1, retry(Duration::ZERO)).await?;
     record(harness, late, 1, retry(2 * HOUR)).await?;
@@ -207,13 +205,9 @@ pub async fn an_event_that_failed_is_due_after_its_pause(harness: &dyn StoreHarn
     Ok(())
 }
 
-/// Neither delivered nor dead events are claimed again.
-pub async fn an_event_that_has_its_outcome_is_never_claimed_again(harness: &dyn StoreHarness) -> TestResult {
-    let seeds = Seeds::new(harness);
-    let [order, other] = seeds.orders().await?;
-    let events = [paid(&seeds, &order, 1), paid(&seeds, &other, 2)];
-    commit(harness, append(events.clone())).await?;
-    let [received, rejected] = events.map(|event| event.id);
+/// Delivered and dead events are not claimed again.
+pub async fn delivered_and_dead_events_are_never_claimed_again(harness: &dyn StoreHarness) -> TestResult {
+    let [received, rejected] = two_due_events(harness).await?;
     assert_eq!(claim(harness, 1, Duration::ZERO, 10).await?, [received, rejected]);
     record(harness, received, 1, DeliveryOutcome::Delivered).await?;
     record(harness, rejected, 1, dead()).await?;
@@ -221,12 +215,12 @@ pub async fn an_event_that_has_its_outcome_is_never_claimed_again(harness: &dyn 
     Ok(())
 }
 
-/// An event may become visible after later ones were delivered, as its transaction took longer.
+/// An event of a slow transaction becomes visible after later events were delivered, and is claimed.
 pub async fn an_event_that_commits_late_is_claimed(harness: &dyn StoreHarness) -> TestResult {
     let seeds = Seeds::new(harness);
     let [slow, quick] = seeds.orders().await?;
     let (late, early) = (paid(&seeds, &slow, 1), paid(&seeds, &quick, 2));
-    // Where only one can write at a time it begins later; its place is before the other's all the same.
+    // A single writer begins later; the event's position is still before the other's.
     let mut open = match harness.concurrency() {
         Concurrency::RowLocks => Some(begin(harness, batch_id()).await?),
         Concurrency::SingleWriter => None,
@@ -246,7 +240,7 @@ pub async fn an_event_that_commits_late_is_claimed(harness: &dyn StoreHarness) -
     Ok(())
 }
 
-/// Claims at the same time return each event once.
+/// Concurrent claims return different events.
 pub async fn concurrent_claims_return_different_events(harness: &dyn StoreHarness) -> TestResult {
     const EVENTS: usize = 40;
 
@@ -255,7 +249,7 @@ pub async fn concurrent_claims_return_different_events(harness: &dyn StoreHarnes
     let events: Vec<_> = orders.iter().map(|order| paid(&seeds, order, 1)).collect();
     commit(harness, append(events.clone())).await?;
     let mut claimed = Vec::new();
-    // Claims that meet may return fewer events than there are, or a conflict.
+    // Concurrent claims may return fewer events, or a conflict.
     while claimed.len() < EVENTS {
         let claims = (0..4).map(async |number| match claim(harness, number, HOUR, 7).await {
             Err(StoreError::Conflict(_)) => Ok::<_, StoreError>(Vec::new()),
@@ -269,7 +263,7 @@ pub async fn concurrent_claims_return_different_events(harness: &dyn StoreHarnes
     Ok(())
 }
 
-/// Pending events are counted, claimed or not, and so are dead ones; the oldest pending event counts its age.
+/// The backlog counts pending events, claimed or not, and dead ones, and has the age of the oldest pending event.
 pub async fn the_backlog_counts_pending_and_dead_events(harness: &dyn StoreHarness) -> TestResult {
     let queue = harness.event_queue();
     assert_eq!(queue.backlog().await?, Backlog::default());
@@ -294,7 +288,7 @@ pub async fn the_backlog_counts_pending_and_dead_events(harness: &dyn StoreHarne
     Ok(())
 }
 
-/// Every field of a delivery is listed as it was recorded, the longest reason too.
+/// Every field of a delivery is returned as recorded, the longest reason included.
 pub async fn every_field_of_deliveries_is_returned(harness: &dyn StoreHarness) -> TestResult {
     let seeds = Seeds::new(harness);
     let [a, b, c] = seeds.orders().await?;
@@ -341,7 +335,8 @@ pub async fn every_field_of_deliveries_is_returned(harness: &dyn StoreHarness) -
     Ok(())
 }
 
-/// A walk through the deliveries, of all states or one, returns each once, the newest first, whatever is added meanwhile.
+/// A walk through the deliveries, of all states or one, returns each once, the newest first, despite concurrent
+/// inserts.
 pub async fn delivery_walks_miss_and_repeat_nothing(harness: &dyn StoreHarness) -> TestResult {
     let seeds = Seeds::new(harness);
     let [owner] = seeds.users(["owner"]).await?;
@@ -379,13 +374,9 @@ pub async fn delivery_walks_miss_and_repeat_nothing(harness: &dyn StoreHarness) 
     Ok(())
 }
 
-/// An event that is started again by a unit of work is due at once, and a claim that is under way loses its lease.
+/// A redelivered event is due at once, and a current claim loses its lease.
 pub async fn a_redelivered_event_is_claimed_again(harness: &dyn StoreHarness) -> TestResult {
-    let seeds = Seeds::new(harness);
-    let [order, other] = seeds.orders().await?;
-    let events = [paid(&seeds, &order, 1), paid(&seeds, &other, 2)];
-    commit(harness, append(events.clone())).await?;
-    let [rejected, under_way] = events.map(|event| event.id);
+    let [rejected, under_way] = two_due_events(harness).await?;
     assert_eq!(claim(harness, 1, HOUR, 10).await?, [rejected, under_way]);
     record(harness, rejected, 1, dead()).await?;
 

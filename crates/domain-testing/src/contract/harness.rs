@@ -1,4 +1,4 @@
-//! What a store under test provides, and how promises write and read its rows.
+//! Harness traits, and helpers to write and read rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -38,71 +38,66 @@ use jangteo_domain::transaction::{
 };
 use jangteo_domain::verification::BooksFactory;
 
-/// The result of a promise: an error of the store where none is promised. A broken promise panics.
+/// Ok, or an unexpected store error. A broken promise panics.
 pub type TestResult = Result<(), StoreError>;
 
-/// A store under test that implements the write port.
+/// A store under test with the write port.
 #[async_trait]
 pub trait TransactionHarness: Send + Sync {
-    /// Begins units of work; at least four at the same time, where the store has [`Concurrency::RowLocks`]. A lock wait
-    /// of a second or two at most makes the suite quick.
+    /// Begins units of work: at least four concurrent ones with [`Concurrency::RowLocks`]. A lock wait timeout of at
+    /// most 2 s makes the suite quick.
     fn factory(&self) -> Arc<dyn UnitOfWorkFactory>;
 
-    /// How units of work exclude each other.
+    /// The exclusion between units of work.
     fn concurrency(&self) -> Concurrency;
 
-    /// Breaks every open connection to the database, now; `false` when the store has none to break.
+    /// Breaks every open database connection; `false` for a store without connections.
     async fn break_connections(&self) -> bool;
 }
 
-/// A store under test that implements all ports.
+/// A store under test with all ports.
 #[async_trait]
 pub trait StoreHarness: TransactionHarness {
-    /// The read ports, on the same data; committed rows are visible at once.
+    /// The read ports; committed rows are visible at once.
     fn queries(&self) -> Queries;
 
-    /// The queue of events to deliver, on the same data and on connections of its own.
+    /// The outbox queue, on its own connections.
     fn event_queue(&self) -> Arc<dyn EventQueue>;
 
-    /// The port that deletes expired rows of the same data.
+    /// The port that deletes expired rows.
     fn pruning(&self) -> Arc<dyn Pruning>;
 
-    /// Opens the books of the same data.
+    /// The port that opens the books.
     fn books(&self) -> Arc<dyn BooksFactory>;
 
-    /// All stored payments, read past the ports: no port returns them.
+    /// All payments, read past the ports.
     async fn payments(&self) -> Vec<Payment>;
 
-    /// All stored refunds, with their lines.
+    /// All refunds with their lines, read past the ports.
     async fn refunds(&self) -> Vec<Refund>;
 
-    /// All stored events for the data platform, with their bodies.
+    /// All outbox events with their bodies, read past the ports.
     async fn outbox_events(&self) -> Vec<OutboxEvent>;
 }
 
-/// How units of work exclude each other.
+/// The exclusion between units of work.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Concurrency {
-    /// Many are open at a time; each waits, a bounded time, for the rows that another has locked.
+    /// Many are open; each waits, with a timeout, for rows locked by another.
     RowLocks,
-    /// One is open at a time: a second `begin` waits until the first unit of work has ended, and may return a conflict
-    /// after a bound of the store's own.
+    /// One is open: `begin` waits for its end, or returns a conflict after the store's own timeout.
     SingleWriter,
 }
 
-/// A row that a unit of work can lock, insert and update.
+/// A row that units of work lock, insert and update.
 pub(super) trait LockableRow: Keyed + Clone + Debug + PartialEq {
-    /// The row's table within all changes.
     fn table(changes: &mut Changes) -> &mut RowChanges<Self>;
-    /// Adds keys of the table to the keys of a transaction.
     fn declare(keys: BTreeSet<Self::Key>, to: &mut Keys);
-    /// The rows of the table within all rows found.
     fn found(rows: View) -> BTreeMap<Self::Key, Option<Self>>;
 }
 
-/// A row that is written once.
+/// An append-only row.
 pub(super) trait AppendedRow {
-    /// Adds the row to those that a transaction appends.
     fn append(self, to: &mut Appended);
 }
 
@@ -146,7 +141,7 @@ impl LockableRow for Product {
     fn found((_, locked): View) -> BTreeMap<ProductId, Option<Self>> {
         let whole = |product| match product {
             LockedProduct::Whole(product) => product,
-            LockedProduct::Offer(offer) => panic!("wanted whole, but found {offer:?}"),
+            LockedProduct::Offer(offer) => panic!("a whole product, not {offer:?}"),
         };
         locked.products.into_iter().map(|(id, product)| (id, product.map(whole))).collect()
     }
@@ -187,7 +182,7 @@ pub(super) fn insert<Row: LockableRow>(rows: impl IntoIterator<Item = Row>) -> C
     changes
 }
 
-/// Changes that update rows of one table, each before and after; rows that do not differ are left out.
+/// Changes that update rows of one table, from pairs of before and after; equal pairs are dropped.
 pub(super) fn update<Row: LockableRow>(rows: impl IntoIterator<Item = (Row, Row)>) -> Changes {
     let mut rows: Vec<(Row, Row)> = rows.into_iter().filter(|(before, after)| before != after).collect();
     rows.sort_by_key(|(before, _)| before.key());
@@ -196,12 +191,10 @@ pub(super) fn update<Row: LockableRow>(rows: impl IntoIterator<Item = (Row, Row)
     changes
 }
 
-/// Changes that append rows of one table.
 pub(super) fn append<Row: AppendedRow>(rows: impl IntoIterator<Item = Row>) -> Changes {
     Changes { appended: appended(rows), ..Changes::default() }
 }
 
-/// Appended rows of one table.
 pub(super) fn appended<Row: AppendedRow>(rows: impl IntoIterator<Item = Row>) -> Appended {
     let mut appended = Appended::default();
     rows.into_iter().for_each(|row| row.append(&mut appended));
@@ -215,18 +208,17 @@ pub(super) struct Keys {
     pub locks: LockSet,
 }
 
-/// The rows found for [`Keys`].
+/// The rows of [`Keys`].
 pub(super) type View = (First, Locked);
 
 impl Keys {
-    /// Keys of one table.
     pub fn of<Row: LockableRow>(keys: impl IntoIterator<Item = Row::Key>) -> Self {
         let mut all = Self::default();
         Row::declare(set(keys), &mut all);
         all
     }
 
-    /// The keys of all rows that these changes update.
+    /// The keys of all updated rows.
     pub fn updated_by(changes: &mut Changes) -> Self {
         fn declare<Row: LockableRow>(changes: &mut Changes, keys: &mut Keys) {
             Row::declare(Row::table(changes).updated.iter().map(|update| update.before.key()).collect(), keys);
@@ -269,17 +261,17 @@ pub(super) async fn lock(
     Ok((unit_of_work, (first, locked)))
 }
 
-/// Reads rows in a unit of work that is dropped afterwards.
+/// Reads rows in a dropped unit of work.
 pub(super) async fn view(harness: &dyn TransactionHarness, keys: &Keys) -> Result<View, StoreError> {
     Ok(lock(harness, keys).await?.1)
 }
 
-/// Reads rows in a unit of work that is dropped afterwards, orders and answers aside.
+/// Reads rows, except orders and answers, in a dropped unit of work.
 pub(super) async fn locked(harness: &dyn TransactionHarness, locks: LockSet) -> Result<Locked, StoreError> {
     Ok(view(harness, &Keys { locks, ..Keys::default() }).await?.1)
 }
 
-/// The rows of these keys that exist, in order of their keys.
+/// The existing rows of these keys, in key order.
 pub(super) async fn rows<Row: LockableRow>(
     harness: &dyn TransactionHarness,
     keys: impl IntoIterator<Item = Row::Key>,
@@ -287,14 +279,13 @@ pub(super) async fn rows<Row: LockableRow>(
     Ok(Row::found(view(harness, &Keys::of::<Row>(keys)).await?).into_values().flatten().collect())
 }
 
-/// The row of this key.
 pub(super) async fn row<Row: LockableRow>(harness: &dyn TransactionHarness, key: Row::Key) -> Result<Row, StoreError> {
     let [row] = <[Row; 1]>::try_from(rows(harness, [key.clone()]).await?)
-        .unwrap_or_else(|found| panic!("there is one row {key:?}, not {found:?}"));
+        .unwrap_or_else(|found| panic!("one row {key:?}, not {found:?}"));
     Ok(row)
 }
 
-/// The stored answers of these keys, in order of the keys.
+/// The stored answers of these keys, in key order.
 pub(super) async fn answers(
     harness: &dyn TransactionHarness,
     keys: impl IntoIterator<Item = RequestKey>,
@@ -304,12 +295,12 @@ pub(super) async fn answers(
     Ok(first.answers.into_values().flatten().collect())
 }
 
-/// Commits changes in a unit of work that has locked the rows that they update.
+/// Commits changes after locking the updated rows.
 pub(super) async fn commit(harness: &dyn TransactionHarness, changes: Changes) -> TestResult {
     commit_as(harness, batch_id(), changes).await
 }
 
-/// Commits changes in a unit of work of this id that has locked the rows that they update.
+/// Commits changes under an id, after locking the updated rows.
 pub(super) async fn commit_as(harness: &dyn TransactionHarness, id: BatchId, mut changes: Changes) -> TestResult {
     let keys = Keys::updated_by(&mut changes);
     let (mut unit_of_work, _) = harness.factory().begin(id, &keys.first).await?;
@@ -317,7 +308,6 @@ pub(super) async fn commit_as(harness: &dyn TransactionHarness, id: BatchId, mut
     unit_of_work.commit(changes).await
 }
 
-/// Asserts that rows are stored as these.
 pub(super) async fn assert_stored<Row: LockableRow>(harness: &dyn TransactionHarness, expected: &[Row]) -> TestResult {
     let mut expected = expected.to_vec();
     expected.sort_by_key(Row::key);
@@ -325,20 +315,19 @@ pub(super) async fn assert_stored<Row: LockableRow>(harness: &dyn TransactionHar
     Ok(())
 }
 
-/// Asserts that work failed with a conflict.
 #[track_caller]
 pub(super) fn assert_conflict<T: Debug>(result: Result<T, StoreError>) {
-    assert!(matches!(result, Err(StoreError::Conflict(_))), "a conflict is promised, not {result:?}");
+    assert!(matches!(result, Err(StoreError::Conflict(_))), "a conflict, not {result:?}");
 }
 
-/// Asserts that work failed by an error that no repetition solves.
+/// Asserts that the work failed with a permanent error.
 #[track_caller]
 pub(super) fn assert_unexpected<T: Debug>(result: Result<T, StoreError>) {
-    assert!(matches!(result, Err(StoreError::Unexpected(_))), "an unexpected error is promised, not {result:?}");
+    assert!(matches!(result, Err(StoreError::Unexpected(_))), "an unexpected error, not {result:?}");
 }
 
-/// Yields to all other tasks, for as long as they need for a statement or two. Promises that something does not happen
-/// meanwhile are checked as far as this time suffices; no promise fails because it is too short.
+/// Yields to all other tasks for about two statements. It bounds checks that something does not happen; it cannot make
+/// a promise fail by being too short.
 pub(super) async fn pause() {
     let end = Instant::now() + Duration::from_millis(20);
     poll_fn(|context| {
@@ -359,7 +348,7 @@ pub(super) fn first_page<Key>(limit: u32) -> Page<Key> {
     Page { after: None, limit }
 }
 
-/// Walks a list to its end, so many rows at a time.
+/// Walks a list to its end by pages of a given size.
 pub(super) async fn walk<Key, Row>(
     limit: u32,
     key: impl Fn(&Row) -> Key,
@@ -380,7 +369,7 @@ pub(super) fn date(year: i32, month: Month, day: u8) -> Date {
     Date::from_calendar_date(year, month, day).expect("a date")
 }
 
-/// Text of so many characters that take four bytes each.
+/// Text of four-byte characters.
 pub(super) fn wide(characters: usize) -> String {
     "🎈".repeat(characters)
 }
@@ -389,26 +378,24 @@ pub(super) fn ten_thousandths(amount: i64) -> Money {
     Money::from_ten_thousandths(amount).expect("in range")
 }
 
-/// The account of a user with these fields changed.
+/// The account of a user with changed fields.
 pub(super) fn account_with(user_id: &UserId, change: impl FnOnce(&mut PointAccountRecord)) -> PointAccount {
     let mut record = PointAccountRecord::clone(&PointAccount::empty(user_id.clone()));
     change(&mut record);
     stored_account(record)
 }
 
-/// The order with these fields changed.
+/// The order with changed fields.
 pub(super) fn order_with(order: &Order, change: impl FnOnce(&mut OrderRecord)) -> Order {
     let mut record = OrderRecord::clone(order);
     change(&mut record);
     stored_order(record)
 }
 
-/// The key and fingerprint of a request.
 pub(super) fn request(key: u8, fingerprint: u8) -> IdempotencyKey {
     IdempotencyKey { key: RequestKey([key; 16]), fingerprint: Fingerprint([fingerprint; 16]) }
 }
 
-/// A short stored answer.
 pub(super) fn answer(key: u8) -> StoredAnswer {
     let rendered = RenderedAnswer { head: "200".to_owned(), body: format!("{{\"answer\":{key}}}") };
     StoredAnswer { request: request(key, 1), answer: rendered, at: NOON }
@@ -429,14 +416,14 @@ impl<'a> Seeds<'a> {
         self.ids.next_id().into()
     }
 
-    /// Users of these ids with empty accounts.
+    /// Users with empty accounts.
     pub async fn users<const N: usize>(&self, ids: [&str; N]) -> Result<[UserId; N], StoreError> {
         let users = ids.map(user);
         commit(self.harness, insert(users.iter().cloned().map(PointAccount::empty))).await?;
         Ok(users)
     }
 
-    /// Products with so many items in stock.
+    /// Products with the given stocks.
     pub async fn products<const N: usize>(
         &self,
         products: [(ProductDetails, u32); N],
@@ -452,7 +439,7 @@ impl<'a> Seeds<'a> {
         Ok(rows.map(|(product, _)| product))
     }
 
-    /// Products whose details do not matter.
+    /// Products with default details.
     pub async fn lamps<const N: usize>(&self) -> Result<[ProductId; N], StoreError> {
         let lamps = [(); N].map(|()| (product_details("lamp", 1_000), 10));
         Ok(self.products(lamps).await?.map(|product| product.id))
@@ -464,7 +451,7 @@ impl<'a> Seeds<'a> {
         self.orders_of(&owner).await
     }
 
-    /// Unpaid orders of a user, each of two products, whose lines are not in order of the products' ids.
+    /// Unpaid orders of a user, each of two products. The lines are not sorted by product.
     pub async fn orders_of<const N: usize>(&self, owner: &UserId) -> Result<[Order; N], StoreError> {
         let [a, b] = self.lamps().await?;
         let order = |()| pending_order(self.id(), owner, vec![order_line(b, 2, 1_000), order_line(a, 1, 500)], NOON);

@@ -20,10 +20,10 @@ use crate::contract::harness::{
 };
 use crate::contract::samples::{self, DAY};
 
-/// More rows than one statement of any database takes parameters.
+/// Above the parameter limit of a statement in any database.
 const ROWS: u32 = 10_000;
 
-/// A Korean name as long as names can be.
+/// A Korean name of maximum length.
 fn long_name() -> String {
     "가나다라마".repeat(40)
 }
@@ -52,14 +52,13 @@ pub async fn thousands_of_accounts_fit_one_unit_of_work(harness: &dyn Transactio
     assert_stored(harness, &changed).await
 }
 
-/// Products with options, stocks, movements, and the sales of a day.
-struct Catalogue {
+struct Catalog {
     products: Vec<Product>,
     stocks: Vec<Stock>,
     movements: Vec<StockMovement>,
 }
 
-impl Catalogue {
+impl Catalog {
     fn new(seeds: &Seeds<'_>) -> Self {
         let details = ProductDetails {
             name: text(&long_name()),
@@ -73,13 +72,12 @@ impl Catalogue {
         Self { products, stocks, movements }
     }
 
-    /// Products with empty stocks.
     fn insert(&self) -> Changes {
         let products = RowChanges::inserted(self.products.clone());
         Changes { products, ..insert(self.products.iter().map(|product| Stock::empty(product.id))) }
     }
 
-    /// Options changed, stocks filled and one item of each sold.
+    /// Changes options, fills stocks and sells one item of each product.
     fn update(&self) -> (Vec<Product>, Changes) {
         let change = |product: &Product| {
             let details = ProductDetails { options: options(&[("size", "L")]), ..product.details.clone() };
@@ -104,13 +102,13 @@ impl Catalogue {
 
 /// Products with long names and options, stocks, movements and sales.
 pub async fn thousands_of_products_fit_one_unit_of_work(harness: &dyn TransactionHarness) -> TestResult {
-    let catalogue = Catalogue::new(&Seeds::new(harness));
-    commit(harness, catalogue.insert()).await?;
-    assert_stored(harness, &catalogue.products).await?;
-    let (changed, changes) = catalogue.update();
+    let catalog = Catalog::new(&Seeds::new(harness));
+    commit(harness, catalog.insert()).await?;
+    assert_stored(harness, &catalog.products).await?;
+    let (changed, changes) = catalog.update();
     commit(harness, changes).await?;
     assert_stored(harness, &changed).await?;
-    assert_stored(harness, &catalogue.stocks).await
+    assert_stored(harness, &catalog.stocks).await
 }
 
 /// Campaigns, and coupons of one campaign and many users.
@@ -150,7 +148,7 @@ fn sorted_by_owner(coupons: &[Coupon]) -> Vec<&jangteo_domain::id::CouponId> {
     sorted.into_iter().map(|coupon| &coupon.id).collect()
 }
 
-/// Orders with lines of long names, then their ends with payments and events.
+/// Commits orders with long lines, then their payments and events.
 async fn commit_orders(harness: &dyn TransactionHarness) -> Result<(Vec<Order>, Vec<OutboxEvent>), StoreError> {
     let seeds = Seeds::new(harness);
     let [owner] = seeds.users(["owner"]).await?;
@@ -181,7 +179,7 @@ pub async fn thousands_of_orders_fit_one_unit_of_work(harness: &dyn TransactionH
     assert_stored(harness, &events.iter().map(Delivery::new).collect::<Vec<_>>()).await
 }
 
-/// Answers that together are longer than a database takes at once.
+/// Answers that exceed a database's packet in total.
 pub async fn thousands_of_answers_fit_one_unit_of_work(harness: &dyn TransactionHarness) -> TestResult {
     let body = wide(500);
     let stored = |n: u32| StoredAnswer {
@@ -192,11 +190,11 @@ pub async fn thousands_of_answers_fit_one_unit_of_work(harness: &dyn Transaction
     let stored: Vec<_> = (0..ROWS).map(stored).collect();
     commit(harness, append(stored.clone())).await?;
     let found = answers(harness, stored.iter().map(|answer| answer.request.key)).await?;
-    assert!(found == stored, "{} answers, each as it was stored", stored.len());
+    assert!(found == stored, "{} answers, equal to the stored ones", stored.len());
     Ok(())
 }
 
-/// Entries, sales, products, payments and events of such units of work can be read.
+/// Entries, sales, products, payments and events in such numbers are read.
 pub async fn thousands_of_rows_are_read(harness: &dyn StoreHarness) -> TestResult {
     let seeds = Seeds::new(harness);
     let (accounts, changes) = accounts_with_entries(&seeds);
@@ -206,9 +204,9 @@ pub async fn thousands_of_rows_are_read(harness: &dyn StoreHarness) -> TestResul
     assert_eq!(queries.points.account(&last.user_id).await?.as_ref(), Some(last));
     assert_eq!(queries.points.entries(&last.user_id, &first_page(9)).await?.len(), 1);
 
-    let catalogue = Catalogue::new(&seeds);
-    commit(harness, catalogue.insert()).await?;
-    let (changed, changes) = catalogue.update();
+    let catalog = Catalog::new(&seeds);
+    commit(harness, catalog.insert()).await?;
+    let (changed, changes) = catalog.update();
     commit(harness, changes).await?;
     let popular = queries.sales.popular(DAY, DAY, 2 * ROWS).await?;
     assert!(popular.len() == changed.len() && popular.iter().all(|sold| sold.quantity_sold == 1));
@@ -218,13 +216,13 @@ pub async fn thousands_of_rows_are_read(harness: &dyn StoreHarness) -> TestResul
     Ok(())
 }
 
-/// Payments and events of such units of work are stored, each once.
+/// Payments and events in such numbers are stored, each once.
 pub async fn thousands_of_payments_and_events_are_stored(harness: &dyn StoreHarness) -> TestResult {
     let (orders, mut events) = commit_orders(harness).await?;
     assert_eq!(harness.payments().await.len(), orders.len());
     let mut stored = harness.outbox_events().await;
     stored.sort_by_key(|event| event.id);
     events.sort_by_key(|event| event.id);
-    assert!(stored == events, "{} events, each as it was stored", events.len());
+    assert!(stored == events, "{} events, equal to the stored ones", events.len());
     Ok(())
 }

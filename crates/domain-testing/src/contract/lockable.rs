@@ -1,4 +1,4 @@
-//! Two rows of each table that a unit of work can lock, and a third that is not stored.
+//! Rows of each lockable table: two stored ones and a missing one.
 
 use std::time::Duration;
 
@@ -23,15 +23,12 @@ use crate::contract::harness::{
 };
 use crate::contract::samples;
 
-/// Rows of one table.
 pub(super) struct Sample<Row> {
     pub stored: [Row; 2],
     pub absent: Row,
-    /// A row of the table, changed.
     pub change: fn(&Row) -> Row,
 }
 
-/// Rows of all tables.
 pub(super) struct Rows {
     pub orders: Sample<Order>,
     pub campaigns: Sample<CouponCampaign>,
@@ -45,9 +42,9 @@ pub(super) struct Rows {
 /// A way to lock rows.
 pub(super) struct Lockable {
     pub name: &'static str,
-    /// The keys of two stored rows, in no particular order, and of one that is not stored.
+    /// The keys of two stored rows, unordered, and of a missing one.
     pub keys: [Keys; 3],
-    /// A change of the row of the first keys.
+    /// An update of the first row.
     pub change: Changes,
 }
 
@@ -58,13 +55,13 @@ impl<Row: LockableRow> Sample<Row> {
         Lockable { name, keys, change: self.update(own) }
     }
 
-    /// An update of one of the stored rows.
+    /// Updates a stored row.
     pub fn update(&self, place: usize) -> Changes {
         let row = &self.stored[place];
         update([(row.clone(), (self.change)(row))])
     }
 
-    /// An update of the row that is not stored.
+    /// Updates the missing row.
     pub fn update_absent(&self) -> Changes {
         update([(self.absent.clone(), (self.change)(&self.absent))])
     }
@@ -116,7 +113,7 @@ impl Rows {
         Ok(rows)
     }
 
-    /// Each table, whole products and offers, and coupons as candidates. No two changes are of one row.
+    /// Each table, whole products and offers, and coupons as candidates. No two changes update the same row.
     pub fn lockables(&self) -> Vec<Lockable> {
         const FIRST: [usize; 2] = [0, 1];
         const SECOND: [usize; 2] = [1, 0];
@@ -175,7 +172,6 @@ fn candidates_of(user_id: UserId) -> Keys {
     Keys { locks: LockSet { unused_coupons_of: set([user_id]), ..LockSet::default() }, ..Keys::default() }
 }
 
-/// How many rows were found.
 pub(super) fn count((first, locked): &View) -> usize {
     first.orders.values().flatten().count()
         + locked.campaigns.values().flatten().count()

@@ -16,27 +16,27 @@ use crate::contract::harness::{
 };
 use crate::contract::lockable::{Lockable, Rows, count, timeless};
 
-/// Every key of [`FirstKeys`](jangteo_domain::transaction::FirstKeys) and of [`LockSet`] has an entry, `None` where no
-/// row is stored, and no other row is returned.
+/// Every key of [`FirstKeys`](jangteo_domain::transaction::FirstKeys) and of [`LockSet`] has an entry, `None` without a
+/// row; no other row is returned.
 pub async fn each_named_key_has_an_entry(harness: &dyn TransactionHarness) -> TestResult {
     let sample = Rows::seed(harness).await?;
     for Lockable { name, keys: [a, b, absent], .. } in sample.lockables() {
         assert_eq!([count(&view(harness, &a).await?), count(&view(harness, &b).await?)], [1, 1], "{name}");
         assert_eq!(count(&view(harness, &absent).await?), 0, "{name}");
     }
-    // As many rows as tables, twice, read together in one unit of work.
+    // All tables in one unit of work, two rows each.
     assert_eq!(count(&view(harness, &sample.all()).await?), 2 * 7);
     let (first, locked) = view(harness, &Keys::default()).await?;
     assert_eq!((first, locked.clone()), (First::default(), Locked::nothing(locked.now)));
     Ok(())
 }
 
-/// A row that one unit of work has locked is not returned to a second before the first commits; other rows are.
+/// A second unit of work gets a locked row only after the first commits; it gets other rows at once.
 pub async fn a_lock_blocks_the_second_locker_until_commit(harness: &dyn TransactionHarness) -> TestResult {
     a_lock_blocks_until(harness, async |first, number| first.commit(append([answer(number)])).await).await
 }
 
-/// A unit of work that is dropped releases its locks.
+/// A dropped unit of work releases its locks.
 pub async fn a_lock_blocks_the_second_locker_until_drop(harness: &dyn TransactionHarness) -> TestResult {
     a_lock_blocks_until(harness, async |_, _| Ok(())).await
 }
@@ -63,16 +63,15 @@ async fn a_lock_blocks_until(
     Ok(())
 }
 
-/// A unit of work that waited for a row sees it as it is then, an order with its lines, not as it was when the waiting
-/// began.
-pub async fn a_locker_sees_what_the_one_before_committed(harness: &dyn TransactionHarness) -> TestResult {
+/// After a lock wait a unit of work sees the latest version of the row, of an order with its lines.
+pub async fn a_locker_sees_the_latest_commit(harness: &dyn TransactionHarness) -> TestResult {
     let sample = Rows::seed(harness).await?;
     for Lockable { name, keys: [keys, ..], change } in sample.lockables() {
         let before = timeless(view(harness, &keys).await?);
         let seen = change_while_one_waits(harness, change, &keys).await?;
         let after = timeless(view(harness, &keys).await?);
         if name == "candidates" {
-            // Which coupons are candidates is a plain read; whether one still is one is seen under its lock.
+            // Candidates come from a plain read; their lock reveals a change since.
             assert_eq!([count(&before), count(&after)], [1, 0]);
             assert!(seen.1.coupons.values().flatten().all(|coupon| coupon.state == CouponState::Revoked), "{seen:?}");
             continue;
@@ -92,7 +91,7 @@ pub async fn a_locker_sees_what_the_one_before_committed(harness: &dyn Transacti
     Ok(())
 }
 
-/// What a unit of work finds that waited for rows while another changed them.
+/// Locks rows while another unit of work changes them; returns the rows found before and after.
 async fn change_while_one_waits(
     harness: &dyn TransactionHarness,
     mut change: Changes,
@@ -108,8 +107,7 @@ async fn change_while_one_waits(
     Ok(timeless(seen?))
 }
 
-/// The time of a unit of work is not before any at which another still had locked one of its rows, also where it locks
-/// orders alone.
+/// A unit of work's time is not before the release of any of its locks, also if it locks orders alone.
 pub async fn the_time_is_not_before_the_last_lock(harness: &dyn TransactionHarness) -> TestResult {
     let sample = Rows::seed(harness).await?;
     for Lockable { name, keys: [keys, ..], .. } in sample.lockables() {
@@ -134,7 +132,7 @@ pub async fn the_time_is_not_before_the_last_lock(harness: &dyn TransactionHarne
     Ok(())
 }
 
-/// The time goes forward from one unit of work to the next.
+/// The time increases from one unit of work to the next.
 pub async fn the_time_does_not_go_backwards(harness: &dyn TransactionHarness) -> TestResult {
     let mut times = Vec::new();
     for number in 0..20 {
@@ -146,7 +144,7 @@ pub async fn the_time_does_not_go_backwards(harness: &dyn TransactionHarness) ->
     Ok(())
 }
 
-/// Units of work that lock the same rows of all tables wait for each other; none fails or loses another's change.
+/// Units of work that lock the same rows of all tables wait for each other: none fails, and no change is lost.
 pub async fn lockers_in_one_order_never_deadlock(harness: &dyn TransactionHarness) -> TestResult {
     let sample = Rows::seed(harness).await?;
     let keys = sample.all();
@@ -169,13 +167,13 @@ pub async fn lockers_in_one_order_never_deadlock(harness: &dyn TransactionHarnes
     Ok(())
 }
 
-/// Two that wait for each other's rows as they commit do not wait for ever: each succeeds or is a conflict of which
-/// nothing is stored.
+/// Two units of work that wait for each other at their commits do not wait forever: each succeeds, or is a conflict and
+/// stores nothing.
 pub async fn a_deadlock_is_a_conflict(harness: &dyn TransactionHarness) -> TestResult {
     let sample = Rows::seed(harness).await?;
     let owner = &sample.users()[0];
     let [lamp, chair] = sample.products.stored.each_ref().map(Keyed::key);
-    // An order of a product that another has locked may wait for it, as the order refers to the product.
+    // The foreign key of an order may wait for its locked product.
     let order = |number: u128, product_id| {
         pending_order(Uuid::from_u128(u128::MAX - number).into(), owner, vec![order_line(product_id, 1, 1)], NOON)
     };
@@ -190,7 +188,7 @@ pub async fn a_deadlock_is_a_conflict(harness: &dyn TransactionHarness) -> TestR
             let [first, second] = [lock(harness, &own_lamp).await, lock(harness, &own_chair).await];
             join(commit_order(first, &orders[0]), commit_order(second, &orders[1])).await
         }
-        // They never meet: the second begins once the first has ended.
+        // They never meet: the second begins after the first has ended.
         Concurrency::SingleWriter => {
             let both = async |keys, order| commit_order(lock(harness, keys).await, order).await;
             join(both(&own_lamp, &orders[0]), both(&own_chair, &orders[1])).await
@@ -203,8 +201,7 @@ pub async fn a_deadlock_is_a_conflict(harness: &dyn TransactionHarness) -> TestR
     Ok(())
 }
 
-/// A unit of work that waits too long for a row is a conflict, while the one before has it locked and goes on. A single
-/// writer need not give up: the second may wait as long as the first takes.
+/// A lock wait above the timeout is a conflict, and the first unit of work continues. A single writer has no timeout.
 pub async fn a_lock_wait_that_takes_too_long_is_a_conflict(harness: &dyn TransactionHarness) -> TestResult {
     let sample = Rows::seed(harness).await?;
     let [account, _] = &sample.accounts.stored;
@@ -224,7 +221,7 @@ pub async fn a_lock_wait_that_takes_too_long_is_a_conflict(harness: &dyn Transac
             Either::Right(((), waiting)) => {
                 let (ended, found) = join(first.commit(change), waiting).await;
                 ended?;
-                assert_eq!(count(&found?), 1, "once the first has ended, the second has its turn");
+                assert_eq!(count(&found?), 1, "the second is next, after the end of the first");
             }
         }
     }
@@ -232,7 +229,7 @@ pub async fn a_lock_wait_that_takes_too_long_is_a_conflict(harness: &dyn Transac
     Ok(())
 }
 
-/// With a single writer a second unit of work begins only when the first has ended. With row locks it begins at once.
+/// With a single writer a second `begin` waits for the first unit of work. With row locks it returns at once.
 pub async fn a_second_begin_waits_or_is_a_conflict(harness: &dyn TransactionHarness) -> TestResult {
     let first = begin(harness, batch_id()).await?;
     match harness.concurrency() {
@@ -243,7 +240,7 @@ pub async fn a_second_begin_waits_or_is_a_conflict(harness: &dyn TransactionHarn
         Concurrency::SingleWriter => {
             let second = Box::pin(begin(harness, batch_id()));
             let waiting = match select(second, Box::pin(pause())).await {
-                Either::Left((Ok(_), _)) => panic!("two writers are open at the same time"),
+                Either::Left((Ok(_), _)) => panic!("two open writers"),
                 Either::Left((error, _)) => {
                     assert_conflict(error.map(|_| ()));
                     Box::pin(begin(harness, batch_id()))

@@ -80,8 +80,8 @@ pub async fn every_field_of_refunds_is_stored(harness: &dyn StoreHarness) -> Tes
     Ok(())
 }
 
-/// An order is paid once, a refund has a sequence number of its own, and so has an event.
-pub async fn a_second_row_of_the_money_trail_stores_nothing(harness: &dyn StoreHarness) -> TestResult {
+/// An order has one payment; refunds and events have unique sequence numbers.
+pub async fn a_duplicate_payment_refund_or_event_stores_nothing(harness: &dyn StoreHarness) -> TestResult {
     let seeds = Seeds::new(harness);
     let [order] = seeds.orders().await?;
     let payment = samples::payment(&seeds, &order);
@@ -126,11 +126,11 @@ async fn add(harness: &dyn StoreHarness, sales: &[SaleCounted]) -> TestResult {
     commit(harness, append(sales.iter().cloned())).await
 }
 
-/// Sales are added to the stored ones exactly, down to 1/10,000 and below zero.
+/// Sales are added exactly, down to 1/10,000 and below zero.
 pub async fn sales_add_up_exactly(harness: &dyn StoreHarness) -> TestResult {
     let [a, b] = Seeds::new(harness).lamps().await?;
     let [first, second] = [date(2030, Month::January, 1), date(2030, Month::January, 2)];
-    // More digits than a double has.
+    // More digits than a double.
     let huge = ten_thousandths(Money::MAX.ten_thousandths() - 7);
     add(harness, &[sale(first, a, 5, huge), sale(first, b, i64::from(u32::MAX), ten_thousandths(3))]).await?;
     add(harness, &[sale(first, a, -2, ten_thousandths(-123_456_789_012_345_678)), sale(second, a, 4, won(1))]).await?;
@@ -147,7 +147,7 @@ pub async fn sales_add_up_exactly(harness: &dyn StoreHarness) -> TestResult {
     Ok(())
 }
 
-/// Most items first; ties go to the higher revenue, then to the older product; only products on sale that sold.
+/// Most items first, then the higher revenue, then the older product; only products on sale with sales.
 pub async fn popular_products_are_ranked_with_ties(harness: &dyn StoreHarness) -> TestResult {
     let on_sale = || (product_details("lamp", 1_000), 0);
     let hidden = (ProductDetails { status: ProductStatus::Hidden, ..product_details("lamp", 1_000) }, 9);

@@ -11,25 +11,24 @@ use jangteo_domain::time::Timestamp;
 use crate::contract::harness::{Seeds, StoreHarness, TestResult, commit, first_page, insert, order_with, update, walk};
 use crate::contract::samples;
 
-/// Every field of an order is returned, its lines in their order, as inserted and as updated.
+/// Every field of an order is returned, as inserted and as updated, with its lines in their order.
 pub async fn every_field_of_orders_is_returned(harness: &dyn StoreHarness) -> TestResult {
     let seeds = Seeds::new(harness);
     let orders = samples::orders_in_every_status(&seeds).await?;
-    commit(harness, insert(orders.clone())).await?;
-    let queries = harness.queries().orders;
-    for order in &orders {
-        assert_eq!(queries.find(order.id).await?.value.as_ref(), Some(order));
-    }
     let unpaid: Vec<_> = orders.iter().map(samples::unpaid).collect();
-    commit(harness, update(orders.into_iter().zip(unpaid.clone()))).await?;
-    for order in &unpaid {
-        assert_eq!(queries.find(order.id).await?.value.as_ref(), Some(order));
+    let queries = harness.queries().orders;
+    let updated = update(orders.clone().into_iter().zip(unpaid.clone()));
+    for (changes, expected) in [(insert(orders.clone()), orders), (updated, unpaid)] {
+        commit(harness, changes).await?;
+        for order in expected {
+            assert_eq!(queries.find(order.id).await?.value, Some(order));
+        }
     }
     assert_eq!(queries.find(seeds.id()).await?.value, None);
     Ok(())
 }
 
-/// A list has one user's orders or those of all users, in all or in one status, the newest first.
+/// Order lists filter by user and by status, the newest first.
 pub async fn order_lists_are_filtered_by_user_and_status(harness: &dyn StoreHarness) -> TestResult {
     let seeds = Seeds::new(harness);
     let mut orders = samples::orders_in_every_status(&seeds).await?;
@@ -58,7 +57,7 @@ pub async fn order_lists_are_filtered_by_user_and_status(harness: &dyn StoreHarn
     Ok(())
 }
 
-/// The time of an order is the database's, and may be an hour off the one that its id was made by.
+/// An order's time is the database's, and may differ from its id's by an hour.
 pub async fn order_lists_are_filtered_by_time(harness: &dyn StoreHarness) -> TestResult {
     let seeds = Seeds::new(harness);
     let [owner] = seeds.users(["owner"]).await?;
@@ -86,7 +85,7 @@ pub async fn order_lists_are_filtered_by_time(harness: &dyn StoreHarness) -> Tes
     Ok(())
 }
 
-/// A walk through a user's orders returns each once, whatever is added meanwhile.
+/// A walk through a user's orders returns each once despite concurrent inserts.
 pub async fn order_walks_miss_and_repeat_nothing(harness: &dyn StoreHarness) -> TestResult {
     let seeds = Seeds::new(harness);
     let [owner]: [UserId; 1] = seeds.users(["owner"]).await?;
@@ -107,7 +106,7 @@ pub async fn order_walks_miss_and_repeat_nothing(harness: &dyn StoreHarness) -> 
     Ok(())
 }
 
-/// Due are the unpaid orders whose deadline has passed, at the deadline itself too; the longest overdue first.
+/// Due orders are unpaid and at or past their deadline, the longest overdue first.
 pub async fn due_orders_are_unpaid_and_longest_overdue_first(harness: &dyn StoreHarness) -> TestResult {
     let seeds = Seeds::new(harness);
     let [owner] = seeds.users(["owner"]).await?;

@@ -28,7 +28,7 @@ fn everything() -> ProductFilter {
     }
 }
 
-/// The places, in order of making, of the products that pass a filter, oldest first.
+/// The products that match the filter, as positions in order of creation.
 async fn places(
     harness: &dyn StoreHarness,
     products: &[Product],
@@ -44,8 +44,8 @@ async fn places(
     Ok(rows.iter().rev().map(place).collect())
 }
 
-/// A list for customers has the products on sale, sold out or not; a list for the back office has all.
-pub async fn product_lists_have_what_is_on_sale(harness: &dyn StoreHarness) -> TestResult {
+/// A customer's list has the products on sale, sold out or not; the back office's has all.
+pub async fn product_lists_have_the_products_on_sale(harness: &dyn StoreHarness) -> TestResult {
     let in_status = |status| ProductDetails { status, ..product_details("lamp", 1) };
     let products = Seeds::new(harness)
         .products([
@@ -103,7 +103,7 @@ pub async fn product_lists_filter_by_category_and_options(harness: &dyn StoreHar
     Ok(())
 }
 
-/// Text is searched in name and description, in any case of ASCII letters, and none of its characters is special.
+/// Text search covers name and description, ignores ASCII case and has no special characters.
 pub async fn product_lists_filter_by_text_literally(harness: &dyn StoreHarness) -> TestResult {
     let product =
         |name, description| (ProductDetails { description: text(description), ..product_details(name, 1) }, 1);
@@ -138,7 +138,7 @@ pub async fn product_lists_filter_by_text_literally(harness: &dyn StoreHarness) 
     Ok(())
 }
 
-/// Prices are compared as numbers, both bounds included; sold-out products can be left out.
+/// Prices are compared as numbers, both bounds included; sold-out products can be excluded.
 pub async fn product_lists_filter_by_price_and_stock(harness: &dyn StoreHarness) -> TestResult {
     let cents = ProductDetails {
         price: Price::try_from(ten_thousandths(99_900)).expect("a price"),
@@ -170,7 +170,7 @@ pub async fn product_lists_filter_by_price_and_stock(harness: &dyn StoreHarness)
     Ok(())
 }
 
-/// Products whose prices, names and sales are partly equal; and the sorts, each with its order.
+/// Products with partly equal prices, names and sales, and the order of each sort.
 async fn sorted(harness: &dyn StoreHarness) -> Result<Vec<(ProductSort, Vec<ProductId>)>, StoreError> {
     let products = Seeds::new(harness)
         .products([
@@ -202,7 +202,7 @@ async fn sorted(harness: &dyn StoreHarness) -> Result<Vec<(ProductSort, Vec<Prod
     ])
 }
 
-/// Each sort has its order; equal products are in order of their ids.
+/// Each sort has its order, with ties by id.
 pub async fn product_lists_sort_every_way(harness: &dyn StoreHarness) -> TestResult {
     for (sort, expected) in sorted(harness).await? {
         let filter = ProductFilter { sort, ..everything() };
@@ -227,7 +227,7 @@ pub async fn product_lists_sort_every_way(harness: &dyn StoreHarness) -> TestRes
     Ok(())
 }
 
-/// In each sort, by pages of any size, a walk returns each product once; one that is added meanwhile changes nothing.
+/// In each sort and with any page size, a walk returns each product once despite concurrent inserts.
 pub async fn product_walks_miss_and_repeat_nothing(harness: &dyn StoreHarness) -> TestResult {
     let sorted = sorted(harness).await?;
     let queries = harness.queries().products;

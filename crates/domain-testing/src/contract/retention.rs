@@ -15,11 +15,11 @@ use crate::contract::samples;
 
 const HOUR: Duration = Duration::hours(1);
 
-async fn prune(harness: &dyn StoreHarness, what: PruneTarget, age: Duration, limit: u32) -> Result<u32, StoreError> {
-    harness.pruning().prune(what, age, limit).await
+async fn prune(harness: &dyn StoreHarness, target: PruneTarget, age: Duration, limit: u32) -> Result<u32, StoreError> {
+    harness.pruning().prune(target, age, limit).await
 }
 
-/// The oldest answers go first, up to the limit; younger ones stay.
+/// The oldest answers are deleted first, up to the limit; younger ones are retained.
 pub async fn answered_requests_are_pruned_by_age(harness: &dyn StoreHarness) -> TestResult {
     let now = harness.queries().clock.now().await?;
     let stored = [(1, 3), (2, 49), (3, 48), (4, 25)]
@@ -39,7 +39,7 @@ pub async fn answered_requests_are_pruned_by_age(harness: &dyn StoreHarness) -> 
     Ok(())
 }
 
-/// A marker is pruned by the time of its insertion, by the database's clock, whatever time its id carries.
+/// A marker expires by its insertion time on the database's clock, independent of its id's time.
 pub async fn commit_markers_are_pruned_by_the_time_of_their_insertion(harness: &dyn StoreHarness) -> TestResult {
     let now = harness.queries().clock.now().await?;
     let dated = |at: Timestamp, number: u128| -> BatchId {

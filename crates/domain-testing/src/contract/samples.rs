@@ -1,4 +1,4 @@
-//! Rows whose fields are as small, as large, as long and as strange as they may be.
+//! Rows with extreme field values: smallest, largest, longest, unusual.
 
 use jangteo_domain::coupon::{
     CampaignDetails, CampaignRecord, Coupon, CouponCampaign, CouponState, CouponTerms, Discount, Percent, Validity,
@@ -28,10 +28,10 @@ use crate::contract::harness::{
 /// The day of most sales.
 pub(super) const DAY: Date = date!(2030 - 01 - 01);
 
-/// The highest sequence number that a database can store.
+/// The highest storable sequence number.
 const SEQUENCE_MAX: u64 = i64::MAX.cast_unsigned();
 
-/// The longest user id, of every kind of character.
+/// The longest user id, with every kind of character.
 const LONGEST: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_.:|@-012345";
 
 pub(super) fn accounts() -> [PointAccount; 3] {
@@ -49,7 +49,7 @@ pub(super) fn accounts() -> [PointAccount; 3] {
     [largest, smallest, PointAccount::empty(user("b"))]
 }
 
-/// The accounts with each other's fields.
+/// Accounts with each other's fields.
 pub(super) fn changed_accounts(accounts: &[PointAccount; 3]) -> [PointAccount; 3] {
     let mut changed = accounts.clone();
     changed.rotate_left(1);
@@ -62,7 +62,7 @@ pub(super) fn changed_accounts(accounts: &[PointAccount; 3]) -> [PointAccount; 3
     changed
 }
 
-/// An entry of a ledger that tops up one main unit.
+/// A ledger entry that tops up 1 won.
 pub(super) fn top_up(seeds: &Seeds<'_>, owner: &UserId, sequence: u64) -> PointEntry {
     PointEntry {
         id: seeds.id(),
@@ -96,8 +96,7 @@ pub(super) fn entries(seeds: &Seeds<'_>, owner: &UserId, order: OrderId) -> [Poi
     ]
 }
 
-/// Details in which every field is as long as it may be, details in which every field is short, and details of
-/// characters that statements must quote.
+/// Details with the longest fields, with the shortest fields, and with characters that statements must escape.
 pub(super) fn product_details_of_every_kind() -> [ProductDetails; 3] {
     let names: Vec<String> = (0..Options::COUNT_MAX).map(|n| format!("{n:02}{}", wide(30))).collect();
     let value = wide(64);
@@ -132,7 +131,7 @@ pub(super) fn products(seeds: &Seeds<'_>) -> [Product; 3] {
     ]
 }
 
-/// The products with each other's details.
+/// Products with each other's details.
 pub(super) fn changed_products(products: &[Product; 3]) -> [Product; 3] {
     let [a, b, c] = products;
     [
@@ -148,7 +147,7 @@ pub(super) fn stocks(products: &[ProductId; 3]) -> [Stock; 3] {
     [stock(a, u32::MAX, SEQUENCE_MAX), stock(b, 0, 1), stock(c, 7, 2)]
 }
 
-/// The stocks with each other's counts.
+/// Stocks with each other's counts.
 pub(super) fn changed_stocks(stocks: &[Stock; 3]) -> [Stock; 3] {
     let mut changed = stocks.clone();
     changed.rotate_left(1);
@@ -211,7 +210,7 @@ pub(super) fn campaign_details_of_every_kind() -> [CampaignDetails; 4] {
     ]
 }
 
-/// Campaigns of every kind of details that have issued all of their coupons.
+/// Fully issued campaigns of every kind of details.
 pub(super) fn campaigns(seeds: &Seeds<'_>) -> [CouponCampaign; 4] {
     campaign_details_of_every_kind().map(|details| {
         let issued = details.quantity;
@@ -219,7 +218,7 @@ pub(super) fn campaigns(seeds: &Seeds<'_>) -> [CouponCampaign; 4] {
     })
 }
 
-/// The campaigns with every field changed that can change.
+/// Campaigns with every mutable field changed.
 pub(super) fn changed_campaigns(campaigns: &[CouponCampaign; 4]) -> [CouponCampaign; 4] {
     campaigns.each_ref().map(|campaign| {
         let details = campaign.details.clone();
@@ -232,14 +231,13 @@ pub(super) fn changed_campaigns(campaigns: &[CouponCampaign; 4]) -> [CouponCampa
     })
 }
 
-/// Inserts a campaign of so many coupons.
 pub(super) async fn seed_campaign(seeds: &Seeds<'_>, quantity: u32) -> Result<CouponCampaign, StoreError> {
     let campaign = campaign(seeds.id(), campaign_details(fixed(1_000), quantity));
     commit(seeds.harness, insert([campaign.clone()])).await?;
     Ok(campaign)
 }
 
-/// A coupon of a campaign, whatever that allows.
+/// A coupon of a campaign, without its checks.
 pub(super) fn coupon(
     seeds: &Seeds<'_>,
     campaign: &CouponCampaign,
@@ -258,7 +256,7 @@ pub(super) fn coupon(
     }
 }
 
-/// Coupons of one user, one of each of four new campaigns, in these states.
+/// Coupons of one user in these states, each of its own new campaign.
 async fn seed_coupons(seeds: &Seeds<'_>, owner: &UserId, states: [CouponState; 4]) -> Result<[Coupon; 4], StoreError> {
     let campaigns = [(); 4].map(|()| campaign(seeds.id(), campaign_details(fixed(1), 9)));
     commit(seeds.harness, insert(campaigns.clone())).await?;
@@ -269,8 +267,8 @@ async fn seed_coupons(seeds: &Seeds<'_>, owner: &UserId, states: [CouponState; 4
     }))
 }
 
-/// Coupons in every state and of all kinds of terms, which are not those of their campaigns, and the same coupons with
-/// each other's states. Their campaigns and orders are stored.
+/// Coupons in every state with all kinds of terms, unlike their campaigns', and the same coupons with each other's
+/// states. Their campaigns and orders are stored.
 pub(super) async fn coupons(seeds: &Seeds<'_>, owner: &UserId) -> Result<([Coupon; 4], [Coupon; 4]), StoreError> {
     let [order] = seeds.orders_of(owner).await?;
     let used = CouponState::Used { order_id: order.id, at: noon_plus(1) };
@@ -283,12 +281,12 @@ pub(super) async fn coupons(seeds: &Seeds<'_>, owner: &UserId) -> Result<([Coupo
     Ok((coupons, changed))
 }
 
-/// An order in each status, with all that it can carry. Products, user and coupon are stored.
+/// An order in each status, with every optional field. Products, user and coupon are stored.
 pub(super) async fn orders_in_every_status(seeds: &Seeds<'_>) -> Result<Vec<Order>, StoreError> {
     let [owner] = seeds.users(["owner"]).await?;
     let [a, b, c] = seeds.lamps().await?;
     let smallest = ten_thousandths(1);
-    // Not in order of the products' ids: lines stay in the order of the request.
+    // Lines stay in the order of the request, here not sorted by product.
     let lines = vec![
         OrderLine {
             name: wide(200),
@@ -337,7 +335,7 @@ pub(super) async fn orders_in_every_status(seeds: &Seeds<'_>) -> Result<Vec<Orde
     ])
 }
 
-/// The order as it was placed.
+/// The order as placed.
 pub(super) fn unpaid(order: &Order) -> Order {
     let lines =
         order.lines.iter().map(|line| OrderLine { discount_share: Money::ZERO, refunded_quantity: 0, ..line.clone() });
@@ -362,7 +360,6 @@ pub(super) fn payment(seeds: &Seeds<'_>, order: &Order) -> Payment {
     }
 }
 
-/// A refund without lines.
 pub(super) fn refund(seeds: &Seeds<'_>, order: &Order, sequence: u32, at: Timestamp) -> Refund {
     Refund {
         id: seeds.id(),
@@ -376,20 +373,18 @@ pub(super) fn refund(seeds: &Seeds<'_>, order: &Order, sequence: u32, at: Timest
     }
 }
 
-/// The first event of an order.
 pub(super) fn paid_event(seeds: &Seeds<'_>, order: &Order, at: Timestamp) -> OutboxEvent {
     let id: EventId = seeds.id();
     let event = OutboxEvent::order_paid(id, order, &payment(seeds, order), won_currency(), &PlainEvents);
     OutboxEvent { at, ..event }
 }
 
-/// A later event of an order.
 pub(super) fn refunded_event(seeds: &Seeds<'_>, order: &Order, refunds: u32, at: Timestamp) -> OutboxEvent {
     let refund = refund(seeds, order, refunds, at);
     OutboxEvent::order_refunded(seeds.id(), order, &refund, won_currency(), &PlainEvents)
 }
 
-/// Answers with the longest head and the longest body, with empty ones, and with every kind of character.
+/// Answers with the longest head and body, with empty ones, and with every kind of character.
 pub(super) fn stored_answers() -> Vec<StoredAnswer> {
     let stored = |key, head: String, body: String, at| StoredAnswer {
         request: request(key, key.wrapping_add(100)),

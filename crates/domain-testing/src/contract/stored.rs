@@ -20,7 +20,7 @@ use crate::contract::harness::{
 };
 use crate::contract::samples;
 
-/// Every field of rows survives an insertion and an update, and a row that is not updated stays as it is.
+/// Every field survives an insert and an update, and other rows are unchanged.
 async fn assert_every_field_is_stored<Row: LockableRow>(
     harness: &dyn TransactionHarness,
     inserted: &[Row],
@@ -36,8 +36,8 @@ async fn assert_every_field_is_stored<Row: LockableRow>(
     assert_stored(harness, updated).await
 }
 
-/// Orders, with their lines in the order of the request: status, payment, refunds, and of each line its share of the
-/// discount and its refunded items.
+/// Orders: lines in the order of the request, status, payment, refunds, and each line's discount share and refunded
+/// items.
 pub async fn every_field_of_orders_is_stored(harness: &dyn TransactionHarness) -> TestResult {
     let seeds = Seeds::new(harness);
     let orders = samples::orders_in_every_status(&seeds).await?;
@@ -68,7 +68,7 @@ fn progressed(placed: &[Order], progress: &[Order]) -> Vec<Order> {
     placed.iter().zip(progress).map(progressed).collect()
 }
 
-/// Campaigns: quantity, closing time, the count of issued coupons and the time of the change can change.
+/// Campaigns: quantity, closing time, issued coupons and update time can change.
 pub async fn every_field_of_campaigns_is_stored(harness: &dyn TransactionHarness) -> TestResult {
     let campaigns = samples::campaigns(&Seeds::new(harness));
     assert_every_field_is_stored(harness, &campaigns, &samples::changed_campaigns(&campaigns)).await
@@ -82,8 +82,7 @@ pub async fn every_field_of_coupons_is_stored(harness: &dyn TransactionHarness) 
     assert_every_field_is_stored(harness, &coupons, &changed).await
 }
 
-/// Products: details and the time of the change can change; options that are left out are removed. An offer has the
-/// product's own fields.
+/// Products: details and update time can change, and dropped options are deleted. An offer has the same fields.
 pub async fn every_field_of_products_is_stored(harness: &dyn TransactionHarness) -> TestResult {
     let products = samples::products(&Seeds::new(harness));
     let changed = samples::changed_products(&products);
@@ -103,13 +102,13 @@ pub async fn every_field_of_stocks_is_stored(harness: &dyn TransactionHarness) -
     assert_every_field_is_stored(harness, &stocks, &samples::changed_stocks(&stocks)).await
 }
 
-/// Accounts: balance, hash, both counts and the time of the change.
+/// Accounts: balance, hash, both counts and the update time.
 pub async fn every_field_of_accounts_is_stored(harness: &dyn TransactionHarness) -> TestResult {
     let accounts = samples::accounts();
     assert_every_field_is_stored(harness, &accounts, &samples::changed_accounts(&accounts)).await
 }
 
-/// An event's delivery begins as pending and due at once; each state that it can reach is stored.
+/// A new event's delivery is pending and due at once; every later state is stored.
 pub async fn every_field_of_deliveries_is_stored(harness: &dyn TransactionHarness) -> TestResult {
     let seeds = Seeds::new(harness);
     let orders = seeds.orders::<4>().await?;
@@ -149,7 +148,7 @@ pub async fn every_field_of_deliveries_is_stored(harness: &dyn TransactionHarnes
     assert_stored(harness, &again).await
 }
 
-/// Answers are returned to the byte, and only those that are named.
+/// Answers are returned to the byte, for the given keys only.
 pub async fn every_byte_of_answers_is_stored(harness: &dyn TransactionHarness) -> TestResult {
     let stored = samples::stored_answers();
     commit(harness, append(stored.clone())).await?;
@@ -161,7 +160,7 @@ pub async fn every_byte_of_answers_is_stored(harness: &dyn TransactionHarness) -
 }
 
 /// `alice` and `Alice` are two users.
-pub async fn user_ids_that_differ_in_case_are_two(harness: &dyn TransactionHarness) -> TestResult {
+pub async fn user_ids_are_case_sensitive(harness: &dyn TransactionHarness) -> TestResult {
     let [upper, lower] = Seeds::new(harness).users(["Alice", "alice"]).await?;
     let rich = account_with(&lower, |record| record.balance = won(5));
     commit(harness, update([(PointAccount::empty(lower), rich.clone())])).await?;
@@ -170,7 +169,7 @@ pub async fn user_ids_that_differ_in_case_are_two(harness: &dyn TransactionHarne
     Ok(())
 }
 
-/// Whether a user has received a coupon follows from campaign and user together; the coupon's state does not matter.
+/// A past recipient is a user and campaign with a coupon in any state.
 pub async fn past_recipients_are_found_by_campaign_and_user(harness: &dyn TransactionHarness) -> TestResult {
     let seeds = Seeds::new(harness);
     let [a, b] = [samples::seed_campaign(&seeds, 9).await?, samples::seed_campaign(&seeds, 9).await?];
@@ -201,8 +200,7 @@ pub async fn past_recipients_are_found_by_campaign_and_user(harness: &dyn Transa
     Ok(())
 }
 
-/// Candidates are the unused coupons, expired or not, of exactly these users; each is locked with the coupons, beside
-/// those that are named themselves.
+/// Candidates are exactly these users' unused coupons, expired or not; they are locked with the other coupons.
 pub async fn candidates_are_unused_coupons_and_locked(harness: &dyn TransactionHarness) -> TestResult {
     let seeds = Seeds::new(harness);
     let [owner, friend, stranger, poor] = seeds.users(["owner", "friend", "stranger", "poor"]).await?;
@@ -244,8 +242,8 @@ pub(super) async fn unused_and_other_coupons(
     Ok(coupons)
 }
 
-/// Where one product is wanted whole, it is whole, and each other is at least as deep as it was asked for.
-pub async fn products_come_at_least_as_deep_as_asked(harness: &dyn TransactionHarness) -> TestResult {
+/// If one product is requested whole, it is whole, and every other has at least its requested depth.
+pub async fn products_have_at_least_the_requested_depth(harness: &dyn TransactionHarness) -> TestResult {
     let seeds = Seeds::new(harness);
     let [offer, whole, other] = samples::products(&seeds);
     commit(harness, insert([offer.clone(), whole.clone(), other.clone()])).await?;

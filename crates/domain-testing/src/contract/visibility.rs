@@ -8,7 +8,7 @@ use crate::contract::commits::Everything;
 use crate::contract::harness::{Seeds, StoreHarness, TestResult, answer, append, begin, commit, first_page};
 use crate::contract::samples::DAY;
 
-/// The rows that queries and the harness return, each by its name.
+/// The names of the rows visible to queries and harness.
 async fn visible(everything: &Everything, harness: &dyn StoreHarness) -> Result<Vec<&'static str>, StoreError> {
     let Everything { user_id, order, product, campaign_id, .. } = everything;
     let queries = harness.queries();
@@ -34,7 +34,7 @@ async fn visible(everything: &Everything, harness: &dyn StoreHarness) -> Result<
     Ok(visible.into_iter().filter(|(_, visible)| *visible).map(|(name, _)| name).collect())
 }
 
-/// After the commit every query returns every row at once; before it, and after a drop, none does, and none waits.
+/// Queries return all rows right after the commit, none before it or after a drop, and never wait.
 pub async fn queries_see_committed_rows_only(harness: &dyn StoreHarness) -> TestResult {
     let everything = Everything::new(harness);
     let mut unit_of_work = begin(harness, batch_id()).await?;
@@ -52,7 +52,7 @@ pub async fn queries_see_committed_rows_only(harness: &dyn StoreHarness) -> Test
     Ok(())
 }
 
-/// The clocks of units of work and of queries are one, and it goes forward.
+/// Units of work and queries share one clock, which does not go backwards.
 pub async fn units_of_work_and_queries_have_one_clock(harness: &dyn StoreHarness) -> TestResult {
     let queries = harness.queries();
     let mut times = Vec::new();

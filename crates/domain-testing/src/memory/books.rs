@@ -1,4 +1,4 @@
-//! The books, and the means to correct them.
+//! The books and their correction.
 
 use async_trait::async_trait;
 
@@ -17,13 +17,15 @@ use jangteo_domain::store_error::StoreError;
 use jangteo_domain::time::{Date, Timestamp};
 use jangteo_domain::verification::{Books, BooksCorrection, BooksFactory, EventOutline, Rows, StrayLines};
 
-/// The tables as they were committed when the snapshot was taken.
+type PageResult<Key, Row> = Result<Rows<Key, Row>, StoreError>;
+
+/// The committed tables at the time of the snapshot.
 struct MemoryBooks {
     tables: Tables,
     taken_at: Timestamp,
 }
 
-/// Holds the store's one writer, so that nothing changes until it is over.
+/// Occupies the one writer, so that nothing changes before it ends.
 struct MemoryCorrection {
     books: MemoryBooks,
     unit_of_work: MemoryUnitOfWork,
@@ -59,7 +61,7 @@ impl BooksCorrection for MemoryCorrection {
     }
 }
 
-/// The rows after a key, in order of their keys.
+/// The rows after a key, in key order.
 fn page<Key: Ord + Clone, Row>(
     rows: impl IntoIterator<Item = (Key, Row)>,
     after: Option<&Key>,
@@ -72,12 +74,12 @@ fn page<Key: Ord + Clone, Row>(
     Rows { rows: rows.into_iter().take(limit).map(|(_, row)| row).collect(), unreadable: Vec::new(), next }
 }
 
-/// The rows after a key of a table that has it for its own.
+/// The rows of a table after a key.
 fn page_of<Key: Ord + Clone, Row: Clone>(table: &Table<Key, Row>, after: Option<&Key>, limit: u32) -> Rows<Key, Row> {
     page(table.iter().map(|(key, row)| (key.clone(), row.clone())), after, limit)
 }
 
-/// The rows of these keys that exist.
+/// The existing rows of these keys.
 fn rows_of<Key: Ord, Row: Clone>(table: &Table<Key, Row>, keys: &[Key]) -> Rows<Key, Row> {
     Rows { rows: keys.iter().filter_map(|key| table.get(key).cloned()).collect(), unreadable: Vec::new(), next: None }
 }
@@ -88,9 +90,9 @@ impl Books for MemoryBooks {
         Ok(self.taken_at)
     }
 
-    async fn kept(&mut self, what: PruneTarget) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
+    async fn kept(&mut self, target: PruneTarget) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
         let tables = &self.tables;
-        let times: Vec<Timestamp> = match what {
+        let times: Vec<Timestamp> = match target {
             PruneTarget::AnsweredRequests => tables.answered.values().map(|record| record.at).collect(),
             PruneTarget::CommitMarkers => tables.markers.values().copied().collect(),
             PruneTarget::DeliveredEvents => {
@@ -100,19 +102,11 @@ impl Books for MemoryBooks {
         Ok(times.iter().min().copied().zip(times.iter().max().copied()))
     }
 
-    async fn accounts(
-        &mut self,
-        after: Option<UserId>,
-        limit: u32,
-    ) -> Result<Rows<UserId, PointAccountRecord>, StoreError> {
+    async fn accounts(&mut self, after: Option<UserId>, limit: u32) -> PageResult<UserId, PointAccountRecord> {
         Ok(page_of(&self.tables.accounts, after.as_ref(), limit))
     }
 
-    async fn open_orders(
-        &mut self,
-        after: Option<UserId>,
-        limit: u32,
-    ) -> Result<Rows<UserId, (UserId, u32)>, StoreError> {
+    async fn open_orders(&mut self, after: Option<UserId>, limit: u32) -> PageResult<UserId, (UserId, u32)> {
         let open = self.tables.orders.values().filter(|order| order.status == OrderStatus::PendingPayment);
         let mut counts = std::collections::BTreeMap::new();
         for order in open {
@@ -121,23 +115,15 @@ impl Books for MemoryBooks {
         Ok(page(counts.into_iter().map(|(user_id, count)| (user_id.clone(), (user_id, count))), after.as_ref(), limit))
     }
 
-    async fn entries(
-        &mut self,
-        after: Option<(UserId, u64)>,
-        limit: u32,
-    ) -> Result<Rows<(UserId, u64), PointEntry>, StoreError> {
+    async fn entries(&mut self, after: Option<(UserId, u64)>, limit: u32) -> PageResult<(UserId, u64), PointEntry> {
         Ok(page_of(&self.tables.entries, after.as_ref(), limit))
     }
 
-    async fn products(
-        &mut self,
-        after: Option<ProductId>,
-        limit: u32,
-    ) -> Result<Rows<ProductId, ProductId>, StoreError> {
+    async fn products(&mut self, after: Option<ProductId>, limit: u32) -> PageResult<ProductId, ProductId> {
         Ok(page(self.tables.products.keys().map(|id| (*id, *id)), after.as_ref(), limit))
     }
 
-    async fn stocks(&mut self, after: Option<ProductId>, limit: u32) -> Result<Rows<ProductId, Stock>, StoreError> {
+    async fn stocks(&mut self, after: Option<ProductId>, limit: u32) -> PageResult<ProductId, Stock> {
         Ok(page_of(&self.tables.stocks, after.as_ref(), limit))
     }
 
@@ -145,11 +131,11 @@ impl Books for MemoryBooks {
         &mut self,
         after: Option<(ProductId, u64)>,
         limit: u32,
-    ) -> Result<Rows<(ProductId, u64), StockMovement>, StoreError> {
+    ) -> PageResult<(ProductId, u64), StockMovement> {
         Ok(page_of(&self.tables.movements, after.as_ref(), limit))
     }
 
-    async fn orders(&mut self, after: Option<OrderId>, limit: u32) -> Result<Rows<OrderId, OrderRecord>, StoreError> {
+    async fn orders(&mut self, after: Option<OrderId>, limit: u32) -> PageResult<OrderId, OrderRecord> {
         Ok(page_of(&self.tables.orders, after.as_ref(), limit))
     }
 
@@ -161,7 +147,7 @@ impl Books for MemoryBooks {
         Ok(page([], None, 0)) // Here lines are a part of their order.
     }
 
-    async fn orders_of(&mut self, ids: &[OrderId]) -> Result<Rows<OrderId, OrderRecord>, StoreError> {
+    async fn orders_of(&mut self, ids: &[OrderId]) -> PageResult<OrderId, OrderRecord> {
         Ok(rows_of(&self.tables.orders, ids))
     }
 
@@ -169,16 +155,12 @@ impl Books for MemoryBooks {
         &mut self,
         after: Option<(OrderId, PaymentId)>,
         limit: u32,
-    ) -> Result<Rows<(OrderId, PaymentId), Payment>, StoreError> {
+    ) -> PageResult<(OrderId, PaymentId), Payment> {
         let payments = self.tables.payments.values().cloned();
         Ok(page(payments.map(|payment| ((payment.order_id, payment.id), payment)), after.as_ref(), limit))
     }
 
-    async fn refunds(
-        &mut self,
-        after: Option<(OrderId, u32)>,
-        limit: u32,
-    ) -> Result<Rows<(OrderId, u32), Refund>, StoreError> {
+    async fn refunds(&mut self, after: Option<(OrderId, u32)>, limit: u32) -> PageResult<(OrderId, u32), Refund> {
         Ok(page_of(&self.tables.refunds, after.as_ref(), limit))
     }
 
@@ -194,7 +176,7 @@ impl Books for MemoryBooks {
         &mut self,
         after: Option<(OrderId, EntryId)>,
         limit: u32,
-    ) -> Result<Rows<(OrderId, EntryId), PointEntry>, StoreError> {
+    ) -> PageResult<(OrderId, EntryId), PointEntry> {
         let entries = self.tables.entries.values().cloned();
         let by_order = entries.filter_map(|entry| Some(((entry.order_id?, entry.id), entry)));
         Ok(page(by_order, after.as_ref(), limit))
@@ -204,17 +186,13 @@ impl Books for MemoryBooks {
         &mut self,
         after: Option<(OrderId, MovementId)>,
         limit: u32,
-    ) -> Result<Rows<(OrderId, MovementId), StockMovement>, StoreError> {
+    ) -> PageResult<(OrderId, MovementId), StockMovement> {
         let movements = self.tables.movements.values().cloned();
         let by_order = movements.filter_map(|movement| Some(((movement.order_id?, movement.id), movement)));
         Ok(page(by_order, after.as_ref(), limit))
     }
 
-    async fn events(
-        &mut self,
-        after: Option<(OrderId, u32)>,
-        limit: u32,
-    ) -> Result<Rows<(OrderId, u32), EventOutline>, StoreError> {
+    async fn events(&mut self, after: Option<(OrderId, u32)>, limit: u32) -> PageResult<(OrderId, u32), EventOutline> {
         let outline = |(key, event): (&(OrderId, u32), &jangteo_domain::outbox::OutboxEvent)| {
             let event_type = event.event_type.clone();
             (*key, EventOutline { id: event.id, order_id: event.order_id, sequence: event.sequence, event_type })
@@ -222,11 +200,7 @@ impl Books for MemoryBooks {
         Ok(page(self.tables.outbox.iter().map(outline), after.as_ref(), limit))
     }
 
-    async fn campaigns(
-        &mut self,
-        after: Option<CampaignId>,
-        limit: u32,
-    ) -> Result<Rows<CampaignId, CampaignRecord>, StoreError> {
+    async fn campaigns(&mut self, after: Option<CampaignId>, limit: u32) -> PageResult<CampaignId, CampaignRecord> {
         Ok(page_of(&self.tables.campaigns, after.as_ref(), limit))
     }
 
@@ -234,13 +208,13 @@ impl Books for MemoryBooks {
         &mut self,
         after: Option<(CampaignId, UserId)>,
         limit: u32,
-    ) -> Result<Rows<(CampaignId, UserId), Coupon>, StoreError> {
+    ) -> PageResult<(CampaignId, UserId), Coupon> {
         let coupons = self.tables.coupons.values().cloned();
         let by_campaign = coupons.map(|coupon| ((coupon.campaign_id, coupon.user_id.clone()), coupon));
         Ok(page(by_campaign, after.as_ref(), limit))
     }
 
-    async fn coupons_of(&mut self, ids: &[CouponId]) -> Result<Rows<CouponId, Coupon>, StoreError> {
+    async fn coupons_of(&mut self, ids: &[CouponId]) -> PageResult<CouponId, Coupon> {
         Ok(rows_of(&self.tables.coupons, ids))
     }
 
@@ -248,7 +222,7 @@ impl Books for MemoryBooks {
         &mut self,
         after: Option<(Date, ProductId)>,
         limit: u32,
-    ) -> Result<Rows<(Date, ProductId), SaleCounted>, StoreError> {
+    ) -> PageResult<(Date, ProductId), SaleCounted> {
         let sales = self.tables.sales.iter();
         let counted = sales.map(|(&(day, product_id), &(quantity, revenue))| {
             ((day, product_id), SaleCounted { day, product_id, quantity, revenue })

@@ -1,4 +1,4 @@
-//! The outbox as a queue, and how deliveries go.
+//! The outbox queue and its deliveries.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -81,7 +81,7 @@ impl MemoryStore {
     }
 }
 
-/// Of each order the earliest event that is pending, where it is due, in order of time.
+/// The earliest pending event of each order, if it is due, by due time.
 fn claimable(tables: &Tables, now: Timestamp) -> Vec<EventId> {
     let mut earliest: BTreeMap<OrderId, &Delivery> = BTreeMap::new();
     let pending = tables.deliveries.values();

@@ -23,7 +23,7 @@ use jangteo_domain::stock::{StockMovement, StockQueries};
 use jangteo_domain::store_error::StoreError;
 use jangteo_domain::time::{Date, Timestamp};
 
-/// The rows after the page's key, newest first, as many as it takes.
+/// The page's rows after its key, newest first.
 pub(super) fn newest_first<'a, Key: Ord + 'a, Row: Clone + 'a>(
     rows: impl DoubleEndedIterator<Item = &'a Row>,
     key: impl Fn(&Row) -> Key,
@@ -251,10 +251,7 @@ fn key_of(sort: ProductSort, product: &Product, sold: &BTreeMap<ProductId, (i64,
     }
 }
 
-/// The order of two places in a list.
-///
-/// # Panics
-/// When a place is not of the sort's kind: a bug in the caller.
+/// Compares two positions in a list. Panics on a key of another sort.
 fn compare(sort: ProductSort, a: &ProductKey, b: &ProductKey) -> Ordering {
     match (sort, a, b) {
         (ProductSort::Newest, ProductKey::Newest(a), ProductKey::Newest(b)) => b.cmp(a),
@@ -268,7 +265,7 @@ fn compare(sort: ProductSort, a: &ProductKey, b: &ProductKey) -> Ordering {
         (ProductSort::Popular { .. }, ProductKey::Popular(a, a_id), ProductKey::Popular(b, b_id)) => {
             (b, a_id).cmp(&(a, b_id))
         }
-        _ => panic!("the key {a:?} or {b:?} is not of the kind of {sort:?}"),
+        _ => panic!("{a:?} and {b:?} are not keys of {sort:?}"),
     }
 }
 

@@ -21,10 +21,9 @@ use jangteo_domain::stock::{Stock, StockMovement};
 use jangteo_domain::store_error::StoreError;
 use jangteo_domain::time::{Date, Timestamp};
 
-/// A table by a unique key, shared until it is written: a copy of all tables costs nothing.
+/// A table by a unique key. It is copied on write, so a copy of all tables is cheap.
 pub(crate) type Table<Key, Row> = Arc<BTreeMap<Key, Row>>;
 
-/// Everything that is stored.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub(crate) struct Tables {
     pub accounts: Table<UserId, PointAccountRecord>,
@@ -43,15 +42,15 @@ pub(crate) struct Tables {
     pub audit: Table<AuditEntryId, AuditEntry>,
     pub deliveries: Table<EventId, Delivery>,
     pub answered: Table<RequestKey, StoredAnswer>,
-    /// Each with the time of its insertion.
+    /// The time of insertion.
     pub markers: Table<BatchId, Timestamp>,
-    /// The ids of the rows above that are stored by another key.
+    /// The ids of rows with another key above.
     pub ids: Arc<BTreeSet<(&'static str, Uuid)>>,
 }
 
 impl Tables {
-    /// Takes the id of a row that is stored by another key.
-    pub fn take_id(&mut self, table: &'static str, id: Uuid) -> Result<(), StoreError> {
+    /// Reserves the id of a row with another key.
+    pub fn reserve_id(&mut self, table: &'static str, id: Uuid) -> Result<(), StoreError> {
         if Arc::make_mut(&mut self.ids).insert((table, id)) {
             Ok(())
         } else {
@@ -59,7 +58,7 @@ impl Tables {
         }
     }
 
-    /// Adds to the daily sales, to whatever the rows hold.
+    /// Adds to the daily sales.
     pub fn add_sales(&mut self, sales: impl Iterator<Item = SaleCounted>) -> Result<(), StoreError> {
         for sale in sales {
             require(&self.products, &sale.product_id)?;
@@ -72,7 +71,6 @@ impl Tables {
     }
 }
 
-/// Adds a row with a new key.
 pub(super) fn insert<Key: Ord + Clone + Debug, Row: Clone>(
     table: &mut Table<Key, Row>,
     key: Key,
@@ -85,7 +83,7 @@ pub(super) fn insert<Key: Ord + Clone + Debug, Row: Clone>(
     Ok(())
 }
 
-/// An entry for each of these keys.
+/// An entry for each key.
 pub(super) fn rows<Key: Ord + Clone, Row: Clone>(
     table: &Table<Key, Row>,
     keys: &BTreeSet<Key>,
@@ -93,12 +91,12 @@ pub(super) fn rows<Key: Ord + Clone, Row: Clone>(
     keys.iter().map(|key| (key.clone(), table.get(key).cloned())).collect()
 }
 
-/// A row that a foreign key points to.
+/// Checks a foreign key.
 pub(super) fn require<Key: Ord + Debug, Row>(table: &Table<Key, Row>, key: &Key) -> Result<(), StoreError> {
     check(table.contains_key(key), || format!("no row {key:?} to refer to"))
 }
 
-/// A constraint that says again what the domain says.
-pub(super) fn check(holds: bool, what: impl FnOnce() -> String) -> Result<(), StoreError> {
-    if holds { Ok(()) } else { Err(StoreError::unexpected(what())) }
+/// Checks a constraint that repeats a domain rule.
+pub(super) fn check(holds: bool, text: impl FnOnce() -> String) -> Result<(), StoreError> {
+    if holds { Ok(()) } else { Err(StoreError::unexpected(text())) }
 }

@@ -1,4 +1,4 @@
-//! The write port. Every constraint of the databases stands here once more.
+//! The write port, with every constraint of the databases.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,9 +22,9 @@ use jangteo_domain::transaction::{
 use jangteo_domain::{StoreError, UnitOfWork, UserId};
 
 use crate::memory::tables::{Table, Tables, check, insert, require, rows};
-use crate::memory::{Complaint, MemoryStore, locked};
+use crate::memory::{MemoryStore, cause, locked};
 
-/// The one open transaction of a [`MemoryStore`].
+/// The open transaction of a [`MemoryStore`].
 pub(super) struct MemoryUnitOfWork {
     store: MemoryStore,
     tables: Tables,
@@ -33,7 +33,7 @@ pub(super) struct MemoryUnitOfWork {
     _turn: OwnedMutexGuard<()>,
 }
 
-/// The keys of the rows that a unit of work has locked.
+/// The keys of the locked rows.
 #[derive(Default)]
 struct LockedKeys {
     orders: BTreeSet<OrderId>,
@@ -52,7 +52,7 @@ impl MemoryUnitOfWork {
         Self { store, tables, locked: LockedKeys::default(), breaks_at_begin, _turn: turn }
     }
 
-    /// Writes the marker by which it is found, and reads what comes first.
+    /// Inserts the marker and reads answers and orders.
     pub fn begin(&mut self, id: BatchId, keys: &FirstKeys) -> Result<First, StoreError> {
         insert(&mut self.tables.markers, id, self.store.time())?;
         let FirstKeys { answers, orders } = keys;
@@ -63,7 +63,7 @@ impl MemoryUnitOfWork {
         })
     }
 
-    /// Changes the tables, and makes all of it durable.
+    /// Changes the tables and commits.
     pub fn finish(mut self, change: impl FnOnce(&mut Tables) -> Result<(), StoreError>) -> Result<(), StoreError> {
         self.check_connection()?;
         change(&mut self.tables)?;
@@ -76,7 +76,7 @@ impl MemoryUnitOfWork {
         if self.store.0.breaks.load(Ordering::SeqCst) == self.breaks_at_begin {
             return Ok(());
         }
-        Err(StoreError::Unavailable(Arc::new(Complaint("the connection is broken".to_owned()))))
+        Err(StoreError::Unavailable(cause("the connection is broken")))
     }
 }
 
@@ -167,7 +167,7 @@ fn save<Row: Keyed, Record: Clone + PartialEq>(
     for Update { before, after } in updated {
         check(locked.contains(&before.key()), || format!("{:?} is updated, but not locked", before.key()))?;
         let is_as_locked = before.key() == after.key() && table.get(&before.key()) == Some(&record(&before));
-        check(is_as_locked, || format!("{:?} is updated, but not as it was locked", before.key()))?;
+        check(is_as_locked, || format!("{:?} is updated from a version that was not locked", before.key()))?;
         Arc::make_mut(table).insert(after.key(), record(&after));
     }
     Ok(())
@@ -176,26 +176,26 @@ fn save<Row: Keyed, Record: Clone + PartialEq>(
 fn append(tables: &mut Tables, appended: Appended) -> Result<(), StoreError> {
     let Appended { point_entries, stock_movements, payments, refunds, sales, outbox, audit, answers } = appended;
     for entry in point_entries {
-        check(!entry.balance_after.is_negative(), || format!("{:?} leaves a balance below zero", entry.id))?;
+        check(!entry.balance_after.is_negative(), || format!("{:?} has a balance below zero", entry.id))?;
         require(&tables.accounts, &entry.user_id)?;
         entry.order_id.map_or(Ok(()), |id| require(&tables.orders, &id))?;
-        tables.take_id("point entries", entry.id.uuid())?;
+        tables.reserve_id("point entries", entry.id.uuid())?;
         insert(&mut tables.entries, (entry.user_id.clone(), entry.sequence), entry)?;
     }
     for movement in stock_movements {
         require(&tables.stocks, &movement.product_id)?;
         movement.order_id.map_or(Ok(()), |id| require(&tables.orders, &id))?;
-        tables.take_id("stock movements", movement.id.uuid())?;
+        tables.reserve_id("stock movements", movement.id.uuid())?;
         insert(&mut tables.movements, (movement.product_id, movement.sequence), movement)?;
     }
     for payment in payments {
         require(&tables.orders, &payment.order_id)?;
-        tables.take_id("payments", payment.id.uuid())?;
+        tables.reserve_id("payments", payment.id.uuid())?;
         insert(&mut tables.payments, payment.order_id, payment)?;
     }
     for refund in refunds {
         require(&tables.orders, &refund.order_id)?;
-        tables.take_id("refunds", refund.id.uuid())?;
+        tables.reserve_id("refunds", refund.id.uuid())?;
         insert(&mut tables.refunds, (refund.order_id, refund.sequence), refund)?;
     }
     tables.add_sales(sales.iter())?;
@@ -211,7 +211,7 @@ fn append(tables: &mut Tables, appended: Appended) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The aggregates of records.
+/// Maps records to aggregates.
 fn aggregates<Key: Ord, Record, Aggregate>(
     records: BTreeMap<Key, Option<Record>>,
     from_stored: impl Fn(Record) -> Result<Aggregate, InvalidRecord>,

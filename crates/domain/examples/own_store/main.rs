@@ -1,7 +1,7 @@
-//! A write store of one's own, in [`store`]: what it takes to run the shop on another database.
+//! A custom write store, in [`store`]: the minimum to run the shop on another database.
 //!
-//! `cargo run -p jangteo-domain --example own_store` trades on it; `cargo test -p jangteo-domain --example own_store`
-//! runs the contract that every store must pass.
+//! `cargo run -p jangteo-domain --example own_store` runs a purchase on it; `cargo test -p jangteo-domain --example
+//! own_store` runs the contract suite of all stores.
 
 mod store;
 
@@ -80,6 +80,6 @@ mod tests {
 
     #[test]
     fn the_example_runs() {
-        main().expect("a store that works");
+        main().expect("a working store");
     }
 }

@@ -1,5 +1,5 @@
 //! Two steps of a transaction and a commit, on plain maps. The store has a single writer, and a transaction works on a
-//! copy of the tables, which replaces them at commit.
+//! copy of the tables, which replaces the originals at commit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -43,7 +43,7 @@ struct Tables {
     last_time: Option<Timestamp>,
 }
 
-/// The rows of one table, and which of them the transaction has locked.
+/// The rows of one table, and the keys locked by the transaction.
 #[derive(Clone)]
 struct Table<Row: Keyed> {
     rows: BTreeMap<Row::Key, Row>,
@@ -58,7 +58,7 @@ impl<Row: Keyed> Default for Table<Row> {
 
 struct OwnUnitOfWork {
     tables: Tables,
-    /// The lock of the single writer: dropped with this, whether it commits or not.
+    /// The single writer's lock, released on drop.
     committed: OwnedMutexGuard<Tables>,
 }
 
@@ -105,7 +105,7 @@ impl UnitOfWork for OwnUnitOfWork {
             past_recipients: past_recipients.iter().map(|k| (k.clone(), tables.recipients.contains(k))).collect(),
             unused_coupons_of: unused,
             coupons: tables.coupons.lock(&coupons),
-            // Deeper than asked for is allowed.
+            // A whole product is allowed where an offer is requested.
             products: products.into_iter().map(|(id, row)| (id, row.map(LockedProduct::Whole))).collect(),
             stocks: tables.stocks.lock(stocks),
             accounts: tables.accounts.lock(accounts),
@@ -184,8 +184,8 @@ impl Tables {
     }
 }
 
-fn conflict(what: String) -> StoreError {
-    StoreError::Conflict(Arc::new(std::io::Error::other(what)))
+fn conflict(detail: String) -> StoreError {
+    StoreError::Conflict(Arc::new(std::io::Error::other(detail)))
 }
 
 #[expect(clippy::disallowed_methods, reason = "this clock is the database's")]

@@ -24,24 +24,24 @@ use crate::testing::fixtures::{
 use crate::testing::{NoBackoff, PlainAnswers, PlainEvents};
 use crate::transaction::{ProductDepth, RowChanges};
 
-/// The course of one transaction.
+/// The scripted outcome of one transaction.
 enum Step {
     BeginFails(StoreError),
     LockFails(StoreError),
     CommitFails(StoreError),
-    /// Another transaction has stored this answer meanwhile.
+    /// A concurrent transaction stores this answer first.
     LosesKey(StoredAnswer),
     Commits,
-    /// It is dropped without a commit.
+    /// Dropped without a commit.
     Drops,
 }
 
-/// A store whose transactions end as scripted, and all that it was called with.
+/// A store with scripted outcomes and a record of its calls.
 struct Script {
     steps: VecDeque<Step>,
     markers: VecDeque<Result<bool, StoreError>>,
     tables: Tables,
-    /// Counted by its references: one for each unit of work that is open.
+    /// One reference for each open unit of work.
     open: Arc<()>,
     begun: Vec<(BatchId, FirstKeys)>,
     locked: Vec<LockSet>,
@@ -95,7 +95,7 @@ impl UnitOfWork for ScriptedUnitOfWork {
             Step::CommitFails(_) | Step::LosesKey(_) | Step::Commits | Step::Drops => {
                 Ok(script.tables.lock(keys, NOON))
             }
-            Step::BeginFails(_) => unreachable!("it did not begin"),
+            Step::BeginFails(_) => unreachable!("not begun"),
         }
     }
 
@@ -113,13 +113,13 @@ impl UnitOfWork for ScriptedUnitOfWork {
                 script.tables.written = Appended::default();
                 Ok(())
             }
-            Step::Drops => panic!("nothing was to be committed: {changes:?}"),
-            Step::BeginFails(_) | Step::LockFails(_) => unreachable!("it has failed"),
+            Step::Drops => panic!("unexpected commit: {changes:?}"),
+            Step::BeginFails(_) | Step::LockFails(_) => unreachable!("already failed"),
         }
     }
 }
 
-/// [`NoBackoff`], with a record of the pauses: of which work, after which kind of error.
+/// [`NoBackoff`] with a record of the pauses: the work and the kind of error.
 #[derive(Clone, Default)]
 struct RecordingBackoff(Arc<Mutex<Vec<(Work, &'static str)>>>);
 
@@ -138,11 +138,11 @@ impl Backoff for RecordingBackoff {
 #[async_trait]
 impl Attempts for RecordingAttempts {
     async fn pause(&mut self, cause: &StoreError) -> bool {
-        let goes_on = self.attempts.pause(cause).await;
-        if goes_on {
+        let retries = self.attempts.pause(cause).await;
+        if retries {
             self.pauses.lock().expect("no panic").push((self.work, cause.kind()));
         }
-        goes_on
+        retries
     }
 }
 
@@ -153,7 +153,7 @@ struct Shop {
     markers: Vec<Result<bool, StoreError>>,
 }
 
-/// What became of a batch.
+/// The answers and the recorded calls of a batch.
 struct Run {
     answers: Answers,
     tables: Tables,
@@ -178,7 +178,7 @@ impl Shop {
         Self { markers: markers.into_iter().collect(), ..self }
     }
 
-    /// Executes the batch, and checks that all of the script was played.
+    /// Executes the batch and asserts that the script is used up.
     async fn run(self, requests: &[Request]) -> Run {
         let Self { scene, steps, markers } = self;
         let store = ScriptedStore(Arc::new(Mutex::new(Script {
@@ -204,7 +204,7 @@ impl Shop {
         let script = Arc::into_inner(store.0).expect("no other store").into_inner().expect("no panic");
         let Script { steps, markers, tables, open, begun, locked, commits, queried } = script;
         assert!(steps.is_empty() && markers.is_empty(), "{} steps and {} markers left", steps.len(), markers.len());
-        assert_eq!(Arc::strong_count(&open), 1, "no unit of work is left open");
+        assert_eq!(Arc::strong_count(&open), 1, "no open unit of work");
         let pauses = backoff.0.lock().expect("no panic").clone();
         Run { answers, tables, begun, locked, commits, queried, pauses }
     }
@@ -252,7 +252,7 @@ fn key(number: u8) -> IdempotencyKey {
     IdempotencyKey { key: RequestKey([number; 16]), fingerprint: Fingerprint([number; 16]) }
 }
 
-/// The key of that number, for another request.
+/// The key of that number with another fingerprint.
 fn reused_key(number: u8) -> IdempotencyKey {
     IdempotencyKey { fingerprint: Fingerprint([0; 16]), ..key(number) }
 }
@@ -279,14 +279,14 @@ fn stored(number: u8, body: &str) -> StoredAnswer {
     StoredAnswer { request: key(number), answer: rendered("200", body), at: NOON }
 }
 
-/// A renderer that is to be called once.
+/// A renderer with one expected call.
 fn renders(answer: RenderedAnswer) -> MockAnswerRenderer {
     let mut renderer = MockAnswerRenderer::new();
     renderer.expect_render().times(1).return_const(answer);
     renderer
 }
 
-/// A renderer that is not to be called.
+/// A renderer without expected calls.
 fn never_renders() -> MockAnswerRenderer {
     MockAnswerRenderer::new()
 }
@@ -295,7 +295,7 @@ fn never_renders() -> MockAnswerRenderer {
 fn outcome(answer: &Result<Answer, StoreError>) -> &Outcome {
     match answer {
         Ok(Answer::Decided { outcome, .. }) => outcome,
-        other => panic!("an outcome is answered, not {other:?}"),
+        other => panic!("an outcome is expected, not {other:?}"),
     }
 }
 
@@ -305,7 +305,7 @@ fn assert_topped_up(answers: &[Result<Answer, StoreError>], amounts: &[i64]) {
         .iter()
         .map(|answer| match outcome(answer) {
             Ok(Reply::PointsToppedUp(entry)) => entry.amount,
-            other => panic!("a top-up is answered, not {other:?}"),
+            other => panic!("a top-up is expected, not {other:?}"),
         })
         .collect();
     assert_eq!(topped_up, amounts.iter().map(|amount| won(*amount)).collect::<Vec<_>>());
@@ -317,10 +317,10 @@ fn assert_failed(answers: &[Result<Answer, StoreError>], kind: &str, count: usiz
     assert_eq!(kinds, vec![Some(kind); count]);
 }
 
-/// The users whose accounts each transaction locked.
+/// The account locks of each transaction, by user.
 fn locked_users(run: &Run) -> Vec<Vec<&str>> {
     let users = |locks: &LockSet| LockSet { accounts: BTreeSet::new(), ..locks.clone() } == LockSet::default();
-    assert!(run.locked.iter().all(users), "accounts alone are locked: {:?}", run.locked);
+    assert!(run.locked.iter().all(users), "only accounts are locked: {:?}", run.locked);
     run.locked.iter().map(|locks| locks.accounts.iter().map(UserId::as_str).collect()).collect()
 }
 
@@ -331,7 +331,7 @@ fn balances(tables: &Tables) -> Vec<(&str, Money)> {
 #[track_caller]
 fn assert_new_ids(run: &Run) {
     let ids: BTreeSet<_> = run.begun.iter().map(|(id, _)| *id).collect();
-    assert_eq!(ids.len(), run.begun.len(), "each transaction has an id of its own");
+    assert_eq!(ids.len(), run.begun.len(), "a new id for each transaction");
 }
 
 #[tokio::test]
@@ -360,9 +360,9 @@ async fn a_batch_is_one_transaction_and_writes_each_row_once() {
     assert!(run.queried.is_empty() && run.pauses.is_empty());
 }
 
-/// An order can be placed, paid and cancelled in one batch: each command sees the effects of those before.
+/// An order can be placed, paid and cancelled in one batch.
 #[tokio::test]
-async fn commands_see_the_effects_of_those_before() {
+async fn commands_see_the_effects_of_earlier_commands() {
     let mut scene = Scene::new();
     let lamp = scene.lamp(1_000, 1);
     let campaign_id = scene.campaign(campaign_details(fixed(100), 1));
@@ -422,7 +422,7 @@ async fn a_conflict_or_an_outage_is_retried_as_a_new_transaction() {
 }
 
 #[tokio::test]
-async fn a_conflict_that_lasts_is_returned_after_a_bounded_number_of_attempts() {
+async fn a_lasting_conflict_is_returned_after_a_bounded_number_of_attempts() {
     for error in [conflict(), unavailable()] {
         let kind = error.kind();
         let steps = (0..ATTEMPTS_MIN).map(|_| Step::LockFails(error.clone()));
@@ -448,7 +448,7 @@ async fn an_outage_at_begin_is_not_retried() {
 }
 
 #[tokio::test]
-async fn an_unexpected_error_costs_only_the_command_that_causes_it() {
+async fn an_unexpected_error_fails_only_its_own_command() {
     for error in [unexpected(), StoreError::corrupt("a row")] {
         let kind = error.kind();
         let fails = || Step::LockFails(error.clone());
@@ -481,7 +481,7 @@ async fn an_unexpected_error_at_begin_halves_the_batch() {
 }
 
 #[tokio::test]
-async fn each_half_has_attempts_of_its_own() {
+async fn each_half_has_its_own_attempts() {
     let conflicts = || (1..ATTEMPTS_MIN).map(|_| Step::LockFails(conflict()));
     let first = conflicts().chain([Step::LockFails(unexpected())]);
     let halves = conflicts().chain([Step::Commits, Step::LockFails(unexpected())]);
@@ -492,19 +492,19 @@ async fn each_half_has_attempts_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_commit_that_took_effect_is_answered_whatever_error_it_replied() {
+async fn an_effective_commit_is_answered_after_any_error() {
     for error in errors() {
         let shop = Shop::new([Step::CommitFails(error)]).with_markers([Ok(true)]);
         let run = shop.run(&[top_up("kim", 1), top_up("lee", 2)]).await;
         assert_topped_up(&run.answers, &[1, 2]);
-        assert_eq!(run.queried, [run.begun[0].0], "by the id of its marker");
-        assert_eq!(run.begun.len(), 1, "nothing is run again");
+        assert_eq!(run.queried, [run.begun[0].0], "the id of the marker");
+        assert_eq!(run.begun.len(), 1, "no retry");
         assert!(run.pauses.is_empty());
     }
 }
 
 #[tokio::test]
-async fn a_commit_that_took_no_effect_is_retried_under_a_new_id() {
+async fn a_commit_without_effect_is_retried_under_a_new_id() {
     for (error, kind) in [(conflict(), "conflict"), (unavailable(), "unavailable"), (unknown(), "unavailable")] {
         let shop = Shop::new([Step::CommitFails(error), Step::Commits]).with_markers([Ok(false)]);
         let run = shop.run(&[top_up("kim", 1), top_up("lee", 2)]).await;
@@ -517,7 +517,7 @@ async fn a_commit_that_took_no_effect_is_retried_under_a_new_id() {
 }
 
 #[tokio::test]
-async fn an_unexpected_error_of_a_commit_that_took_no_effect_halves_the_batch() {
+async fn an_unexpected_error_of_a_commit_without_effect_halves_the_batch() {
     for error in [unexpected(), StoreError::corrupt("a row")] {
         let kind = error.kind();
         let steps = [Step::CommitFails(error.clone()), Step::CommitFails(error), Step::Commits];
@@ -531,7 +531,7 @@ async fn an_unexpected_error_of_a_commit_that_took_no_effect_halves_the_batch() 
 }
 
 #[tokio::test]
-async fn a_marker_is_queried_again_while_it_cannot_be_read() {
+async fn an_unreadable_marker_is_queried_again() {
     let markers = [Err(unavailable()), Err(conflict()), Ok(true)];
     let run = Shop::new([Step::CommitFails(unknown())]).with_markers(markers).run(&[top_up("kim", 1)]).await;
     assert_topped_up(&run.answers, &[1]);
@@ -540,7 +540,7 @@ async fn a_marker_is_queried_again_while_it_cannot_be_read() {
 }
 
 #[tokio::test]
-async fn a_commit_whose_marker_is_never_readable_is_unknown_and_not_run_again() {
+async fn a_commit_with_an_unreadable_marker_is_unknown_and_not_retried() {
     for error in errors() {
         let markers = (0..MARKER_QUERIES_MAX).map(|_| Err(unavailable()));
         let shop = Shop::new([Step::CommitFails(error)]).with_markers(markers);
@@ -553,19 +553,19 @@ async fn a_commit_whose_marker_is_never_readable_is_unknown_and_not_run_again() 
 }
 
 #[tokio::test]
-async fn a_batch_that_changes_nothing_is_not_committed() {
+async fn a_batch_without_changes_is_not_committed() {
     let run = run([Step::Drops], &[rejected_top_up("kim")]).await;
     assert_eq!(*outcome(&run.answers[0]), Err(top_up_rejection()));
 }
 
 #[tokio::test]
-async fn answers_are_stored_as_they_are_sent_in_ascending_order_of_their_keys() {
+async fn answers_are_stored_unchanged_in_ascending_key_order() {
     let requests = [keyed(top_up("kim", 3), 3), keyed(top_up("lee", 1), 1), keyed(top_up("kim", 2), 2)];
     let run = run([Step::Commits], &requests).await;
     assert_topped_up(&run.answers, &[3, 1, 2]);
     let expected = |place: usize, number| {
         let Ok(Answer::Decided { outcome, rendered: Some(rendered) }) = &run.answers[place] else {
-            panic!("it is rendered");
+            panic!("a rendered answer is expected");
         };
         assert_eq!(*rendered, PlainAnswers.render(outcome));
         StoredAnswer { request: key(number), answer: rendered.clone(), at: NOON }
@@ -575,7 +575,7 @@ async fn answers_are_stored_as_they_are_sent_in_ascending_order_of_their_keys() 
 }
 
 #[tokio::test]
-async fn a_rejection_by_state_is_stored_though_nothing_else_changed() {
+async fn a_rejection_by_state_is_stored_without_other_changes() {
     let answer = rendered("422", "too much");
     let request = recorded(rejected_top_up("kim"), Some(key(1)), None, renders(answer.clone()));
     let run = run([Step::Commits], &[request]).await;
@@ -587,7 +587,7 @@ async fn a_rejection_by_state_is_stored_though_nothing_else_changed() {
 }
 
 #[tokio::test]
-async fn what_is_not_found_is_not_stored() {
+async fn a_not_found_rejection_is_not_stored() {
     let scene = Scene::new();
     let order_id: OrderId = scene.id();
     let command = Command::CancelOrder(CancelOrder { order_id, actor: customer(&user("kim")) });
@@ -597,11 +597,11 @@ async fn what_is_not_found_is_not_stored() {
     assert_eq!(run.answers.len(), 2);
     assert!(run.answers.iter().all(|answer| answer.as_ref().is_ok_and(|answer| *answer == not_found)));
     assert_eq!(run.begun[0].1.orders, [order_id].into());
-    assert_eq!(run.locked, [LockSet::default()], "an order that does not exist has no rows");
+    assert_eq!(run.locked, [LockSet::default()], "a missing order has no rows");
 }
 
 #[tokio::test]
-async fn a_stored_answer_is_replayed_and_nothing_is_locked_for_it() {
+async fn a_stored_answer_is_replayed_without_locks() {
     let mut scene = Scene::new();
     scene.tables.answers = [1, 2].map(|number| (key(number).key, stored(number, "then"))).into();
     let requests = [
@@ -616,7 +616,7 @@ async fn a_stored_answer_is_replayed_and_nothing_is_locked_for_it() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_twice_in_a_batch_is_decided_once() {
+async fn a_duplicate_request_of_a_batch_is_decided_once() {
     let answer = rendered("200", "five");
     let request = recorded(top_up("kim", 5), Some(key(1)), None, renders(answer.clone()));
     let reused = recorded(top_up("kim", 6), Some(reused_key(1)), None, never_renders());
@@ -628,7 +628,7 @@ async fn a_request_that_is_twice_in_a_batch_is_decided_once() {
 }
 
 #[tokio::test]
-async fn a_key_that_another_transaction_stored_meanwhile_is_found_at_the_next_attempt() {
+async fn a_key_stored_by_a_concurrent_transaction_is_found_by_the_next_attempt() {
     let steps = [Step::LosesKey(stored(1, "theirs")), Step::Commits];
     let requests = [keyed(top_up("kim", 1), 1), keyed(top_up("lee", 2), 2)];
     let mut run = Shop::new(steps).with_markers([Ok(false)]).run(&requests).await;
@@ -641,7 +641,7 @@ async fn a_key_that_another_transaction_stored_meanwhile_is_found_at_the_next_at
 }
 
 #[tokio::test]
-async fn audited_successes_leave_a_line_with_the_body_that_was_sent() {
+async fn audited_successes_append_an_entry_with_the_response_body() {
     let mut scene = Scene::new();
     let lamp = scene.lamp(1, 5);
     let adjust = AdjustStock { product_id: lamp, quantity: 1, reason: text("found") };
@@ -684,7 +684,7 @@ async fn audited_successes_leave_a_line_with_the_body_that_was_sent() {
 }
 
 #[tokio::test]
-async fn a_panic_in_a_decision_costs_its_own_command_only() {
+async fn a_panic_in_a_decision_fails_only_its_own_command() {
     let mut scene = Scene::new();
     let lamp = scene.lamp(1_000, 1);
     let lee = scene.user("lee", 1_000);
@@ -706,7 +706,7 @@ async fn a_panic_in_a_decision_costs_its_own_command_only() {
 }
 
 #[tokio::test]
-async fn a_panic_in_a_renderer_costs_its_own_command_only() {
+async fn a_panic_in_a_renderer_fails_only_its_own_command() {
     let mut renderer = MockAnswerRenderer::new();
     renderer.expect_render().returning(|_| panic!("no such language"));
     let requests = [recorded(top_up("kim", 1), Some(key(1)), Some("admin"), renderer), keyed(top_up("lee", 2), 2)];
@@ -718,8 +718,7 @@ async fn a_panic_in_a_renderer_costs_its_own_command_only() {
     assert_eq!((audit.len(), answers.len()), (0, 1));
 }
 
-/// Two payments, each of the largest order that rules can allow, exceed what one day's revenue of a product can count
-/// in one batch.
+/// Two payments of the largest order that rules can allow exceed the largest daily revenue of a product in one batch.
 #[tokio::test]
 async fn a_panic_while_changes_are_absorbed_halves_the_batch() {
     let mut scene = Scene::new();
@@ -748,7 +747,7 @@ async fn a_panic_while_changes_are_absorbed_halves_the_batch() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_too_long_to_be_stored_fails_its_own_command() {
+async fn an_answer_above_the_length_limit_fails_only_its_own_command() {
     let (head, body) = ("h".repeat(RenderedAnswer::HEAD_LENGTH_MAX), "b".repeat(RenderedAnswer::BODY_LENGTH_MAX));
     let longest = rendered(&head, &body);
     let requests = [
@@ -767,7 +766,7 @@ async fn an_answer_that_is_too_long_to_be_stored_fails_its_own_command() {
 
 /// Two statements would lock products in two orders, and an order would not see the new price.
 #[tokio::test]
-async fn products_that_are_ordered_are_locked_with_those_that_are_changed() {
+async fn ordered_and_changed_products_are_locked_together() {
     let mut scene = Scene::new();
     let [lamp, chair] = [scene.lamp(7, 5), scene.lamp(7, 5)];
     let change = ProductChange { price: Some(won(9).try_into().expect("a price")), ..ProductChange::default() };
@@ -780,17 +779,17 @@ async fn products_that_are_ordered_are_locked_with_those_that_are_changed() {
     let Ok(Reply::OrderPlaced { order, .. }) = outcome(&run.answers[1]) else { panic!("{:?}", run.answers) };
     assert_eq!(order.total, won(7 + 9));
     let expected = [(lamp, ProductDepth::Offer), (chair, ProductDepth::Whole)].into();
-    assert_eq!(run.locked[0].products, expected, "the store locks all of them as one, whichever is read whole");
+    assert_eq!(run.locked[0].products, expected, "one lock statement for all products");
 
     let mut locks = LockSet::default();
     for request in requests.iter().rev() {
         request.command.rule().declare_locks(None, &mut locks);
     }
-    assert_eq!(locks.products, expected, "in whatever order the commands arrive");
+    assert_eq!(locks.products, expected, "independent of the order of the commands");
 }
 
 #[tokio::test]
-async fn a_batch_declares_the_rows_of_all_its_commands_at_once() {
+async fn a_batch_locks_the_rows_of_all_commands_at_once() {
     let mut scene = Scene::new();
     let [kim, lee, park] = ["kim", "lee", "park"].map(|user_id| scene.user(user_id, 1_000));
     let [lamp, chair, table] = [scene.lamp(7, 5), scene.lamp(10, 5), scene.lamp(20, 5)];
@@ -798,7 +797,7 @@ async fn a_batch_declares_the_rows_of_all_its_commands_at_once() {
     let candidate = scene.coupon(campaign_details(fixed(1), 1), &lee);
     let paid = scene.order(&park, &[(table, 1)]);
     let used = scene.coupon(campaign_details(fixed(1), 1), &park);
-    scene.pay(paid, &park, CouponChoice::Named(used)).expect("it can be paid");
+    scene.pay(paid, &park, CouponChoice::Named(used)).expect("payable");
     let event_id = scene.tables.written.outbox[0].id;
     let unused = scene.coupon(campaign_details(fixed(1), 1), &kim);
     let [open, changed] = [(); 2].map(|()| scene.campaign(campaign_details(fixed(1), 9)));

@@ -7,14 +7,12 @@ use crate::rejection::Rejection;
 use crate::transaction::{Appended, LockSet};
 use crate::working_set::WorkingSet;
 
-/// Correct a user's balance, as the back office.
+/// A correction of a balance by the back office.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AdjustPoints {
-    /// Whose account.
     pub user_id: UserId,
-    /// By how much: above zero into the account, below zero out of it.
+    /// Positive to credit the account, negative to debit it.
     pub amount: Money,
-    /// Why, in words.
     pub reason: AdjustmentReason,
 }
 
@@ -64,12 +62,12 @@ mod tests {
     }
 
     #[test]
-    fn points_are_put_in_and_taken_out_with_an_entry_each() {
+    fn each_credit_and_debit_appends_an_entry() {
         let mut scene = Scene::new();
         scene.user("kim", 100);
         for (amount, balance) in [(won(5), won(105)), (won(-105), Money::ZERO)] {
             let Ok(Reply::PointsAdjusted { entry, reason }) = scene.decide(adjust(amount)) else {
-                panic!("the entry is answered");
+                panic!("an entry is expected");
             };
             assert_eq!((entry.kind, entry.amount, entry.balance_after), (EntryKind::Adjustment, amount, balance));
             assert_eq!(reason, text("a gift"));
@@ -79,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_to_take_out_more_than_there_is() {
+    fn rejects_a_debit_above_the_balance() {
         let mut scene = Scene::new();
         scene.user("kim", 100);
         let rejection = PointRejection::InsufficientPoints { balance: won(100), required: won(101) };
@@ -89,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_to_put_in_more_than_an_account_may_hold() {
+    fn rejects_a_credit_above_the_balance_limit() {
         let mut scene = Scene::new();
         scene.user("kim", 100);
         let balance_max = rules().balance_max;
@@ -98,9 +96,9 @@ mod tests {
         assert_eq!(scene.rejection(adjust(Money::MAX)), rejection.into());
     }
 
-    /// A refund may lift a balance above the limit; what is above it can still be taken out in part.
+    /// A refund may raise a balance above the limit; a partial debit of the excess is accepted.
     #[test]
-    fn takes_out_of_a_balance_that_is_above_the_limit() {
+    fn debits_a_balance_above_the_limit() {
         let mut scene = Scene::new();
         scene.user("kim", 100);
         scene.rules.balance_max = won(50);

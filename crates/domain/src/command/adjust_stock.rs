@@ -7,14 +7,12 @@ use crate::stock::MovementReason;
 use crate::transaction::{Appended, LockSet};
 use crate::working_set::WorkingSet;
 
-/// Add items to a product's stock, or take some out.
+/// A correction of a stock by the back office.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AdjustStock {
-    /// The product.
     pub product_id: ProductId,
-    /// Items: above zero into the stock, below zero out of it.
+    /// Positive to add items, negative to remove items.
     pub quantity: i32,
-    /// Why, in words.
     pub reason: MovementReason,
 }
 
@@ -65,11 +63,11 @@ mod tests {
     }
 
     #[test]
-    fn each_adjustment_leaves_a_movement() {
+    fn each_adjustment_appends_a_movement() {
         let mut scene = Scene::new();
         let lamp = scene.lamp(1, 10);
         let Ok(Reply::StockAdjusted(movement)) = scene.decide(adjust(lamp, -10)) else {
-            panic!("the movement is answered");
+            panic!("a movement is expected");
         };
         assert_eq!((movement.product_id, movement.sequence), (lamp, 2));
         assert_eq!((movement.quantity, movement.available_after), (-10, 0));
@@ -81,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_to_take_more_than_is_available() {
+    fn rejects_a_removal_above_the_available_stock() {
         let mut scene = Scene::new();
         let lamp = scene.lamp(1, 10);
         let shortage = Shortage { product_id: lamp, requested: 11, available: 10 };
@@ -93,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_more_items_than_can_be_counted() {
+    fn rejects_a_stock_above_the_largest_quantity() {
         let mut scene = Scene::new();
         let lamp = scene.lamp(1, i32::MAX);
         scene.decide(adjust(lamp, i32::MAX)).expect("there is room");

@@ -1,21 +1,18 @@
 use crate::audit::Subject;
-use crate::command::refund_order::RefundTerms;
+use crate::command::refund_terms::{RefundTerms, restore_stock};
 use crate::command::{Actor, Context, Decide, Decision, OrderRefs, Reply, Side, States};
-use crate::id::{MovementId, OrderId, ProductId};
+use crate::id::OrderId;
 use crate::order::{Cancellation, Order, OrderLine, OrderRejection};
 use crate::payment::RefundReason;
-use crate::product::ProductRejection;
 use crate::rejection::Rejection;
-use crate::stock::{MovementKind, Stock, StockMovement};
+use crate::stock::MovementKind;
 use crate::transaction::{Appended, LockSet};
 use crate::working_set::WorkingSet;
 
-/// End an order: return its stock and, where it was paid, the payment too.
+/// Cancellation of an order: restores its stock and refunds its payment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CancelOrder {
-    /// The order.
     pub order_id: OrderId,
-    /// Who asks.
     pub actor: Actor,
 }
 
@@ -49,7 +46,7 @@ impl Decide for CancelOrder {
         let order = set.order(self.order_id).filter(visible).ok_or(OrderRejection::NotFound)?;
         let (order, states, appended) = match order.cancel(context.rules.currency, context.now)? {
             Cancellation::Unpaid(cancelled) => {
-                let (states, appended) = end_unpaid(&cancelled, MovementKind::Cancellation, set, context)?;
+                let (states, appended) = close_unpaid(&cancelled, MovementKind::Cancellation, set, context)?;
                 (cancelled, states, appended)
             }
             Cancellation::Paid(refunded) => {
@@ -63,8 +60,8 @@ impl Decide for CancelOrder {
     }
 }
 
-/// The effect of an order that ended unpaid: its user has one open order less, and its stock is returned.
-pub(super) fn end_unpaid(
+/// The changes of an unpaid order that was cancelled or expired: one open order less for its user, and restored stock.
+pub(super) fn close_unpaid(
     order: &Order,
     kind: MovementKind,
     set: &WorkingSet,
@@ -75,21 +72,6 @@ pub(super) fn end_unpaid(
     let accounts = vec![set.account(&order.user_id).close_order()];
     let states = States { orders: vec![order.clone()], accounts, stocks, ..States::default() };
     Ok((states, Appended { stock_movements, ..Appended::default() }))
-}
-
-/// The stocks once items of an order, of each product once, are returned to them.
-pub(super) fn restore_stock(
-    order_id: OrderId,
-    items: impl Iterator<Item = (ProductId, u32)>,
-    kind: MovementKind,
-    set: &WorkingSet,
-    context: &Context<'_>,
-) -> Result<(Vec<Stock>, Vec<StockMovement>), Rejection> {
-    let restore = |(product_id, quantity)| -> Result<(Stock, StockMovement), Rejection> {
-        let stock = set.stock(product_id).ok_or(ProductRejection::NotFound { product_id })?;
-        Ok(stock.restore(quantity, kind, order_id, MovementId::next(context.ids), context.now)?)
-    };
-    items.map(restore).collect()
 }
 
 #[cfg(test)]

@@ -7,14 +7,13 @@ use crate::time::Timestamp;
 use crate::transaction::{Appended, LockSet};
 use crate::working_set::WorkingSet;
 
-/// Give a campaign more coupons, or close it earlier.
+/// Raises the quantity of a campaign or closes it earlier.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ChangeCampaign {
-    /// Which one.
     pub campaign_id: CampaignId,
-    /// The new quantity of coupons.
+    /// Total number of coupons; at least the present one.
     pub quantity: Option<u32>,
-    /// The new time at which issuing closes.
+    /// At latest the present closing time.
     pub issue_closes_at: Option<Timestamp>,
 }
 
@@ -63,16 +62,16 @@ mod tests {
     }
 
     #[test]
-    fn a_campaign_gets_more_coupons_and_closes_earlier() {
+    fn raises_the_quantity_and_closes_earlier() {
         let mut scene = Scene::new();
         let id = scene.campaign(closing_at(600));
         let coupon_id = scene.id();
         scene
             .decide(Command::IssueCoupon(IssueCoupon { coupon_id, campaign_id: id, user_id: user("kim") }))
-            .expect("open");
+            .expect("an open campaign");
         scene.now = noon_plus(5);
         let Ok(Reply::CampaignChanged(campaign)) = scene.decide(change(id, Some(4), Some(noon_plus(60)))) else {
-            panic!("the campaign is answered");
+            panic!("a campaign is expected");
         };
         let details = CampaignDetails { quantity: 4, ..closing_at(60) };
         assert_eq!((&campaign.details, campaign.issued, campaign.remaining()), (&details, 1, 3));
@@ -80,12 +79,12 @@ mod tests {
         assert_eq!(scene.tables.campaigns.get(&id), Some(&campaign));
 
         let same = scene.decide(change(id, Some(4), Some(noon_plus(60))));
-        assert_eq!(same, Ok(Reply::CampaignChanged(campaign.clone())), "as it is, is neither lower nor later");
+        assert_eq!(same, Ok(Reply::CampaignChanged(campaign.clone())), "the present values are accepted");
         assert_eq!(scene.decide(change(id, None, None)), Ok(Reply::CampaignChanged(campaign)));
     }
 
     #[test]
-    fn rejects_fewer_coupons_and_a_later_end_in_this_order() {
+    fn rejects_a_lower_quantity_before_a_later_closing_time() {
         let mut scene = Scene::new();
         let id = scene.campaign(closing_at(600));
         let lowered = CouponRejection::QuantityLowered { quantity: 3 };
@@ -95,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_to_change_a_campaign_that_is_not_there() {
+    fn rejects_a_campaign_that_does_not_exist() {
         let mut scene = Scene::new();
         let id = scene.id();
         assert_eq!(scene.rejection(change(id, Some(2), None)), CouponRejection::CampaignNotFound.into());

@@ -9,16 +9,14 @@ use crate::rejection::Rejection;
 use crate::transaction::{Appended, LockSet, ProductDepth};
 use crate::working_set::WorkingSet;
 
-/// Change the details of a product.
+/// A change of a product's details.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ChangeProduct {
-    /// Which one.
     pub product_id: ProductId,
-    /// What changes.
     pub change: ProductChange,
 }
 
-/// The details to change; `None` leaves one as it is.
+/// The details to change; `None` retains the present value.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 #[expect(missing_docs, reason = "the fields are those of ProductDetails")]
 pub struct ProductChange {
@@ -26,7 +24,7 @@ pub struct ProductChange {
     pub description: Option<ProductDescription>,
     pub category: Option<Category>,
     pub options: Option<Options>,
-    /// `Some(None)` takes the product out of its item group.
+    /// `Some(None)` removes the product from its item group.
     pub item_group_id: Option<Option<ItemGroupId>>,
     pub price: Option<Price>,
     pub status: Option<ProductStatus>,
@@ -94,12 +92,12 @@ mod tests {
                 assert_eq!((product.created_at, product.updated_at), (NOON, scene.now));
                 product.details
             }
-            other => panic!("the product is answered, not {other:?}"),
+            other => panic!("a product is expected, not {other:?}"),
         }
     }
 
     #[test]
-    fn only_what_is_said_changes() {
+    fn only_the_given_details_change() {
         let mut scene = Scene::new();
         let before = ProductDetails { item_group_id: Some(text("lamps")), ..product_details("lamp", 12_000) };
         let id = scene.product(before.clone(), 3);
@@ -112,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_can_change() {
+    fn every_detail_can_change() {
         let mut scene = Scene::new();
         let id = scene.product(product_details("lamp", 12_000), 3);
         let after = ProductDetails {
@@ -140,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_to_change_a_product_that_is_not_there() {
+    fn rejects_a_product_that_does_not_exist() {
         let mut scene = Scene::new();
         let product_id: ProductId = scene.id();
         let change = Command::ChangeProduct(ChangeProduct { product_id, change: ProductChange::default() });

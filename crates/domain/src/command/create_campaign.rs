@@ -6,12 +6,10 @@ use crate::rejection::Rejection;
 use crate::transaction::{Appended, LockSet};
 use crate::working_set::WorkingSet;
 
-/// Create a coupon campaign.
+/// Creation of a coupon campaign.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CreateCampaign {
-    /// The id of the new campaign.
     pub campaign_id: CampaignId,
-    /// What the back office entered about it.
     pub plan: CampaignPlan,
 }
 
@@ -49,7 +47,7 @@ mod tests {
     use crate::testing::fixtures::{NOON, campaign_details, fixed, plan, stored_campaign};
 
     #[test]
-    fn a_campaign_is_made_with_nothing_issued() {
+    fn a_new_campaign_has_issued_no_coupons() {
         let mut scene = Scene::new();
         let campaign_id: CampaignId = scene.id();
         let details = campaign_details(fixed(1_000), 3);

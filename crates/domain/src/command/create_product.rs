@@ -7,12 +7,10 @@ use crate::stock::Stock;
 use crate::transaction::{Appended, LockSet};
 use crate::working_set::WorkingSet;
 
-/// Create a product, with an empty stock.
+/// Creation of a product with an empty stock.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CreateProduct {
-    /// The id of the new product.
     pub product_id: ProductId,
-    /// What the back office entered about it.
     pub details: ProductDetails,
 }
 
@@ -50,7 +48,7 @@ mod tests {
     use crate::testing::fixtures::{NOON, product_details};
 
     #[test]
-    fn a_product_is_made_with_an_empty_stock() {
+    fn a_new_product_has_an_empty_stock() {
         let mut scene = Scene::new();
         let product_id: ProductId = scene.id();
         let details = product_details("lamp", 12_000);

@@ -1,5 +1,5 @@
 use crate::audit::Subject;
-use crate::command::cancel_order::end_unpaid;
+use crate::command::cancel_order::close_unpaid;
 use crate::command::{Context, Decide, Decision, OrderRefs, Reply, Side};
 use crate::id::OrderId;
 use crate::order::OrderRejection;
@@ -8,10 +8,9 @@ use crate::stock::MovementKind;
 use crate::transaction::LockSet;
 use crate::working_set::WorkingSet;
 
-/// End an order that was not paid in time, and return its stock. The shop itself asks for it.
+/// Expiry of an order past its payment deadline: restores its stock. Issued by the sweeper only.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ExpireOrder {
-    /// The order.
     pub order_id: OrderId,
 }
 
@@ -42,7 +41,7 @@ impl Decide for ExpireOrder {
     fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection> {
         let order = set.order(self.order_id).ok_or(OrderRejection::NotFound)?;
         let expired = order.expire(context.now)?;
-        let (states, appended) = end_unpaid(&expired, MovementKind::Expiry, set, context)?;
+        let (states, appended) = close_unpaid(&expired, MovementKind::Expiry, set, context)?;
         Ok(Decision { reply: Reply::OrderExpired(expired.id), states, appended })
     }
 }
@@ -62,13 +61,13 @@ mod tests {
     }
 
     #[test]
-    fn an_order_that_was_not_paid_in_time_gives_its_stock_back_once() {
+    fn an_unpaid_order_expires_once_and_restores_its_stock() {
         let mut scene = Scene::new();
         let kim = scene.user("kim", 1_000);
         let lamp = scene.lamp(1_000, 2);
         let id = scene.order(&kim, &[(lamp, 2)]);
         scene.now = noon_plus(600).saturating_add(Duration::microseconds(-1));
-        assert_eq!(rejected(&mut scene, id), OrderRejection::NotDue.into(), "it still may be paid");
+        assert_eq!(rejected(&mut scene, id), OrderRejection::NotDue.into(), "still payable");
 
         scene.now = noon_plus(600);
         assert_eq!(scene.expire(id), Ok(Reply::OrderExpired(id)));
@@ -81,13 +80,13 @@ mod tests {
     }
 
     #[test]
-    fn rejects_to_expire_what_was_paid_or_cancelled() {
+    fn rejects_the_expiry_of_a_paid_or_cancelled_order() {
         let mut scene = Scene::new();
         let kim = scene.user("kim", 1_000);
         let lamp = scene.lamp(1_000, 2);
         let [paid, cancelled] = [scene.order(&kim, &[(lamp, 1)]), scene.order(&kim, &[(lamp, 1)])];
-        scene.pay(paid, &kim, CouponChoice::None).expect("it can be paid");
-        scene.cancel(cancelled, &kim).expect("it can be cancelled");
+        scene.pay(paid, &kim, CouponChoice::None).expect("payable");
+        scene.cancel(cancelled, &kim).expect("cancellable");
         scene.now = noon_plus(600);
         for id in [paid, cancelled] {
             assert_eq!(rejected(&mut scene, id), OrderRejection::NotDue.into());
@@ -95,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_to_expire_an_order_that_is_not_there() {
+    fn rejects_the_expiry_of_an_order_that_does_not_exist() {
         let mut scene = Scene::new();
         let absent = scene.id();
         assert_eq!(rejected(&mut scene, absent), OrderRejection::NotFound.into());

@@ -6,14 +6,11 @@ use crate::rejection::Rejection;
 use crate::transaction::{Appended, LockSet};
 use crate::working_set::WorkingSet;
 
-/// Issue a coupon of a campaign to a user.
+/// Issue of a coupon of a campaign to a user.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct IssueCoupon {
-    /// The id of the new coupon.
     pub coupon_id: CouponId,
-    /// The campaign.
     pub campaign_id: CampaignId,
-    /// The user.
     pub user_id: UserId,
 }
 
@@ -68,7 +65,7 @@ mod tests {
                 assert_eq!(now, scene.now);
                 coupon
             }
-            other => panic!("the coupon is answered, not {other:?}"),
+            other => panic!("a coupon is expected, not {other:?}"),
         }
     }
 
@@ -86,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_coupon_keeps_the_terms_that_it_is_issued_with() {
+    fn a_coupon_has_the_terms_of_its_campaign_at_issue() {
         let mut scene = Scene::new();
         let details = open_for_a_minute(2);
         let id = scene.campaign(details.clone());
@@ -106,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_coupon_can_be_valid_until_a_day_that_the_campaign_names() {
+    fn a_coupon_can_have_a_fixed_expiry() {
         let mut scene = Scene::new();
         let id = scene.campaign(CampaignDetails { validity: Validity::Until(noon_plus(9)), ..open_for_a_minute(1) });
         assert_eq!(issued(&mut scene, id, "kim").valid_until, noon_plus(9));

@@ -11,14 +11,11 @@ use crate::sales::SaleCounted;
 use crate::transaction::{Appended, LockSet};
 use crate::working_set::WorkingSet;
 
-/// Pay an order out of its user's points.
+/// Payment of an order with its user's points.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PayOrder {
-    /// The order.
     pub order_id: OrderId,
-    /// Who asks.
     pub actor: Actor,
-    /// Which coupon to use.
     pub coupon: CouponChoice,
 }
 

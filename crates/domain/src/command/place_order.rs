@@ -9,16 +9,13 @@ use crate::stock::{Stock, StockMovement, StockRejection};
 use crate::transaction::{Appended, LockSet, ProductDepth};
 use crate::working_set::WorkingSet;
 
-/// Order products; the stock is reserved at once, until the order is paid, cancelled or expired.
+/// Placement of an order. Reserves the stock until the order is cancelled or expires.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PlaceOrder {
-    /// The id of the new order.
     pub order_id: OrderId,
-    /// The user who orders.
     pub user_id: UserId,
-    /// What.
     pub lines: OrderLines,
-    /// The total that the caller expects; any other is rejected.
+    /// An order with any other total is rejected.
     pub expected_total: Option<Money>,
 }
 

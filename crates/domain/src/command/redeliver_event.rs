@@ -6,10 +6,9 @@ use crate::rejection::Rejection;
 use crate::transaction::{Appended, LockSet};
 use crate::working_set::WorkingSet;
 
-/// Send an event to the data platform again, whether it was delivered, is dead or is still pending.
+/// Redelivery of an event to the data platform, from any delivery state.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RedeliverEvent {
-    /// Which one.
     pub event_id: EventId,
 }
 
@@ -49,7 +48,7 @@ mod tests {
     use crate::testing::fixtures::{NOON, noon_plus};
 
     #[test]
-    fn a_delivery_starts_again_whatever_its_progress() {
+    fn a_redelivery_resets_every_delivery_state() {
         let mut scene = Scene::new();
         let fresh = Delivery {
             event_id: scene.id(),

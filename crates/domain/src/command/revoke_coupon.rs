@@ -6,10 +6,9 @@ use crate::rejection::Rejection;
 use crate::transaction::{Appended, LockSet};
 use crate::working_set::WorkingSet;
 
-/// Revoke a user's coupon.
+/// Revocation of an unused coupon.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RevokeCoupon {
-    /// Which one.
     pub coupon_id: CouponId,
 }
 
@@ -54,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn a_coupon_that_nobody_used_is_taken_back_once() {
+    fn an_unused_coupon_is_revoked_once() {
         let mut scene = Scene::new();
         let id = scene.coupon(campaign_details(fixed(1), 1), &user("kim"));
         let before = scene.stored_coupon(id).clone();
@@ -68,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_coupon_that_has_expired_may_be_taken_back() {
+    fn an_expired_coupon_can_be_revoked() {
         let mut scene = Scene::new();
         let id = scene.coupon(campaign_details(fixed(1), 1), &user("kim"));
         scene.advance(Duration::days(31));
@@ -76,19 +75,19 @@ mod tests {
     }
 
     #[test]
-    fn rejects_to_take_a_used_coupon_back() {
+    fn rejects_the_revocation_of_a_used_coupon() {
         let mut scene = Scene::new();
         let kim = scene.user("kim", 1_000);
         let lamp = scene.lamp(1_000, 1);
         let id = scene.coupon(campaign_details(fixed(1), 1), &kim);
         let order_id = scene.order(&kim, &[(lamp, 1)]);
-        scene.pay(order_id, &kim, CouponChoice::Named(id)).expect("it can be paid");
+        scene.pay(order_id, &kim, CouponChoice::Named(id)).expect("payable");
         let rejection = CouponRejection::NotUsable { coupon_id: id, reason: NotUsableReason::Used };
         assert_eq!(scene.rejection(revoke(id)), rejection.into());
     }
 
     #[test]
-    fn rejects_to_take_back_a_coupon_that_is_not_there() {
+    fn rejects_a_coupon_that_does_not_exist() {
         let mut scene = Scene::new();
         let id = scene.id();
         assert_eq!(scene.rejection(revoke(id)), CouponRejection::NotFound.into());

@@ -1,4 +1,4 @@
-//! A shop on plain tables, for the tests of single rules.
+//! A shop on in-memory tables, for tests of single commands.
 
 use time::Duration;
 
@@ -24,7 +24,7 @@ mod tables;
 
 pub(crate) use tables::Tables;
 
-/// The rows, and what commands decide with besides.
+/// The rows and the inputs of decisions.
 pub(crate) struct Scene {
     pub tables: Tables,
     pub rules: ShopRules,
@@ -45,7 +45,7 @@ impl Scene {
         self.now = self.now.saturating_add(by);
     }
 
-    /// Decides a command as a batch of one: on exactly the rows that it declares, so that any other panics.
+    /// Decides a command as a batch of one, on its declared rows only.
     pub fn decide(&mut self, command: Command) -> Outcome {
         let rule = command.rule();
         let orders = rule.order_id().into_iter().collect();
@@ -71,7 +71,7 @@ impl Scene {
 
     #[track_caller]
     fn prepare(&mut self, command: Command) {
-        self.decide(command).expect("a command that prepares the scene");
+        self.decide(command).expect("a valid command of the setup");
     }
 
     pub fn product(&mut self, details: ProductDetails, available: i32) -> ProductId {

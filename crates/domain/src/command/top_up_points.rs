@@ -6,12 +6,10 @@ use crate::rejection::Rejection;
 use crate::transaction::{Appended, LockSet};
 use crate::working_set::WorkingSet;
 
-/// Add points to a user's account.
+/// A top-up of points.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TopUpPoints {
-    /// Whose account.
     pub user_id: UserId,
-    /// How much.
     pub amount: PositiveMoney,
 }
 
@@ -61,7 +59,7 @@ mod tests {
     fn entry(scene: &mut Scene, amount: i64) -> PointEntry {
         match scene.decide(top_up(amount)) {
             Ok(Reply::PointsToppedUp(entry)) => entry,
-            other => panic!("an entry is answered, not {other:?}"),
+            other => panic!("an entry is expected, not {other:?}"),
         }
     }
 

@@ -8,20 +8,19 @@ use crate::id::{CampaignId, CouponId, UserId};
 use crate::store_error::InvalidRecord;
 use crate::time::Timestamp;
 
-/// How long a coupon can be used.
+/// The validity of a coupon.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Validity {
-    /// Until this time, whenever it was issued.
+    /// Until this time, regardless of the time of issue.
     Until(Timestamp),
-    /// So many times 24 hours from its issue.
+    /// Multiples of 24 hours from the issue.
     Days(u16),
 }
 
 impl Validity {
-    /// The most days, ten years.
+    /// Ten years.
     pub const DAYS_MAX: u16 = 3_650;
 
-    /// Until when a coupon issued now can be used.
     fn until(self, issued_at: Timestamp) -> Timestamp {
         match self {
             Self::Until(time) => time,
@@ -30,22 +29,19 @@ impl Validity {
     }
 }
 
-/// What the back office enters about a campaign.
+/// The settings of a campaign by the back office.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct CampaignDetails {
-    /// The terms that its coupons are issued with.
     pub terms: CouponTerms,
-    /// How many coupons there are.
     pub quantity: u32,
-    /// From when on coupons are issued.
     pub issue_opens_at: Timestamp,
-    /// Until when coupons are issued; at this time no more.
+    /// Exclusive.
     pub issue_closes_at: Timestamp,
-    /// How long its coupons can be used.
     pub validity: Validity,
 }
 
-/// [Details](CampaignDetails) whose parts fit together.
+/// Validated [details](CampaignDetails).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CampaignPlan(CampaignDetails);
 
@@ -74,13 +70,12 @@ impl TryFrom<CampaignDetails> for CampaignPlan {
     }
 }
 
-/// Why a campaign cannot be.
+/// Reasons to reject the details of a campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[expect(missing_docs, reason = "the variants are named after their meanings")]
 pub enum InvalidCampaign {
-    /// Not a single coupon.
     #[error("the quantity is zero")]
     NoCoupons,
-    /// The time to close is not after the time to open.
     #[error("issuing closes before it opens")]
     ClosesBeforeItOpens,
     /// Not 1 to [`Validity::DAYS_MAX`] days.
@@ -88,23 +83,21 @@ pub enum InvalidCampaign {
     ValidDays,
 }
 
-/// A campaign: a number of coupons for the first users who ask, one each. Reads like its [record](CampaignRecord);
-/// changes only by the decisions below.
+/// A campaign: a fixed number of coupons, one per user. Dereferences to its [record](CampaignRecord), which only the
+/// methods below change.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CouponCampaign(CampaignRecord);
 
 /// A campaign as it is stored.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct CampaignRecord {
-    /// The campaign's id.
     pub id: CampaignId,
-    /// What the back office entered about it.
     pub details: CampaignDetails,
-    /// How many coupons were issued, never more than the quantity.
+    /// The number of issued coupons, at most the quantity.
     pub issued: u32,
-    /// When it was created.
     pub created_at: Timestamp,
-    /// When the back office changed it last.
+    /// The last change by the back office.
     pub updated_at: Timestamp,
 }
 
@@ -117,7 +110,7 @@ impl Deref for CouponCampaign {
 }
 
 impl CampaignRecord {
-    /// How many coupons are left.
+    /// The number of coupons left to issue.
     pub fn remaining(&self) -> u32 {
         self.details.quantity.saturating_sub(self.issued)
     }
@@ -129,18 +122,18 @@ impl CouponCampaign {
         Self(CampaignRecord { id, details: plan.0, issued: 0, created_at: now, updated_at: now })
     }
 
-    /// The campaign of a stored record.
+    /// Validates a stored record.
     ///
     /// # Errors
-    /// When more coupons were issued than there are.
+    /// More coupons issued than the quantity.
     pub fn from_stored(record: CampaignRecord) -> Result<Self, InvalidRecord> {
         if record.issued > record.details.quantity {
-            return Err(InvalidRecord("more coupons issued than there are"));
+            return Err(InvalidRecord("more coupons issued than the quantity"));
         }
         Ok(Self(record))
     }
 
-    /// The campaign with more coupons, or closing earlier.
+    /// Raises the quantity or advances the closing time.
     ///
     /// # Errors
     /// In this order: [`CouponRejection::QuantityLowered`], [`CouponRejection::ClosingPostponed`].
@@ -166,7 +159,7 @@ impl CouponCampaign {
         Ok(Self(changed))
     }
 
-    /// Issues a coupon to a user: the campaign counts one more.
+    /// Issues a coupon and counts it.
     ///
     /// # Errors
     /// In this order: [`CouponRejection::CampaignNotOpen`], [`CouponRejection::CampaignClosed`],

@@ -3,21 +3,21 @@ use thiserror::Error;
 use crate::money::{Currency, Money, PositiveMoney};
 use crate::text::Text;
 
-/// What a campaign and its coupons are called.
+/// The name of a campaign and its coupons.
 pub type CampaignName = Text<1, 200>;
 
-/// A share of a hundred, 1 to 100.
+/// A percentage, 1 to 100.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Percent(u8);
 
 impl Percent {
-    /// The number, 1 to 100.
+    /// 1 to 100.
     pub fn get(self) -> u8 {
         self.0
     }
 }
 
-/// Not 1 to 100.
+/// A percentage below 1 or above 100.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("a percentage is between 1 and 100")]
 pub struct InvalidPercent;
@@ -36,25 +36,23 @@ impl From<Percent> for u8 {
     }
 }
 
-/// What a coupon takes off.
+/// The discount of a coupon.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the variants and fields are named after their contents")]
 pub enum Discount {
-    /// A fixed amount.
     Fixed {
-        /// The amount.
         amount: PositiveMoney,
     },
-    /// A share of the order's total.
+    /// Of the order's total.
     Percent {
-        /// The share.
         percent: Percent,
-        /// The most that it takes off.
+        /// The maximum discount.
         cap: Option<PositiveMoney>,
     },
 }
 
 impl Discount {
-    /// What it takes off a total, in whole units of the currency, half up, and never more than the total.
+    /// The discount on a total: in whole units of the currency, rounded half up, at most the total.
     pub fn of(&self, total: Money, currency: Currency) -> Money {
         let wanted = match self {
             Self::Fixed { amount } => amount.get(),
@@ -69,13 +67,12 @@ impl Discount {
     }
 }
 
-/// What a coupon is worth, and to whom it applies.
+/// The terms of a coupon.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct CouponTerms {
-    /// What it is called.
     pub name: CampaignName,
-    /// What it takes off.
     pub discount: Discount,
-    /// The least total that it applies to.
+    /// The minimum total before the discount.
     pub min_order_amount: Option<PositiveMoney>,
 }

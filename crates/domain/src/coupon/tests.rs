@@ -54,7 +54,7 @@ fn a_discount_is_whole_units_half_up_and_at_most_the_total() {
 }
 
 #[test]
-fn a_campaign_has_coupons_a_time_to_issue_them_and_a_validity() {
+fn a_campaign_requires_coupons_an_issue_period_and_a_validity() {
     let valid = campaign_details(fixed(1), 1);
     assert!(CampaignPlan::try_from(valid.clone()).is_ok_and(|plan| *plan == valid));
     let microsecond = CampaignDetails {
@@ -85,13 +85,13 @@ fn a_coupon_can_be_used_until_right_before_it_expires() {
 }
 
 #[test]
-fn reports_use_and_revocation_before_expiry_before_the_least_total() {
+fn use_and_revocation_are_reported_before_expiry_and_the_minimum_total() {
     let dear = CouponTerms { min_order_amount: Some(positive(100)), ..coupon(fixed(1), NOON).terms };
     let expired = Coupon { terms: dear, ..coupon(fixed(1), noon_plus(60)) };
     let reason = |coupon: &Coupon, seconds| coupon.discount(won(99), won_currency(), noon_plus(seconds)).err();
     let order_id = SequentialIds::id(3).into();
     assert_eq!(reason(&expired.use_for(order_id, NOON), 60), Some(NotUsableReason::Used));
-    let revoked = expired.revoke().expect("nobody used it");
+    let revoked = expired.revoke().expect("an unused coupon");
     assert_eq!(reason(&revoked, 60), Some(NotUsableReason::Revoked));
     assert_eq!(reason(&expired, 60), Some(NotUsableReason::Expired));
     assert_eq!(reason(&expired, 59), Some(NotUsableReason::MinOrderNotMet));
@@ -107,13 +107,13 @@ fn a_coupon_is_restored_only_by_its_own_order_and_while_it_is_valid() {
     assert_eq!(used.restore(order_id, noon_plus(60)), None);
     assert_eq!(used.restore(other, NOON), None);
     assert_eq!(unused.restore(order_id, NOON), None);
-    let revoked = unused.revoke().expect("nobody used it");
+    let revoked = unused.revoke().expect("an unused coupon");
     assert_eq!(revoked.restore(order_id, NOON), None);
 }
 
 proptest! {
     #[test]
-    fn the_best_coupon_is_the_best_by_comparing_all(
+    fn the_best_coupon_is_the_best_of_all(
         terms in prop::collection::vec((1_i64..2_000, 0_i64..4, any::<bool>()), 0..8), total in 0_i64..2_500,
     ) {
         let coupons: Vec<_> = (0..).zip(&terms).map(|(n, &(amount, minutes, by_share))| Coupon {
@@ -139,7 +139,7 @@ proptest! {
     }
 
     #[test]
-    fn a_discount_is_never_negative_above_the_total_or_finer_than_the_unit(
+    fn a_discount_is_between_zero_and_the_total_in_whole_units(
         total in 0_i64..=100_000_000_000_000, share in 1_u8..=100, cap in 1_i64..=1_000_000_000, amount in 1_i64..=1_000_000_000,
     ) {
         for discount in [fixed(amount), percent(share), capped(share, cap)] {

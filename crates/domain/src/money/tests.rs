@@ -33,7 +33,7 @@ fn arithmetic_ends_at_the_limits_and_never_wraps() {
 }
 
 #[test]
-fn decimals_are_taken_exactly_or_rejected() {
+fn decimals_are_converted_exactly_or_rejected() {
     assert_eq!(Money::from_decimal(decimal("19.99")), Ok(exact(199_900)));
     assert_eq!(Money::from_decimal(decimal("-0.0001")), Ok(exact(-1)));
     assert_eq!(Money::from_decimal(decimal("1.00000")), Ok(won(1)));
@@ -45,7 +45,7 @@ fn decimals_are_taken_exactly_or_rejected() {
 }
 
 #[test]
-fn a_currency_takes_no_more_decimals_than_it_has() {
+fn parsing_rejects_more_decimals_than_the_currency_has() {
     let parse = |code, written| currency(code).parse(decimal(written));
     assert_eq!(parse("KRW", "12000"), Ok(won(12_000)));
     for too_precise in ["12000.5", "12000.0"] {
@@ -58,7 +58,7 @@ fn a_currency_takes_no_more_decimals_than_it_has() {
 }
 
 #[test]
-fn a_currency_shows_exactly_its_decimals() {
+fn a_currency_displays_exactly_its_decimals() {
     let show = |code, money| currency(code).show(money).to_string();
     assert_eq!(show("KRW", won(12_000)), "12000");
     assert_eq!(show("USD", won(5)), "5.00");
@@ -67,7 +67,7 @@ fn a_currency_shows_exactly_its_decimals() {
 }
 
 #[test]
-fn currencies_are_those_that_one_can_pay_with() {
+fn currencies_are_means_of_payment() {
     for (code, decimals, unit) in [("KRW", 0, 10_000), ("JPY", 0, 10_000), ("USD", 2, 100), ("KWD", 3, 10)] {
         let currency = currency(code);
         assert_eq!((currency.code(), currency.decimals(), currency.unit()), (code, decimals, exact(unit)));
@@ -86,13 +86,13 @@ fn positive_money_is_above_zero() {
 }
 
 #[test]
-fn money_shows_itself_as_a_decimal() {
+fn debug_output_is_a_decimal() {
     assert_eq!(format!("{:?}", exact(199_900)), "Money(19.99)");
     assert_eq!(format!("{:?}", won(-12_000)), "Money(-12000)");
 }
 
 #[test]
-fn a_division_rounds_as_its_name_says() {
+fn a_portion_is_rounded_as_its_name_says() {
     let unit = won(1);
     assert_eq!(won(5).portion_rounded_down(1, 2, unit), Some(won(2)));
     assert_eq!(won(5).portion_rounded_half_up(1, 2, unit), Some(won(3)));
@@ -102,7 +102,7 @@ fn a_division_rounds_as_its_name_says() {
 }
 
 #[test]
-fn a_division_that_makes_no_sense_has_no_answer() {
+fn an_invalid_portion_is_none() {
     let unit = won(1);
     assert_eq!(won(-1).portion_rounded_down(1, 2, unit), None);
     assert_eq!(won(1).portion_rounded_down(-1, 2, unit), None);
@@ -134,13 +134,13 @@ fn shares_go_by_the_largest_remainder_then_to_the_earlier() {
 
 #[test]
 #[should_panic(expected = "no multiple of the unit")]
-fn an_amount_that_the_currency_cannot_express_is_not_shared() {
+fn rejects_sharing_an_amount_below_the_currency_unit() {
     exact(1).allocate(&[won(1)], won(1));
 }
 
 #[test]
 #[should_panic(expected = "a negative share")]
-fn a_negative_amount_is_not_shared() {
+fn rejects_sharing_a_negative_amount() {
     won(-1).allocate(&[won(1)], won(1));
 }
 
@@ -152,7 +152,7 @@ fn any_unit() -> impl Strategy<Value = Money> {
     prop::sample::select(vec!["KRW", "USD", "KWD", "UYW"]).prop_map(|code| currency(code).unit())
 }
 
-/// A number of any size, in base 1,000, least first: slow, and too simple to be wrong.
+/// A natural number of any size, in base 1,000, least significant digit first: slow, and too simple to be wrong.
 mod reference {
     const BASE: u64 = 1_000;
 
@@ -192,7 +192,7 @@ mod reference {
                 *digit = carry % BASE;
                 carry /= BASE;
             }
-            assert_eq!(carry, 0, "there is room for every digit");
+            assert_eq!(carry, 0, "every digit fits");
             while digits.last() == Some(&0) {
                 digits.pop();
             }
@@ -284,7 +284,7 @@ proptest! {
     }
 
     #[test]
-    fn decimals_come_back(ten_thousandths in -Money::MAX.ten_thousandths()..=Money::MAX.ten_thousandths()) {
+    fn decimals_round_trip(ten_thousandths in -Money::MAX.ten_thousandths()..=Money::MAX.ten_thousandths()) {
         let money = exact(ten_thousandths);
         prop_assert_eq!(Money::from_decimal(money.to_decimal()), Ok(money));
         prop_assert_eq!(Money::try_from(i64::from(money)), Ok(money));

@@ -5,25 +5,25 @@ use thiserror::Error;
 use crate::id::ProductId;
 use crate::rules::ShopRules;
 
-/// What somebody wants to order: at least one line, each product once, each quantity within the shop's limits.
+/// The lines of an order request: at least one, each product once, quantities within the shop's limits.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OrderLines(Vec<RequestedLine>);
 
-/// Pieces of one product.
+/// A quantity of one product.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct RequestedLine {
-    /// The product.
     pub product_id: ProductId,
-    /// Pieces, at least one.
+    /// At least one.
     pub quantity: u32,
 }
 
 impl OrderLines {
-    /// Takes the lines as a caller wrote them; lines of one product are added up, at the place of the first.
+    /// Validates and merges the lines: quantities of the same product are added up at its first position.
     ///
     /// # Errors
-    /// In this order: [`OrderLinesError::Empty`], [`OrderLinesError::TooManyLines`], and for the first line that is
-    /// wrong [`OrderLinesError::InvalidQuantity`].
+    /// In this order: [`OrderLinesError::Empty`], [`OrderLinesError::TooManyLines`], and
+    /// [`OrderLinesError::InvalidQuantity`] for the first invalid line.
     pub fn new(lines: impl IntoIterator<Item = (ProductId, i64)>, rules: &ShopRules) -> Result<Self, OrderLinesError> {
         let lines: Vec<_> = lines.into_iter().collect();
         if lines.is_empty() {
@@ -55,30 +55,25 @@ impl OrderLines {
         self.0.iter().copied()
     }
 
-    /// The products.
+    /// In the order of the request.
     pub fn product_ids(&self) -> impl Iterator<Item = ProductId> {
         self.iter().map(|line| line.product_id)
     }
 }
 
-/// Why lines cannot be ordered by anybody.
+/// Reasons to reject the lines of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[expect(missing_docs, reason = "the variants and fields are named after their contents")]
 pub enum OrderLinesError {
-    /// No line.
     #[error("an order has at least one line")]
     Empty,
-    /// More lines than the shop takes.
     #[error("an order has at most {lines_max} lines")]
-    TooManyLines {
-        /// The most lines.
-        lines_max: u32,
-    },
-    /// Zero pieces, fewer, or more than the shop takes, also when lines of one product are added up.
+    TooManyLines { lines_max: u32 },
+    /// Below 1 or above the limit, also after merging lines of one product.
     #[error("a quantity is between 1 and {quantity_max}")]
     InvalidQuantity {
-        /// The line, from 0, as the caller wrote them.
+        /// The index of the line in the request, from 0.
         index: usize,
-        /// The most pieces of one product.
         quantity_max: u32,
     },
 }
@@ -99,12 +94,12 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_one_product_are_added_up_at_the_place_of_the_first() {
+    fn lines_of_one_product_are_merged_at_its_first_position() {
         assert_eq!(lines(&[(2, 3), (1, 1), (2, 7)]), Ok(vec![(id(2), 10), (id(1), 1)]));
     }
 
     #[test]
-    fn rejects_no_line_and_too_many_lines() {
+    fn rejects_an_empty_order_and_too_many_lines() {
         assert_eq!(lines(&[]), Err(OrderLinesError::Empty));
         let too_many = OrderLinesError::TooManyLines { lines_max: 3 };
         assert_eq!(lines(&[(1, 1), (1, 1), (1, 1), (1, 0)]), Err(too_many), "before the quantities");
@@ -112,12 +107,12 @@ mod tests {
     }
 
     #[test]
-    fn rejects_quantities_outside_the_limits_also_when_added_up() {
+    fn rejects_quantities_outside_the_limits_also_after_merging() {
         let invalid = |index| Err(OrderLinesError::InvalidQuantity { index, quantity_max: 10 });
         for quantity in [0, -1, 11, i64::MIN, i64::MAX, 1 << 32] {
             assert_eq!(lines(&[(1, 1), (2, quantity)]), invalid(1), "{quantity}");
         }
         assert_eq!(lines(&[(1, 5), (2, 10), (1, 6)]), invalid(2));
-        assert_eq!(lines(&[(1, 0), (2, 0)]), invalid(0), "the first that is wrong");
+        assert_eq!(lines(&[(1, 0), (2, 0)]), invalid(0), "the first invalid line");
     }
 }

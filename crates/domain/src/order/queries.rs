@@ -10,21 +10,20 @@ use crate::page::{AsOf, Page};
 use crate::store_error::StoreError;
 use crate::time::Timestamp;
 
-/// Which orders to list; what is `None` does not matter.
+/// Selects orders; `None` matches every order.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct OrderFilter {
-    /// Those of this user.
     pub user_id: Option<UserId>,
-    /// Those in this status.
     pub status: Option<OrderStatus>,
-    /// Those placed at this time or later.
+    /// Placed at this time or later.
     pub from: Option<Timestamp>,
-    /// Those placed before this time.
+    /// Placed before this time.
     pub to: Option<Timestamp>,
 }
 
 impl OrderFilter {
-    /// How far the clock that an order's id was made by may be from the database's, by which it was placed.
+    /// The maximum difference between the server's clock (order ids) and the database's clock (order times).
     const CLOCK_SKEW_MAX: Duration = Duration::days(1);
 
     /// All orders of a user.
@@ -32,8 +31,8 @@ impl OrderFilter {
         Self { user_id: Some(user_id.clone()), ..Self::default() }
     }
 
-    /// The ids between which all orders are that were placed in the wanted time, so that a store need not look at the
-    /// others: an id begins with the time at which it was made (RFC 9562, 5.7).
+    /// A range of ids that contains all orders of the time range, for index scans: an id starts with its creation time
+    /// (RFC 9562, 5.7).
     pub fn id_range(&self) -> RangeInclusive<OrderId> {
         let from = self.from.map(|from| first_id_at(from.saturating_sub(Self::CLOCK_SKEW_MAX)));
         let to = self.to.map(|to| first_id_at(to.saturating_add(Self::CLOCK_SKEW_MAX)));
@@ -41,17 +40,17 @@ impl OrderFilter {
     }
 }
 
-/// Reads orders for showing; takes no lock and gates no write.
+/// Reads orders for display, without locks; gates no write.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait OrderQueries: Send + Sync {
-    /// The order of that id, with the database's time, from which the time left follows.
+    /// The order, with the database's time to compute the time left.
     async fn find(&self, id: OrderId) -> Result<AsOf<Option<Order>>, StoreError>;
 
-    /// The orders that the filter lets through, newest first; the page's key is an order's id.
+    /// The matching orders, newest first; the page's key is an order id.
     async fn list(&self, filter: &OrderFilter, page: &Page<OrderId>) -> Result<AsOf<Vec<Order>>, StoreError>;
 
-    /// Unpaid orders whose time is over by the database's clock, the longest overdue first, at most `limit`. They are
-    /// candidates: whether one expires is decided under its lock.
+    /// Unpaid orders past their deadline by the database's clock, most overdue first, at most `limit`. They are candidates:
+    /// expiry is decided under lock.
     async fn due(&self, limit: u32) -> Result<Vec<OrderId>, StoreError>;
 }

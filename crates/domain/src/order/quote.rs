@@ -1,68 +1,59 @@
 use crate::coupon::{Coupon, CouponChoice, NotUsableReason};
 use crate::id::{CouponId, ProductId};
 use crate::money::Money;
-use crate::order::{OrderLine, OrderLines, pricing};
+use crate::order::lines::OrderLines;
+use crate::order::pricing::{self, OrderLine};
 use crate::product::ProductListing;
 use crate::rejection::Rejection;
 use crate::rules::ShopRules;
 use crate::time::Timestamp;
 
-/// What an order would cost now. It promises nothing: prices, stock and coupons may change before the order is placed
-/// and paid.
+/// The price of a prospective order. Not binding: prices, stock and coupons may change before order and payment.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct Quote {
-    /// The lines, each product once, in the order of the request.
+    /// Each product once, in the order of the request.
     pub lines: Vec<QuotedLine>,
-    /// The sum of the lines.
     pub total: Money,
-    /// What the chosen coupon takes off.
     pub discount: Money,
-    /// What would be debited: the total less the discount.
+    /// The amount to debit: the total less the discount.
     pub amount: Money,
-    /// The chosen coupon; `None` for the full price.
+    /// The applied coupon; `None` for the full price.
     pub coupon_id: Option<CouponId>,
-    /// Each coupon that was looked at, in the order given, and what it would do.
+    /// Each coupon considered, in the order given.
     pub coupons: Vec<QuotedCoupon>,
 }
 
 /// A line of a quote.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct QuotedLine {
-    /// The product.
     pub product_id: ProductId,
-    /// What it is called.
     pub name: String,
-    /// Pieces asked for.
     pub quantity: u32,
-    /// What one piece costs.
     pub unit_price: Money,
-    /// What the line costs before the discount.
+    /// Before the discount.
     pub line_total: Money,
-    /// The part of the discount that would fall on this line.
     pub discount_share: Money,
-    /// Pieces that can be ordered; where they are fewer than asked for, the order would be rejected.
+    /// Items in stock; if fewer than `quantity`, the order would be rejected.
     pub available: u32,
 }
 
-/// What a coupon would do for an order.
+/// The effect of a coupon on a prospective order.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct QuotedCoupon {
-    /// The coupon.
     pub coupon: Coupon,
-    /// What it would take off, or why it does not apply.
     pub discount: Result<Money, NotUsableReason>,
-    /// Whether it is the chosen one.
     pub is_applied: bool,
 }
 
 impl Quote {
-    /// Works out what these lines would cost a user now. `coupons` are the user's own: all that are unused, and the
-    /// named one whatever its state, so that the reason why it does not apply can be told.
+    /// Quotes the lines. `coupons` are the user's unused ones, and the named one in any state, to report why it is not usable.
     ///
     /// # Errors
-    /// Those of placing and of paying the order, as far as they lie in products and coupons, and in the same order:
-    /// a product that is not there, one that is not on sale, a named coupon that is not there, one that does not
-    /// apply.
+    /// The errors of order and payment about products and coupons, in the same order: an unknown product, a product not on
+    /// sale, an unknown coupon, a coupon that is not usable.
     pub fn new(
         lines: &OrderLines,
         listings: &[ProductListing],
@@ -129,7 +120,7 @@ mod tests {
         campaign_details, fixed, order_lines, percent, positive, product_details, user, won,
     };
 
-    /// A quote in a scene, for a user's coupons, the used ones too.
+    /// A quote with all coupons of a user, used ones included.
     fn quote(
         scene: &Scene,
         user_id: &UserId,
@@ -147,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_says_what_the_order_would_cost_and_what_each_coupon_would_do() {
+    fn a_quote_contains_the_price_and_the_effect_of_each_coupon() {
         let mut scene = Scene::new();
         let kim = user("kim");
         let [lamp, chair] = [scene.lamp(12_000, 1), scene.lamp(500, 30)];
@@ -180,19 +171,19 @@ mod tests {
     }
 
     #[test]
-    fn without_a_choice_the_quote_is_the_full_price_and_still_tells_of_the_coupons() {
+    fn without_a_choice_the_quote_is_the_full_price_and_lists_the_coupons() {
         let mut scene = Scene::new();
         let kim = user("kim");
         let lamp = scene.lamp(1_000, 1);
         let coupon = scene.coupon(campaign_details(percent(10), 1), &kim);
         let quote = quote(&scene, &kim, &[(lamp, 1)], CouponChoice::None).expect("it can be quoted");
         assert_eq!((quote.discount, quote.amount, quote.coupon_id), (Money::ZERO, won(1_000), None));
-        let [told] = &quote.coupons[..] else { panic!("one coupon, not {:?}", quote.coupons) };
-        assert_eq!((told.coupon.id, told.discount, told.is_applied), (coupon, Ok(won(100)), false));
+        let [quoted] = &quote.coupons[..] else { panic!("one coupon, not {:?}", quote.coupons) };
+        assert_eq!((quoted.coupon.id, quoted.discount, quoted.is_applied), (coupon, Ok(won(100)), false));
     }
 
     #[test]
-    fn a_quote_is_what_is_paid() {
+    fn the_payment_equals_the_quote() {
         for choice in [CouponChoice::None, CouponChoice::Best] {
             let mut scene = Scene::new();
             let kim = scene.user("kim", 100_000);
@@ -212,7 +203,7 @@ mod tests {
         }
     }
 
-    /// Each call has one fault less than the one before, so that each rejection shows which check comes first.
+    /// Each call has one error fewer than the previous one, which shows the order of the checks.
     #[test]
     fn checks_existence_then_sale_then_the_named_coupon() {
         let mut scene = Scene::new();

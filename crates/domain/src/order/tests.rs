@@ -16,7 +16,7 @@ const STATUSES: [OrderStatus; 6] = [
     OrderStatus::Refunded,
 ];
 
-/// An order of lines of these quantities and prices.
+/// An order with lines of these quantities and prices.
 fn order(lines: &[(u32, i64)]) -> Order {
     let ids = SequentialIds::new();
     let line = |&(quantity, price): &(u32, i64)| order_line(ids.next_id().into(), quantity, price);
@@ -24,7 +24,7 @@ fn order(lines: &[(u32, i64)]) -> Order {
     pending_order(ids.next_id().into(), &user("kim"), lines, NOON)
 }
 
-/// The order, paid with that discount.
+/// The order after payment with this discount.
 fn paid(order: &Order, discount: i64) -> Order {
     let payment = Payment {
         id: SequentialIds::id(9).into(),
@@ -41,23 +41,23 @@ fn paid(order: &Order, discount: i64) -> Order {
     order.payable(NOON).expect("an order that can be paid").pay(&payment, won_currency())
 }
 
-/// An order of one lamp for 100 won in that status.
+/// An order of one lamp for 100 won.
 fn in_status(status: OrderStatus) -> Order {
     let pending = order(&[(1, 100)]);
     let order = if status.is_paid() { paid(&pending, 0) } else { pending };
     stored_order(OrderRecord { status, ..OrderRecord::clone(&order) })
 }
 
-/// Refunds so many items of a line.
+/// Refunds items of one line and returns the amount.
 fn refund(order: &mut Order, line: usize, quantity: u32) -> Money {
     let lines = order_lines(&[(order.lines[line].product_id, quantity)]);
-    let refunded = order.refund(&lines, won_currency()).expect("so many are left");
+    let refunded = order.refund(&lines, won_currency()).expect("refundable items");
     assert_eq!(Money::checked_sum(refunded.lines.iter().map(|line| line.amount)), Some(refunded.amount));
     *order = refunded.order;
     refunded.amount
 }
 
-/// Refunds all that is left.
+/// Refunds all remaining items.
 fn refund_rest(order: &mut Order) -> Vec<RefundedLine> {
     let Ok(Cancellation::Paid(refunded)) = order.cancel(won_currency(), NOON) else {
         panic!("a paid order can be cancelled");
@@ -129,7 +129,7 @@ fn cancelling_after_a_refund_refunds_the_rest() {
     assert_eq!(order.lines[0].paid_amount(), won(299));
     assert_eq!(refund(&mut order, 0, 1), won(99), "99.67 is rounded down");
     assert_eq!((order.status, order.refunded, order.refunds), (OrderStatus::PartiallyRefunded, won(99), 1));
-    assert_eq!(refund(&mut order, 1, 2), won(100), "a whole line is what was paid for it");
+    assert_eq!(refund(&mut order, 1, 2), won(100), "the paid amount of the line");
 
     let product_id = order.lines[0].product_id;
     assert_eq!(refund_rest(&mut order), [RefundedLine { product_id, quantity: 2, amount: won(200) }]);
@@ -137,7 +137,7 @@ fn cancelling_after_a_refund_refunds_the_rest() {
 }
 
 #[test]
-fn rejects_a_refund_of_what_was_not_paid() {
+fn rejects_a_refund_of_an_unpaid_order() {
     for status in STATUSES {
         let order = in_status(status);
         let refunded = order.refund(&order_lines(&[(order.lines[0].product_id, 1)]), won_currency());
@@ -147,7 +147,7 @@ fn rejects_a_refund_of_what_was_not_paid() {
 }
 
 #[test]
-fn rejects_a_refund_of_more_items_than_are_left() {
+fn rejects_a_refund_of_more_items_than_refundable() {
     let mut order = paid(&order(&[(3, 100), (2, 50)]), 0);
     refund(&mut order, 0, 2);
     let [first, second] = [order.lines[0].product_id, order.lines[1].product_id];
@@ -155,7 +155,7 @@ fn rejects_a_refund_of_more_items_than_are_left() {
     let too_large =
         |product_id, requested, refundable| OrderRejection::RefundTooLarge { product_id, requested, refundable };
     assert_eq!(rejected(&[(second, 2), (first, 2)]), too_large(first, 2, 1));
-    assert_eq!(rejected(&[(second, 3), (first, 2)]), too_large(second, 3, 2), "the first that is wrong");
+    assert_eq!(rejected(&[(second, 3), (first, 2)]), too_large(second, 3, 2), "the first invalid line");
     let never_ordered = SequentialIds::id(99).into();
     assert_eq!(rejected(&[(never_ordered, 1)]), too_large(never_ordered, 1, 0));
     refund(&mut order, 0, 1);
@@ -166,7 +166,7 @@ fn rejects_a_refund_of_more_items_than_are_left() {
 }
 
 #[test]
-fn a_payment_changes_the_status_the_terms_and_the_shares_alone() {
+fn a_payment_changes_only_status_terms_and_shares() {
     let pending = order(&[(3, 500), (2, 12_000)]);
     let paid = paid(&pending, 500);
     let terms = PaidTerms {
@@ -184,7 +184,7 @@ fn a_payment_changes_the_status_the_terms_and_the_shares_alone() {
 }
 
 #[test]
-fn a_record_that_is_no_order_is_rejected() {
+fn an_invalid_record_is_rejected() {
     let valid = OrderRecord::clone(&paid(&order(&[(2, 100)]), 1));
     let with_line = |line: OrderLine| OrderRecord { lines: vec![line], ..valid.clone() };
     let line = valid.lines[0].clone();
@@ -192,8 +192,8 @@ fn a_record_that_is_no_order_is_rejected() {
     let all_refunded = with_line(OrderLine { refunded_quantity: 2, discount_share: won(200), ..line.clone() });
     assert!(Order::from_stored(all_refunded).is_ok());
 
-    let status = InvalidRecord("an order whose status does not agree with its payment");
-    let share = InvalidRecord("a share of the discount that is not within its line");
+    let status = InvalidRecord("an order whose status contradicts its payment");
+    let share = InvalidRecord("a discount share outside its line");
     for (record, invalid) in [
         (OrderRecord { paid: None, ..valid.clone() }, status),
         (OrderRecord { status: OrderStatus::PendingPayment, ..valid.clone() }, status),
@@ -210,8 +210,8 @@ fn a_record_that_is_no_order_is_rejected() {
     }
 }
 
-/// Refunds an order in these steps, each so many items of a line as far as they are left, and then the rest. No refund is
-/// negative, none exceeds on the way what was paid, and together they are what was paid, to the unit.
+/// Refunds an order in steps of a line and a quantity, then the rest. No refund is negative, the running sum never exceeds
+/// the payment, and the total equals it exactly.
 fn refund_in_steps(lines: &[(u32, i64)], discount: impl Fn(i64) -> i64, steps: impl Iterator<Item = (usize, u32)>) {
     let order = order(lines);
     let total = order.total.ten_thousandths() / 10_000;
@@ -236,9 +236,8 @@ fn refund_in_steps(lines: &[(u32, i64)], discount: impl Fn(i64) -> i64, steps: i
 }
 
 proptest! {
-    /// A failure is reported in its smallest form.
     #[test]
-    fn refunds_in_any_steps_add_up_to_what_was_paid(
+    fn partial_refunds_add_up_to_the_payment(
         lines in prop::collection::vec((1_u32..12, 0_i64..500), 1..5),
         part in 0.0..=1.0_f64,
         steps in prop::collection::vec((any::<prop::sample::Index>(), 1_u32..6), 0..30),
@@ -250,23 +249,23 @@ proptest! {
     }
 }
 
-/// The same by the million, as roundings that go wrong once in a hundred thousand orders go wrong every day.
+/// A million orders: a rounding error in one of a hundred thousand orders would occur daily.
 #[test]
-fn refunds_of_a_million_orders_add_up_to_what_was_paid() {
+fn partial_refunds_of_a_million_orders_add_up_to_the_payment() {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for thread in 0..threads {
             scope.spawn(move || {
                 for seed in (thread..1_000_000).step_by(threads) {
-                    refund_in_steps_by_chance(seed);
+                    refund_in_random_steps(seed);
                 }
             });
         }
     });
 }
 
-/// An order, its discount and the steps in which it is refunded, all drawn from the seed.
-fn refund_in_steps_by_chance(seed: usize) {
+/// Draws the order, its discount and the refund steps from the seed.
+fn refund_in_random_steps(seed: usize) {
     let mut state = u64::try_from(seed).expect("64 bits");
     // SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
     let mut below = move |bound: u32| {

@@ -8,36 +8,31 @@ use crate::time::Timestamp;
 /// SHA-256 over an entry and the hash of the entry before it; all zero before the first.
 pub type LedgerHash = [u8; 32];
 
-/// Why the back office corrected a balance.
+/// The back office's reason for an adjustment.
 pub type AdjustmentReason = Text<1, 200>;
 
-/// A line of an account's ledger: written once, never changed.
+/// An entry of an account's ledger; immutable once written.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct PointEntry {
-    /// The entry's id.
     pub id: EntryId,
-    /// Whose ledger it stands in.
     pub user_id: UserId,
-    /// Its place in that ledger: 1, 2, 3 … without gaps.
+    /// Position in that ledger: 1, 2, 3 … without gaps.
     pub sequence: u64,
-    /// Why the balance changed.
     pub kind: EntryKind,
-    /// By how much: above zero into the account, below zero out of it.
+    /// Signed: positive credits the account.
     pub amount: Money,
-    /// The balance after it.
     pub balance_after: Money,
-    /// The order that it paid or refunded.
+    /// The paid or refunded order.
     pub order_id: Option<OrderId>,
-    /// When it was written.
     pub at: Timestamp,
-    /// What [`PointEntry::hash_after`] returns for the hash of the entry before, so that a later change of any line
-    /// shows.
+    /// [`PointEntry::hash_after`] of the previous entry's hash, which makes later changes detectable.
     pub hash: LedgerHash,
 }
 
 impl PointEntry {
-    /// SHA-256 of the hash of the entry before (32 zero bytes for the first) and of every field of this one, each in
-    /// its own fixed width, big-endian; the user id comes with its length.
+    /// SHA-256 of the previous hash (32 zero bytes for the first entry) and every field, fixed-width and big-endian; the
+    /// user id is prefixed with its length.
     pub fn hash_after(&self, previous: &LedgerHash) -> LedgerHash {
         let user_id = self.user_id.as_str().as_bytes();
         let order_id = self.order_id.map_or([0; 16], |id| id.uuid().into_bytes());
@@ -57,21 +52,19 @@ impl PointEntry {
     }
 }
 
-/// Why a balance changed.
+/// The cause of an entry.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[expect(missing_docs, reason = "the variants are named after their meanings")]
 pub enum EntryKind {
-    /// The user topped up points.
     TopUp,
-    /// An order was paid.
     Payment,
-    /// An order's payment was returned.
     Refund,
-    /// The back office corrected the balance.
+    /// A correction by the back office.
     Adjustment,
 }
 
 impl EntryKind {
-    /// The number that stands for it in the ledger's hash; never to be changed.
+    /// The code in the ledger's hash. Must never change.
     fn code(self) -> u8 {
         match self {
             Self::TopUp => 1,
@@ -102,9 +95,9 @@ mod tests {
         }
     }
 
-    /// Books that were written once must verify for ever: this hash may never change.
+    /// Existing ledgers must verify forever: this hash must never change.
     #[test]
-    fn the_hash_of_an_entry_is_what_it_always_was() {
+    fn the_hash_of_an_entry_is_stable() {
         let hex = |hash: LedgerHash| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         assert_eq!(
             hex(entry().hash_after(&[0; 32])),
@@ -136,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_of_an_entry_is_not_a_part_of_what_it_is_made_of() {
+    fn the_hash_of_an_entry_excludes_itself() {
         let hashed = PointEntry { hash: [7; 32], ..entry() };
         assert_eq!(hashed.hash_after(&[0; 32]), entry().hash_after(&[0; 32]));
     }

@@ -7,89 +7,86 @@ use crate::product::{Category, OptionName, OptionValue, Product, ProductName};
 use crate::store_error::StoreError;
 use crate::time::Date;
 
-/// Reads products for showing; takes no lock and gates no write.
+/// Reads products for display, without locks; gates no write.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait ProductQueries: Send + Sync {
-    /// The products that pass the filter, in its order.
+    /// The matching products in the filter's order, each with its page key.
     async fn list(
         &self,
         filter: &ProductFilter,
         page: &Page<ProductKey>,
     ) -> Result<Vec<(ProductListing, ProductKey)>, StoreError>;
 
-    /// The product of that id, in whatever state, with its stock at the time of the read.
+    /// The product in any status, with its stock at the time of the read.
     async fn find(&self, id: ProductId) -> Result<Option<ProductListing>, StoreError>;
 
-    /// The products of these ids that exist, in whatever state, in no order.
+    /// The existing products among these ids, in any status, unordered.
     async fn find_many(&self, ids: &[ProductId]) -> Result<Vec<ProductListing>, StoreError>;
 }
 
-/// A product and how many pieces can be ordered.
+/// A product and its available stock.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct ProductListing {
-    /// The product.
     pub product: Product,
-    /// Pieces in stock that nobody holds.
+    /// Items in stock, without reserved ones.
     pub available: u32,
 }
 
-/// Which products to list.
+/// Selects and sorts products.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct ProductFilter {
-    /// Also those that are not on sale; for the back office.
+    /// Includes products that are not on sale; for the back office.
     pub all_states: bool,
-    /// Only those of this category.
     pub category: Option<Category>,
-    /// For each name one of the values must match; all names must.
+    /// For every name, one of the values must match.
     pub options: Vec<(OptionName, Vec<OptionValue>)>,
-    /// Text that the name or the description must hold, in any case.
+    /// A substring of name or description, ignoring case.
     pub text: Option<ProductName>,
-    /// Only those that cost as much.
     pub price: PriceRange,
-    /// Only those that can be ordered now.
+    /// Only products with available stock.
     pub in_stock: bool,
-    /// In which order.
     pub sort: ProductSort,
 }
 
-/// Prices from `min` to `max`, both included; no bound where `None`.
+/// Prices from `min` to `max`, both inclusive; `None` is unbounded.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct PriceRange {
-    /// The lowest price.
     pub min: Option<Money>,
-    /// The highest price.
     pub max: Option<Money>,
 }
 
-/// The order of a product list; products that are equal in it stand in order of their ids, as the key says.
+/// The order of a product list; ids break ties, as documented at [`ProductKey`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ProductSort {
-    /// The newest first.
+    /// Newest first.
     Newest,
-    /// The cheapest first.
+    /// Cheapest first.
     PriceAscending,
-    /// The dearest first.
+    /// Most expensive first.
     PriceDescending,
     /// By name, in Unicode code point order.
     Name,
-    /// By pieces sold and not refunded since this day, most first.
+    /// By items sold and not refunded since this day, descending.
     Popular {
-        /// The first day that counts.
+        /// The first day, inclusive.
         since: Date,
     },
 }
 
-/// The place of a product in a list; of the same kind as the list's sort. Ids break ties.
+/// The page key of a product, of the same variant as the list's [`ProductSort`]. Ids break ties.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum ProductKey {
-    /// In [`ProductSort::Newest`]: ids are made in order of time, so the id is the key. Descending.
+    /// For [`ProductSort::Newest`], as ids sort by time. Descending.
     Newest(ProductId),
-    /// In [`ProductSort::PriceAscending`] (ids ascending) and [`ProductSort::PriceDescending`] (ids descending).
+    /// For [`ProductSort::PriceAscending`] (ids ascending) and [`ProductSort::PriceDescending`] (ids descending).
     Price(Money, ProductId),
-    /// In [`ProductSort::Name`]. Ids ascending.
+    /// For [`ProductSort::Name`]. Ids ascending.
     Name(String, ProductId),
-    /// In [`ProductSort::Popular`]: pieces sold. Ids ascending.
+    /// For [`ProductSort::Popular`]: items sold. Ids ascending.
     Popular(i64, ProductId),
 }

@@ -1,7 +1,7 @@
-//! Ready-made values. Fields of records are public, so a test sets those that matter with `..`:
+//! Fixtures. Fields of records are public, so a test overrides the relevant ones with `..`:
 //! `ProductDetails { status: ProductStatus::Hidden, ..product_details("lamp", 12_000) }`.
 //!
-//! Every function panics on a value that cannot be.
+//! Every function panics on invalid input.
 
 use std::collections::BTreeMap;
 
@@ -26,47 +26,47 @@ pub const NOON: Timestamp = match Timestamp::from_unix_microseconds(1_893_499_20
     None => unreachable!(),
 };
 
-/// So many seconds after [`NOON`], or before it.
+/// `seconds` after [`NOON`], or before it if negative.
 pub fn noon_plus(seconds: i64) -> Timestamp {
     NOON.saturating_add(Duration::seconds(seconds))
 }
 
-/// The currency without decimals in which the fixtures count.
+/// KRW, the currency of all fixtures; it has no decimals.
 pub fn won_currency() -> Currency {
     Currency::from_code("KRW").expect("KRW is a currency")
 }
 
-/// An amount of whole main units.
+/// An amount in main units.
 pub fn won(units: i64) -> Money {
     Money::from_units(units).expect("an amount in range")
 }
 
-/// An amount of whole main units above zero.
+/// A positive amount in main units.
 pub fn positive(units: i64) -> PositiveMoney {
     won(units).try_into().expect("an amount above zero")
 }
 
-/// Text that fits.
+/// Any bounded text.
 pub fn text<const MIN: usize, const MAX: usize>(text: &str) -> Text<MIN, MAX> {
-    text.to_owned().try_into().expect("text that fits")
+    text.to_owned().try_into().expect("a valid text")
 }
 
-/// The user of that id.
+/// A user id.
 pub fn user(id: &str) -> UserId {
     id.parse().expect("a user id")
 }
 
-/// The user of that id as the one who asks, without the rights of the back office.
+/// The user as caller, without back-office rights.
 pub fn customer(id: &UserId) -> Actor {
     Actor { user_id: id.clone(), is_admin: false }
 }
 
-/// Somebody of the back office as the one who asks.
+/// A caller with back-office rights.
 pub fn admin() -> Actor {
     Actor { user_id: user("admin"), is_admin: true }
 }
 
-/// A product on sale.
+/// A product on sale, without options.
 pub fn product_details(name: &str, price: i64) -> ProductDetails {
     ProductDetails {
         name: text(name),
@@ -79,23 +79,23 @@ pub fn product_details(name: &str, price: i64) -> ProductDetails {
     }
 }
 
-/// Options of these names and values.
+/// Options from pairs of name and value.
 pub fn options(pairs: &[(&str, &str)]) -> Options {
     let options = pairs.iter().map(|(name, value)| (text(name), text(value)));
     Options::try_from(options.collect::<BTreeMap<_, _>>()).expect("few options")
 }
 
-/// A discount of a fixed amount.
+/// A fixed discount in main units.
 pub fn fixed(amount: i64) -> Discount {
     Discount::Fixed { amount: positive(amount) }
 }
 
-/// A discount of a share without a cap.
+/// A percentage discount without a cap.
 pub fn percent(percent: u8) -> Discount {
     Discount::Percent { percent: Percent::try_from(percent).expect("a percentage"), cap: None }
 }
 
-/// A campaign that is always open and whose coupons are valid for 30 days and for every order.
+/// A campaign that is always open; its coupons are valid for 30 days and for every order.
 pub fn campaign_details(discount: Discount, quantity: u32) -> CampaignDetails {
     CampaignDetails {
         terms: CouponTerms { name: text("welcome"), discount, min_order_amount: None },
@@ -106,13 +106,13 @@ pub fn campaign_details(discount: Discount, quantity: u32) -> CampaignDetails {
     }
 }
 
-/// What somebody wants to order, under the default [`rules`].
+/// Requested lines under the default [`rules`].
 pub fn order_lines(lines: &[(ProductId, u32)]) -> OrderLines {
     let lines = lines.iter().map(|(product_id, quantity)| (*product_id, i64::from(*quantity)));
     OrderLines::new(lines, &rules()).expect("lines within the rules")
 }
 
-/// A line of an order, nothing of it refunded.
+/// An order line without discount or refunds.
 pub fn order_line(product_id: ProductId, quantity: u32, unit_price: i64) -> OrderLine {
     OrderLine {
         product_id,
@@ -124,32 +124,32 @@ pub fn order_line(product_id: ProductId, quantity: u32, unit_price: i64) -> Orde
     }
 }
 
-/// An order that can be paid for ten minutes from `now` on.
+/// An order that can be paid within ten minutes of `now`.
 pub fn pending_order(id: OrderId, user_id: &UserId, lines: Vec<OrderLine>, now: Timestamp) -> Order {
     Order::place(id, user_id, lines, None, &rules(), now).expect("no total is expected")
 }
 
-/// The order of a record that is one.
+/// The order of a valid record.
 pub fn stored_order(record: OrderRecord) -> Order {
     Order::from_stored(record).expect("a record of an order")
 }
 
-/// The account of a record that is one.
+/// The account of a valid record.
 pub fn stored_account(record: PointAccountRecord) -> PointAccount {
     PointAccount::from_stored(record).expect("a record of an account")
 }
 
-/// The campaign of a record that is one.
+/// The campaign of a valid record.
 pub fn stored_campaign(record: CampaignRecord) -> CouponCampaign {
     CouponCampaign::from_stored(record).expect("a record of a campaign")
 }
 
-/// Details whose parts fit together.
+/// The plan of valid details.
 pub fn plan(details: CampaignDetails) -> CampaignPlan {
-    details.try_into().expect("a campaign that can be")
+    details.try_into().expect("valid details")
 }
 
-/// A new campaign.
+/// A campaign created at [`NOON`].
 pub fn campaign(id: CampaignId, details: CampaignDetails) -> CouponCampaign {
     CouponCampaign::create(id, plan(details), NOON)
 }

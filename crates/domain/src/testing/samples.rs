@@ -1,4 +1,4 @@
-//! One value of every kind.
+//! Samples of every variant.
 
 use crate::coupon::{CouponRejection, NotUsableReason};
 use crate::delivery::DeliveryRejection;
@@ -12,7 +12,7 @@ use crate::rejection::Rejection;
 use crate::stock::{Shortage, StockRejection};
 use crate::testing::fixtures::{NOON, won};
 
-/// Every rejection.
+/// Every variant of every rejection.
 pub fn rejections(ids: &dyn IdSource) -> Vec<Rejection> {
     let product_id = ids.next_id().into();
     let coupon_id = ids.next_id().into();

@@ -18,28 +18,28 @@ use crate::store_error::StoreError;
 use crate::testing::fixtures::{won, won_currency};
 use crate::time::{Date, Timestamp};
 
-/// An id for a unit of work of which nobody will ask; each is new.
+/// A unique batch id, for units of work whose id is irrelevant.
 pub fn batch_id() -> BatchId {
-    // Far beyond those that tests count up from 1.
+    // Outside the range of sequential ids.
     static NEXT: AtomicU64 = AtomicU64::new(1 << 40);
 
     SequentialIds::id(NEXT.fetch_add(1, Ordering::Relaxed)).into()
 }
 
-/// Ids that count up from 1; each has the form of a UUIDv7, and each sorts after those before it.
+/// Sequential ids from 1, in ascending order and UUIDv7 format.
 #[derive(Debug)]
 pub struct SequentialIds(AtomicU64);
 
 impl SequentialIds {
-    /// Version 7 and the variant of RFC 9562, and nothing else.
+    /// The version and variant bits of RFC 9562.
     const FORM: u128 = 0x7000_8000_0000_0000_0000;
 
-    /// Ids from number 1 on.
+    /// Starts at 1.
     pub fn new() -> Self {
         Self(AtomicU64::new(1))
     }
 
-    /// The id of that number.
+    /// The id with this number.
     pub fn id(number: u64) -> Uuid {
         Uuid::from_u128(Self::FORM | u128::from(number))
     }
@@ -57,7 +57,7 @@ impl IdSource for SequentialIds {
     }
 }
 
-/// A calendar in which every time is on the same day.
+/// A calendar with a single day.
 #[derive(Clone, Copy, Debug)]
 pub struct FixedCalendar(pub Date);
 
@@ -67,12 +67,12 @@ impl ShopCalendar for FixedCalendar {
     }
 }
 
-/// The calendar of a place whose clocks are always so far from UTC.
+/// A calendar with a constant UTC offset.
 #[derive(Clone, Copy, Debug)]
 pub struct OffsetCalendar(pub UtcOffset);
 
 impl OffsetCalendar {
-    /// The calendar of UTC.
+    /// Without offset.
     pub const UTC: Self = Self(UtcOffset::UTC);
 }
 
@@ -83,7 +83,7 @@ impl ShopCalendar for OffsetCalendar {
     }
 }
 
-/// Does not wait between attempts; they end by their number alone.
+/// A backoff without pauses, bounded by the number of attempts.
 #[derive(Clone, Copy, Debug)]
 pub struct NoBackoff;
 
@@ -109,7 +109,7 @@ impl Attempts for CountedAttempts {
     }
 }
 
-/// Renders an outcome as its `Debug` text, after a fixed head.
+/// Renders an outcome as its `Debug` output, with a fixed head.
 #[derive(Clone, Copy, Debug)]
 pub struct PlainAnswers;
 
@@ -119,7 +119,7 @@ impl AnswerRenderer for PlainAnswers {
     }
 }
 
-/// Renders the body of an event as a few words.
+/// Renders a short JSON body.
 #[derive(Clone, Copy, Debug)]
 pub struct PlainEvents;
 
@@ -133,7 +133,7 @@ impl EventRenderer for PlainEvents {
     }
 }
 
-/// The rules of a shop in won with the documented defaults, on UTC's calendar.
+/// The documented defaults, in KRW and UTC.
 pub fn rules() -> ShopRules {
     ShopRules {
         currency: won_currency(),

@@ -5,28 +5,28 @@ use crate::retention::PruneTarget;
 use crate::time::Date;
 use crate::verification::Unreadable;
 
-/// A part of the books.
+/// A part of the verification.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Part {
     /// Point accounts and their entries.
     Ledger,
     /// Stocks and their movements.
     Stock,
-    /// Orders and all that belongs to them.
+    /// Orders and their dependent rows.
     Orders,
     /// Campaigns and coupons.
     Coupons,
     /// Daily sales.
     Sales,
-    /// What is only kept for a while.
+    /// Rows with a limited retention.
     Retention,
 }
 
 impl Part {
-    /// Every part, in the order in which they are verified.
+    /// In the order of verification.
     pub const ALL: [Self; 6] = [Self::Ledger, Self::Stock, Self::Orders, Self::Coupons, Self::Sales, Self::Retention];
 
-    /// Its name.
+    /// A short name for reports and metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ledger => "ledger",
@@ -39,32 +39,32 @@ impl Part {
     }
 }
 
-/// Something in the books that does not agree, with the rows concerned.
+/// An inconsistency in the books, with the key of its row.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[expect(missing_docs, reason = "the fields name the row concerned, and what about it does not agree")]
+#[expect(missing_docs, reason = "the fields are the key of the row and a description")]
 pub enum Finding {
-    /// A row that makes no sense at all.
+    /// A row with invalid values.
     Unreadable(Unreadable),
-    /// An account disagrees with its ledger, or its ledger with itself.
-    Account { user_id: UserId, what: String },
-    /// A stock disagrees with its movements, or they with each other.
-    Stock { product_id: ProductId, what: String },
-    /// An order disagrees with what belongs to it.
-    Order { order_id: OrderId, what: String },
-    /// A refund is known by its lines only.
-    Refund { refund_id: RefundId, what: String },
-    /// A campaign disagrees with its coupons.
-    Campaign { campaign_id: CampaignId, what: String },
-    /// A coupon disagrees with its campaign or its order.
-    Coupon { coupon_id: CouponId, what: String },
-    /// The sales of a day, or of a product on it, are not those of the paid orders.
-    Sales { day: Date, product_id: Option<ProductId>, what: String },
-    /// Rows that are only kept for a while are kept for longer.
-    Retention { of: PruneTarget, what: String },
+    /// An account that disagrees with its ledger, or an inconsistent ledger.
+    Account { user_id: UserId, description: String },
+    /// A stock that disagrees with its movements, or inconsistent movements.
+    Stock { product_id: ProductId, description: String },
+    /// An order that disagrees with its dependent rows.
+    Order { order_id: OrderId, description: String },
+    /// Refund lines without a refund.
+    Refund { refund_id: RefundId, description: String },
+    /// A campaign that disagrees with its coupons.
+    Campaign { campaign_id: CampaignId, description: String },
+    /// A coupon that disagrees with its campaign or its order.
+    Coupon { coupon_id: CouponId, description: String },
+    /// Sales of a day, or of a product on it, that disagree with the paid orders.
+    Sales { day: Date, product_id: Option<ProductId>, description: String },
+    /// Rows beyond their retention time.
+    Retention { of: PruneTarget, description: String },
 }
 
 impl Finding {
-    /// A short name of what is concerned.
+    /// A short name of the aggregate.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Unreadable(_) => "unreadable",
@@ -79,7 +79,7 @@ impl Finding {
         }
     }
 
-    /// The key of the row concerned, each of its parts with its name.
+    /// The key of the row: names and values.
     pub fn ids(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::Unreadable(Unreadable { table, key, .. }) => {
@@ -99,29 +99,29 @@ impl Finding {
         }
     }
 
-    /// What does not agree, in words.
-    pub fn what(&self) -> &str {
+    /// The inconsistency as a sentence.
+    pub fn description(&self) -> &str {
         match self {
-            Self::Unreadable(Unreadable { what, .. })
-            | Self::Account { what, .. }
-            | Self::Stock { what, .. }
-            | Self::Order { what, .. }
-            | Self::Refund { what, .. }
-            | Self::Campaign { what, .. }
-            | Self::Coupon { what, .. }
-            | Self::Sales { what, .. }
-            | Self::Retention { what, .. } => what,
+            Self::Unreadable(Unreadable { what: description, .. })
+            | Self::Account { description, .. }
+            | Self::Stock { description, .. }
+            | Self::Order { description, .. }
+            | Self::Refund { description, .. }
+            | Self::Campaign { description, .. }
+            | Self::Coupon { description, .. }
+            | Self::Sales { description, .. }
+            | Self::Retention { description, .. } => description,
         }
     }
 }
 
-/// One line: what is concerned, its key, and what does not agree.
+/// One line: kind, key and description.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind())?;
         for (_, id) in self.ids() {
             write!(f, " {id}")?;
         }
-        write!(f, ": {}", self.what())
+        write!(f, ": {}", self.description())
     }
 }

@@ -10,25 +10,26 @@ use crate::stock::{MovementKind, StockMovement};
 use crate::store_error::StoreError;
 use crate::time::Timestamp;
 use crate::verification::sales::{self, DailySums};
+use crate::verification::text::Text;
 use crate::verification::walk::{
     EntriesByOrder, Events, List, MovementsByOrder, Orders, Payments, Refunds, StrayOrderLines, StrayRefundLines, Walk,
 };
 use crate::verification::{EventOutline, Finding, Verification};
 
-/// How many orders are compared with their coupons at once.
+/// Orders per query of their coupons.
 const CHUNK: usize = 500;
 
-/// Each order against all that belongs to it. Answers what the orders come to, day by day.
+/// Compares each order with its dependent rows. Returns the sales of the orders by day.
 pub(super) async fn verify(audit: &mut Verification<'_>, taken_at: Timestamp) -> Result<DailySums, StoreError> {
-    let events_kept_since = taken_at.saturating_sub(audit.retention.delivered_events);
+    let retained_since = taken_at.saturating_sub(audit.retention.delivered_events);
     let mut sold = DailySums::default();
-    let mut orders = Walk::<Orders>::new();
-    let mut belongings = Walks::new();
+    let mut orders = Walk::<Orders>::default();
+    let mut belongings = Walks::default();
     let mut paid_with_coupon = Vec::new();
     while let Some(order) = orders.next(audit).await? {
         let own = belongings.of(audit, &order).await?;
         let Some(line_totals) = order.lines.iter().map(line_total).collect::<Option<Vec<_>>>() else {
-            audit.find(finding(order.id, "a line costs more than can be counted"));
+            audit.find(finding(order.id, "a line costs more than the largest amount"));
             continue;
         };
         let mut check = Check { audit, order: &order };
@@ -39,8 +40,8 @@ pub(super) async fn verify(audit: &mut Verification<'_>, taken_at: Timestamp) ->
         check.refunded_lines(&own.refunds, &line_totals);
         check.entries(&own);
         check.movements(&own);
-        check.events(&own, events_kept_since);
-        // An order of which no sum can be made was found above: a share is not within its line.
+        check.events(&own, retained_since);
+        // An invalid line was reported above: its share is not within its price.
         sales::of_order(&order, &own.refunds).iter().flatten().for_each(|sale| sold.add(sale));
         paid_with_coupon.extend(PaidWithCoupon::of(&order, &own.refunds));
         if paid_with_coupon.len() == CHUNK {
@@ -56,11 +57,11 @@ fn line_total(line: &OrderLine) -> Option<Money> {
     line.unit_price.checked_mul(line.quantity)
 }
 
-fn finding(order_id: OrderId, what: impl Into<String>) -> Finding {
-    Finding::Order { order_id, what: what.into() }
+fn finding(order_id: OrderId, description: impl Into<String>) -> Finding {
+    Finding::Order { order_id, description: description.into() }
 }
 
-/// All rows that name one order.
+/// The rows that reference one order.
 struct Belongings {
     payments: Vec<Payment>,
     refunds: Vec<Refund>,
@@ -69,7 +70,8 @@ struct Belongings {
     events: Vec<EventOutline>,
 }
 
-/// The lists that belong to orders, each walked in step with them.
+/// The lists of dependent rows, read in step with the orders.
+#[derive(Default)]
 struct Walks {
     payments: Walk<Payments>,
     refunds: Walk<Refunds>,
@@ -79,16 +81,6 @@ struct Walks {
 }
 
 impl Walks {
-    fn new() -> Self {
-        Self {
-            payments: Walk::new(),
-            refunds: Walk::new(),
-            entries: Walk::new(),
-            movements: Walk::new(),
-            events: Walk::new(),
-        }
-    }
-
     async fn of(&mut self, audit: &mut Verification<'_>, order: &OrderRecord) -> Result<Belongings, StoreError> {
         self.strays_before(audit, Some(order.id)).await?;
         let id = order.id;
@@ -103,22 +95,19 @@ impl Walks {
 
     async fn rest(mut self, audit: &mut Verification<'_>) -> Result<(), StoreError> {
         self.strays_before(audit, None).await?;
-        let mut lines = Walk::<StrayOrderLines>::new();
+        let mut lines = Walk::<StrayOrderLines>::default();
         while let Some((order_id, product_id)) = lines.next(audit).await? {
-            audit.find(finding(
-                order_id,
-                format!("a line of product {product_id} names it, but there is no such order"),
-            ));
+            audit.find(finding(order_id, format!("a line of product {product_id} names it, but it does not exist")));
         }
-        let mut lines = Walk::<StrayRefundLines>::new();
+        let mut lines = Walk::<StrayRefundLines>::default();
         while let Some((refund_id, product_id)) = lines.next(audit).await? {
-            let what = format!("a line of product {product_id} names it, but there is no such refund");
-            audit.find(Finding::Refund { refund_id, what });
+            let description = format!("a line of product {product_id} names it, but it does not exist");
+            audit.find(Finding::Refund { refund_id, description });
         }
         Ok(())
     }
 
-    /// Rows before the next order: of orders that are not there.
+    /// Reports rows without an order, before the next order.
     async fn strays_before(&mut self, audit: &mut Verification<'_>, next: Option<OrderId>) -> Result<(), StoreError> {
         strays(audit, &mut self.payments, next, |payment| Some(payment.order_id), "a payment").await?;
         strays(audit, &mut self.refunds, next, |refund| Some(refund.order_id), "a refund").await?;
@@ -133,12 +122,12 @@ async fn strays<L: List>(
     rows: &mut Walk<L>,
     next_order: Option<OrderId>,
     order_of: impl Fn(&L::Row) -> Option<OrderId>,
-    what: &str,
+    row_name: &str,
 ) -> Result<(), StoreError> {
     let is_stray = |row: &L::Row| order_of(row).is_none_or(|id| next_order.is_none_or(|next| id < next));
     while let Some(row) = rows.next_if(audit, is_stray).await? {
         if let Some(order_id) = order_of(&row) {
-            audit.find(finding(order_id, format!("{what} names it, but there is no such order that can be read")));
+            audit.find(finding(order_id, format!("{row_name} names it, but no such order is readable")));
         }
     }
     Ok(())
@@ -151,23 +140,25 @@ struct Check<'a, 'b> {
 }
 
 impl Check<'_, '_> {
-    fn expect(&mut self, holds: bool, what: impl FnOnce() -> String) {
+    fn expect(&mut self, holds: bool, description: impl FnOnce() -> String) {
         let id = self.order.id;
-        self.audit.expect(holds, || finding(id, what()));
+        self.audit.expect(holds, || finding(id, description()));
     }
 
     fn amounts(&mut self, line_totals: &[Money]) {
         let order = self.order;
         self.expect(!order.lines.is_empty(), || "has no lines".to_owned());
         let total = Money::checked_sum(line_totals.iter().copied());
-        self.expect(total == Some(order.total), || format!("costs {:?}; its lines come to {total:?}", order.total));
+        self.expect(total == Some(order.total), || {
+            format!("costs {}, but its lines sum up to {}", order.total.text(), total.text())
+        });
         let negative = order.lines.iter().any(|line| line.unit_price.is_negative());
-        self.expect(!negative, || "a line costs less than nothing".to_owned());
+        self.expect(!negative, || "a line costs less than zero".to_owned());
 
         let discount = order.paid.as_ref().map_or(Money::ZERO, |paid| paid.discount);
         let shares = Money::checked_sum(order.lines.iter().map(|line| line.discount_share));
         self.expect(shares == Some(discount), || {
-            format!("the discount is {discount:?}; its shares come to {shares:?}")
+            format!("the discount is {}, but its shares sum up to {}", discount.text(), shares.text())
         });
         for (line, line_total) in order.lines.iter().zip(line_totals) {
             let within = !line.discount_share.is_negative() && line.discount_share <= *line_total;
@@ -176,10 +167,11 @@ impl Check<'_, '_> {
         if let Some(PaidTerms { discount, amount, coupon_id, .. }) = order.paid {
             let sum = discount.checked_add(amount);
             self.expect(sum == Some(order.total) && !discount.is_negative() && !amount.is_negative(), || {
-                format!("discount {discount:?} and amount {amount:?} do not make the total {:?}", order.total)
+                let [discount, amount, total] = [discount, amount, order.total].map(|money| money.text());
+                format!("discount {discount} and amount {amount} do not sum up to the total {total}")
             });
             self.expect(coupon_id.is_some() || discount.is_zero(), || {
-                format!("has a discount of {discount:?} without a coupon")
+                format!("has a discount of {} without a coupon", discount.text())
             });
         }
         let is_paid = match order.status {
@@ -187,20 +179,24 @@ impl Check<'_, '_> {
             OrderStatus::PendingPayment | OrderStatus::Expired | OrderStatus::Cancelled => false,
         };
         self.expect(is_paid == order.paid.is_some(), || {
-            format!("is {:?}, but {} payment terms", order.status, if is_paid { "has no" } else { "has" })
+            format!("is {}, but {} payment terms", order.status.text(), if is_paid { "has no" } else { "has" })
         });
     }
 
-    /// It was placed, then paid, cancelled or expired, then refunded, each in its time.
+    /// Placed, then paid, cancelled or expired, then refunded, each within its period.
     fn times(&mut self, own: &Belongings) {
         let OrderRecord { created_at, expires_at, .. } = *self.order;
         self.expect(created_at <= expires_at, || "expires before it was placed".to_owned());
         let in_time = |at: Timestamp| created_at <= at && at < expires_at;
         let paid_at = self.order.paid.as_ref().map(|paid| paid.at);
-        self.expect(paid_at.is_none_or(in_time), || format!("was paid at {paid_at:?}, out of its time"));
+        self.expect(paid_at.is_none_or(in_time), || {
+            format!("was paid at {}, outside its payment period", paid_at.text())
+        });
         let mut last = paid_at.unwrap_or(created_at);
         for refund in &own.refunds {
-            self.expect(last <= refund.at, || format!("refund {} was before what it follows", refund.sequence));
+            self.expect(last <= refund.at, || {
+                format!("refund {} was before the payment or an earlier refund", refund.sequence)
+            });
             last = refund.at;
         }
         for movement in &own.movements {
@@ -213,12 +209,13 @@ impl Check<'_, '_> {
                 MovementKind::Adjustment => false,
             };
             self.expect(right, || {
-                format!("a {kind:?} moved stock of product {} at {at:?}, out of its time", movement.product_id)
+                let StockMovement { product_id, .. } = movement;
+                format!("the {} of product {product_id} was at {}, outside its period", kind.text(), at.text())
             });
         }
     }
 
-    /// One payment of an order that is paid, which says the same; none of another.
+    /// A paid order has one payment with the same values, an unpaid order has none.
     fn payment(&mut self, own: &Belongings) {
         let expected = usize::from(self.order.paid.is_some());
         let payments = &own.payments[..];
@@ -233,32 +230,35 @@ impl Check<'_, '_> {
             && payment.coupon_id == paid.coupon_id
             && payment.paid_at == paid.at
             && payment.sales_day == paid.sales_day;
-        self.expect(same, || format!("its payment {} says something else", payment.id));
+        self.expect(same, || format!("its payment {} does not match", payment.id));
         let debit = own.entries.iter().find(|entry| entry.kind == EntryKind::Payment);
         let same_balance = debit.is_none_or(|debit| debit.balance_after == payment.balance_after);
-        self.expect(same_balance, || format!("its payment {} left another balance than its debit", payment.id));
+        self.expect(same_balance, || format!("its payment {} and its debit have different balances", payment.id));
     }
 
     fn refunds(&mut self, refunds: &[Refund]) {
         let order = self.order;
         let amount = Money::checked_sum(refunds.iter().map(|refund| refund.amount));
         self.expect(amount == Some(order.refunded), || {
-            format!("counts {:?} refunded; its refunds come to {amount:?}", order.refunded)
+            format!("the refunded amount is {}, but its refunds sum up to {}", order.refunded.text(), amount.text())
         });
         let paid = order.paid.as_ref().map_or(Money::ZERO, |paid| paid.amount);
-        self.expect(order.refunded <= paid, || format!("{:?} was refunded of {paid:?}", order.refunded));
+        self.expect(order.refunded <= paid, || {
+            format!("more was refunded than paid: {} of {}", order.refunded.text(), paid.text())
+        });
         let in_sequence = refunds.iter().zip(1..).all(|(refund, sequence)| refund.sequence == sequence);
         self.expect(in_sequence && refunds.len() == usize::try_from(order.refunds).unwrap_or(usize::MAX), || {
-            format!("counts {} refunds; there are {}", order.refunds, refunds.len())
+            format!("counts {} refunds, but there are {}", order.refunds, refunds.len())
         });
         for refund in refunds {
             let lines = Money::checked_sum(refund.lines.iter().map(|line| line.amount));
             self.expect(lines == Some(refund.amount), || {
-                format!("refund {} is {:?}; its lines come to {lines:?}", refund.sequence, refund.amount)
+                let [amount, lines] = [refund.amount.text(), lines.text()];
+                format!("refund {} is {amount}, but its lines sum up to {lines}", refund.sequence)
             });
             let positive = refund.lines.iter().all(|line| line.quantity > 0 && !line.amount.is_negative());
             self.expect(positive && !refund.lines.is_empty(), || {
-                format!("refund {} gives nothing back, or takes something", refund.sequence)
+                format!("refund {} has no line, or an empty or negative one", refund.sequence)
             });
         }
         let whole = order.lines.iter().all(|line| line.refunded_quantity == line.quantity);
@@ -269,34 +269,35 @@ impl Check<'_, '_> {
                 refunds.is_empty()
             }
         };
-        self.expect(right_status, || format!("is {:?} with {} refunds", order.status, refunds.len()));
+        self.expect(right_status, || format!("is {} with {} refunds", order.status.text(), refunds.len()));
     }
 
-    /// Of each line at most what it has and what was paid for it, and with its last piece all of that.
+    /// Of each line at most its quantity and its price are refunded, and with the last item the whole price.
     fn refunded_lines(&mut self, refunds: &[Refund], line_totals: &[Money]) {
         let mut refunded: BTreeMap<ProductId, (u64, Option<Money>)> = BTreeMap::new();
         for line in refunds.iter().flat_map(|refund| &refund.lines) {
-            let (pieces, amount) = refunded.entry(line.product_id).or_insert((0, Some(Money::ZERO)));
-            *pieces = pieces.saturating_add(line.quantity.into());
+            let (items, amount) = refunded.entry(line.product_id).or_insert((0, Some(Money::ZERO)));
+            *items = items.saturating_add(line.quantity.into());
             *amount = amount.and_then(|amount| amount.checked_add(line.amount));
         }
         for (line, line_total) in self.order.lines.iter().zip(line_totals) {
             let product_id = line.product_id;
-            let (pieces, amount) = refunded.remove(&product_id).unwrap_or((0, Some(Money::ZERO)));
+            let (items, amount) = refunded.remove(&product_id).unwrap_or((0, Some(Money::ZERO)));
             let counted = line.refunded_quantity;
-            self.expect(u64::from(counted) == pieces && counted <= line.quantity, || {
-                format!("counts {counted} refunded pieces of product {product_id}; its refunds say {pieces}")
+            self.expect(u64::from(counted) == items && counted <= line.quantity, || {
+                format!("counts {counted} refunded items of product {product_id}, but its refunds sum up to {items}")
             });
             let paid = line_total.checked_sub(line.discount_share);
             let right = if counted == line.quantity { amount == paid } else { amount.is_some() && amount <= paid };
             self.expect(right, || {
-                format!("{amount:?} was refunded for {pieces} of {} pieces of product {product_id}, for which {paid:?} was paid", line.quantity)
+                let ([amount, paid], quantity) = ([amount, paid].map(|money| money.text()), line.quantity);
+                format!("{amount} was refunded for {items} of {quantity} items of product {product_id} at {paid}")
             });
         }
-        self.expect(refunded.is_empty(), || "products were refunded that it does not have".to_owned());
+        self.expect(refunded.is_empty(), || "products were refunded that it does not contain".to_owned());
     }
 
-    /// One debit for the payment, one credit for each refund, each at its time, all in the user's own ledger.
+    /// One debit for the payment and one credit for each refund, at the same times, in the ledger of the user.
     fn entries(&mut self, own: &Belongings) {
         let order = self.order;
         let own_ledger = own.entries.iter().all(|entry| entry.user_id == order.user_id);
@@ -306,15 +307,15 @@ impl Check<'_, '_> {
         let mut expected: Vec<(Timestamp, EntryKind, Money)> = debit.chain(credits).collect();
         let mut found: Vec<(Timestamp, EntryKind, Money)> =
             own.entries.iter().map(|entry| (entry.at, entry.kind, entry.amount)).collect();
-        // Entries come by their ids, which several servers give out.
+        // The ids of several servers are not in order of time.
         let chronologically =
             |(at, kind, amount): &(Timestamp, EntryKind, Money)| (*at, *kind == EntryKind::Refund, *amount);
         expected.sort_by_key(chronologically);
         found.sort_by_key(chronologically);
-        self.expect(found == expected, || format!("the ledger has {found:?} of it, not {expected:?}"));
+        self.expect(found == expected, || format!("the ledger entries are {}, not {}", found.text(), expected.text()));
     }
 
-    /// What it holds or sold went out once, line by line, and came back once, as its state says.
+    /// Each line was reserved once, and restored once where the state of the order requires it.
     fn movements(&mut self, own: &Belongings) {
         let order = self.order;
         let ordered = |sign: i64| {
@@ -324,12 +325,12 @@ impl Check<'_, '_> {
                 .map(move |line| (line.product_id, sign.saturating_mul(line.quantity.into())))
                 .collect::<Vec<_>>()
         };
-        let back_when = |status: OrderStatus| if order.status == status { ordered(1) } else { Vec::new() };
+        let restored_when = |status: OrderStatus| if order.status == status { ordered(1) } else { Vec::new() };
         let restocked = own.refunds.iter().filter(|refund| refund.restocked).flat_map(|refund| &refund.lines);
         for (kind, mut expected) in [
             (MovementKind::Reservation, ordered(-1)),
-            (MovementKind::Expiry, back_when(OrderStatus::Expired)),
-            (MovementKind::Cancellation, back_when(OrderStatus::Cancelled)),
+            (MovementKind::Expiry, restored_when(OrderStatus::Expired)),
+            (MovementKind::Cancellation, restored_when(OrderStatus::Cancelled)),
             (MovementKind::Refund, restocked.map(|line| (line.product_id, i64::from(line.quantity))).collect()),
             (MovementKind::Adjustment, Vec::new()),
         ] {
@@ -338,24 +339,27 @@ impl Check<'_, '_> {
                 of_kind.map(|movement| (movement.product_id, movement.quantity)).collect();
             found.sort_unstable();
             expected.sort_unstable();
-            self.expect(found == expected, || format!("{kind:?} moved {found:?}, not {expected:?}"));
+            self.expect(found == expected, || {
+                format!("the {} movements are {}, not {}", kind.text(), found.text(), expected.text())
+            });
         }
     }
 
-    /// The event of its payment, then one of each refund. Those from before a time may be gone.
-    fn events(&mut self, own: &Belongings, kept_since: Timestamp) {
+    /// One event of the payment, then one of each refund. Events before `retained_since` may be pruned.
+    fn events(&mut self, own: &Belongings, retained_since: Timestamp) {
         let paid = self.order.paid.iter().map(|paid| (paid.at, "jangteo.order.paid.v1"));
         let refunds = own.refunds.iter().map(|refund| (refund.at, "jangteo.order.refunded.v1"));
         let is_there = |sequence: u32| own.events.iter().any(|event| event.sequence == sequence);
-        let kept = (1..).zip(paid.chain(refunds)).filter(|(sequence, (at, _))| *at > kept_since || is_there(*sequence));
-        let expected: Vec<(u32, &str)> = kept.map(|(sequence, (_, event_type))| (sequence, event_type)).collect();
+        let retained =
+            (1..).zip(paid.chain(refunds)).filter(|(sequence, (at, _))| *at > retained_since || is_there(*sequence));
+        let expected: Vec<(u32, &str)> = retained.map(|(sequence, (_, event_type))| (sequence, event_type)).collect();
         let found: Vec<(u32, &str)> =
             own.events.iter().map(|event| (event.sequence, event.event_type.as_str())).collect();
-        self.expect(found == expected, || format!("has the events {found:?}, not {expected:?}"));
+        self.expect(found == expected, || format!("the events are {}, not {}", found.text(), expected.text()));
     }
 }
 
-/// What an order says about the coupon that it was paid with.
+/// The coupon data of a paid order.
 struct PaidWithCoupon {
     order_id: OrderId,
     user_id: UserId,
@@ -363,7 +367,7 @@ struct PaidWithCoupon {
     coupon_id: CouponId,
     discount: Money,
     paid_at: Timestamp,
-    /// When the last of it was refunded, if all of it was.
+    /// Time of the last refund of a fully refunded order.
     refunded_at: Option<Timestamp>,
 }
 
@@ -382,33 +386,34 @@ impl PaidWithCoupon {
         })
     }
 
-    /// The coupon was this user's and applied; it is used by this order, unless that was refunded whole while the
-    /// coupon could still be used: then it was given back, and may have been used by another since.
+    /// The coupon belongs to the user and was applicable. It is used by this order, unless a full refund before its
+    /// expiry restored it; then another order may have used it since.
     fn compare(&self, audit: &mut Verification<'_>, coupon: Option<&Coupon>) {
-        let wrong = |what: &str| finding(self.order_id, format!("was paid with coupon {}, {what}", self.coupon_id));
+        let wrong =
+            |problem: &str| finding(self.order_id, format!("was paid with coupon {}, {problem}", self.coupon_id));
         let Some(coupon) = coupon else {
-            audit.find(wrong("which is not there"));
+            audit.find(wrong("which does not exist"));
             return;
         };
         let used_by_it = matches!(coupon.state, CouponState::Used { order_id, .. } if order_id == self.order_id);
-        let given_back = self.refunded_at.is_some_and(|at| at < coupon.valid_until);
-        audit.expect(used_by_it || given_back, || wrong("which does not say so"));
-        audit.expect(!(used_by_it && given_back), || wrong("which was not given back when it was refunded"));
+        let restored = self.refunded_at.is_some_and(|at| at < coupon.valid_until);
+        audit.expect(used_by_it || restored, || wrong("which is not used by it"));
+        audit.expect(!(used_by_it && restored), || wrong("which was not restored by the refund"));
         audit.expect(coupon.user_id == self.user_id, || wrong("which is another user's"));
         audit.expect(coupon.issued_at <= self.paid_at && self.paid_at < coupon.valid_until, || {
-            wrong("out of the coupon's time")
+            wrong("outside the validity of the coupon")
         });
         audit.expect(coupon.terms.min_order_amount.is_none_or(|min| min.get() <= self.total), || {
-            wrong("which asks for a larger order")
+            wrong("which requires a larger order")
         });
         audit.expect(discount_fits(&coupon.terms, self.total, self.discount), || {
-            wrong(&format!("which does not take off {:?}", self.discount))
+            wrong(&format!("with a discount of {}, contrary to its terms", self.discount.text()))
         });
     }
 }
 
-/// Whether a discount is what the terms take off. The currency is not known here, so a percentage is checked to within
-/// one main unit, of which the rounding is always a part.
+/// Whether a discount matches the terms. The currency and its rounding are unknown here, so a percentage is checked to
+/// within one main unit.
 #[expect(clippy::arithmetic_side_effects, reason = "sums and products of i64 in i128")]
 fn discount_fits(terms: &CouponTerms, total: Money, discount: Money) -> bool {
     match terms.discount {
@@ -423,7 +428,7 @@ fn discount_fits(terms: &CouponTerms, total: Money, discount: Money) -> bool {
     }
 }
 
-/// Compares orders with the coupons that they say they were paid with, and forgets them.
+/// Compares orders with the coupons of their payments and clears the list.
 async fn compare_coupons(audit: &mut Verification<'_>, orders: &mut Vec<PaidWithCoupon>) -> Result<(), StoreError> {
     if orders.is_empty() {
         return Ok(());

@@ -4,30 +4,29 @@ use crate::retention::Retention;
 use crate::store_error::StoreError;
 use crate::verification::{BooksFactory, Finding, Progress, Verification, sales};
 
-/// Why the daily sales were not made anew.
+/// The daily sales were not rebuilt.
 #[derive(Debug, Error)]
 pub enum RebuildError {
     /// The store failed.
     #[error("the store failed")]
     Store(#[from] StoreError),
-    /// A row that they would be made from makes no sense itself; nothing was changed.
-    #[error("a row that they depend on is damaged itself: {0}")]
+    /// A source row is invalid; nothing was changed.
+    #[error("a source row is invalid: {0}")]
     Damaged(Finding),
 }
 
-/// Makes the daily sales agree with the paid orders and their refunds, while the shop is open; answers how many rows
-/// changed.
+/// Corrects the daily sales from the paid orders and their refunds while the shop is online; returns the number of
+/// changed rows.
 ///
-/// It locks nothing that payments lock for longer than one write. A payment or a refund changes an order and the daily
-/// sales in one transaction and by the same amount; so by how much the two differ is the same in every snapshot, and
-/// stays the same whatever is sold meanwhile. That difference is counted in one snapshot and then **added** to what
-/// the rows hold by then, all of it in one transaction. Two that did this at once would add it twice: hence
-/// [`BooksFactory::open_to_correct`], of which only one at a time succeeds.
+/// It locks rows of payments only for one write. A payment or a refund changes an order and the daily sales by the same
+/// amount in one transaction; so their difference is the same in every snapshot, whatever is sold in the meantime. The
+/// difference is computed in one snapshot and **added** to the current rows in one transaction. Two concurrent
+/// corrections would add it twice; [`BooksFactory::open_to_correct`] excludes that.
 ///
-/// A row that no order accounts for is left with nothing in it.
+/// A row without an order remains, with zero values.
 ///
 /// # Errors
-/// Those of the store, and [`RebuildError::Damaged`] where the orders cannot be trusted.
+/// Any error of the store; [`RebuildError::Damaged`] for an invalid order.
 pub async fn rebuild_daily_sales(
     factory: &dyn BooksFactory,
     progress: &mut dyn Progress,

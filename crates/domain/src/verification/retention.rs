@@ -2,21 +2,21 @@ use time::Duration;
 
 use crate::retention::PruneTarget;
 use crate::store_error::StoreError;
+use crate::verification::text::Text;
 use crate::verification::{Finding, Verification};
 
-/// How much longer than it should a row may be there: servers look for old rows only now and then, and delete them in
-/// small batches.
+/// Accepted time beyond the retention: servers prune at intervals and in small batches.
 const GRACE: Duration = Duration::hours(1);
 
-/// That what is only kept for a while is not kept for longer. The oldest row is compared with the newest and not with
-/// the clock, as nothing is deleted while no server runs, and books that were restored are not wrong for being old.
+/// Compares the oldest row with the newest and not with the clock: nothing is pruned while no server runs, and a
+/// restored backup is valid at any age.
 pub(super) async fn verify(audit: &mut Verification<'_>) -> Result<(), StoreError> {
     for of in PruneTarget::ALL {
         let Some((oldest, newest)) = audit.books.kept(of).await? else { continue };
         let limit = audit.retention.of(of);
         audit.expect(newest.since(oldest) <= limit.saturating_add(GRACE), || Finding::Retention {
             of,
-            what: format!("is kept since {oldest:?}, longer than {limit}"),
+            description: format!("is retained since {}, longer than {limit}", oldest.text()),
         });
     }
     Ok(())

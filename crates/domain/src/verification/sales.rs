@@ -9,16 +9,17 @@ use crate::payment::Refund;
 use crate::sales::SaleCounted;
 use crate::store_error::StoreError;
 use crate::time::Date;
+use crate::verification::text::Text;
 use crate::verification::walk::{Orders, Refunds, Sales, Walk, refunds_of};
 use crate::verification::{Finding, Verification};
 
-/// How many days whose sales are wrong are counted anew product by product; of others only the day is told. A year
-/// that is wrong has one cause, and naming it need not take all memory.
+/// Wrong days that are recomputed by product; later ones are reported by day only. This bounds the memory of a
+/// verification of many wrong days, which usually have one cause.
 const DAYS_NAMED_MAX: usize = 31;
 
-/// For each day a sum of all its sales, each times a number of its own product, modulo 2^128. Two equal sums mean
-/// equal sales of every product, but for a chance of about 2^-64; so days can be compared without holding their
-/// products. It guards against accidents: who can write the rows could also make the sums agree.
+/// For each day the sum of its sales, each weighted by a number of its product, modulo 2^128. Equal sums mean equal
+/// sales of every product, except with a probability of about 2^-64; so days are compared without a list of their
+/// products. The sums detect accidents, not a deliberate change of the rows.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub(super) struct DailySums(BTreeMap<Date, (u128, u128)>);
 
@@ -44,15 +45,14 @@ fn weight(product_id: ProductId) -> u128 {
     u128::from_be_bytes(bytes)
 }
 
-/// What an order adds to the daily sales: its lines once it is paid, less what was refunded. `None` where a line makes
-/// no sense, which no sum can be made of.
+/// The daily sales of an order: its lines once it is paid, net of refunds. `None` for an invalid line.
 pub(super) fn of_order(order: &OrderRecord, refunds: &[Refund]) -> Option<Vec<SaleCounted>> {
-    let makes_sense = order.lines.iter().all(|line| {
+    let is_valid = order.lines.iter().all(|line| {
         let total = line.unit_price.checked_mul(line.quantity);
         !line.discount_share.is_negative() && total.is_some_and(|total| line.discount_share <= total)
     });
     let Some(paid) = &order.paid else { return Some(Vec::new()) };
-    makes_sense.then(|| {
+    is_valid.then(|| {
         let sold = order.lines.iter().map(|line| SaleCounted::of_line(line, paid.sales_day));
         let refunded = refunds.iter().flat_map(|refund| &refund.lines);
         let refunded = refunded.map(|line| SaleCounted::of_refund(line, paid.sales_day));
@@ -60,59 +60,60 @@ pub(super) fn of_order(order: &OrderRecord, refunds: &[Refund]) -> Option<Vec<Sa
     })
 }
 
-/// The daily sales against what the orders came to.
+/// Compares the daily sales with the sales of the orders.
 pub(super) async fn verify(audit: &mut Verification<'_>, sold: &DailySums) -> Result<(), StoreError> {
-    let kept = kept(audit).await?;
-    let mut wrong_days = kept.days_that_differ(sold);
+    let stored = stored(audit).await?;
+    let mut wrong_days = stored.days_that_differ(sold);
     let unnamed = match wrong_days.iter().nth(DAYS_NAMED_MAX).copied() {
         Some(day) => wrong_days.split_off(&day),
         None => BTreeSet::new(),
     };
     for ((day, product_id), Difference { quantity, revenue }) in differences(audit, &wrong_days).await? {
-        let revenue = Money::from_ten_thousandths(revenue);
-        let what = format!("the paid orders come to {quantity} pieces and {revenue:?} more than is counted");
-        audit.find(Finding::Sales { day, product_id: Some(product_id), what });
+        let revenue = Money::from_ten_thousandths(revenue).text();
+        let description =
+            format!("the paid orders differ from the daily sales by {quantity} items and {revenue} in revenue");
+        audit.find(Finding::Sales { day, product_id: Some(product_id), description });
     }
     for day in unnamed {
-        let what = "the paid orders come to something else".to_owned();
-        audit.find(Finding::Sales { day, product_id: None, what });
+        let description = "the paid orders differ from the daily sales".to_owned();
+        audit.find(Finding::Sales { day, product_id: None, description });
     }
     Ok(())
 }
 
-/// What the daily sales lack, to be added to them, in order of days and products; nothing where they are right. An
-/// order that makes no sense is a finding.
+/// The difference to add to the daily sales, by day and product; empty if they are correct. An invalid order is a
+/// finding.
 pub(super) async fn missing(audit: &mut Verification<'_>) -> Result<Vec<SaleCounted>, StoreError> {
     let mut sold = DailySums::default();
-    let mut orders = Walk::<Orders>::new();
-    let mut refunds = Walk::<Refunds>::new();
+    let mut orders = Walk::<Orders>::default();
+    let mut refunds = Walk::<Refunds>::default();
     while let Some(order) = orders.next(audit).await? {
         let own = refunds_of(audit, &mut refunds, order.id).await?;
         match of_order(&order, &own) {
             Some(sales) => sales.iter().for_each(|sale| sold.add(sale)),
-            None => audit.find(Finding::Order { order_id: order.id, what: "its lines make no sense".to_owned() }),
+            None => audit.find(Finding::Order { order_id: order.id, description: "a line is invalid".to_owned() }),
         }
     }
-    let wrong_days = kept(audit).await?.days_that_differ(&sold);
+    let wrong_days = stored(audit).await?.days_that_differ(&sold);
     let difference = |((day, product_id), difference): ((Date, ProductId), Difference)| {
         let revenue = Money::from_ten_thousandths(difference.revenue)
-            .ok_or_else(|| StoreError::corrupt(format!("the sales of {day} are beyond what can be counted")))?;
+            .ok_or_else(|| StoreError::corrupt(format!("the sales of {day} are out of range")))?;
         Ok(SaleCounted { day, product_id, quantity: difference.quantity, revenue })
     };
     differences(audit, &wrong_days).await?.into_iter().map(difference).collect()
 }
 
-/// What the daily sales say.
-async fn kept(audit: &mut Verification<'_>) -> Result<DailySums, StoreError> {
-    let mut kept = DailySums::default();
-    let mut sales = Walk::<Sales>::new();
+/// The sums of the stored daily sales.
+async fn stored(audit: &mut Verification<'_>) -> Result<DailySums, StoreError> {
+    let mut stored = DailySums::default();
+    let mut sales = Walk::<Sales>::default();
     while let Some(sale) = sales.next(audit).await? {
-        kept.add(&sale);
+        stored.add(&sale);
     }
-    Ok(kept)
+    Ok(stored)
 }
 
-/// By how much the orders come to more than is counted.
+/// The sales of the orders minus the stored ones.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Difference {
     quantity: i64,
@@ -120,7 +121,7 @@ struct Difference {
     revenue: i64,
 }
 
-/// Counts these days anew, product by product: only days that are wrong cost this.
+/// Recomputes these days by product. Reads all orders a second time, so only for wrong days.
 async fn differences(
     audit: &mut Verification<'_>,
     days: &BTreeSet<Date>,

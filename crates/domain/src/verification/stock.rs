@@ -1,14 +1,15 @@
 use crate::id::ProductId;
 use crate::stock::{MovementKind, Stock, StockMovement};
 use crate::store_error::StoreError;
+use crate::verification::text::Text;
 use crate::verification::walk::{Movements, Products, Stocks, Walk};
 use crate::verification::{Finding, Verification};
 
-/// Each stock against its movements, and each product has its stock.
+/// Compares each stock with its movements and its product.
 pub(super) async fn verify(audit: &mut Verification<'_>) -> Result<(), StoreError> {
-    let mut stocks = Walk::<Stocks>::new();
-    let mut products = Walk::<Products>::new();
-    let mut movements = Walk::<Movements>::new();
+    let mut stocks = Walk::<Stocks>::default();
+    let mut products = Walk::<Products>::default();
+    let mut movements = Walk::<Movements>::default();
     while let Some(stock) = stocks.next(audit).await? {
         let product_id = stock.product_id;
         strays(audit, &mut products, &mut movements, Some(product_id)).await?;
@@ -25,7 +26,7 @@ pub(super) async fn verify(audit: &mut Verification<'_>) -> Result<(), StoreErro
     strays(audit, &mut products, &mut movements, None).await
 }
 
-/// Products and movements before the next stock: of products that have none.
+/// Reports products and movements without a stock, before the next stock.
 async fn strays(
     audit: &mut Verification<'_>,
     products: &mut Walk<Products>,
@@ -43,7 +44,8 @@ async fn strays(
 }
 
 fn compare_movement(audit: &mut Verification<'_>, last: Option<&StockMovement>, movement: &StockMovement) {
-    let wrong = |what: String| finding(movement.product_id, format!("movement {}: {what}", movement.sequence));
+    let wrong =
+        |description: String| finding(movement.product_id, format!("movement {}: {description}", movement.sequence));
     let last_sequence = last.map_or(0, |last| last.sequence);
     audit.expect(movement.sequence == last_sequence.saturating_add(1), || {
         wrong(format!("follows movement {last_sequence}"))
@@ -53,28 +55,33 @@ fn compare_movement(audit: &mut Verification<'_>, last: Option<&StockMovement>, 
         MovementKind::Expiry | MovementKind::Cancellation | MovementKind::Refund => movement.quantity > 0,
         MovementKind::Adjustment => true,
     };
-    audit.expect(right_sign, || wrong(format!("a {:?} of {}", movement.kind, movement.quantity)));
+    audit.expect(right_sign, || {
+        wrong(format!("the {} of {} has the wrong sign", movement.kind.text(), movement.quantity))
+    });
     let belongs_to_order = movement.kind != MovementKind::Adjustment;
     audit.expect(movement.order_id.is_some() == belongs_to_order, || {
-        wrong(format!("a {:?} with order {:?}", movement.kind, movement.order_id))
+        wrong(format!("the order of the {} is {}", movement.kind.text(), movement.order_id.text()))
     });
     let before = last.map_or(0, |last| i64::from(last.available_after));
     let after = i64::from(movement.available_after);
     audit.expect(before.checked_add(movement.quantity) == Some(after), || {
-        wrong(format!("{before} pieces before it and {after} after, but it moves {}", movement.quantity))
+        wrong(format!("{before} items before and {after} after it, but its quantity is {}", movement.quantity))
     });
 }
 
 fn compare_stock(audit: &mut Verification<'_>, last: Option<&StockMovement>, stock: &Stock) {
     let (available, movements) = last.map_or((0, 0), |last| (last.available_after, last.sequence));
     audit.expect(stock.available == available, || {
-        finding(stock.product_id, format!("{} are available; the movements say {available}", stock.available))
+        finding(
+            stock.product_id,
+            format!("{} items are available, but the movements end with {available}", stock.available),
+        )
     });
     audit.expect(stock.movements == movements, || {
-        finding(stock.product_id, format!("counts {} movements; the last is {movements}", stock.movements))
+        finding(stock.product_id, format!("counts {} movements, but the last movement is {movements}", stock.movements))
     });
 }
 
-fn finding(product_id: ProductId, what: impl Into<String>) -> Finding {
-    Finding::Stock { product_id, what: what.into() }
+fn finding(product_id: ProductId, description: impl Into<String>) -> Finding {
+    Finding::Stock { product_id, description: description.into() }
 }

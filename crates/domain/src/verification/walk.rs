@@ -11,10 +11,10 @@ use crate::store_error::StoreError;
 use crate::time::Date;
 use crate::verification::{Books, EventOutline, Rows, Verification};
 
-/// The most rows that are read at once: enough that round trips don't count, few enough to be held.
+/// Rows per query: large against the cost of a round trip, small against memory.
 const PAGE: u32 = 1_000;
 
-/// A list of the books that can be walked from its start to its end.
+/// A list of the books, read by page.
 pub(super) trait List {
     type Key: Clone;
     type Row;
@@ -57,11 +57,11 @@ lists! {
     Sales: (Date, ProductId) => SaleCounted, daily_sales;
 }
 
-/// A place in a list.
+/// A cursor over a list.
 pub(super) struct Walk<L: List> {
     buffer: VecDeque<L::Row>,
     place: Place<L::Key>,
-    /// Whether another walk has reported the rows that cannot be read.
+    /// Another walk has reported the unreadable rows.
     again: bool,
 }
 
@@ -71,15 +71,16 @@ enum Place<Key> {
     End,
 }
 
-impl<L: List> Walk<L> {
-    /// The start of a list.
-    pub(super) fn new() -> Self {
+impl<L: List> Default for Walk<L> {
+    fn default() -> Self {
         Self { buffer: VecDeque::new(), place: Place::Start, again: false }
     }
+}
 
-    /// The start of a list that was walked before.
+impl<L: List> Walk<L> {
+    /// The start of a list for a second walk, which reports no unreadable rows.
     pub(super) fn again() -> Self {
-        Self { again: true, ..Self::new() }
+        Self { again: true, ..Self::default() }
     }
 
     /// The next row; `None` at the end.
@@ -87,7 +88,7 @@ impl<L: List> Walk<L> {
         self.next_if(audit, |_| true).await
     }
 
-    /// The next row if it is as wanted; otherwise it stays.
+    /// The next row if it matches; otherwise the cursor does not move.
     pub(super) async fn next_if(
         &mut self,
         audit: &mut Verification<'_>,
@@ -106,7 +107,7 @@ impl<L: List> Walk<L> {
         Ok(self.buffer.pop_front_if(|row| wanted(row)))
     }
 
-    /// All rows from here on that are as wanted, up to the first that is not.
+    /// All rows up to the first that does not match.
     pub(super) async fn take_while(
         &mut self,
         audit: &mut Verification<'_>,
@@ -120,7 +121,7 @@ impl<L: List> Walk<L> {
     }
 }
 
-/// The refunds of that order; those of orders before it are passed over.
+/// The refunds of an order; skips the refunds of earlier orders.
 pub(super) async fn refunds_of(
     audit: &mut Verification<'_>,
     refunds: &mut Walk<Refunds>,

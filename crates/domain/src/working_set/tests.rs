@@ -58,7 +58,7 @@ fn empty_set() -> WorkingSet {
     WorkingSet::new(BTreeMap::new(), Locked::nothing(NOON))
 }
 
-/// A set in which one row of each table is declared and found.
+/// A set with one declared, existing row of each table.
 fn full_set() -> WorkingSet {
     let locked = Locked {
         campaigns: [(id(3), Some(nine_coupons()))].into(),
@@ -74,7 +74,7 @@ fn full_set() -> WorkingSet {
     WorkingSet::new([(id(1), Some(order()))].into(), locked)
 }
 
-/// A set in which the same rows are declared, and none is found.
+/// A set with the same declared rows, all absent.
 fn declared_set() -> WorkingSet {
     let locked = Locked {
         campaigns: [(id(3), None)].into(),
@@ -90,7 +90,7 @@ fn declared_set() -> WorkingSet {
     WorkingSet::new([(id(1), None)].into(), locked)
 }
 
-/// A read of every table, and whether it finds something.
+/// A read of one table; returns whether the row exists.
 type Read = fn(&WorkingSet) -> bool;
 
 const READS: [(&str, Read); 10] = [
@@ -116,9 +116,9 @@ fn panic_message<T>(run: impl FnOnce() -> T) -> Option<String> {
 #[test]
 fn reading_an_undeclared_row_panics_in_every_table() {
     let set = empty_set();
-    for (what, read) in READS {
-        let message = panic_message(|| read(&set)).unwrap_or_else(|| panic!("an undeclared {what} is read"));
-        let expected = format!("no command of the batch declared {what} ");
+    for (table, read) in READS {
+        let message = panic_message(|| read(&set)).unwrap_or_else(|| panic!("an undeclared {table} is read"));
+        let expected = format!("no command of the batch declared {table} ");
         assert!(message.starts_with(&expected), "{message}");
     }
 }
@@ -126,9 +126,9 @@ fn reading_an_undeclared_row_panics_in_every_table() {
 #[test]
 fn declared_rows_are_found_or_absent() {
     let [full, declared] = [full_set(), declared_set()];
-    for (what, read) in READS {
-        assert!(read(&full), "{what} is found");
-        assert!(!read(&declared), "{what} is absent");
+    for (table, read) in READS {
+        assert!(read(&full), "{table} exists");
+        assert!(!read(&declared), "{table} is absent");
     }
     assert_eq!(declared.account(&user("kim")), PointAccount::empty(user("kim")));
 }
@@ -159,10 +159,10 @@ fn a_decision_that_changes_a_row_twice_panics() {
 }
 
 #[test]
-fn found_rows_are_updated_and_absent_ones_inserted() {
+fn existing_rows_are_updated_and_absent_rows_inserted() {
     let raised = nine_coupons().change(Some(10), None, noon_plus(1)).expect("more coupons");
     let Ok(Cancellation::Unpaid(cancelled)) = order().cancel(won_currency(), NOON) else {
-        panic!("an unpaid order can be cancelled");
+        panic!("an unpaid order is cancellable");
     };
     let after = States {
         orders: vec![cancelled.clone()],
@@ -215,7 +215,7 @@ fn a_row_that_is_changed_back_is_no_change() {
 }
 
 #[test]
-fn a_row_is_written_once_as_it_is_in_the_end() {
+fn a_row_is_written_once_in_its_final_state() {
     let mut set = full_set();
     let new = |available| Stock { available, ..Stock::empty(id(9)) };
     for (balance, available) in [(6, 1), (7, 2)] {
@@ -247,7 +247,7 @@ fn a_coupon_issued_in_the_batch_is_a_candidate_and_counts_as_received() {
     assert!(set.has_received_coupon(id(3), &user("kim")));
 }
 
-/// A refund makes a coupon usable again; a payment after it in the same batch may use it.
+/// A later payment of the same batch may use a coupon that a refund has restored.
 #[test]
 fn a_coupon_restored_in_the_batch_is_a_candidate() {
     let used = coupon(4).use_for(id(1), NOON);
@@ -257,7 +257,7 @@ fn a_coupon_restored_in_the_batch_is_a_candidate() {
         ..Locked::nothing(NOON)
     };
     let mut set = WorkingSet::new(BTreeMap::new(), locked);
-    let restored = used.restore(id(1), NOON).expect("it is valid");
+    let restored = used.restore(id(1), NOON).expect("a valid coupon");
     set.absorb(States { coupons: vec![restored.clone()], ..States::default() }, Appended::default());
     assert_eq!(set.unused_coupons_of(&user("kim")).collect::<Vec<_>>(), [&restored]);
 }
@@ -270,7 +270,7 @@ fn a_product_created_in_the_batch_is_on_offer() {
 }
 
 #[test]
-fn a_batch_that_only_appends_changes_something() {
+fn appended_rows_alone_are_a_change() {
     let answer = |key| StoredAnswer {
         request: IdempotencyKey { key: RequestKey([key; 16]), fingerprint: Fingerprint([0; 16]) },
         answer: RenderedAnswer { head: String::new(), body: String::new() },

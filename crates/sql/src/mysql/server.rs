@@ -1,37 +1,35 @@
-//! What is known of a server once a connection to it is made.
+//! Server properties, read once per connection.
 
 use diesel::result::{ConnectionError, ConnectionResult};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable as _;
 
-/// The most bytes that are sent in one packet, whatever more a server takes: what is parsed is held in memory.
+/// Upper bound of a packet; the server buffers and parses it in memory.
 const PACKET_BYTES_MAX: usize = 4 << 20;
-/// What a packet holds beside statements or a bind: its head, a `COMMIT`, what frames a compound statement.
+/// Packet space besides statements or a bind: header, `COMMIT` and the frame of a compound statement.
 pub(super) const PACKET_RESERVE: usize = 1 << 10;
 
-/// How a server takes writes.
+/// A server's limits on writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Server {
-    /// The server's `max_allowed_packet`, in bytes.
+    /// In bytes.
     max_allowed_packet: usize,
-    /// How statements are sent that belong together.
     pub(super) framing: Framing,
 }
 
-/// How statements are sent that belong together.
+/// How related statements are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// Several in one packet. The server runs them up to the first that fails.
+    /// Several statements in one packet. The server runs them until the first failure.
     Several,
-    /// As one compound statement. On a Galera node a transaction can be aborted between two statements, and those after
-    /// it in the packet would run by themselves; a compound statement ends there.
+    /// One compound statement. A Galera node may abort a transaction between two statements, and the rest of the packet
+    /// would run outside of it; a compound statement ends there.
     Compound,
-    /// One by one, for the same reason, on what has no compound statements outside of procedures.
+    /// One statement per packet: Galera without compound statements outside of procedures.
     OneByOne,
 }
 
 impl Server {
-    /// Reads what the server is.
     pub(super) async fn of(connection: &mut Conn) -> ConnectionResult<Self> {
         let variables = "SHOW VARIABLES WHERE Variable_name IN \
                          ('version', 'max_allowed_packet', 'wsrep_on', 'wsrep_provider', 'log_bin', 'binlog_format')";
@@ -58,7 +56,7 @@ impl Server {
             (true, false) => Framing::OneByOne,
         };
         let max_allowed_packet = value("max_allowed_packet").and_then(|bytes| bytes.parse().ok());
-        let unknown = || ConnectionError::BadConnection("the server does not say its max_allowed_packet".to_owned());
+        let unknown = || ConnectionError::BadConnection("the server has no max_allowed_packet".to_owned());
         Ok(Self { max_allowed_packet: max_allowed_packet.ok_or_else(unknown)?, framing })
     }
 
@@ -67,23 +65,22 @@ impl Server {
         Self { max_allowed_packet, framing }
     }
 
-    /// The most bytes of statements that are sent in one packet, a single larger row aside.
+    /// Upper bound of the statements in one packet, in bytes. Only a single larger row exceeds it.
     pub(super) fn packet_bytes_max(self) -> usize {
         self.max_allowed_packet.min(PACKET_BYTES_MAX).saturating_sub(PACKET_RESERVE)
     }
 
-    /// The most bytes of one bind.
+    /// Upper bound of one bind, in bytes.
     pub(crate) fn bind_bytes_max(self) -> usize {
         self.packet_bytes_max()
     }
 
-    /// The most bytes of a statement about a single row.
+    /// Upper bound of a statement with a single row, in bytes.
     pub(super) fn row_bytes_max(self) -> usize {
         self.max_allowed_packet.saturating_sub(PACKET_RESERVE)
     }
 }
 
-/// Why a server is refused whose binary log would hold statements.
 pub(crate) const STATEMENT_LOG: &str = "the server logs statements (binlog_format=STATEMENT), and InnoDB then takes no \
                                         writes at READ COMMITTED: set binlog_format=ROW";
 
@@ -113,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_of_statements_is_refused_only_where_it_is_written() {
+    fn only_an_enabled_statement_log_is_rejected() {
         assert!(server(&[("log_bin", "ON"), ("binlog_format", "STATEMENT")]).is_err());
         assert!(server(&[("log_bin", "OFF"), ("binlog_format", "STATEMENT")]).is_ok());
         assert!(server(&[("log_bin", "ON"), ("binlog_format", "MIXED")]).is_ok());

@@ -1,5 +1,4 @@
-//! What the tests' server cannot be brought to say, in the words of those that say it. Everything else is provoked; see
-//! `docs/testing.md`.
+//! Texts of errors that the test server cannot produce. All other errors are provoked; see `docs/testing.md`.
 
 use rstest::rstest;
 
@@ -24,7 +23,7 @@ use super::*;
 #[case(4025, "CONSTRAINT `ck_stocks_available` failed for `shop`.`stocks`", "unexpected")]
 #[case(4031, "The client was disconnected by the server because of inactivity.", "unavailable")]
 #[case(1064, "You have an error in your SQL syntax", "unexpected")]
-fn reads_what_servers_say(#[case] number: u32, #[case] words: &str, #[case] kind: &str) {
+fn server_errors_are_classified(#[case] number: u32, #[case] words: &str, #[case] kind: &str) {
     let error = Error::DatabaseError(DatabaseErrorKind::Unknown, Box::new(words.to_owned()));
     assert_eq!(classify(error).kind(), kind, "{number}");
 }
@@ -37,6 +36,6 @@ fn reads_what_servers_say(#[case] number: u32, #[case] words: &str, #[case] kind
 #[case(DatabaseErrorKind::CheckViolation, "unexpected")] // 3819
 #[case(DatabaseErrorKind::ForeignKeyViolation, "unexpected")]
 #[case(DatabaseErrorKind::NotNullViolation, "unexpected")]
-fn reads_what_the_driver_tells_apart(#[case] error: DatabaseErrorKind, #[case] kind: &str) {
+fn driver_errors_are_classified(#[case] error: DatabaseErrorKind, #[case] kind: &str) {
     assert_eq!(classify(Error::DatabaseError(error, Box::new("in words".to_owned()))).kind(), kind);
 }

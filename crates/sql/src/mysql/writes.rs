@@ -1,9 +1,7 @@
-//! How rows are written to MySQL: as plain text, and all that a transaction writes in as few packets as the server
-//! takes, nearly always one.
+//! Writes to MySQL: plain-text statements, as few packets per transaction as the server accepts, usually one.
 //!
-//! A server spends less on parsing literals than on unpacking them from a bind of JSON (see docs/performance.md), and
-//! one packet takes one round trip for as many statements as there are in it. What a caller sent can still never be part
-//! of a statement: see [`Literals`].
+//! Parsing literals costs the server less than unpacking a JSON bind (see docs/performance.md), and a packet with many
+//! statements takes one round trip. User input cannot become part of a statement: see [`Literals`].
 
 use std::borrow::Cow;
 
@@ -22,28 +20,27 @@ use crate::bulk::{Column, Lookup, Row};
 use crate::rows::idempotency::CommitMarkerRow;
 use crate::types::{SqlValues, push_day, push_digits, push_hexadecimal, push_integer};
 
-/// The most rows of one `UPDATE` or `DELETE`: each is a branch of the statement, and servers take them one inside the
-/// other.
+/// Upper bound of the rows in one `UPDATE` or `DELETE`: each row is a branch, and servers nest the branches.
 const BRANCHES_MAX: usize = 256;
 
-/// What begins a compound statement: an error rolls back and is passed on.
+/// The head of a compound statement: an error rolls back and propagates.
 const COMPOUND: &str = "BEGIN NOT ATOMIC DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END; ";
-/// What a compound statement within a transaction begins with: by itself it must not run.
+/// The head of a compound statement that must not run outside of a transaction.
 const WITHIN_TRANSACTION: &str = "IF @@in_transaction = 0 THEN SIGNAL SQLSTATE '40001' \
                                   SET MESSAGE_TEXT = 'the transaction was rolled back'; END IF; ";
 
-/// Statements that are still to be sent.
+/// Statements that are not sent yet.
 #[derive(Debug)]
 pub(super) struct Writes {
     server: Server,
     text: String,
-    /// Where each statement ends.
+    /// The end of each statement in `text`.
     ends: Vec<usize>,
-    /// Why they cannot be sent.
+    /// The error that prevents sending.
     failed: Option<StoreError>,
 }
 
-/// Begins a transaction that writes, with the marker.
+/// Begins a write transaction and inserts its marker.
 pub(super) async fn begin(session: &mut Session, marker: Option<CommitMarkerRow>) -> QueryResult<()> {
     let mut writes = Writes::new(session);
     writes.insert(marker);
@@ -63,13 +60,12 @@ pub(super) async fn begin(session: &mut Session, marker: Option<CommitMarkerRow>
     Ok(())
 }
 
-/// Makes sure that a transaction whose marker is not there never takes effect: it has ended, as its marker's lock was
-/// waited for.
+/// A missing marker is final on MySQL: the query waited for its lock, so the transaction has ended.
 pub(super) async fn rule_out(_session: &mut Session, _id: BatchId) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A statement about rows, but for the rows.
+/// The parts of a statement around its rows.
 struct Shape<'a> {
     table: &'static str,
     head: &'a str,
@@ -79,7 +75,6 @@ struct Shape<'a> {
 }
 
 impl Writes {
-    /// Nothing yet, for this connection.
     pub(super) fn new(session: &Session) -> Self {
         Self::to(session.server)
     }
@@ -88,26 +83,26 @@ impl Writes {
         Self { server, text: String::new(), ends: Vec::new(), failed: None }
     }
 
-    /// Adds new rows.
+    /// Inserts rows.
     pub(super) fn insert<R: Row>(&mut self, rows: impl IntoIterator<Item = R>) {
         self.push_inserts(rows, "");
     }
 
-    /// Adds the values to the rows with these keys, which are made where they are not there yet.
+    /// Adds the values to existing rows; inserts the missing ones.
     pub(super) fn accumulate<R: Row>(&mut self, rows: impl IntoIterator<Item = R>) {
         let sum = |column: &Column| format!("{0} = {1}.{0} + VALUES({0})", column.name, R::TABLE);
         let sums: Vec<String> = R::VALUES.iter().map(sum).collect();
         self.push_inserts(rows, &format!(" ON DUPLICATE KEY UPDATE {}", sums.join(", ")));
     }
 
-    /// Writes the values of the rows with these keys, each of which must be there.
+    /// Updates existing rows; a missing row is an error.
     pub(super) fn update<R: Row>(&mut self, rows: impl IntoIterator<Item = R>) {
         let table = R::TABLE;
         let equal = |column: &Column| format!("{table}.{0} = given.{0}", column.name);
         let keys: Vec<String> = R::KEYS.iter().map(equal).collect();
         let values: Vec<String> = R::VALUES.iter().map(equal).collect();
         let (keys, values, key) = (keys.join(" AND "), values.join(", "), R::KEYS[0].name);
-        // Where a row is not there the power is out of range, as nothing else that a statement can say would be.
+        // POW() is out of range for a missing row: no other expression raises an error here.
         let tail = format!(
             ") AS given LEFT JOIN {table} FORCE INDEX (PRIMARY) ON {keys} SET {values} \
              WHERE {table}.{key} IS NOT NULL OR POW(10, 1000 + LENGTH(given.{key}));"
@@ -116,20 +111,20 @@ impl Writes {
         let shape = Shape { table, head, separator, tail: &tail, rows_max: BRANCHES_MAX };
         self.push_statements(rows, &shape, |out, row, is_first| {
             let mut names = R::columns().map(|column| column.name);
-            // The first branch names the columns for all.
+            // The first branch names the columns of all.
             row.put(&mut Literals::named(out, &mut names, is_first));
         });
     }
 
-    /// Writes rows anew, as a whole, each of which must be known to be there: it would be made otherwise. That spares the
-    /// server the table in between that [`update`](Self::update) takes.
+    /// Overwrites existing rows as a whole. It inserts a missing row, so the caller must have locked it. It is cheaper
+    /// than [`update`](Self::update), which needs a derived table.
     pub(super) fn save<R: Row>(&mut self, rows: impl IntoIterator<Item = R>) {
         let given = |column: &Column| format!("{0} = VALUES({0})", column.name);
         let values: Vec<String> = R::VALUES.iter().map(given).collect();
         self.push_inserts(rows, &format!(" ON DUPLICATE KEY UPDATE {}", values.join(", ")));
     }
 
-    /// Takes the rows away that are found.
+    /// Deletes rows by key.
     pub(super) fn delete<L: Lookup>(&mut self, keys: impl IntoIterator<Item = L>) {
         let table = L::Row::TABLE;
         let columns: Vec<&str> = L::COLUMNS.iter().map(|column| column.name).collect();
@@ -138,9 +133,8 @@ impl Writes {
         self.push_statements(keys, &shape, |out, key, _| key.put(&mut Literals::new(out)));
     }
 
-    /// Sends them, in order and up to the first that fails, and commits in the last packet. The marker is not among
-    /// them: it must have been written before, or who asks for it while the packet is still under way would find nothing
-    /// to wait for.
+    /// Sends the statements in order until the first failure, and commits in the last packet. The marker must have been
+    /// inserted before: a marker query during the commit waits for its lock.
     pub(super) async fn commit(mut self, session: &mut Session) -> Result<(), StoreError> {
         if let Some(failed) = self.failed {
             return Err(failed);
@@ -162,7 +156,6 @@ impl Writes {
         begins.zip(&self.ends).map(|(begin, end)| &self.text[begin..*end])
     }
 
-    /// The packets to send, one after the other.
     fn packets(&self) -> Vec<Cow<'_, str>> {
         match self.server.framing {
             Framing::Several => self.grouped().map(Cow::Borrowed).collect(),
@@ -174,7 +167,7 @@ impl Writes {
         }
     }
 
-    /// As many statements together as a packet takes.
+    /// Groups of statements that fit one packet.
     fn grouped(&self) -> impl Iterator<Item = &str> {
         let mut groups: Vec<(usize, usize)> = Vec::new();
         let mut begin = 0;
@@ -196,7 +189,7 @@ impl Writes {
         self.push_statements(rows, &shape, |out, row, _| row.put(&mut Literals::new(out)));
     }
 
-    /// Adds statements about as many of the rows as a packet takes; a larger row has one of its own.
+    /// Adds statements with as many rows as fit one packet; a larger row gets its own.
     fn push_statements<T>(
         &mut self,
         rows: impl IntoIterator<Item = T>,
@@ -235,12 +228,12 @@ impl Writes {
         self.end_statement();
         let bytes = self.text.len().saturating_sub(begin);
         if rows == 1 && bytes > self.server.row_bytes_max() {
-            let what = format!(
+            let text = format!(
                 "a row of {} takes {bytes} bytes, and the server's max_allowed_packet allows {}",
                 shape.table,
                 self.server.row_bytes_max()
             );
-            self.failed.get_or_insert(StoreError::unexpected(what));
+            self.failed.get_or_insert(StoreError::unexpected(text));
         }
     }
 
@@ -253,14 +246,14 @@ impl Writes {
     }
 }
 
-/// Writes values as literals with commas in between.
+/// Renders values as literals, separated by commas.
 ///
-/// Numbers and times are digits, bytes are hexadecimal, and text is quoted: a quote in it is doubled and a backslash and
-/// a NUL are escaped. Sessions set the mode and the character set by which a server reads that, and in UTF-8 no byte of a
-/// longer character is a quote or a backslash. So nothing that a caller sent can end a literal.
+/// Numbers and times are digits, bytes are hexadecimal, text is quoted: quotes are doubled, backslashes and NULs
+/// escaped. The session fixes SQL mode and character set accordingly, and no byte of a longer UTF-8 character is a
+/// quote or a backslash. User input therefore cannot end a literal.
 struct Literals<'a, 'n> {
     out: &'a mut String,
-    /// What the columns are called, where the literals are to carry names.
+    /// The column names, where the literals are named.
     names: Option<&'n mut dyn Iterator<Item = &'static str>>,
     is_first: bool,
 }

@@ -9,7 +9,6 @@ use crate::rows::{corrupt, lookups, rows};
 use crate::types::{Amount, At, Code, Id, Integer, Varchar, codes};
 
 rows! {
-    /// A campaign.
     CampaignRow of coupon_campaigns {
         id: Id<CampaignId>,
     } {
@@ -29,7 +28,6 @@ rows! {
         updated_at: At,
     }
 
-    /// A coupon.
     CouponRow of coupons {
         id: Id<CouponId>,
     } {
@@ -56,7 +54,7 @@ rows! {
         state: Code<StateCode>,
     }
 
-    /// That a user has had a coupon of a campaign.
+    /// Evidence that a user has received a coupon of a campaign.
     PastRecipientRow of coupons {
         campaign_id: Id<CampaignId>,
         user_id: Varchar<UserId>,
@@ -64,24 +62,18 @@ rows! {
 }
 
 lookups! {
-    /// A campaign by its id.
     CampaignById finds CampaignRow by "PRIMARY" { id: Id<CampaignId>, }
-    /// A coupon by its id.
     CouponById finds CouponRow by "PRIMARY" { id: Id<CouponId>, }
-    /// The coupon that a user had of a campaign.
     PastRecipientOf finds PastRecipientRow by "uq_coupons_campaign_user" { campaign_id: Id<CampaignId>, user_id: Varchar<UserId>, }
-    /// The coupons of a user.
     CandidatesOf finds CandidateRow by "ix_coupons_user" { user_id: Varchar<UserId>, }
 }
 
-/// Which discount it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DiscountKind {
     Fixed,
     Percent,
 }
 
-/// What became of a coupon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StateCode {
     Unused,
@@ -101,7 +93,7 @@ codes! {
     }
 }
 
-/// The columns in which campaigns and coupons alike keep their terms.
+/// The columns of the terms, the same in campaigns and coupons.
 struct TermsColumns {
     name: Varchar<CampaignName>,
     discount_kind: Code<DiscountKind>,
@@ -142,7 +134,7 @@ impl TryFrom<TermsColumns> for CouponTerms {
                 cap: columns.discount_cap.map(positive).transpose()?,
             },
             (DiscountKind::Fixed, None, _) | (DiscountKind::Percent, _, None) => {
-                return Err(StoreError::corrupt("a discount without its amount or percentage"));
+                return Err(StoreError::corrupt("a discount without amount or percentage"));
             }
         };
         let min_order_amount = columns.min_order_amount.map(positive).transpose()?;
@@ -202,7 +194,7 @@ impl TryFrom<CampaignRow> for CampaignRecord {
             (Some(At(time)), None) => Validity::Until(time),
             (None, Some(Integer(days))) => Validity::Days(days),
             (Some(_), Some(_)) | (None, None) => {
-                return Err(StoreError::corrupt("a campaign without one way to say how long its coupons last"));
+                return Err(StoreError::corrupt("a campaign without exactly one of valid_until and valid_days"));
             }
         };
         Ok(Self {
@@ -221,7 +213,6 @@ impl TryFrom<CampaignRow> for CampaignRecord {
     }
 }
 
-/// The columns that say what became of a coupon.
 fn state_columns(state: CouponState) -> (Code<StateCode>, Option<Id<OrderId>>, Option<At>) {
     match state {
         CouponState::Unused => (Code(StateCode::Unused), None, None),
@@ -270,7 +261,7 @@ impl TryFrom<CouponRow> for Coupon {
             (StateCode::Used, Some(Id(order_id)), Some(At(at))) => CouponState::Used { order_id, at },
             (StateCode::Revoked, None, None) => CouponState::Revoked,
             (StateCode::Unused | StateCode::Used | StateCode::Revoked, _, _) => {
-                return Err(StoreError::corrupt("a coupon whose state does not go with its order"));
+                return Err(StoreError::corrupt("a coupon with inconsistent state and order"));
             }
         };
         Ok(Self {

@@ -5,7 +5,7 @@ use crate::rows::{lookups, rows};
 use crate::types::{At, Bytes, Id, LongText, RawVarchar};
 
 rows! {
-    /// A request that was answered.
+    /// An answered request.
     IdempotencyKeyRow of idempotency_keys {
         created_at: At,
         request_key: Bytes<16>,
@@ -15,16 +15,15 @@ rows! {
         body: LongText,
     }
 
-    /// That a transaction was committed. The database says when.
+    /// Evidence of a commit. The database sets its time.
     CommitMarkerRow of commit_markers {
         id: Id<BatchId>,
     } {}
 }
 
 lookups! {
-    /// An answered request by its key.
     AnsweredRequest finds IdempotencyKeyRow by "uq_idempotency_keys_request_key" { request_key: Bytes<16>, }
-    /// The marker of a transaction; as its writer holds it locked, this waits for one that is still under way.
+    /// A transaction's marker. Its writer has it locked, so a locking query waits for an open transaction.
     MarkerOf finds CommitMarkerRow by "PRIMARY" { id: Id<BatchId>, }
 }
 

@@ -32,7 +32,6 @@ rows! {
         refunds: Integer<u32>,
     }
 
-    /// A line of an order.
     OrderLineRow of order_lines {
         order_id: Id<OrderId>,
         product_id: Id<ProductId>,
@@ -47,9 +46,7 @@ rows! {
 }
 
 lookups! {
-    /// An order by its id.
     OrderById finds OrderRow by "PRIMARY" { id: Id<OrderId>, }
-    /// The lines of an order.
     LinesOf finds OrderLineRow by "PRIMARY" { order_id: Id<OrderId>, }
 }
 
@@ -64,14 +61,13 @@ codes! {
     }
 }
 
-/// Locks orders together with their lines, so that it takes one statement to know them, and `SELECT`s them, each row
-/// after the time at which it was locked: an order without lines once, every other once with each line.
+/// `SELECT`s and locks orders with their lines in one statement. Each row follows the time of its lock: one row per
+/// line, or one for an order without lines.
 #[derive(Debug, QueryId)]
 pub(crate) struct LockOrders {
     chunk: Chunk,
 }
 
-/// A row of [`LockOrders`].
 pub(crate) type LockedOrderRow = (At, OrderRow, Option<OrderLineRow>);
 
 impl LockOrders {
@@ -98,7 +94,7 @@ impl<DB: BulkDialect> QueryFragment<DB> for LockOrders {
     }
 }
 
-/// Puts orders together with their lines; the orders keep their order, the lines take that of their positions.
+/// Joins orders and their lines. Orders stay in the order given; lines are sorted by position.
 pub(crate) fn assemble(orders: Vec<OrderRow>, lines: Vec<OrderLineRow>) -> Result<Vec<Order>, StoreError> {
     let mut lines_of: BTreeMap<OrderId, Vec<OrderLineRow>> = BTreeMap::new();
     for line in lines {
@@ -112,7 +108,7 @@ pub(crate) fn assemble(orders: Vec<OrderRow>, lines: Vec<OrderLineRow>) -> Resul
 }
 
 impl OrderRow {
-    /// The order with its lines, which take the order of their positions.
+    /// Joins the order and its lines, sorted by position.
     pub(crate) fn with_lines(self, mut lines: Vec<OrderLineRow>) -> Result<OrderRecord, StoreError> {
         lines.sort_by_key(|line| line.position.0);
         let paid = self.paid_terms()?;
@@ -169,12 +165,10 @@ impl From<&Order> for OrderRow {
 }
 
 impl OrderLineRow {
-    /// The lines of an order.
     pub(crate) fn of(order: &Order) -> impl Iterator<Item = Self> {
         (0..).zip(&order.lines).map(|(position, line)| Self::new(order, position, line))
     }
 
-    /// The lines of an order that changed.
     pub(crate) fn changed(order: &Update<Order>) -> impl Iterator<Item = Self> {
         let lines = (0..).zip(order.before.lines.iter().zip(&order.after.lines));
         let changed = lines.filter(|(_, (before, after))| before != after);

@@ -16,7 +16,6 @@ use crate::rows::{lookups, rows};
 use crate::types::{At, Code, Id, Integer, LongText, RawVarchar, TimeSql, Varchar, codes};
 
 rows! {
-    /// An event for the data platform.
     OutboxEventRow of outbox_events {
         id: Id<EventId>,
     } {
@@ -30,7 +29,7 @@ rows! {
         attempts: Integer<u32>,
     }
 
-    /// What changes of a delivery.
+    /// The mutable columns of a delivery.
     DeliveryProgressRow of outbox_events {
         id: Id<EventId>,
     } {
@@ -42,7 +41,6 @@ rows! {
         delivered_at: Option<At>,
     }
 
-    /// How the delivery of an event goes.
     DeliveryRow of outbox_events {
         id: Id<EventId>,
     } {
@@ -60,7 +58,6 @@ rows! {
 }
 
 lookups! {
-    /// How the delivery of an event goes, by its id.
     DeliveryOf finds DeliveryRow by "PRIMARY" { id: Id<EventId>, }
 }
 
@@ -72,15 +69,15 @@ codes! {
     }
 }
 
-/// `SELECT`s and locks the events that can be claimed: of each order the earliest that is pending, where it is due.
-/// Rows that somebody else has locked are passed over.
+/// `SELECT`s and locks the claimable events: the earliest pending event of each order, if it is due. Rows locked by
+/// another transaction are skipped.
 #[derive(Debug, Clone, Copy, QueryId)]
 pub(crate) struct Claimable {
     now: At,
     limit: i64,
 }
 
-/// An event that can be claimed: its delivery and its body.
+/// A claimable event: its delivery and its body.
 pub(crate) type ClaimableRow = (DeliveryRow, LongText);
 
 impl Claimable {
@@ -119,7 +116,7 @@ impl Query for Claimable {
     type SqlType = (<DeliveryRow as Row>::SqlType, Text);
 }
 
-/// What a dialect adds to the one statement.
+/// The dialect's clauses.
 struct Locking {
     by_due: &'static str,
     by_order: &'static str,
@@ -127,8 +124,8 @@ struct Locking {
 }
 
 impl QueryFragment<Mysql> for Claimable {
-    /// It reads in the order of the index and stops at the limit, so it locks no more than it answers. By any other
-    /// index it would have to sort, and lock, all that are due.
+    /// It reads in index order and stops at the limit, so it locks only the returned rows. Any other index would sort,
+    /// and lock, all due events.
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         let locking = Locking {
             by_due: " FORCE INDEX (ix_outbox_events_due)",
@@ -140,14 +137,14 @@ impl QueryFragment<Mysql> for Claimable {
 }
 
 impl QueryFragment<Sqlite> for Claimable {
-    /// The transaction that it runs in is the only one that writes.
+    /// Its transaction is the only writer.
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
         self.walk(&mut out, Locking { by_due: "", by_order: "", skip_locked: "" })
     }
 }
 
-/// `SELECT`s how many events are pending and dead, and when the oldest that is pending happened. Ids ascend with time,
-/// so that the first by its id stands for the oldest, and no row is read but that one.
+/// Counts pending and dead events, with the time of the oldest pending event. Ids ascend with time, so the lowest id is
+/// the oldest, and only that row is read.
 #[derive(Debug, Clone, Copy, QueryId)]
 pub(crate) struct CountBacklog;
 

@@ -3,11 +3,10 @@ use jangteo_domain::order::RefundedLine;
 use jangteo_domain::payment::{Payment, Refund, RefundReason};
 use jangteo_domain::{StoreError, UserId};
 
-use crate::rows::rows;
+use crate::rows::{mappings, rows};
 use crate::types::{Amount, At, Day, Id, Integer, Varchar};
 
 rows! {
-    /// A payment.
     PaymentRow of payments {
         id: Id<PaymentId>,
     } {
@@ -34,7 +33,6 @@ rows! {
         created_at: At,
     }
 
-    /// A line of a refund.
     RefundLineRow of refund_lines {
         refund_id: Id<RefundId>,
         product_id: Id<ProductId>,
@@ -44,42 +42,14 @@ rows! {
     }
 }
 
-impl From<&Payment> for PaymentRow {
-    fn from(payment: &Payment) -> Self {
-        Self {
-            id: Id(payment.id),
-            order_id: Id(payment.order_id),
-            user_id: Varchar(payment.user_id.clone()),
-            total: Amount(payment.total),
-            discount: Amount(payment.discount),
-            amount: Amount(payment.amount),
-            coupon_id: payment.coupon_id.map(Id),
-            balance_after: Amount(payment.balance_after),
-            paid_at: At(payment.paid_at),
-            sales_day: Day(payment.sales_day),
-        }
-    }
-}
-
-impl From<PaymentRow> for Payment {
-    fn from(row: PaymentRow) -> Self {
-        Self {
-            id: row.id.0,
-            order_id: row.order_id.0,
-            user_id: row.user_id.0,
-            total: row.total.0,
-            discount: row.discount.0,
-            amount: row.amount.0,
-            coupon_id: row.coupon_id.map(|id| id.0),
-            balance_after: row.balance_after.0,
-            paid_at: row.paid_at.0,
-            sales_day: row.sales_day.0,
-        }
+mappings! {
+    Payment as PaymentRow {
+        id: id, order_id: order_id, user_id: user_id, total: total, discount: discount, amount: amount,
+        coupon_id: coupon_id, balance_after: balance_after, paid_at: paid_at, sales_day: sales_day,
     }
 }
 
 impl RefundRow {
-    /// The refund with its lines.
     pub(crate) fn with_lines(self, lines: Vec<RefundLineRow>) -> Result<Refund, StoreError> {
         let restocked = match self.restocked.0 {
             0 => false,
@@ -120,7 +90,6 @@ impl From<&Refund> for RefundRow {
 }
 
 impl RefundLineRow {
-    /// The lines of a refund.
     pub(crate) fn of(refund: &Refund) -> impl Iterator<Item = Self> {
         refund.lines.iter().map(|line| Self {
             refund_id: Id(refund.id),

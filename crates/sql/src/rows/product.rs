@@ -11,7 +11,6 @@ use crate::rows::{corrupt, lookups, rows};
 use crate::types::{Amount, At, Code, Id, LongText, Varchar, codes};
 
 rows! {
-    /// A product.
     ProductRow of products {
         id: Id<ProductId>,
     } {
@@ -26,7 +25,7 @@ rows! {
         updated_at: At,
     }
 
-    /// What an order needs of a product.
+    /// The product columns of an order line.
     ProductOfferRow of products {
         id: Id<ProductId>,
     } {
@@ -35,7 +34,7 @@ rows! {
         status: Code<ProductStatus>,
     }
 
-    /// An option of a product, by which lists are filtered.
+    /// A product option, indexed for filters.
     ProductOptionRow of product_options {
         product_id: Id<ProductId>,
         name: Varchar<OptionName>,
@@ -43,7 +42,7 @@ rows! {
         value: Varchar<OptionValue>,
     }
 
-    /// What a product is found by.
+    /// The full-text column of a product.
     ProductSearchTextRow of product_search_texts {
         product_id: Id<ProductId>,
     } {
@@ -52,11 +51,8 @@ rows! {
 }
 
 lookups! {
-    /// A product by its id.
     ProductById finds ProductRow by "PRIMARY" { id: Id<ProductId>, }
-    /// What is offered of a product by its id.
     OfferOf finds ProductOfferRow by "PRIMARY" { id: Id<ProductId>, }
-    /// The options of a product.
     OptionsOf finds ProductOptionRow by "PRIMARY" { product_id: Id<ProductId>, }
 }
 
@@ -68,11 +64,11 @@ codes! {
     }
 }
 
-/// Stands between a name and its description in the text that is searched; no searched text can hold it, as the
-/// domain takes no control characters.
+/// Separates name and description in the searched text. The domain rejects control characters, so no search text
+/// contains it.
 const SEARCH_SEPARATOR: char = '\u{1f}';
 
-/// Text as it is searched for and found: without regard to case, in every script.
+/// Case-insensitive form of a text, in every script.
 pub(crate) fn search_form(text: &str) -> String {
     text.to_lowercase()
 }
@@ -149,7 +145,6 @@ impl From<&Product> for ProductSearchTextRow {
 }
 
 impl ProductOptionRow {
-    /// The options of a product.
     pub(crate) fn of(product: &Product) -> impl Iterator<Item = Self> {
         product.details.options.iter().map(|(name, value)| Self {
             product_id: Id(product.id),

@@ -1,11 +1,11 @@
 use jangteo_domain::id::ProductId;
 use jangteo_domain::sales::SaleCounted;
 
-use crate::rows::rows;
+use crate::rows::{mappings, rows};
 use crate::types::{Amount, Day, Id, Integer};
 
 rows! {
-    /// What was sold of a product on a day.
+    /// The sales of a product on one day.
     DailySaleRow of daily_sales {
         day: Day,
         product_id: Id<ProductId>,
@@ -15,19 +15,8 @@ rows! {
     }
 }
 
-impl From<SaleCounted> for DailySaleRow {
-    fn from(sale: SaleCounted) -> Self {
-        Self {
-            day: Day(sale.day),
-            product_id: Id(sale.product_id),
-            quantity: Integer(sale.quantity),
-            revenue: Amount(sale.revenue),
-        }
-    }
-}
-
-impl From<DailySaleRow> for SaleCounted {
-    fn from(row: DailySaleRow) -> Self {
-        Self { day: row.day.0, product_id: row.product_id.0, quantity: row.quantity.0, revenue: row.revenue.0 }
+mappings! {
+    SaleCounted as DailySaleRow {
+        day: day, product_id: product_id, quantity: quantity, revenue: revenue,
     }
 }

@@ -22,7 +22,7 @@ impl AuditQueries for Store {
     }
 }
 
-/// Reads until the page is full or the log has ended: a row that cannot be read takes no place of one that can.
+/// Reads until the page is full or the log ends. Unreadable rows do not count.
 async fn list(
     connection: &mut Conn,
     filter: &AuditFilter,

@@ -1,8 +1,8 @@
-//! The books: one snapshot, read in order of the keys, on a connection of its own that no pool lends.
+//! The books: one snapshot, read in key order, on a connection outside of the pools.
 //!
-//! A page is found by the index that it is ordered by and begins where the one before ended. Where a key has two
-//! columns a page is two ranges: the rest of the first column's value, then the values after it; each database reads
-//! such ranges in order, which not both do for a comparison of pairs.
+//! A page is read through the index of its order and begins after the previous page. A two-column key needs two ranges:
+//! the rest of the first column's value, then the values after it. MySQL and SQLite read such ranges in index order,
+//! but not both do so for a comparison of pairs.
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -45,17 +45,18 @@ use crate::schema::{
 };
 use crate::types::{At, Coded as _, Day, Id, Integer, RawVarchar, Varchar};
 
-/// Rows whose key is two ids.
+type PageResult<Key, Row> = Result<Rows<Key, Row>, StoreError>;
+
+/// Rows with a key of two ids.
 type KeyedByIds<A, B, Row> = Vec<Keyed<(Id<A>, Id<B>), Row>>;
 
-/// A snapshot. Dropped, it closes its connection, and the database forgets it; it must be used and dropped on the
-/// store's own runtime.
+/// Dropping a snapshot closes its connection, which ends it. It must be used and dropped on the store's runtime.
 struct Snapshot {
     session: Session,
     taken_at: Timestamp,
 }
 
-/// A snapshot, and what makes sure that nobody else corrects the books meanwhile.
+/// A snapshot, and the evidence that no other correction ran meanwhile.
 struct Correction {
     snapshot: Snapshot,
     ticket: Ticket,
@@ -96,14 +97,14 @@ impl BooksCorrection for Correction {
         let session = &mut self.snapshot.session;
         turn_to_writing(&mut session.connection, self.ticket).await?;
         let mut writes = Writes::new(session);
-        writes.accumulate(sales.iter().cloned().map(DailySaleRow::from));
-        // No marker tells what became of this commit.
+        writes.accumulate(sales.iter().map(DailySaleRow::from));
+        // There is no marker for this commit.
         writes.commit(session).await.map_err(|error| StoreError::CommitUnknown(Arc::new(error)))
     }
 }
 
 impl Snapshot {
-    /// Runs a query that selects a key and a row.
+    /// Runs a query of keys and rows.
     async fn load<Key, Row, KeySql, RowSql, Q>(&mut self, query: Q) -> Result<Vec<Keyed<Key, Row>>, StoreError>
     where
         Q: AsQuery<SqlType = (KeySql, RowSql), Query: QueryFragment<Db> + QueryId + 'static> + 'static,
@@ -122,31 +123,8 @@ impl Snapshot {
         Ok(Self { session, taken_at })
     }
 
-    async fn kept_requests(&mut self) -> QueryResult<Option<(Timestamp, Timestamp)>> {
-        let times = idempotency_keys::table.select(idempotency_keys::created_at).limit(1);
-        let oldest = times.order(idempotency_keys::created_at.asc()).first::<At>(self.connection()).await.optional()?;
-        let newest =
-            times.order(idempotency_keys::created_at.desc()).first::<At>(self.connection()).await.optional()?;
-        Ok(oldest.zip(newest).map(|(oldest, newest)| (oldest.0, newest.0)))
-    }
-
-    async fn kept_markers(&mut self) -> QueryResult<Option<(Timestamp, Timestamp)>> {
-        let times = commit_markers::table.select(commit_markers::created_at).limit(1);
-        let oldest = times.order(commit_markers::created_at.asc()).first::<At>(self.connection()).await.optional()?;
-        let newest = times.order(commit_markers::created_at.desc()).first::<At>(self.connection()).await.optional()?;
-        Ok(oldest.zip(newest).map(|(oldest, newest)| (oldest.0, newest.0)))
-    }
-
-    async fn kept_events(&mut self) -> QueryResult<Option<(Timestamp, Timestamp)>> {
-        let delivered = outbox_events::table.filter(outbox_events::state.eq(DeliveryState::Delivered.code()));
-        let times = delivered.select(outbox_events::due_at).limit(1);
-        let oldest = times.order(outbox_events::due_at.asc()).first::<At>(self.connection()).await.optional()?;
-        let newest = times.order(outbox_events::due_at.desc()).first::<At>(self.connection()).await.optional()?;
-        Ok(oldest.zip(newest).map(|(oldest, newest)| (oldest.0, newest.0)))
-    }
-
-    /// Orders put together with their lines; what cannot be read of either is put aside.
-    async fn with_lines<Key>(&mut self, page: Rows<Key, OrderRow>) -> Result<Rows<Key, OrderRecord>, StoreError> {
+    /// Joins orders and their lines; unreadable rows are collected.
+    async fn with_lines<Key>(&mut self, page: Rows<Key, OrderRow>) -> PageResult<Key, OrderRecord> {
         let Rows { rows, mut unreadable, next } = page;
         let query = order_lines::table
             .filter(order_lines::order_id.eq_any(rows.iter().map(|order| order.id)))
@@ -160,13 +138,23 @@ impl Snapshot {
         for row in rows {
             let id = row.id.0;
             let lines = lines_of.remove(&id).unwrap_or_default();
-            keep(row.with_lines(lines), "orders", || id.to_string(), &mut orders, &mut unreadable);
+            collect(row.with_lines(lines), "orders", || id.to_string(), &mut orders, &mut unreadable);
         }
         Ok(Rows { rows: orders, unreadable, next })
     }
 }
 
-/// Loads the rows after a key of one column, in its order.
+/// Loads the oldest and the newest time of rows.
+macro_rules! range {
+    ($books:ident, $rows:expr, $time:expr) => {{
+        let times = $rows.select($time).limit(1);
+        let oldest = times.order($time.asc()).first::<At>($books.connection()).await.optional().map_err(classify)?;
+        let newest = times.order($time.desc()).first::<At>($books.connection()).await.optional().map_err(classify)?;
+        Ok(oldest.zip(newest).map(|(At(oldest), At(newest))| (oldest, newest)))
+    }};
+}
+
+/// Loads the rows after a key, in key order.
 macro_rules! load_by {
     ($books:ident, $limit:ident, $query:expr, $key:expr, after $after:expr) => {{
         let mut query = $query.order($key.asc()).limit($limit.into()).into_boxed::<Db>();
@@ -197,8 +185,8 @@ macro_rules! load_by {
     }};
 }
 
-/// Makes a page of rows. Only a key that can be read is a place to go on from: rows at the end of a full page whose
-/// keys cannot be read are left to the next page.
+/// Makes a page of rows. The next page begins after a readable key: unreadable keys at the end of a full page are left
+/// to it.
 fn page<Columns, Key: Clone, Row, Made>(
     table: &'static str,
     mut rows: Vec<Keyed<Columns, Row>>,
@@ -211,8 +199,8 @@ fn page<Columns, Key: Clone, Row, Made>(
     if is_full {
         let readable = rows.iter().rposition(|row| row.key.is_ok()).map_or(0, |last| last + 1);
         if readable == 0 {
-            let what = format!("the keys of {} rows cannot be read; those after them were not looked at", rows.len());
-            page.unreadable.push(Unreadable { table, key: UNKNOWN.to_owned(), what });
+            let text = format!("the keys of {} rows are unreadable; the rows after them were not read", rows.len());
+            page.unreadable.push(Unreadable { table, key: UNKNOWN.to_owned(), what: text });
             return page;
         }
         rows.truncate(readable);
@@ -224,18 +212,18 @@ fn page<Columns, Key: Clone, Row, Made>(
         };
         page.next = next.or(page.next).filter(|_| is_full);
         match row.row {
-            Ok(row) => keep(make(row), table, || shown, &mut page.rows, &mut page.unreadable),
-            Err(what) => page.unreadable.push(Unreadable { table, key: shown, what }),
+            Ok(row) => collect(make(row), table, || shown, &mut page.rows, &mut page.unreadable),
+            Err(error) => page.unreadable.push(Unreadable { table, key: shown, what: error }),
         }
     }
     page
 }
 
-/// What stands for a key that cannot be read.
+/// Placeholder of an unreadable key.
 const UNKNOWN: &str = "?";
 
-/// Puts a row where it belongs: among those that make sense, or aside.
-fn keep<Made>(
+/// Adds a row to the readable or to the unreadable ones.
+fn collect<Made>(
     made: Result<Made, StoreError>,
     table: &'static str,
     key: impl FnOnce() -> String,
@@ -245,13 +233,13 @@ fn keep<Made>(
     match made {
         Ok(made) => rows.push(made),
         Err(error) => {
-            let what = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-            unreadable.push(Unreadable { table, key: key(), what });
+            let text = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+            unreadable.push(Unreadable { table, key: key(), what: text });
         }
     }
 }
 
-/// The rows that can be read; the others are put aside.
+/// Returns the readable rows; the others are collected.
 fn readable<Columns, Row>(
     table: &'static str,
     rows: Vec<Keyed<Columns, Row>>,
@@ -262,48 +250,43 @@ fn readable<Columns, Row>(
     for Keyed { key, row } in rows {
         match row {
             Ok(row) => readable.push(row),
-            Err(what) => {
+            Err(error) => {
                 let key = key.map_or_else(|_| UNKNOWN.to_owned(), &shown);
-                unreadable.push(Unreadable { table, key, what });
+                unreadable.push(Unreadable { table, key, what: error });
             }
         }
     }
     readable
 }
 
-/// A key of one id.
 fn id<T: Debug + Copy + Display>(Id(id): Id<T>) -> (T, String) {
     (id, id.to_string())
 }
 
-/// A key of an id and its row's place among those of that id.
+/// A key of an id and a sequence number.
 fn id_and_sequence<T: Debug + Copy + Display, Sequence: Copy + Display>(
     (Id(id), Integer(sequence)): (Id<T>, Integer<Sequence>),
 ) -> ((T, Sequence), String) {
     ((id, sequence), format!("{id} {sequence}"))
 }
 
-/// A key of two ids.
 fn two_ids<A: Debug + Copy + Display, B: Debug + Copy + Display>((Id(a), Id(b)): (Id<A>, Id<B>)) -> ((A, B), String) {
     ((a, b), format!("{a} {b}"))
 }
 
-/// The columns of a row.
 fn columns_of<Row: Selectable<Db>>() -> Row::SelectExpression {
     Row::construct_selection()
 }
 
-/// Two ids as text.
 fn pair_of_ids<A: Debug + Copy + Display, B: Debug + Copy + Display>(ids: (Id<A>, Id<B>)) -> String {
     two_ids(ids).1
 }
 
-/// Two ids to go on from.
 fn after_ids<A: Debug, B: Debug>(after: Option<(A, B)>) -> Option<(Id<A>, Id<B>)> {
     after.map(|(a, b)| (Id(a), Id(b)))
 }
 
-/// A sequence number as it is stored; none that was read is beyond it.
+/// A sequence number as stored; none in the table is larger.
 fn stored(sequence: u64) -> i64 {
     i64::try_from(sequence).unwrap_or(i64::MAX)
 }
@@ -314,20 +297,16 @@ impl Books for Snapshot {
         Ok(self.taken_at)
     }
 
-    async fn kept(&mut self, what: PruneTarget) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
-        let kept = match what {
-            PruneTarget::AnsweredRequests => self.kept_requests().await,
-            PruneTarget::CommitMarkers => self.kept_markers().await,
-            PruneTarget::DeliveredEvents => self.kept_events().await,
-        };
-        kept.map_err(classify)
+    async fn kept(&mut self, target: PruneTarget) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
+        let delivered = outbox_events::table.filter(outbox_events::state.eq(DeliveryState::Delivered.code()));
+        match target {
+            PruneTarget::AnsweredRequests => range!(self, idempotency_keys::table, idempotency_keys::created_at),
+            PruneTarget::CommitMarkers => range!(self, commit_markers::table, commit_markers::created_at),
+            PruneTarget::DeliveredEvents => range!(self, delivered, outbox_events::due_at),
+        }
     }
 
-    async fn accounts(
-        &mut self,
-        after: Option<UserId>,
-        limit: u32,
-    ) -> Result<Rows<UserId, PointAccountRecord>, StoreError> {
+    async fn accounts(&mut self, after: Option<UserId>, limit: u32) -> PageResult<UserId, PointAccountRecord> {
         let columns = (point_accounts::user_id, columns_of::<PointAccountRow>());
         let query = point_accounts::table.select(columns);
         let rows: Vec<Keyed<Varchar<UserId>, PointAccountRow>> =
@@ -336,11 +315,7 @@ impl Books for Snapshot {
         Ok(page("point_accounts", rows, limit, key, |row| Ok(row.into())))
     }
 
-    async fn open_orders(
-        &mut self,
-        after: Option<UserId>,
-        limit: u32,
-    ) -> Result<Rows<UserId, (UserId, u32)>, StoreError> {
+    async fn open_orders(&mut self, after: Option<UserId>, limit: u32) -> PageResult<UserId, (UserId, u32)> {
         let query = orders::table
             .filter(orders::status.eq(OrderStatus::PendingPayment.code()))
             .group_by(orders::user_id)
@@ -351,11 +326,7 @@ impl Books for Snapshot {
         Ok(page("orders", rows, limit, key, |(Varchar(user_id), Integer(count))| Ok((user_id, count))))
     }
 
-    async fn entries(
-        &mut self,
-        after: Option<(UserId, u64)>,
-        limit: u32,
-    ) -> Result<Rows<(UserId, u64), PointEntry>, StoreError> {
+    async fn entries(&mut self, after: Option<(UserId, u64)>, limit: u32) -> PageResult<(UserId, u64), PointEntry> {
         let columns = ((point_entries::user_id, point_entries::sequence), columns_of::<PointEntryRow>());
         let query = point_entries::table.select(columns);
         let after = after.map(|(user_id, sequence)| (String::from(user_id), stored(sequence)));
@@ -368,18 +339,14 @@ impl Books for Snapshot {
         Ok(page("point_entries", rows, limit, key, |row| Ok(row.into())))
     }
 
-    async fn products(
-        &mut self,
-        after: Option<ProductId>,
-        limit: u32,
-    ) -> Result<Rows<ProductId, ProductId>, StoreError> {
+    async fn products(&mut self, after: Option<ProductId>, limit: u32) -> PageResult<ProductId, ProductId> {
         let query = products::table.select((products::id, products::id));
         let rows: Vec<Keyed<Id<ProductId>, Id<ProductId>>> =
             load_by!(self, limit, query, products::id, after after.map(Id));
         Ok(page("products", rows, limit, id, |Id(product_id)| Ok(product_id)))
     }
 
-    async fn stocks(&mut self, after: Option<ProductId>, limit: u32) -> Result<Rows<ProductId, Stock>, StoreError> {
+    async fn stocks(&mut self, after: Option<ProductId>, limit: u32) -> PageResult<ProductId, Stock> {
         let query = stocks::table.select((stocks::product_id, columns_of::<StockRow>()));
         let rows: Vec<Keyed<Id<ProductId>, StockRow>> =
             load_by!(self, limit, query, stocks::product_id, after after.map(Id));
@@ -390,7 +357,7 @@ impl Books for Snapshot {
         &mut self,
         after: Option<(ProductId, u64)>,
         limit: u32,
-    ) -> Result<Rows<(ProductId, u64), StockMovement>, StoreError> {
+    ) -> PageResult<(ProductId, u64), StockMovement> {
         let columns = ((stock_movements::product_id, stock_movements::sequence), columns_of::<StockMovementRow>());
         let query = stock_movements::table.select(columns);
         let after = after.map(|(product_id, sequence)| (Id(product_id), stored(sequence)));
@@ -399,7 +366,7 @@ impl Books for Snapshot {
         Ok(page("stock_movements", rows, limit, id_and_sequence, |row| Ok(row.into())))
     }
 
-    async fn orders(&mut self, after: Option<OrderId>, limit: u32) -> Result<Rows<OrderId, OrderRecord>, StoreError> {
+    async fn orders(&mut self, after: Option<OrderId>, limit: u32) -> PageResult<OrderId, OrderRecord> {
         let query = orders::table.select((orders::id, columns_of::<OrderRow>()));
         let rows: Vec<Keyed<Id<OrderId>, OrderRow>> = load_by!(self, limit, query, orders::id, after after.map(Id));
         let page = page("orders", rows, limit, id, Ok);
@@ -412,7 +379,7 @@ impl Books for Snapshot {
         limit: u32,
     ) -> Result<StrayLines<OrderId>, StoreError> {
         let columns = (order_lines::order_id, order_lines::product_id);
-        // A join: for NOT EXISTS MariaDB would first copy the ids of all orders.
+        // For NOT EXISTS, MariaDB would copy the ids of all orders first.
         let query = order_lines::table
             .left_join(orders::table.on(orders::id.eq(order_lines::order_id)))
             .filter(orders::id.nullable().is_null())
@@ -422,7 +389,7 @@ impl Books for Snapshot {
         Ok(page("order_lines", rows, limit, two_ids, |(order_id, product_id)| Ok((order_id.0, product_id.0))))
     }
 
-    async fn orders_of(&mut self, ids: &[OrderId]) -> Result<Rows<OrderId, OrderRecord>, StoreError> {
+    async fn orders_of(&mut self, ids: &[OrderId]) -> PageResult<OrderId, OrderRecord> {
         let query = orders::table
             .filter(orders::id.eq_any(ids.iter().copied().map(Id)))
             .select((orders::id, columns_of::<OrderRow>()));
@@ -435,13 +402,13 @@ impl Books for Snapshot {
         &mut self,
         after: Option<(OrderId, PaymentId)>,
         limit: u32,
-    ) -> Result<Rows<(OrderId, PaymentId), Payment>, StoreError> {
+    ) -> PageResult<(OrderId, PaymentId), Payment> {
         let query = payments::table.select(((payments::order_id, payments::id), columns_of::<PaymentRow>()));
-        // An order has one, by a UNIQUE key; behind such a key MariaDB would sort all rows by a second column.
+        // A UNIQUE key allows one payment per order. Behind that key MariaDB would sort all rows by a second column.
         let after = after.map(|(order_id, _)| Id(order_id));
         let mut rows: KeyedByIds<OrderId, PaymentId, PaymentRow> =
             load_by!(self, limit, query, payments::order_id, after after);
-        // Where somebody has dropped that key an order may have more, so a full page ends with all that its last has.
+        // Without that UNIQUE key an order may have several, so a full page ends with all payments of its last order.
         let is_full = rows.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
         if let Some(&Keyed { key: Ok((last, _)), .. }) = rows.last().filter(|_| is_full) {
             rows.retain(|row| !row.key.as_ref().is_ok_and(|(order_id, _)| order_id.0 == last.0));
@@ -450,11 +417,7 @@ impl Books for Snapshot {
         Ok(page("payments", rows, limit, two_ids, |row| Ok(row.into())))
     }
 
-    async fn refunds(
-        &mut self,
-        after: Option<(OrderId, u32)>,
-        limit: u32,
-    ) -> Result<Rows<(OrderId, u32), Refund>, StoreError> {
+    async fn refunds(&mut self, after: Option<(OrderId, u32)>, limit: u32) -> PageResult<(OrderId, u32), Refund> {
         let query = refunds::table.select(((refunds::order_id, refunds::sequence), columns_of::<RefundRow>()));
         let after = after.map(|(order_id, sequence)| (Id(order_id), i64::from(sequence)));
         let rows: Vec<Keyed<(Id<OrderId>, Integer<u32>), RefundRow>> =
@@ -472,7 +435,7 @@ impl Books for Snapshot {
         for row in rows {
             let id = row.id.0;
             let lines = lines_of.remove(&id).unwrap_or_default();
-            keep(row.with_lines(lines), "refunds", || id.to_string(), &mut refunds, &mut unreadable);
+            collect(row.with_lines(lines), "refunds", || id.to_string(), &mut refunds, &mut unreadable);
         }
         Ok(Rows { rows: refunds, unreadable, next })
     }
@@ -496,7 +459,7 @@ impl Books for Snapshot {
         &mut self,
         after: Option<(OrderId, EntryId)>,
         limit: u32,
-    ) -> Result<Rows<(OrderId, EntryId), PointEntry>, StoreError> {
+    ) -> PageResult<(OrderId, EntryId), PointEntry> {
         let order_id = point_entries::order_id.assume_not_null();
         let query = point_entries::table
             .filter(point_entries::order_id.is_not_null())
@@ -510,7 +473,7 @@ impl Books for Snapshot {
         &mut self,
         after: Option<(OrderId, MovementId)>,
         limit: u32,
-    ) -> Result<Rows<(OrderId, MovementId), StockMovement>, StoreError> {
+    ) -> PageResult<(OrderId, MovementId), StockMovement> {
         let order_id = stock_movements::order_id.assume_not_null();
         let query = stock_movements::table
             .filter(stock_movements::order_id.is_not_null())
@@ -520,11 +483,7 @@ impl Books for Snapshot {
         Ok(page("stock_movements", rows, limit, two_ids, |row| Ok(row.into())))
     }
 
-    async fn events(
-        &mut self,
-        after: Option<(OrderId, u32)>,
-        limit: u32,
-    ) -> Result<Rows<(OrderId, u32), EventOutline>, StoreError> {
+    async fn events(&mut self, after: Option<(OrderId, u32)>, limit: u32) -> PageResult<(OrderId, u32), EventOutline> {
         type OutlineRow = (Id<EventId>, Id<OrderId>, Integer<u32>, RawVarchar<100>);
         let outline = (outbox_events::id, outbox_events::order_id, outbox_events::sequence, outbox_events::event_type);
         let query = outbox_events::table.select(((outbox_events::order_id, outbox_events::sequence), outline));
@@ -537,11 +496,7 @@ impl Books for Snapshot {
         Ok(page("outbox_events", rows, limit, id_and_sequence, event))
     }
 
-    async fn campaigns(
-        &mut self,
-        after: Option<CampaignId>,
-        limit: u32,
-    ) -> Result<Rows<CampaignId, CampaignRecord>, StoreError> {
+    async fn campaigns(&mut self, after: Option<CampaignId>, limit: u32) -> PageResult<CampaignId, CampaignRecord> {
         let query = coupon_campaigns::table.select((coupon_campaigns::id, columns_of::<CampaignRow>()));
         let rows: Vec<Keyed<Id<CampaignId>, CampaignRow>> =
             load_by!(self, limit, query, coupon_campaigns::id, after after.map(Id));
@@ -552,7 +507,7 @@ impl Books for Snapshot {
         &mut self,
         after: Option<(CampaignId, UserId)>,
         limit: u32,
-    ) -> Result<Rows<(CampaignId, UserId), Coupon>, StoreError> {
+    ) -> PageResult<(CampaignId, UserId), Coupon> {
         let query = coupons::table.select(((coupons::campaign_id, coupons::user_id), columns_of::<CouponRow>()));
         let after = after.map(|(campaign_id, user_id)| (Id(campaign_id), String::from(user_id)));
         let rows: Vec<Keyed<(Id<CampaignId>, Varchar<UserId>), CouponRow>> =
@@ -564,7 +519,7 @@ impl Books for Snapshot {
         Ok(page("coupons", rows, limit, key, TryInto::try_into))
     }
 
-    async fn coupons_of(&mut self, ids: &[CouponId]) -> Result<Rows<CouponId, Coupon>, StoreError> {
+    async fn coupons_of(&mut self, ids: &[CouponId]) -> PageResult<CouponId, Coupon> {
         let query = coupons::table
             .filter(coupons::id.eq_any(ids.iter().copied().map(Id)))
             .select((coupons::id, columns_of::<CouponRow>()));
@@ -576,7 +531,7 @@ impl Books for Snapshot {
         &mut self,
         after: Option<(Date, ProductId)>,
         limit: u32,
-    ) -> Result<Rows<(Date, ProductId), SaleCounted>, StoreError> {
+    ) -> PageResult<(Date, ProductId), SaleCounted> {
         let columns = ((daily_sales::day, daily_sales::product_id), columns_of::<DailySaleRow>());
         let query = daily_sales::table.select(columns);
         let after = after.map(|(day, product_id)| (day, Id(product_id)));

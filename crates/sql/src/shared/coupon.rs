@@ -94,7 +94,7 @@ impl CouponQueries for Store {
     }
 }
 
-/// What is stored of a status, of which expiry is no part.
+/// The stored state of a status; expiry is not stored.
 fn state_of(status: CouponStatus) -> StateCode {
     match status {
         CouponStatus::Usable | CouponStatus::Expired => StateCode::Unused,

@@ -66,7 +66,7 @@ impl Transaction {
             claimed.push((before, delivery.clone()));
             events.push(StoredEvent { delivery, body });
         }
-        self.held.events.extend(claimed.iter().map(|(before, _)| before.event_id));
+        self.locked.events.extend(claimed.iter().map(|(before, _)| before.event_id));
         Ok((events, Changes { events: RowChanges::updated(claimed), ..Changes::default() }))
     }
 

@@ -23,7 +23,7 @@ impl OrderQueries for Store {
     async fn find(&self, id: OrderId) -> Result<AsOf<Option<Order>>, StoreError> {
         let found = self.read(move |connection| {
             async move {
-                // One statement, so that no order is shown with the lines of another time.
+                // One statement, so an order and its lines are of one snapshot.
                 let order = orders::table
                     .left_join(order_lines::table.on(order_lines::order_id.eq(orders::id)))
                     .filter(orders::id.eq(Id(id)))
@@ -96,7 +96,7 @@ impl OrderQueries for Store {
 
 type BoxedOrders = orders::BoxedQuery<'static, Db, diesel::dsl::SqlTypeOf<diesel::dsl::AsSelect<OrderRow, Db>>>;
 
-/// Reads orders and then their lines, in one snapshot, so that an answer shows no order with the lines of another time.
+/// Reads orders and their lines in one snapshot.
 async fn load(connection: &mut Conn, orders: BoxedOrders) -> Result<AsOf<Vec<Order>>, Failure> {
     connection
         .transaction(async |connection| {

@@ -73,14 +73,14 @@ impl ProductQueries for Store {
     }
 }
 
-/// The most ids in one list, well below what either database takes.
+/// Upper bound of the ids in one list, well below either database's limit.
 const IDS_MAX: usize = 1_000;
 
 fn listing(row: ProductRow, available: Integer<u32>) -> Result<ProductListing, StoreError> {
     Ok(ProductListing { product: row.try_into()?, available: available.0 })
 }
 
-/// The place of a product in a list.
+/// The position of a product in a list.
 fn key_of(product: &Product, sort: ProductSort, sold: i64) -> ProductKey {
     let Product { id, details, .. } = product;
     match sort {
@@ -93,8 +93,8 @@ fn key_of(product: &Product, sort: ProductSort, sold: i64) -> ProductKey {
 
 type ListRow = (ProductRow, Integer<u32>, Integer<i64>);
 
-/// A page of a product list. Written out, as its joins and conditions depend on what is asked for; each order ends in
-/// the id and is that of an index, and its key bounds the first column by itself so that the index is entered there.
+/// A page of a product list, in raw SQL: joins and conditions depend on the filter. Each sort ends with the id and is
+/// that of an index; the explicit bound on its first column makes the database enter the index there.
 #[derive(Debug, Clone)]
 struct ProductList {
     all_states: bool,
@@ -109,7 +109,7 @@ struct ProductList {
     limit: i64,
 }
 
-/// In which order, and after which place.
+/// The sort, and the position to start after.
 #[derive(Debug, Clone)]
 enum Order {
     NewestFirst(Option<Id<ProductId>>),
@@ -138,7 +138,7 @@ impl Order {
             (ProductSort::Popular { .. }, Some(ProductKey::Popular(sold, id))) => {
                 Ok(Self::MostSoldFirst(Some((sold, Id(id)))))
             }
-            (_, Some(_)) => Err(StoreError::unexpected("a page after a key of another order")),
+            (_, Some(_)) => Err(StoreError::unexpected("a page after a key of another sort")),
         }
     }
 }
@@ -240,10 +240,10 @@ impl ProductList {
     }
 }
 
-/// What was sold of a product, in a list that asks for it.
+/// Items sold, in a list with sales.
 const SOLD: &str = "COALESCE(sales.sold, 0)";
 
-/// A product that has one of these values of the option.
+/// Matches products with one of these values of the option.
 fn push_option<'b>(out: &mut AstPass<'_, 'b, Db>, name: &'b String, values: &'b [String]) -> QueryResult<()> {
     out.push_sql(" AND EXISTS (SELECT 1 FROM product_options WHERE product_options.product_id = products.id");
     out.push_sql(" AND product_options.name = ");
@@ -257,7 +257,7 @@ fn push_option<'b>(out: &mut AstPass<'_, 'b, Db>, name: &'b String, values: &'b 
     Ok(())
 }
 
-/// Rows whose value is beyond the last one seen, or the same with an id beyond the last one seen.
+/// Matches rows after the last position: a later value, or the same value and a later id.
 fn push_after<'b, T>(
     out: &mut AstPass<'_, 'b, Db>,
     (value, beyond): (&str, &str),
@@ -276,8 +276,8 @@ fn push_after<'b, T>(
     Ok(())
 }
 
-/// MySQL is sent a decimal as text, which without the cast it would compare in floating point; to SQLite the cast of an
-/// integer says nothing.
+/// MySQL receives decimals as text and, without the cast, would compare them in floating point. For SQLite's integers
+/// the cast has no effect.
 fn push_money<'b>(out: &mut AstPass<'_, 'b, Db>, amount: &'b Amount) -> QueryResult<()> {
     out.push_sql("CAST(");
     out.push_bind_param::<MoneySql, _>(amount)?;

@@ -15,15 +15,15 @@ use crate::types::{At, TimeSql};
 
 #[async_trait]
 impl Pruning for Store {
-    async fn prune(&self, what: PruneTarget, age: Duration, limit: u32) -> Result<u32, StoreError> {
-        self.in_background(move |transaction| transaction.prune(what, age, limit).boxed()).await
+    async fn prune(&self, target: PruneTarget, age: Duration, limit: u32) -> Result<u32, StoreError> {
+        self.in_background(move |transaction| transaction.prune(target, age, limit).boxed()).await
     }
 }
 
 impl Transaction {
-    async fn prune(&mut self, what: PruneTarget, age: Duration, limit: u32) -> Result<(u32, Changes), StoreError> {
+    async fn prune(&mut self, target: PruneTarget, age: Duration, limit: u32) -> Result<(u32, Changes), StoreError> {
         let until = self.now().await?.saturating_sub(age);
-        let text = match what {
+        let text = match target {
             PruneTarget::AnsweredRequests => PRUNE_ANSWERED_REQUESTS,
             PruneTarget::CommitMarkers => PRUNE_COMMIT_MARKERS,
             PruneTarget::DeliveredEvents => PRUNE_DELIVERED_EVENTS,

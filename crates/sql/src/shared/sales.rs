@@ -28,7 +28,7 @@ impl SalesQueries for Store {
     }
 }
 
-/// The products on sale that sold most. Written out, as Diesel types a sum differently in each dialect.
+/// The best-selling products on sale, in raw SQL: Diesel types a sum differently in each dialect.
 #[derive(Debug, Clone, QueryId)]
 struct Popular {
     from: Date,

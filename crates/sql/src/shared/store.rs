@@ -1,4 +1,4 @@
-//! The pools of one database: connections that write, in transactions, and connections that read.
+//! The connection pools of one database.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,38 +23,35 @@ use tokio::time::timeout;
 use tracing::Instrument as _;
 
 use super::{COUNT_MIGRATIONS_TABLES, Conn, Db, MIGRATIONS, NOW, Server, classify, is_connection_lost, no_connection};
-use crate::error::{LastConnectError, NoConnection, TookTooLong};
+use crate::error::{LastConnectError, NoConnection, Timeout};
 use crate::types::{At, TimeSql};
 use crate::{DatabaseStatistics, PoolStatistics, migrations};
 
-/// How long to wait for a connection, one that has to be made included. Beyond that callers are better told to come
-/// back.
+/// Upper bound of the wait for a connection, including a new one. After that callers should retry later.
 const CONNECTION_WAIT_MAX: Duration = Duration::from_secs(1);
-/// How long a caller waits for a read, the wait for a connection included. The server ends most slow reads itself, a
-/// little earlier; this is for one that says nothing any more.
+/// Upper bound of a read, the wait for a connection included. The server itself cancels most slow reads earlier; this
+/// one covers a server that does not respond.
 const READ_WAIT_MAX: Duration = Duration::from_millis(2_500);
-/// Connections that nobody needs are closed after so long …
+/// Idle connections are closed after this time …
 const IDLE_MAX: Duration = Duration::from_secs(10 * 60);
-/// … and every connection after so long, so that none outlives a failover or a change of the server's settings.
+/// … and all connections after this one, so that none outlives a failover or a change of server settings.
 const LIFETIME_MAX: Duration = Duration::from_secs(30 * 60);
 
-/// The connections to one database.
 #[derive(Clone)]
 pub(crate) struct Store {
     url: Arc<str>,
     pub(super) writers: Pool,
     readers: Pool,
-    /// One connection to where it writes, to ask whether that is there; only where it reads from another server.
+    /// One connection to the primary for health checks; `None` without a replica.
     primary: Option<Pool>,
-    /// Connections of those who work in the background, as the relay does; `None` where there is one writer, whom they
-    /// take turns with.
+    /// Connections for background work such as the relay; `None` with a single writer, which is then shared.
     background: Option<Pool>,
-    /// The runtime on which connections live and reads run, so that a caller whose own runtime ends or who goes away
-    /// never drops a call in the middle.
+    /// The runtime of connections and reads. A caller that is dropped, or whose own runtime ends, never cancels a call
+    /// half-way.
     pub(super) runtime: Handle,
 }
 
-/// How the connections of each kind are made, and the most of them.
+/// The connection manager and the maximum size of each pool.
 pub(super) struct Pools {
     pub writers: (Manager, u32),
     pub readers: (Manager, u32),
@@ -63,7 +60,7 @@ pub(super) struct Pools {
 }
 
 impl Store {
-    /// Builds the pools on the current runtime; connects to nothing.
+    /// Builds the pools on the current runtime. It opens no connection.
     pub(super) fn new(url: &str, pools: Pools) -> Self {
         Self {
             url: url.into(),
@@ -79,7 +76,6 @@ impl Store {
         &self.url
     }
 
-    /// Runs what blocks, where it may.
     pub(super) async fn spawn_blocking<T: Send + 'static>(
         &self,
         run: impl FnOnce() -> T + Send + 'static,
@@ -87,23 +83,23 @@ impl Store {
         self.runtime.spawn_blocking(run).await.map_err(|error| StoreError::Unexpected(Arc::new(error)))
     }
 
-    /// Reads, where reads go.
+    /// Reads from the replica, or from the primary without one.
     pub(super) async fn read<T: Send + 'static>(&self, query: impl Query<T>) -> Result<T, StoreError> {
         self.read_from(&self.readers, query).await
     }
 
-    /// Where transactions run that nobody waits for.
+    /// The pool for background transactions.
     pub(super) fn background_pool(&self) -> &Pool {
         self.background.as_ref().unwrap_or(&self.writers)
     }
 
-    /// Reads in the background, never from a replica: what is not there yet would make figures wrong.
+    /// Reads from the primary, in the background: a replica's lag would make statistics wrong.
     pub(super) async fn read_in_background<T: Send + 'static>(&self, query: impl Query<T>) -> Result<T, StoreError> {
         self.read_from(self.background.as_ref().unwrap_or(&self.readers), query).await
     }
 
-    /// Reads in a task of its own: whoever goes away or has waited long enough leaves the task behind, which ends the
-    /// call properly before the connection goes back.
+    /// Reads in a separate task. If the caller is dropped or times out, the task still completes the call before the
+    /// connection returns to the pool.
     async fn read_from<T: Send + 'static>(&self, pool: &Pool, query: impl Query<T>) -> Result<T, StoreError> {
         let pool = pool.clone();
         let reading = async move { pool.read(query).await };
@@ -111,11 +107,11 @@ impl Store {
         match timeout(READ_WAIT_MAX, reading).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(panicked)) => Err(StoreError::Unexpected(Arc::new(panicked))),
-            Err(_) => Err(TookTooLong { what: "a read", limit: READ_WAIT_MAX }.into()),
+            Err(_) => Err(Timeout { operation: "a read", limit: READ_WAIT_MAX }.into()),
         }
     }
 
-    /// Whether the database answers: where it reads and, where that is another server, where it writes.
+    /// Checks that the database responds, and the primary too where there is a replica.
     pub(crate) async fn ping(&self) -> Result<(), StoreError> {
         self.read(|connection| now(connection).boxed()).await?;
         match &self.primary {
@@ -124,7 +120,7 @@ impl Store {
         }
     }
 
-    /// Whether there are migrations that have not run yet. Looks only.
+    /// Whether migrations are pending. Changes nothing.
     pub(crate) async fn migrations_pending(&self) -> Result<bool, StoreError> {
         let wanted = migrations::versions::<Db>(MIGRATIONS)?;
         let applied = self.read(|connection| {
@@ -150,7 +146,6 @@ impl Store {
         }
     }
 
-    /// The read ports.
     pub(crate) fn queries(&self) -> Queries {
         let store = Arc::new(self.clone());
         Queries {
@@ -174,13 +169,12 @@ impl DatabaseClock for Store {
     }
 }
 
-/// The database's time.
 pub(super) async fn now(connection: &mut Conn) -> Result<Timestamp, Failure> {
     let At(now) = diesel::select(Now).get_result(connection).await?;
     Ok(now)
 }
 
-/// The database's time, as a column of whatever is selected.
+/// The database's time, as a column of any `SELECT`.
 #[derive(Debug, Clone, Copy, QueryId)]
 pub(super) struct Now;
 
@@ -203,10 +197,9 @@ impl<Columns> ValidGrouping<Columns> for Now {
     type IsAggregate = is_aggregate::Never;
 }
 
-/// A pooled connection.
 pub(super) type PooledSession = bb8::PooledConnection<'static, Manager>;
 
-/// A read. It changes nothing, so it can be tried again on another connection.
+/// A read-only query, which can be retried on another connection.
 pub(super) trait Query<T>:
     for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, Failure>> + Clone + Send + 'static
 {
@@ -217,7 +210,7 @@ impl<T, F> Query<T> for F where
 {
 }
 
-/// What a read fails with: the database's error, or a row that makes no sense.
+/// A failed read: a database error or an unreadable row.
 pub(super) enum Failure {
     Database(diesel::result::Error),
     Store(StoreError),
@@ -244,13 +237,13 @@ impl From<Failure> for StoreError {
     }
 }
 
-/// A connection, and what is known of its server since it was made.
+/// A connection and its server's properties.
 pub(crate) struct Session {
     pub connection: Conn,
     pub server: Server,
 }
 
-/// Makes the connections of one kind.
+/// Creates the connections of one pool.
 pub(crate) struct Manager(Box<dyn Fn() -> BoxFuture<'static, ConnectionResult<Session>> + Send + Sync>);
 
 impl Manager {
@@ -279,7 +272,7 @@ impl ManageConnection for Manager {
     }
 }
 
-/// Connections of one kind.
+/// A pool of connections.
 #[derive(Clone)]
 pub(super) struct Pool {
     pool: bb8::Pool<Manager>,
@@ -291,8 +284,8 @@ impl Pool {
         let last_error = LastConnectError::default();
         let pool = bb8::Pool::builder()
             .max_size(connections_max)
-            // A question to see whether anybody answers would double the work of a read. Who meets a connection that
-            // died in the pool takes the next, and one that was left in the middle of an answer is never put back.
+            // A check would double the round trips of a read. A caller with a dead connection takes the next one, and a
+            // connection with an unread response is never returned to the pool.
             .test_on_check_out(false)
             .connection_timeout(CONNECTION_WAIT_MAX)
             .idle_timeout(Some(IDLE_MAX))
@@ -302,7 +295,7 @@ impl Pool {
         Self { pool, last_error }
     }
 
-    /// The most connections that there can be.
+    /// The configured maximum.
     pub(super) fn connections_max(&self) -> u32 {
         self.pool.config().max_size
     }
@@ -328,8 +321,8 @@ impl Pool {
         })
     }
 
-    /// Reads. A connection that died in the pool, as all do when the server restarts, is thrown away and the read tried
-    /// on the next one: after as many as the pool can hold there is a fresh one.
+    /// Runs a read. A connection that died in the pool, as all do at a restart of the server, is dropped, and the read
+    /// retried on the next one: after `connections_max` of them the next is new.
     async fn read<T>(&self, query: impl Query<T>) -> Result<T, StoreError> {
         let mut dead = 0;
         loop {
@@ -348,8 +341,8 @@ impl Pool {
     }
 }
 
-/// A connection on loan for a read. It goes back only when the read was answered to its end: what was left unread of an
-/// answer would be taken for the answer to the next question.
+/// A connection borrowed for a read. It returns to the pool only after a complete response: the next query would
+/// receive the unread rest.
 struct Loan {
     session: PooledSession,
     is_answered: bool,
@@ -358,13 +351,13 @@ struct Loan {
 impl Drop for Loan {
     fn drop(&mut self) {
         if !self.is_answered {
-            give_up(&mut self.session);
+            discard(&mut self.session);
         }
     }
 }
 
-/// Makes the pool close the connection instead of lending it again.
-pub(super) fn give_up(session: &mut Session) {
+/// Makes the pool close the connection on return.
+pub(super) fn discard(session: &mut Session) {
     <Conn as AsyncConnection>::TransactionManager::transaction_manager_status_mut(&mut session.connection)
         .set_in_error();
 }

@@ -1,4 +1,4 @@
-//! The transaction: one connection, from its `BEGIN` to its `COMMIT` or its end.
+//! A transaction: one connection, from `BEGIN` to `COMMIT` or rollback.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,11 +25,11 @@ use jangteo_domain::{StoreError, Timestamp, UnitOfWork, UnitOfWorkFactory, UserI
 use tokio::time::timeout;
 use tracing::Instrument as _;
 
-use super::store::{Now, Pool, PooledSession, Store, give_up};
+use super::store::{Now, Pool, PooledSession, Store, discard};
 use super::writes::{Writes, begin, rule_out};
 use super::{Conn, bounded, explain, explain_begin, is_connection_lost};
 use crate::bulk::{Find, Lock, Lookup, Row, chunks};
-use crate::error::TookTooLong;
+use crate::error::Timeout;
 use crate::rows::audit::AuditEntryRow;
 use crate::rows::coupon::{CampaignById, CampaignRow, CandidatesOf, CouponById, CouponRow, PastRecipientOf, StateCode};
 use crate::rows::idempotency::{AnsweredRequest, CommitMarkerRow, IdempotencyKeyRow, MarkerOf};
@@ -42,25 +42,24 @@ use crate::rows::sales::DailySaleRow;
 use crate::rows::stock::{StockMovementRow, StockOf, StockRow};
 use crate::types::{At, Bytes, Id, Varchar};
 
-/// How long it may take to have a connection and its `BEGIN`, new attempts included. Locks are waited for afterwards.
+/// Upper bound of connection and `BEGIN`, retries included. Lock waits come later.
 const BEGIN_MAX: Duration = Duration::from_millis(2_500);
 
-/// An open transaction. Dropped, it leaves its connection to the pool, which closes it as it finds it in a
-/// transaction; the server rolls back and lets go of the locks.
+/// An open transaction. When dropped, its connection returns to the pool, which closes it because it is in a
+/// transaction; the server rolls back and releases the locks.
 pub(super) struct Transaction {
     session: PooledSession,
-    /// Whether a statement has failed, or was left in the middle. Nothing is sent after that: after a deadlock the next
-    /// statement would stand outside of the transaction, after a lock wait the transaction would be kept by half.
+    /// Whether a statement failed or was interrupted. Nothing is sent after that: after a deadlock the next statement
+    /// would run outside of the transaction, after a lock wait timeout the transaction would be committed in part.
     failed: bool,
-    /// The rows that it has locked whole.
-    pub(super) held: Held,
-    /// The database's time when the last of them was locked.
+    pub(super) locked: LockedKeys,
+    /// The database's time at the last lock.
     locked_at: Option<Timestamp>,
 }
 
-/// The keys of rows. An update of any other row would be one of a row that somebody else may have changed.
+/// The keys of locked rows. An update of an unlocked row could overwrite another transaction's change.
 #[derive(Default)]
-pub(super) struct Held {
+pub(super) struct LockedKeys {
     orders: BTreeSet<OrderId>,
     campaigns: BTreeSet<CampaignId>,
     coupons: BTreeSet<CouponId>,
@@ -77,7 +76,7 @@ impl Transaction {
         statement: impl for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, QueryResult<T>> + Send,
     ) -> Result<T, StoreError> {
         if std::mem::replace(&mut self.failed, true) {
-            return Err(StoreError::unexpected("a statement after one that failed"));
+            return Err(StoreError::unexpected("a statement after a failed one"));
         }
         let connection = &mut self.session.connection;
         let answered = bounded(statement(connection)).await;
@@ -88,7 +87,7 @@ impl Transaction {
         }
     }
 
-    /// Asks for rows.
+    /// Runs a query.
     pub(super) async fn query<Q, T>(&mut self, query: Q) -> Result<Vec<T>, StoreError>
     where
         Q: for<'q> LoadQuery<'q, Conn, T> + Send + 'static,
@@ -97,7 +96,7 @@ impl Transaction {
         self.run(|connection| query.load(connection).boxed()).await
     }
 
-    /// The rows that are found, in no order.
+    /// Finds rows, in no order.
     async fn find<L: Lookup + 'static>(
         &mut self,
         keys: impl IntoIterator<Item = L> + Send,
@@ -113,7 +112,7 @@ impl Transaction {
         Ok(found)
     }
 
-    /// The rows that are found, in no order, locked in the order given.
+    /// Locks rows in the order given, and returns them in no order.
     async fn lock_found<L: Lookup + 'static>(
         &mut self,
         keys: impl IntoIterator<Item = L> + Send,
@@ -125,14 +124,14 @@ impl Transaction {
         let mut locked = Vec::new();
         for chunk in chunks(keys, self.session.server.bind_bytes_max()) {
             for (at, row) in self.query(Lock::<L>::new(chunk)).await? {
-                self.hold_since(at);
+                self.record_lock_time(at);
                 locked.push(row);
             }
         }
         Ok(locked)
     }
 
-    /// What the keys find, locked in their order: an entry for each key.
+    /// Locks rows in key order: an entry for each key.
     async fn lock_keys<K, L, T>(
         &mut self,
         keys: &BTreeSet<K>,
@@ -157,7 +156,7 @@ impl Transaction {
         for chunk in chunks(keys, self.session.server.bind_bytes_max()) {
             let rows: Vec<LockedOrderRow> = self.query(LockOrders::new(chunk)).await?;
             for (at, order, line) in rows {
-                self.hold_since(at);
+                self.record_lock_time(at);
                 orders.entry(order.id.0).or_insert(order);
                 lines.extend(line);
             }
@@ -177,7 +176,7 @@ impl Transaction {
             return entries(&keys, rows.into_iter().map(offer));
         }
         let products = self.lock_keys(&keys, |id| ProductById { id: Id(*id) }, Product::try_from).await?;
-        self.held.products.extend(found(&products));
+        self.locked.products.extend(found(&products));
         Ok(products.into_iter().map(|(id, product)| (id, product.map(LockedProduct::Whole))).collect())
     }
 
@@ -207,11 +206,11 @@ impl Transaction {
         Ok(unused)
     }
 
-    fn hold_since(&mut self, At(at): At) {
+    fn record_lock_time(&mut self, At(at): At) {
         self.locked_at = self.locked_at.max(Some(at));
     }
 
-    /// The database's time after the last lock, or now where there is none.
+    /// The database's time after the last lock, or the current time without locks.
     pub(super) async fn now(&mut self) -> Result<Timestamp, StoreError> {
         if let Some(locked_at) = self.locked_at {
             return Ok(locked_at);
@@ -220,22 +219,22 @@ impl Transaction {
         Ok(now)
     }
 
-    /// Begins a transaction, with a marker where it has an id. A connection that died in the pool, as all do when the
-    /// server restarts, is thrown away and the next one taken: after as many as the pool can hold there is a fresh one.
+    /// Begins a transaction, with a marker if it has an id. A connection that died in the pool, as all do at a restart
+    /// of the server, is dropped and the next one used: after `connections_max` of them the next is new.
     async fn begin(pool: &Pool, id: Option<BatchId>) -> Result<Self, StoreError> {
         let mut dead = 0;
         loop {
             let mut session = pool.get().await?;
             let marker = id.map(|id| CommitMarkerRow { id: Id(id) });
             let Err(error) = bounded(begin(&mut session, marker)).await else {
-                return Ok(Self { session, failed: false, held: Held::default(), locked_at: None });
+                return Ok(Self { session, failed: false, locked: LockedKeys::default(), locked_at: None });
             };
             if dead == pool.connections_max() || !is_connection_lost(&error) {
                 let error = explain_begin(error, &mut session.connection).await;
-                give_up(&mut session);
+                discard(&mut session);
                 return Err(error);
             }
-            give_up(&mut session);
+            discard(&mut session);
             dead += 1;
         }
     }
@@ -245,12 +244,12 @@ impl Transaction {
         let answers = self.find(answered).await?.into_iter().map(StoredAnswer::from);
         let answers = entries(&keys.answers, answers.map(|stored| Ok((stored.request.key, stored))))?;
         let orders = self.lock_orders(&keys.orders).await?;
-        self.held.orders.extend(found(&orders));
+        self.locked.orders.extend(found(&orders));
         Ok(First { answers, orders })
     }
 }
 
-/// An entry for each key, and what was found for it.
+/// An entry for each key, `None` without a row.
 fn entries<K: Ord + Clone, T>(
     keys: &BTreeSet<K>,
     found: impl Iterator<Item = Result<(K, T), StoreError>>,
@@ -263,7 +262,7 @@ fn entries<K: Ord + Clone, T>(
     Ok(entries)
 }
 
-/// The keys for which there is a row.
+/// The keys with a row.
 fn found<K: Clone, T>(entries: &BTreeMap<K, Option<T>>) -> impl Iterator<Item = K> {
     entries.iter().filter(|(_, row)| row.is_some()).map(|(key, _)| key.clone())
 }
@@ -272,19 +271,19 @@ fn found<K: Clone, T>(entries: &BTreeMap<K, Option<T>>) -> impl Iterator<Item = 
 impl UnitOfWork for Transaction {
     async fn lock(&mut self, keys: &LockSet) -> Result<Locked, StoreError> {
         let locked = self.lock_all(keys).await;
-        self.failed |= locked.is_err(); // Also where a row makes no sense, and the transaction is still open.
+        self.failed |= locked.is_err(); // An unreadable row also ends the unit of work.
         locked
     }
 
     async fn commit(mut self: Box<Self>, changes: Changes) -> Result<(), StoreError> {
         if self.failed {
-            return Err(StoreError::unexpected("a commit after a statement that failed"));
+            return Err(StoreError::unexpected("a commit after a failed statement"));
         }
         let mut writes = Writes::new(&self.session);
-        self.held.put(changes, &mut writes)?;
+        self.locked.put(changes, &mut writes)?;
         let committed = writes.commit(&mut self.session).await;
         if committed.is_err() {
-            give_up(&mut self.session);
+            discard(&mut self.session);
         }
         committed
     }
@@ -304,18 +303,18 @@ impl Transaction {
         let account_of = |id: &UserId| AccountOf { user_id: Varchar(id.clone()) };
         let accounts = self.lock_keys(accounts, account_of, PointAccount::try_from).await?;
         let events = self.lock_keys(events, |id| DeliveryOf { id: Id(*id) }, |row| Ok(Delivery::from(row))).await?;
-        self.held.campaigns.extend(found(&campaigns));
-        self.held.coupons.extend(found(&coupons));
-        self.held.stocks.extend(found(&stocks));
-        self.held.accounts.extend(found(&accounts));
-        self.held.events.extend(found(&events));
+        self.locked.campaigns.extend(found(&campaigns));
+        self.locked.coupons.extend(found(&coupons));
+        self.locked.stocks.extend(found(&stocks));
+        self.locked.accounts.extend(found(&accounts));
+        self.locked.events.extend(found(&events));
         let now = self.now().await?;
         Ok(Locked { campaigns, past_recipients, unused_coupons_of, coupons, products, stocks, accounts, events, now })
     }
 }
 
-impl Held {
-    /// Puts all changes into writes.
+impl LockedKeys {
+    /// Adds the writes of all changes.
     fn put(&self, changes: Changes, writes: &mut Writes) -> Result<(), StoreError> {
         let Changes { orders, campaigns, coupons, products, stocks, accounts, events, appended } = changes;
         put_products(writes, &products, &self.products)?;
@@ -332,32 +331,32 @@ impl Held {
     }
 }
 
-/// Puts the changes of a table whose rows are written as a whole.
-fn put<T: Keyed, R>(writes: &mut Writes, changes: &RowChanges<T>, held: &BTreeSet<T::Key>) -> Result<(), StoreError>
+/// Adds the changes of a table whose rows are written as a whole.
+fn put<T: Keyed, R>(writes: &mut Writes, changes: &RowChanges<T>, locked: &BTreeSet<T::Key>) -> Result<(), StoreError>
 where
     R: Row + for<'row> From<&'row T> + 'static,
 {
-    check_held(R::TABLE, &changes.updated, held)?;
+    check_locked(R::TABLE, &changes.updated, locked)?;
     writes.insert(changes.inserted.iter().map(R::from));
     writes.save(changes.updated.iter().map(|update| R::from(&update.after)));
     Ok(())
 }
 
-fn check_held<T: Keyed>(table: &str, updated: &[Update<T>], held: &BTreeSet<T::Key>) -> Result<(), StoreError> {
-    match updated.iter().map(|update| update.after.key()).find(|key| !held.contains(key)) {
-        Some(key) => Err(StoreError::unexpected(format!("row {key:?} of {table} is updated and was not locked"))),
+fn check_locked<T: Keyed>(table: &str, updated: &[Update<T>], locked: &BTreeSet<T::Key>) -> Result<(), StoreError> {
+    match updated.iter().map(|update| update.after.key()).find(|key| !locked.contains(key)) {
+        Some(key) => Err(StoreError::unexpected(format!("row {key:?} of {table} is updated, but not locked"))),
         None => Ok(()),
     }
 }
 
-/// Puts products, with the texts and options by which they are found.
+/// Adds products with their search texts and options.
 fn put_products(
     writes: &mut Writes,
     products: &RowChanges<Product>,
-    held: &BTreeSet<ProductId>,
+    locked: &BTreeSet<ProductId>,
 ) -> Result<(), StoreError> {
     let RowChanges { inserted, updated } = products;
-    check_held(ProductRow::TABLE, updated, held)?;
+    check_locked(ProductRow::TABLE, updated, locked)?;
     writes.insert(inserted.iter().map(ProductRow::from));
     writes.insert(inserted.iter().map(ProductSearchTextRow::from));
     writes.insert(inserted.iter().flat_map(ProductOptionRow::of));
@@ -369,14 +368,14 @@ fn put_products(
     Ok(())
 }
 
-/// Puts what changes of deliveries, beside the bodies that never do.
+/// Adds the mutable columns of deliveries; event bodies never change.
 fn put_deliveries(
     writes: &mut Writes,
     deliveries: &RowChanges<Delivery>,
-    held: &BTreeSet<EventId>,
+    locked: &BTreeSet<EventId>,
 ) -> Result<(), StoreError> {
     let RowChanges { inserted, updated } = deliveries;
-    check_held(DeliveryProgressRow::TABLE, updated, held)?;
+    check_locked(DeliveryProgressRow::TABLE, updated, locked)?;
     if !inserted.is_empty() {
         return Err(StoreError::unexpected("a delivery is inserted without its event"));
     }
@@ -391,26 +390,26 @@ fn put_appended(writes: &mut Writes, appended: &Appended) {
     writes.insert(payments.iter().map(PaymentRow::from));
     writes.insert(refunds.iter().map(RefundRow::from));
     writes.insert(refunds.iter().flat_map(RefundLineRow::of));
-    writes.accumulate(sales.iter().map(DailySaleRow::from));
+    writes.accumulate(sales.iter().map(|sale| DailySaleRow::from(&sale)));
     writes.insert(outbox.iter().map(OutboxEventRow::from));
     writes.insert(audit.iter().map(AuditEntryRow::from));
     writes.insert(answers.iter().map(IdempotencyKeyRow::from));
 }
 
 impl Store {
-    /// Begins a transaction, in a task of its own so that nobody can leave it half begun.
+    /// Begins a transaction in a separate task, so that a dropped caller cannot leave it half begun.
     async fn begin_transaction(&self, pool: &Pool, id: Option<BatchId>) -> Result<Transaction, StoreError> {
         let pool = pool.clone();
         let beginning = self.runtime.spawn(async move { Transaction::begin(&pool, id).await }.in_current_span());
         match timeout(BEGIN_MAX, beginning).await {
             Ok(Ok(begun)) => begun,
             Ok(Err(panicked)) => Err(StoreError::Unexpected(Arc::new(panicked))),
-            Err(_) => Err(TookTooLong { what: "the beginning of a transaction", limit: BEGIN_MAX }.into()),
+            Err(_) => Err(Timeout { operation: "the beginning of a transaction", limit: BEGIN_MAX }.into()),
         }
     }
 
-    /// Works in a transaction in the background, and commits what the work wants to change. In a task of its own, so
-    /// that whoever goes away leaves no statement half-way.
+    /// Runs background work in a transaction and commits its changes. It runs in a separate task: a dropped caller does
+    /// not interrupt a statement.
     pub(super) async fn in_background<T: Send + 'static, F>(&self, work: F) -> Result<T, StoreError>
     where
         F: for<'t> FnOnce(&'t mut Transaction) -> BoxFuture<'t, Result<(T, Changes), StoreError>> + Send + 'static,

@@ -1,5 +1,4 @@
-//! What SQLite says when something fails is provoked and read. What only a server can be brought to say is provoked in
-//! `tests`: a file that cannot grow, and one that is damaged while it is in use.
+//! Errors of SQLite, provoked for real. Full disks and damaged files are provoked in `tests`.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Seek as _, SeekFrom, Write as _};
@@ -19,7 +18,7 @@ fn connect(path: &Path) -> SqliteConnection {
     SqliteConnection::establish(&path.display().to_string()).expect("a file")
 }
 
-/// A file with a table of some pages in it.
+/// A file with a table of several pages.
 fn filled(folder: &TempDir) -> SqliteConnection {
     let mut connection = connect(&file_in(folder));
     let rows = "WITH RECURSIVE row(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM row WHERE n < 100)";

@@ -1,7 +1,4 @@
-//! How rows are written to SQLite: each by a statement that is prepared once for its table; all of them together in one
-//! visit to the thread that the connection lives on.
-
-use std::marker::PhantomData;
+//! Writes to SQLite: one prepared statement per table and row, all of them in one call to the connection's thread.
 
 use diesel::connection::{AnsiTransactionManager, TransactionManager as _};
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
@@ -16,29 +13,28 @@ use jangteo_domain::time::{Date, Timestamp};
 
 use super::store::Session;
 use super::{begin_write, classify};
-use crate::bulk::{Column, Lookup, Record, Row, push_column, separated};
+use crate::bulk::{Column, Lookup, Record, Row, push_column, separated, statements};
 use crate::rows::idempotency::{CommitMarkerRow, MarkerOf};
 use crate::types::{Id, SqlValues, push_day};
 
-/// Statements that are still to be run.
+/// Statements that have not run yet.
 #[derive(Default)]
 pub(super) struct Writes {
     statements: Vec<Statement>,
-    /// Whether there is a row among them that is written in any case; a deletion may find nothing.
+    /// Whether a row is written in any case; a deletion may find none.
     has_rows: bool,
-    /// Why they cannot be run.
+    /// The error that prevents running.
     failed: Option<StoreError>,
 }
 
 type Statement = Box<dyn FnOnce(&mut SqliteConnection) -> Result<(), StoreError> + Send>;
 
 impl Writes {
-    /// Nothing yet, for this connection.
     pub(super) fn new(_session: &Session) -> Self {
         Self::default()
     }
 
-    /// Adds new rows.
+    /// Inserts rows.
     pub(super) fn insert<R: Row + 'static>(&mut self, rows: impl IntoIterator<Item = R>) {
         self.has_rows |= self.push(rows, |connection, values| {
             execute(Insert::<R>::new(values), connection)?;
@@ -46,7 +42,7 @@ impl Writes {
         });
     }
 
-    /// Adds the values to the rows with these keys, which are made where they are not there yet.
+    /// Adds the values to existing rows; inserts the missing ones.
     pub(super) fn accumulate<R: Row + 'static>(&mut self, rows: impl IntoIterator<Item = R>) {
         self.has_rows |= self.push(rows, |connection, values| {
             execute(Accumulate::<R>::new(values), connection)?;
@@ -54,7 +50,7 @@ impl Writes {
         });
     }
 
-    /// Writes the values of the rows with these keys, each of which must be there.
+    /// Updates existing rows; a missing row is an error.
     pub(super) fn update<R: Row + 'static>(&mut self, rows: impl IntoIterator<Item = R>) {
         self.has_rows |= self.push(rows, |connection, values| match execute(Update::<R>::new(values), connection)? {
             1 => Ok(()),
@@ -64,12 +60,12 @@ impl Writes {
         });
     }
 
-    /// Writes rows anew, as a whole, each of which must be there.
+    /// Overwrites existing rows as a whole; a missing row is an error.
     pub(super) fn save<R: Row + 'static>(&mut self, rows: impl IntoIterator<Item = R>) {
         self.update(rows);
     }
 
-    /// Takes the rows away that are found.
+    /// Deletes rows by key.
     pub(super) fn delete<L: Lookup + 'static>(&mut self, keys: impl IntoIterator<Item = L>) {
         self.push(keys, |connection, values| {
             execute(Delete::<L>::new(values), connection)?;
@@ -77,7 +73,7 @@ impl Writes {
         });
     }
 
-    /// Adds a statement for each record; whether there is any.
+    /// Adds a statement for each record; returns whether there is any.
     fn push<R: Record>(
         &mut self,
         records: impl IntoIterator<Item = R>,
@@ -85,7 +81,7 @@ impl Writes {
     ) -> bool {
         let records: Vec<Values> = records.into_iter().map(|record| Values::of(&record)).collect();
         if records.iter().any(|values| values.out_of_range) {
-            self.failed.get_or_insert(StoreError::unexpected("a number that does not fit into 64 bits"));
+            self.failed.get_or_insert(StoreError::unexpected("a number above 64 bits"));
         }
         let is_any = !records.is_empty();
         if is_any {
@@ -97,7 +93,7 @@ impl Writes {
         is_any
     }
 
-    /// Runs them, in order and up to the first that fails, and commits.
+    /// Runs the statements in order until the first failure, and commits.
     pub(super) async fn commit(self, session: &mut Session) -> Result<(), StoreError> {
         let Self { statements, has_rows, failed } = self;
         if let Some(failed) = failed {
@@ -116,8 +112,8 @@ impl Writes {
     }
 }
 
-/// Makes sure that a transaction whose marker is not there never takes effect. After an error of the disk the log may
-/// hold it all the same, and would replay it after a crash; whatever is committed next is written over it.
+/// Makes a missing marker final. After a disk error the log may still contain the transaction, and crash recovery would
+/// restore it; the next commit overwrites it.
 pub(super) async fn rule_out(session: &mut Session, id: BatchId) -> Result<(), StoreError> {
     if !session.server.is_in_doubt() {
         return Ok(());
@@ -128,7 +124,7 @@ pub(super) async fn rule_out(session: &mut Session, id: BatchId) -> Result<(), S
     writes.commit(session).await
 }
 
-/// Begins a transaction that writes, with the marker.
+/// Begins a write transaction and inserts its marker.
 pub(super) async fn begin(session: &mut Session, marker: Option<CommitMarkerRow>) -> QueryResult<()> {
     let begin = move |connection: &mut SqliteConnection| {
         begin_write(connection)?;
@@ -140,7 +136,7 @@ pub(super) async fn begin(session: &mut Session, marker: Option<CommitMarkerRow>
     session.connection.spawn_blocking(begin).await
 }
 
-/// A [`StoreError`] that Diesel's become.
+/// A [`StoreError`] that also converts from Diesel's errors.
 struct Failed(StoreError);
 
 impl From<diesel::result::Error> for Failed {
@@ -159,7 +155,7 @@ fn execute(statement: impl QueryFragment<Sqlite> + QueryId, connection: &mut Sql
     ExecuteDsl::<SqliteConnection, Sqlite>::execute(statement, connection)
 }
 
-/// A value as SQLite stores it.
+/// A value in SQLite's storage classes.
 enum Value {
     Null,
     Integer(i64),
@@ -225,37 +221,15 @@ impl SqlValues for Values {
     }
 }
 
-/// A statement about one record.
-macro_rules! statements {
-    ($($(#[$meta:meta])* $name:ident<$record:ident: $bound:ident>;)*) => {$(
-        $(#[$meta])*
-        struct $name<$record> {
-            values: Values,
-            record: PhantomData<fn() -> $record>,
-        }
-
-        impl<$record> $name<$record> {
-            fn new(values: Values) -> Self {
-                Self { values, record: PhantomData }
-            }
-        }
-
-        // One text for each kind of record, so the type identifies the prepared statement.
-        impl<$record: $bound + 'static> QueryId for $name<$record> {
-            type QueryId = Self;
-            const HAS_STATIC_QUERY_ID: bool = true;
-        }
-    )*};
-}
-
 statements! {
-    /// `INSERT`s a new row.
+    values: Values;
+    /// `INSERT`s a row.
     Insert<R: Row>;
-    /// `INSERT`s a row or, where its key is there, adds the values, in the database.
+    /// `INSERT`s a row, or adds its values to the existing one.
     Accumulate<R: Row>;
-    /// `UPDATE`s the values of the row with this key.
+    /// `UPDATE`s the row of this key.
     Update<R: Row>;
-    /// `DELETE`s the rows that are found.
+    /// `DELETE`s rows by key.
     Delete<L: Lookup>;
 }
 
@@ -318,7 +292,7 @@ fn push_insert<'b, R: Row>(out: &mut AstPass<'_, 'b, Sqlite>, values: &'b Values
     Ok(())
 }
 
-/// `column = value, …`, of values from that place.
+/// `column = value, …`, with the values from position `from` on.
 fn push_equal<'b>(
     out: &mut AstPass<'_, 'b, Sqlite>,
     separator: &str,
@@ -357,8 +331,8 @@ mod tests {
     }
 
     #[test]
-    fn sums_are_made_in_the_database() {
-        let row = DailySaleRow::from(jangteo_domain::sales::SaleCounted {
+    fn sums_are_computed_in_the_database() {
+        let row = DailySaleRow::from(&jangteo_domain::sales::SaleCounted {
             day: time::macros::date!(2026 - 03 - 01),
             product_id: uuid::Uuid::nil().into(),
             quantity: -2,

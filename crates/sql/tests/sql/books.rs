@@ -1,4 +1,4 @@
-//! The books of a database that somebody else has changed.
+//! The books of a database that was changed by hand.
 
 use std::collections::BTreeSet;
 
@@ -13,9 +13,9 @@ use time::macros::date;
 
 use crate::server::TestDatabase;
 
-/// The proof of the books finds an order that was paid twice only if it is given both payments, wherever a page ends.
+/// The verification detects an order with two payments only if it reads both, wherever a page ends.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_payment_is_passed_over_where_the_key_that_tells_them_apart_is_gone() -> Result<(), StoreError> {
+async fn no_payment_is_skipped_without_the_unique_key() -> Result<(), StoreError> {
     let database = TestDatabase::mysql().await;
     database.execute("ALTER TABLE payments DROP INDEX uq_payments_order").await;
     let payment = |number| Payment {

@@ -1,4 +1,4 @@
-//! Both dialects keep the contract of every store.
+//! The store contract, on both dialects.
 
 use std::sync::Arc;
 

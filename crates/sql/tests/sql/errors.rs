@@ -1,4 +1,4 @@
-//! Every kind of failure is provoked for real, as the adapter reads it from the server's words.
+//! Every kind of failure, provoked for real and classified by the server's error text.
 
 use std::error::Error as _;
 
@@ -13,6 +13,7 @@ use jangteo_domain::testing::{SequentialIds, batch_id};
 use jangteo_domain::transaction::{Appended, Changes, FirstKeys, LockSet, ProductDepth, RowChanges};
 use jangteo_domain::{Money, StoreError};
 use jangteo_sql::{Database, DatabaseSettings, Dialect};
+use rstest::rstest;
 use time::macros::date;
 
 use crate::server::TestDatabase;
@@ -21,24 +22,23 @@ fn stock() -> Stock {
     Stock::empty(SequentialIds::id(1).into())
 }
 
-/// The stock as new.
 fn new_stock() -> Changes {
     Changes { stocks: RowChanges::inserted([stock()]), ..Changes::default() }
 }
 
-/// The stock with one piece more.
+/// One item more.
 fn changed_stock() -> Changes {
     let changed = Stock { available: 1, ..stock() };
     Changes { stocks: RowChanges::updated([(stock(), changed)]), ..Changes::default() }
 }
 
-/// Tries to store a stock of a product that has one.
+/// Inserts a stock twice.
 async fn duplicate(database: &TestDatabase) -> Result<(), StoreError> {
     database.commit(new_stock()).await?;
     database.commit(new_stock()).await
 }
 
-/// Tries to store a payment that left a balance below zero.
+/// Inserts a payment with a balance below zero.
 async fn overdraft(database: &TestDatabase) -> Result<(), StoreError> {
     let payment = Payment {
         id: SequentialIds::id(1).into(),
@@ -58,27 +58,30 @@ async fn overdraft(database: &TestDatabase) -> Result<(), StoreError> {
     committed
 }
 
-/// Reads a product with a name that no product can have.
-async fn nonsense(database: &TestDatabase) -> Result<(), StoreError> {
-    let product = Product::create(stock().product_id, product_details("lamp", 1_000), NOON);
-    let products = RowChanges::inserted([product]);
-    database.commit(Changes { products, ..new_stock() }).await?;
-    database.execute("UPDATE products SET name = ''").await;
-    database.database.queries().products.find(stock().product_id).await.map(|_| ())
-}
-
-/// Locks such a product.
-async fn locked_nonsense(database: &TestDatabase) -> Result<(), StoreError> {
+/// Stores a product with an empty name, which the domain rejects.
+async fn invalidate_product(database: &TestDatabase) -> Result<(), StoreError> {
     let products = RowChanges::inserted([Product::create(stock().product_id, product_details("lamp", 1_000), NOON)]);
     database.commit(Changes { products, ..new_stock() }).await?;
     database.execute("UPDATE products SET name = ''").await;
+    Ok(())
+}
+
+/// Reads a product with an invalid name.
+async fn invalid_row(database: &TestDatabase) -> Result<(), StoreError> {
+    invalidate_product(database).await?;
+    database.database.queries().products.find(stock().product_id).await.map(|_| ())
+}
+
+/// Locks a product with an invalid name.
+async fn locked_invalid_row(database: &TestDatabase) -> Result<(), StoreError> {
+    invalidate_product(database).await?;
     let mut unit = database.begin().await?;
     let mut locks = LockSet::default();
     locks.add_product(stock().product_id, ProductDepth::Offer);
     unit.lock(&locks).await.map(|_| ())
 }
 
-/// Writes a row that it has not locked.
+/// Updates a row that is not locked.
 async fn unlocked(database: &TestDatabase) -> Result<(), StoreError> {
     database.commit(new_stock()).await?;
     let committed = database.commit(changed_stock()).await;
@@ -86,7 +89,7 @@ async fn unlocked(database: &TestDatabase) -> Result<(), StoreError> {
     committed
 }
 
-/// Writes a row that it wanted to lock and that is not there.
+/// Updates a row that is not stored, after an attempt to lock it.
 async fn absent(database: &TestDatabase) -> Result<(), StoreError> {
     let mut unit = database.begin().await?;
     unit.lock(&LockSet { stocks: [stock().product_id].into(), ..LockSet::default() }).await?;
@@ -95,7 +98,7 @@ async fn absent(database: &TestDatabase) -> Result<(), StoreError> {
     committed
 }
 
-/// Writes a row that vanishes once it is locked, as only what the shop knows nothing of can bring about.
+/// Updates a row that a trigger deletes after the lock.
 async fn vanished(database: &TestDatabase) -> Result<(), StoreError> {
     let event = OutboxEvent {
         id: SequentialIds::id(1).into(),
@@ -118,18 +121,18 @@ async fn vanished(database: &TestDatabase) -> Result<(), StoreError> {
     let locked = unit.lock(&LockSet { events: [before.event_id].into(), ..LockSet::default() }).await?;
     let after = before.redeliver(locked.now);
     let committed = unit.commit(Changes { events: RowChanges::updated([(before, after)]), ..new_stock() }).await;
-    assert_eq!(database.number("SELECT COUNT(*) FROM outbox_events").await, 1, "all of it is rolled back");
+    assert_eq!(database.number("SELECT COUNT(*) FROM outbox_events").await, 1, "everything is rolled back");
     committed
 }
 
-/// Does something after a statement that failed.
+/// Uses a unit of work after a failed statement.
 async fn after_a_failure(database: &TestDatabase) -> Result<(), StoreError> {
     database.execute("DROP TABLE point_accounts").await;
     let id = BatchId::from(SequentialIds::id(7));
     let factory = database.database.unit_of_work_factory();
     let (mut unit, _) = factory.begin(id, &FirstKeys::default()).await?;
     let accounts = LockSet { accounts: [user("kim")].into(), ..LockSet::default() };
-    unit.lock(&accounts).await.expect_err("a table that is not there");
+    unit.lock(&accounts).await.expect_err("a missing table");
     unit.lock(&LockSet::default()).await.expect_err("nothing is sent after a failure");
     let committed = unit.commit(new_stock()).await;
     assert_eq!(database.number("SELECT COUNT(*) FROM stocks").await, 0);
@@ -138,33 +141,27 @@ async fn after_a_failure(database: &TestDatabase) -> Result<(), StoreError> {
 }
 
 macro_rules! provoked {
-    ($($name:ident: $provoke:ident => $kind:literal;)*) => {
-        mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $name() {
-                let error = super::$provoke(&super::TestDatabase::sqlite().await).await.expect_err("a failure");
-                assert_eq!(error.kind(), $kind, "{error:?}");
-            })*
+    ($($name:ident: $provoke:ident => $kind:literal;)*) => {$(
+        #[rstest]
+        #[case::mysql(Dialect::Mysql)]
+        #[case::sqlite(Dialect::Sqlite)]
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $name(#[case] dialect: Dialect) {
+            let error = $provoke(&TestDatabase::of(dialect).await).await.expect_err("a failure");
+            assert_eq!(error.kind(), $kind, "{error:?}");
         }
-        mod mysql {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $name() {
-                let error = super::$provoke(&super::TestDatabase::mysql().await).await.expect_err("a failure");
-                assert_eq!(error.kind(), $kind, "{error:?}");
-            })*
-        }
-    };
+    )*};
 }
 
 provoked! {
     a_duplicate_key_is_a_conflict: duplicate => "conflict";
     a_broken_check_is_unexpected: overdraft => "unexpected";
-    a_row_that_makes_no_sense_is_corrupt: nonsense => "corrupt";
-    a_locked_row_that_makes_no_sense_is_corrupt: locked_nonsense => "corrupt";
-    a_row_that_is_not_locked_is_unexpected: unlocked => "unexpected";
-    a_row_that_is_not_there_is_unexpected: absent => "unexpected";
-    a_row_that_vanishes_is_unexpected: vanished => "unexpected";
-    nothing_is_sent_after_a_statement_that_failed: after_a_failure => "unexpected";
+    an_invalid_row_is_corrupt: invalid_row => "corrupt";
+    a_locked_invalid_row_is_corrupt: locked_invalid_row => "corrupt";
+    an_unlocked_row_is_unexpected: unlocked => "unexpected";
+    a_missing_row_is_unexpected: absent => "unexpected";
+    a_vanished_row_is_unexpected: vanished => "unexpected";
+    nothing_is_sent_after_a_failed_statement: after_a_failure => "unexpected";
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,7 +171,7 @@ async fn the_cause_is_stored() {
     assert!(cause.contains("stocks.product_id"), "{cause}");
 }
 
-/// A table in memory is full as a disk is, only sooner.
+/// An in-memory table is full at a size limit, like a disk but sooner.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_mysql_table_is_unavailable() -> Result<(), StoreError> {
     let database = TestDatabase::mysql().await;
@@ -190,7 +187,7 @@ async fn a_full_mysql_table_is_unavailable() -> Result<(), StoreError> {
             break;
         }
     }
-    let error = filled.expect_err("it is full");
+    let error = filled.expect_err("a full table");
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     let cause = error.source().expect("a cause").to_string();
     assert!(cause.contains("is full"), "{cause}");
@@ -198,7 +195,7 @@ async fn a_full_mysql_table_is_unavailable() -> Result<(), StoreError> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_process_that_holds_the_sqlite_file_is_unavailable() {
+async fn a_sqlite_file_locked_by_another_process_is_unavailable() {
     use diesel::connection::{Connection as _, SimpleConnection as _};
     let database = TestDatabase::sqlite().await;
     let mut other = diesel::SqliteConnection::establish(&database.settings.url["sqlite:".len()..]).expect("a file");
@@ -208,10 +205,10 @@ async fn another_process_that_holds_the_sqlite_file_is_unavailable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sqlite_file_that_is_none_is_corrupt() {
+async fn a_file_in_another_format_is_corrupt() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("letter.txt");
-    std::fs::write(&path, "Dear reader, this is no database, however long it may go on like this.".repeat(99))
+    std::fs::write(&path, "This is a text file and not a database, in spite of its length. ".repeat(99))
         .expect("a file");
     let settings = DatabaseSettings {
         url: format!("sqlite:{}", path.display()),
@@ -222,5 +219,5 @@ async fn a_sqlite_file_that_is_none_is_corrupt() {
     let database = Database::open(settings).await.expect("valid settings");
     let error = database.migrate().await.expect_err("no database");
     assert!(matches!(error, StoreError::Corrupt(_)), "{error:?}");
-    assert!(matches!(database.ping().await, Err(StoreError::Corrupt(_))), "there is nothing to wait for");
+    assert!(matches!(database.ping().await, Err(StoreError::Corrupt(_))), "a retry would not help");
 }

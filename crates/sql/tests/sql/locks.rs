@@ -1,4 +1,4 @@
-//! Row locks on a real server, beyond what the contract says of them.
+//! Row locks on a real server, beyond the contract.
 
 use std::collections::BTreeSet;
 
@@ -28,13 +28,12 @@ fn stocks_of(numbers: impl IntoIterator<Item = u64>) -> LockSet {
     LockSet { stocks: products(numbers), ..LockSet::default() }
 }
 
-/// New stocks of these products.
 fn new_stocks(numbers: impl IntoIterator<Item = u64>) -> Changes {
     let stocks = RowChanges::inserted(products(numbers).into_iter().map(Stock::empty));
     Changes { stocks, ..Changes::default() }
 }
 
-/// The stocks that were locked, each with one piece more.
+/// One item more for each locked stock.
 fn added(locked: &Locked) -> Changes {
     let stocks = locked.stocks.values().flatten();
     let added = stocks.map(|stock| (stock.clone(), Stock { available: stock.available + 1, ..stock.clone() }));
@@ -45,25 +44,25 @@ fn count(locked: &Locked) -> usize {
     locked.stocks.values().flatten().count()
 }
 
-/// A table so small that any optimizer would rather read all of it.
+/// A table small enough for the optimizer to prefer a full scan.
 const FEW: std::ops::RangeInclusive<u64> = 1..=8;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lockers_of_other_rows_do_not_wait_for_each_other() -> Result<(), StoreError> {
+async fn locks_on_different_rows_do_not_conflict() -> Result<(), StoreError> {
     let database = TestDatabase::mysql().await;
     database.commit(new_stocks(FEW)).await?;
     let (mut odd, mut even) = (database.begin().await?, database.begin().await?);
     let odd_stocks = odd.lock(&stocks_of([1, 3, 5, 7])).await?;
     let even_stocks = even.lock(&stocks_of([2, 4, 6, 8])).await?;
     assert_eq!((count(&odd_stocks), count(&even_stocks)), (4, 4));
-    // Nor do the writes of one for the locks of the other.
+    // The writes of one do not wait for the locks of the other either.
     odd.commit(added(&odd_stocks)).await?;
     even.commit(added(&even_stocks)).await?;
     assert_eq!(database.number("SELECT COUNT(*) FROM stocks WHERE available = 1").await, 8);
     Ok(())
 }
 
-/// Rows of every table that can be locked, one of that number in each; all coupons are of one campaign.
+/// One row of every lockable table for each number; all coupons are of one campaign.
 struct Rows {
     order: Order,
     campaign: CouponCampaign,
@@ -104,7 +103,6 @@ impl Rows {
         }
     }
 
-    /// Begins a unit of work that locks these rows.
     async fn lock(database: &TestDatabase, rows: &[Self]) -> Result<Box<dyn UnitOfWork>, StoreError> {
         let orders = FirstKeys { orders: rows.iter().map(|row| row.order.id).collect(), ..FirstKeys::default() };
         let (mut unit, _) = database.database.unit_of_work_factory().begin(batch_id(), &orders).await?;
@@ -135,7 +133,6 @@ impl Rows {
         }
     }
 
-    /// A change of each row.
     fn update(rows: &[Self]) -> Changes {
         fn updated<T>(rows: &[Rows], change: impl Fn(&Rows) -> (T, T)) -> RowChanges<T> {
             RowChanges::updated(rows.iter().map(change))
@@ -166,7 +163,7 @@ fn details(name: &str, color: &str) -> ProductDetails {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn writes_do_not_wait_for_the_locks_of_neighbours() -> Result<(), StoreError> {
+async fn writes_do_not_wait_for_locks_on_neighboring_rows() -> Result<(), StoreError> {
     let database = TestDatabase::mysql().await;
     let outer = [10, 30].map(Rows::numbered);
     let inner = [20].map(Rows::numbered);
@@ -174,18 +171,18 @@ async fn writes_do_not_wait_for_the_locks_of_neighbours() -> Result<(), StoreErr
     database.commit(Rows::insert(&inner)).await?;
     let writer = Rows::lock(&database, &outer).await?;
     let inserter = database.begin().await?;
-    let holder = Rows::lock(&database, &inner).await?;
-    // Were one in the way of another, it would wait and then be a conflict.
+    let neighbor = Rows::lock(&database, &inner).await?;
+    // A lock in the way would end in a conflict.
     writer.commit(Rows::update(&outer)).await?;
     inserter.commit(Rows::insert(&[15, 25].map(Rows::numbered))).await?;
-    holder.commit(Rows::update(&inner)).await?;
+    neighbor.commit(Rows::update(&inner)).await?;
     assert_eq!(database.number("SELECT COUNT(*) FROM coupons WHERE state = 'revoked'").await, 3);
     assert_eq!(database.number("SELECT COUNT(*) FROM product_options WHERE value = 'blue'").await, 3);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn locking_what_is_not_there_locks_no_gap() -> Result<(), StoreError> {
+async fn locking_missing_rows_locks_no_gap() -> Result<(), StoreError> {
     let database = TestDatabase::mysql().await;
     database.commit(new_stocks(FEW)).await?;
     let absent = OrderId::from(SequentialIds::id(9));
@@ -199,7 +196,7 @@ async fn locking_what_is_not_there_locks_no_gap() -> Result<(), StoreError> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn users_who_come_at_the_same_time_do_not_wait_for_each_other() -> Result<(), StoreError> {
+async fn concurrent_new_users_do_not_wait_for_each_other() -> Result<(), StoreError> {
     let database = TestDatabase::mysql().await;
     let (mut first, mut second) = (database.begin().await?, database.begin().await?);
     for (unit, names) in [(&mut first, ["a", "c"]), (&mut second, ["b", "d"])] {
@@ -210,19 +207,19 @@ async fn users_who_come_at_the_same_time_do_not_wait_for_each_other() -> Result<
         let accounts = RowChanges::inserted(names.map(|name| PointAccount::empty(user(name))));
         Changes { accounts, ..Changes::default() }
     };
-    // The first writes while the second holds what it has locked.
+    // The first writes while the second has its rows locked.
     first.commit(new(["a", "c"])).await?;
     second.commit(new(["b", "d"])).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_unit_of_work_that_is_dropped_leaves_no_transaction() -> Result<(), StoreError> {
+async fn a_dropped_unit_of_work_leaves_no_transaction() -> Result<(), StoreError> {
     let database = TestDatabase::mysql().await;
     database.commit(new_stocks([1])).await?;
     let mut dropped = database.begin().await?;
     dropped.lock(&stocks_of([1])).await?;
     drop(dropped);
-    // Were the lock still there, this would wait and then be a conflict.
+    // A remaining lock would end in a conflict.
     let mut next = database.begin().await?;
     assert_eq!(count(&next.lock(&stocks_of([1])).await?), 1);
     next.commit(Changes::default()).await

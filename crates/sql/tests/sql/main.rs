@@ -1,6 +1,6 @@
-//! What the adapter promises: the contract of every store, and how it behaves when the database does not.
+//! The store contract on both dialects, and the adapter's behavior on failures.
 //!
-//! The MySQL half needs a server: `TEST_MYSQL_URL` names it, `make test` starts one.
+//! The MySQL half needs a server: set `TEST_MYSQL_URL`, or run `make test`, which starts one.
 
 #![expect(clippy::disallowed_methods, reason = "tests have no store whose runtime they could spawn on")]
 

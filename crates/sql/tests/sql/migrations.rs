@@ -1,12 +1,13 @@
-//! Migrations: once each, whoever runs them and whatever happens on the way.
+//! Migrations run exactly once, also with concurrent servers and interruptions.
 
 use futures_util::future::join_all;
 use jangteo_domain::StoreError;
 use jangteo_sql::{Database, DatabaseSettings, Dialect};
+use rstest::rstest;
 
 use crate::server::{Schema, TestDatabase};
 
-/// Opens the same database once more, as another server would.
+/// Opens the same database again, like another server.
 async fn another(settings: &DatabaseSettings) -> Database {
     Database::open(settings.clone()).await.expect("valid settings")
 }
@@ -30,19 +31,24 @@ fn settings(url: String) -> DatabaseSettings {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn servers_that_migrate_mysql_at_once_do_not_collide() -> Result<(), StoreError> {
+async fn concurrent_migrations_of_mysql_run_once() -> Result<(), StoreError> {
     let schema = Schema::create().await;
     migrate_at_once(settings(schema.url())).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn servers_that_migrate_sqlite_at_once_do_not_collide() -> Result<(), StoreError> {
+async fn concurrent_migrations_of_sqlite_run_once() -> Result<(), StoreError> {
     let directory = tempfile::tempdir().expect("a directory");
     migrate_at_once(settings(format!("sqlite:{}", directory.path().join("jangteo.db").display()))).await
 }
 
-/// A server died after some of the tables were made and before the migration was noted down.
-async fn migrate_again(database: TestDatabase) -> Result<(), StoreError> {
+/// The server died after some of the tables and before the migration's record.
+#[rstest]
+#[case::mysql(Dialect::Mysql)]
+#[case::sqlite(Dialect::Sqlite)]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_migration_is_run_again(#[case] dialect: Dialect) -> Result<(), StoreError> {
+    let database = TestDatabase::of(dialect).await;
     database.execute("DELETE FROM __diesel_schema_migrations").await;
     database.execute("DROP TABLE commit_markers").await;
     database.execute("DROP TABLE daily_sales").await;
@@ -54,17 +60,7 @@ async fn migrate_again(database: TestDatabase) -> Result<(), StoreError> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_migration_of_mysql_that_was_cut_off_is_run_again() -> Result<(), StoreError> {
-    migrate_again(TestDatabase::mysql().await).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_migration_of_sqlite_that_was_cut_off_is_run_again() -> Result<(), StoreError> {
-    migrate_again(TestDatabase::sqlite().await).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_mysql_table_says_its_own_charset_and_names_its_constraints() {
+async fn every_mysql_table_sets_its_charset_and_names_its_constraints() {
     let database = TestDatabase::of(Dialect::Mysql).await;
     let foreign = "SELECT COUNT(*) FROM information_schema.columns WHERE table_schema = DATABASE() \
                    AND table_name <> '__diesel_schema_migrations' AND collation_name <> 'utf8mb4_bin'";

@@ -1,4 +1,4 @@
-//! Servers that go away in the middle.
+//! Servers that fail during a call.
 
 use std::time::Duration;
 
@@ -14,16 +14,15 @@ use mysql_async::prelude::Queryable as _;
 
 use crate::server::{Process, TestDatabase};
 
-/// A new stock of the product of that number.
 fn new_stock(number: u64) -> Changes {
     let stock = Stock::empty(SequentialIds::id(number).into());
     Changes { stocks: RowChanges::inserted([stock]), ..Changes::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_died_in_the_pool_are_replaced_unseen() -> Result<(), StoreError> {
+async fn dead_pool_connections_are_replaced() -> Result<(), StoreError> {
     let database = TestDatabase::mysql().await;
-    // As many as there can be, all idle, all killed: as after a restart of the server.
+    // All connections of the pool, idle and then killed, like a restart of the server.
     let mut units = Vec::new();
     for _ in 0..6 {
         units.push(database.begin().await?);
@@ -42,12 +41,12 @@ async fn connections_that_died_in_the_pool_are_replaced_unseen() -> Result<(), S
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn readers_at_once_do_not_notice_that_their_connections_died() -> Result<(), StoreError> {
+async fn concurrent_reads_survive_dead_connections() -> Result<(), StoreError> {
     let database = TestDatabase::mysql().await;
     let queries = database.database.queries();
     let readers_max = 4;
     for round in 0..3 {
-        // More at once than there are connections, so that there are as many as there can be.
+        // More reads than connections, so that the pool is full.
         while database.database.pool_statistics().read.connections < readers_max {
             try_join_all((0..100).map(|_| queries.clock.now())).await?;
         }
@@ -59,21 +58,21 @@ async fn readers_at_once_do_not_notice_that_their_connections_died() -> Result<(
     Ok(())
 }
 
-/// Reads while no read of a product gets anywhere, kills what it does, and lets reads go on.
+/// Blocks reads of products, kills one, and unblocks them.
 async fn read_and_kill(database: &TestDatabase, kill: &str) -> Result<bool, StoreError> {
     let queries = database.database.queries();
     let mut session = database.session().await;
     session.query_drop("LOCK TABLES products WRITE, stocks WRITE").await.expect("a lock");
     let reading = tokio::spawn(async move { queries.products.find(SequentialIds::id(1).into()).await });
-    let id = statement_that_waits(database, "products").await;
+    let id = waiting_statement(database, "products").await;
     database.execute(&format!("{kill} {id}")).await;
     session.query_drop("UNLOCK TABLES").await.expect("no lock");
     reading.await.expect("no panic").map(|found| found.is_none())
 }
 
-/// The connection of the statement with that word that waits, once there is one.
-async fn statement_that_waits(database: &TestDatabase, word: &str) -> u64 {
-    // Killed while it is prepared, a statement would be executed all the same.
+/// The connection with a waiting statement that contains the word.
+async fn waiting_statement(database: &TestDatabase, word: &str) -> u64 {
+    // A statement killed while it is prepared would still be executed.
     let waits = |process: &Process| {
         let is_own = process.statement.starts_with("LOCK TABLES");
         process.statement.contains(word) && !process.is_preparing && !is_own
@@ -86,18 +85,18 @@ async fn statement_that_waits(database: &TestDatabase, word: &str) -> u64 {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(3), id).await.expect("it waits")
+    tokio::time::timeout(Duration::from_secs(3), id).await.expect("a waiting statement")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_read_whose_connection_dies_is_read_again() -> Result<(), StoreError> {
+async fn a_read_on_a_dead_connection_is_retried() -> Result<(), StoreError> {
     let database = TestDatabase::mysql().await;
     assert!(read_and_kill(&database, "KILL").await?);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_read_that_is_ended_by_the_server_is_unavailable_and_leaves_nothing_behind() -> Result<(), StoreError> {
+async fn a_read_killed_by_the_server_is_unavailable_and_leaves_nothing_behind() -> Result<(), StoreError> {
     let database = TestDatabase::mysql().await;
     let error = read_and_kill(&database, "KILL QUERY").await.expect_err("a killed statement");
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
@@ -107,20 +106,20 @@ async fn a_read_that_is_ended_by_the_server_is_unavailable_and_leaves_nothing_be
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_dies_before_the_commit_is_unavailable() -> Result<(), StoreError> {
+async fn a_connection_lost_before_the_commit_is_unavailable() -> Result<(), StoreError> {
     let database = TestDatabase::mysql().await;
     let mut unit = database.begin().await?;
     assert!(database.kill_connections().await);
     let error = unit.lock(&LockSet::default()).await.expect_err("a dead connection");
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
-    let error = unit.commit(new_stock(1)).await.expect_err("nothing is sent any more");
+    let error = unit.commit(new_stock(1)).await.expect_err("nothing is sent after a failure");
     assert!(matches!(error, StoreError::Unexpected(_)), "{error:?}");
     assert_eq!(database.number("SELECT COUNT(*) FROM stocks").await, 0);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_dies_in_the_commit_is_unavailable_and_the_marker_tells() -> Result<(), StoreError> {
+async fn a_connection_lost_in_the_commit_is_unavailable_and_leaves_no_marker() -> Result<(), StoreError> {
     let database = TestDatabase::mysql().await;
     let factory = database.database.unit_of_work_factory();
     let id = BatchId::from(SequentialIds::id(7));
@@ -137,43 +136,43 @@ async fn a_connection_that_dies_in_the_commit_is_unavailable_and_the_marker_tell
     Ok(())
 }
 
-/// A connection dies after the server has taken the packet with the `COMMIT` and before it has run it.
+/// A connection dies between the arrival and the execution of the `COMMIT` packet.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_that_is_killed_while_it_waits_stores_nothing_and_the_marker_tells() -> Result<(), StoreError> {
+async fn a_commit_killed_in_a_lock_wait_stores_nothing_and_leaves_no_marker() -> Result<(), StoreError> {
     let database = TestDatabase::mysql().await;
     let factory = database.database.unit_of_work_factory();
     let id = BatchId::from(SequentialIds::id(7));
-    let mut holder = database.session().await;
+    let mut blocker = database.session().await;
     let hexadecimal = SequentialIds::id(1).simple().to_string();
-    let hold = format!("BEGIN; INSERT INTO stocks VALUES (x'{hexadecimal}', 0, 0)");
-    holder.query_drop(hold).await.expect("a row of the same key");
+    let insert = format!("BEGIN; INSERT INTO stocks VALUES (x'{hexadecimal}', 0, 0)");
+    blocker.query_drop(insert).await.expect("a row of the same key");
     let (unit, _) = factory.begin(id, &FirstKeys::default()).await?;
     let committing = tokio::spawn(unit.commit(new_stock(1)));
 
-    let waiting = statement_that_waits(&database, "stocks").await;
+    let waiting = waiting_statement(&database, "stocks").await;
     database.execute(&format!("KILL {waiting}")).await;
     let error = committing.await.expect("no panic").expect_err("a dead connection");
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
-    holder.query_drop("ROLLBACK").await.expect("no row");
+    blocker.query_drop("ROLLBACK").await.expect("no row");
     assert!(!factory.committed(id).await?);
     assert_eq!(database.number("SELECT COUNT(*) FROM stocks").await, 0);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_statement_that_is_killed_is_unavailable() -> Result<(), StoreError> {
+async fn a_killed_statement_is_unavailable() -> Result<(), StoreError> {
     let database = TestDatabase::mysql().await;
     let accounts = RowChanges::inserted([PointAccount::empty(user("kim"))]);
     database.commit(Changes { accounts, ..Changes::default() }).await?;
     let locks = LockSet { accounts: [user("kim")].into(), ..LockSet::default() };
-    let mut holder = database.begin().await?;
-    holder.lock(&locks).await?;
+    let mut blocker = database.begin().await?;
+    blocker.lock(&locks).await?;
     let mut waiter = database.begin().await?;
     let waiting = tokio::spawn(async move { waiter.lock(&locks).await });
 
-    let id = statement_that_waits(&database, "point_accounts").await;
+    let id = waiting_statement(&database, "point_accounts").await;
     database.execute(&format!("KILL QUERY {id}")).await;
     let error = waiting.await.expect("no panic").expect_err("a killed statement");
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
-    holder.commit(Changes::default()).await
+    blocker.commit(Changes::default()).await
 }

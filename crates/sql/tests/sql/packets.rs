@@ -1,4 +1,4 @@
-//! What is written to MySQL is text in packets, whatever is in the text and however large it is.
+//! MySQL packets are plain text; their content and size must not matter.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,24 +15,24 @@ use jangteo_domain::{StoreError, Timestamp};
 
 use crate::server::TestDatabase;
 
-/// So many texts are written …
+/// The number of texts …
 const TEXTS: u32 = 3_000;
-/// … so many in one transaction.
+/// … and of texts in one transaction.
 const AT_ONCE: usize = 750;
 
-/// What a literal could end with, what an escape could begin with, what a comment or a statement is made of, what a
-/// client or a server could take for one of these in another character set, and letters.
-const PIECES: [&str; 44] = [
+/// Fragments that could end a literal or begin an escape, a comment or a statement, also in another character set, and
+/// letters.
+const FRAGMENTS: [&str; 44] = [
     "'", "''", "\"", "`", "\\", "\\\\", "\\'", "'\\", "\\0", "\0", "\n", "\r", "\t", "\u{8}", "\u{1a}", "\\Z", "%",
     "_", "\\%", ";", "--", "-- ", "#", "/*", "*/", "/*!", "x'", "?", ":a", "@@", "');", "COMMIT;", " ", "a", "Z9",
     "가", "장터 ", "🎈", "é", "¿'", "縗", "表\\", "’", "＇",
 ];
 
-/// Numbers that look random, by SplitMix64.
+/// Pseudorandom numbers (SplitMix64).
 struct Random(u64);
 
 impl Random {
-    /// From the seed in `TEST_SEED`, or else from the clock; it says which.
+    /// Takes the seed from `TEST_SEED`, or else from the clock, and prints it.
     fn seeded() -> Self {
         let clock = SystemTime::UNIX_EPOCH.elapsed().expect("a clock after 1970").as_secs();
         let seed = std::env::var("TEST_SEED").map_or(clock, |seed| seed.parse().expect("TEST_SEED is a number"));
@@ -40,7 +40,6 @@ impl Random {
         Self(seed)
     }
 
-    /// A number below that.
     fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -48,16 +47,15 @@ impl Random {
         (mixed ^ (mixed >> 31)) % end
     }
 
-    /// A piece, or any character at all.
+    /// Appends a fragment or any other character.
     fn push_to(&mut self, text: &mut String) {
-        let piece = usize::try_from(self.below(PIECES.len() as u64)).expect("a small number");
+        let fragment = usize::try_from(self.below(FRAGMENTS.len() as u64)).expect("a small number");
         match self.below(4) {
             0 => text.extend((0..).find_map(|_| char::from_u32(u32::try_from(self.below(0x11_0000)).ok()?))),
-            _ => text.push_str(PIECES[piece]),
+            _ => text.push_str(FRAGMENTS[fragment]),
         }
     }
 
-    /// A text, empty now and then.
     fn text(&mut self) -> String {
         let mut text = String::new();
         (0..self.below(24)).for_each(|_| self.push_to(&mut text));
@@ -84,7 +82,7 @@ fn line(number: u32, body: &str) -> AuditEntry {
     }
 }
 
-/// An event that is due; each is of an order of its own.
+/// A due event of an order of its own.
 fn event(number: u32, body: &str) -> OutboxEvent {
     OutboxEvent {
         id: SequentialIds::id(number.into()).into(),
@@ -96,13 +94,13 @@ fn event(number: u32, body: &str) -> OutboxEvent {
     }
 }
 
-/// The beginning of a text, no longer than the head of an answer may be.
+/// A prefix that fits the head of an answer.
 fn shortened(text: &str) -> String {
     text.chars().take(RenderedAnswer::HEAD_LENGTH_MAX / 4).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_text_is_read_back_as_it_was_written() -> Result<(), StoreError> {
+async fn every_text_is_read_back_unchanged() -> Result<(), StoreError> {
     let mut random = Random::seeded();
     let texts: Vec<(u32, String)> = (1..=TEXTS).map(|number| (number, random.text())).collect();
     let database = TestDatabase::mysql().await;
@@ -127,10 +125,10 @@ async fn every_text_is_read_back_as_it_was_written() -> Result<(), StoreError> {
 
     let page = Page { after: None, limit: TEXTS };
     let mut lines = database.database.queries().audit.list(&AuditFilter::default(), &page).await?;
-    lines.reverse(); // The newest are read first.
+    lines.reverse(); // The newest is first.
     assert_same(lines, texts.iter().map(|(number, text)| line(*number, text)));
 
-    // Rows that are changed are written by statements of another form.
+    // Updates have another form than inserts.
     let (queue, lease) = (database.database.event_queue(), SequentialIds::id(1));
     let mut claimed = queue.claim(lease, Duration::from_secs(60), TEXTS).await?;
     claimed.sort_by_key(|event| event.delivery.event_id);
@@ -155,7 +153,7 @@ fn page_of_events<Key>() -> Page<Key> {
     Page { after: None, limit: TEXTS }
 }
 
-/// Compares them one by one, as all together are too long to be looked at.
+/// Compares one by one: a diff of all would be unreadable.
 #[track_caller]
 fn assert_same<T: PartialEq + std::fmt::Debug>(
     read: impl IntoIterator<Item = T>,
@@ -170,20 +168,20 @@ fn assert_same<T: PartialEq + std::fmt::Debug>(
     }
 }
 
-/// More than one packet holds, whatever the server takes: lines of half a MiB, half of it quotes that are doubled.
+/// More than one packet: lines of half a MiB, half of it quotes, which are doubled.
 fn large() -> Appended {
     let body = "'가".repeat(1 << 17);
     Appended { audit: (1..=24).map(|number| line(number, &body)).collect(), ..Appended::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_takes_several_packets_is_written_as_a_whole() -> Result<(), StoreError> {
+async fn a_transaction_of_several_packets_is_stored_completely() -> Result<(), StoreError> {
     let database = TestDatabase::mysql().await;
     database.commit(Changes { appended: large(), ..Changes::default() }).await?;
     let page = Page { after: None, limit: 100 };
     let mut lines = database.database.queries().audit.list(&AuditFilter::default(), &page).await?;
     lines.reverse();
-    assert!(lines == large().audit, "{} lines, or others", lines.len());
+    assert!(lines == large().audit, "{} entries, or different ones", lines.len());
     Ok(())
 }
 
@@ -207,12 +205,12 @@ async fn a_failure_in_the_last_of_several_packets_stores_nothing() -> Result<(),
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_is_larger_than_the_servers_packets_is_refused() -> Result<(), StoreError> {
+async fn a_row_above_max_allowed_packet_is_rejected() -> Result<(), StoreError> {
     let database = TestDatabase::mysql().await;
     let bytes = database.number("SELECT @@max_allowed_packet").await;
     let body = "a".repeat(bytes.try_into().expect("a length"));
     let appended = Appended { audit: vec![line(1, "a"), line(2, &body)], ..Appended::default() };
-    let error = database.commit(Changes { appended, ..Changes::default() }).await.expect_err("a row that is too large");
+    let error = database.commit(Changes { appended, ..Changes::default() }).await.expect_err("a row above the limit");
     assert!(matches!(error, StoreError::Unexpected(_)), "{error:?}");
     let cause = std::error::Error::source(&error).expect("a cause").to_string();
     assert!(cause.contains("audit_log") && cause.contains("max_allowed_packet"), "{cause}");

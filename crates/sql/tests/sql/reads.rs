@@ -1,4 +1,4 @@
-//! Readers who hang up.
+//! Reads whose callers are dropped.
 
 use std::time::Duration;
 
@@ -11,14 +11,19 @@ use jangteo_domain::testing::fixtures::{product_details, user};
 use jangteo_domain::transaction::{Changes, RowChanges};
 use jangteo_domain::{page::Page, product::Product, testing::fixtures::NOON};
 use jangteo_sql::Dialect;
+use rstest::rstest;
 
 use crate::server::TestDatabase;
 
-/// Readers, most of whom hang up, at moments from right after the question to after the answer.
+/// The number of reads. Most callers are dropped, at any moment from right after the query to after the result.
 const READS: u64 = 4_000;
 
-/// Reads one of many rows that tell of themselves; an answer that belongs to another question would show.
-async fn reads_hung_up_at_random_answer_nobody_else(dialect: Dialect) -> Result<(), StoreError> {
+/// Each row identifies itself, so a result of another query would be detected.
+#[rstest]
+#[case::mysql(Dialect::Mysql)]
+#[case::sqlite(Dialect::Sqlite)]
+#[tokio::test(flavor = "multi_thread")]
+async fn dropped_reads_do_not_affect_other_reads(#[case] dialect: Dialect) -> Result<(), StoreError> {
     let database = TestDatabase::of(dialect).await;
     let ids: Vec<ProductId> = (1..=50).map(|number| SequentialIds::id(number).into()).collect();
     let product =
@@ -29,12 +34,12 @@ async fn reads_hung_up_at_random_answer_nobody_else(dialect: Dialect) -> Result<
     database.commit(Changes { products, stocks, ..Changes::default() }).await?;
 
     let queries = database.database.queries();
-    let (mut answered, mut hung_up) = (0, 0);
+    let (mut answered, mut dropped) = (0, 0);
     for read in 0..READS {
-        // A multiplicative hash spreads the moments evenly and is the same in each run.
+        // A multiplicative hash spreads the moments evenly and reproducibly.
         let spread = read.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
         let index = (spread % 50) as usize;
-        // Whatever the database's speed, one reader in eight hangs up right after asking, and one waits to the end.
+        // On any database, one caller in eight is dropped right after its query, and one waits for the result.
         let patience = match read % 8 {
             0 => Some(0),
             1 => None,
@@ -46,21 +51,21 @@ async fn reads_hung_up_at_random_answer_nobody_else(dialect: Dialect) -> Result<
                 1 => Ok(queries.products.find_many(&ids[index..=index]).await?.pop().map(|listing| listing.available)),
                 _ => {
                     let page = Page { after: None, limit: 20 };
-                    let orders = queries.orders.list(&OrderFilter::of_user(&user("nobody")), &page).await?;
+                    let orders = queries.orders.list(&OrderFilter::of_user(&user("stranger")), &page).await?;
                     assert!(orders.value.is_empty());
                     Ok::<_, StoreError>(Some(index as u32))
                 }
             }
         };
-        match unless_bored(patience, answer).await {
+        match unless_dropped(patience, answer).await {
             Some(available) => {
-                assert_eq!(available?, Some(index as u32), "read {read} got the answer to another question");
+                assert_eq!(available?, Some(index as u32), "read {read} returned the result of another");
                 answered += 1;
             }
-            None => hung_up += 1,
+            None => dropped += 1,
         }
     }
-    assert!(answered >= READS / 8 && hung_up >= READS / 8, "{answered} answered, {hung_up} hung up");
+    assert!(answered >= READS / 8 && dropped >= READS / 8, "{answered} answered, {dropped} dropped");
     for (index, id) in ids.iter().enumerate() {
         assert_eq!(queries.products.find(*id).await?.map(|listing| listing.available), Some(index as u32));
     }
@@ -68,9 +73,9 @@ async fn reads_hung_up_at_random_answer_nobody_else(dialect: Dialect) -> Result<
     Ok(())
 }
 
-/// The answer, unless it takes longer than so many turns of the scheduler.
-async fn unless_bored<T>(patience: Option<u64>, answer: impl Future<Output = T>) -> Option<T> {
-    let bored = async {
+/// The result, or `None` after `patience` turns of the scheduler.
+async fn unless_dropped<T>(patience: Option<u64>, answer: impl Future<Output = T>) -> Option<T> {
+    let end = async {
         match patience {
             Some(turns) => {
                 for _ in 0..turns {
@@ -83,43 +88,33 @@ async fn unless_bored<T>(patience: Option<u64>, answer: impl Future<Output = T>)
     tokio::select! {
         biased;
         answer = answer => Some(answer),
-        () = bored => None,
+        () = end => None,
     }
 }
 
-/// Reads that were left behind end by themselves; then nothing is open.
+/// Abandoned reads complete; afterwards no transaction is open.
 async fn assert_no_transaction_is_open(database: &TestDatabase) {
     if database.database.dialect() == Dialect::Sqlite {
         return;
     }
     let open = async || {
-        // There is no connection 0, and a list must not be empty.
+        // There is no connection 0, and the list must not be empty.
         let ids: String = database.processes().await.iter().map(|process| format!(", {}", process.id)).collect();
         let count = "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_mysql_thread_id";
         database.number(&format!("{count} IN (0{ids})")).await
     };
     let ended = async {
         while open().await > 0 {
-            // Asked again within 0.1 s InnoDB answers what it answered before.
+            // InnoDB caches this result for 0.1 s.
             tokio::time::sleep(Duration::from_millis(110)).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(10), ended).await.expect("no transaction stays open");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn reads_of_mysql_hung_up_at_random_answer_nobody_else() -> Result<(), StoreError> {
-    reads_hung_up_at_random_answer_nobody_else(Dialect::Mysql).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn reads_of_sqlite_hung_up_at_random_answer_nobody_else() -> Result<(), StoreError> {
-    reads_hung_up_at_random_answer_nobody_else(Dialect::Sqlite).await
-}
-
 #[test]
-fn callers_on_a_runtime_of_one_thread_may_hang_up_too() {
-    // As an actix worker is: dropping a database call itself would panic there.
+fn callers_on_a_single_threaded_runtime_can_be_dropped() {
+    // Like an actix worker: dropping a database call on it would panic.
     let main = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let database = main.block_on(TestDatabase::sqlite());
     let queries = database.database.queries();
@@ -127,9 +122,9 @@ fn callers_on_a_runtime_of_one_thread_may_hang_up_too() {
     worker.block_on(async {
         for patience in 0..200 {
             let read = queries.orders.due(10);
-            let _hung_up = tokio::time::timeout(Duration::from_micros(patience * 20), read).await;
+            let _dropped = tokio::time::timeout(Duration::from_micros(patience * 20), read).await;
         }
-        queries.orders.due(10).await.expect("a read that is waited for");
+        queries.orders.due(10).await.expect("a read");
     });
     main.block_on(async move { drop(database) });
 }

@@ -1,5 +1,4 @@
-//! Databases of their own for tests: a file that is deleted, or a schema on a real server that is dropped, also when
-//! the test fails.
+//! Isolated test databases: a temporary file, or a schema on a real server. Both are removed, even after a failed test.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
@@ -13,11 +12,9 @@ use mysql_async::{Conn, Opts, Row};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A database with the tables of the shop, empty.
+/// A migrated, empty database.
 pub struct TestDatabase {
-    /// The database under test.
     pub database: Database,
-    /// What it was opened with.
     pub settings: DatabaseSettings,
     place: Place,
 }
@@ -28,20 +25,19 @@ enum Place {
 }
 
 impl TestDatabase {
-    /// A file in a directory of its own.
+    /// In a temporary directory.
     pub async fn sqlite() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let url = format!("sqlite:{}", file_in(&directory));
         Self::migrated(url, Place::Directory(directory)).await
     }
 
-    /// A schema of its own on the server of `TEST_MYSQL_URL`.
+    /// In a schema of its own on the server of `TEST_MYSQL_URL`.
     pub async fn mysql() -> Self {
         let schema = Schema::create().await;
         Self::migrated(schema.url(), Place::Schema(schema)).await
     }
 
-    /// One of that kind.
     pub async fn of(dialect: Dialect) -> Self {
         match dialect {
             Dialect::Mysql => Self::mysql().await,
@@ -56,20 +52,20 @@ impl TestDatabase {
         Self { database, settings, place }
     }
 
-    /// A unit of work that has locked nothing yet.
+    /// A unit of work without locks.
     pub async fn begin(&self) -> Result<Box<dyn UnitOfWork>, StoreError> {
         let (unit, _) = self.database.unit_of_work_factory().begin(batch_id(), &FirstKeys::default()).await?;
         Ok(unit)
     }
 
-    /// Commits changes that update nothing.
+    /// Commits changes without updates.
     pub async fn commit(&self, changes: Changes) -> Result<(), StoreError> {
         let mut unit = self.begin().await?;
         unit.lock(&LockSet::default()).await?;
         unit.commit(changes).await
     }
 
-    /// Rows of a query whose one column is a JSON object.
+    /// The rows of a query whose one column is a JSON object.
     pub async fn objects(&self, query: &str) -> Vec<Value> {
         let rows = match &self.place {
             Place::Directory(directory) => sqlite_texts(&file_in(directory), query),
@@ -78,13 +74,12 @@ impl TestDatabase {
         rows.iter().map(|row: &String| serde_json::from_str(row).expect("a JSON object")).collect()
     }
 
-    /// The number that a query answers.
     pub async fn number(&self, query: &str) -> i64 {
         let object = format!("SELECT CAST(JSON_OBJECT('n', ({query})) AS CHAR)");
         self.objects(&object).await[0]["n"].as_i64().expect("a number")
     }
 
-    /// A session of the test's own on the MySQL server.
+    /// A test session on the MySQL server.
     pub async fn session(&self) -> Conn {
         match &self.place {
             Place::Directory(_) => panic!("not a MySQL database"),
@@ -92,7 +87,7 @@ impl TestDatabase {
         }
     }
 
-    /// Runs statements outside of the database under test.
+    /// Runs statements past the database under test.
     pub async fn execute(&self, statements: &str) {
         match &self.place {
             Place::Directory(directory) => sqlite_execute(&file_in(directory), statements),
@@ -100,7 +95,7 @@ impl TestDatabase {
         }
     }
 
-    /// The connections to the schema; none where there is none.
+    /// The connections to the schema; empty on SQLite.
     pub async fn processes(&self) -> Vec<Process> {
         match &self.place {
             Place::Directory(_) => Vec::new(),
@@ -108,7 +103,7 @@ impl TestDatabase {
         }
     }
 
-    /// Kills every connection to the schema; `false` where there is none to kill.
+    /// Kills every connection to the schema; `false` on SQLite.
     pub async fn kill_connections(&self) -> bool {
         match &self.place {
             Place::Directory(_) => false,
@@ -119,7 +114,7 @@ impl TestDatabase {
         }
     }
 
-    /// An amount column as a number of 1/10,000.
+    /// An amount column in 1/10,000.
     pub fn money(&self, column: &str) -> String {
         match self.database.dialect() {
             Dialect::Mysql => format!("CAST({column} * 10000 AS SIGNED)"),
@@ -127,7 +122,7 @@ impl TestDatabase {
         }
     }
 
-    /// A time column as a number of microseconds.
+    /// A time column in microseconds.
     pub fn time(&self, column: &str) -> String {
         match self.database.dialect() {
             Dialect::Mysql => format!("TIMESTAMPDIFF(MICROSECOND, '1970-01-01', {column})"),
@@ -158,13 +153,12 @@ fn sqlite_execute(path: &str, statements: &str) {
     sqlite_connection(path).batch_execute(statements).expect("statements");
 }
 
-/// A connection to a server.
+/// A connection to the server.
 pub struct Process {
-    /// Its id there.
     pub id: u64,
-    /// What it executes or prepares; nothing when it is idle.
+    /// The statement in preparation or execution; empty when idle.
     pub statement: String,
-    /// Whether it only prepares that, which waits for no lock.
+    /// A statement in preparation waits for no lock.
     pub is_preparing: bool,
 }
 
@@ -175,7 +169,7 @@ pub struct Schema {
 }
 
 impl Schema {
-    /// Makes one of a name that nobody else has.
+    /// Creates one with a unique name.
     pub async fn create() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let server = std::env::var("TEST_MYSQL_URL").expect(
@@ -186,33 +180,30 @@ impl Schema {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("jangteo_test_{:x}_{now:x}_{number}", std::process::id());
         let schema = Self { server: server.trim_end_matches('/').to_owned(), name };
-        // A server's default character set is anything; the migrations must not depend on it.
+        // The migrations must not depend on the server's default character set.
         let create = format!("CREATE DATABASE {} CHARACTER SET latin1", schema.name);
         connect(&schema.server).await.query_drop(create).await.expect("the right to create databases");
         schema
     }
 
-    /// The URL of the schema.
     pub fn url(&self) -> String {
         format!("{}/{}", self.server, self.name)
     }
 
-    /// A connection of the test's own.
     pub async fn connect(&self) -> Conn {
         connect(&self.url()).await
     }
 
-    /// Kills every connection to the schema.
     pub async fn kill_connections(&self) {
         let mut connection = connect(&self.server).await;
         for process in self.processes().await {
-            // It may have ended by itself meanwhile.
+            // It may have ended meanwhile.
             let _ended: Result<Vec<Row>, _> = connection.query(format!("KILL {}", process.id)).await;
         }
     }
 
-    /// The connections to the schema. MySQL's table of them fails where one executes what is not text, as ids are not;
-    /// its list does not.
+    /// The connections to the schema. MySQL's `processlist` table fails on binary statement text, such as ids; `SHOW
+    /// PROCESSLIST` does not.
     pub async fn processes(&self) -> Vec<Process> {
         let rows: Vec<Row> = connect(&self.server).await.query("SHOW FULL PROCESSLIST").await.expect("a list");
         let ours = rows.iter().filter(|row| row.get::<Option<String>, _>("db") == Some(Some(self.name.clone())));
@@ -235,7 +226,7 @@ impl Drop for Schema {
             let drop = format!("DROP DATABASE IF EXISTS {}", schema.name);
             connect(&schema.server).await.query_drop(drop).await.expect("a database to drop");
         };
-        // A runtime of its own, as the test's may be gone; a thread of its own, as none may block in it.
+        // The test's runtime may be gone, and blocking is not allowed in it: a new runtime on a new thread.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let bounded = async { tokio::time::timeout(Duration::from_secs(20), drop).await };
         let dropped = std::thread::spawn(move || runtime.block_on(bounded));

@@ -1,4 +1,4 @@
-//! What can be said of settings before anything is connected to.
+//! Settings, validated without a connection.
 
 use std::time::{Duration, Instant};
 
@@ -14,14 +14,14 @@ fn settings(url: &str) -> DatabaseSettings {
 }
 
 async fn rejected(settings: DatabaseSettings) -> OpenError {
-    Database::open(settings).await.map(|_| ()).expect_err("settings that are wrong")
+    Database::open(settings).await.map(|_| ()).expect_err("invalid settings")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn urls_that_are_none_are_rejected_in_one_line_without_their_password() {
+async fn invalid_urls_are_rejected_in_one_line_without_their_password() {
     assert_eq!(rejected(settings("postgres://u:hush@h/d")).await, OpenError::UnknownScheme);
     assert_eq!(rejected(settings("")).await, OpenError::UnknownScheme);
-    for url in ["mysql://u:hush@h:port/d", "mysql://u:hush@h/", "mysql://u:hush@h", "mysql://u:hush@h/d?what=hush"] {
+    for url in ["mysql://u:hush@h:port/d", "mysql://u:hush@h/", "mysql://u:hush@h", "mysql://u:hush@h/d?key=hush"] {
         let error = rejected(settings(url)).await;
         assert!(matches!(error, OpenError::InvalidUrl { .. }), "{url}: {error}");
         let shown = format!("{error} {error:?}");
@@ -33,7 +33,7 @@ async fn urls_that_are_none_are_rejected_in_one_line_without_their_password() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn settings_that_contradict_themselves_are_rejected() {
+async fn contradictory_settings_are_rejected() {
     let none = DatabaseSettings { pool_max: 0, ..settings("sqlite:x") };
     assert_eq!(rejected(none).await, OpenError::NoConnections { name: "pool_max" });
     let none = DatabaseSettings { write_connections: 0, ..settings("sqlite:x") };
@@ -43,27 +43,27 @@ async fn settings_that_contradict_themselves_are_rejected() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn opening_connects_to_nothing() {
+async fn opening_makes_no_connection() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("jangteo.db");
     let sqlite = Database::open(settings(&format!("sqlite:{}", path.display()))).await.expect("valid settings");
     assert!(!path.exists());
     assert_eq!(sqlite.dialect(), Dialect::Sqlite);
-    // Port 9 of this machine is nobody's.
+    // Port 9 of this machine is closed.
     let mysql = Database::open(settings("mysql://u:p@127.0.0.1:9/d")).await.expect("valid settings");
     assert_eq!(mysql.dialect(), Dialect::Mysql);
     assert_eq!(mysql.pool_statistics().read.connections, 0);
 }
 
-/// Everything that waits for a connection fails as unavailable, and within 3 s.
+/// Every call that needs a connection is unavailable within 3 s.
 async fn unavailable(url: &str) -> String {
     let database = Database::open(settings(url)).await.expect("valid settings");
     let begun = Instant::now();
-    let read = database.ping().await.expect_err("nobody to answer");
+    let read = database.ping().await.expect_err("no server");
     assert!(begun.elapsed() < Duration::from_secs(3), "a read waited {:?}", begun.elapsed());
     let begun = Instant::now();
     let beginning = database.unit_of_work_factory().begin(batch_id(), &FirstKeys::default()).await;
-    let write = beginning.map(|_| ()).expect_err("nobody to answer");
+    let write = beginning.map(|_| ()).expect_err("no server");
     assert!(begun.elapsed() < Duration::from_secs(3), "a write waited {:?}", begun.elapsed());
     for error in [&read, &write] {
         assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
@@ -73,13 +73,13 @@ async fn unavailable(url: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_port_that_refuses_is_unavailable_within_3_s() {
+async fn a_closed_port_is_unavailable_within_3_s() {
     let cause = unavailable("mysql://u:p@127.0.0.1:9/d").await;
     assert!(cause.contains("refused"), "{cause}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_password_is_unavailable_within_3_s_and_said() {
+async fn a_wrong_password_is_unavailable_within_3_s_with_its_cause() {
     let schema = Schema::create().await;
     let url = schema.url();
     let (before, host) = url.split_once('@').expect("a login");
@@ -89,15 +89,15 @@ async fn a_wrong_password_is_unavailable_within_3_s_and_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_says_nothing_is_unavailable_within_3_s() {
-    // It takes connections into its queue and never greets.
+async fn a_silent_server_is_unavailable_within_3_s() {
+    // It accepts connections into its backlog and never sends a greeting.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = silent.local_addr().expect("an address").port();
     unavailable(&format!("mysql://u:p@127.0.0.1:{port}/d")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replica_is_read_from_and_does_not_hide_that_the_primary_is_gone() {
+async fn reads_use_the_replica_and_ping_detects_a_lost_primary() {
     let replica = TestDatabase::mysql().await;
     let primary = settings("mysql://u:p@127.0.0.1:9/d");
     let database = DatabaseSettings { read_url: Some(replica.settings.url.clone()), ..primary };
@@ -107,12 +107,12 @@ async fn a_replica_is_read_from_and_does_not_hide_that_the_primary_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn figures_count_connections() -> Result<(), StoreError> {
+async fn statistics_count_connections() -> Result<(), StoreError> {
     let test = TestDatabase::sqlite().await;
     let database = &test.database;
     let unit = test.begin().await?;
-    let figures = database.pool_statistics();
-    assert_eq!((figures.write.connections, figures.write.idle), (1, 0));
+    let statistics = database.pool_statistics();
+    assert_eq!((statistics.write.connections, statistics.write.idle), (1, 0));
     unit.commit(Changes::default()).await?;
     assert_eq!(database.pool_statistics().write.idle, 1);
     database.ping().await?;

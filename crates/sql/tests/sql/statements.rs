@@ -1,8 +1,8 @@
-//! The number of statements that read and lock does not depend on the number of commands. To MySQL all that is written
-//! goes in one packet; to SQLite, which is no round trip away, each row by a statement of its own.
+//! The number of reading and locking statements does not depend on the number of commands. MySQL gets all writes in one
+//! packet; SQLite, which has no round trip, gets one statement per row.
 //!
-//! Statements are noted down by an instrumentation that every connection of this process gets from then on; as every
-//! test has a runtime of its own, the runtime tells whose they are.
+//! A process-wide instrumentation records the statements. Each test has its own runtime, whose id separates its
+//! statements from other tests'.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,6 +21,7 @@ use jangteo_domain_testing::TestShop;
 use jangteo_sql::Dialect;
 use mysql_async::Row;
 use mysql_async::prelude::Queryable as _;
+use rstest::rstest;
 use tokio::runtime;
 
 use crate::server::TestDatabase;
@@ -28,10 +29,10 @@ use crate::server::TestDatabase;
 static TEXTS: Mutex<Option<HashMap<runtime::Id, Vec<String>>>> = Mutex::new(None);
 static KEYS: AtomicUsize = AtomicUsize::new(0);
 
-/// Notes every statement down.
-struct Notes;
+/// Records every statement.
+struct StatementLog;
 
-impl Instrumentation for Notes {
+impl Instrumentation for StatementLog {
     fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
         if let InstrumentationEvent::StartQuery { query, .. } = event {
             texts_of_this_runtime(|texts| texts.push(query.to_string()));
@@ -44,13 +45,13 @@ fn texts_of_this_runtime<T>(use_them: impl FnOnce(&mut Vec<String>) -> T) -> T {
     use_them(texts.get_or_insert_default().entry(runtime::Handle::current().id()).or_default())
 }
 
-/// Runs the commands as one batch, none of which may be rejected, and answers the statements that it took.
+/// Runs the commands as one batch, none rejected, and returns its statements.
 async fn statements(shop: &TestShop, commands: Vec<Command>) -> Vec<String> {
-    let claim = || {
+    let key = || {
         let number = KEYS.fetch_add(1, Ordering::Relaxed) as u128;
         IdempotencyKey { key: RequestKey(number.to_be_bytes()), fingerprint: Fingerprint([0; 16]) }
     };
-    let recording = || Recording { idempotency: Some(claim()), audited_as: None, renderer: Arc::new(PlainAnswers) };
+    let recording = || Recording { idempotency: Some(key()), audited_as: None, renderer: Arc::new(PlainAnswers) };
     let request = |command| Request { command, recording: Some(recording()) };
     let requests: Vec<Request> = commands.into_iter().map(request).collect();
     texts_of_this_runtime(Vec::clear);
@@ -83,7 +84,7 @@ impl Shop {
         Ok(Self { shop, lamps, users })
     }
 
-    /// Places so many orders and pays them; answers the statements of both.
+    /// Places and pays `orders` orders; returns the statements of both batches.
     async fn trade(&self, orders: usize, coupon: CouponChoice) -> (Vec<String>, Vec<String>) {
         let lines = [(self.lamps[0], 1), (self.lamps[1], 2)];
         let placed: Vec<_> = self.users.iter().take(orders).map(|user| self.shop.place(user, &lines)).collect();
@@ -98,7 +99,7 @@ impl Shop {
     }
 }
 
-/// How many statements it takes to begin with a marker.
+/// Statements to begin with a marker.
 fn beginning(dialect: Dialect) -> usize {
     match dialect {
         Dialect::Mysql => 1, // The marker goes with BEGIN.
@@ -106,7 +107,7 @@ fn beginning(dialect: Dialect) -> usize {
     }
 }
 
-/// How many statements it takes to write so many rows and commit.
+/// Statements to write `rows` rows and commit.
 fn writing(dialect: Dialect, rows: usize) -> usize {
     match dialect {
         Dialect::Mysql => 1, // They go with COMMIT.
@@ -114,25 +115,31 @@ fn writing(dialect: Dialect, rows: usize) -> usize {
     }
 }
 
-/// How many of the statements only read and lock.
+/// Statements that only read and lock.
 fn reading(texts: &[String]) -> usize {
     texts.iter().filter(|text| text.starts_with("SELECT")).count()
 }
 
-async fn batches_of_every_size_read_and_lock_by_the_same_statements(dialect: Dialect) -> Result<(), StoreError> {
-    set_default_instrumentation(|| Some(Box::new(Notes))).expect("an instrumentation");
+#[rstest]
+#[case::mysql(Dialect::Mysql)]
+#[case::sqlite(Dialect::Sqlite)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_of_any_size_reads_and_locks_by_the_same_statements(
+    #[case] dialect: Dialect,
+) -> Result<(), StoreError> {
+    set_default_instrumentation(|| Some(Box::new(StatementLog))).expect("an instrumentation");
     let database = TestDatabase::of(dialect).await;
     let shop = Shop::open(&database).await?;
     let count = |reads, rows| (reads, beginning(dialect) + reads + writing(dialect, rows));
     for orders in [1, 10, 100] {
         let (placing, paying) = shop.trade(orders, CouponChoice::None).await;
-        // Answered requests, products, stocks, accounts. Of each order: itself, 2 lines, 2 movements, an account, an
-        // answer; of all: 2 stocks.
+        // Reads: answered requests, products, stocks, accounts. Rows per order: itself, 2 lines, 2 movements, account,
+        // answer; in total: 2 stocks.
         assert_eq!((reading(&placing), placing.len()), count(4, 7 * orders + 2), "{orders} orders: {placing:#?}");
-        // Answered requests, orders with their lines, accounts. Of each order: itself, an account, an entry, a payment,
-        // an event, an answer; of all: the sales of 2 products.
+        // Reads: answered requests, orders with lines, accounts. Rows per order: itself, account, entry, payment,
+        // event, answer; in total: the sales of 2 products.
         assert_eq!((reading(&paying), paying.len()), count(3, 6 * orders + 2), "{orders} orders: {paying:#?}");
-        // With a coupon besides: the candidates, their locks; of each order: its coupon, and the shares of its 2 lines.
+        // With a coupon also: candidates and their locks; per order: the coupon and the shares of 2 lines.
         if orders == 100 {
             let (_, paying) = shop.trade(orders, CouponChoice::Best).await;
             assert_eq!((reading(&paying), paying.len()), count(5, 9 * orders + 2), "{orders} orders: {paying:#?}");
@@ -141,7 +148,7 @@ async fn batches_of_every_size_read_and_lock_by_the_same_statements(dialect: Dia
     Ok(())
 }
 
-/// Claims and records so many events; answers the statements of both.
+/// Claims and records `events` events; returns the statements of both.
 async fn deliver(database: &TestDatabase, events: u32) -> Result<(Vec<String>, Vec<String>), StoreError> {
     let (queue, lease) = (database.database.event_queue(), SequentialIds::id(u64::from(events)));
     texts_of_this_runtime(Vec::clear);
@@ -159,29 +166,37 @@ async fn deliver(database: &TestDatabase, events: u32) -> Result<(Vec<String>, V
     Ok((claiming, texts_of_this_runtime(std::mem::take)))
 }
 
-async fn claims_of_every_size_read_and_lock_by_the_same_statements(dialect: Dialect) -> Result<(), StoreError> {
-    set_default_instrumentation(|| Some(Box::new(Notes))).expect("an instrumentation");
+#[rstest]
+#[case::mysql(Dialect::Mysql)]
+#[case::sqlite(Dialect::Sqlite)]
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_of_any_size_read_and_lock_by_the_same_statements(#[case] dialect: Dialect) -> Result<(), StoreError> {
+    set_default_instrumentation(|| Some(Box::new(StatementLog))).expect("an instrumentation");
     let database = TestDatabase::of(dialect).await;
     Shop::open(&database).await?.trade(100, CouponChoice::None).await;
-    database.database.event_queue().backlog().await?; // From here on there is a connection.
+    database.database.event_queue().backlog().await?; // Opens a connection.
     for events in [1_u16, 10, 80] {
         let (claiming, recording) = deliver(&database, events.into()).await?;
         let written = writing(dialect, events.into());
-        // BEGIN, the clock, the events; their leases.
+        // BEGIN, clock, events; leases.
         assert_eq!(claiming.len(), 3 + written, "{events} events: {claiming:#?}");
-        // BEGIN, the events still held; what became of them.
+        // BEGIN, leased events; outcomes.
         assert_eq!(recording.len(), 2 + written, "{events} events: {recording:#?}");
     }
     Ok(())
 }
 
-async fn what_is_shown_is_read_in_one_statement(dialect: Dialect) -> Result<(), StoreError> {
-    set_default_instrumentation(|| Some(Box::new(Notes))).expect("an instrumentation");
+#[rstest]
+#[case::mysql(Dialect::Mysql)]
+#[case::sqlite(Dialect::Sqlite)]
+#[tokio::test(flavor = "multi_thread")]
+async fn each_detail_query_is_one_statement(#[case] dialect: Dialect) -> Result<(), StoreError> {
+    set_default_instrumentation(|| Some(Box::new(StatementLog))).expect("an instrumentation");
     let database = TestDatabase::of(dialect).await;
     let shop = Shop::open(&database).await?;
     let order_id = shop.shop.order(&shop.users[0], &[(shop.lamps[0], 1), (shop.lamps[1], 2)]).await?;
     let queries = database.database.queries();
-    queries.clock.now().await?; // From here on there is a connection.
+    queries.clock.now().await?; // Opens a connection.
     texts_of_this_runtime(Vec::clear);
     assert!(queries.orders.find(order_id).await?.value.is_some());
     assert_eq!(queries.stocks.available(&shop.lamps.iter().copied().collect()).await?.len(), shop.lamps.len());
@@ -192,58 +207,28 @@ async fn what_is_shown_is_read_in_one_statement(dialect: Dialect) -> Result<(), 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_shown_of_sqlite_is_read_in_one_statement() -> Result<(), StoreError> {
-    what_is_shown_is_read_in_one_statement(Dialect::Sqlite).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_shown_of_mysql_is_read_in_one_statement() -> Result<(), StoreError> {
-    what_is_shown_is_read_in_one_statement(Dialect::Mysql).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn many_events_of_sqlite_are_read_and_locked_by_the_statements_of_one() -> Result<(), StoreError> {
-    claims_of_every_size_read_and_lock_by_the_same_statements(Dialect::Sqlite).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn many_events_of_mysql_are_read_and_locked_by_the_statements_of_one() -> Result<(), StoreError> {
-    claims_of_every_size_read_and_lock_by_the_same_statements(Dialect::Mysql).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_claim_under_way_locks_no_more_than_it_takes_and_is_passed_over() -> Result<(), StoreError> {
-    set_default_instrumentation(|| Some(Box::new(Notes))).expect("an instrumentation");
+async fn an_open_claim_locks_only_its_events_and_is_skipped() -> Result<(), StoreError> {
+    set_default_instrumentation(|| Some(Box::new(StatementLog))).expect("an instrumentation");
     let database = TestDatabase::mysql().await;
     let shop = Shop::open(&database).await?;
     shop.trade(40, CouponChoice::None).await;
     let (claiming, _) = deliver(&database, 1).await?;
-    let text = claiming.iter().find(|text| text.contains("SKIP LOCKED")).expect("the statement that claims");
+    let text = claiming.iter().find(|text| text.contains("SKIP LOCKED")).expect("the claiming statement");
     let text = text.split(" -- binds").next().expect("a text");
     let of_four = text.replacen('?', "UTC_TIMESTAMP(6)", 1).replacen('?', "4", 1);
 
-    // Another claim, stopped between its two statements.
+    // Another claim, paused between its two statements.
     let mut session = database.session().await;
     session.query_drop("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await.expect("a statement");
     session.query_drop("START TRANSACTION").await.expect("a statement");
-    let held: Vec<Row> = session.query(&of_four).await.expect("the statement of a claim");
-    assert_eq!(held.len(), 4);
+    let locked: Vec<Row> = session.query(&of_four).await.expect("the statement of a claim");
+    assert_eq!(locked.len(), 4);
     let queue = database.database.event_queue();
     let claimed = queue.claim(SequentialIds::id(1_000), Duration::from_secs(60), 100).await?;
-    assert_eq!(claimed.len(), 40 - 1 - 4, "all the others, without a wait");
-    // Nor does a payment wait for it.
+    assert_eq!(claimed.len(), 40 - 1 - 4, "all others, without a wait");
+    // A payment does not wait for it either.
     shop.trade(1, CouponChoice::None).await;
     session.query_drop("ROLLBACK").await.expect("a statement");
     assert_eq!(queue.claim(SequentialIds::id(1_001), Duration::from_secs(60), 100).await?.len(), 4 + 1);
     Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_batch_reads_and_locks_in_sqlite_by_the_statements_of_one_command() -> Result<(), StoreError> {
-    batches_of_every_size_read_and_lock_by_the_same_statements(Dialect::Sqlite).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_batch_reads_and_locks_in_mysql_by_the_statements_of_one_command() -> Result<(), StoreError> {
-    batches_of_every_size_read_and_lock_by_the_same_statements(Dialect::Mysql).await
 }

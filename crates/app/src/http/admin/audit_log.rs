@@ -1,4 +1,4 @@
-//! The audit log: what the back office changed.
+//! The audit log of the back office.
 
 use actix_web::get;
 use actix_web::web::{Data, Json};
@@ -25,9 +25,9 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(list_audit_entries);
 }
 
-/// What the back office changed, newest first
+/// List audit log entries
 ///
-/// Every change that somebody with the scope `admin` makes leaves a line, written together with the change.
+/// Returns the changes made with the scope `admin`, newest first. Each entry is written in the transaction of its change.
 #[utoipa::path(tag = "admin", params(AuditQuery), responses((status = 200, body = ListResponse<AuditEntryResponse>)))]
 #[get("/audit-log")]
 async fn list_audit_entries(
@@ -48,22 +48,22 @@ async fn list_audit_entries(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct AuditQuery {
-    /// Only what this user changed.
+    /// Filters by the user who made the change.
     actor: Option<String>,
-    /// Only changes of what has this id.
+    /// Filters by the id of the changed resource.
     subject_id: Option<String>,
-    /// The most rows to answer; above 100 is taken as 100.
+    /// Maximum number of rows; values above 100 count as 100.
     #[param(minimum = 1, default = 20)]
     #[serde(default, deserialize_with = "page::limit")]
     limit: Option<i64>,
-    /// `next_cursor` of the page before.
+    /// `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
 impl AuditQuery {
     fn filter(&self) -> Result<AuditFilter, Problem> {
         let mut field_errors = FieldErrors::default();
-        // What is changed has a user's id or a UUID, whose characters are among those of a user's id.
+        // A subject id is a user id or a UUID, and the characters of a UUID are valid in a user id.
         let id = |written: &String| written.parse::<UserId>().map_err(|_| Reason::Invalid);
         let actor = field_errors.take_optional("?actor", self.actor.as_ref().map(id));
         let subject_id = field_errors.take_optional("?subject_id", self.subject_id.as_ref().map(id));
@@ -77,19 +77,19 @@ impl AuditQuery {
 #[derive(Serialize, ToSchema)]
 struct AuditEntryResponse {
     audit_entry_id: Uuid,
-    /// Who changed it.
+    /// The user who made the change.
     actor: String,
-    /// What was done: the name of a command, such as `change_product`.
+    /// The name of the command, such as `change_product`.
     action: String,
-    /// The kind of what was changed: `user`, `product`, `campaign`, `coupon`, `order` or `event`.
+    /// The kind of the changed resource: `user`, `product`, `campaign`, `coupon`, `order` or `event`.
     subject_kind: String,
-    /// The id of what was changed.
+    /// The id of the changed resource.
     subject_id: String,
-    /// Why, in the words of the back office.
+    /// The reason given with the change.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     reason: Option<String>,
-    /// The body of the answer to the change, as it was sent.
+    /// The body of the response to the change.
     #[schema(value_type = std::collections::BTreeMap<String, Value>)]
     result: Value,
     created_at: Time,
@@ -110,7 +110,7 @@ impl AuditEntryResponse {
     }
 }
 
-/// A stored body for display, whichever release stored it: as JSON where it is, else as text. Nothing reads its meaning.
+/// A stored body of any release, for display only: as JSON if valid, else as text.
 fn json_or_text(body: &str) -> Value {
     serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.to_owned()))
 }

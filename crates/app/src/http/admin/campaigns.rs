@@ -1,4 +1,4 @@
-//! Coupon campaigns, as the back office makes them, and coupons that it takes back.
+//! Coupon campaigns: create, change; and coupons: revoke.
 
 use actix_web::{HttpResponse, patch, post};
 use serde::Deserialize;
@@ -18,18 +18,20 @@ use crate::http::extract::body::{Body, Nothing, Strict};
 use crate::http::extract::caller::Admin;
 use crate::http::extract::path::ApiPath;
 use crate::http::extract::write::Write;
-use crate::http::respond::problem::{FieldErrors, Problem, Reason};
+use crate::http::respond::problem::{FieldErrors, Problem, Reason, documented as code};
 use crate::http::values::{WrittenAmount, parse_time};
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(create_campaign).service(change_campaign).service(revoke_coupon);
 }
 
-/// Make a coupon campaign
+/// Create a coupon campaign
+///
+/// The terms of issued coupons never change. Set either `valid_until` or `valid_days`.
 #[utoipa::path(
     tag = "admin",
     request_body = CreateCampaignRequest,
-    responses((status = 201, body = CampaignResponse)),
+    responses((status = 201, body = CampaignResponse), code::AmountNotPositive, code::AmountTooPrecise),
 )]
 #[post("/coupon-campaigns")]
 async fn create_campaign(
@@ -42,15 +44,18 @@ async fn create_campaign(
     write.run(&body, Command::CreateCampaign(command)).await
 }
 
-/// Raise a campaign's quantity, or close it earlier
+/// Change a coupon campaign
+///
+/// Raises the quantity, or brings the closing time forward; absent fields are unchanged.
 #[utoipa::path(
     tag = "admin",
-    params(("campaign_id" = Uuid, Path, description = "The campaign")),
+    params(("campaign_id" = Uuid, Path, description = "Id of the campaign")),
     request_body = ChangeCampaignRequest,
     responses(
         (status = 200, body = CampaignResponse),
-        (status = 404, description = "`CAMPAIGN_NOT_FOUND`"),
-        (status = 409, description = "`CAMPAIGN_QUANTITY_LOWERED`, `CAMPAIGN_CLOSING_POSTPONED`"),
+        code::CampaignNotFound,
+        code::CampaignQuantityLowered,
+        code::CampaignClosingPostponed,
     ),
 )]
 #[patch("/coupon-campaigns/{campaign_id}")]
@@ -65,15 +70,13 @@ async fn change_campaign(
     write.run(&body, Command::ChangeCampaign(command)).await
 }
 
-/// Take a coupon back
+/// Revoke a coupon
+///
+/// Makes an unused coupon unusable, an expired one too.
 #[utoipa::path(
     tag = "admin",
-    params(("coupon_id" = Uuid, Path, description = "The coupon")),
-    responses(
-        (status = 200, body = CouponResponse),
-        (status = 404, description = "`COUPON_NOT_FOUND`"),
-        (status = 409, description = "`COUPON_NOT_USABLE` with `reason`"),
-    ),
+    params(("coupon_id" = Uuid, Path, description = "Id of the coupon")),
+    responses((status = 200, body = CouponResponse), code::CouponNotFound, code::CouponNotUsable),
 )]
 #[post("/coupons/{coupon_id}/revocation")]
 async fn revoke_coupon(
@@ -92,19 +95,19 @@ struct CreateCampaignRequest {
     name: String,
     #[schema(value_type = DiscountShape)]
     discount: Strict<DiscountRequest>,
-    /// The least total that its coupons apply to.
+    /// The minimum order total for its coupons.
     min_order_amount: Option<WrittenAmount>,
-    /// How many coupons there are.
+    /// The number of coupons in all.
     #[schema(minimum = 1)]
     quantity: u32,
     #[schema(format = DateTime)]
     issue_opens_at: String,
     #[schema(format = DateTime)]
     issue_closes_at: String,
-    /// Until when its coupons can be used. Either this or `valid_days`.
+    /// The expiry of its coupons, exclusive.
     #[schema(format = DateTime)]
     valid_until: Option<String>,
-    /// How many times 24 hours from its issue a coupon can be used.
+    /// The validity of a coupon from its issue, in periods of 24 hours.
     #[schema(minimum = 1, maximum = 3650)]
     valid_days: Option<u16>,
 }
@@ -145,7 +148,7 @@ impl CreateCampaignRequest {
     }
 }
 
-/// The field that makes the campaign invalid.
+/// The pointer of the invalid field.
 fn pointer_of(invalid: InvalidCampaign) -> &'static str {
     match invalid {
         InvalidCampaign::NoCoupons => "/quantity",
@@ -154,7 +157,7 @@ fn pointer_of(invalid: InvalidCampaign) -> &'static str {
     }
 }
 
-/// A discount with whatever members it was written with, so that each of them that is wrong can be told.
+/// A discount with all members optional, so that every invalid one is reported.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DiscountRequest {
@@ -164,23 +167,23 @@ struct DiscountRequest {
     cap: Option<WrittenAmount>,
 }
 
-/// What its coupons take off.
+/// The discount of a coupon.
 #[derive(Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[schema(as = DiscountRequest)]
-#[expect(dead_code, reason = "a shape for the document: what it allows is what `DiscountRequest::discount` takes")]
+#[expect(dead_code, reason = "a schema for the document; `DiscountRequest::discount` accepts the same")]
 enum DiscountShape {
     /// A fixed amount.
     Fixed {
-        /// How much.
+        /// At most the order total is deducted.
         amount: WrittenAmount,
     },
-    /// A share of the order's total.
+    /// A percentage of the order total, rounded half up to the smallest unit of the currency.
     Percent {
-        /// The share of a hundred.
+        /// From 1 to 100.
         #[schema(minimum = 1, maximum = 100)]
         percent: u8,
-        /// The most that it takes off.
+        /// The maximum discount.
         cap: Option<WrittenAmount>,
     },
 }
@@ -196,13 +199,13 @@ impl DiscountRequest {
     fn discount(&self, currency: Currency, field_errors: &mut FieldErrors) -> Option<Discount> {
         match self.kind {
             DiscountKindName::Fixed => {
-                let unwanted = [("percent", self.percent.is_some()), ("cap", self.cap.is_some())];
-                reject_unwanted(unwanted, field_errors);
+                let unexpected = [("percent", self.percent.is_some()), ("cap", self.cap.is_some())];
+                reject_unexpected(unexpected, field_errors);
                 let amount = self.amount.ok_or(Reason::Missing).and_then(|amount| positive(amount, currency));
                 field_errors.take("/discount/amount", amount).map(|amount| Discount::Fixed { amount })
             }
             DiscountKindName::Percent => {
-                reject_unwanted([("amount", self.amount.is_some())], field_errors);
+                reject_unexpected([("amount", self.amount.is_some())], field_errors);
                 let percent = self.percent.ok_or(Reason::Missing).and_then(|percent| Ok(Percent::try_from(percent)?));
                 let percent = field_errors.take("/discount/percent", percent);
                 let cap = field_errors.take_optional("/discount/cap", self.cap.map(|cap| positive(cap, currency)));
@@ -212,7 +215,7 @@ impl DiscountRequest {
     }
 }
 
-fn reject_unwanted<const N: usize>(fields: [(&str, bool); N], field_errors: &mut FieldErrors) {
+fn reject_unexpected<const N: usize>(fields: [(&str, bool); N], field_errors: &mut FieldErrors) {
     for (name, _) in fields.iter().filter(|(_, present)| *present) {
         field_errors.add(format!("/discount/{name}"), Reason::Contradictory);
     }
@@ -225,9 +228,9 @@ fn positive(written: WrittenAmount, currency: Currency) -> Result<PositiveMoney,
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ChangeCampaignRequest {
-    /// How many coupons there shall be; at least as many as now.
+    /// The number of coupons in all; at least the current one.
     quantity: Option<u32>,
-    /// When issuing shall close; not later than now planned.
+    /// The end of issuance; at most the current one.
     #[schema(format = DateTime)]
     issue_closes_at: Option<String>,
 }

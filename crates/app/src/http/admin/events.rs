@@ -1,4 +1,4 @@
-//! The events for the data platform, as the back office sees how their delivery goes.
+//! Outbox events and their delivery to the data platform.
 
 use actix_web::web::{Data, Json};
 use actix_web::{HttpResponse, get, post};
@@ -20,7 +20,7 @@ use crate::http::extract::page::{self, List, ListResponse};
 use crate::http::extract::path::ApiPath;
 use crate::http::extract::query::ApiQuery;
 use crate::http::extract::write::Write;
-use crate::http::respond::problem::Problem;
+use crate::http::respond::problem::{Problem, documented as code};
 use crate::http::state::AppState;
 use crate::http::values::Time;
 
@@ -28,7 +28,9 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(list_events).service(redeliver_event);
 }
 
-/// The events for the data platform, newest first
+/// List events
+///
+/// Returns the events for the data platform, newest first, with the state of their delivery.
 #[utoipa::path(tag = "admin", params(EventsQuery), responses((status = 200, body = ListResponse<EventResponse>)))]
 #[get("/events")]
 async fn list_events(
@@ -45,14 +47,14 @@ async fn list_events(
     Ok(Json(list.answer(page.limit, &deliveries, |delivery| delivery.event_id, EventResponse::of)))
 }
 
-/// Send an event to the data platform again
+/// Redeliver an event
 ///
-/// Whether it was received, put aside or is still on its way: it is due at once, as if it had never been sent. The
-/// data platform tells by its id that it has it already.
+/// Makes an event in any state due for delivery immediately, with a new count of attempts. The data platform deduplicates
+/// by event id.
 #[utoipa::path(
     tag = "admin",
-    params(("event_id" = Uuid, Path, description = "The event")),
-    responses((status = 200, body = EventResponse), (status = 404, description = "`EVENT_NOT_FOUND`")),
+    params(("event_id" = Uuid, Path, description = "Id of the event")),
+    responses((status = 200, body = EventResponse), code::EventNotFound),
 )]
 #[post("/events/{event_id}/redelivery")]
 async fn redeliver_event(
@@ -68,14 +70,14 @@ async fn redeliver_event(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct EventsQuery {
-    /// Only those in this status.
+    /// Filters by status.
     #[param(inline)]
     status: Option<EventStatusName>,
-    /// The most rows to answer; above 100 is taken as 100.
+    /// Maximum number of rows; values above 100 count as 100.
     #[param(minimum = 1, default = 20)]
     #[serde(default, deserialize_with = "page::limit")]
     limit: Option<i64>,
-    /// `next_cursor` of the page before.
+    /// `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
@@ -86,21 +88,21 @@ pub struct EventResponse {
     /// The CloudEvents type.
     #[serde(rename = "type")]
     event_type: String,
-    /// The event's place among those of its order: 1, 2, 3 …
+    /// The position among the events of its order, from 1.
     sequence: u32,
     status: EventStatusName,
-    /// How often it was sent.
+    /// The number of delivery attempts.
     attempts: u32,
-    /// Why the last attempt that failed did.
+    /// The error of the last failed attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     last_error: Option<String>,
     created_at: Time,
-    /// When the data platform was known to have it.
+    /// The time of receipt by the data platform.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     delivered_at: Option<Time>,
-    /// Of a pending event, when it is sent next at the earliest; of any other, when it was recorded.
+    /// The earliest time of the next attempt; of an event that is not pending, the time of its last one.
     due_at: Time,
 }
 

@@ -1,4 +1,4 @@
-//! Everybody's orders, as the back office sees them.
+//! Orders of all users.
 
 use actix_web::get;
 use actix_web::web::{Data, Json};
@@ -23,7 +23,9 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(list_all_orders);
 }
 
-/// Everybody's orders, newest first
+/// List orders of all users
+///
+/// Returns the orders that match all filters, newest first.
 #[utoipa::path(tag = "admin", params(AllOrdersQuery), responses((status = 200, body = ListResponse<OrderResponse>)))]
 #[get("/orders")]
 async fn list_all_orders(
@@ -45,22 +47,22 @@ async fn list_all_orders(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct AllOrdersQuery {
-    /// Only those in this status.
+    /// Filters by status.
     #[param(inline)]
     status: Option<OrderStatusName>,
-    /// Only those of this user.
+    /// Filters by user.
     user_id: Option<String>,
-    /// Only those placed at this time (RFC 3339) or later.
+    /// Earliest time of the order (RFC 3339), inclusive.
     #[param(format = DateTime)]
     from: Option<String>,
-    /// Only those placed before this time (RFC 3339).
+    /// Latest time of the order (RFC 3339), exclusive.
     #[param(format = DateTime)]
     to: Option<String>,
-    /// The most rows to answer; above 100 is taken as 100.
+    /// Maximum number of rows; values above 100 count as 100.
     #[param(minimum = 1, default = 20)]
     #[serde(default, deserialize_with = "page::limit")]
     limit: Option<i64>,
-    /// `next_cursor` of the page before.
+    /// `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 

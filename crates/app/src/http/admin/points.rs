@@ -1,4 +1,4 @@
-//! Points, as the back office corrects them.
+//! Adjustments of balances.
 
 use actix_web::{HttpResponse, post};
 use serde::{Deserialize, Serialize};
@@ -13,26 +13,26 @@ use jangteo_domain::{Command, Currency, Money};
 use crate::http::extract::body::Body;
 use crate::http::extract::caller::{Admin, Owner};
 use crate::http::extract::write::Write;
-use crate::http::respond::problem::{FieldErrors, Problem, Reason};
+use crate::http::respond::problem::{FieldErrors, Problem, Reason, documented as code};
 use crate::http::values::{AmountText, Time, WrittenAmount};
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(adjust_points);
 }
 
-/// Correct a user's balance
+/// Adjust a balance
+///
+/// Credits or debits the points of a user. The balance stays between 0 and its limit.
 #[utoipa::path(
     tag = "admin",
-    params(("user_id" = String, Path, description = "The user")),
+    params(("user_id" = String, Path, description = "Id of the user")),
     request_body = AdjustPointsRequest,
     responses(
         (status = 201, body = PointAdjustmentResponse),
-        (status = 400, description = "`AMOUNT_TOO_PRECISE`, and those of every write"),
-        (status = 404, description = "`USER_NOT_FOUND`"),
-        (
-            status = 409,
-            description = "`INSUFFICIENT_POINTS` with `balance` and `required`, `BALANCE_LIMIT_EXCEEDED`",
-        ),
+        code::AmountTooPrecise,
+        code::UserNotFound,
+        code::InsufficientPoints,
+        code::BalanceLimitExceeded,
     ),
 )]
 #[post("/users/{user_id}/points/adjustments")]
@@ -50,9 +50,9 @@ async fn adjust_points(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct AdjustPointsRequest {
-    /// Above zero into the account, below zero out of it; not zero.
+    /// Positive to credit, negative to debit; not zero.
     amount: WrittenAmount,
-    /// Why.
+    /// The reason, for the audit log.
     #[schema(min_length = 1, max_length = 200)]
     reason: String,
 }
@@ -72,11 +72,11 @@ impl AdjustPointsRequest {
 pub struct PointAdjustmentResponse {
     entry_id: Uuid,
     user_id: String,
-    /// Above zero into the account, below zero out of it.
+    /// Positive for a credit, negative for a debit.
     amount: AmountText,
     balance: AmountText,
     currency: &'static str,
-    /// Why, in the words of the back office.
+    /// The reason given with the request.
     reason: String,
     created_at: Time,
 }

@@ -1,4 +1,4 @@
-//! Products, as the back office describes them.
+//! Products: create, change, and list in all states.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ use crate::http::extract::page::ListResponse;
 use crate::http::extract::path::ApiPath;
 use crate::http::extract::query::ApiQuery;
 use crate::http::extract::write::Write;
-use crate::http::respond::problem::{FieldErrors, Problem, Reason};
+use crate::http::respond::problem::{FieldErrors, Problem, Reason, documented as code};
 use crate::http::state::AppState;
 use crate::http::values::WrittenAmount;
 
@@ -32,11 +32,13 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(create_product).service(list_all_products).service(change_product);
 }
 
-/// Make a product; its stock is empty
+/// Create a product
+///
+/// The stock of a new product is 0; add to it by a stock movement.
 #[utoipa::path(
     tag = "admin",
     request_body = CreateProductRequest,
-    responses((status = 201, body = ProductResponse)),
+    responses((status = 201, body = ProductResponse), code::AmountTooPrecise),
 )]
 #[post("/products")]
 async fn create_product(
@@ -49,13 +51,13 @@ async fn create_product(
     write.run(&body, Command::CreateProduct(command)).await
 }
 
-/// Products in all states
+/// List products in all states
+///
+/// Returns hidden and discontinued products too, uncached. Filters and sort orders are those of the public list.
 #[utoipa::path(
     tag = "admin",
     params(ProductsQuery),
-    responses(
-        (status = 200, body = ListResponse<ProductResponse>),
-    ),
+    responses((status = 200, body = ListResponse<ProductResponse>)),
 )]
 #[get("/products")]
 async fn list_all_products(
@@ -68,12 +70,14 @@ async fn list_all_products(
     Ok(Json(deadline.read(list.read(&state)).await?))
 }
 
-/// Describe a product anew
+/// Change a product
+///
+/// Changes the fields in the body; absent ones are unchanged. Existing orders are unaffected.
 #[utoipa::path(
     tag = "admin",
-    params(("product_id" = uuid::Uuid, Path, description = "The product")),
+    params(("product_id" = uuid::Uuid, Path, description = "Id of the product")),
     request_body = ChangeProductRequest,
-    responses((status = 200, body = ProductResponse), (status = 404, description = "`PRODUCT_NOT_FOUND`")),
+    responses((status = 200, body = ProductResponse), code::AmountTooPrecise, code::ProductNotFound),
 )]
 #[patch("/products/{product_id}")]
 async fn change_product(
@@ -97,14 +101,14 @@ struct CreateProductRequest {
     description: String,
     #[schema(min_length = 1, max_length = 64)]
     category: String,
-    /// What sets it apart from the other variants of its item.
+    /// The options of this variant, such as `{"color": "red"}`.
     #[serde(default)]
     options: BTreeMap<String, String>,
-    /// What groups the variants of one item.
+    /// Shared by the variants of one item.
     #[schema(min_length = 1, max_length = 64)]
     item_group_id: Option<String>,
     price: WrittenAmount,
-    /// `on_sale` when nothing is said.
+    /// `on_sale` by default.
     status: Option<ProductStatusName>,
 }
 
@@ -134,29 +138,29 @@ impl CreateProductRequest {
     }
 }
 
-/// What changes; what is not named stays as it is.
+/// The fields to change; absent ones are unchanged.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ChangeProductRequest {
     #[schema(min_length = 1, max_length = 200)]
-    #[serde(default, deserialize_with = "named")]
+    #[serde(default, deserialize_with = "present")]
     name: Option<String>,
     #[schema(max_length = 10_000)]
-    #[serde(default, deserialize_with = "named")]
+    #[serde(default, deserialize_with = "present")]
     description: Option<String>,
     #[schema(min_length = 1, max_length = 64)]
-    #[serde(default, deserialize_with = "named")]
+    #[serde(default, deserialize_with = "present")]
     category: Option<String>,
-    /// All options, in place of those before.
-    #[serde(default, deserialize_with = "named")]
+    /// Replaces all options.
+    #[serde(default, deserialize_with = "present")]
     options: Option<BTreeMap<String, String>>,
-    /// `null` takes the product out of its group.
-    #[serde(default, deserialize_with = "named")]
+    /// `null` removes the product from its group.
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 64)]
     item_group_id: Option<Option<String>>,
-    #[serde(default, deserialize_with = "named")]
+    #[serde(default, deserialize_with = "present")]
     price: Option<WrittenAmount>,
-    #[serde(default, deserialize_with = "named")]
+    #[serde(default, deserialize_with = "present")]
     status: Option<ProductStatusName>,
 }
 
@@ -192,8 +196,8 @@ impl ChangeProductRequest {
     }
 }
 
-/// Tells a field that is `null` from one that is not there; `null` is a value only where the field's type has it.
-fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+/// Distinguishes `null` from an absent field; `null` is valid only where the type of the field allows it.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 

@@ -1,4 +1,4 @@
-//! Refunds of paid orders, as the back office makes them.
+//! Refunds of paid orders.
 
 use actix_web::{HttpResponse, post};
 use serde::{Deserialize, Serialize};
@@ -17,28 +17,29 @@ use crate::http::extract::body::{Body, Strict};
 use crate::http::extract::caller::Admin;
 use crate::http::extract::path::ApiPath;
 use crate::http::extract::write::Write;
-use crate::http::respond::problem::{FieldErrors, Problem};
+use crate::http::respond::problem::{FieldErrors, Problem, documented as code};
 use crate::http::values::{AmountText, Time};
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(refund_order);
 }
 
-/// Refund pieces of a paid order
+/// Refund an order
 ///
-/// What was paid for them goes back to the points; all refunds of an order add up to at most what was paid.
+/// Refunds a quantity of each line to the points, after the discount. All refunds of an order add up to at most the amount
+/// paid.
 #[utoipa::path(
     tag = "admin",
-    params(("order_id" = Uuid, Path, description = "The order")),
+    params(("order_id" = Uuid, Path, description = "Id of the order")),
     request_body = RefundOrderRequest,
     responses(
         (status = 201, body = RefundResponse),
-        (status = 400, description = "`EMPTY_ORDER`, `INVALID_QUANTITY`, and those of every write"),
-        (status = 404, description = "`ORDER_NOT_FOUND`"),
-        (
-            status = 409,
-            description = "`ORDER_NOT_PAID`, `REFUND_TOO_LARGE` with `product_id`, `requested`, `refundable`",
-        ),
+        code::EmptyOrder,
+        code::InvalidQuantity,
+        code::OrderNotFound,
+        code::OrderNotPaid,
+        code::RefundTooLarge,
+        code::StockLimitExceeded,
     ),
 )]
 #[post("/orders/{order_id}/refunds")]
@@ -56,12 +57,12 @@ async fn refund_order(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct RefundOrderRequest {
-    /// Which pieces; lines of one product are added up.
+    /// The quantities to refund; lines of the same product are added up.
     #[schema(value_type = Vec<OrderLineRequest>)]
     lines: Vec<Strict<OrderLineRequest>>,
-    /// Whether the pieces go back into the stock.
+    /// Whether to return the items to the stock.
     restock: bool,
-    /// Why.
+    /// The reason, for the audit log.
     #[schema(min_length = 1, max_length = 200)]
     reason: String,
 }
@@ -79,17 +80,17 @@ impl RefundOrderRequest {
 pub struct RefundResponse {
     refund_id: Uuid,
     order_id: Uuid,
-    /// The order's status after it.
+    /// The status of the order after the refund.
     order_status: OrderStatusName,
     lines: Vec<RefundLineResponse>,
-    /// What came back.
+    /// The points refunded.
     amount: AmountText,
-    /// What came back of the order so far, with this.
+    /// The sum of all refunds of the order.
     refunded_amount: AmountText,
     currency: &'static str,
-    /// Whether the pieces went back into the stock.
+    /// Whether the items were returned to the stock.
     restock: bool,
-    /// Why, in the words of the back office.
+    /// The reason given with the request.
     reason: String,
     refunded_at: Time,
 }

@@ -1,4 +1,4 @@
-//! Stock movements, as the back office makes and sees them.
+//! Stock movements.
 
 use actix_web::web::{Data, Json};
 use actix_web::{HttpResponse, get, post};
@@ -20,7 +20,7 @@ use crate::http::extract::page::{List, ListResponse, PageQuery};
 use crate::http::extract::path::ApiPath;
 use crate::http::extract::query::ApiQuery;
 use crate::http::extract::write::Write;
-use crate::http::respond::problem::{FieldErrors, Problem, ProblemCode, Reason};
+use crate::http::respond::problem::{FieldErrors, Problem, ProblemCode, Reason, documented as code};
 use crate::http::state::AppState;
 use crate::http::values::Time;
 
@@ -28,15 +28,18 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(adjust_stock).service(list_stock_movements);
 }
 
-/// Add pieces to a stock, or take some out
+/// Adjust a stock
+///
+/// Adds a quantity to the stock of a product, or removes it. The stock never falls below 0.
 #[utoipa::path(
     tag = "admin",
-    params(("product_id" = Uuid, Path, description = "The product")),
+    params(("product_id" = Uuid, Path, description = "Id of the product")),
     request_body = AdjustStockRequest,
     responses(
         (status = 201, body = StockMovementResponse),
-        (status = 404, description = "`PRODUCT_NOT_FOUND`"),
-        (status = 409, description = "`OUT_OF_STOCK` with `shortages`, `STOCK_LIMIT_EXCEEDED`"),
+        code::ProductNotFound,
+        code::OutOfStock,
+        code::StockLimitExceeded,
     ),
 )]
 #[post("/products/{product_id}/stock-movements")]
@@ -51,14 +54,13 @@ async fn adjust_stock(
     write.run(&body, Command::AdjustStock(command)).await
 }
 
-/// The movements of a stock, newest first
+/// List stock movements
+///
+/// Returns the stock movements of a product, newest first: adjustments, reservations, and returns.
 #[utoipa::path(
     tag = "admin",
-    params(("product_id" = Uuid, Path, description = "The product"), PageQuery),
-    responses(
-        (status = 200, body = ListResponse<StockMovementResponse>),
-        (status = 404, description = "`PRODUCT_NOT_FOUND`"),
-    ),
+    params(("product_id" = Uuid, Path, description = "Id of the product"), PageQuery),
+    responses((status = 200, body = ListResponse<StockMovementResponse>), code::ProductNotFound),
 )]
 #[get("/products/{product_id}/stock-movements")]
 async fn list_stock_movements(
@@ -82,10 +84,10 @@ async fn list_stock_movements(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct AdjustStockRequest {
-    /// Pieces: above zero into the stock, below zero out of it.
+    /// Positive to add, negative to remove; not zero.
     #[schema(minimum = -2_147_483_648_i64, maximum = 2_147_483_647_i64)]
     quantity: i64,
-    /// Why.
+    /// The reason, for the audit log.
     #[schema(min_length = 1, max_length = 200)]
     reason: String,
 }
@@ -104,16 +106,16 @@ impl AdjustStockRequest {
 pub struct StockMovementResponse {
     movement_id: Uuid,
     product_id: Uuid,
-    /// Pieces: above zero into the stock, below zero out of it.
+    /// Positive into the stock, negative out of it.
     quantity: i64,
-    /// What could be ordered after it.
+    /// The stock after the movement.
     available_after: u32,
     kind: MovementKindName,
-    /// The order that held or returned the pieces.
+    /// The order of a reservation or return.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     order_id: Option<Uuid>,
-    /// Why, in the words of the back office.
+    /// The reason given with an adjustment.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     reason: Option<String>,

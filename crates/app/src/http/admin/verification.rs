@@ -1,4 +1,4 @@
-//! The proof of the books, as the back office asks for it.
+//! Verification of the books on request.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::http::deadline::Deadline;
 use crate::http::extract::caller::Admin;
-use crate::http::respond::problem::{Problem, ProblemCode};
+use crate::http::respond::problem::{Problem, ProblemCode, documented as code};
 use crate::http::state::AppState;
 use crate::workers::verification::VerificationResponse;
 
-/// Seconds after which to ask for a verification that takes long.
+/// `Retry-After` during a long verification, in seconds.
 const RETRY_AFTER: u64 = 5;
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
@@ -22,15 +22,11 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
 
 /// Verify the books
 ///
-/// Everything that is kept twice is counted anew from one state of all tables, while the shop stays open. A server
-/// runs one verification at a time: whoever asks meanwhile joins it, and whoever asks within a minute after its end
-/// gets its outcome.
+/// Recomputes all denormalized data from one snapshot of the tables, while the shop stays online. A server runs one
+/// verification at a time: concurrent requests share it, and requests within a minute of its end receive its outcome.
 #[utoipa::path(
     tag = "admin",
-    responses(
-        (status = 200, body = VerificationResponse),
-        (status = 503, description = "`VERIFICATION_RUNNING`: it takes longer than a request may, and goes on; ask again"),
-    ),
+    responses((status = 200, body = VerificationResponse), code::VerificationRunning),
 )]
 #[get("/verification")]
 async fn verify_books(

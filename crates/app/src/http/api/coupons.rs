@@ -1,4 +1,4 @@
-//! Coupons: the campaigns that give them, and those that a user has.
+//! Coupon campaigns, and the coupons of users.
 
 use actix_web::web::{Data, Json};
 use actix_web::{HttpResponse, get, post};
@@ -20,7 +20,7 @@ use crate::http::extract::page::{self, List, ListResponse, PageQuery};
 use crate::http::extract::path::ApiPath;
 use crate::http::extract::query::ApiQuery;
 use crate::http::extract::write::Write;
-use crate::http::respond::problem::{Problem, ProblemCode};
+use crate::http::respond::problem::{Problem, ProblemCode, documented as code};
 use crate::http::state::AppState;
 use crate::http::values::{AmountText, Time};
 
@@ -28,7 +28,9 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(list_campaigns).service(show_campaign).service(issue_coupon).service(list_coupons);
 }
 
-/// Coupon campaigns, newest first
+/// List coupon campaigns
+///
+/// Returns all campaigns, newest first, open or not, each with its remaining quantity.
 #[utoipa::path(
     tag = "coupons",
     params(PageQuery),
@@ -49,12 +51,14 @@ async fn list_campaigns(
     Ok(Json(list.answer(page.limit, &campaigns, |campaign| campaign.id, show)))
 }
 
-/// One coupon campaign
+/// Show a coupon campaign
+///
+/// Returns the terms of a campaign and its remaining quantity.
 #[utoipa::path(
     tag = "coupons",
-    params(("campaign_id" = Uuid, Path, description = "The campaign")),
+    params(("campaign_id" = Uuid, Path, description = "Id of the campaign")),
     security((), ("bearer" = [])),
-    responses((status = 200, body = CampaignResponse), (status = 404, description = "`CAMPAIGN_NOT_FOUND`")),
+    responses((status = 200, body = CampaignResponse), code::CampaignNotFound),
 )]
 #[get("/coupon-campaigns/{campaign_id}")]
 async fn show_campaign(
@@ -67,17 +71,20 @@ async fn show_campaign(
     Ok(Json(CampaignResponse::of(&campaign, state.rules.currency)))
 }
 
-/// Take a coupon of a campaign
+/// Issue a coupon (쿠폰 발급)
+///
+/// Issues a coupon of the campaign to the caller, first come, first served: at most one for each user, and exactly
+/// `quantity` in all.
 #[utoipa::path(
     tag = "coupons",
-    params(("campaign_id" = Uuid, Path, description = "The campaign")),
+    params(("campaign_id" = Uuid, Path, description = "Id of the campaign")),
     responses(
         (status = 201, body = CouponResponse),
-        (status = 404, description = "`CAMPAIGN_NOT_FOUND`"),
-        (
-            status = 409,
-            description = "`CAMPAIGN_NOT_OPEN`, `CAMPAIGN_CLOSED`, `COUPON_ALREADY_ISSUED`, `COUPON_SOLD_OUT`",
-        ),
+        code::CampaignNotFound,
+        code::CampaignNotOpen,
+        code::CampaignClosed,
+        code::CouponAlreadyIssued,
+        code::CouponSoldOut,
     ),
 )]
 #[post("/coupon-campaigns/{campaign_id}/coupons")]
@@ -94,14 +101,13 @@ async fn issue_coupon(
     write.run(&body, Command::IssueCoupon(command)).await
 }
 
-/// A user's coupons, newest first
+/// List coupons
+///
+/// Returns the coupons of a user, newest first; by default the usable ones.
 #[utoipa::path(
     tag = "coupons",
-    params(("user_id" = String, Path, description = "The user"), CouponsQuery),
-    responses(
-        (status = 200, body = ListResponse<CouponResponse>),
-        (status = 404, description = "`USER_NOT_FOUND`"),
-    ),
+    params(("user_id" = String, Path, description = "Id of the user"), CouponsQuery),
+    responses((status = 200, body = ListResponse<CouponResponse>), code::UserNotFound),
 )]
 #[get("/users/{user_id}/coupons")]
 async fn list_coupons(
@@ -124,15 +130,15 @@ async fn list_coupons(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct CouponsQuery {
-    /// Only those in this status.
+    /// Filters by status.
     #[serde(default)]
     #[param(inline)]
     status: CouponFilterName,
-    /// The most rows to answer; above 100 is taken as 100.
+    /// Maximum number of rows; values above 100 count as 100.
     #[param(minimum = 1, default = 20)]
     #[serde(default, deserialize_with = "page::limit")]
     limit: Option<i64>,
-    /// `next_cursor` of the page before.
+    /// `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
@@ -159,20 +165,20 @@ impl CouponFilterName {
     }
 }
 
-/// What a coupon takes off.
+/// The discount of a coupon.
 #[derive(Serialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum DiscountResponse {
     /// A fixed amount.
     Fixed {
-        /// How much.
+        /// At most the order total is deducted.
         amount: AmountText,
     },
-    /// A share of the order's total.
+    /// A percentage of the order total, rounded half up to the smallest unit of the currency.
     Percent {
-        /// The share of a hundred.
+        /// From 1 to 100.
         percent: u8,
-        /// The most that it takes off.
+        /// The maximum discount.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(nullable = false)]
         cap: Option<AmountText>,
@@ -196,24 +202,24 @@ pub struct CampaignResponse {
     campaign_id: Uuid,
     name: String,
     discount: DiscountResponse,
-    /// The least total that its coupons apply to.
+    /// The minimum order total for its coupons.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     min_order_amount: Option<AmountText>,
     currency: &'static str,
-    /// How many coupons there are.
+    /// The number of coupons in all.
     quantity: u32,
-    /// How many of them were issued.
+    /// The number of issued coupons.
     issued: u32,
-    /// How many are left.
+    /// The number of coupons that can still be issued.
     remaining: u32,
     issue_opens_at: Time,
     issue_closes_at: Time,
-    /// Until when its coupons can be used.
+    /// The expiry of its coupons, exclusive. Absent with `valid_days`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     valid_until: Option<Time>,
-    /// How many times 24 hours from its issue a coupon can be used.
+    /// The validity of a coupon from its issue, in periods of 24 hours. Absent with `valid_until`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     valid_days: Option<u16>,
@@ -250,19 +256,19 @@ pub struct CouponResponse {
     user_id: String,
     name: String,
     discount: DiscountResponse,
-    /// The least total that it applies to.
+    /// The minimum order total.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     min_order_amount: Option<AmountText>,
     currency: &'static str,
     status: CouponStatusName,
-    /// Until when it can be used; at this time no more.
+    /// The expiry, exclusive.
     valid_until: Time,
     issued_at: Time,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     used_at: Option<Time>,
-    /// The order that it was used for.
+    /// The order that the coupon was used for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     order_id: Option<Uuid>,

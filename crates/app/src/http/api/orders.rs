@@ -1,4 +1,4 @@
-//! Orders: placed, shown, listed, cancelled.
+//! Orders: place, show, list, cancel.
 
 use actix_web::web::{Data, Json};
 use actix_web::{HttpResponse, get, post};
@@ -20,7 +20,7 @@ use crate::http::extract::page::{self, List, ListResponse};
 use crate::http::extract::path::{ApiPath, parse_uuid};
 use crate::http::extract::query::ApiQuery;
 use crate::http::extract::write::Write;
-use crate::http::respond::problem::{FieldErrors, Problem, ProblemCode, Reason};
+use crate::http::respond::problem::{FieldErrors, Problem, ProblemCode, Reason, documented as code};
 use crate::http::state::AppState;
 use crate::http::values::{AmountText, Time, WrittenAmount};
 
@@ -28,21 +28,22 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(place_order).service(show_order).service(list_orders).service(cancel_order);
 }
 
-/// Order products
+/// Place an order (주문)
 ///
-/// The stock is taken at once and held until `expires_at`; all lines or none.
+/// Reserves the stock of all lines, or of none, until `expires_at`. The prices are those at the time of the order.
 #[utoipa::path(
     tag = "orders",
     request_body = PlaceOrderRequest,
     responses(
         (status = 201, body = OrderResponse),
-        (status = 400, description = "`EMPTY_ORDER`, `INVALID_QUANTITY`"),
-        (status = 404, description = "`PRODUCT_NOT_FOUND`"),
-        (
-            status = 409,
-            description = "`PRODUCT_NOT_ON_SALE`, `OUT_OF_STOCK` with each short line in `shortages`, \
-                           `PRICE_CHANGED`, `TOO_MANY_OPEN_ORDERS`",
-        ),
+        code::AmountTooPrecise,
+        code::EmptyOrder,
+        code::InvalidQuantity,
+        code::ProductNotFound,
+        code::ProductNotOnSale,
+        code::OutOfStock,
+        code::PriceChanged,
+        code::TooManyOpenOrders,
     ),
 )]
 #[post("/orders")]
@@ -57,11 +58,13 @@ async fn place_order(write: Write, body: Body<PlaceOrderRequest>) -> Result<Http
     write.run(&body, Command::PlaceOrder(command)).await
 }
 
-/// One order
+/// Show an order
+///
+/// Returns an order of the caller; with the scope `admin`, of any user.
 #[utoipa::path(
     tag = "orders",
-    params(("order_id" = Uuid, Path, description = "The order")),
-    responses((status = 200, body = OrderResponse), (status = 404, description = "`ORDER_NOT_FOUND`")),
+    params(("order_id" = Uuid, Path, description = "Id of the order")),
+    responses((status = 200, body = OrderResponse), code::OrderNotFound),
 )]
 #[get("/orders/{order_id}")]
 async fn show_order(
@@ -76,11 +79,13 @@ async fn show_order(
     Ok(Json(OrderResponse::of(&order, found.now, state.rules.currency)))
 }
 
-/// A user's orders, newest first
+/// List orders
+///
+/// Returns the orders of a user, newest first.
 #[utoipa::path(
     tag = "orders",
-    params(("user_id" = String, Path, description = "The user"), OrdersQuery),
-    responses((status = 200, body = ListResponse<OrderResponse>), (status = 404, description = "`USER_NOT_FOUND`")),
+    params(("user_id" = String, Path, description = "Id of the user"), OrdersQuery),
+    responses((status = 200, body = ListResponse<OrderResponse>), code::UserNotFound),
 )]
 #[get("/users/{user_id}/orders")]
 async fn list_orders(
@@ -102,14 +107,16 @@ async fn list_orders(
 
 /// Cancel an order
 ///
-/// Its stock comes back and, where it was paid, what was paid too.
+/// Restores the stock. A paid order is refunded in full to the points, and its coupon becomes usable again while valid.
 #[utoipa::path(
     tag = "orders",
-    params(("order_id" = Uuid, Path, description = "The order")),
+    params(("order_id" = Uuid, Path, description = "Id of the order")),
     responses(
         (status = 200, body = OrderResponse),
-        (status = 404, description = "`ORDER_NOT_FOUND`"),
-        (status = 409, description = "`ORDER_EXPIRED`, `ORDER_ALREADY_CANCELLED`"),
+        code::OrderNotFound,
+        code::OrderExpired,
+        code::OrderAlreadyCancelled,
+        code::StockLimitExceeded,
     ),
 )]
 #[post("/orders/{order_id}/cancellation")]
@@ -121,10 +128,10 @@ async fn cancel_order(write: Write, order_id: ApiPath<OrderId>, body: Body<Nothi
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PlaceOrderRequest {
-    /// What to order; lines of one product are added up.
+    /// The lines; lines of the same product are added up.
     #[schema(value_type = Vec<OrderLineRequest>)]
     lines: Vec<Strict<OrderLineRequest>>,
-    /// What it is expected to cost; rejected where it costs something else.
+    /// The expected total; the order is rejected with `PRICE_CHANGED` at any other.
     expected_total: Option<WrittenAmount>,
 }
 
@@ -134,7 +141,7 @@ struct PlaceOrderRequest {
 pub struct OrderLineRequest {
     #[schema(value_type = Uuid)]
     product_id: String,
-    /// Pieces.
+    /// The number of items.
     #[schema(minimum = 1)]
     quantity: i64,
 }
@@ -149,10 +156,10 @@ impl PlaceOrderRequest {
     }
 }
 
-/// The lines that somebody wants to order.
+/// Parses the lines of an order; `None` where a field error was added.
 ///
 /// # Errors
-/// The problems that have codes of their own; other field errors are noted.
+/// `EMPTY_ORDER`, `INVALID_QUANTITY`.
 pub fn check_lines(
     lines: &[Strict<OrderLineRequest>],
     rules: &ShopRules,
@@ -163,7 +170,7 @@ pub fn check_lines(
             let id = parse_uuid(&line.product_id).ok_or(Reason::Invalid);
             field_errors.take(format!("/lines/{index}/product_id"), id).map(|id| (ProductId::from(id), line.quantity))
         };
-        // Every line is looked at, so that every field error is told.
+        // Not short-circuited: all field errors are reported.
         let all: Vec<Option<_>> = lines.iter().enumerate().map(&mut take).collect();
         all.into_iter().collect()
     };
@@ -173,12 +180,12 @@ pub fn check_lines(
 
 fn problem_of_lines(error: &OrderLinesError) -> Problem {
     match error {
-        OrderLinesError::Empty => Problem::new(ProblemCode::EmptyOrder).with_fault("/lines", Reason::Empty),
+        OrderLinesError::Empty => Problem::new(ProblemCode::EmptyOrder).with_field_error("/lines", Reason::Empty),
         OrderLinesError::TooManyLines { lines_max } => Problem::new(ProblemCode::InvalidQuantity)
-            .with_fault("/lines", Reason::TooMany)
+            .with_field_error("/lines", Reason::TooMany)
             .with("lines_max", *lines_max),
         OrderLinesError::InvalidQuantity { index, quantity_max } => Problem::new(ProblemCode::InvalidQuantity)
-            .with_fault(format!("/lines/{index}/quantity"), Reason::OutOfRange)
+            .with_field_error(format!("/lines/{index}/quantity"), Reason::OutOfRange)
             .with("quantity_max", *quantity_max),
     }
 }
@@ -187,14 +194,14 @@ fn problem_of_lines(error: &OrderLinesError) -> Problem {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct OrdersQuery {
-    /// Only those in this status.
+    /// Filters by status.
     #[param(inline)]
     status: Option<OrderStatusName>,
-    /// The most rows to answer; above 100 is taken as 100.
+    /// Maximum number of rows; values above 100 count as 100.
     #[param(minimum = 1, default = 20)]
     #[serde(default, deserialize_with = "page::limit")]
     limit: Option<i64>,
-    /// `next_cursor` of the page before.
+    /// `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
@@ -204,17 +211,17 @@ pub struct OrderResponse {
     user_id: String,
     status: OrderStatusName,
     lines: Vec<OrderLineResponse>,
-    /// The sum of the lines.
+    /// The sum of the lines, before the discount.
     total: AmountText,
-    /// What the coupon took off.
+    /// The discount of the coupon; 0 until payment.
     discount: AmountText,
-    /// What was debited.
+    /// The points debited; 0 until payment.
     paid_amount: AmountText,
     currency: &'static str,
     created_at: Time,
-    /// Until when it can be paid; at this time no more.
+    /// The payment deadline, exclusive.
     expires_at: Time,
-    /// Seconds left to pay, rounded down; 0 once it cannot be paid any more.
+    /// Seconds until the payment deadline, rounded down; 0 unless the status is `pending_payment`.
     expires_in_seconds: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -256,7 +263,7 @@ impl OrderResponse {
 #[derive(Serialize, ToSchema)]
 struct OrderLineResponse {
     product_id: Uuid,
-    /// What the product was called when it was ordered.
+    /// The name of the product at the time of the order.
     name: String,
     quantity: u32,
     unit_price: AmountText,

@@ -1,4 +1,4 @@
-//! Payments out of points.
+//! Payment by points.
 
 use actix_web::{HttpResponse, post};
 use serde::{Deserialize, Serialize};
@@ -14,26 +14,30 @@ use jangteo_domain::{Command, Currency};
 use crate::http::extract::body::Body;
 use crate::http::extract::path::{ApiPath, parse_uuid};
 use crate::http::extract::write::Write;
-use crate::http::respond::problem::{FieldErrors, Problem, Reason};
+use crate::http::respond::problem::{FieldErrors, Problem, Reason, documented as code};
 use crate::http::values::{AmountText, Time};
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(pay_order);
 }
 
-/// Pay an order out of its user's points
+/// Pay an order (결제)
+///
+/// Debits the points of the user, uses the coupon and marks the order paid, in one transaction. Without `coupon_id` the
+/// full price is debited; without a usable coupon `best` does the same.
 #[utoipa::path(
     tag = "orders",
-    params(("order_id" = Uuid, Path, description = "The order")),
+    params(("order_id" = Uuid, Path, description = "Id of the order")),
     request_body = Option<PayOrderRequest>,
     responses(
         (status = 201, body = PaymentResponse),
-        (status = 404, description = "`ORDER_NOT_FOUND`, `COUPON_NOT_FOUND`"),
-        (
-            status = 409,
-            description = "`ORDER_ALREADY_PAID`, `ORDER_CANCELLED`, `ORDER_EXPIRED`, `COUPON_NOT_USABLE` with `reason`, \
-                           `INSUFFICIENT_POINTS` with `balance` and `required`",
-        ),
+        code::OrderNotFound,
+        code::OrderAlreadyPaid,
+        code::OrderCancelled,
+        code::OrderExpired,
+        code::CouponNotFound,
+        code::CouponNotUsable,
+        code::InsufficientPoints,
     ),
 )]
 #[post("/orders/{order_id}/payment")]
@@ -50,11 +54,14 @@ async fn pay_order(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PayOrderRequest {
-    /// The coupon to use, or `best` for the usable one with the largest discount; none for the full price.
+    /// Id of a coupon, or `best` for the usable coupon with the largest discount.
     coupon_id: Option<String>,
 }
 
-/// The coupon that a caller chose.
+/// Parses a caller's choice of a coupon.
+///
+/// # Errors
+/// `INVALID_BODY`.
 pub fn check_coupon(coupon_id: Option<&str>) -> Result<CouponChoice, Problem> {
     let choice = match coupon_id {
         None => Ok(CouponChoice::None),
@@ -71,17 +78,17 @@ pub struct PaymentResponse {
     payment_id: Uuid,
     order_id: Uuid,
     user_id: String,
-    /// The order's total.
+    /// The order total, before the discount.
     total: AmountText,
-    /// What the coupon took off.
+    /// The discount of the coupon.
     discount: AmountText,
-    /// What was debited: the total less the discount.
+    /// The points debited: `total` less `discount`.
     amount: AmountText,
     currency: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     coupon_id: Option<Uuid>,
-    /// The points left.
+    /// The balance after the payment.
     balance: AmountText,
     paid_at: Time,
 }

@@ -1,4 +1,4 @@
-//! Points: a user's balance, top-ups and ledger.
+//! Points: balance, top-ups and ledger.
 
 use actix_web::web::{Data, Json};
 use actix_web::{HttpResponse, get, post};
@@ -19,7 +19,7 @@ use crate::http::extract::caller::Owner;
 use crate::http::extract::page::{List, PageQuery};
 use crate::http::extract::query::ApiQuery;
 use crate::http::extract::write::Write;
-use crate::http::respond::problem::{FieldErrors, Problem, Reason};
+use crate::http::respond::problem::{FieldErrors, Problem, Reason, documented as code};
 use crate::http::state::AppState;
 use crate::http::values::{AmountText, Time, WrittenAmount};
 
@@ -27,11 +27,13 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(show_points).service(top_up_points).service(list_point_entries);
 }
 
-/// A user's balance
+/// Show a balance
+///
+/// Returns the point balance of a user; `0` before the first top-up.
 #[utoipa::path(
     tag = "points",
-    params(("user_id" = String, Path, description = "The user")),
-    responses((status = 200, body = PointsResponse), (status = 404, description = "`USER_NOT_FOUND`")),
+    params(("user_id" = String, Path, description = "Id of the user")),
+    responses((status = 200, body = PointsResponse), code::UserNotFound),
 )]
 #[get("/users/{user_id}/points")]
 async fn show_points(state: Data<AppState>, owner: Owner, deadline: Deadline) -> Result<Json<PointsResponse>, Problem> {
@@ -41,16 +43,20 @@ async fn show_points(state: Data<AppState>, owner: Owner, deadline: Deadline) ->
     Ok(Json(PointsResponse::of(&account, state.rules.currency)))
 }
 
-/// Top up points
+/// Top up points (충전)
+///
+/// Adds points to the balance, with an entry in the ledger. Limits apply to a single top-up and to the balance after it.
 #[utoipa::path(
     tag = "points",
-    params(("user_id" = String, Path, description = "The user")),
+    params(("user_id" = String, Path, description = "Id of the user")),
     request_body = TopUpPointsRequest,
     responses(
         (status = 201, body = PointTopUpResponse),
-        (status = 400, description = "`AMOUNT_NOT_POSITIVE`, `AMOUNT_TOO_PRECISE`"),
-        (status = 404, description = "`USER_NOT_FOUND`"),
-        (status = 409, description = "`TOP_UP_LIMIT_EXCEEDED` for one top-up, `BALANCE_LIMIT_EXCEEDED` after it"),
+        code::AmountNotPositive,
+        code::AmountTooPrecise,
+        code::UserNotFound,
+        code::TopUpLimitExceeded,
+        code::BalanceLimitExceeded,
     ),
 )]
 #[post("/users/{user_id}/points/top-ups")]
@@ -60,11 +66,13 @@ async fn top_up_points(owner: Owner, write: Write, body: Body<TopUpPointsRequest
     write.run(&body, Command::TopUpPoints(TopUpPoints { user_id, amount })).await
 }
 
-/// A user's ledger, newest first
+/// List ledger entries
+///
+/// Returns the point ledger of a user, newest first: top-ups, payments, refunds and adjustments.
 #[utoipa::path(
     tag = "points",
-    params(("user_id" = String, Path, description = "The user"), PageQuery),
-    responses((status = 200, body = PointEntriesResponse), (status = 404, description = "`USER_NOT_FOUND`")),
+    params(("user_id" = String, Path, description = "Id of the user"), PageQuery),
+    responses((status = 200, body = PointEntriesResponse), code::UserNotFound),
 )]
 #[get("/users/{user_id}/points/entries")]
 async fn list_point_entries(
@@ -87,7 +95,7 @@ async fn list_point_entries(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct TopUpPointsRequest {
-    /// How much to add.
+    /// The points to add, greater than zero.
     amount: WrittenAmount,
 }
 
@@ -105,7 +113,7 @@ struct PointsResponse {
     user_id: String,
     balance: AmountText,
     currency: &'static str,
-    /// When the balance moved last; `null` for somebody who never topped up.
+    /// The time of the latest ledger entry; `null` without one.
     #[schema(required = true)]
     updated_at: Option<Time>,
 }
@@ -147,7 +155,7 @@ impl PointTopUpResponse {
 #[derive(Serialize, ToSchema)]
 struct PointEntriesResponse {
     data: Vec<PointEntryResponse>,
-    /// What to ask for the next page with; `null` at the end.
+    /// The `cursor` of the next page; `null` on the last one.
     #[schema(required = true)]
     next_cursor: Option<String>,
     currency: &'static str,
@@ -157,7 +165,7 @@ struct PointEntriesResponse {
 struct PointEntryResponse {
     entry_id: Uuid,
     kind: EntryKindName,
-    /// Above zero into the account, below zero out of it.
+    /// Positive for credits, negative for debits.
     amount: AmountText,
     balance_after: AmountText,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,4 @@
-//! The popular products: counted at most every second, however many ask.
+//! Popular products, ranked at most once a second.
 
 use std::collections::BTreeMap;
 
@@ -24,18 +24,19 @@ use crate::http::state::AppState;
 
 const DAYS_MAX: i64 = 30;
 const LIMIT_DEFAULT: i64 = 5;
+
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(list_popular_products);
 }
 
-/// The products that sold most
+/// List popular products (인기 상품)
 ///
-/// What it tells was so at most a second before it was asked for.
+/// Ranks products by quantity sold over the last `days` days, net of refunds. The ranking is at most one second old.
 #[utoipa::path(
     tag = "products",
     params(PopularQuery),
     security((), ("bearer" = [])),
-    responses((status = 200, body = PopularResponse), (status = 304, description = "As it was")),
+    responses((status = 200, body = PopularResponse), (status = 304)),
 )]
 #[get("/products/popular")]
 async fn list_popular_products(
@@ -45,12 +46,12 @@ async fn list_popular_products(
     query: ApiQuery<PopularQuery>,
 ) -> Result<HttpResponse, Problem> {
     let (days, limit) = query.0.check()?;
-    let page = state.catalog.pages.get(format!("popular {days} {limit}"), || write(Data::clone(&state), days, limit));
+    let page = state.catalog.pages.get(format!("popular {days} {limit}"), || render(Data::clone(&state), days, limit));
     Ok(deadline.read(page).await?.value.respond(&request, CacheControl::Briefly).await)
 }
 
-/// The first products of a ranking that was counted a moment ago, or is counted now.
-async fn write(state: Data<AppState>, days: u32, limit: usize) -> Result<Dated<CachedResponse>, StoreError> {
+/// The first products of the ranking, cached or computed.
+async fn render(state: Data<AppState>, days: u32, limit: usize) -> Result<Dated<CachedResponse>, StoreError> {
     let ranking = state.catalog.rankings.get(days, || count(Data::clone(&state), days)).await?;
     let answer = show(&ranking.value, limit, state.rules.currency);
     Ok(Dated { value: CachedResponse::of(&answer), as_of: ranking.as_of })
@@ -72,7 +73,7 @@ async fn count(state: Data<AppState>, days: u32) -> Result<Dated<Ranking>, Store
     let to = state.rules.calendar.day_of(queries.clock.now().await?);
     let from = to
         .checked_sub(time::Duration::days(i64::from(days) - 1))
-        .ok_or_else(|| StoreError::unexpected("a clock at the beginning of time"))?;
+        .ok_or_else(|| StoreError::unexpected("the clock is at its minimum"))?;
     let sold = queries.sales.popular(from, to, LIMIT_MAX).await?;
     let ids: Vec<_> = sold.iter().map(|row| row.product_id).collect();
     let listings = queries.products.find_many(&ids).await?;
@@ -85,10 +86,10 @@ async fn count(state: Data<AppState>, days: u32) -> Result<Dated<Ranking>, Store
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct PopularQuery {
-    /// How many days to count over, today included.
+    /// Number of days, today included.
     #[param(minimum = 1, maximum = 30, default = 3)]
     days: Option<i64>,
-    /// The most rows to answer.
+    /// Maximum number of rows.
     #[param(minimum = 1, maximum = 100, default = 5)]
     limit: Option<i64>,
 }
@@ -113,10 +114,10 @@ impl PopularQuery {
 
 #[derive(Serialize, ToSchema)]
 struct PopularResponse {
-    /// The first day that counts, in the shop's time zone.
+    /// The first day, in the time zone of the shop.
     #[schema(format = Date)]
     from: String,
-    /// The last day that counts: today.
+    /// The last day: today.
     #[schema(format = Date)]
     to: String,
     data: Vec<PopularProductResponse>,
@@ -124,9 +125,9 @@ struct PopularResponse {
 
 #[derive(Serialize, ToSchema)]
 struct PopularProductResponse {
-    /// 1 for the one that sold most.
+    /// From 1, the best-selling product.
     rank: u32,
     product: ProductResponse,
-    /// Pieces in paid orders, net of refunds.
+    /// The quantity in paid orders, net of refunds.
     quantity_sold: i64,
 }

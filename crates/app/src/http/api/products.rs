@@ -1,4 +1,4 @@
-//! Products, as everybody sees them.
+//! Products on sale.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use crate::http::extract::page::{self, List, ListResponse};
 use crate::http::extract::path::ApiPath;
 use crate::http::extract::query::ApiQuery;
 use crate::http::respond::cached_response::{CacheControl, CachedResponse};
-use crate::http::respond::problem::{FieldError, Problem, ProblemCode, Reason};
+use crate::http::respond::problem::{FieldError, Problem, ProblemCode, Reason, documented as code};
 use crate::http::respond::read_cache::Dated;
 use crate::http::state::AppState;
 use crate::http::values::{AmountText, Time, WrittenAmount};
@@ -38,17 +38,15 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(list_products).service(show_product);
 }
 
-/// Products that can be bought
+/// List products (상품 목록)
 ///
-/// What it tells was so at most a second before it was asked for.
+/// Returns the products on sale that match all filters; sold-out ones too, unless `in_stock=true`. The page is at most one
+/// second old.
 #[utoipa::path(
     tag = "products",
     params(ProductsQuery),
     security((), ("bearer" = [])),
-    responses(
-        (status = 200, body = ListResponse<ProductResponse>),
-        (status = 304, description = "As it was"),
-    ),
+    responses((status = 200, body = ListResponse<ProductResponse>), (status = 304)),
 )]
 #[get("/products")]
 async fn list_products(
@@ -56,7 +54,7 @@ async fn list_products(
     deadline: Deadline,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    // A page is kept under its query as it is written, so that the many who ask alike have it read only once.
+    // The key is the raw query: a cached page needs no parsing.
     let name = || format!("products?{}", request.query_string());
     let page = match state.catalog.pages.find(name()).await {
         Some(page) => page,
@@ -75,18 +73,14 @@ async fn read_page(state: Data<AppState>, list: Arc<ProductList>) -> Result<Date
     Ok(Dated { value: CachedResponse::of(&list.read(&state).await?), as_of })
 }
 
-/// One product
+/// Show a product
 ///
-/// `available` is read when it is asked for; the rest was so at most a second before.
+/// `available` is current; the other fields are at most one second old. A hidden product requires the scope `admin`.
 #[utoipa::path(
     tag = "products",
-    params(("product_id" = Uuid, Path, description = "The product")),
+    params(("product_id" = Uuid, Path, description = "Id of the product")),
     security((), ("bearer" = [])),
-    responses(
-        (status = 200, body = ProductResponse),
-        (status = 304, description = "As it was"),
-        (status = 404, description = "`PRODUCT_NOT_FOUND`"),
-    ),
+    responses((status = 200, body = ProductResponse), (status = 304), code::ProductNotFound),
 )]
 #[get("/products/{product_id}")]
 async fn show_product(
@@ -105,33 +99,32 @@ async fn show_product(
             Ok(Dated { value: found.map(|listing| listing.product), as_of })
         }
     });
-    let (kept, available) =
+    let (cached, available) =
         try_join(deadline.read(product), state.catalog.availability.of(product_id, deadline)).await?;
     let not_found = || Problem::new(ProblemCode::ProductNotFound).with("product_id", product_id.to_string());
-    let (product, available) = kept.value.as_ref().zip(available).ok_or_else(not_found)?;
+    let (product, available) = cached.value.as_ref().zip(available).ok_or_else(not_found)?;
     let answer = ProductResponse::of(product, available, state.rules.currency);
     match product.details.status {
         ProductStatus::OnSale | ProductStatus::Discontinued => {
-            Ok(CachedResponse::of(&answer).respond(&request, CacheControl::IfTheyAsk).await)
+            Ok(CachedResponse::of(&answer).respond(&request, CacheControl::Revalidate).await)
         }
         ProductStatus::Hidden if caller.is_admin() => Ok(HttpResponse::Ok().json(answer)),
         ProductStatus::Hidden => Err(not_found()),
     }
 }
 
-/// A page of products that somebody asks for.
+/// A requested page of products.
 pub struct ProductList {
     list: List,
     filter: ProductFilter,
     sort: SortName,
-    /// The last place of the page before and, in order of popularity, the day from which sales count; it stays what it
-    /// was on the first page.
+    /// The last key of the previous page and, sorted by popularity, the first day of the sales, fixed by the first page.
     page: Page<(ProductKey, Option<Date>)>,
     currency: Currency,
 }
 
 impl ProductList {
-    /// The page that the query asks for; of products in all states for the back office.
+    /// Parses the query; with `all_states`, for hidden and discontinued products too.
     ///
     /// # Errors
     /// `INVALID_QUERY`, `INVALID_CURSOR`.
@@ -146,10 +139,10 @@ impl ProductList {
         Ok(Self { list, filter, sort, page, currency })
     }
 
-    /// Reads it.
+    /// Reads the page.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Store errors.
     pub async fn read(&self, state: &AppState) -> Result<ListResponse<ProductResponse>, StoreError> {
         let Page { after, limit } = self.page.clone();
         let (after, since) = match after {
@@ -176,42 +169,42 @@ impl ProductList {
     }
 }
 
-/// The first of the days that the popular products are counted over.
+/// The first day of the sales in the order of popularity.
 async fn popular_since(state: &AppState) -> Result<Date, StoreError> {
     let today = state.rules.calendar.day_of(state.queries.clock.now().await?);
     let days = time::Duration::days(i64::from(RANKING_DAYS_DEFAULT) - 1);
-    today.checked_sub(days).ok_or_else(|| StoreError::unexpected("a clock at the beginning of time"))
+    today.checked_sub(days).ok_or_else(|| StoreError::unexpected("the clock is at its minimum"))
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ProductsQuery {
-    /// Only those of this category.
+    /// Filters by category.
     category: Option<String>,
-    /// `name:value`; may be repeated: all names must match, and one of the values of each.
+    /// `name:value`, repeatable: AND across names, OR between values of a name.
     #[serde(default)]
     #[param(example = json!(["color:red"]))]
     option: Vec<String>,
-    /// Text that the name or the description holds, in any case.
+    /// Text contained in the name or the description, case-insensitive.
     q: Option<String>,
-    /// The lowest price.
+    /// Minimum price, inclusive.
     #[param(value_type = Option<String>)]
     min_price: Option<WrittenAmount>,
-    /// The highest price.
+    /// Maximum price, inclusive.
     #[param(value_type = Option<String>)]
     max_price: Option<WrittenAmount>,
-    /// Only those that can be ordered now.
+    /// `true` excludes sold-out products.
     in_stock: Option<bool>,
-    /// The order of the list.
+    /// Sort order; `-price` is descending.
     #[serde(default)]
     #[param(inline)]
     sort: SortName,
-    /// The most rows to answer; above 100 is taken as 100.
+    /// Maximum number of rows; values above 100 count as 100.
     #[param(minimum = 1, default = 20)]
     #[serde(default, deserialize_with = "page::limit")]
     limit: Option<i64>,
-    /// `next_cursor` of the page before.
+    /// `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
@@ -264,7 +257,7 @@ impl ProductsQuery {
     }
 }
 
-/// `name:value` pairs, gathered by name in the order of names.
+/// `name:value` pairs, grouped and sorted by name.
 fn parse_options(pairs: &[String]) -> Option<Vec<(OptionName, Vec<OptionValue>)>> {
     let mut options: BTreeMap<OptionName, Vec<OptionValue>> = BTreeMap::new();
     if pairs.len() > OPTIONS_MAX {
@@ -278,7 +271,7 @@ fn parse_options(pairs: &[String]) -> Option<Vec<(OptionName, Vec<OptionValue>)>
     Some(options.into_iter().collect())
 }
 
-/// The most options of a query, so that its statement stays small.
+/// The maximum number of options of a query, which bounds its statement.
 const OPTIONS_MAX: usize = 50;
 
 #[derive(Clone, Serialize, ToSchema)]
@@ -288,13 +281,13 @@ pub struct ProductResponse {
     description: String,
     category: String,
     options: BTreeMap<String, String>,
-    /// What groups the variants of one item.
+    /// Shared by the variants of one item.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     item_group_id: Option<String>,
     price: AmountText,
     currency: &'static str,
-    /// Pieces that can be ordered.
+    /// The quantity in stock.
     available: u32,
     status: ProductStatusName,
     created_at: Time,

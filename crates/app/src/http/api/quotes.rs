@@ -1,4 +1,4 @@
-//! Quotes: what an order would cost, with nothing changed.
+//! Quotes: the price of an order, without side effects.
 
 use actix_web::post;
 use actix_web::web::{Data, Json};
@@ -18,7 +18,9 @@ use crate::http::api::payments::check_coupon;
 use crate::http::deadline::Deadline;
 use crate::http::extract::body::{Body, Strict};
 use crate::http::extract::caller::SignedIn;
-use crate::http::respond::problem::{FieldErrors, Problem, not_usable_reason, problem_of_rejection};
+use crate::http::respond::problem::{
+    FieldErrors, Problem, documented as code, not_usable_reason, problem_of_rejection,
+};
 use crate::http::state::AppState;
 use crate::http::values::AmountText;
 
@@ -26,17 +28,21 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(quote_order);
 }
 
-/// What an order would cost now
+/// Quote an order
 ///
-/// Changes nothing and promises nothing. An `Idempotency-Key` is taken and has no meaning.
+/// Returns the current price, with the discount of each of the caller's coupons or the reason why it does not apply.
+/// Reserves nothing; an `Idempotency-Key` is ignored.
 #[utoipa::path(
     tag = "orders",
     request_body = QuoteRequest,
     responses(
         (status = 200, body = QuoteResponse),
-        (status = 400, description = "`EMPTY_ORDER`, `INVALID_QUANTITY`"),
-        (status = 404, description = "`PRODUCT_NOT_FOUND`, `COUPON_NOT_FOUND`"),
-        (status = 409, description = "`PRODUCT_NOT_ON_SALE`, `COUPON_NOT_USABLE` with `reason`"),
+        code::EmptyOrder,
+        code::InvalidQuantity,
+        code::ProductNotFound,
+        code::ProductNotOnSale,
+        code::CouponNotFound,
+        code::CouponNotUsable,
     ),
 )]
 #[post("/orders/quote")]
@@ -66,8 +72,8 @@ async fn quote_order(
     Ok(Json(QuoteResponse::of(&quote, currency)))
 }
 
-/// A user's coupon whatever its state, so that the reason why it does not apply can be told: the first of the list
-/// that goes on below the next higher id.
+/// A user's coupon in any state, for the reason why it does not apply: the first row of the list after the next higher
+/// id.
 async fn find_coupon(
     queries: &dyn CouponQueries,
     user_id: &UserId,
@@ -82,28 +88,28 @@ async fn find_coupon(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct QuoteRequest {
-    /// What would be ordered; lines of one product are added up.
+    /// The lines; lines of the same product are added up.
     #[schema(value_type = Vec<OrderLineRequest>)]
     lines: Vec<Strict<OrderLineRequest>>,
-    /// The coupon to use, or `best` for the usable one with the largest discount; none for the full price.
+    /// Id of a coupon, or `best` for the usable coupon with the largest discount.
     coupon_id: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
 struct QuoteResponse {
     lines: Vec<QuotedLineResponse>,
-    /// The sum of the lines.
+    /// The sum of the lines, before the discount.
     total: AmountText,
-    /// What the coupon would take off.
+    /// The discount of the applied coupon.
     discount: AmountText,
-    /// What would be debited.
+    /// The points to debit: `total` less `discount`.
     amount: AmountText,
     currency: &'static str,
-    /// The coupon that would be used.
+    /// The applied coupon.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     coupon_id: Option<Uuid>,
-    /// The caller's coupons and what each would do.
+    /// The caller's coupons, each with its discount or the reason why it does not apply.
     coupons: Vec<QuotedCouponResponse>,
 }
 
@@ -128,9 +134,9 @@ struct QuotedLineResponse {
     quantity: u32,
     unit_price: AmountText,
     line_total: AmountText,
-    /// The part of the discount that would fall on this line.
+    /// The share of the line in the discount.
     discount_share: AmountText,
-    /// Pieces that can be ordered; where they are fewer than asked for, the order would be rejected.
+    /// The quantity in stock; below `quantity` the order would be rejected.
     available: u32,
 }
 
@@ -152,13 +158,13 @@ impl QuotedLineResponse {
 struct QuotedCouponResponse {
     coupon_id: Uuid,
     name: String,
-    /// Whether it is the one that would be used.
+    /// Whether the quote applies this coupon.
     applied: bool,
-    /// What it would take off, where it applies.
+    /// The discount, where the coupon applies.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     discount: Option<AmountText>,
-    /// Why it does not apply: `USED`, `REVOKED`, `EXPIRED`, `MIN_ORDER_NOT_MET`.
+    /// The reason why the coupon does not apply: `USED`, `REVOKED`, `EXPIRED`, `MIN_ORDER_NOT_MET`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     reason: Option<&'static str>,

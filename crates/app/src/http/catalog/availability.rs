@@ -1,5 +1,5 @@
-//! What is available of products now. Those who ask while one read is under way are answered by the next one, together:
-//! its statement begins after each of them has asked.
+//! The current stock of products. Requests during a read are batched into the next one: its statement starts after each
+//! of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
@@ -15,35 +15,35 @@ use jangteo_domain::stock::StockQueries;
 use crate::http::deadline::Deadline;
 use crate::http::respond::problem::{Problem, ProblemCode};
 
-/// Reads that are under way at once, so that one that takes long holds up half of the products at most.
+/// The number of concurrent reads. With two, a slow read delays half of the products at most.
 const READERS: usize = 2;
-/// The most products of one read, so that none takes long.
-const BATCH_MAX: NonZeroUsize = NonZeroUsize::new(256).expect("more than none");
-/// The most callers that wait; beyond it the database is not keeping up.
-const QUEUE_MAX: NonZeroUsize = NonZeroUsize::new(10_000).expect("more than none");
+/// The maximum number of products of one read, which bounds its duration.
+const BATCH_MAX: NonZeroUsize = NonZeroUsize::new(256).expect("a positive number");
+/// The maximum number of waiting requests; beyond it the database is overloaded.
+const QUEUE_MAX: NonZeroUsize = NonZeroUsize::new(10_000).expect("a positive number");
 
-/// Asks the database what is available.
+/// Reads the current stock in batches.
 pub struct Availability(GroupCommit<ProductId, Result<Option<u32>, StoreError>>);
 
 impl Availability {
-    /// Starts the readers on the current runtime, which must be the main one; they end when nobody can ask any more.
+    /// Starts the readers on the current runtime, which must be the main one. They stop when this value is dropped.
     pub fn start(stocks: &Arc<dyn StockQueries>) -> Self {
         let readers = (0..READERS).map(|_| Reader(Arc::clone(stocks))).collect();
         let (readers, _) = start(readers, Settings { batch_max: BATCH_MAX, queue_max: QUEUE_MAX });
         Self(readers)
     }
 
-    /// How many pieces of the product can be ordered; `None` where there is no such product.
+    /// The quantity in stock; `None` for an unknown product.
     ///
     /// # Errors
-    /// Those of the read, and `DATABASE_UNAVAILABLE` where it does not answer in time.
+    /// Errors of the read, and `DATABASE_UNAVAILABLE` after the deadline.
     pub async fn of(&self, id: ProductId, deadline: Deadline) -> Result<Option<u32>, Problem> {
         // The last bytes of an id are random.
         let affinity = id.uuid().as_u128() as u64;
         match self.0.submit(id, affinity, deadline.0).await {
             Ok(answer) => Ok(answer?),
             Err(error) => {
-                tracing::warn!(%error, "what is available was not told");
+                tracing::warn!(%error, "stock not read");
                 Err(ProblemCode::DatabaseUnavailable.into())
             }
         }

@@ -1,4 +1,4 @@
-//! JSON bodies, strictly: one value in UTF-8, of bounded size and depth, every field known and once.
+//! JSON bodies: one value in UTF-8, of bounded size and depth, without unknown or duplicate fields.
 
 use std::fmt;
 use std::future::Future;
@@ -19,20 +19,19 @@ use tokio::time::timeout_at;
 use crate::http::deadline::Deadline;
 use crate::http::respond::problem::{FieldError, Problem, ProblemCode, Reason};
 
-/// The most bytes of a body: hundreds of order lines fit.
+/// The maximum size of a body, in bytes: hundreds of order lines fit.
 const BYTES_MAX: usize = 256 * 1024;
-/// The most characters of a caller's own words in an answer.
+/// The maximum number of characters of a key that a field error repeats.
 const ECHO_LENGTH_MAX: usize = 64;
 
-/// The body of a write. No body at all is the same as `{}`.
+/// The body of a request. An absent body equals `{}`.
 pub struct Body<T> {
-    /// What it says.
     pub value: T,
-    /// The same value in the one form that does not depend on white space or on the order of keys.
+    /// The canonical JSON, independent of white space and of the order of keys, for the fingerprint of a request.
     pub canonical: Vec<u8>,
 }
 
-/// The body of a write that says nothing.
+/// An empty object.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}
@@ -54,7 +53,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
     }
 }
 
-/// Rejects what its head already shows to be no JSON, or too much of it. Whether there is a body is not known yet.
+/// Rejects by the headers alone a body that is not JSON, or too large. The body itself is not read yet.
 fn check_head(headers: &HeaderMap) -> Result<(), Problem> {
     let has_body = headers.contains_key(header::TRANSFER_ENCODING)
         || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
@@ -70,7 +69,7 @@ fn check_head(headers: &HeaderMap) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Whether a content type is `application/json`, in UTF-8 where it names a character set.
+/// Whether the content type is `application/json`, with the charset UTF-8 or none.
 fn is_json(content_type: &str) -> bool {
     let mut parts = content_type.split(';').map(str::trim);
     let is_json = parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"));
@@ -100,35 +99,35 @@ async fn read(mut payload: Payload) -> Result<BytesMut, Problem> {
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Body<T>, Problem> {
     let tree = if bytes.is_empty() { Value::Object(Map::new()) } else { parse_tree(bytes)? };
-    let canonical = serde_json::to_vec(&tree).expect("a JSON value can be written as JSON");
-    // Only a field error has to tell its place, and to keep track of that takes memory at every step.
+    let canonical = serde_json::to_vec(&tree).expect("a JSON value serializes as JSON");
+    // Only a field error needs its path, and tracking that allocates at every step.
     let Strict(value) =
-        Strict::deserialize(&tree).or_else(|_| serde_path_to_error::deserialize(&tree)).map_err(fault_of_json)?;
+        Strict::deserialize(&tree).or_else(|_| serde_path_to_error::deserialize(&tree)).map_err(problem_of_json)?;
     Ok(Body { value, canonical })
 }
 
 fn parse_tree(bytes: &[u8]) -> Result<Value, Problem> {
-    let UniqueKeys(tree) = serde_json::from_slice(bytes).or_else(|_| find_fault(bytes))?;
+    let UniqueKeys(tree) = serde_json::from_slice(bytes).or_else(|_| locate_error(bytes))?;
     Ok(tree)
 }
 
-/// Reads what could not be read once more, to tell where it goes wrong.
-fn find_fault(bytes: &[u8]) -> Result<UniqueKeys, Problem> {
+/// Parses invalid JSON a second time, to locate the error.
+fn locate_error(bytes: &[u8]) -> Result<UniqueKeys, Problem> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let tree = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        if error.inner().is_data() { fault_of_json(error) } else { Problem::from(ProblemCode::MalformedJson) }
+        if error.inner().is_data() { problem_of_json(error) } else { Problem::from(ProblemCode::MalformedJson) }
     })?;
     json.end().map_err(|_| ProblemCode::MalformedJson)?;
     Ok(tree)
 }
 
-fn fault_of_json(error: serde_path_to_error::Error<serde_json::Error>) -> Problem {
-    Problem::of_faults(vec![fault_of(error.path(), &error.inner().to_string())])
+fn problem_of_json(error: serde_path_to_error::Error<serde_json::Error>) -> Problem {
+    Problem::of_fields(vec![field_error_of(error.path(), &error.inner().to_string())])
 }
 
-/// The field error that a message of serde means. Its words are not passed on; what they begin with is known, and a test
-/// has each of them said.
-pub fn fault_of(path: &Path, message: &str) -> FieldError {
+/// The field error of an error of serde, by the prefix of its message. The message itself is not returned. Tests cover each
+/// prefix.
+pub fn field_error_of(path: &Path, message: &str) -> FieldError {
     let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
     let reason = match message {
         _ if missing.is_some() => Reason::Missing,
@@ -158,7 +157,7 @@ pub fn push_key(pointer: &mut String, key: &str) {
     pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
 }
 
-/// A JSON value in which no object has a key twice. Depth is bounded by the parser.
+/// A JSON value without duplicate keys. The parser bounds its depth.
 struct UniqueKeys(Value);
 
 impl<'de> Deserialize<'de> for UniqueKeys {
@@ -225,7 +224,7 @@ impl<'de> Visitor<'de> for UniqueKeysVisitor {
     }
 }
 
-/// Fails in place of the value, so that the error's path ends with the key.
+/// Fails in place of the value: the path of the error ends with the key.
 struct DuplicateKey;
 
 impl<'de> DeserializeSeed<'de> for DuplicateKey {
@@ -236,7 +235,7 @@ impl<'de> DeserializeSeed<'de> for DuplicateKey {
     }
 }
 
-/// A struct that is written as an object. serde's derived structs would also take an array of their fields.
+/// A struct that is deserialized from an object only. Derived structs also accept an array of their fields.
 #[derive(Clone, Debug)]
 pub struct Strict<T>(pub T);
 

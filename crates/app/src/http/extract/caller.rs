@@ -1,4 +1,4 @@
-//! Who calls, as handlers ask for it.
+//! The caller of a request.
 
 use std::future::{Ready, ready};
 
@@ -11,11 +11,11 @@ use jangteo_domain::command::Actor;
 
 use crate::http::respond::problem::{Problem, ProblemCode};
 
-/// Whoever calls, signed in or not.
+/// A caller, authenticated or anonymous.
 pub struct OptionalCaller(pub Option<Actor>);
 
 impl OptionalCaller {
-    /// Whether the caller works in the back office.
+    /// Whether the token has the scope `admin`.
     pub fn is_admin(&self) -> bool {
         self.0.as_ref().is_some_and(|actor| actor.is_admin)
     }
@@ -30,11 +30,14 @@ impl FromRequest for OptionalCaller {
     }
 }
 
-/// A caller who is signed in; anybody else is 401.
+/// An authenticated caller; 401 without a token.
 pub struct SignedIn(pub Actor);
 
 impl SignedIn {
     /// The caller of a request.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED`.
     pub fn of(request: &HttpRequest) -> Result<Self, Problem> {
         let challenge = HeaderValue::from_static(r#"Bearer realm="jangteo""#);
         let missing = || Problem::new(ProblemCode::Unauthenticated).with_header(header::WWW_AUTHENTICATE, challenge);
@@ -51,7 +54,7 @@ impl FromRequest for SignedIn {
     }
 }
 
-/// Somebody of the back office; other callers are 403.
+/// A caller with the scope `admin`; 403 without it.
 pub struct Admin;
 
 impl FromRequest for Admin {
@@ -65,7 +68,7 @@ impl FromRequest for Admin {
     }
 }
 
-/// The user in the path, whose resources the caller may see; to anybody else that user does not exist.
+/// The user in the path, if the caller has access; else 404.
 pub struct Owner(pub UserId);
 
 impl FromRequest for Owner {

@@ -1,4 +1,4 @@
-//! Lists, a page at a time.
+//! Pages of lists.
 
 use std::borrow::Cow;
 use std::num::IntErrorKind;
@@ -16,55 +16,55 @@ use jangteo_domain::page::Page;
 use crate::http::respond::problem::{FieldError, Problem, ProblemCode, Reason};
 use crate::idempotency::digest;
 
-/// The rows of a page when nothing else is asked for.
+/// The default number of rows of a page.
 const LIMIT_DEFAULT: u32 = 20;
-/// The most rows of a page, so that an answer stays small.
+/// The maximum number of rows of a page, which bounds the response.
 pub const LIMIT_MAX: u32 = 100;
-/// The most characters of a cursor; a product's name of 200 four-byte characters fits.
+/// The maximum length of a cursor; a product name of 200 four-byte characters fits.
 const CURSOR_LENGTH_MAX: usize = 2_048;
 
-/// The query of a list that has no filters.
+/// The query of a list without filters.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct PageQuery {
-    /// The most rows to answer; above 100 is taken as 100.
+    /// Maximum number of rows; values above 100 count as 100.
     #[param(minimum = 1, default = 20)]
     #[serde(default, deserialize_with = "limit")]
     pub limit: Option<i64>,
-    /// `next_cursor` of the page before.
+    /// `next_cursor` of the previous page.
     pub cursor: Option<String>,
 }
 
 /// A page of a list.
 #[derive(Serialize, ToSchema)]
 pub struct ListResponse<T> {
-    /// The rows, in the list's order.
+    /// The rows, in the order of the list.
     #[schema(schema_with = rows_of::<T>)]
     pub data: Vec<T>,
-    /// What to ask for the next page with; `null` at the end.
+    /// The `cursor` of the next page; `null` on the last one.
     #[schema(required = true)]
     pub next_cursor: Option<String>,
 }
 
-/// Rows by the name of their schema, where a copy of it would be derived.
+/// Refers to the schema of the rows; the derived schema would copy it.
 fn rows_of<T: ToSchema>() -> Array {
     ArrayBuilder::new().items(Ref::from_schema_name(T::name())).build()
 }
 
-/// A list with its filters: cursors of one are of no use for another.
+/// A list with its filters. A cursor is valid for one of them only.
 pub struct List(String);
 
 impl List {
-    /// The list of that name, with everything that tells which rows it has and in which order.
+    /// The list of that name, with all filters and the sort order.
     pub fn new(name_and_filters: impl Into<String>) -> Self {
         Self(name_and_filters.into())
     }
 
-    /// The page to read for what a caller asks for: one row more, which tells whether there is another page.
+    /// The page to read: one row more than requested, to detect the last page.
     ///
     /// # Errors
-    /// `INVALID_QUERY` for a limit below 1, `INVALID_CURSOR` for a cursor that this list did not give out.
+    /// `INVALID_QUERY` for a limit below 1, `INVALID_CURSOR` for a cursor of another list.
     pub fn page<Key: DeserializeOwned>(&self, limit: Option<i64>, cursor: Option<&str>) -> Result<Page<Key>, Problem> {
         let limit = match limit.map(u32::try_from) {
             None => LIMIT_DEFAULT,
@@ -77,8 +77,7 @@ impl List {
         Ok(Page { after, limit: limit + 1 })
     }
 
-    /// The answer with the rows that were read of that page. The last row that a page may have is the one too many:
-    /// it is not told, but where it is there the list goes on.
+    /// The response with the rows of a page. The extra row is not returned: it shows that the list continues.
     pub fn answer<Row, Key: Serialize, T>(
         &self,
         limit: u32,
@@ -86,13 +85,13 @@ impl List {
         key: impl Fn(&Row) -> Key,
         show: impl Fn(&Row) -> T,
     ) -> ListResponse<T> {
-        let told = usize::try_from(limit - 1).unwrap_or(usize::MAX).min(rows.len());
-        let (rows, rest) = rows.split_at(told);
+        let count = usize::try_from(limit - 1).unwrap_or(usize::MAX).min(rows.len());
+        let (rows, rest) = rows.split_at(count);
         let next_cursor = rows.last().filter(|_| !rest.is_empty()).map(|last| self.cursor(&key(last)));
         ListResponse { data: rows.iter().map(show).collect(), next_cursor }
     }
 
-    /// The checksum, over the list and its filters as well, and then the key.
+    /// The checksum of the list, its filters and the key; then the key.
     fn cursor<Key: Serialize>(&self, key: &Key) -> String {
         let key = serde_json::to_vec(key).expect("keys are numbers, ids and text");
         URL_SAFE_NO_PAD.encode([&self.checksum(&key)[..], &key].concat())
@@ -109,16 +108,16 @@ impl List {
     }
 }
 
-/// A limit as it stands in a query; one that is too large to count is taken as the largest that can be.
+/// Deserializes a limit. A number beyond the range of `i64` counts as its maximum.
 ///
 /// # Errors
-/// When it is no whole number.
+/// Unless it is an integer.
 pub fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     let written = <Cow<'de, str>>::deserialize(deserializer)?;
     match written.parse::<i64>() {
         Ok(limit) => Ok(Some(limit)),
         Err(error) if *error.kind() == IntErrorKind::PosOverflow => Ok(Some(i64::MAX)),
-        Err(_) => Err(D::Error::custom("invalid value: no whole number")),
+        Err(_) => Err(D::Error::custom("invalid value: not an integer")),
     }
 }
 
@@ -133,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_leads_back_to_its_key() {
+    fn a_cursor_decodes_to_its_key() {
         let list = List::new("orders of kim");
         let cursor = list.cursor(&("이름", 7_u64));
         let page: Page<(String, u64)> = list.page(None, Some(&cursor)).expect("its own cursor");
@@ -141,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_that_was_changed_is_rejected() {
+    fn rejects_a_modified_cursor() {
         let list = List::new("orders of kim");
         let cursor = list.cursor(&12_345_u64);
         for index in 0..cursor.len() {
@@ -157,13 +156,13 @@ mod tests {
     #[case("")]
     #[case("!!!")]
     #[case("AAAA")]
-    fn what_is_no_cursor_is_rejected(#[case] cursor: &str) {
+    fn rejects_malformed_cursors(#[case] cursor: &str) {
         let page: Result<Page<u64>, Problem> = List::new("orders").page(None, Some(cursor));
         assert_eq!(page.expect_err("no cursor").code(), ProblemCode::InvalidCursor);
     }
 
     #[test]
-    fn a_cursor_of_another_list_is_rejected() {
+    fn rejects_a_cursor_of_another_list() {
         let cursor = List::new("orders of kim").cursor(&1_u64);
         let page: Result<Page<u64>, Problem> = List::new("orders of lee").page(None, Some(&cursor));
         assert_eq!(page.expect_err("another list").code(), ProblemCode::InvalidCursor);
@@ -178,7 +177,7 @@ mod tests {
     #[case(Some(0), None)]
     #[case(Some(-1), None)]
     #[case(Some(i64::MIN), None)]
-    fn limits_are_one_to_a_hundred(#[case] limit: Option<i64>, #[case] expected: Option<u32>) {
+    fn limits_are_1_to_100(#[case] limit: Option<i64>, #[case] expected: Option<u32>) {
         let page: Result<Page<u64>, Problem> = List::new("orders").page(limit, None);
         assert_eq!(page.map(|page| page.limit - 1).ok(), expected);
     }

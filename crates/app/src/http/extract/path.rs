@@ -10,43 +10,43 @@ use jangteo_domain::id::{CampaignId, CouponId, EventId, OrderId, ProductId};
 
 use crate::http::respond::problem::{Problem, ProblemCode};
 
-/// The id in a path. What is no id names nothing, so it is not found rather than malformed.
+/// An id in a path. A malformed id is not found, rather than a bad request.
 pub struct ApiPath<T>(pub T);
 
-/// What is named in paths.
-pub trait Named: From<Uuid> {
-    /// The path's parameter.
+/// An id of a path parameter.
+pub trait PathId: From<Uuid> {
+    /// The name of the path parameter.
     const PARAMETER: &'static str;
-    /// What is answered where there is none of that name.
+    /// The problem of a malformed or unknown id.
     const NOT_FOUND: ProblemCode;
 }
 
-impl Named for ProductId {
+impl PathId for ProductId {
     const PARAMETER: &'static str = "product_id";
     const NOT_FOUND: ProblemCode = ProblemCode::ProductNotFound;
 }
 
-impl Named for CampaignId {
+impl PathId for CampaignId {
     const PARAMETER: &'static str = "campaign_id";
     const NOT_FOUND: ProblemCode = ProblemCode::CampaignNotFound;
 }
 
-impl Named for CouponId {
+impl PathId for CouponId {
     const PARAMETER: &'static str = "coupon_id";
     const NOT_FOUND: ProblemCode = ProblemCode::CouponNotFound;
 }
 
-impl Named for OrderId {
+impl PathId for OrderId {
     const PARAMETER: &'static str = "order_id";
     const NOT_FOUND: ProblemCode = ProblemCode::OrderNotFound;
 }
 
-impl Named for EventId {
+impl PathId for EventId {
     const PARAMETER: &'static str = "event_id";
     const NOT_FOUND: ProblemCode = ProblemCode::EventNotFound;
 }
 
-impl<T: Named> FromRequest for ApiPath<T> {
+impl<T: PathId> FromRequest for ApiPath<T> {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 
@@ -56,7 +56,7 @@ impl<T: Named> FromRequest for ApiPath<T> {
     }
 }
 
-/// A UUID in the one form that is given out: 36 characters with hyphens.
+/// A UUID in its hyphenated form of 36 characters only.
 pub fn parse_uuid(text: &str) -> Option<Uuid> {
     if text.len() == 36 { Uuid::try_parse(text).ok() } else { None }
 }

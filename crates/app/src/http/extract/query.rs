@@ -1,4 +1,4 @@
-//! Query strings: every parameter is known and well-formed, or the request is rejected.
+//! Query strings. Unknown and malformed parameters are rejected.
 
 use std::future::{Ready, ready};
 
@@ -7,10 +7,10 @@ use actix_web::{FromRequest, HttpRequest};
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 
-use crate::http::extract::body::fault_of;
+use crate::http::extract::body::field_error_of;
 use crate::http::respond::problem::{FieldError, Problem, Reason};
 
-/// The query of a request.
+/// The parsed query of a request.
 pub struct ApiQuery<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequest for ApiQuery<T> {
@@ -23,7 +23,7 @@ impl<T: DeserializeOwned> FromRequest for ApiQuery<T> {
 }
 
 impl<T: DeserializeOwned> ApiQuery<T> {
-    /// The query of that request.
+    /// Parses the query of a request.
     ///
     /// # Errors
     /// `INVALID_QUERY`.
@@ -37,13 +37,12 @@ fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
     let pairs = || serde_html_form::Deserializer::from_bytes(query.as_bytes());
     T::deserialize(pairs()).or_else(|_| serde_path_to_error::deserialize(pairs())).map_err(|error| {
         let path = error.path().clone();
-        let field_error = fault_of(&path, &error.into_inner().to_string());
+        let field_error = field_error_of(&path, &error.into_inner().to_string());
         Problem::of_query(vec![FieldError { pointer: parameter(&field_error.pointer), ..field_error }])
     })
 }
 
-/// Every parameter must have a value, and be UTF-8 once it is decoded: what the decoder would replace or leave out was
-/// not meant.
+/// Requires a value for every parameter, and UTF-8 once decoded: the decoder would replace or omit the rest.
 fn check_form(query: &str) -> Result<(), Problem> {
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -60,7 +59,7 @@ fn check_form(query: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// A parameter's name as field errors show it.
+/// The pointer of a query parameter in field errors.
 pub fn parameter(pointer: &str) -> String {
     format!("?{}", pointer.trim_start_matches('/'))
 }

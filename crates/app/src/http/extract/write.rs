@@ -1,4 +1,4 @@
-//! Writes: a command goes through the lanes, and its answer comes back as a response.
+//! Writes: submits a command to the lanes, and responds with its answer.
 
 use std::future::{Ready, ready};
 use std::sync::Arc;
@@ -19,11 +19,9 @@ use crate::http::state::AppState;
 use crate::idempotency::{ClientKey, idempotency_key};
 use crate::telemetry;
 
-/// A write by a caller who is signed in, with its key where it has one.
+/// A write by an authenticated caller, with its idempotency key, if any.
 pub struct Write {
-    /// What the handlers work with.
     pub state: web::Data<AppState>,
-    /// The caller.
     pub caller: Actor,
     key: Option<ClientKey>,
     deadline: Deadline,
@@ -50,11 +48,11 @@ impl Write {
         Ok(Self { state, caller, key, deadline: Deadline::of(request), request: request.clone() })
     }
 
-    /// Has the command decided and stored, and responds with its answer: that of now or, when the request was answered
-    /// before, that of then. Rejections are responses, too.
+    /// Executes the command and responds with its answer, or with the stored answer to an earlier request of the same key.
+    /// A rejection is a response, too.
     ///
     /// # Errors
-    /// Problems that no command decided; the edge renders them.
+    /// Problems without a decision, such as a failing database. The outermost middleware renders them.
     pub async fn run<T>(self, body: &Body<T>, command: Command) -> Result<HttpResponse, Problem> {
         let idempotency = self.key.as_ref().map(|key| {
             let (method, query) = (self.request.method().as_str(), self.request.query_string());
@@ -78,7 +76,7 @@ impl Write {
             Ok(answer) => answer.map_err(Problem::from),
             Err(error) => Err(error.into()),
         };
-        // Sent again with its key it has one effect, so then it may be; without one it may not.
+        // With a key a retry has at most one effect; without one it is unsafe.
         let is_repeatable = |problem: Problem| match problem.code() {
             ProblemCode::OutcomeUnknown => problem.with_retryable(idempotency.is_some()),
             _ => problem,
@@ -101,7 +99,7 @@ fn respond(answer: Answer, renderer: &dyn AnswerRenderer) -> Result<CommandRespo
         Answer::KeyReused => return Err(ProblemCode::IdempotencyKeyReused.into()),
     };
     responded.map_err(|error: UnreadableHead| {
-        tracing::error!(%error, "a request was decided, and its answer cannot be sent");
+        tracing::error!(%error, "stored answer unreadable");
         ProblemCode::InternalError.into()
     })
 }

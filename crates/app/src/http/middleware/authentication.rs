@@ -8,10 +8,10 @@ use jangteo_domain::command::Actor;
 use crate::http::access::Access;
 use crate::http::respond::problem::{Problem, ProblemCode};
 
-/// The caller, where the request carries a token.
+/// The caller; `None` without a token.
 ///
 /// # Errors
-/// 401 for a token that is not valid, and for more than one.
+/// 401 for an invalid token, and for more than one.
 pub async fn caller(access: &Access, request: &ServiceRequest) -> Result<Option<Actor>, Problem> {
     let mut headers = request.headers().get_all(header::AUTHORIZATION);
     let token = match (headers.next(), headers.next()) {
@@ -20,13 +20,13 @@ pub async fn caller(access: &Access, request: &ServiceRequest) -> Result<Option<
         (Some(_), Some(_)) => return Err(invalid_token()),
     };
     let actor = access.authenticator.authenticate(token).await.map_err(|error| {
-        tracing::debug!(%error, "a token was rejected");
+        tracing::debug!(%error, "token rejected");
         invalid_token()
     })?;
     Ok(Some(actor))
 }
 
-/// What follows the scheme (RFC 6750, 2.1), whose name is not case-sensitive (RFC 9110, 11.1).
+/// The token after the scheme (RFC 6750, 2.1), which is case-insensitive (RFC 9110, 11.1).
 fn bearer_token(authorization: &HeaderValue) -> Option<&str> {
     let (scheme, token) = authorization.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token)

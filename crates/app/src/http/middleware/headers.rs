@@ -5,7 +5,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use crate::http::middleware::request_id::REQUEST_ID;
 use crate::http::respond::problem::Occurrence;
 
-/// Adds the request's id and safe defaults; a server that is draining closes the connection.
+/// Adds the request id and secure defaults. A draining server closes the connection.
 pub fn complete(headers: &mut HeaderMap, occurrence: &Occurrence, is_draining: bool) {
     if let Ok(id) = HeaderValue::from_str(&occurrence.request_id) {
         headers.insert(REQUEST_ID, id);

@@ -1,11 +1,11 @@
-//! The language of error texts.
+//! The header `Accept-Language`.
 
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{self, AcceptLanguage, Header};
 
 use crate::http::respond::problem::Language;
 
-/// The language that the caller prefers among those that there are texts in; English by default.
+/// The preferred one of the supported languages; English by default.
 pub fn preferred(request: &ServiceRequest) -> Language {
     let Ok(mut accepted) = AcceptLanguage::parse(request) else { return Language::English };
     accepted.retain(|preference| preference.quality > header::Quality::ZERO);
@@ -38,7 +38,7 @@ mod tests {
     #[case("fr", Language::English)]
     #[case("*", Language::English)]
     #[case(";;;", Language::English)]
-    fn errors_are_in_the_preferred_language(#[case] accept_language: &str, #[case] expected: Language) {
+    fn selects_the_preferred_language(#[case] accept_language: &str, #[case] expected: Language) {
         let request = TestRequest::get().insert_header((header::ACCEPT_LANGUAGE, accept_language)).to_srv_request();
         assert_eq!(preferred(&request), expected);
     }

@@ -1,4 +1,4 @@
-//! Errors as problems, also those that the web framework responds with by itself.
+//! Errors as problems, the web framework's own included.
 
 use actix_web::Error;
 use actix_web::body::BoxBody;
@@ -7,8 +7,8 @@ use actix_web::http::{StatusCode, header};
 
 use crate::http::respond::problem::{CONTENT_TYPE, Occurrence, Problem, ProblemCode};
 
-/// Replaces the body of an error by its problem. Successes stay as they are, and so do rejections, which were rendered
-/// in the answer to their command.
+/// Replaces the body of an error by its problem. Successes are unchanged, and so are rejections, which are rendered in the
+/// answer to their command.
 pub fn render(response: ServiceResponse<BoxBody>, occurrence: &Occurrence) -> ServiceResponse<BoxBody> {
     let status = response.status();
     let is_error = status.is_client_error() || status.is_server_error();
@@ -21,7 +21,7 @@ pub fn render(response: ServiceResponse<BoxBody>, occurrence: &Occurrence) -> Se
     ServiceResponse::new(request, problem.render(occurrence))
 }
 
-/// The problem of an error.
+/// The problem of an error; without one of its own, by its status.
 pub fn of_error(error: &Error) -> Problem {
     error.as_error::<Problem>().cloned().unwrap_or_else(|| of_status(error.as_response_error().status_code()))
 }
@@ -35,7 +35,7 @@ fn of_status(status: StatusCode) -> Problem {
         StatusCode::UNSUPPORTED_MEDIA_TYPE => ProblemCode::UnsupportedMediaType,
         status if status.is_client_error() => ProblemCode::BadRequest,
         status => {
-            tracing::error!(%status, "the server failed outside of a handler");
+            tracing::error!(%status, "error outside of a handler");
             ProblemCode::InternalError
         }
     };

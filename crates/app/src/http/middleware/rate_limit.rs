@@ -1,4 +1,4 @@
-//! Rate limits, by user or else by address.
+//! Rate limits by user, else by address.
 
 use std::sync::LazyLock;
 
@@ -12,13 +12,13 @@ use crate::http::respond::problem::{Problem, ProblemCode};
 
 static CLOCK: LazyLock<DefaultClock> = LazyLock::new(DefaultClock::default);
 
-/// Counts the request.
+/// Counts the request towards its caller's limit.
 ///
 /// # Errors
-/// `RATE_LIMITED`, with the seconds to wait.
+/// `RATE_LIMITED`, with `Retry-After`.
 pub fn check(access: &Access, request: &ServiceRequest, caller: Option<&Actor>) -> Result<(), Problem> {
     let Some(limiter) = &access.rate_limiter else { return Ok(()) };
-    // The prefixes separate a user from the address of the same name.
+    // The prefixes separate user ids from addresses.
     let key = match (caller, request.peer_addr()) {
         (Some(actor), _) => format!("user {}", actor.user_id),
         (None, Some(address)) => format!("address {}", address.ip()),

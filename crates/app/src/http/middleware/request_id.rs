@@ -6,7 +6,7 @@ use uuid::Uuid;
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LENGTH_MAX: usize = 64;
 
-/// The caller's id for the request where it is safe to log, else a new one.
+/// The caller's id for the request, if it is safe to log; else a new one.
 pub fn of(headers: &HeaderMap) -> String {
     let is_safe = |id: &&str| {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte);

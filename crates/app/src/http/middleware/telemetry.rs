@@ -35,8 +35,8 @@ pub fn record(span: &Span, method: &Method, route: Option<String>, status: Statu
     span.record("status", status.as_u16());
     #[cfg(feature = "otel")]
     crate::traces::end_request(span, method, route.as_deref(), status);
-    tracing::info!("responded");
-    // Callers choose methods and paths; the labels of a metric must stay few.
+    tracing::info!("request completed");
+    // Callers choose methods and paths, and the labels of a metric must be bounded.
     let method = match *method {
         Method::GET => "GET",
         Method::POST => "POST",

@@ -1,65 +1,96 @@
-//! The schema of problems: what all of them have, and what their codes carry beside.
+//! Problems in the document: their schema, and the responses of each code.
+
+use std::collections::BTreeMap;
 
 use utoipa::openapi::schema::Schema;
-use utoipa::openapi::{AllOfBuilder, RefOr};
+use utoipa::openapi::{AllOfBuilder, ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
-use crate::http::respond::problem::ProblemResponse;
+use crate::http::respond::problem::{CONTENT_TYPE, Language, ProblemCode, ProblemResponse};
 use crate::http::values::{AmountText, Time};
 
-/// The name of the schema.
-pub const NAME: &str = "Problem";
+const NAME: &str = "Problem";
 
-/// The schema, by its name, with those that it refers to.
+/// Responses by status.
+pub type ResponseMap = BTreeMap<String, RefOr<Response>>;
+
+/// The declaration of a problem by a handler: an empty response under the code, in place of a status. [`take_codes`] and
+/// [`responses`] turn all codes of a status into one response.
+pub fn response_of(code: ProblemCode) -> ResponseMap {
+    BTreeMap::from([(code.kind().code.to_owned(), Response::default().into())])
+}
+
+/// Removes the declarations of problems; returns their codes.
+pub fn take_codes(responses: &mut ResponseMap) -> Vec<ProblemCode> {
+    let declared = ProblemCode::ALL.iter().filter(|code| responses.remove(code.kind().code).is_some());
+    declared.copied().collect()
+}
+
+/// A response for each status of the codes; its description lists them.
+pub fn responses(codes: Vec<ProblemCode>) -> ResponseMap {
+    let mut lines: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for code in codes {
+        let kind = code.kind();
+        let line = format!("- `{}`: {}", kind.code, kind.detail.in_language(Language::English));
+        lines.entry(kind.status.as_str().to_owned()).or_default().push(line);
+    }
+    let response = |lines: Vec<String>| {
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(NAME))).build();
+        ResponseBuilder::new().description(lines.join("\n")).content(CONTENT_TYPE, content).build()
+    };
+    lines.into_iter().map(|(status, lines)| (status, response(lines).into())).collect()
+}
+
+/// The schema by its name, with the schemas that it refers to.
 pub fn schemas() -> Vec<(String, RefOr<Schema>)> {
     let problem = AllOfBuilder::new()
         .item(ProblemResponse::schema())
         .item(ProblemFields::schema())
-        .description(Some("An error, in the form of RFC 9457."));
+        .description(Some("An error response (RFC 9457)."));
     let mut schemas = vec![(NAME.to_owned(), problem.into())];
     ProblemResponse::schemas(&mut schemas);
     ProblemFields::schemas(&mut schemas);
     schemas
 }
 
-/// What codes carry beside; each those that `docs/errors.md` says.
+/// The extension members, each of some codes. `docs/errors.md` lists them by code.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "a shape for the document: the values are added by name where a problem is made")]
+#[expect(dead_code, reason = "a schema for the document; problems add the values by name")]
 struct ProblemFields {
     /// The currency of the amounts.
     #[schema(nullable = false)]
     currency: Option<String>,
-    /// The most that can be topped up at once.
+    /// The maximum of a single top-up.
     #[schema(nullable = false)]
     top_up_max: Option<AmountText>,
-    /// The points that are there.
+    /// The current balance.
     #[schema(nullable = false)]
     balance: Option<AmountText>,
-    /// The most points that an account can have.
+    /// The maximum balance.
     #[schema(nullable = false)]
     balance_max: Option<AmountText>,
-    /// The points that are needed.
+    /// The points required.
     #[schema(nullable = false)]
     required: Option<AmountText>,
-    /// What the order was expected to cost.
+    /// The expected order total.
     #[schema(nullable = false)]
     expected_total: Option<AmountText>,
-    /// What the order costs.
+    /// The actual order total.
     #[schema(nullable = false)]
     total: Option<AmountText>,
     #[schema(nullable = false)]
     product_id: Option<Uuid>,
-    /// The lines that are short.
+    /// The lines with insufficient stock.
     #[schema(nullable = false)]
     shortages: Option<Vec<Shortage>>,
-    /// The pieces that were asked for.
+    /// The requested quantity.
     #[schema(nullable = false)]
     requested: Option<u32>,
-    /// The pieces that can still be refunded.
+    /// The quantity not refunded yet.
     #[schema(nullable = false)]
     refundable: Option<u32>,
-    /// How many coupons the campaign has.
+    /// The number of coupons of the campaign.
     #[schema(nullable = false)]
     quantity: Option<u32>,
     #[schema(nullable = false)]
@@ -68,23 +99,23 @@ struct ProblemFields {
     issue_closes_at: Option<Time>,
     #[schema(nullable = false)]
     coupon_id: Option<Uuid>,
-    /// Why the coupon does not apply: `USED`, `REVOKED`, `EXPIRED`, `MIN_ORDER_NOT_MET`.
+    /// The reason why the coupon cannot be used: `USED`, `REVOKED`, `EXPIRED`, `MIN_ORDER_NOT_MET`.
     #[schema(nullable = false)]
     reason: Option<String>,
-    /// How many unpaid orders a user can have.
+    /// The maximum number of unpaid orders of a user.
     #[schema(nullable = false)]
     open_orders_max: Option<u32>,
-    /// How many lines an order can have.
+    /// The maximum number of lines.
     #[schema(nullable = false)]
     lines_max: Option<u32>,
-    /// How many pieces a line can have.
+    /// The maximum quantity of a line.
     #[schema(nullable = false)]
     quantity_max: Option<u32>,
 }
 
-/// A line that asked for more than there is.
+/// A line with insufficient stock.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "a shape for the document: the values are added by name where a problem is made")]
+#[expect(dead_code, reason = "a schema for the document; problems add the values by name")]
 struct Shortage {
     product_id: Uuid,
     requested: u32,

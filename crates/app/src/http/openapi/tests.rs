@@ -9,7 +9,7 @@ fn schemas() -> serde_json::Map<String, Value> {
     document["components"]["schemas"].as_object().expect("schemas").clone()
 }
 
-/// Every schema that stands somewhere in that one, and itself.
+/// The schema and all schemas nested in it.
 fn all_within(schema: &Value) -> Vec<&Value> {
     let within: Vec<&Value> = match schema {
         Value::Array(items) => items.iter().collect(),
@@ -27,7 +27,7 @@ fn may_be_null(schema: &Value) -> bool {
 }
 
 #[test]
-fn an_answer_leaves_out_what_it_does_not_have() {
+fn optional_members_of_responses_are_absent_rather_than_null() {
     for (name, schema) in schemas().iter().filter(|(name, _)| name.ends_with("Response") || *name == "Problem") {
         for schema in all_within(schema).into_iter().filter(|schema| schema["properties"].is_object()) {
             let is_required =
@@ -44,7 +44,7 @@ fn an_answer_leaves_out_what_it_does_not_have() {
 }
 
 #[test]
-fn no_object_is_left_undescribed() {
+fn every_object_has_a_schema() {
     let schemas = schemas();
     for (name, schema) in &schemas {
         for object in all_within(schema).into_iter().filter(|schema| schema["type"] == "object") {
@@ -54,8 +54,28 @@ fn no_object_is_left_undescribed() {
     }
 }
 
+#[test]
+fn every_operation_is_described() {
+    let document = serde_json::to_value(super::openapi()).expect("JSON");
+    let tags: Vec<&Value> = document["tags"].as_array().expect("tags").iter().map(|tag| &tag["name"]).collect();
+    let paths = document["paths"].as_object().expect("paths").values();
+    for operation in paths.flat_map(|item| item.as_object().expect("operations").values()) {
+        let id = &operation["operationId"];
+        for name in ["summary", "description"] {
+            assert!(operation[name].as_str().is_some_and(|text| text.len() > 5), "{id} has no {name}");
+        }
+        assert!(operation["tags"].as_array().is_some_and(|of| of.len() == 1 && tags.contains(&&of[0])), "{id}");
+        for status in operation["responses"].as_object().expect("responses").keys() {
+            assert!(status.parse::<u16>().is_ok(), "{id}: {status} is no status");
+        }
+        if let Some(body) = operation["requestBody"]["content"]["application/json"].as_object() {
+            assert!(body.contains_key("example"), "{id} has no example");
+        }
+    }
+}
+
 #[actix_web::test]
-async fn what_rejections_carry_is_described() {
+async fn the_members_of_rejections_are_described() {
     let problem = &schemas()["Problem"];
     let described = |name: &str| all_within(problem).into_iter().any(|schema| schema["properties"][name].is_object());
     let occurrence =

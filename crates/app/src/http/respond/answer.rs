@@ -1,18 +1,18 @@
-//! Answers to commands, as they are stored and sent. The first response and each replay are made from the same
-//! [`RenderedAnswer`] by the same function, so that they are the same to the byte.
+//! Answers to commands, as they are stored and sent. One function makes the first response and each replay from the
+//! same [`RenderedAnswer`], so they are byte-identical.
 //!
 //! The head is text, its fields separated by `;`:
 //!
-//! | field | of a success | of a problem |
+//! | field | success | problem |
 //! |---|---|---|
 //! | format | `1` | `1` |
 //! | status | `201` | `409` |
-//! | location, empty where there is none | `/v1/orders/01900000-0000-7000-8000-000000000001` | |
+//! | location, may be empty | `/v1/orders/01900000-0000-7000-8000-000000000001` | |
 //! | language | | `ko` |
 //! | code, for metrics | | `OUT_OF_STOCK` |
 //!
 //! Stored heads outlive the release that wrote them, and servers of two releases run side by side: a field of format 1
-//! never changes its meaning, and a reader ignores fields after those that it knows.
+//! never changes its meaning, and a reader ignores unknown trailing fields.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_LANGUAGE, CONTENT_TYPE, HeaderName, HeaderValue, InvalidHeaderValue, LOCATION};
@@ -25,7 +25,7 @@ use jangteo_domain::{Currency, Reply};
 
 use crate::http::respond::problem::{self, Occurrence, ProblemCode, problem_of_rejection};
 
-/// The header of an answer that was given before.
+/// The header of a replayed answer.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// The version of the head's fields.
 const FORMAT: &str = "1";
@@ -40,17 +40,17 @@ pub struct Renderer {
 }
 
 /// The success of a command, before it is sent.
+#[expect(missing_docs, reason = "the status is that of HTTP")]
 pub struct Success {
-    /// The status.
     pub status: StatusCode,
-    /// The address of the created resource, with user ids as they are.
+    /// The path of the created resource, with user ids unescaped.
     pub location: Option<String>,
     /// JSON; empty with [`StatusCode::NO_CONTENT`].
     pub body: String,
 }
 
 impl Renderer {
-    /// The renderer of a request's answer, with amounts in that currency.
+    /// The renderer of the request, with amounts in that currency.
     ///
     /// # Panics
     /// When the request did not pass the middleware.
@@ -85,19 +85,19 @@ impl AnswerRenderer for Renderer {
 
 /// A response to a command.
 #[derive(Debug)]
+#[expect(missing_docs, reason = "the response is named after its type")]
 pub struct CommandResponse {
-    /// The response.
     pub response: HttpResponse,
-    /// The outcome for metrics: `accepted`, or the problem's code.
+    /// The outcome for metrics: `accepted`, or the code of the problem.
     pub outcome: &'static str,
 }
 
-/// The head of an answer that no release wrote in a format which this one knows.
+/// A stored head in an unknown format.
 #[derive(Debug, Error)]
 #[error("the head of an answer is unreadable: {0:?}")]
 pub struct UnreadableHead(String);
 
-/// The response that gives the answer for the first time.
+/// The first response with the answer.
 ///
 /// # Errors
 /// [`UnreadableHead`].
@@ -109,7 +109,7 @@ pub fn respond(answer: RenderedAnswer) -> Result<CommandResponse, UnreadableHead
     Ok(CommandResponse { response, outcome: head.outcome() })
 }
 
-/// The response that gives the stored answer again.
+/// The response that replays a stored answer.
 ///
 /// # Errors
 /// [`UnreadableHead`].
@@ -122,7 +122,7 @@ pub fn replay(answer: RenderedAnswer) -> Result<CommandResponse, UnreadableHead>
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Head<'a> {
     status: StatusCode,
-    /// With user ids as they are; empty where there is none.
+    /// With user ids unescaped; empty for none.
     location: &'a str,
     /// `None` for a success.
     problem: Option<ProblemHead<'a>>,
@@ -131,7 +131,7 @@ struct Head<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct ProblemHead<'a> {
     language: &'a str,
-    /// Empty where the writer gave none.
+    /// Empty in heads of releases without codes.
     code: &'a str,
 }
 
@@ -181,13 +181,13 @@ impl<'a> Head<'a> {
 
     fn outcome(&self) -> &'static str {
         let Some(ProblemHead { code, .. }) = self.problem else { return "accepted" };
-        // A code of another release is one of "other": the values of a metric's label are known beforehand.
+        // Codes of other releases count as "other": the values of a label are bounded.
         ProblemCode::ALL.iter().map(|known| known.kind().code).find(|known| *known == code).unwrap_or("other")
     }
 }
 
-/// A location as a URI writes it. Of the characters of a user id only `|` may not stand in one as it is (RFC 3986, 3.3);
-/// it is stored as it is, as a head has no room for three bytes instead of each.
+/// A location as a URI. Of the characters of a user id only `|` needs escaping (RFC 3986, 3.3). It is stored unescaped:
+/// a head has no room for three bytes each.
 fn in_uri(location: &str) -> String {
     location.replace('|', "%7C")
 }

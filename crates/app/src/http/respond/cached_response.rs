@@ -1,4 +1,4 @@
-//! Answers that are the same for everybody: written once, compressed once, and not sent to who has them already.
+//! Responses that are equal for all callers: serialized once, compressed once, and revalidated by `ETag`.
 
 use actix_web::http::header::{self, EntityTag, Header, HeaderMap, HeaderValue, IfNoneMatch};
 use actix_web::web::Bytes;
@@ -11,53 +11,53 @@ use tokio::sync::OnceCell;
 use crate::http::respond::compression;
 use crate::idempotency::digest;
 
-/// How long browsers, and the caches on the way to them, may keep an answer.
+/// The cache policy for browsers and shared caches.
 #[derive(Clone, Copy)]
 pub enum CacheControl {
-    /// For a second.
+    /// Fresh for one second.
     Briefly,
-    /// As long as they like, but they have to ask each time whether it is still so.
-    IfTheyAsk,
+    /// Stored, and revalidated on every use.
+    Revalidate,
 }
 
 impl CacheControl {
     fn cache_control(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Briefly => "public, max-age=1",
-            Self::IfTheyAsk => "public, no-cache",
+            Self::Revalidate => "public, no-cache",
         })
     }
 }
 
-/// An answer that does not depend on who asks.
+/// A response that does not depend on the caller.
 pub struct CachedResponse {
     json: Bytes,
-    /// Weak, as it is the same for the compressed bytes.
+    /// Weak, as the compressed bytes share it.
     tag: EntityTag,
     written_tag: HeaderValue,
-    /// Compressed when somebody first asks for it; empty where that is not worth it.
+    /// Compressed on first use; `None` where compression failed.
     compressed: OnceCell<Option<Bytes>>,
 }
 
 impl CachedResponse {
-    /// Writes it.
+    /// Serializes the body.
     pub fn of(body: &impl Serialize) -> Self {
-        Self::of_json(serde_json::to_vec(body).expect("answers can be written as JSON").into())
+        Self::of_json(serde_json::to_vec(body).expect("responses serialize as JSON").into())
     }
 
-    /// An answer that is written already.
+    /// A response of serialized JSON.
     pub fn of_json(json: Bytes) -> Self {
         let tag = EntityTag::new_weak(URL_SAFE_NO_PAD.encode(digest(&[&json])));
         let written_tag = HeaderValue::from_str(&tag.to_string()).expect("base64");
         Self { json, tag, written_tag, compressed: OnceCell::new() }
     }
 
-    /// The most bytes that it takes, compressed ones included.
+    /// The maximum size in memory, in bytes, compressed bytes included.
     pub fn weight(&self) -> usize {
         2 * self.json.len() + size_of::<Self>()
     }
 
-    /// The answer to the request: as short as the caller takes it.
+    /// The response to the request: 304 where the caller has it, compressed where the caller accepts that.
     pub async fn respond(&self, request: &HttpRequest, cache_control: CacheControl) -> HttpResponse {
         let mut response = if self.is_known_to(request) {
             HttpResponse::NotModified().finish()
@@ -75,7 +75,7 @@ impl CachedResponse {
         response
     }
 
-    /// Whether the caller has it already (RFC 9110, 13.1.2).
+    /// Whether `If-None-Match` contains the tag (RFC 9110, 13.1.2).
     fn is_known_to(&self, request: &HttpRequest) -> bool {
         if !request.headers().contains_key(header::IF_NONE_MATCH) {
             return false;

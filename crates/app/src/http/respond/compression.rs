@@ -1,4 +1,4 @@
-//! Answers compressed for callers who ask for it.
+//! Compression of responses with gzip, where `Accept-Encoding` prefers it.
 
 use std::io::Write;
 
@@ -11,12 +11,12 @@ use actix_web::{HttpMessage, web};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-/// The fewest bytes that are compressed; what is shorter fits into one packet as it is.
+/// The minimum length of a compressed body, in bytes. A shorter one fits into one packet.
 pub const LENGTH_MIN: usize = 1_024;
 
-/// Whether the caller would rather have an answer compressed.
+/// Whether `Accept-Encoding` prefers gzip.
 pub fn is_requested(request: &impl HttpMessage) -> bool {
-    // Few programs ask, and finding out costs more than all else.
+    // Few clients send the header, and parsing it is the most expensive step.
     if !request.headers().contains_key(header::ACCEPT_ENCODING) {
         return false;
     }
@@ -24,7 +24,7 @@ pub fn is_requested(request: &impl HttpMessage) -> bool {
     AcceptEncoding::parse(request).is_ok_and(|accepted| accepted.negotiate(known.iter()) == Some(Encoding::gzip()))
 }
 
-/// The bytes compressed, in a thread where that holds nobody up; `None` when the server is ending.
+/// Compresses in a thread for blocking work; `None` while the server shuts down.
 pub async fn compressed(bytes: web::Bytes) -> Option<web::Bytes> {
     let compress = move || {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -33,18 +33,18 @@ pub async fn compressed(bytes: web::Bytes) -> Option<web::Bytes> {
     web::block(compress).await.ok()?.ok()
 }
 
-/// Says that the body is compressed.
+/// Sets `Content-Encoding`.
 pub fn set_encoding(headers: &mut HeaderMap) {
     let gzip = ContentEncoding::Gzip.try_into_value().unwrap_or(HeaderValue::from_static("gzip"));
     headers.insert(header::CONTENT_ENCODING, gzip);
 }
 
-/// Says that the body depends on whether that is asked for.
+/// Sets `Vary`.
 pub fn set_vary(headers: &mut HeaderMap) {
     headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
 }
 
-/// The answer, compressed when it is long and is not already.
+/// Compresses a successful response of sufficient length, unless it is compressed already.
 pub async fn compress(response: ServiceResponse<impl MessageBody + 'static>) -> ServiceResponse<BoxBody> {
     let (request, response) = response.map_into_boxed_body().into_parts();
     if !response.status().is_success() || response.headers().contains_key(header::CONTENT_ENCODING) {

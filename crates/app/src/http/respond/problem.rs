@@ -1,8 +1,8 @@
-//! Errors as clients see them: RFC 9457, one shape for all of them.
+//! Errors as problem details (RFC 9457).
 //!
-//! A [`Problem`] is a value that knows nothing of its request; it is rendered for an [`Occurrence`], which knows the
-//! request's id, path and language: at the server's edge, or with the answer to a command. It never carries SQL, a path
-//! of the file system, the name of a library or the words of a parser.
+//! A [`Problem`] is independent of its request. It is rendered for an [`Occurrence`], the request's id, path and
+//! language: by the outermost middleware, or with the answer to a command. A problem never contains SQL, a path of the
+//! file system, the name of a library or a parser's message.
 
 use std::fmt;
 
@@ -18,17 +18,17 @@ mod failure;
 mod field_error;
 mod rejection;
 
-pub use code::{Language, ProblemCode, ProblemKind, Wording};
+pub use code::{Language, ProblemCode, ProblemKind, Wording, documented};
 pub use field_error::{FieldError, FieldErrors, Reason};
 pub use rejection::{not_usable_reason, problem_of_rejection};
 
 /// The media type of every error.
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
-/// Seconds after which a busy or failing server may be asked again.
+/// The default of `Retry-After` from a busy or failing server, in seconds.
 const RETRY_AFTER_DEFAULT: u64 = 1;
 
-/// An error, to be told to a client.
+/// An error response, before it is rendered.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Problem {
     code: ProblemCode,
@@ -39,79 +39,79 @@ pub struct Problem {
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// What rendering must know of the request.
+/// The request that a problem is rendered for.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the id is documented as the header `X-Request-Id`")]
 pub struct Occurrence {
-    /// The request's id.
     pub request_id: String,
-    /// The path that was asked for.
+    /// The requested path.
     pub instance: String,
-    /// The language that the caller prefers.
+    /// The caller's preferred language.
     pub language: Language,
 }
 
 impl Problem {
-    /// The problem of that code, with nothing added.
+    /// A problem with the defaults of its code.
     pub fn new(code: ProblemCode) -> Self {
         let kind = code.kind();
-        let told_to_wait = kind.retryable || kind.status == StatusCode::SERVICE_UNAVAILABLE;
+        let has_retry_after = kind.retryable || kind.status == StatusCode::SERVICE_UNAVAILABLE;
         Self {
             code,
             retryable: kind.retryable,
-            retry_after: told_to_wait.then_some(RETRY_AFTER_DEFAULT),
+            retry_after: has_retry_after.then_some(RETRY_AFTER_DEFAULT),
             field_errors: Vec::new(),
             fields: Map::new(),
             headers: Vec::new(),
         }
     }
 
-    /// The problem of faulty fields; its code is that of the first field error.
-    pub fn of_faults(field_errors: Vec<FieldError>) -> Self {
+    /// The problem of invalid fields, with the code of the first field error.
+    pub fn of_fields(field_errors: Vec<FieldError>) -> Self {
         let code = field_errors.first().map_or(ProblemCode::InvalidBody, |field_error| field_error.reason.code());
         Self { field_errors, ..Self::new(code) }
     }
 
-    /// The problem of faulty query parameters.
+    /// The problem of invalid query parameters.
     pub fn of_query(field_errors: Vec<FieldError>) -> Self {
         Self { field_errors, ..Self::new(ProblemCode::InvalidQuery) }
     }
 
-    /// Its code.
+    /// The stable code.
     pub fn code(&self) -> ProblemCode {
         self.code
     }
 
-    /// With a field beside the standard ones.
+    /// Adds an extension member to the standard ones.
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.fields.insert(name.to_owned(), value.into());
         self
     }
 
-    /// With a field error of a field, that tells more than the code.
-    pub fn with_fault(mut self, pointer: impl Into<String>, reason: Reason) -> Self {
+    /// Adds a field error, which narrows the code down to a field.
+    pub fn with_field_error(mut self, pointer: impl Into<String>, reason: Reason) -> Self {
         self.field_errors.push(FieldError { pointer: pointer.into(), reason });
         self
     }
 
-    /// With a header.
+    /// Adds a response header.
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }
 
-    /// With another word on whether the same request may be sent again.
+    /// Overrides the code's default of `retryable`.
     pub fn with_retryable(mut self, retryable: bool) -> Self {
         self.retryable = retryable;
         self
     }
 
-    /// With the seconds after which the caller may come back.
+    /// Sets `Retry-After`, in seconds.
     pub fn with_retry_after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
         self
     }
 
-    /// The document that describes it to the client, as JSON.
+    /// The problem document, as JSON.
     pub fn body(&self, occurrence: &Occurrence) -> String {
         let kind = self.code.kind();
         let body = ProblemResponse {
@@ -129,7 +129,7 @@ impl Problem {
         serde_json::to_string(&body).expect("text, numbers and JSON values serialize as JSON")
     }
 
-    /// The response to the client.
+    /// The response with the problem document.
     pub fn render(&self, occurrence: &Occurrence) -> HttpResponse {
         let mut response = HttpResponse::build(self.code.kind().status);
         response.insert_header((header::CONTENT_TYPE, CONTENT_TYPE));
@@ -156,7 +156,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Lets handlers end with a problem; the edge replaces the answer that is made here by the rendered one.
+/// Lets handlers return a problem. The outermost middleware replaces this response by the rendered one.
 impl ResponseError for Problem {
     fn status_code(&self) -> StatusCode {
         self.code.kind().status
@@ -167,34 +167,34 @@ impl ResponseError for Problem {
     }
 }
 
-/// An error, in the form of RFC 9457.
+/// The standard members of a problem (RFC 9457).
 #[derive(Serialize, ToSchema)]
 pub struct ProblemResponse<'a> {
-    /// A URI of the kind of problem; it names the code.
+    /// A URI that contains the code.
     #[serde(rename = "type")]
     #[schema(value_type = String, example = "urn:jangteo:problem:OUT_OF_STOCK")]
     problem_type: String,
-    /// A few words, in English or Korean.
+    /// A short title, in English or Korean.
     title: &'static str,
-    /// The HTTP status.
+    /// The HTTP status code.
     status: u16,
-    /// What it means and what to do, in English or Korean.
+    /// The cause and the remedy, in English or Korean.
     detail: &'static str,
-    /// The path that was asked for.
+    /// The requested path.
     #[schema(value_type = String)]
     instance: &'a str,
     #[schema(value_type = ProblemCode)]
     code: &'static str,
-    /// The request's id, as in the header `X-Request-Id`.
+    /// The id in the header `X-Request-Id`.
     #[schema(value_type = String)]
     request_id: &'a str,
-    /// Whether the same request, sent again later, may succeed.
+    /// Whether an identical request may succeed later.
     retryable: bool,
-    /// The fields that are wrong, where there are any.
+    /// The invalid fields.
     #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
     #[schema(value_type = Option<Vec<FieldError>>, nullable = false)]
     errors: &'a [FieldError],
-    /// What the code carries beside.
+    /// The extension members of the code.
     #[serde(flatten)]
     #[schema(ignore)]
     fields: &'a Map<String, Value>,

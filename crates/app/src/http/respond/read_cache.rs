@@ -1,4 +1,4 @@
-//! What was read of the products a moment ago, for all who ask within that moment.
+//! A cache of product reads, shared by all callers.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -12,27 +12,27 @@ use jangteo_domain::StoreError;
 
 use crate::catalog_version::CatalogVersion;
 
-/// How old something may be when it is asked for, counted from when its reading began. It is short, so that nobody has
-/// to care, and long enough that the database answers one of hundreds of callers.
+/// The maximum age of a cached value at the request, counted from the start of its read. Short enough to be unnoticed by
+/// customers, and long enough that one of hundreds of requests reaches the database.
 pub const AGE_MAX: Duration = Duration::from_secs(1);
 
-/// Something that was read, and when its reading began: what happened since may be missing.
+/// A value with the start of its read: later changes may be missing.
+#[expect(missing_docs, reason = "the value is documented by its type")]
 pub struct Dated<T> {
-    /// What was read.
     pub value: T,
-    /// When its reading began.
+    /// The start of the read.
     pub as_of: Instant,
 }
 
 impl<T> Dated<T> {
-    /// Whether it may be told to somebody who asked then.
-    fn is_fresh(&self, asked_at: Instant) -> bool {
-        asked_at.saturating_duration_since(self.as_of) <= AGE_MAX
+    /// Whether it may serve a request that arrived at that time.
+    fn is_fresh(&self, requested_at: Instant) -> bool {
+        requested_at.saturating_duration_since(self.as_of) <= AGE_MAX
     }
 }
 
-/// Keeps what is read of the products, by what was asked for, for [`AGE_MAX`] at most and until this server changes a
-/// product. Of those who ask at once, one reads. Failures are not kept.
+/// Caches product reads by key, for [`AGE_MAX`] at most and until this server changes a product. Concurrent requests for
+/// a key share one read. Failures are not cached.
 pub struct ReadCache<Key, T> {
     cache: Cache<(u64, Key), Arc<Dated<T>>>,
     version: CatalogVersion,
@@ -43,59 +43,58 @@ where
     Key: Clone + Eq + Hash + Send + Sync + 'static,
     T: Send + Sync + 'static,
 {
-    /// Keeps about so many bytes of them at most, however much is asked for.
+    /// An empty cache of about `bytes_max` bytes.
     pub fn new(version: CatalogVersion, bytes_max: u64, weigh: fn(&Key, &T) -> usize) -> Self {
-        let weigher = move |(_, key): &(u64, Key), kept: &Arc<Dated<T>>| {
-            u32::try_from(weigh(key, &kept.value)).unwrap_or(u32::MAX)
+        let weigher = move |(_, key): &(u64, Key), cached: &Arc<Dated<T>>| {
+            u32::try_from(weigh(key, &cached.value)).unwrap_or(u32::MAX)
         };
         let cache = Cache::builder().weigher(weigher).max_capacity(bytes_max).time_to_live(AGE_MAX).build();
         Self { cache, version }
     }
 
-    /// What was asked for, where it is kept and no older than [`AGE_MAX`] now.
+    /// The cached value, no older than [`AGE_MAX`].
     pub async fn find(&self, key: Key) -> Option<Arc<Dated<T>>> {
-        let asked_at = Instant::now();
-        self.cache.get(&self.current(key)).await.filter(|kept| kept.is_fresh(asked_at))
+        let requested_at = Instant::now();
+        self.cache.get(&self.current(key)).await.filter(|cached| cached.is_fresh(requested_at))
     }
 
-    /// What was asked for, no older than [`AGE_MAX`] now. A caller who goes away stops no reading that others wait for.
+    /// The value, cached or read, no older than [`AGE_MAX`]. A cancelled caller does not cancel the read.
     ///
     /// # Errors
-    /// Those of the reading.
-    pub async fn get<Reading>(&self, key: Key, read: impl Fn() -> Reading) -> Result<Arc<Dated<T>>, StoreError>
+    /// The errors of the read.
+    pub async fn get<Read>(&self, key: Key, read: impl Fn() -> Read) -> Result<Arc<Dated<T>>, StoreError>
     where
-        Reading: Future<Output = Result<Dated<T>, StoreError>> + Send + 'static,
+        Read: Future<Output = Result<Dated<T>, StoreError>> + Send + 'static,
     {
-        let asked_at = Instant::now();
+        let requested_at = Instant::now();
         let key = self.current(key);
-        if let Some(kept) = self.cache.get(&key).await {
-            if kept.is_fresh(asked_at) {
-                return Ok(kept);
+        if let Some(cached) = self.cache.get(&key).await {
+            if cached.is_fresh(requested_at) {
+                return Ok(cached);
             }
             self.cache.invalidate(&key).await;
         }
-        let kept = self.join(key.clone(), read()).await?;
-        if kept.is_fresh(asked_at) {
-            return Ok(kept);
+        let cached = self.join(key.clone(), read()).await?;
+        if cached.is_fresh(requested_at) {
+            return Ok(cached);
         }
-        // It had been under way for long when it was joined; the next one begins now.
+        // The joined read had started too long ago; the next one starts now.
         self.cache.invalidate(&key).await;
         self.join(key, read()).await
     }
 
-    /// Under a number of its own, what was read before a change is out of the way, also when it arrives after it.
+    /// The key with the version of the catalog: a read that started before a change never serves a request after it.
     fn current(&self, key: Key) -> (u64, Key) {
         (self.version.current(), key)
     }
 
-    /// Waits for the reading that is under way, or begins it. In a task of its own: whoever goes away would otherwise
-    /// take it along, and the others would begin anew.
-    async fn join<Reading>(&self, key: (u64, Key), reading: Reading) -> Result<Arc<Dated<T>>, StoreError>
+    /// Joins the pending read, or starts it. In a separate task, as a cancelled caller would cancel the read for all.
+    async fn join<Read>(&self, key: (u64, Key), read: Read) -> Result<Arc<Dated<T>>, StoreError>
     where
-        Reading: Future<Output = Result<Dated<T>, StoreError>> + Send + 'static,
+        Read: Future<Output = Result<Dated<T>, StoreError>> + Send + 'static,
     {
         let cache = self.cache.clone();
-        let joining = async move { cache.try_get_with(key, async { reading.await.map(Arc::new) }).await };
+        let joining = async move { cache.try_get_with(key, async { read.await.map(Arc::new) }).await };
         match tokio::spawn(joining.in_current_span()).await {
             Ok(read) => read.map_err(|error| (*error).clone()),
             Err(panicked) => Err(StoreError::Unexpected(Arc::new(panicked))),

@@ -1,6 +1,7 @@
-//! A server on the store in memory, and short ways to call it.
+//! A server on the in-memory store, and shortcuts for requests.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use jangteo_domain_testing::MemoryStore;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
+use super::documented;
 use crate::auth::{ADMIN_SCOPE, Authenticator, sign};
 use crate::http::access::Access;
 use crate::http::catalog::Catalog;
@@ -40,20 +42,25 @@ use crate::workers::verification::Verifier;
 
 const SECRET: &str = "a secret of the tests, 32 bytes or more";
 
-/// A server and what is behind it.
+/// A server with its store.
 pub struct Client {
     pub store: MemoryStore,
     pub readiness: Readiness,
-    call: Box<dyn Fn(TestRequest) -> LocalBoxFuture<'static, Answer>>,
+    /// The problems received so far, by operation id and code.
+    pub problems: RefCell<BTreeSet<(String, String)>>,
+    call: Box<dyn Fn(TestRequest) -> LocalBoxFuture<'static, Call>>,
 }
 
-/// What a test may replace of a server.
+/// The replaceable parts of a server.
 struct Parts {
     options: Options,
     queries: Queries,
     books: Arc<dyn BooksFactory>,
     events: Arc<dyn EventRenderer>,
 }
+
+/// The method and path of a request, and the response to it.
+type Call = (Method, String, Answer);
 
 impl Parts {
     fn of(store: &MemoryStore) -> Self {
@@ -67,7 +74,7 @@ impl Parts {
     }
 }
 
-/// What came back.
+/// A response, read to its end.
 pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
@@ -79,17 +86,17 @@ impl Client {
         Self::with(|_| {}).await
     }
 
-    /// A server with options of its own.
+    /// A server with other options.
     pub async fn with(change: impl FnOnce(&mut Options)) -> Self {
         Self::start(|parts| change(&mut parts.options)).await
     }
 
-    /// A server that reads otherwise than from its store.
+    /// A server with other read ports.
     pub async fn reading(change: impl FnOnce(&mut Queries)) -> Self {
         Self::start(|parts| change(&mut parts.queries)).await
     }
 
-    /// A server with other books than its store's, and options of its own.
+    /// A server with other books and options.
     pub async fn with_books(books: Arc<dyn BooksFactory>, change: impl FnOnce(&mut Options)) -> Self {
         Self::start(|parts| {
             parts.books = books;
@@ -98,7 +105,7 @@ impl Client {
         .await
     }
 
-    /// A server that renders events otherwise.
+    /// A server with another event renderer.
     pub async fn rendering(events: Arc<dyn EventRenderer>) -> Self {
         Self::start(|parts| parts.events = events).await
     }
@@ -128,7 +135,7 @@ impl Client {
             backoff: Arc::new(NoBackoff),
         };
         let lane_settings = Settings::from_sources(None, HashMap::new()).expect("the defaults").lanes;
-        // Dropped, the lanes live as long as the server.
+        // Without their handle the lanes live as long as the server.
         let (lanes, _) = Lanes::start(&executor, lane_settings);
         let token_settings =
             TokenSettings { algorithm: jsonwebtoken::Algorithm::HS256, key: TokenKey::Secret(secret()) };
@@ -152,33 +159,39 @@ impl Client {
         let service = Rc::new(init_service(app(Data::new(state))).await);
         let call = move |request: TestRequest| {
             let service = Rc::clone(&service);
+            let request = request.to_request();
+            let (method, path) = (request.method().clone(), request.path().to_owned());
             async move {
-                match service.call(request.to_request()).await {
+                let answer = match service.call(request).await {
                     Ok(response) => read(response.into_parts().1).await,
                     Err(error) => read(error.error_response()).await,
-                }
+                };
+                (method, path, answer)
             }
             .boxed_local()
         };
-        Self { store, readiness, call: Box::new(call) }
+        Self { store, readiness, problems: RefCell::default(), call: Box::new(call) }
     }
 
+    /// Sends the request. The document must list the problem in the response, if any.
     pub async fn call(&self, request: TestRequest) -> Answer {
-        (self.call)(request).await
+        let (method, path, answer) = (self.call)(request).await;
+        self.problems.borrow_mut().extend(documented::check(&method, &path, &answer));
+        answer
     }
 
-    /// Makes a product with so many pieces, and tells its id.
-    pub async fn product(&self, details: Value, pieces: i32) -> String {
+    /// Creates a product with that stock; returns its id.
+    pub async fn product(&self, details: Value, stock: i32) -> String {
         let made = self.call(admin(post("/v1/admin/products", details))).await;
         assert_eq!(made.status, StatusCode::CREATED, "{}", made.json());
         let id = made.json()["product_id"].as_str().expect("an id").to_owned();
         let path = format!("/v1/admin/products/{id}/stock-movements");
-        let filled = self.call(admin(post(&path, json!({"quantity": pieces, "reason": "new"})))).await;
+        let filled = self.call(admin(post(&path, json!({"quantity": stock, "reason": "new"})))).await;
         assert_eq!(filled.status, StatusCode::CREATED);
         id
     }
 
-    /// Makes a campaign of ten coupons that is open, and tells its id.
+    /// Creates an open campaign of ten coupons; returns its id.
     pub async fn campaign(&self, discount: Value) -> String {
         let made = self.call(admin(post("/v1/admin/coupon-campaigns", campaign(discount)))).await;
         assert_eq!(made.status, StatusCode::CREATED, "{}", made.json());
@@ -186,7 +199,7 @@ impl Client {
     }
 }
 
-/// What the back office says of a campaign of ten coupons that is open at the store's noon.
+/// The request for a campaign of ten coupons, open at the store's time.
 pub fn campaign(discount: Value) -> Value {
     json!({
         "name": "선착순", "discount": discount, "quantity": 10, "valid_days": 7,
@@ -205,12 +218,12 @@ impl Answer {
         serde_json::from_slice(&self.body).expect("a JSON body")
     }
 
-    /// The problem's code; empty where there is none.
+    /// The code of the problem; empty for none.
     pub fn code(&self) -> String {
         self.json()["code"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// The header's value; empty where there is none.
+    /// The value of the header; empty for none.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
     }

@@ -1,4 +1,4 @@
-//! Stored answers, as clients receive them when they send a request again.
+//! Replays of stored answers.
 
 use actix_web::test::TestRequest;
 use jangteo_domain::idempotency::{RenderedAnswer, StoredAnswer};
@@ -14,11 +14,11 @@ fn top_up(amount: &str) -> TestRequest {
     request.insert_header(("Idempotency-Key", "again"))
 }
 
-/// Stores the answer as if the request had been answered by it before.
+/// Stores the answer as that of an earlier request.
 async fn store_answer(store: &MemoryStore, amount: &str, answer: RenderedAnswer) {
     let elsewhere = Client::new().await;
     elsewhere.call(top_up(amount)).await;
-    let [StoredAnswer { request, at, .. }] = &elsewhere.store.answered()[..] else { panic!("one answer is stored") };
+    let [StoredAnswer { request, at, .. }] = &elsewhere.store.answered()[..] else { panic!("not one stored answer") };
     let answers = vec![StoredAnswer { request: *request, answer, at: *at }];
     let begun = store.factory().begin(batch_id(), &FirstKeys::default()).await;
     let (mut unit_of_work, _) = begun.expect("a store in memory");
@@ -27,7 +27,7 @@ async fn store_answer(store: &MemoryStore, amount: &str, answer: RenderedAnswer)
     unit_of_work.commit(changes).await.expect("a new key");
 }
 
-/// Without the headers that belong to the response and not to the answer.
+/// The headers of the answer, without those of every response.
 fn headers_of_answer(answer: &Answer) -> Vec<(&str, &str)> {
     let names = ["content-type", "content-language", "location", "retry-after", "idempotent-replayed"];
     names.into_iter().map(|name| (name, answer.header(name))).filter(|(_, value)| !value.is_empty()).collect()
@@ -47,7 +47,7 @@ fn headers_of_answer(answer: &Answer) -> Vec<(&str, &str)> {
     &[("content-type", "application/problem+json"), ("content-language", "ko")],
 )]
 #[actix_web::test]
-async fn an_answer_of_a_past_release_is_replayed_to_the_byte(
+async fn replays_answers_of_past_releases_byte_for_byte(
     #[case] amount: &str,
     #[case] stored: &str,
     #[case] status: StatusCode,
@@ -67,7 +67,7 @@ async fn an_answer_of_a_past_release_is_replayed_to_the_byte(
 #[case("")]
 #[case("2;201;/v1/users/kim/points/entries")]
 #[actix_web::test]
-async fn an_answer_that_cannot_be_read_is_an_internal_error(#[case] head: &str) {
+async fn an_unreadable_answer_is_an_internal_error(#[case] head: &str) {
     let client = Client::new().await;
     store_answer(&client.store, "5", RenderedAnswer { head: head.to_owned(), body: "{}".to_owned() }).await;
     let failed = client.call(top_up("5")).await;
@@ -76,7 +76,7 @@ async fn an_answer_that_cannot_be_read_is_an_internal_error(#[case] head: &str) 
 }
 
 #[actix_web::test]
-async fn a_replayed_rejection_is_that_of_the_first_request_to_the_byte() {
+async fn replays_rejections_byte_for_byte() {
     let client = Client::new().await;
     let by_request = |id: &'static str, language: &'static str| {
         let request = top_up("1000001").insert_header(("X-Request-Id", id));
@@ -92,7 +92,7 @@ async fn a_replayed_rejection_is_that_of_the_first_request_to_the_byte() {
 }
 
 #[actix_web::test]
-async fn what_is_absent_is_decided_again() {
+async fn a_404_is_not_stored() {
     let client = Client::new().await;
     let pay = |id: &'static str| {
         let request = kim(post(&format!("/v1/orders/{UNKNOWN}/payment"), json!({})));
@@ -108,7 +108,7 @@ async fn what_is_absent_is_decided_again() {
 }
 
 #[actix_web::test]
-async fn the_same_answer_is_sent_with_a_key_and_without_one() {
+async fn the_answer_is_the_same_with_and_without_a_key() {
     let client = Client::new().await;
     let rejected = |key: Option<&str>| {
         let request = kim(post("/v1/users/kim/points/top-ups", json!({"amount": "1000001"})));

@@ -1,4 +1,4 @@
-//! Spans as a collector gets them, over HTTP on the loopback.
+//! Spans, as exported to a collector over HTTP.
 
 use tracing_subscriber::layer::SubscriberExt;
 use wiremock::matchers::{header, method, path};
@@ -11,7 +11,7 @@ use crate::traces::Traces;
 const TRACE_ID: u128 = 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736;
 const PARENT_ID: u64 = 0x00f0_67aa_0ba9_02b7;
 
-/// A member of a message as Protocol Buffers write it, where it is text or bytes of less than 128.
+/// A length-delimited field of Protocol Buffers, of less than 128 bytes.
 fn member(number: u8, value: impl AsRef<[u8]>) -> Vec<u8> {
     let value = value.as_ref();
     let length = u8::try_from(value.len()).ok().filter(|length| *length < 128).expect("a short value");
@@ -26,7 +26,7 @@ async fn collector() -> MockServer {
     collector
 }
 
-/// Tops up points with that `traceparent` while spans are sent there, until all are.
+/// Tops up points with that `traceparent`, and exports all spans to the endpoint.
 async fn top_up_traced(endpoint: String, flags: &str) -> Answer {
     let traces = Traces::to(&endpoint.into()).expect("an address");
     let answer = {
@@ -39,7 +39,7 @@ async fn top_up_traced(endpoint: String, flags: &str) -> Answer {
     answer
 }
 
-/// What was received so far, all of it.
+/// All bytes received so far.
 async fn received(collector: &MockServer) -> Vec<u8> {
     let requests = collector.received_requests().await.expect("they are recorded");
     requests.into_iter().flat_map(|request| request.body).collect()
@@ -50,7 +50,7 @@ fn holds(bytes: &[u8], part: &[u8]) -> bool {
 }
 
 #[actix_web::test]
-async fn a_collector_is_told_of_a_request_in_the_trace_of_its_caller() {
+async fn exports_a_request_in_the_trace_of_its_caller() {
     let collector = collector().await;
     let answer = top_up_traced(collector.uri(), "01").await;
     assert_eq!(answer.status, StatusCode::CREATED);
@@ -65,7 +65,7 @@ async fn a_collector_is_told_of_a_request_in_the_trace_of_its_caller() {
 }
 
 #[actix_web::test]
-async fn a_caller_that_records_nothing_is_followed() {
+async fn follows_the_sampling_decision_of_the_caller() {
     let collector = collector().await;
     let answer = top_up_traced(collector.uri(), "00").await;
     assert_eq!(answer.status, StatusCode::CREATED);
@@ -73,9 +73,9 @@ async fn a_caller_that_records_nothing_is_followed() {
 }
 
 #[actix_web::test]
-async fn a_collector_that_is_away_costs_nothing_but_the_spans() {
-    // A port that was given away and back is nobody's.
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    let answer = top_up_traced(format!("http://{}", nobody.expect("a free port")), "01").await;
+async fn an_unreachable_collector_loses_spans_only() {
+    // A released port has no listener.
+    let released = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let answer = top_up_traced(format!("http://{}", released.expect("a free port")), "01").await;
     assert_eq!(answer.status, StatusCode::CREATED);
 }

@@ -5,17 +5,16 @@ use tokio::time::Instant;
 
 use jangteo_domain::delivery::{DeliveryFailure, DeliveryOutcome, RetryPolicy};
 
-/// So many failures in a row, with no answer in between, mean that the data platform is away rather than unlucky.
+/// Consecutive failures without a response until the data platform counts as unavailable.
 const FAILURES_MAX: u32 = 16;
-/// The longest that a data platform which is back waits to be noticed, unless it asked for more.
+/// Maximum pause before the next probe, unless `Retry-After` is longer.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// Keeps the relay from hammering a data platform that is away.
+/// Limits the calls to an unavailable data platform.
 ///
-/// It is closed at first, and everything is sent. After [`FAILURES_MAX`] failures in a row it opens: nothing is sent for
-/// a pause. After the pause one event is sent, the probe. If that fails, too, another pause begins, twice as long up to
-/// [`PAUSE_MAX`]; a longer `Retry-After` is kept. Once anything gets through it is closed again. An event that the data
-/// platform rejects for good got through: somebody is there to reject it.
+/// Closed, it allows every delivery. [`FAILURES_MAX`] consecutive failures open it: no delivery for a pause, then one
+/// event, the probe. A failed probe starts another pause, twice as long up to [`PAUSE_MAX`], or as long as a longer
+/// `Retry-After`. Any response other than a transient failure closes it, a permanent rejection too: the platform is up.
 pub struct CircuitBreaker {
     policy: RetryPolicy,
     state: Mutex<State>,
@@ -27,25 +26,24 @@ struct State {
     open_until: Option<Instant>,
 }
 
-/// What may be sent now.
+/// The deliveries allowed at a time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Allowance {
-    /// As much as can be.
+    /// Any number.
     All,
-    /// One event, to see whether it gets through.
+    /// One event, as a test of the platform.
     Probe,
-    /// Nothing before that time.
+    /// None before that time.
     NothingUntil(Instant),
 }
 
 impl CircuitBreaker {
-    /// A closed circuit breaker whose pauses begin as those of single events do.
+    /// A closed circuit breaker; its first pause is that of a single event.
     pub fn new(policy: RetryPolicy) -> Self {
         let policy = RetryPolicy { longest: policy.longest.min(PAUSE_MAX), ..policy };
         Self { policy, state: Mutex::default() }
     }
 
-    /// What may be sent at that time.
     pub fn allowance(&self, now: Instant) -> Allowance {
         match self.state().open_until {
             None => Allowance::All,
@@ -54,13 +52,13 @@ impl CircuitBreaker {
         }
     }
 
-    /// Takes note of how a delivery went that ended at that time. `jitter` is from 0 to 1, drawn anew each time.
-    pub fn note(&self, outcome: &Result<(), DeliveryFailure>, now: Instant, jitter: f64) {
+    /// Records the outcome of a delivery that ended at `now`. `jitter` is random, from 0 to 1.
+    pub fn record(&self, outcome: &Result<(), DeliveryFailure>, now: Instant, jitter: f64) {
         let mut state = self.state();
         let failure = match outcome {
             Ok(()) | Err(DeliveryFailure::Permanent { .. }) => {
                 if state.open_until.is_some() {
-                    tracing::info!("the data platform is back");
+                    tracing::info!("circuit breaker closed");
                 }
                 *state = State::default();
                 return;
@@ -68,14 +66,14 @@ impl CircuitBreaker {
             Err(failure @ DeliveryFailure::Transient { .. }) => failure,
         };
         state.failures = state.failures.saturating_add(1);
-        // Those that were under way when it opened prolong nothing.
+        // Deliveries in flight at the opening do not prolong the pause.
         let is_waiting = state.open_until.is_some_and(|until| now < until);
         if state.failures < FAILURES_MAX || is_waiting {
             return;
         }
         if state.open_until.is_none() {
-            tracing::warn!(reason = %failure, "the data platform takes nothing; from now on only probes are sent");
-            // The pauses double from here on, however many were under way.
+            tracing::warn!(reason = %failure, "circuit breaker open: only probes are sent to the data platform");
+            // The pauses double from here on, regardless of the deliveries in flight.
             state.failures = FAILURES_MAX;
         }
         let openings = state.failures + 1 - FAILURES_MAX;
@@ -102,12 +100,12 @@ mod tests {
         Err(DeliveryFailure::Permanent { reason: "HTTP 410".to_owned() })
     }
 
-    /// A circuit breaker that has just opened, and when.
+    /// A circuit breaker that has just opened, and the time.
     fn opened() -> (CircuitBreaker, Instant) {
         let (circuit_breaker, now) = (CircuitBreaker::new(RetryPolicy::default()), Instant::now());
         for _ in 0..FAILURES_MAX {
             assert_eq!(circuit_breaker.allowance(now), Allowance::All);
-            circuit_breaker.note(&failure(None), now, 1.0);
+            circuit_breaker.record(&failure(None), now, 1.0);
         }
         (circuit_breaker, now)
     }
@@ -117,50 +115,50 @@ mod tests {
     }
 
     #[test]
-    fn opens_only_when_nothing_gets_through() {
+    fn opens_only_without_any_response() {
         let (circuit_breaker, now) = (CircuitBreaker::new(RetryPolicy::default()), Instant::now());
         for answer in [Ok(()), rejection()] {
             for _ in 1..FAILURES_MAX {
-                circuit_breaker.note(&failure(None), now, 1.0);
+                circuit_breaker.record(&failure(None), now, 1.0);
             }
-            circuit_breaker.note(&answer, now, 1.0);
+            circuit_breaker.record(&answer, now, 1.0);
             assert_eq!(circuit_breaker.allowance(now), Allowance::All);
         }
     }
 
     #[test]
-    fn lets_one_probe_through_after_each_pause_and_doubles_the_pauses() {
+    fn allows_one_probe_after_each_pause_and_doubles_the_pauses() {
         let (circuit_breaker, mut now) = opened();
         for pause in [1, 2, 4, 8, 16, 30, 30] {
             assert_eq!(circuit_breaker.allowance(now), Allowance::NothingUntil(now + seconds(pause)));
             now += seconds(pause);
             assert_eq!(circuit_breaker.allowance(now), Allowance::Probe);
-            circuit_breaker.note(&failure(None), now, 1.0);
+            circuit_breaker.record(&failure(None), now, 1.0);
         }
     }
 
     #[test]
-    fn is_not_prolonged_by_those_that_were_under_way() {
+    fn deliveries_in_flight_do_not_prolong_the_pause() {
         let (circuit_breaker, now) = opened();
         for _ in 0..100 {
-            circuit_breaker.note(&failure(None), now, 1.0);
+            circuit_breaker.record(&failure(None), now, 1.0);
         }
         assert_eq!(circuit_breaker.allowance(now), Allowance::NothingUntil(now + seconds(1)));
     }
 
     #[test]
-    fn keeps_a_longer_retry_after() {
+    fn respects_a_longer_retry_after() {
         let (circuit_breaker, now) = opened();
         let now = now + seconds(1);
-        circuit_breaker.note(&failure(Some(90)), now, 1.0);
+        circuit_breaker.record(&failure(Some(90)), now, 1.0);
         assert_eq!(circuit_breaker.allowance(now), Allowance::NothingUntil(now + seconds(90)));
     }
 
     #[test]
-    fn closes_when_anything_gets_through() {
+    fn closes_after_any_response() {
         for answer in [Ok(()), rejection()] {
             let (circuit_breaker, now) = opened();
-            circuit_breaker.note(&answer, now, 1.0);
+            circuit_breaker.record(&answer, now, 1.0);
             assert_eq!(circuit_breaker.allowance(now), Allowance::All);
         }
     }

@@ -15,18 +15,18 @@ use super::*;
 use crate::system::UuidSource;
 
 const DELIVERY_MAX: Duration = Duration::from_secs(1);
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A data platform that takes everything, but for those events that the test holds back.
+/// A data platform that accepts every event, but delays those of one order until the test releases them.
 struct Platform {
-    held_back: Option<OrderId>,
+    delayed: Option<OrderId>,
     release: Semaphore,
     received: Mutex<Vec<(OrderId, u32)>>,
 }
 
 impl Platform {
-    fn new(held_back: Option<OrderId>) -> Arc<Self> {
-        Arc::new(Self { held_back, release: Semaphore::new(0), received: Mutex::default() })
+    fn new(delayed: Option<OrderId>) -> Arc<Self> {
+        Arc::new(Self { delayed, release: Semaphore::new(0), received: Mutex::default() })
     }
 
     fn received(&self) -> Vec<(OrderId, u32)> {
@@ -38,15 +38,15 @@ impl Platform {
 impl DataPlatform for Platform {
     async fn deliver(&self, event: &StoredEvent) -> Result<(), DeliveryFailure> {
         let Delivery { order_id, sequence, .. } = event.delivery;
-        if self.held_back == Some(order_id) {
-            let _released = self.release.acquire().await.expect("nobody closes it");
+        if self.delayed == Some(order_id) {
+            let _released = self.release.acquire().await.expect("it is never closed");
         }
         self.received.lock().expect("no panic while it is held").push((order_id, sequence));
         Ok(())
     }
 }
 
-/// Pays so many orders.
+/// Places and pays orders; the first is then refunded.
 async fn paid_orders(store: &MemoryStore, count: u32) -> Vec<OrderId> {
     let shop = TestShop::new(store.factory());
     let kim = shop.user("kim", 1_000_000).await.expect("a store");
@@ -75,18 +75,18 @@ async fn deliveries(store: &MemoryStore, state: DeliveryState) -> Vec<Delivery> 
     store.queries().deliveries.list(Some(state), &page).await.expect("a store in memory")
 }
 
-/// Waits until so many events are in that state.
+/// Waits until `count` events are in that state.
 async fn reached(store: &MemoryStore, state: DeliveryState, count: usize) {
     let reached = async {
         while deliveries(store, state).await.len() != count {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(PATIENCE, reached).await.unwrap_or_else(|_| panic!("not {count} events are {state:?}"));
+    timeout(TIMEOUT, reached).await.unwrap_or_else(|_| panic!("not {count} events are {state:?}"));
 }
 
 #[tokio::test]
-async fn more_events_than_slots_are_delivered_each_once_and_in_order_of_each_order() {
+async fn more_events_than_slots_are_delivered_once_and_in_sequence_per_order() {
     let store = MemoryStore::new();
     let orders = paid_orders(&store, 3 * IN_FLIGHT_MAX).await;
     let platform = Platform::new(None);
@@ -102,14 +102,14 @@ async fn more_events_than_slots_are_delivered_each_once_and_in_order_of_each_ord
 }
 
 #[tokio::test]
-async fn a_delivery_that_hangs_holds_back_its_own_order_and_nothing_else() {
+async fn a_hanging_delivery_blocks_only_its_own_order() {
     let store = MemoryStore::new();
     let orders = paid_orders(&store, IN_FLIGHT_MAX).await;
     let platform = Platform::new(Some(orders[0]));
     let relay = relay(store.event_queue(), platform.clone());
-    // All but the two events of that order are recorded while it hangs.
+    // All but the two events of that order are recorded during the hang.
     reached(&store, DeliveryState::Delivered, orders.len() - 1).await;
-    // Told to end, the relay waits for what is under way, and records it; the next event of the order is left alone.
+    // On shutdown the relay records the delivery in flight, and claims no further event of the order.
     relay.shutdown.cancel();
     platform.release.add_permits(1);
     shut_down(relay).await;
@@ -118,7 +118,7 @@ async fn a_delivery_that_hangs_holds_back_its_own_order_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn what_is_rejected_for_good_is_put_aside_and_what_fails_waits_for_its_pause() {
+async fn a_permanent_rejection_is_dead_and_a_transient_failure_is_retried_after_its_pause() {
     let store = MemoryStore::new();
     let orders = paid_orders(&store, 2).await;
     let rejected = orders[1];
@@ -143,7 +143,7 @@ async fn what_is_rejected_for_good_is_put_aside_and_what_fails_waits_for_its_pau
 }
 
 #[tokio::test]
-async fn a_store_that_fails_is_asked_again() {
+async fn store_errors_are_retried() {
     let store = MemoryStore::new();
     paid_orders(&store, 1).await;
     let (claims, outcomes) = (Mutex::new(0), Mutex::new(0));
@@ -156,26 +156,26 @@ async fn a_store_that_fails_is_asked_again() {
     let behind = store.clone();
     queue.expect_claim().returning(move |lease: Uuid, lease_for, limit| {
         if is_rejected(&claims) {
-            return Err(StoreError::unexpected("away"));
+            return Err(StoreError::unexpected("unavailable"));
         }
-        behind.claim(lease, lease_for, limit).now_or_never().expect("nobody else writes")
+        behind.claim(lease, lease_for, limit).now_or_never().expect("there is no other writer")
     });
     let behind = store.clone();
     queue.expect_record().returning(move |recorded| {
         if is_rejected(&outcomes) {
-            return Err(StoreError::unexpected("away"));
+            return Err(StoreError::unexpected("unavailable"));
         }
-        behind.record(recorded).now_or_never().expect("nobody else writes")
+        behind.record(recorded).now_or_never().expect("there is no other writer")
     });
     let platform = Platform::new(None);
     let relay = relay(Arc::new(queue), platform.clone());
     reached(&store, DeliveryState::Delivered, 2).await;
     shut_down(relay).await;
-    assert_eq!(platform.received().len(), 2, "each was sent once all the same");
+    assert_eq!(platform.received().len(), 2, "each was sent once");
 }
 
 #[tokio::test]
-async fn a_data_platform_that_is_away_gets_probes_only() {
+async fn an_unavailable_data_platform_receives_only_probes() {
     let store = MemoryStore::new();
     paid_orders(&store, 3 * IN_FLIGHT_MAX).await;
     let calls = Arc::new(Mutex::new(0));
@@ -191,9 +191,9 @@ async fn a_data_platform_that_is_away_gets_probes_only() {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(PATIENCE, opened).await.expect("the circuit_breaker opens");
+    timeout(TIMEOUT, opened).await.expect("the circuit breaker opens");
     shut_down(relay).await;
-    // The first claim is all that got through: at most one more claim was begun before its failures were known.
+    // The first claim, and at most one more that started before its failures.
     assert!(count(&calls) <= 2 * IN_FLIGHT_MAX, "{} calls", count(&calls));
 }
 
@@ -202,7 +202,7 @@ fn count(calls: &Mutex<u32>) -> u32 {
 }
 
 #[test]
-fn pauses_grow_while_nothing_comes_and_begin_anew_with_an_event() {
+fn pauses_grow_without_events_and_restart_with_an_event() {
     let mut pauses = Pauses::default();
     let mut after = |claimed| pauses.after(&claimed).as_millis();
     let nothing = [200, 400, 800, 1_000, 1_000];

@@ -6,7 +6,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::*;
 
-/// Opens the books of a store once it is let, and counts how often.
+/// Opens the books of a store when the test allows it, and counts the openings.
 struct Gate {
     store: MemoryStore,
     open: Semaphore,
@@ -60,11 +60,11 @@ async fn callers_share_one_verification_and_its_outcome() -> Result<(), StoreErr
 }
 
 #[tokio::test]
-async fn a_caller_who_goes_away_leaves_the_verification_running() -> Result<(), StoreError> {
+async fn a_verification_outlives_its_callers() -> Result<(), StoreError> {
     let gate = Gate::new(false);
     let verifier = Verifier::new(gate.clone(), Retention::default());
-    let bored = tokio::time::timeout(Duration::ZERO, verifier.join()).await;
-    assert!(bored.is_err());
+    let cancelled = tokio::time::timeout(Duration::ZERO, verifier.join()).await;
+    assert!(cancelled.is_err());
     gate.open.add_permits(1);
     verifier.join().await?;
     assert_eq!(gate.opened(), 1);
@@ -72,7 +72,7 @@ async fn a_caller_who_goes_away_leaves_the_verification_running() -> Result<(), 
 }
 
 #[tokio::test]
-async fn a_verification_that_failed_is_not_kept() {
+async fn a_failed_verification_is_not_reused() {
     let gate = Gate::new(true);
     let verifier = Verifier::new(gate.clone(), Retention::default());
     gate.open.add_permits(2);
@@ -83,7 +83,7 @@ async fn a_verification_that_failed_is_not_kept() {
 }
 
 #[tokio::test]
-async fn a_verification_can_be_ended() {
+async fn a_verification_can_be_aborted() {
     let gate = Gate::new(false);
     let verifier = Arc::new(Verifier::new(gate.clone(), Retention::default()));
     let caller = tokio::spawn({

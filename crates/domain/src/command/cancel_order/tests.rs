@@ -12,7 +12,7 @@ use crate::point::EntryKind;
 use crate::testing::PlainEvents;
 use crate::testing::fixtures::{NOON, admin, campaign_details, customer, fixed, noon_plus, user, won};
 
-/// A user with points, and an order of two lines for 25,500 won, the first of which takes all there is.
+/// A user with points, and an order of two lines for 25,500 won. The first line reserves the whole stock.
 struct Ordered {
     scene: Scene,
     kim: UserId,
@@ -38,7 +38,7 @@ impl Ordered {
                 assert_eq!(order, *self.scene.stored_order(self.id));
                 order
             }
-            other => panic!("the order is answered, not {other:?}"),
+            other => panic!("an order is expected, not {other:?}"),
         }
     }
 
@@ -49,7 +49,7 @@ impl Ordered {
 }
 
 #[test]
-fn an_unpaid_order_gives_its_stock_back() {
+fn the_cancellation_of_an_unpaid_order_restores_its_stock() {
     let mut ordered = Ordered::new();
     let order = ordered.cancelled();
     assert_eq!((order.status, order.refunded, order.refunds), (OrderStatus::Cancelled, Money::ZERO, 0));
@@ -62,14 +62,14 @@ fn an_unpaid_order_gives_its_stock_back() {
     let kind = MovementKind::Cancellation;
     assert_eq!(restored, [(ordered.chair, 3, kind), (ordered.lamp, 2, kind)]);
     assert!(written.refunds.is_empty() && written.outbox.is_empty() && written.sales.is_empty());
-    assert_eq!(written.point_entries.len(), 1, "the top-up, and nothing else");
+    assert_eq!(written.point_entries.len(), 1, "the top-up only");
 }
 
 #[test]
-fn a_paid_order_gives_stock_points_and_coupon_back() {
+fn the_cancellation_of_a_paid_order_restores_stock_points_and_coupon() {
     let mut ordered = Ordered::new();
     let coupon = ordered.scene.coupon(campaign_details(fixed(500), 1), &ordered.kim);
-    ordered.scene.pay(ordered.id, &ordered.kim, CouponChoice::Named(coupon)).expect("it can be paid");
+    ordered.scene.pay(ordered.id, &ordered.kim, CouponChoice::Named(coupon)).expect("payable");
     ordered.scene.now = noon_plus(86_400);
     let order = ordered.cancelled();
 
@@ -88,7 +88,7 @@ fn a_paid_order_gives_stock_points_and_coupon_back() {
     let [refund] = &written.refunds[..] else { panic!("one refund, not {:?}", written.refunds) };
     assert_eq!((refund.order_id, refund.sequence, refund.amount), (ordered.id, 1, won(25_000)));
     assert_eq!((&refund.lines, refund.restocked, refund.at), (&lines, true, noon_plus(86_400)));
-    assert!(written.sales.iter().all(|sale| sale.quantity == 0 && sale.revenue.is_zero()), "the sale's day is even");
+    assert!(written.sales.iter().all(|sale| sale.quantity == 0 && sale.revenue.is_zero()), "the sales cancel out");
     assert_eq!(written.sales.iter().count(), 2);
     let [_, event] = &written.outbox[..] else { panic!("a payment and a refund, not {:?}", written.outbox) };
     let expected = OutboxEvent::order_refunded(event.id, &order, refund, scene.rules.currency, &PlainEvents);
@@ -97,53 +97,53 @@ fn a_paid_order_gives_stock_points_and_coupon_back() {
 }
 
 #[test]
-fn a_coupon_that_has_expired_meanwhile_does_not_come_back() {
+fn an_expired_coupon_is_not_restored() {
     let mut ordered = Ordered::new();
     let coupon = ordered.scene.coupon(campaign_details(fixed(500), 1), &ordered.kim);
-    ordered.scene.pay(ordered.id, &ordered.kim, CouponChoice::Named(coupon)).expect("it can be paid");
+    ordered.scene.pay(ordered.id, &ordered.kim, CouponChoice::Named(coupon)).expect("payable");
     ordered.scene.now = NOON.saturating_add(Duration::days(30));
     ordered.cancelled();
     let used = CouponState::Used { order_id: ordered.id, at: NOON };
     assert_eq!(ordered.scene.stored_coupon(coupon).state, used);
-    assert_eq!(ordered.scene.balance(&ordered.kim), won(100_000), "the points come back all the same");
+    assert_eq!(ordered.scene.balance(&ordered.kim), won(100_000), "the points are refunded");
 }
 
 #[test]
-fn a_refund_may_lift_the_balance_above_its_limit() {
+fn a_refund_may_raise_the_balance_above_its_limit() {
     let mut ordered = Ordered::new();
-    ordered.scene.pay(ordered.id, &ordered.kim, CouponChoice::None).expect("it can be paid");
+    ordered.scene.pay(ordered.id, &ordered.kim, CouponChoice::None).expect("payable");
     ordered.scene.rules.balance_max = won(80_000);
     ordered.cancelled();
     assert_eq!(ordered.scene.balance(&ordered.kim), won(100_000));
 }
 
 #[test]
-fn rejects_to_cancel_what_has_expired_swept_or_not() {
+fn rejects_an_expired_order_before_and_after_the_sweep() {
     let mut ordered = Ordered::new();
     ordered.scene.now = noon_plus(600);
     assert_eq!(ordered.rejected(), OrderRejection::Expired.into());
-    assert_eq!(ordered.scene.available(ordered.chair), 0, "the sweeper gives the stock back, once");
-    ordered.scene.expire(ordered.id).expect("its time is over");
+    assert_eq!(ordered.scene.available(ordered.chair), 0, "the sweeper restores the stock, once");
+    ordered.scene.expire(ordered.id).expect("past its deadline");
     assert_eq!(ordered.rejected(), OrderRejection::Expired.into());
     assert_eq!(ordered.scene.available(ordered.chair), 3);
 }
 
 #[test]
-fn rejects_to_cancel_twice() {
+fn rejects_a_second_cancellation() {
     let mut ordered = Ordered::new();
     ordered.cancelled();
     assert_eq!(ordered.rejected(), OrderRejection::AlreadyCancelled.into());
     ordered.scene.now = noon_plus(600);
-    assert_eq!(ordered.rejected(), OrderRejection::AlreadyCancelled.into(), "it did not expire");
+    assert_eq!(ordered.rejected(), OrderRejection::AlreadyCancelled.into(), "not expired");
 
     let mut paid = Ordered::new();
-    paid.scene.pay(paid.id, &paid.kim, CouponChoice::None).expect("it can be paid");
+    paid.scene.pay(paid.id, &paid.kim, CouponChoice::None).expect("payable");
     paid.cancelled();
     assert_eq!(paid.rejected(), OrderRejection::AlreadyCancelled.into());
 }
 
 #[test]
-fn only_the_owner_and_the_back_office_see_an_order() {
+fn only_the_owner_and_the_back_office_can_cancel() {
     let mut ordered = Ordered::new();
     let stranger = cancel(ordered.id, customer(&user("lee")));
     assert_eq!(ordered.scene.rejection(stranger), OrderRejection::NotFound.into());

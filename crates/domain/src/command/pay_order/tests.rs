@@ -12,17 +12,17 @@ use crate::id::{CouponId, UserId};
 use crate::order::{OrderStatus, PaidTerms};
 use crate::payment::PaymentRejection;
 use crate::point::{EntryKind, PointRejection};
-use crate::testing::{FixedCalendar, PlainEvents};
 use crate::testing::fixtures::{
     NOON, admin, campaign_details, customer, fixed, noon_plus, percent, positive, user, won,
 };
+use crate::testing::{FixedCalendar, PlainEvents};
 use crate::time::{Date, Timestamp};
 
 #[track_caller]
 fn paid(scene: &mut Scene, order_id: OrderId, user_id: &UserId, coupon: CouponChoice) -> Payment {
     match scene.pay(order_id, user_id, coupon) {
         Ok(Reply::OrderPaid(payment)) => payment,
-        other => panic!("the payment is answered, not {other:?}"),
+        other => panic!("a payment is expected, not {other:?}"),
     }
 }
 
@@ -45,7 +45,7 @@ fn not_usable(coupon_id: CouponId, reason: NotUsableReason) -> Rejection {
 }
 
 #[test]
-fn a_payment_without_a_coupon_takes_the_full_price() {
+fn a_payment_without_a_coupon_debits_the_total() {
     let (mut scene, kim, id) = scene_with_order(30_000);
     let day = Date::from_calendar_date(2031, Month::May, 4).expect("a date");
     scene.rules.calendar = Arc::new(FixedCalendar(day));
@@ -93,7 +93,7 @@ fn a_payment_leaves_one_debit_one_payment_its_sales_and_one_event() {
     let mut sales: Vec<_> = written.sales.iter().collect();
     sales.sort_by_key(|sale| sale.quantity);
     let sales: Vec<_> = sales.iter().map(|sale| (sale.day, sale.quantity, sale.revenue)).collect();
-    // 500 over lines of 1,500 and 24,000: 29.41… and 470.58…, the larger remainder gets the won that is left.
+    // 500 over lines of 1,500 and 24,000: 29.41… and 470.58…, the larger remainder gets the remaining won.
     assert_eq!(sales, [(payment.sales_day, 2, won(24_000 - 471)), (payment.sales_day, 3, won(1_500 - 29))]);
     let [event] = &written.outbox[..] else { panic!("one event, not {:?}", written.outbox) };
     assert_eq!((event.order_id, event.sequence, event.at), (id, 1, payment.paid_at));
@@ -118,12 +118,12 @@ fn a_discount_is_at_most_the_total() {
     let coupon = scene.coupon(campaign_details(fixed(99_999), 1), &kim);
     let payment = paid(&mut scene, id, &kim, CouponChoice::Named(coupon));
     assert_eq!((payment.discount, payment.amount), (won(25_500), Money::ZERO));
-    let debit = scene.tables.written.point_entries.last().cloned().expect("a debit of nothing");
+    let debit = scene.tables.written.point_entries.last().cloned().expect("a debit of zero");
     assert_eq!((debit.kind, debit.amount, debit.balance_after), (EntryKind::Payment, Money::ZERO, won(1)));
 }
 
 #[test]
-fn the_best_coupon_takes_most_off_then_expires_first_then_is_the_oldest() {
+fn the_best_coupon_has_the_largest_discount_then_the_earliest_expiry_then_the_oldest_id() {
     let (mut scene, kim, id) = scene_with_order(30_000);
     let with_days = |days| CampaignDetails { validity: Validity::Days(days), ..campaign_details(fixed(2_000), 1) };
     scene.coupon(campaign_details(fixed(1_999), 1), &kim);
@@ -139,7 +139,7 @@ fn the_best_coupon_takes_most_off_then_expires_first_then_is_the_oldest() {
 }
 
 #[test]
-fn without_a_usable_coupon_the_best_is_the_full_price() {
+fn the_best_choice_without_a_usable_coupon_is_none() {
     let (mut scene, kim, id) = scene_with_order(30_000);
     let coupon = scene.coupon(campaign_details(fixed(500), 1), &kim);
     scene.rules.order_ttl = Duration::days(60);
@@ -149,7 +149,7 @@ fn without_a_usable_coupon_the_best_is_the_full_price() {
 }
 
 #[test]
-fn the_best_coupon_is_not_spent_for_nothing() {
+fn the_best_choice_does_not_use_a_coupon_without_a_discount() {
     let mut scene = Scene::new();
     let kim = scene.user("kim", 10);
     let sweet = scene.lamp(4, 1);
@@ -161,7 +161,7 @@ fn the_best_coupon_is_not_spent_for_nothing() {
 }
 
 #[test]
-fn an_order_that_costs_nothing_is_paid_with_nothing() {
+fn an_order_with_a_total_of_zero_is_paid_with_zero_points() {
     let mut scene = Scene::new();
     let kim = scene.user("kim", 10);
     let gift = scene.lamp(0, 1);
@@ -171,7 +171,7 @@ fn an_order_that_costs_nothing_is_paid_with_nothing() {
 }
 
 #[test]
-fn rejects_a_payment_that_the_points_do_not_cover() {
+fn rejects_a_payment_above_the_balance() {
     let (mut scene, kim, id) = scene_with_order(25_499);
     let rejection = PointRejection::InsufficientPoints { balance: won(25_499), required: won(25_500) };
     assert_eq!(rejected(&mut scene, id, &kim, CouponChoice::None), rejection.into());
@@ -180,7 +180,7 @@ fn rejects_a_payment_that_the_points_do_not_cover() {
 }
 
 #[test]
-fn rejects_an_order_of_somebody_else() {
+fn rejects_an_order_of_another_user() {
     let (mut scene, _, id) = scene_with_order(30_000);
     let lee = scene.user("lee", 30_000);
     assert_eq!(rejected(&mut scene, id, &lee, CouponChoice::None), OrderRejection::NotFound.into());
@@ -192,14 +192,14 @@ fn rejects_an_order_of_somebody_else() {
 fn the_back_office_pays_with_the_owners_points() {
     let (mut scene, kim, id) = scene_with_order(30_000);
     let Ok(Reply::OrderPaid(payment)) = scene.decide(pay(id, admin(), CouponChoice::None)) else {
-        panic!("an admin may pay anybody's order");
+        panic!("an admin may pay the order of any user");
     };
     assert_eq!(payment.user_id, kim);
     assert_eq!(scene.balance(&kim), won(4_500));
 }
 
 #[test]
-fn rejects_a_coupon_of_somebody_else() {
+fn rejects_a_coupon_of_another_user() {
     let (mut scene, kim, id) = scene_with_order(30_000);
     let coupon = scene.coupon(campaign_details(fixed(1), 1), &user("lee"));
     assert_eq!(rejected(&mut scene, id, &kim, CouponChoice::Named(coupon)), CouponRejection::NotFound.into());
@@ -208,7 +208,7 @@ fn rejects_a_coupon_of_somebody_else() {
 }
 
 #[test]
-fn rejects_a_coupon_that_is_not_usable_and_says_why() {
+fn rejects_an_unusable_coupon_with_its_reason() {
     let (mut scene, kim, id) = scene_with_order(100_000);
     let second = scene.lamp(100, 9);
     let other = scene.order(&kim, &[(second, 1)]);
@@ -238,11 +238,11 @@ fn rejects_a_coupon_that_is_not_usable_and_says_why() {
 }
 
 #[test]
-fn rejects_an_order_whose_time_is_over_swept_or_not() {
+fn rejects_an_expired_order_before_and_after_the_sweep() {
     let (mut scene, kim, id) = scene_with_order(30_000);
     scene.now = noon_plus(600);
     assert_eq!(rejected(&mut scene, id, &kim, CouponChoice::None), PaymentRejection::OrderExpired.into());
-    scene.expire(id).expect("its time is over");
+    scene.expire(id).expect("past its deadline");
     assert_eq!(rejected(&mut scene, id, &kim, CouponChoice::None), PaymentRejection::OrderExpired.into());
 }
 
@@ -254,23 +254,23 @@ fn an_order_can_be_paid_until_right_before_its_deadline() {
 }
 
 #[test]
-fn rejects_to_pay_twice_and_to_pay_what_was_cancelled() {
+fn rejects_a_second_payment_and_a_payment_of_a_cancelled_order() {
     let (mut scene, kim, id) = scene_with_order(60_000);
     paid(&mut scene, id, &kim, CouponChoice::None);
     assert_eq!(rejected(&mut scene, id, &kim, CouponChoice::None), PaymentRejection::OrderAlreadyPaid.into());
     scene.now = noon_plus(3_600);
     assert_eq!(rejected(&mut scene, id, &kim, CouponChoice::None), PaymentRejection::OrderAlreadyPaid.into());
-    scene.cancel(id, &kim).expect("a paid order can be cancelled");
+    scene.cancel(id, &kim).expect("cancellable");
     assert_eq!(rejected(&mut scene, id, &kim, CouponChoice::None), PaymentRejection::OrderAlreadyPaid.into());
 
     let lamp = scene.lamp(1, 1);
     let other = scene.order(&kim, &[(lamp, 1)]);
-    scene.cancel(other, &kim).expect("an unpaid order can be cancelled");
+    scene.cancel(other, &kim).expect("cancellable");
     scene.now = noon_plus(7_200);
     assert_eq!(rejected(&mut scene, other, &kim, CouponChoice::None), PaymentRejection::OrderCancelled.into());
 }
 
-/// Each call has one fault less than the one before, so that each rejection shows which check comes first.
+/// Each call has one fault less than the one before, so the rejections show the order of the checks.
 #[test]
 fn checks_the_order_then_its_state_then_the_coupon_then_the_points() {
     let (mut scene, kim, id) = scene_with_order(1);
@@ -286,7 +286,7 @@ fn checks_the_order_then_its_state_then_the_coupon_then_the_points() {
 }
 
 #[test]
-fn a_capped_share_takes_off_no_more_than_its_cap() {
+fn a_percentage_discount_is_limited_by_its_cap() {
     let (mut scene, kim, id) = scene_with_order(30_000);
     let half = Percent::try_from(50).expect("a percentage");
     let coupon =

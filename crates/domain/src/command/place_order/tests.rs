@@ -56,12 +56,12 @@ fn a_later_change_of_a_product_does_not_change_the_order() {
     let id = scene.order(&user("kim"), &[(lamp, 1)]);
     let change = ProductChange { price: Some(product_details("dearer", 2_000).price), ..ProductChange::default() };
     let change = Command::ChangeProduct(ChangeProduct { product_id: lamp, change });
-    scene.decide(change).expect("a product can change");
+    scene.decide(change).expect("a valid change");
     assert_eq!(scene.stored_order(id).total, won(1_000));
 }
 
 #[test]
-fn rejects_an_order_when_stock_is_short_and_names_every_short_line() {
+fn rejects_an_order_with_every_short_line_listed() {
     let mut scene = Scene::new();
     let [lamp, chair, table] = [scene.lamp(1, 5), scene.lamp(1, 3), scene.lamp(1, 1)];
     let place = scene.place(&user("kim"), &[(chair, 4), (lamp, 5), (table, 2)]);
@@ -115,25 +115,25 @@ fn rejects_more_open_orders_than_a_user_may_have() {
     assert_eq!(scene.rejection(Command::PlaceOrder(third.clone())), rejection.into());
     scene.order(&lee, &[(lamp, 1)]);
 
-    scene.cancel(first, &kim).expect("an unpaid order can be cancelled");
-    scene.decide(Command::PlaceOrder(third)).expect("an order that has ended is not open");
+    scene.cancel(first, &kim).expect("cancellable");
+    scene.decide(Command::PlaceOrder(third)).expect("one open order");
 }
 
 #[test]
-fn orders_that_are_paid_or_expired_are_not_open() {
+fn paid_and_expired_orders_are_not_open() {
     let mut scene = Scene::new();
     let lamp = scene.lamp(1_000, 9);
     let kim = scene.user("kim", 1_000);
     let [paid, expired] = [scene.order(&kim, &[(lamp, 1)]), scene.order(&kim, &[(lamp, 1)])];
     assert_eq!(scene.open_orders(&kim), 2);
-    scene.pay(paid, &kim, CouponChoice::None).expect("it can be paid");
+    scene.pay(paid, &kim, CouponChoice::None).expect("payable");
     assert_eq!(scene.open_orders(&kim), 1);
     scene.advance(Duration::minutes(10));
-    scene.expire(expired).expect("its time is over");
+    scene.expire(expired).expect("past its deadline");
     assert_eq!(scene.open_orders(&kim), 0);
 }
 
-/// Each order has one fault less than the one before, so that each rejection shows which check comes first.
+/// Each order has one fault less than the one before, so the rejections show the order of the checks.
 #[test]
 fn checks_existence_then_sale_then_stock_then_price_then_open_orders() {
     let mut scene = Scene::new();
@@ -159,7 +159,7 @@ fn checks_existence_then_sale_then_stock_then_price_then_open_orders() {
 }
 
 #[test]
-fn the_dearest_order_that_the_rules_allow_can_be_placed() {
+fn the_largest_order_within_the_rules_can_be_placed() {
     let mut scene = Scene::new();
     scene.rules.check().expect("the defaults fit together");
     let details = ProductDetails {

@@ -3,8 +3,11 @@ use crate::command::scene::Scene;
 use crate::command::{Command, CouponChoice};
 use crate::coupon::CouponState;
 use crate::id::{CouponId, ProductId, UserId};
-use crate::order::RefundedLine;
+use crate::order::{OrderStatus, RefundedLine};
+use crate::outbox::OutboxEvent;
+use crate::payment::Refund;
 use crate::point::EntryKind;
+use crate::stock::MovementKind;
 use crate::testing::PlainEvents;
 use crate::testing::fixtures::{NOON, campaign_details, fixed, noon_plus, order_lines, text, won};
 
@@ -25,7 +28,7 @@ impl Paid {
         let [lamp, chair] = [scene.lamp(12_000, 5), scene.lamp(500, 3)];
         let id = scene.order(&kim, &[(chair, 3), (lamp, 2)]);
         let coupon = scene.coupon(campaign_details(fixed(500), 1), &kim);
-        scene.pay(id, &kim, CouponChoice::Named(coupon)).expect("it can be paid");
+        scene.pay(id, &kim, CouponChoice::Named(coupon)).expect("payable");
         Self { scene, kim, chair, lamp, coupon, id }
     }
 
@@ -36,7 +39,7 @@ impl Paid {
                 assert_eq!(order, *self.scene.stored_order(self.id));
                 refund
             }
-            other => panic!("the refund is answered, not {other:?}"),
+            other => panic!("a refund is expected, not {other:?}"),
         }
     }
 }
@@ -46,10 +49,10 @@ fn command(order_id: OrderId, lines: &[(ProductId, u32)], restock: bool) -> Comm
 }
 
 #[test]
-fn items_are_refunded_for_what_was_paid_for_them() {
+fn items_are_refunded_at_their_discounted_price() {
     let mut paid = Paid::new();
     paid.scene.now = noon_plus(60);
-    // 1,471 were paid for three chairs.
+    // Three chairs were paid with 1,471.
     let refund = paid.refund(&[(paid.chair, 1)], true);
     let line = RefundedLine { product_id: paid.chair, quantity: 1, amount: won(490) };
     let expected = Refund {
@@ -69,7 +72,7 @@ fn items_are_refunded_for_what_was_paid_for_them() {
     assert_eq!((scene.balance(&paid.kim), scene.available(paid.chair)), (won(75_490), 1));
     assert_eq!(scene.open_orders(&paid.kim), 0);
     let used = CouponState::Used { order_id: paid.id, at: NOON };
-    assert_eq!(scene.stored_coupon(paid.coupon).state, used, "it stays used while a part of the order is paid");
+    assert_eq!(scene.stored_coupon(paid.coupon).state, used, "used until the full refund");
 
     let written = &scene.tables.written;
     let credit = written.point_entries.last().expect("a credit");
@@ -85,7 +88,7 @@ fn items_are_refunded_for_what_was_paid_for_them() {
 }
 
 #[test]
-fn items_that_are_not_restocked_leave_the_stock_alone() {
+fn a_refund_without_restocking_leaves_the_stock_unchanged() {
     let mut paid = Paid::new();
     let movements = paid.scene.tables.written.stock_movements.len();
     let refund = paid.refund(&[(paid.lamp, 1), (paid.chair, 3)], false);
@@ -109,10 +112,10 @@ fn the_last_item_completes_the_refund_and_restores_the_coupon() {
 }
 
 #[test]
-fn cancelling_a_partly_refunded_order_gives_the_rest_back() {
+fn the_cancellation_of_a_partly_refunded_order_refunds_the_rest() {
     let mut paid = Paid::new();
     paid.refund(&[(paid.chair, 1)], true);
-    paid.scene.cancel(paid.id, &paid.kim).expect("it can be cancelled");
+    paid.scene.cancel(paid.id, &paid.kim).expect("cancellable");
     assert_eq!(paid.scene.balance(&paid.kim), won(100_000));
     assert_eq!((paid.scene.available(paid.chair), paid.scene.available(paid.lamp)), (3, 5));
     let amounts: Vec<_> = paid.scene.tables.written.refunds.iter().map(|refund| refund.amount).collect();
@@ -120,7 +123,7 @@ fn cancelling_a_partly_refunded_order_gives_the_rest_back() {
 }
 
 #[test]
-fn rejects_a_refund_of_what_is_not_there_not_paid_or_not_left_in_this_order() {
+fn checks_existence_then_payment_then_the_refundable_quantity() {
     let mut paid = Paid::new();
     let absent: OrderId = paid.scene.id();
     let too_many = [(paid.chair, 4)];

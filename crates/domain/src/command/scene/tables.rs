@@ -14,7 +14,7 @@ use crate::transaction::{
     Appended, Changes, First, FirstKeys, Keyed, LockSet, Locked, LockedProduct, ProductDepth, RowChanges, Update,
 };
 
-/// The rows of a shop by key, and all that was ever appended.
+/// The rows of a shop by key, and all appended rows.
 #[derive(Default)]
 pub(crate) struct Tables {
     pub orders: BTreeMap<OrderId, Order>,
@@ -34,7 +34,7 @@ impl Tables {
         First { answers: found(&self.answers, answers), orders: found(&self.orders, orders) }
     }
 
-    /// The rows of exactly these keys, products as deep as they are asked for and no deeper.
+    /// The rows of exactly these keys, products at exactly the requested depth.
     pub fn lock(&self, keys: &LockSet, now: Timestamp) -> Locked {
         let LockSet { campaigns, past_recipients, unused_coupons_of, coupons, products, stocks, accounts, events } =
             keys;
@@ -67,7 +67,7 @@ impl Tables {
         }
     }
 
-    /// Writes the changes, and checks that none is of a row that was not locked.
+    /// Writes the changes; panics on an update that does not match its row.
     pub fn apply(&mut self, changes: Changes) {
         let Changes { orders, campaigns, coupons, products, stocks, accounts, events, appended } = changes;
         write(&mut self.orders, orders);
@@ -91,10 +91,10 @@ fn write<Row: Keyed + PartialEq + Debug>(table: &mut BTreeMap<Row::Key, Row>, ch
     let RowChanges { inserted, updated } = changes;
     for row in inserted {
         let key = row.key();
-        assert!(table.insert(key.clone(), row).is_none(), "{key:?} is inserted, but there is such a row");
+        assert!(table.insert(key.clone(), row).is_none(), "insert of an existing row: {key:?}");
     }
     for Update { before, after } in updated {
-        assert_eq!(before.key(), after.key(), "an update is of one row");
-        assert_eq!(table.insert(after.key(), after), Some(before), "a row is updated as it was locked");
+        assert_eq!(before.key(), after.key(), "an update changes a key");
+        assert_eq!(table.insert(after.key(), after), Some(before), "an update does not match the locked row");
     }
 }

@@ -30,7 +30,7 @@ fn quoted(text: &str) -> String {
 }
 
 #[test]
-fn an_update_names_its_columns_once_and_fails_where_a_row_is_not_there() {
+fn an_update_names_its_columns_once_and_fails_on_a_missing_row() {
     assert_eq!(
         written(|writes| writes.update([StockRow::numbered(1), StockRow::numbered(2)])),
         "UPDATE (SELECT x'00000000000000000000000000000001' AS product_id,1 AS available,1 AS movements \
@@ -59,7 +59,7 @@ fn an_update_of_many_rows_is_more_than_one_statement_and_each_names_its_columns(
 }
 
 #[test]
-fn sums_are_made_by_the_server_from_exact_numbers() {
+fn sums_are_computed_by_the_server_from_exact_numbers() {
     let day = Date::from_calendar_date(2026, time::Month::March, 1).expect("a day");
     let revenue = Amount(Money::from_ten_thousandths(-15_000).expect("an amount"));
     let row = DailySaleRow { day: Day(day), product_id: Id::numbered(1), quantity: Integer(-2), revenue };
@@ -109,7 +109,7 @@ fn text_is_quoted() {
     assert_eq!(quoted("\\'\0"), "'\\\\''\\0'");
 }
 
-/// Reads a literal as a server does in the mode of the sessions: what it holds, and what follows it.
+/// Parses a literal as the server does in the session's SQL mode: its value and the rest of the text.
 fn read_literal(text: &str) -> Option<(String, &str)> {
     let mut content = String::new();
     let mut rest = text.strip_prefix('\'')?.chars();
@@ -132,12 +132,12 @@ fn read_literal(text: &str) -> Option<(String, &str)> {
 
 proptest! {
     #[test]
-    fn what_a_caller_sent_cannot_end_its_literal(text in r#"([\\'"\x00\n\x1a;%_가ﾃ😀a0-]|\PC){0,40}"#) {
+    fn user_input_cannot_end_its_literal(text in r#"([\\'"\x00\n\x1a;%_가ﾃ😀a0-]|\PC){0,40}"#) {
         let row = format!("{},'after')", quoted(&text));
         prop_assert_eq!(read_literal(&row), Some((text, ",'after')")));
     }
 
-    /// Whatever the rows and the server: no packet is larger than it takes, and no row is lost or comes twice.
+    /// No packet is above the server's limit, and each row is sent exactly once.
     #[test]
     fn packets_are_cut_between_rows(lengths in prop::collection::vec(0_usize..3_000, 1..40), packet in 2_000_usize..20_000) {
         for framing in [Framing::Several, Framing::Compound, Framing::OneByOne] {
@@ -162,7 +162,7 @@ proptest! {
 }
 
 #[test]
-fn a_row_that_no_packet_takes_is_refused_before_it_is_sent() {
+fn a_row_above_the_packet_limit_is_rejected_before_sending() {
     let server = Server::taking(10_000, Framing::Several);
     let writes = writes(server, |writes| writes.insert([searched(1, "a"), searched(2, &"x".repeat(10_000))]));
     let refused = writes.failed.expect("a failure");
@@ -171,7 +171,7 @@ fn a_row_that_no_packet_takes_is_refused_before_it_is_sent() {
 }
 
 #[test]
-fn a_compound_statement_stands_in_its_transaction() {
+fn a_compound_statement_requires_its_transaction() {
     let server = Server::taking(16 << 20, Framing::Compound);
     let mut writes = writes(server, |writes| writes.insert([StockRow::numbered(1)]));
     writes.push("COMMIT;");

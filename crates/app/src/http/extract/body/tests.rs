@@ -6,7 +6,7 @@ use super::*;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "only whether it can be read is asked")]
+#[expect(dead_code, reason = "only deserialized")]
 struct Sample {
     name: String,
     count: Option<i64>,
@@ -23,13 +23,13 @@ enum Kind {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "only whether it can be read is asked")]
+#[expect(dead_code, reason = "only deserialized")]
 struct Line {
     quantity: u8,
 }
 
 fn problem(json: impl AsRef<[u8]>) -> Problem {
-    parse::<Sample>(json.as_ref()).map(|body| body.value).expect_err("a body that is wrong")
+    parse::<Sample>(json.as_ref()).map(|body| body.value).expect_err("an invalid body")
 }
 
 #[rstest]
@@ -56,8 +56,8 @@ fn problem(json: impl AsRef<[u8]>) -> Problem {
 #[case(r#"{"name":"a","lines":[[1]]}"#, "/lines/0", Reason::WrongType)]
 #[case(r#"["a"]"#, "", Reason::WrongType)]
 #[case("null", "", Reason::WrongType)]
-fn names_the_field_and_what_is_wrong_with_it(#[case] json: &str, #[case] pointer: &str, #[case] reason: Reason) {
-    let expected = Problem::of_faults(vec![FieldError { pointer: pointer.to_owned(), reason }]);
+fn locates_the_field_and_the_reason(#[case] json: &str, #[case] pointer: &str, #[case] reason: Reason) {
+    let expected = Problem::of_fields(vec![FieldError { pointer: pointer.to_owned(), reason }]);
     assert_eq!(problem(json), expected);
     assert_eq!(expected.code(), ProblemCode::InvalidBody);
 }
@@ -73,7 +73,7 @@ fn names_the_field_and_what_is_wrong_with_it(#[case] json: &str, #[case] pointer
 #[case(br#"{"count":1e999}"#.to_vec())]
 #[case("[".repeat(100_000).into_bytes())]
 #[case([b"{\"name\":".repeat(200), b"1".to_vec(), b"}".repeat(200)].concat())]
-fn what_is_no_json_is_malformed(#[case] json: Vec<u8>) {
+fn rejects_malformed_json(#[case] json: Vec<u8>) {
     assert_eq!(problem(json).code(), ProblemCode::MalformedJson);
 }
 
@@ -84,7 +84,7 @@ fn no_body_is_an_empty_object() {
 }
 
 #[test]
-fn the_canonical_form_knows_no_white_space_and_no_order() {
+fn the_canonical_form_ignores_white_space_and_order() {
     let one = parse::<Sample>(br#"{"name":"a","count":1,"options":{"x":"1","y":"2"}}"#).expect("a sample");
     let other = parse::<Sample>(b" { \"options\" : {\"y\":\"2\",\"x\":\"1\"},\n\"count\":1,\"name\":\"\\u0061\" } ");
     assert_eq!(one.canonical, other.expect("the same sample").canonical);
@@ -93,10 +93,10 @@ fn the_canonical_form_knows_no_white_space_and_no_order() {
 }
 
 #[test]
-fn a_long_key_is_not_echoed_whole() {
+fn a_long_key_is_truncated() {
     let json = format!(r#"{{"name":"a","{}":1}}"#, "k".repeat(10_000));
     let expected = FieldError { pointer: format!("/{}", "k".repeat(ECHO_LENGTH_MAX)), reason: Reason::UnknownField };
-    assert_eq!(problem(json), Problem::of_faults(vec![expected]));
+    assert_eq!(problem(json), Problem::of_fields(vec![expected]));
 }
 
 #[rstest]
@@ -108,6 +108,6 @@ fn a_long_key_is_not_echoed_whole() {
 #[case("application/jsonp", false)]
 #[case("application/x-www-form-urlencoded", false)]
 #[case("", false)]
-fn only_json_in_utf_8_is_json(#[case] content_type: &str, #[case] expected: bool) {
+fn accepts_json_in_utf_8_only(#[case] content_type: &str, #[case] expected: bool) {
     assert_eq!(is_json(content_type), expected);
 }

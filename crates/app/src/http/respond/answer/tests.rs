@@ -16,7 +16,7 @@ fn renderer(language: Language) -> Renderer {
     Renderer { occurrence, currency: won(), success: crate::http::success }
 }
 
-/// All that a client receives, but for the headers of every response.
+/// The response as a client receives it, without the headers of every response.
 async fn received(response: HttpResponse) -> (StatusCode, Vec<(String, String)>, Bytes) {
     let (status, headers) = (response.status(), described(response.headers()));
     (status, headers, to_bytes(response.into_body()).await.expect("a body in memory"))
@@ -37,7 +37,7 @@ fn answer(head: &str) -> RenderedAnswer {
 #[case(Language::English)]
 #[case(Language::Korean)]
 #[actix_web::test]
-async fn a_rejection_is_the_problem_that_the_edge_would_render(#[case] language: Language) {
+async fn a_rejection_renders_as_the_middleware_renders_its_problem(#[case] language: Language) {
     let renderer = renderer(language);
     for rejection in samples::rejections(&SequentialIds::new()) {
         let problem = problem_of_rejection(&rejection, won());
@@ -62,7 +62,7 @@ fn the_head_of_a_problem_names_its_language_and_code() {
 #[case("1;204;", "accepted", &[])]
 #[case("1;409;;ko;OUT_OF_STOCK", "OUT_OF_STOCK", &[("content-language", "ko"), ("content-type", "application/problem+json")])]
 #[case("1;409;;en", "other", &[("content-language", "en"), ("content-type", "application/problem+json")])]
-// What a later release may write in the same format.
+// Later releases may append fields.
 #[case("1;201;/v1/orders/7;;;more", "accepted", &[("content-type", "application/json"), ("location", "/v1/orders/7")])]
 #[case("1;410;;ja;GONE;more", "other", &[("content-language", "ja"), ("content-type", "application/problem+json")])]
 #[test]

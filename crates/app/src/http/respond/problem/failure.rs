@@ -1,4 +1,4 @@
-//! Failures of the store and of the lanes, as clients are told of them.
+//! Failures of the store and of the lanes as problems.
 
 use jangteo_domain::StoreError;
 use jangteo_group_commit::SubmitError;
@@ -6,7 +6,7 @@ use jangteo_group_commit::SubmitError;
 use crate::http::respond::problem::{Problem, ProblemCode};
 use crate::telemetry::chain;
 
-/// Logs the failure once, with the whole chain of its causes, and tells the caller only what it means.
+/// Logs the failure once, with the chain of its causes. The problem carries none of them.
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let code = match &error {
@@ -31,10 +31,10 @@ impl From<SubmitError> for Problem {
             SubmitError::AnswerUnknown => ProblemCode::OutcomeUnknown,
         };
         if code == ProblemCode::Overloaded {
-            // Said of each of thousands, it would cost more than turning them away; the figures count them.
-            tracing::debug!(%error, "a request was turned away");
+            // Under load a log line for each would cost more than the rejection itself; the metrics count them.
+            tracing::debug!(%error, "request rejected under load");
         } else {
-            tracing::warn!(%error, "a request was not answered");
+            tracing::warn!(%error, "request without an outcome");
         }
         code.into()
     }

@@ -1,4 +1,4 @@
-//! What is wrong with single fields, gathered so that a caller learns of all of them at once.
+//! Errors of single fields, collected so that one response lists all of them.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -10,20 +10,20 @@ use jangteo_domain::text::TextError;
 
 use crate::http::respond::problem::{Problem, ProblemCode};
 
-/// One field that is wrong.
+/// An invalid field.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct FieldError {
-    /// Where: a JSON pointer into the body (RFC 6901), or `?name` for a query parameter.
+    /// A JSON pointer into the body (RFC 6901), or `?name` for a query parameter.
     #[schema(example = "/lines/0/quantity")]
     pub pointer: String,
-    /// Why.
+    /// The cause, as a fixed word.
     pub reason: Reason,
 }
 
-/// Why a field is wrong; a fixed word.
+/// The cause of a field error.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-#[expect(missing_docs, reason = "each says what it means")]
+#[expect(missing_docs, reason = "the words are the documentation")]
 pub enum Reason {
     Missing,
     UnknownField,
@@ -44,7 +44,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// The code of a problem whose first field error this is.
+    /// The code of a problem with this as its first field error.
     pub fn code(self) -> ProblemCode {
         match self {
             Self::NotPositive => ProblemCode::AmountNotPositive,
@@ -67,17 +67,17 @@ impl Reason {
     }
 }
 
-/// Gathers field errors while fields are taken one by one.
+/// Collects field errors while fields are checked one by one.
 #[derive(Default, Debug)]
 pub struct FieldErrors(Vec<FieldError>);
 
 impl FieldErrors {
-    /// The value, or the field error noted and `None`.
+    /// The value; or `None`, and the field error is added.
     pub fn take<T, E: Into<Reason>>(&mut self, pointer: impl Into<String>, value: Result<T, E>) -> Option<T> {
         value.map_err(|reason| self.add(pointer, reason.into())).ok()
     }
 
-    /// As [`FieldErrors::take`], for a field that may be absent: `Some(None)` where it is.
+    /// As [`FieldErrors::take`], for an optional field: `Some(None)` where it is absent.
     pub fn take_optional<T, E: Into<Reason>>(
         &mut self,
         pointer: impl Into<String>,
@@ -89,27 +89,27 @@ impl FieldErrors {
         }
     }
 
-    /// Notes a field error.
+    /// Adds a field error.
     pub fn add(&mut self, pointer: impl Into<String>, reason: Reason) {
         self.0.push(FieldError { pointer: pointer.into(), reason });
     }
 
-    /// What was built from the fields, unless one of them was wrong.
+    /// The value built from the fields, unless a field error was added.
     ///
     /// # Errors
     /// The problem of all field errors.
     ///
     /// # Panics
-    /// When nothing was built although no field error was noted: a bug in the caller.
+    /// Without a value and without a field error: a bug in the caller.
     pub fn check<T>(self, built: Option<T>) -> Result<T, Problem> {
         if self.0.is_empty() {
-            Ok(built.expect("fields without a field_error"))
+            Ok(built.expect("a value where no field error was added"))
         } else {
-            Err(Problem::of_faults(self.0))
+            Err(Problem::of_fields(self.0))
         }
     }
 
-    /// As [`FieldErrors::check`], for what was built from the parameters of a query.
+    /// As [`FieldErrors::check`], for query parameters.
     ///
     /// # Errors
     /// The problem of all field errors.
@@ -118,7 +118,7 @@ impl FieldErrors {
     /// As [`FieldErrors::check`].
     pub fn check_query<T>(self, built: Option<T>) -> Result<T, Problem> {
         if self.0.is_empty() {
-            Ok(built.expect("parameters without a field_error"))
+            Ok(built.expect("a value where no field error was added"))
         } else {
             Err(Problem::of_query(self.0))
         }

@@ -1,4 +1,4 @@
-//! The domain's rejections, as clients are told of them. A rejection without a row here does not compile.
+//! The domain's rejections as problems. The matches are exhaustive.
 
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
@@ -14,7 +14,7 @@ use jangteo_domain::{Currency, Money, Rejection, Timestamp};
 
 use crate::http::respond::problem::{Problem, ProblemCode};
 
-/// The problem of a rejection, with the fields that its code carries. Amounts are in that currency.
+/// The problem of a rejection, with the extension members of its code. Amounts are in that currency.
 pub fn problem_of_rejection(rejection: &Rejection, currency: Currency) -> Problem {
     match rejection {
         Rejection::Point(rejection) => of_point(rejection, currency),
@@ -95,7 +95,7 @@ fn of_coupon(rejection: &CouponRejection) -> Problem {
     }
 }
 
-/// The word for why a coupon does not apply.
+/// The member `reason` of `COUPON_NOT_USABLE`.
 pub fn not_usable_reason(reason: NotUsableReason) -> &'static str {
     match reason {
         NotUsableReason::Used => "USED",

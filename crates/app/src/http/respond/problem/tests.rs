@@ -20,7 +20,7 @@ async fn body(problem: &Problem, language: Language) -> Value {
 #[actix_web::test]
 async fn a_problem_has_every_standard_field() {
     let problem = Problem::new(ProblemCode::InvalidQuantity)
-        .with_fault("/lines/0/quantity", Reason::OutOfRange)
+        .with_field_error("/lines/0/quantity", Reason::OutOfRange)
         .with("quantity_max", 1_000);
     assert_eq!(
         body(&problem, Language::English).await,
@@ -28,7 +28,7 @@ async fn a_problem_has_every_standard_field() {
             "type": "urn:jangteo:problem:INVALID_QUANTITY",
             "title": "Invalid quantity",
             "status": 400,
-            "detail": "A quantity is below 1 or above the shop's limit, or there are too many lines.",
+            "detail": "A quantity is less than 1 or above the shop's limit, or the request has too many lines.",
             "instance": "/v1/orders",
             "code": "INVALID_QUANTITY",
             "request_id": "r-1",
@@ -48,7 +48,7 @@ async fn the_code_is_the_same_in_every_language() {
 }
 
 #[test]
-fn every_code_has_one_row_of_its_own() {
+fn every_code_has_one_row() {
     let codes: BTreeSet<_> = ProblemCode::ALL.iter().map(|code| code.kind().code).collect();
     assert_eq!(codes.len(), ProblemCode::ALL.len());
     for kind in ProblemCode::ALL.iter().map(|code| code.kind()) {
@@ -62,14 +62,14 @@ fn every_code_has_one_row_of_its_own() {
 }
 
 #[test]
-fn every_problem_is_told_in_korean_as_well() {
+fn every_problem_has_a_korean_text() {
     let is_hangul = |c| ('가'..='힣').contains(&c);
     for kind in ProblemCode::ALL.iter().map(|code| code.kind()) {
         for wording in [&kind.title, &kind.detail] {
             let (english, korean) = (wording.in_language(Language::English), wording.in_language(Language::Korean));
             assert!(korean.contains(is_hangul), "{}: {korean}", kind.code);
             assert!(!english.contains(is_hangul), "{}: {english}", kind.code);
-            // The members of the problem that the sentence speaks of are the same in both languages.
+            // Both languages refer to the same members of the problem.
             let members =
                 |text: &str| -> BTreeSet<String> { text.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
             assert_eq!(members(english), members(korean), "{}", kind.code);
@@ -78,7 +78,7 @@ fn every_problem_is_told_in_korean_as_well() {
 }
 
 #[test]
-fn rejections_are_told_by_404_or_409_as_the_domain_keeps_them() {
+fn a_rejection_is_404_where_it_is_not_stored_else_409() {
     let won = Currency::from_code("KRW").expect("a currency");
     for rejection in samples::rejections(&SequentialIds::new()) {
         let status = problem_of_rejection(&rejection, won).status_code();
@@ -90,14 +90,14 @@ fn rejections_are_told_by_404_or_409_as_the_domain_keeps_them() {
 #[actix_web::test]
 async fn rejections_carry_what_a_caller_needs() {
     let won = Currency::from_code("KRW").expect("a currency");
-    let mut told = Vec::new();
+    let mut bodies = Vec::new();
     for rejection in samples::rejections(&SequentialIds::new()) {
         let mut body = body(&problem_of_rejection(&rejection, won), Language::English).await;
         let fields = body.as_object_mut().expect("an object");
         for standard in ["type", "title", "status", "detail", "instance", "request_id", "retryable"] {
             fields.remove(standard);
         }
-        told.push(body);
+        bodies.push(body);
     }
-    insta::assert_json_snapshot!(told);
+    insta::assert_json_snapshot!(bodies);
 }

@@ -10,7 +10,7 @@ use jangteo_domain::transaction::{Changes, RowChanges};
 use crate::contract::harness::{Seeds, StoreHarness, TestResult, append, commit, first_page, insert, update, walk};
 use crate::contract::samples;
 
-/// Every field of a product is returned with its stock, as inserted and as updated.
+/// Every field of a product and its stock is returned, as inserted and as updated.
 pub async fn every_field_of_products_is_returned(harness: &dyn StoreHarness) -> TestResult {
     let products = samples::products(&Seeds::new(harness));
     let stocks = samples::stocks(&products.each_ref().map(|product| product.id));
@@ -48,7 +48,7 @@ pub async fn every_field_of_movements_is_returned(harness: &dyn StoreHarness) ->
     Ok(())
 }
 
-/// A walk through the movements returns each once, whatever is added meanwhile.
+/// A walk through the movements returns each once despite concurrent inserts.
 pub async fn movement_walks_miss_and_repeat_nothing(harness: &dyn StoreHarness) -> TestResult {
     let seeds = Seeds::new(harness);
     let [lamp] = seeds.lamps().await?;
@@ -68,7 +68,7 @@ pub async fn movement_walks_miss_and_repeat_nothing(harness: &dyn StoreHarness) 
     Ok(())
 }
 
-/// A product is found by its id in every status, with its stock; ids without a product are left out.
+/// A product is found by its id in every status, with its stock; unknown ids are skipped.
 pub async fn products_are_found_in_every_status(harness: &dyn StoreHarness) -> TestResult {
     let seeds = Seeds::new(harness);
     let in_status = |status| ProductDetails { status, ..product_details("lamp", 1) };
@@ -98,7 +98,7 @@ pub async fn products_are_found_in_every_status(harness: &dyn StoreHarness) -> T
     Ok(())
 }
 
-/// The available items of each product that exists are returned, and of no other, however many are queried.
+/// The available items of every existing product are returned, for any number of ids.
 pub async fn available_items_of_many_products_are_returned(harness: &dyn StoreHarness) -> TestResult {
     let seeds = Seeds::new(harness);
     let products: [_; 300] = std::array::from_fn(|items| (product_details("lamp", 1), items as u32));

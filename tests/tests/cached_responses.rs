@@ -1,21 +1,21 @@
-//! What many ask for: how old it may be, and how it is sent.
+//! Cached responses: freshness, conditional requests and compression.
 
 use std::io::Read;
 
-use jangteo_tests::{Answer, Server, Shop, eventually, scenarios};
+use jangteo_tests::{Response, Server, Shop, eventually, scenarios};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::names;
 
 scenarios![
-    shows_what_the_back_office_did_at_once,
-    shows_what_another_server_did_soon,
-    tells_the_stock_of_a_product_at_the_time_of_the_read,
-    sends_nothing_to_who_has_it_already,
-    tells_caches_what_they_may_keep,
-    compresses_long_answers_for_who_asks,
-    answers_many_who_ask_at_once,
+    shows_back_office_changes_immediately,
+    shows_changes_of_another_server_soon,
+    returns_the_stock_at_the_time_of_the_read,
+    responds_304_to_a_matching_etag,
+    sets_cache_control,
+    compresses_long_responses_on_request,
+    serves_many_concurrent_readers,
 ];
 
 async fn listed(server: &Server) -> Vec<(String, String)> {
@@ -24,7 +24,7 @@ async fn listed(server: &Server) -> Vec<(String, String)> {
     rows.map(|row| (row["name"].to_string(), format!("{} {}", row["price"], row["available"]))).collect()
 }
 
-async fn shows_what_the_back_office_did_at_once(shop: Shop) {
+async fn shows_back_office_changes_immediately(shop: Shop) {
     let server = shop.start().await;
     let row = |name: &str, rest: &str| (format!("{name:?}"), rest.to_owned());
     assert_eq!(listed(&server).await, []);
@@ -40,7 +40,7 @@ async fn shows_what_the_back_office_did_at_once(shop: Shop) {
     server.anonymous().get(tea.path()).await.problem(404, "PRODUCT_NOT_FOUND");
 }
 
-async fn shows_what_another_server_did_soon(shop: Shop) {
+async fn shows_changes_of_another_server_soon(shop: Shop) {
     let (one, other) = (shop.start().await, shop.start().await);
     let tea = one.product("tea").create().await;
     for path in ["/v1/products", "/v1/products/popular", &tea.path()] {
@@ -58,7 +58,7 @@ async fn shows_what_another_server_did_soon(shop: Shop) {
     .await;
 }
 
-async fn tells_the_stock_of_a_product_at_the_time_of_the_read(shop: Shop) {
+async fn returns_the_stock_at_the_time_of_the_read(shop: Shop) {
     let (one, other) = (shop.start().await, shop.start().await);
     let tea = one.product("tea").stock(20).create().await;
     one.top_up("kim", 1_000).await;
@@ -70,8 +70,8 @@ async fn tells_the_stock_of_a_product_at_the_time_of_the_read(shop: Shop) {
     }
 }
 
-/// What can be asked for again, and what there is to show.
-async fn kept_paths(server: &Server) -> Vec<String> {
+/// Paths of cacheable responses, and data for them.
+async fn cacheable_paths(server: &Server) -> Vec<String> {
     let tea = server.product("tea").with("description", "from Boseong ".repeat(100).trim()).stock(5).create().await;
     server.top_up("kim", 10_000).await;
     let order = server.order("kim", &tea, 1).await;
@@ -80,13 +80,13 @@ async fn kept_paths(server: &Server) -> Vec<String> {
     paths.into_iter().map(str::to_owned).chain([tea.path()]).collect()
 }
 
-fn described(answer: &Answer) -> [Option<String>; 3] {
-    ["etag", "cache-control", "vary"].map(|name| answer.header(name).map(str::to_owned))
+fn described(response: &Response) -> [Option<String>; 3] {
+    ["etag", "cache-control", "vary"].map(|name| response.header(name).map(str::to_owned))
 }
 
-async fn sends_nothing_to_who_has_it_already(shop: Shop) {
+async fn responds_304_to_a_matching_etag(shop: Shop) {
     let (server, other) = (shop.start().await, shop.start().await);
-    for path in kept_paths(&server).await {
+    for path in cacheable_paths(&server).await {
         let first = server.anonymous().get(&path).await.expect(200);
         let tag = first.header("etag").unwrap_or_else(|| panic!("no ETag: {path}")).to_owned();
         assert!(tag.starts_with("W/\"") && tag.ends_with('"'), "{tag}");
@@ -112,7 +112,7 @@ async fn sends_nothing_to_who_has_it_already(shop: Shop) {
     assert_eq!(after["available"], 1);
 }
 
-async fn tells_caches_what_they_may_keep(shop: Shop) {
+async fn sets_cache_control(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").create().await;
     let hidden = server.product("hidden").with("status", "hidden").create().await;
@@ -128,20 +128,20 @@ async fn tells_caches_what_they_may_keep(shop: Shop) {
         (server.user("kim"), "/v1/users/kim/orders".to_owned(), 200, "no-store"),
     ];
     for (caller, path, status, expected) in cases {
-        let answer = caller.get(&path).await.expect(status);
-        assert_eq!(answer.header("cache-control"), Some(expected), "{path}");
+        let response = caller.get(&path).await.expect(status);
+        assert_eq!(response.header("cache-control"), Some(expected), "{path}");
     }
 }
 
-fn unzipped(answer: &Answer) -> Vec<u8> {
+fn unzipped(response: &Response) -> Vec<u8> {
     let mut bytes = Vec::new();
-    flate2::read::GzDecoder::new(&answer.body[..]).read_to_end(&mut bytes).expect("gzip");
+    flate2::read::GzDecoder::new(&response.body[..]).read_to_end(&mut bytes).expect("gzip");
     bytes
 }
 
-async fn compresses_long_answers_for_who_asks(shop: Shop) {
+async fn compresses_long_responses_on_request(shop: Shop) {
     let server = shop.start().await;
-    let mut paths = kept_paths(&server).await;
+    let mut paths = cacheable_paths(&server).await;
     for _ in 0..5 {
         server.top_up("kim", 1).await;
     }
@@ -160,24 +160,24 @@ async fn compresses_long_answers_for_who_asks(shop: Shop) {
             assert_eq!(unzipped(&zipped), plain.body, "{path}");
         }
         for rejected in ["identity", "br", "gzip;q=0", "", ";;"] {
-            let answer = server.admin().get(&path).header("accept-encoding", rejected).await.expect(200);
-            assert_eq!((answer.header("content-encoding"), &answer.body), (None, &plain.body), "{path} {rejected}");
+            let response = server.admin().get(&path).header("accept-encoding", rejected).await.expect(200);
+            assert_eq!((response.header("content-encoding"), &response.body), (None, &plain.body), "{path} {rejected}");
         }
     }
-    // What is short is sent as it is.
+    // Short responses are not compressed.
     let short = server.user("kim").get("/v1/users/kim/points").header("accept-encoding", "gzip").await.expect(200);
     assert_eq!(short.header("content-encoding"), None);
     let problem = server.anonymous().get("/v1/products?limit=0").header("accept-encoding", "gzip").await;
     problem.problem(400, "INVALID_QUERY");
 }
 
-async fn answers_many_who_ask_at_once(shop: Shop) {
+async fn serves_many_concurrent_readers(shop: Shop) {
     let server = shop.start().await;
     let mut products = Vec::new();
     for number in 0..10 {
         products.push(server.product(&format!("product {number}")).stock(number).create().await);
     }
-    let asked = (0..300).map(|number| {
+    let reads = (0..300).map(|number| {
         let (server, product) = (&server, &products[number % products.len()]);
         async move {
             let shown: Value = server.anonymous().get(product.path()).await.json(200);
@@ -186,5 +186,5 @@ async fn answers_many_who_ask_at_once(shop: Shop) {
             assert_eq!(listed["data"].as_array().map(Vec::len), Some(1 + number % 3));
         }
     });
-    futures_util::future::join_all(asked).await;
+    futures_util::future::join_all(reads).await;
 }

@@ -1,0 +1,113 @@
+//! The table of settings. The variables, the parsed types, the defaults, `jangteo serve --help` and the runbook's table
+//! come from it.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jangteo_domain::Currency;
+use jsonwebtoken::Algorithm;
+use rust_decimal::Decimal;
+use serde::Deserialize;
+
+use crate::settings::data_platform::DataPlatformSecret;
+use crate::settings::database::{DatabaseUrl, WriteLanes};
+use crate::settings::tokens::{KeySetLocation, TokenSecret};
+use crate::settings::value::{LogFormat, RateLimit, TraceCollector, WebUrl, parsed};
+use crate::system::TimeZoneCalendar;
+
+/// A row of the table.
+#[derive(Debug)]
+pub struct Setting {
+    /// The key in the file. A secret has a second key, for a file that contains it.
+    pub keys: &'static [&'static str],
+    /// Empty where the setting has no default.
+    pub default: &'static str,
+    /// One line, with code in backticks.
+    pub meaning: &'static str,
+}
+
+impl Setting {
+    /// The names of its environment variables.
+    pub fn variables(&self) -> impl Iterator<Item = String> + use<> {
+        self.keys.iter().map(|key| key.to_ascii_uppercase())
+    }
+}
+
+macro_rules! settings {
+    ($($key:ident $(| $file:ident)?: $type:ty $(= $default:literal)?, $meaning:literal;)*) => {
+        /// All settings, in the order of the documentation.
+        pub const SETTINGS: &[Setting] = &[$(Setting {
+            keys: &[stringify!($key) $(, stringify!($file))?],
+            default: concat!("" $(, $default)?),
+            meaning: $meaning,
+        },)*];
+
+        /// The settings, each valid by itself.
+        #[derive(Deserialize)]
+        pub(super) struct Values {$(
+            #[serde(deserialize_with = "parsed")]
+            pub $key: $type,
+        )*}
+    };
+}
+
+settings! {
+    database_url | database_url_file: DatabaseUrl = "sqlite:jangteo.db",
+        "Database: `sqlite:PATH` or `mysql://user:password@host:port/name`";
+    database_read_url | database_read_url_file: Option<DatabaseUrl>, "Read replica, of the same kind as the database";
+    database_pool_max: NonZeroU32 = "16", "Maximum connections for reads";
+    bind: SocketAddr = "127.0.0.1:8080", "Address of the API";
+    metrics_bind: Option<SocketAddr>, "Address of `/metrics`; by default the API's";
+    currency: Currency = "KRW", "Currency of the shop, an ISO 4217 code with at most 4 decimals";
+    shop_time_zone: TimeZoneCalendar = "Asia/Seoul", "Time zone of the shop's days, an IANA name";
+    order_ttl: Duration = "10m", "Time to pay an order before it expires";
+    order_sweep_interval: Duration = "1s", "Interval between sweeps of overdue orders";
+    idempotency_retention: Duration = "24h", "Retention of idempotency keys and their responses, at least 24h";
+    event_retention: Duration = "30d", "Retention of delivered events";
+    top_up_max: Decimal = "1000000", "Maximum amount of a top-up";
+    balance_max: Decimal = "10000000", "Maximum balance of an account";
+    order_lines_max: NonZeroU32 = "100", "Maximum lines of an order";
+    order_quantity_max: NonZeroU32 = "1000", "Maximum quantity of an order line";
+    open_orders_max: NonZeroU32 = "20", "Maximum unpaid orders of a user";
+    batch_max: NonZeroUsize = "256", "Maximum commands of a transaction; 1 turns batching off";
+    write_lanes: WriteLanes = "auto", "Concurrent write transactions; `auto` is 1 on SQLite and 2 on MySQL";
+    queue_max: NonZeroUsize = "10000", "Maximum commands in the queue";
+    queue_wait_max: Duration = "500ms", "Maximum wait of a command in the queue";
+    request_timeout: Duration = "10s", "Timeout of a request";
+    jwt_algorithm: Option<Algorithm>, "Signature algorithm of tokens: `HS256`, `RS256`, `ES256` or `EdDSA`";
+    jwt_secret | jwt_secret_file: Option<TokenSecret>, "Secret of `HS256`, at least 32 bytes";
+    jwt_public_key_file: Option<PathBuf>, "File with a public key in PEM";
+    jwt_jwks: Option<KeySetLocation>, "JSON Web Key Set, a file or an https URL";
+    jwt_issuer: String = "jangteo", "Claim `iss` of valid tokens";
+    jwt_audience: String = "jangteo", "Claim `aud` of valid tokens";
+    require_idempotency_key: bool = "false", "Reject writes without an `Idempotency-Key`";
+    rate_limit: RateLimit = "600/m", "Requests of a caller to a server, per `s`, `m` or `h`; or `off`";
+    data_platform_url: Option<WebUrl>, "Receiver of events, an http or https URL";
+    data_platform_secret | data_platform_secret_file: Option<DataPlatformSecret>,
+        "Secret for the signatures of events, at least 16 bytes";
+    data_platform_timeout: Duration = "10s", "Timeout of a delivery, at most 5m";
+    data_platform_pause_first: Duration = "1s", "Pause after the first failed delivery of an event; doubles with each";
+    data_platform_pause_max: Duration = "5m", "Maximum pause between deliveries of an event";
+    auto_migrate: bool = "true", "Migrate the database at start: `serve`, `relay` and `seed`";
+    log_format: LogFormat = "text", "Format of the log on standard error: `text` or `json`";
+    rust_log: String = "info", "Log filter, such as `info,jangteo=debug`";
+    otel_exporter_otlp_endpoint: Option<TraceCollector>,
+        "Trace collector (OTLP, protobuf over HTTP), an http or https URL; in builds with the feature `otel`";
+}
+
+/// The table, for `jangteo serve --help`.
+pub fn help() -> String {
+    let mut text = "Settings (environment variables, or keys of the configuration file in lower case):\n".to_owned();
+    for setting in SETTINGS {
+        let variables = setting.variables().collect::<Vec<_>>().join(", ");
+        let _infallible = write!(text, "  {variables}\n          {}", setting.meaning);
+        if !setting.default.is_empty() {
+            let _infallible = write!(text, " [default: {}]", setting.default);
+        }
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,176 @@
+//! The types of single settings.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use governor::Quota;
+use jangteo_domain::Currency;
+use rust_decimal::Decimal;
+use secrecy::SecretString;
+use serde::de::Error as _;
+use serde::{Deserialize as _, Deserializer};
+
+use crate::system::TimeZoneCalendar;
+
+/// The type of a setting.
+pub trait Value: Sized {
+    /// Parses a value as written.
+    ///
+    /// # Errors
+    /// The accepted values, never the rejected one: it may be secret.
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>>;
+}
+
+/// Deserializes a setting from text. Numbers and booleans of a file count as text.
+pub fn parsed<'de, D: Deserializer<'de>, T: Value>(deserializer: D) -> Result<T, D::Error> {
+    T::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+}
+
+/// Empty text is `None`.
+impl<T: Value> Value for Option<T> {
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        if text.is_empty() { Ok(None) } else { T::parse(text).map(Some) }
+    }
+}
+
+impl Value for String {
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        Ok(text.to_owned())
+    }
+}
+
+impl Value for PathBuf {
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        Ok(text.into())
+    }
+}
+
+impl Value for bool {
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        from_str(text, "true or false")
+    }
+}
+
+impl Value for NonZeroU32 {
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        from_str(text, "a number above zero")
+    }
+}
+
+impl Value for NonZeroUsize {
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        from_str(text, "a number above zero")
+    }
+}
+
+impl Value for SocketAddr {
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        from_str(text, "an address and port, such as 0.0.0.0:8080")
+    }
+}
+
+impl Value for Duration {
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        let duration = humantime::parse_duration(text).ok().filter(|duration| !duration.is_zero());
+        duration.ok_or("a duration above zero, such as 500ms, 10s or 10m".into())
+    }
+}
+
+impl Value for Decimal {
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        Self::from_str_exact(text).map_err(|_| "an amount of money, such as 1000000".into())
+    }
+}
+
+impl Value for Currency {
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        Self::from_code(text).ok_or("a currency code of ISO 4217 with at most 4 decimals, such as KRW".into())
+    }
+}
+
+impl Value for TimeZoneCalendar {
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        Self::of(text).ok_or("a time zone of the IANA database, such as Asia/Seoul".into())
+    }
+}
+
+/// Requests of a caller: `600/m`, or `off` for no limit.
+pub struct RateLimit(pub Option<Quota>);
+
+impl Value for RateLimit {
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        let quota = text.split_once('/').and_then(|(count, unit)| {
+            let count: NonZeroU32 = count.trim().parse().ok()?;
+            match unit.trim() {
+                "s" => Some(Quota::per_second(count)),
+                "m" => Some(Quota::per_minute(count)),
+                "h" => Some(Quota::per_hour(count)),
+                _ => None,
+            }
+        });
+        let quota = quota.ok_or("a number per second, minute or hour, such as 600/m, or off")?;
+        Ok(Self(Some(quota)))
+    }
+}
+
+/// The format of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+impl Value for LogFormat {
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("text or json".into()),
+        }
+    }
+}
+
+/// An http or https URL, which may contain a credential.
+#[derive(Clone)]
+pub struct WebUrl(pub SecretString);
+
+impl Value for WebUrl {
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        let url = reqwest::Url::parse(text).ok();
+        match url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
+            Some(_) => Ok(Self(text.into())),
+            None => Err("an http or https URL, such as https://data.example/events".into()),
+        }
+    }
+}
+
+/// A collector of traces; only builds that send traces accept one.
+pub struct TraceCollector(pub SecretString);
+
+impl Value for TraceCollector {
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        if !cfg!(feature = "otel") {
+            return Err("this server was built without traces; build it with `--features jangteo/otel`".into());
+        }
+        let WebUrl(url) = WebUrl::parse(text).map_err(|_| "an http or https URL, such as http://127.0.0.1:4318")?;
+        Ok(Self(url))
+    }
+}
+
+/// A secret of at least `min` bytes.
+pub fn secret(text: &str, min: usize) -> Result<SecretString, Cow<'static, str>> {
+    if text.len() < min { Err(format!("at least {min} bytes").into()) } else { Ok(text.into()) }
+}
+
+fn from_str<T: FromStr>(text: &str, expected: &'static str) -> Result<T, Cow<'static, str>> {
+    text.parse().map_err(|_| expected.into())
+}
