@@ -4,11 +4,11 @@
 # A database for the tests: the one in TEST_MYSQL_URL, or a private one for as long as they run.
 WITH_DATABASE := $(if $(TEST_MYSQL_URL),,tests/scripts/with-mariadb)
 
-.PHONY: help run check deny test test-tools chaos chaos-quick chaos-tools mutants fmt bench bench-quick bench-growth
+.PHONY: help run check deny lint-openapi test test-tools chaos chaos-quick chaos-tools mutants fmt bench bench-quick bench-growth
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+		/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 ##@ Use
 
@@ -31,6 +31,10 @@ check: ## Formatting, lints, documentation, dependencies and the architecture's 
 
 deny: ## Known vulnerabilities of all dependencies; needs a network
 	tests/scripts/cargo-tool deny 0.20.2 --config .cargo/deny.toml check advisories
+
+lint-openapi: ## Spectral and Redocly on the OpenAPI document; needs Node and a network
+	cargo build --workspace --locked --bin jangteo
+	tests/scripts/lint-openapi target/debug/jangteo
 
 test: test-tools ## Every test, on SQLite and on TEST_MYSQL_URL or else a private MariaDB
 	cargo build --workspace --locked

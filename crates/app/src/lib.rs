@@ -12,9 +12,11 @@
 //! the pruner, which deletes expired rows, and `jangteo rebuild`, which corrects denormalized tables.
 
 pub mod auth;
+mod calendar;
 mod catalog_version;
 pub mod cli;
 mod demo;
+mod error_chain;
 pub mod http;
 mod idempotency;
 pub mod lanes;

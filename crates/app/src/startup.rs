@@ -27,6 +27,7 @@ use jangteo_domain::{BatchExecutor, Queries, StoreError};
 
 use crate::auth::Authenticator;
 use crate::demo;
+use crate::error_chain::chain;
 use crate::http;
 use crate::http::access::Access;
 use crate::http::catalog::Catalog;
@@ -36,7 +37,6 @@ use crate::lanes::Lanes;
 use crate::settings::{DataPlatformSettings, Settings};
 use crate::system::{JitteredBackoff, UuidSource, install_crypto, raise_open_files_max};
 use crate::telemetry;
-use crate::telemetry::chain;
 use crate::workers::pruner::Pruner;
 use crate::workers::relay::{Relay, RunningRelay, sample_backlog};
 use crate::workers::sweeper::Sweeper;

@@ -1,6 +1,5 @@
 //! Logs, metrics and traces. The log goes to standard error; standard output is for the result of a command.
 
-use std::error::Error;
 use std::io::IsTerminal;
 use std::sync::OnceLock;
 
@@ -13,18 +12,6 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, registry};
 use crate::settings::{LogFormat, Settings};
 #[cfg(feature = "otel")]
 use crate::traces::Traces;
-
-/// An error and its causes, in one line.
-pub fn chain(error: &dyn Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
-    }
-    line.replace(['\n', '\r'], " ")
-}
 
 /// Duration of requests in seconds, by route, method and status.
 pub const REQUEST_SECONDS: &str = "jangteo_http_request_duration_seconds";

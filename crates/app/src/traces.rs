@@ -27,8 +27,8 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::error_chain::chain;
 use crate::system::install_crypto;
-use crate::telemetry::chain;
 use crate::trace_parent::TraceParent;
 
 /// The service name of all spans.

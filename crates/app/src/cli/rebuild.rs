@@ -7,9 +7,9 @@ use anyhow::anyhow;
 use jangteo_domain::verification::rebuild_daily_sales;
 
 use crate::cli::progress::Bar;
+use crate::error_chain::chain;
 use crate::settings::Settings;
 use crate::startup;
-use crate::telemetry::chain;
 
 /// Recomputes the daily sales from the orders and prints the number of changed rows.
 pub async fn daily_sales(settings: &Settings) -> anyhow::Result<ExitCode> {

@@ -7,9 +7,9 @@ use anyhow::anyhow;
 use jangteo_domain::verification::Finding;
 
 use crate::cli::progress::Bar;
+use crate::error_chain::chain;
 use crate::settings::Settings;
 use crate::startup;
-use crate::telemetry::chain;
 use crate::workers::verification;
 
 /// Exit code of books that disagree.

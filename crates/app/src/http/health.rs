@@ -11,10 +11,10 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig as ApiConfig;
 
+use crate::error_chain::chain;
 use crate::http::respond::problem::{Problem, ProblemCode, documented as code};
 use crate::http::state::AppState;
 use crate::telemetry;
-use crate::telemetry::chain;
 
 /// The maximum response time of the database of a ready server.
 const DATABASE_TIMEOUT: Duration = Duration::from_millis(500);

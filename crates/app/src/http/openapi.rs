@@ -22,7 +22,6 @@ mod problem;
 pub use examples::of as example_of;
 #[cfg(test)]
 pub use operation::{common_problems, of as operations_of};
-pub use problem::{ResponseMap, response_of};
 
 const DESCRIPTION: &str = "\
 The transaction core of a shop: points, products and their stock, coupons, orders and payments.

@@ -12,11 +12,11 @@ use jsonwebtoken::Algorithm;
 use rust_decimal::Decimal;
 use serde::Deserialize;
 
+use crate::calendar::TimeZoneCalendar;
 use crate::settings::data_platform::DataPlatformSecret;
 use crate::settings::database::{DatabaseUrl, WriteLanes};
 use crate::settings::tokens::{KeySetLocation, TokenSecret};
 use crate::settings::value::{LogFormat, RateLimit, TraceCollector, WebUrl, parsed};
-use crate::system::TimeZoneCalendar;
 
 /// A row of the table.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use secrecy::SecretString;
 use serde::de::Error as _;
 use serde::{Deserialize as _, Deserializer};
 
-use crate::system::TimeZoneCalendar;
+use crate::calendar::TimeZoneCalendar;
 
 /// The type of a setting.
 pub trait Value: Sized {

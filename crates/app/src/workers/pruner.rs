@@ -7,8 +7,8 @@ use tokio::time::sleep;
 
 use jangteo_domain::retention::{PruneTarget, Pruning, Retention};
 
+use crate::error_chain::chain;
 use crate::telemetry;
-use crate::telemetry::chain;
 
 /// Maximum rows per transaction: its locks last for some milliseconds.
 const ROWS_MAX: u32 = 1_000;

@@ -24,8 +24,8 @@ use jangteo_domain::delivery::{
     AttemptOutcome, DataPlatform, Delivery, DeliveryFailure, DeliveryOutcome, EventQueue, RetryPolicy, StoredEvent,
 };
 
+use crate::error_chain::chain;
 use crate::telemetry;
-use crate::telemetry::chain;
 
 pub use backlog::sample_backlog;
 use circuit_breaker::{Allowance, CircuitBreaker};

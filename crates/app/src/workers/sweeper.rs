@@ -12,9 +12,9 @@ use jangteo_domain::id::OrderId;
 use jangteo_domain::order::{OrderQueries, OrderRejection};
 use jangteo_domain::{Answer, Command, Rejection, Request};
 
+use crate::error_chain::chain;
 use crate::lanes::Lanes;
 use crate::telemetry;
-use crate::telemetry::chain;
 
 /// Orders per query and submission: enough to fill batches, few enough to leave the queue to callers.
 const PAGE: u32 = 200;

@@ -17,9 +17,9 @@ use jangteo_domain::StoreError;
 use jangteo_domain::retention::Retention;
 use jangteo_domain::verification::{self, BooksFactory, Finding, Progress, Summary};
 
+use crate::error_chain::chain;
 use crate::http::values::Time;
 use crate::telemetry;
-use crate::telemetry::chain;
 
 /// Maximum findings in a report, to limit its memory: more of them usually have one cause.
 const FINDINGS_MAX: usize = 1_000;

@@ -3,23 +3,14 @@
 use std::collections::BTreeMap;
 
 use utoipa::openapi::schema::Schema;
-use utoipa::openapi::{AllOfBuilder, ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::openapi::{AllOfBuilder, ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
-use crate::http::respond::problem::{CONTENT_TYPE, Language, ProblemCode, ProblemResponse};
+use crate::http::respond::problem::{CONTENT_TYPE, Language, ProblemCode, ProblemResponse, ResponseMap};
 use crate::http::values::{AmountText, Time};
 
 const NAME: &str = "Problem";
-
-/// Responses by status.
-pub type ResponseMap = BTreeMap<String, RefOr<Response>>;
-
-/// The declaration of a problem by a handler: an empty response under the code, in place of a status. [`take_codes`] and
-/// [`responses`] turn all codes of a status into one response.
-pub fn response_of(code: ProblemCode) -> ResponseMap {
-    BTreeMap::from([(code.kind().code.to_owned(), Response::default().into())])
-}
 
 /// Removes the declarations of problems; returns their codes.
 pub fn take_codes(responses: &mut ResponseMap) -> Vec<ProblemCode> {

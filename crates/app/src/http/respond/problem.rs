@@ -18,7 +18,7 @@ mod failure;
 mod field_error;
 mod rejection;
 
-pub use code::{Language, ProblemCode, ProblemKind, Wording, documented};
+pub use code::{Language, ProblemCode, ProblemKind, ResponseMap, Wording, documented};
 pub use field_error::{FieldError, FieldErrors, Reason};
 pub use rejection::{not_usable_reason, problem_of_rejection};
 

@@ -35,7 +35,7 @@ async fn top_up_traced(endpoint: String, flags: &str) -> Answer {
         let top_up = kim(post("/v1/users/kim/points/top-ups", json!({"amount": "5000"})));
         client.call(top_up.insert_header(("traceparent", format!("00-{TRACE_ID:032x}-{PARENT_ID:016x}-{flags}")))).await
     };
-    traces.end().await;
+    traces.shut_down().await;
     answer
 }
 

@@ -5,8 +5,8 @@ use tokio::time::interval;
 
 use jangteo_domain::delivery::EventQueue;
 
+use crate::error_chain::chain;
 use crate::telemetry;
-use crate::telemetry::chain;
 
 const INTERVAL: Duration = Duration::from_secs(5);
 

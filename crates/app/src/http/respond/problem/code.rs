@@ -1,8 +1,10 @@
 //! The table of all problems: stable code, status, retryability, and the texts in English and Korean.
 
+use std::collections::BTreeMap;
+
 use actix_web::http::StatusCode;
 use utoipa::openapi::schema::{Schema, Type};
-use utoipa::openapi::{ObjectBuilder, RefOr};
+use utoipa::openapi::{ObjectBuilder, RefOr, Response};
 use utoipa::{PartialSchema, ToSchema};
 
 /// The languages of problem texts.
@@ -92,8 +94,8 @@ macro_rules! problem_codes {
                 pub enum $variant {}
 
                 impl utoipa::IntoResponses for $variant {
-                    fn responses() -> crate::http::openapi::ResponseMap {
-                        crate::http::openapi::response_of(super::ProblemCode::$variant)
+                    fn responses() -> super::ResponseMap {
+                        super::declare(super::ProblemCode::$variant)
                     }
                 }
             )*
@@ -112,6 +114,15 @@ impl Again {
 
 impl Final {
     const IS: bool = false;
+}
+
+/// Responses by status.
+pub type ResponseMap = BTreeMap<String, RefOr<Response>>;
+
+/// The declaration of a problem by a handler: an empty response under the code in place of a status. The document turns
+/// all codes of a status into one response.
+fn declare(code: ProblemCode) -> ResponseMap {
+    BTreeMap::from([(code.kind().code.to_owned(), Response::default().into())])
 }
 
 impl PartialSchema for ProblemCode {

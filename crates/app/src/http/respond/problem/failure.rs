@@ -3,8 +3,8 @@
 use jangteo_domain::StoreError;
 use jangteo_group_commit::SubmitError;
 
+use crate::error_chain::chain;
 use crate::http::respond::problem::{Problem, ProblemCode};
-use crate::telemetry::chain;
 
 /// Logs the failure once, with the chain of its causes. The problem carries none of them.
 impl From<StoreError> for Problem {
