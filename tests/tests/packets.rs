@@ -1,4 +1,4 @@
-//! Large statements: packets stay within `max_allowed_packet`, whatever its value.
+//! Large statements: packets stay within any `max_allowed_packet`.
 
 use std::future::IntoFuture;
 use std::iter::once;

@@ -377,7 +377,7 @@ async fn unreadable_rows_are_found_once() -> Result<(), StoreError> {
     let unreadable = Unreadable { table: "daily_sales", key: "2030-01-01 ?".to_owned(), what: "no id".to_owned() };
     let mut books = MockBooks::new();
     books.expect_taken_at().returning(|| Ok(NOON));
-    books.expect_kept().returning(|_| Ok(None));
+    books.expect_retained().returning(|_| Ok(None));
     macro_rules! expect_nothing {
         ($($expect:ident)*) => {$(
             books.$expect().returning(|_, _| Ok(Rows { rows: vec![], unreadable: vec![], next: None }));

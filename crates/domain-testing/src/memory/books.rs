@@ -90,7 +90,7 @@ impl Books for MemoryBooks {
         Ok(self.taken_at)
     }
 
-    async fn kept(&mut self, target: PruneTarget) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
+    async fn retained(&mut self, target: PruneTarget) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
         let tables = &self.tables;
         let times: Vec<Timestamp> = match target {
             PruneTarget::AnsweredRequests => tables.answered.values().map(|record| record.at).collect(),

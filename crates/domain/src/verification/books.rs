@@ -78,7 +78,7 @@ pub trait Books: Send {
     /// Time of the snapshot, by the database's clock.
     async fn taken_at(&mut self) -> Result<Timestamp, StoreError>;
     /// The retention times of the oldest and the newest row; `None` without rows.
-    async fn kept(&mut self, target: PruneTarget) -> Result<Option<(Timestamp, Timestamp)>, StoreError>;
+    async fn retained(&mut self, target: PruneTarget) -> Result<Option<(Timestamp, Timestamp)>, StoreError>;
     async fn accounts(
         &mut self,
         after: Option<UserId>,

@@ -19,7 +19,7 @@ pub enum RebuildError {
 /// changed rows.
 ///
 /// It locks rows of payments only for one write. A payment or a refund changes an order and the daily sales by the same
-/// amount in one transaction; so their difference is the same in every snapshot, whatever is sold in the meantime. The
+/// amount in one transaction; so their difference is the same in every snapshot, despite sales in the meantime. The
 /// difference is computed in one snapshot and **added** to the current rows in one transaction. Two concurrent
 /// corrections would add it twice; [`BooksFactory::open_to_correct`] excludes that.
 ///

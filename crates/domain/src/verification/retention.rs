@@ -12,7 +12,7 @@ const GRACE: Duration = Duration::hours(1);
 /// restored backup is valid at any age.
 pub(super) async fn verify(audit: &mut Verification<'_>) -> Result<(), StoreError> {
     for of in PruneTarget::ALL {
-        let Some((oldest, newest)) = audit.books.kept(of).await? else { continue };
+        let Some((oldest, newest)) = audit.books.retained(of).await? else { continue };
         let limit = audit.retention.of(of);
         audit.expect(newest.since(oldest) <= limit.saturating_add(GRACE), || Finding::Retention {
             of,

@@ -297,7 +297,7 @@ impl Books for Snapshot {
         Ok(self.taken_at)
     }
 
-    async fn kept(&mut self, target: PruneTarget) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
+    async fn retained(&mut self, target: PruneTarget) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
         let delivered = outbox_events::table.filter(outbox_events::state.eq(DeliveryState::Delivered.code()));
         match target {
             PruneTarget::AnsweredRequests => range!(self, idempotency_keys::table, idempotency_keys::created_at),
