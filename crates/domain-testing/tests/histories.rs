@@ -330,7 +330,7 @@ struct Books {
     balances: BTreeMap<UserId, (Money, u32)>,
     entries: Vec<PointEntry>,
     movements: Vec<StockMovement>,
-    available: BTreeMap<ProductId, u32>,
+    available: BTreeMap<ProductId, u64>,
     orders: Vec<Order>,
     /// The number of coupons per campaign.
     coupons: BTreeMap<CampaignId, usize>,
@@ -393,7 +393,7 @@ async fn assert_conserved(store: &MemoryStore) -> Result<Vec<Order>, StoreError>
         let restocked = refunds.iter().filter(|refund| refund.restocked).flat_map(|refund| &refund.lines);
         let restocked = restocked.filter(|line| line.product_id == product_id);
         let gone = taken - restocked.map(|line| i64::from(line.quantity)).sum::<i64>();
-        assert_eq!(available.get(&product_id).copied().map(i64::from), Some(delivered - gone));
+        assert_eq!(available.get(&product_id).copied().map(u64::cast_signed), Some(delivered - gone));
     }
     for id in (0..CAMPAIGNS).map(campaign_id) {
         let campaign = store.queries().coupons.campaign(id).await?.expect("the shop opened with it");

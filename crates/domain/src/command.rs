@@ -200,8 +200,8 @@ pub struct States {
 pub enum Reply {
     PointsToppedUp(PointEntry),
     PointsAdjusted { entry: PointEntry, reason: AdjustmentReason },
-    ProductCreated { product: Product, available: u32 },
-    ProductChanged { product: Product, available: u32 },
+    ProductCreated { product: Product, available: u64 },
+    ProductChanged { product: Product, available: u64 },
     StockAdjusted(StockMovement),
     CampaignCreated(CouponCampaign),
     CampaignChanged(CouponCampaign),

@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 #[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct Stock {
     pub product_id: ProductId,
-    pub available: u32,
+    pub available: u64,
     /// The number of movements: the sequence number of the last one.
     pub movements: u64,
 }
@@ -35,7 +35,7 @@ pub struct StockMovement {
     /// Above zero into the stock, below zero out of it.
     pub quantity: i64,
     /// Items that could be ordered after it.
-    pub available_after: u32,
+    pub available_after: u64,
     pub kind: MovementKind,
     /// The order that reserved or returned the items.
     pub order_id: Option<OrderId>,
@@ -69,7 +69,7 @@ pub enum StockRejection {
         /// Each short product, in the order of the request.
         shortages: Vec<Shortage>,
     },
-    /// More than 4,294,967,295 items.
+    /// An adjustment to more than [`Stock::ADJUSTED_MAX`] items.
     #[error("the stock of product {product_id} exceeds the largest quantity")]
     TooMany { product_id: ProductId },
 }
@@ -80,10 +80,13 @@ pub enum StockRejection {
 pub struct Shortage {
     pub product_id: ProductId,
     pub requested: u32,
-    pub available: u32,
+    pub available: u64,
 }
 
 impl Stock {
+    /// The upper bound of an adjustment's result. Returns of orders may exceed it: what left the stock can always come back.
+    pub const ADJUSTED_MAX: u64 = u32::MAX as u64;
+
     /// The stock of a new product.
     pub fn empty(product_id: ProductId) -> Self {
         Self { product_id, available: 0, movements: 0 }
@@ -104,10 +107,7 @@ impl Stock {
         self.post(taken(quantity), MovementKind::Reservation, Some(order_id), id, now).ok_or(shortage)
     }
 
-    /// Returns items of an order to the stock.
-    ///
-    /// # Errors
-    /// [`StockRejection::TooMany`] when the stock would exceed [`u32::MAX`].
+    /// Returns items of an order to the stock; never rejected.
     pub fn restore(
         &self,
         quantity: u32,
@@ -115,16 +115,16 @@ impl Stock {
         order_id: OrderId,
         id: MovementId,
         now: Timestamp,
-    ) -> Result<(Self, StockMovement), StockRejection> {
-        self.post(i64::from(quantity), kind, Some(order_id), id, now)
-            .ok_or(StockRejection::TooMany { product_id: self.product_id })
+    ) -> (Self, StockMovement) {
+        let posted = self.post(i64::from(quantity), kind, Some(order_id), id, now);
+        posted.expect("orders return fewer than 2^63 items")
     }
 
     /// Adds or removes items by the back office; `quantity` is signed.
     ///
     /// # Errors
-    /// [`StockRejection::OutOfStock`] when more items are removed than available, [`StockRejection::TooMany`] when the stock
-    /// would exceed [`u32::MAX`].
+    /// [`StockRejection::OutOfStock`] when more items are removed than available, [`StockRejection::TooMany`] when items
+    /// are added beyond [`Self::ADJUSTED_MAX`].
     pub fn adjust(
         &self,
         quantity: i32,
@@ -132,20 +132,19 @@ impl Stock {
         id: MovementId,
         now: Timestamp,
     ) -> Result<(Self, StockMovement), StockRejection> {
+        let (product_id, available) = (self.product_id, self.available);
         let posted = self.post(i64::from(quantity), MovementKind::Adjustment, None, id, now);
         let (stock, movement) = posted.ok_or_else(|| {
-            if quantity < 0 {
-                let requested = quantity.unsigned_abs();
-                let shortage = Shortage { product_id: self.product_id, requested, available: self.available };
-                StockRejection::OutOfStock { shortages: vec![shortage] }
-            } else {
-                StockRejection::TooMany { product_id: self.product_id }
-            }
+            let shortage = Shortage { product_id, requested: quantity.unsigned_abs(), available };
+            StockRejection::OutOfStock { shortages: vec![shortage] }
         })?;
+        if quantity > 0 && stock.available > Self::ADJUSTED_MAX {
+            return Err(StockRejection::TooMany { product_id });
+        }
         Ok((stock, StockMovement { reason: Some(reason), ..movement }))
     }
 
-    /// The stock after a movement; `None` when it would leave the range.
+    /// The stock after a movement; `None` when it would be negative, or above 2^63 items.
     fn post(
         &self,
         quantity: i64,
@@ -154,7 +153,7 @@ impl Stock {
         id: MovementId,
         at: Timestamp,
     ) -> Option<(Self, StockMovement)> {
-        let available = u32::try_from(i64::from(self.available).checked_add(quantity)?).ok()?;
+        let available = self.available.checked_add_signed(quantity).filter(|items| i64::try_from(*items).is_ok())?;
         let sequence = self.movements.checked_add(1).expect("a stock has fewer than 2^64 movements");
         let product_id = self.product_id;
         let movement = StockMovement {
@@ -186,30 +185,26 @@ pub trait StockQueries: Send + Sync {
 
     /// How many items of each of these products can be ordered, at the time of the read; products that do not exist are
     /// left out.
-    async fn available(&self, ids: &BTreeSet<ProductId>) -> Result<BTreeMap<ProductId, u32>, StoreError>;
+    async fn available(&self, ids: &BTreeSet<ProductId>) -> Result<BTreeMap<ProductId, u64>, StoreError>;
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::SequentialIds;
-    use crate::testing::fixtures::NOON;
-
-    fn stock(available: u32) -> Stock {
-        Stock { product_id: SequentialIds::id(1).into(), available, movements: 4 }
-    }
+    use crate::testing::fixtures::{NOON, text};
 
     #[test]
-    fn items_cannot_be_returned_beyond_what_can_be_counted() {
-        let order_id = SequentialIds::id(2).into();
-        let restore = |available| {
-            let id = SequentialIds::id(3).into();
-            stock(available).restore(2, MovementKind::Refund, order_id, id, NOON)
-        };
-        let product_id = SequentialIds::id(1).into();
-        assert_eq!(restore(u32::MAX - 1), Err(StockRejection::TooMany { product_id }));
-        let (after, movement) = restore(u32::MAX - 2).expect("there is room");
-        assert_eq!((movement.available_after, movement.sequence), (u32::MAX, 5));
-        assert_eq!((after.available, after.movements), (u32::MAX, 5));
+    fn an_order_returns_its_items_to_a_stock_that_was_filled_meanwhile() {
+        let [product_id, order_id] = [1, 2].map(SequentialIds::id);
+        let full = Stock { product_id: product_id.into(), available: Stock::ADJUSTED_MAX, movements: 4 };
+        let id = SequentialIds::id(3).into();
+        let (after, movement) = full.restore(2, MovementKind::Expiry, order_id.into(), id, NOON);
+        assert_eq!((after.available, after.movements), (Stock::ADJUSTED_MAX + 2, 5));
+        assert_eq!((movement.available_after, movement.sequence), (Stock::ADJUSTED_MAX + 2, 5));
+
+        let adjust = |quantity| after.adjust(quantity, text("counted"), id, NOON).map(|(stock, _)| stock.available);
+        assert_eq!(adjust(1), Err(StockRejection::TooMany { product_id: product_id.into() }));
+        assert_eq!(adjust(-1), Ok(Stock::ADJUSTED_MAX + 1));
     }
 }

@@ -84,7 +84,7 @@ CREATE TABLE IF NOT EXISTS stocks (
   available BIGINT NOT NULL COMMENT 'pieces that nobody holds',
   movements BIGINT NOT NULL COMMENT 'sequence of the last movement',
   CONSTRAINT pk_stocks PRIMARY KEY (product_id),
-  CONSTRAINT ck_stocks_available CHECK (available BETWEEN 0 AND 4294967295),
+  CONSTRAINT ck_stocks_available CHECK (available >= 0),
   CONSTRAINT ck_stocks_movements CHECK (movements >= 0)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
 
@@ -102,7 +102,7 @@ CREATE TABLE IF NOT EXISTS stock_movements (
   CONSTRAINT pk_stock_movements PRIMARY KEY (id),
   CONSTRAINT uq_stock_movements_product_sequence UNIQUE (product_id, sequence),
   CONSTRAINT ck_stock_movements_kind CHECK (kind IN ('adjustment', 'reservation', 'expiry', 'cancellation', 'refund')),
-  CONSTRAINT ck_stock_movements_available_after CHECK (available_after BETWEEN 0 AND 4294967295),
+  CONSTRAINT ck_stock_movements_available_after CHECK (available_after >= 0),
   CONSTRAINT ck_stock_movements_sequence CHECK (sequence >= 1),
   INDEX ix_stock_movements_order (order_id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;

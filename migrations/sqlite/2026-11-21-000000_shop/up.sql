@@ -83,7 +83,7 @@ CREATE TABLE IF NOT EXISTS stocks (
   available INTEGER NOT NULL, -- items in stock, not reserved
   movements INTEGER NOT NULL, -- sequence of the last movement
   CONSTRAINT pk_stocks PRIMARY KEY (product_id),
-  CONSTRAINT ck_stocks_available CHECK (available BETWEEN 0 AND 4294967295),
+  CONSTRAINT ck_stocks_available CHECK (available >= 0),
   CONSTRAINT ck_stocks_movements CHECK (movements >= 0)
 ) STRICT, WITHOUT ROWID;
 
@@ -101,7 +101,7 @@ CREATE TABLE IF NOT EXISTS stock_movements (
   CONSTRAINT pk_stock_movements PRIMARY KEY (id),
   CONSTRAINT uq_stock_movements_product_sequence UNIQUE (product_id, sequence),
   CONSTRAINT ck_stock_movements_kind CHECK (kind IN ('adjustment', 'reservation', 'expiry', 'cancellation', 'refund')),
-  CONSTRAINT ck_stock_movements_available_after CHECK (available_after BETWEEN 0 AND 4294967295),
+  CONSTRAINT ck_stock_movements_available_after CHECK (available_after >= 0),
   CONSTRAINT ck_stock_movements_sequence CHECK (sequence >= 1)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS ix_stock_movements_order ON stock_movements (order_id, id) WHERE order_id IS NOT NULL;

@@ -10,7 +10,7 @@ mod traces;
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use actix_web::http::{Method, StatusCode, header};
@@ -545,7 +545,7 @@ async fn a_product_is_cached_without_its_stock() {
         products.expect_find().times(1).return_once(|_| Ok(Some(listing)));
         queries.products = Arc::new(products);
         let mut stocks = MockStockQueries::new();
-        let left = AtomicU32::new(5);
+        let left = AtomicU64::new(5);
         let one_less = move |ids: &BTreeSet<ProductId>| {
             let available = left.fetch_sub(1, Ordering::Relaxed);
             Ok(ids.iter().map(|id| (*id, available)).collect())

@@ -83,7 +83,7 @@ pub async fn products_are_found_in_every_status(harness: &dyn StoreHarness) -> T
     let queries = harness.queries().products;
     let listing = |place: usize| ProductListing {
         product: products[place].clone(),
-        available: u32::try_from(place).expect("a small number") + 1,
+        available: u64::try_from(place).expect("a small number") + 1,
     };
     for (place, product) in products.iter().enumerate() {
         assert_eq!(queries.find(product.id).await?, Some(listing(place)));
@@ -101,10 +101,10 @@ pub async fn products_are_found_in_every_status(harness: &dyn StoreHarness) -> T
 /// The available items of every existing product are returned, for any number of ids.
 pub async fn available_items_of_many_products_are_returned(harness: &dyn StoreHarness) -> TestResult {
     let seeds = Seeds::new(harness);
-    let products: [_; 300] = std::array::from_fn(|items| (product_details("lamp", 1), items as u32));
+    let products: [_; 300] = std::array::from_fn(|items| (product_details("lamp", 1), items as u64));
     let products = seeds.products(products).await?;
     let stocks = harness.queries().stocks;
-    let all: BTreeMap<ProductId, u32> = products.iter().map(|product| product.id).zip(0..).collect();
+    let all: BTreeMap<ProductId, u64> = products.iter().map(|product| product.id).zip(0..).collect();
     let absent: ProductId = seeds.id();
     let ids = all.keys().copied().chain([absent]).collect();
     assert_eq!(stocks.available(&ids).await?, all);

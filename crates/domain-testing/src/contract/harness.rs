@@ -426,10 +426,10 @@ impl<'a> Seeds<'a> {
     /// Products with the given stocks.
     pub async fn products<const N: usize>(
         &self,
-        products: [(ProductDetails, u32); N],
+        products: [(ProductDetails, u64); N],
     ) -> Result<[Product; N], StoreError> {
         let rows = products.map(|(details, available)| (Product::create(self.id(), details, NOON), available));
-        let stock = |(product, available): &(Product, u32)| Stock { available: *available, ..Stock::empty(product.id) };
+        let stock = |(product, available): &(Product, u64)| Stock { available: *available, ..Stock::empty(product.id) };
         let changes = Changes {
             products: RowChanges::inserted(rows.iter().map(|(product, _)| product.clone())),
             stocks: RowChanges::inserted(rows.iter().map(stock)),

@@ -66,7 +66,7 @@ impl Catalog {
             ..product_details("lamp", 1_000)
         };
         let products: Vec<_> = (0..ROWS).map(|_| Product::create(seeds.id(), details.clone(), NOON)).collect();
-        let stock = |(available, product): (u32, &Product)| Stock { product_id: product.id, available, movements: 1 };
+        let stock = |(available, product): (u64, &Product)| Stock { product_id: product.id, available, movements: 1 };
         let stocks: Vec<_> = (0..).zip(&products).map(stock).collect();
         let movements = products.iter().map(|product| samples::adjustment(seeds, product.id, 1)).collect();
         Self { products, stocks, movements }

@@ -141,10 +141,13 @@ pub(super) fn changed_products(products: &[Product; 3]) -> [Product; 3] {
     ]
 }
 
+/// More than an adjustment allows, as orders return items.
+const ITEMS_MAX: u64 = i64::MAX.unsigned_abs();
+
 pub(super) fn stocks(products: &[ProductId; 3]) -> [Stock; 3] {
     let [a, b, c] = *products;
     let stock = |product_id, available, movements| Stock { product_id, available, movements };
-    [stock(a, u32::MAX, SEQUENCE_MAX), stock(b, 0, 1), stock(c, 7, 2)]
+    [stock(a, ITEMS_MAX, SEQUENCE_MAX), stock(b, 0, 1), stock(c, 7, 2)]
 }
 
 /// Stocks with each other's counts.
@@ -162,7 +165,7 @@ pub(super) fn adjustment(seeds: &Seeds<'_>, product_id: ProductId, sequence: u64
         product_id,
         sequence,
         quantity: 1,
-        available_after: u32::try_from(sequence).expect("a small number"),
+        available_after: sequence,
         kind: MovementKind::Adjustment,
         order_id: None,
         reason: Some(text("delivery")),
@@ -171,7 +174,7 @@ pub(super) fn adjustment(seeds: &Seeds<'_>, product_id: ProductId, sequence: u64
 }
 
 pub(super) fn movements(seeds: &Seeds<'_>, product_id: ProductId, order: OrderId) -> [StockMovement; 5] {
-    let largest = i64::from(u32::MAX);
+    let largest = i64::MAX;
     let movement = |sequence, quantity, available_after, kind, at| StockMovement {
         order_id: (kind != MovementKind::Adjustment).then_some(order),
         reason: (kind == MovementKind::Adjustment).then(|| text(&wide(200))),
@@ -182,7 +185,7 @@ pub(super) fn movements(seeds: &Seeds<'_>, product_id: ProductId, order: OrderId
         ..adjustment(seeds, product_id, sequence)
     };
     [
-        movement(1, largest, u32::MAX, MovementKind::Adjustment, Timestamp::MIN),
+        movement(1, largest, ITEMS_MAX, MovementKind::Adjustment, Timestamp::MIN),
         movement(2, -largest, 0, MovementKind::Reservation, NOON),
         movement(3, 1, 1, MovementKind::Expiry, noon_plus(1)),
         movement(4, 2, 3, MovementKind::Cancellation, noon_plus(2)),

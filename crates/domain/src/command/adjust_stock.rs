@@ -55,7 +55,7 @@ mod tests {
     use super::*;
     use crate::command::Command;
     use crate::command::scene::Scene;
-    use crate::stock::{MovementKind, Shortage, StockRejection};
+    use crate::stock::{MovementKind, Shortage, Stock, StockRejection};
     use crate::testing::fixtures::{NOON, text};
 
     fn adjust(product_id: ProductId, quantity: i32) -> Command {
@@ -96,7 +96,7 @@ mod tests {
         let lamp = scene.lamp(1, i32::MAX);
         scene.decide(adjust(lamp, i32::MAX)).expect("there is room");
         scene.decide(adjust(lamp, 1)).expect("there is room for one");
-        assert_eq!(scene.available(lamp), u32::MAX);
+        assert_eq!(scene.available(lamp), Stock::ADJUSTED_MAX);
         assert_eq!(scene.rejection(adjust(lamp, 1)), StockRejection::TooMany { product_id: lamp }.into());
     }
 

@@ -77,7 +77,7 @@ pub(super) fn restore_stock(
 ) -> Result<(Vec<Stock>, Vec<StockMovement>), Rejection> {
     let restore = |(product_id, quantity)| -> Result<(Stock, StockMovement), Rejection> {
         let stock = set.stock(product_id).ok_or(ProductRejection::NotFound { product_id })?;
-        Ok(stock.restore(quantity, kind, order_id, MovementId::next(context.ids), context.now)?)
+        Ok(stock.restore(quantity, kind, order_id, MovementId::next(context.ids), context.now))
     };
     items.map(restore).collect()
 }

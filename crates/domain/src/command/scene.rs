@@ -145,7 +145,7 @@ impl Scene {
     }
 
     #[track_caller]
-    pub fn available(&self, product_id: ProductId) -> u32 {
+    pub fn available(&self, product_id: ProductId) -> u64 {
         self.tables.stocks.get(&product_id).expect("a product of the scene").available
     }
 

@@ -36,7 +36,7 @@ pub struct QuotedLine {
     pub line_total: Money,
     pub discount_share: Money,
     /// Items in stock; if fewer than `quantity`, the order would be rejected.
-    pub available: u32,
+    pub available: u64,
 }
 
 /// The effect of a coupon on a prospective order.
@@ -92,7 +92,7 @@ impl Quote {
 }
 
 impl QuotedLine {
-    fn new(line: &OrderLine, discount_share: Money, available: u32) -> Self {
+    fn new(line: &OrderLine, discount_share: Money, available: u64) -> Self {
         Self {
             product_id: line.product_id,
             name: line.name.clone(),

@@ -31,7 +31,7 @@ pub trait ProductQueries: Send + Sync {
 pub struct ProductListing {
     pub product: Product,
     /// Items in stock, without reserved ones.
-    pub available: u32,
+    pub available: u64,
 }
 
 /// Selects and sorts products.

@@ -62,9 +62,9 @@ fn compare_movement(audit: &mut Verification<'_>, last: Option<&StockMovement>, 
     audit.expect(movement.order_id.is_some() == belongs_to_order, || {
         wrong(format!("the order of the {} is {}", movement.kind.text(), movement.order_id.text()))
     });
-    let before = last.map_or(0, |last| i64::from(last.available_after));
-    let after = i64::from(movement.available_after);
-    audit.expect(before.checked_add(movement.quantity) == Some(after), || {
+    let before = last.map_or(0, |last| last.available_after);
+    let after = movement.available_after;
+    audit.expect(before.checked_add_signed(movement.quantity) == Some(after), || {
         wrong(format!("{before} items before and {after} after it, but its quantity is {}", movement.quantity))
     });
 }

@@ -8,7 +8,7 @@ rows! {
     StockRow of stocks {
         product_id: Id<ProductId>,
     } {
-        available: Integer<u32>,
+        available: Integer<u64>,
         movements: Integer<u64>,
     }
 
@@ -18,7 +18,7 @@ rows! {
         product_id: Id<ProductId>,
         sequence: Integer<u64>,
         quantity: Integer<i64>,
-        available_after: Integer<u32>,
+        available_after: Integer<u64>,
         kind: Code<MovementKind>,
         order_id: Option<Id<OrderId>>,
         reason: Option<Varchar<MovementReason>>,
@@ -44,7 +44,7 @@ codes! {
 impl StockRow {
     /// A stock of `number` items.
     pub fn numbered(number: u32) -> Self {
-        Self { product_id: Id::numbered(number), available: Integer(number), movements: Integer(1) }
+        Self { product_id: Id::numbered(number), available: Integer(number.into()), movements: Integer(1) }
     }
 }
 

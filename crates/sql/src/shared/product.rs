@@ -46,7 +46,7 @@ impl ProductQueries for Store {
                     .inner_join(stocks::table.on(stocks::product_id.eq(products::id)))
                     .filter(products::id.eq(Id(id)))
                     .select((ProductRow::as_select(), stocks::available));
-                Ok(product.first::<(ProductRow, Integer<u32>)>(connection).await.optional()?)
+                Ok(product.first::<(ProductRow, Integer<u64>)>(connection).await.optional()?)
             }
             .boxed()
         });
@@ -57,7 +57,7 @@ impl ProductQueries for Store {
         let ids: Vec<Id<ProductId>> = ids.iter().copied().map(Id).collect();
         let found = self.read(move |connection| {
             async move {
-                let mut found: Vec<(ProductRow, Integer<u32>)> = Vec::with_capacity(ids.len());
+                let mut found: Vec<(ProductRow, Integer<u64>)> = Vec::with_capacity(ids.len());
                 for ids in ids.chunks(IDS_MAX) {
                     let products = products::table
                         .inner_join(stocks::table.on(stocks::product_id.eq(products::id)))
@@ -76,7 +76,7 @@ impl ProductQueries for Store {
 /// Upper bound of the ids in one list, well below either database's limit.
 const IDS_MAX: usize = 1_000;
 
-fn listing(row: ProductRow, available: Integer<u32>) -> Result<ProductListing, StoreError> {
+fn listing(row: ProductRow, available: Integer<u64>) -> Result<ProductListing, StoreError> {
     Ok(ProductListing { product: row.try_into()?, available: available.0 })
 }
 
@@ -91,7 +91,7 @@ fn key_of(product: &Product, sort: ProductSort, sold: i64) -> ProductKey {
     }
 }
 
-type ListRow = (ProductRow, Integer<u32>, Integer<i64>);
+type ListRow = (ProductRow, Integer<u64>, Integer<i64>);
 
 /// A page of a product list, in raw SQL: joins and conditions depend on the filter. Each sort ends with the id and is
 /// that of an index; the explicit bound on its first column makes the database enter the index there.

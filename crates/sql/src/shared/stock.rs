@@ -34,7 +34,7 @@ impl StockQueries for Store {
         Ok(movements.await?.into_iter().map(Into::into).collect())
     }
 
-    async fn available(&self, ids: &BTreeSet<ProductId>) -> Result<BTreeMap<ProductId, u32>, StoreError> {
+    async fn available(&self, ids: &BTreeSet<ProductId>) -> Result<BTreeMap<ProductId, u64>, StoreError> {
         let chunks = chunks(ids.iter().map(|id| StockOf { product_id: Id(*id) }), READ_BYTES_MAX);
         let stocks = self.read(move |connection| {
             async move {

@@ -39,7 +39,6 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         code::OrderNotFound,
         code::OrderNotPaid,
         code::RefundTooLarge,
-        code::StockLimitExceeded,
     ),
 )]
 #[post("/orders/{order_id}/refunds")]

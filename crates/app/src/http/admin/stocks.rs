@@ -109,7 +109,7 @@ pub struct StockMovementResponse {
     /// Positive into the stock, negative out of it.
     quantity: i64,
     /// The stock after the movement.
-    available_after: u32,
+    available_after: u64,
     kind: MovementKindName,
     /// The order of a reservation or return.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -116,7 +116,6 @@ async fn list_orders(
         code::OrderNotFound,
         code::OrderExpired,
         code::OrderAlreadyCancelled,
-        code::StockLimitExceeded,
     ),
 )]
 #[post("/orders/{order_id}/cancellation")]

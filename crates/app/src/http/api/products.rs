@@ -288,7 +288,7 @@ pub struct ProductResponse {
     price: AmountText,
     currency: &'static str,
     /// The quantity in stock.
-    available: u32,
+    available: u64,
     status: ProductStatusName,
     created_at: Time,
     updated_at: Time,
@@ -299,7 +299,7 @@ impl ProductResponse {
         Self::of(&listing.product, listing.available, currency)
     }
 
-    pub fn of(product: &Product, available: u32, currency: Currency) -> Self {
+    pub fn of(product: &Product, available: u64, currency: Currency) -> Self {
         let details = &product.details;
         let options = details.options.iter();
         Self {

@@ -137,7 +137,7 @@ struct QuotedLineResponse {
     /// The share of the line in the discount.
     discount_share: AmountText,
     /// The quantity in stock; below `quantity` the order would be rejected.
-    available: u32,
+    available: u64,
 }
 
 impl QuotedLineResponse {

@@ -23,7 +23,7 @@ const BATCH_MAX: NonZeroUsize = NonZeroUsize::new(256).expect("a positive number
 const QUEUE_MAX: NonZeroUsize = NonZeroUsize::new(10_000).expect("a positive number");
 
 /// Reads the current stock in batches.
-pub struct Availability(GroupCommit<ProductId, Result<Option<u32>, StoreError>>);
+pub struct Availability(GroupCommit<ProductId, Result<Option<u64>, StoreError>>);
 
 impl Availability {
     /// Starts the readers on the current runtime, which must be the main one. They stop when this value is dropped.
@@ -37,7 +37,7 @@ impl Availability {
     ///
     /// # Errors
     /// Errors of the read, and `DATABASE_UNAVAILABLE` after the deadline.
-    pub async fn of(&self, id: ProductId, deadline: Deadline) -> Result<Option<u32>, Problem> {
+    pub async fn of(&self, id: ProductId, deadline: Deadline) -> Result<Option<u64>, Problem> {
         // The last bytes of an id are random.
         let affinity = id.uuid().as_u128() as u64;
         match self.0.submit(id, affinity, deadline.0).await {
@@ -55,11 +55,11 @@ struct Reader(Arc<dyn StockQueries>);
 #[async_trait]
 impl BatchRunner for Reader {
     type Item = ProductId;
-    type Answer = Result<Option<u32>, StoreError>;
+    type Answer = Result<Option<u64>, StoreError>;
 
     async fn run(&mut self, batch: Vec<ProductId>) -> Vec<Self::Answer> {
         let ids: BTreeSet<ProductId> = batch.iter().copied().collect();
-        let read: Result<BTreeMap<ProductId, u32>, StoreError> = self.0.available(&ids).await;
+        let read: Result<BTreeMap<ProductId, u64>, StoreError> = self.0.available(&ids).await;
         let answer = |id| read.as_ref().map(|available| available.get(id).copied()).map_err(StoreError::clone);
         batch.iter().map(answer).collect()
     }

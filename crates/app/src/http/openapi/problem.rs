@@ -110,5 +110,5 @@ struct ProblemFields {
 struct Shortage {
     product_id: Uuid,
     requested: u32,
-    available: u32,
+    available: u64,
 }

@@ -13,7 +13,7 @@ fn in_status(status: ProductStatus) -> ProductDetails {
     ProductDetails { status, ..product_details("lamp", 1_000) }
 }
 
-fn shortages(shortages: &[(ProductId, u32, u32)]) -> Rejection {
+fn shortages(shortages: &[(ProductId, u32, u64)]) -> Rejection {
     let shortage = |&(product_id, requested, available)| Shortage { product_id, requested, available };
     StockRejection::OutOfStock { shortages: shortages.iter().map(shortage).collect() }.into()
 }
