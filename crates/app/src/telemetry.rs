@@ -29,6 +29,8 @@ pub const TRANSACTION_RETRIES: &str = "jangteo_transaction_retries_total";
 pub const COMMANDS: &str = "jangteo_commands_total";
 /// Orders expired by the sweeper.
 pub const ORDERS_EXPIRED: &str = "jangteo_orders_expired_total";
+/// Overdue orders that this server cannot expire.
+pub const ORDERS_STUCK: &str = "jangteo_orders_stuck";
 /// Time of the last sweep after which no overdue order remained, in seconds since 1970.
 pub const ORDERS_SWEPT_TIMESTAMP: &str = "jangteo_orders_swept_timestamp_seconds";
 /// Deleted rows, by kind.
@@ -141,6 +143,7 @@ fn describe() {
     metrics::describe_counter!(TRANSACTION_RETRIES, "Retried transactions, by cause");
     metrics::describe_counter!(COMMANDS, "Commands by name and outcome");
     metrics::describe_counter!(ORDERS_EXPIRED, "Orders expired by the sweeper");
+    metrics::describe_gauge!(ORDERS_STUCK, "Overdue orders that this server cannot expire");
     metrics::describe_gauge!(ORDERS_SWEPT_TIMESTAMP, metrics::Unit::Seconds, "Last sweep without overdue orders left");
     metrics::describe_counter!(ROWS_PRUNED, "Deleted rows, by kind");
     metrics::describe_counter!(DELIVERIES, "Delivery attempts, by outcome");

@@ -222,7 +222,7 @@ async fn expire(adapter: &jangteo_sql::Database, shop: &Shop, count: usize, prog
     let orders = adapter.queries().orders;
     shop.place_overdue(count, OPEN_ORDERS_OF_USER, shop::now()?).await?;
     let started_at = Instant::now();
-    while !orders.due(1).await?.is_empty() {
+    while !orders.due(None, 1).await?.is_empty() {
         ensure!(started_at.elapsed() < EXPIRY_TIMEOUT, "orders do not expire");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -393,7 +393,7 @@ mod tests {
         assert_eq!(store::findings(&database).await?, [""; 0]);
 
         shop.place_overdue(50, 2, today).await?;
-        assert_eq!(database.queries().orders.due(100).await?.len(), 50);
+        assert_eq!(database.queries().orders.due(None, 100).await?.len(), 50);
         assert_eq!(store::findings(&database).await?, [""; 0]);
         Ok(())
     }

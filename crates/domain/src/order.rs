@@ -21,7 +21,7 @@ pub use lines::{OrderLines, OrderLinesError, RequestedLine};
 pub use pricing::OrderLine;
 #[cfg(any(test, feature = "mock"))]
 pub use queries::MockOrderQueries;
-pub use queries::{OrderFilter, OrderQueries};
+pub use queries::{DueOrder, OrderFilter, OrderQueries};
 pub use quote::{Quote, QuotedCoupon, QuotedLine};
 
 /// An order. Dereferences to its [record](OrderRecord), which only the methods below change.

@@ -170,7 +170,7 @@ pub struct DatabaseStatistics {
     pub read: PoolStatistics,
     /// Write transactions.
     pub write: PoolStatistics,
-    /// Outbox and pruning; `None` on SQLite, where they share the write pool.
+    /// Outbox, overdue orders and pruning; `None` on SQLite, where they share the write pool.
     pub background: Option<PoolStatistics>,
 }
 

@@ -97,8 +97,8 @@ pub(crate) fn open(settings: &DatabaseSettings) -> Result<Store, OpenError> {
     let options_to_read = settings.read_url.as_deref().map(options).transpose()?;
     let primary = options_to_read.is_some().then(|| (manager(&options_to_write, &READ_SESSION), 1));
     let readers = (manager(options_to_read.as_ref().unwrap_or(&options_to_write), &READ_SESSION), settings.pool_max);
-    // One connection to claim, one to record outcomes.
-    let background = (manager(&options_to_write, &WRITE_SESSION), 2);
+    // One connection to claim events, one to record their outcomes, one to list overdue orders.
+    let background = (manager(&options_to_write, &WRITE_SESSION), 3);
     Ok(Store::new(&settings.url, Pools { writers, readers, primary, background: Some(background) }))
 }
 

@@ -1,6 +1,7 @@
 //! Expires overdue orders, which returns their stock. The sweeper only finds candidates; the lanes decide under the
 //! order's lock, so any number of servers may sweep.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,8 +10,8 @@ use tokio::time::{Instant, sleep};
 
 use jangteo_domain::command::ExpireOrder;
 use jangteo_domain::id::OrderId;
-use jangteo_domain::order::{OrderQueries, OrderRejection};
-use jangteo_domain::{Answer, Command, Rejection, Request};
+use jangteo_domain::order::{DueOrder, OrderQueries, OrderRejection};
+use jangteo_domain::{Answer, Command, Rejection, Request, StoreError};
 
 use crate::error_chain::chain;
 use crate::lanes::Lanes;
@@ -20,105 +21,139 @@ use crate::telemetry;
 const PAGE: u32 = 200;
 /// Timeout of a sweep's commands. Nothing depends on it: the next sweep finds the remaining orders.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Maximum pause while the database is unavailable.
-const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Upper bound of the pause after failed listings, or the interval if it is longer: after an outage orders expire at
+/// once.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// The pause before a stuck order is submitted again. Each attempt halves the batch that carries it, at the cost of
+/// other commands.
+const STUCK_RETRY: Duration = Duration::from_secs(60);
 
 /// The worker.
 pub struct Sweeper {
     orders: Arc<dyn OrderQueries>,
     lanes: Lanes,
     interval: Duration,
+    /// Orders that cannot expire, with the time of the next attempt.
+    stuck: HashMap<OrderId, Instant>,
 }
 
-/// The outcome of a sweep.
-enum Swept {
-    /// No overdue order remains.
-    All,
-    /// A full page; more orders may be overdue.
-    FullPage,
-    /// An error of the store or the lanes.
-    Failed,
+/// A sweep ended early, and the next one may succeed.
+#[derive(PartialEq, Eq, Debug)]
+enum Interrupted {
+    /// Overdue orders could not be listed.
+    Listing,
+    /// The lanes or the store were unavailable.
+    Expiring,
+}
+
+/// The outcome of one order.
+enum Attempt {
+    Expired,
+    /// Paid, or expired by another server, since it was listed.
+    NotDue,
+    /// Not decided: the lanes or the store were unavailable.
+    Postponed(String),
+    /// It fails again in the same way.
+    Stuck(String),
 }
 
 impl Sweeper {
     /// A sweeper with a pause of `interval` between sweeps.
     pub fn new(orders: Arc<dyn OrderQueries>, lanes: Lanes, interval: Duration) -> Self {
-        Self { orders, lanes, interval }
+        Self { orders, lanes, interval, stuck: HashMap::new() }
     }
 
     /// Sweeps until it is dropped. Submitted commands still run.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
         let mut failures = 0;
         loop {
             failures = match self.sweep().await {
-                Swept::All | Swept::FullPage if failures > 0 => {
-                    tracing::info!(failures, "overdue orders are swept again");
-                    0
-                }
-                Swept::All | Swept::FullPage => 0,
-                Swept::Failed => failures + 1,
+                Err(Interrupted::Listing) => failures + 1,
+                Ok(()) | Err(Interrupted::Expiring) => 0,
             };
             sleep(self.pause_after(failures)).await;
         }
     }
 
-    /// The interval, doubled with every consecutive failure.
+    /// The interval, doubled with every consecutive failed listing.
     fn pause_after(&self, failures: u32) -> Duration {
         self.interval.saturating_mul(1 << failures.min(5)).min(PAUSE_MAX.max(self.interval))
     }
 
-    /// Continues while pages are full, so that a crowd of overdue orders does not take many intervals.
-    async fn sweep(&self) -> Swept {
+    /// Expires all overdue orders, page by page. An order that cannot expire delays no other.
+    async fn sweep(&mut self) -> Result<(), Interrupted> {
+        let (mut after, mut stuck) = (None, HashMap::new());
         loop {
-            match self.sweep_page().await {
-                Swept::FullPage => {}
-                Swept::All => {
+            let due = self.list(after).await?;
+            let swept = self.expire_all(&due, &mut stuck).await;
+            if u32::try_from(due.len()).is_ok_and(|listed| listed < PAGE) || swept.is_err() {
+                if swept.is_ok() {
+                    metrics::gauge!(telemetry::ORDERS_STUCK).set(u32::try_from(stuck.len()).unwrap_or(u32::MAX));
+                    self.stuck = stuck; // Without those that are not overdue any more.
                     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                     metrics::gauge!(telemetry::ORDERS_SWEPT_TIMESTAMP).set(now);
-                    return Swept::All;
                 }
-                Swept::Failed => return Swept::Failed,
+                return swept;
             }
+            after = due.last().copied();
         }
     }
 
-    async fn sweep_page(&self) -> Swept {
-        let due = match self.orders.due(PAGE).await {
-            Ok(due) => due,
-            Err(error) => {
-                tracing::warn!(kind = error.kind(), cause = chain(&error), "overdue orders cannot be listed");
-                return Swept::Failed;
-            }
-        };
-        let is_full = due.len() >= usize::try_from(PAGE).unwrap_or(usize::MAX);
-        let expired = join_all(due.iter().map(|order_id| self.expire(*order_id))).await;
-        let count = expired.iter().filter(|expired| **expired == Ok(true)).count();
-        if count > 0 {
-            tracing::info!(count, "orders expired");
-            metrics::counter!(telemetry::ORDERS_EXPIRED).increment(u64::try_from(count).unwrap_or(u64::MAX));
-        }
-        let failed: Vec<&String> = expired.iter().filter_map(|expired| expired.as_ref().err()).collect();
-        if let Some(cause) = failed.first() {
-            tracing::warn!(count = failed.len(), cause, "overdue orders could not be expired");
-            return Swept::Failed;
-        }
-        // A full page without an expired order would be the same again.
-        if is_full && count > 0 { Swept::FullPage } else { Swept::All }
+    async fn list(&self, after: Option<DueOrder>) -> Result<Vec<DueOrder>, Interrupted> {
+        self.orders.due(after, PAGE).await.map_err(|error| {
+            tracing::warn!(kind = error.kind(), cause = chain(&error), "overdue orders cannot be listed");
+            Interrupted::Listing
+        })
     }
 
-    /// Whether the order expired now. It may have been paid, or expired by another server, since it was listed.
-    async fn expire(&self, order_id: OrderId) -> Result<bool, String> {
+    /// Expires the orders of a page and adds the stuck ones to `stuck`.
+    async fn expire_all(&mut self, due: &[DueOrder], stuck: &mut HashMap<OrderId, Instant>) -> Result<(), Interrupted> {
+        let now = Instant::now();
+        let is_waiting = |id: &OrderId| self.stuck.get(id).is_some_and(|retry_at| *retry_at > now);
+        let (waiting, ready): (Vec<OrderId>, Vec<OrderId>) = due.iter().map(|due| due.id).partition(is_waiting);
+        stuck.extend(waiting.iter().filter_map(|id| Some((*id, *self.stuck.get(id)?))));
+        let attempts = join_all(ready.iter().map(|id| self.expire(*id))).await;
+        let (mut expired, mut postponed) = (0_u32, Vec::new());
+        for (order_id, attempt) in ready.into_iter().zip(attempts) {
+            match attempt {
+                Attempt::Expired => expired = expired.saturating_add(1),
+                Attempt::NotDue => {}
+                Attempt::Postponed(cause) => postponed.push(cause),
+                Attempt::Stuck(cause) => {
+                    if self.stuck.insert(order_id, now + STUCK_RETRY).is_none() {
+                        tracing::error!(%order_id, cause, "an overdue order cannot expire");
+                    }
+                    stuck.insert(order_id, now + STUCK_RETRY);
+                }
+            }
+        }
+        if expired > 0 {
+            tracing::info!(count = expired, "orders expired");
+            metrics::counter!(telemetry::ORDERS_EXPIRED).increment(expired.into());
+        }
+        postponed.first().map_or(Ok(()), |cause| {
+            tracing::warn!(count = postponed.len(), cause, "overdue orders could not be expired");
+            Err(Interrupted::Expiring)
+        })
+    }
+
+    async fn expire(&self, order_id: OrderId) -> Attempt {
         let request = Request::new(Command::ExpireOrder(ExpireOrder { order_id }));
-        let answer = self.lanes.submit_own(request, Instant::now() + ANSWER_TIMEOUT).await;
-        match answer.map_err(|error| error.to_string())?.map_err(|error| chain(&error))? {
-            Answer::Decided { outcome, rendered: _ } => match outcome {
-                Ok(_) => Ok(true),
-                Err(Rejection::Order(OrderRejection::NotDue | OrderRejection::NotFound)) => Ok(false),
-                Err(rejection) => Err(rejection.to_string()),
+        let answer = match self.lanes.submit_own(request, Instant::now() + ANSWER_TIMEOUT).await {
+            Ok(answer) => answer,
+            Err(error) => return Attempt::Postponed(error.to_string()),
+        };
+        match answer {
+            Ok(Answer::Decided { outcome: Ok(_), rendered: _ }) => Attempt::Expired,
+            Ok(Answer::Decided { outcome: Err(rejection), rendered: _ }) => match rejection {
+                Rejection::Order(OrderRejection::NotDue | OrderRejection::NotFound) => Attempt::NotDue,
+                rejection => Attempt::Stuck(rejection.to_string()),
             },
-            Answer::Replayed(_) | Answer::KeyReused => {
-                Err("a request without a key was answered as a replay".to_owned())
+            Ok(Answer::Replayed(_) | Answer::KeyReused) => {
+                Attempt::Stuck("a request without a key was answered as a replay".to_owned())
             }
+            Err(error @ (StoreError::Corrupt(_) | StoreError::Unexpected(_))) => Attempt::Stuck(chain(&error)),
+            Err(error) => Attempt::Postponed(chain(&error)),
         }
     }
 }
@@ -128,11 +163,11 @@ mod tests {
     use std::num::{NonZeroU32, NonZeroUsize};
 
     use jangteo_domain::order::MockOrderQueries;
-    use jangteo_domain::testing::fixtures::{product_details, user};
-    use jangteo_domain::testing::rules;
-    use jangteo_domain::{ShopRules, StoreError};
+    use jangteo_domain::testing::fixtures::{NOON, product_details, user};
+    use jangteo_domain::testing::{SequentialIds, rules};
+    use jangteo_domain::transaction::MockUnitOfWorkFactory;
+    use jangteo_domain::{BatchExecutor, ShopRules};
     use jangteo_domain_testing::{MemoryStore, TestShop};
-
     use tokio_util::sync::CancellationToken;
 
     use super::*;
@@ -140,14 +175,21 @@ mod tests {
 
     const ORDERS: u32 = PAGE + 50;
 
+    /// All orders of a full page and of the next.
+    const ORDERS_STUCK: usize = 201;
+
     fn lanes(shop: &TestShop) -> Lanes {
+        lanes_of(&shop.executor)
+    }
+
+    fn lanes_of(executor: &BatchExecutor) -> Lanes {
         let batch_max = NonZeroUsize::new(64).expect("above zero");
         let queue_max = NonZeroUsize::new(1_000).expect("above zero");
         let write_lanes = NonZeroU32::MIN;
         // Every caller's request times out in the queue; a sweep's does not.
         let queue_wait_max = Duration::ZERO;
         // Without the drain the lanes live as long as the test.
-        Lanes::start(&shop.executor, LaneSettings { batch_max, write_lanes, queue_max, queue_wait_max }).0
+        Lanes::start(executor, LaneSettings { batch_max, write_lanes, queue_max, queue_wait_max }).0
     }
 
     #[tokio::test]
@@ -159,17 +201,40 @@ mod tests {
             let order = shop.place(&user("kim"), &[(product, 1)]);
             shop.run(Command::PlaceOrder(order)).await.expect("a store").expect("an order");
         }
-        let sweeper = Sweeper::new(store.queries().orders, lanes(&shop), Duration::from_secs(1));
-        assert!(matches!(sweeper.sweep().await, Swept::All));
+        let mut sweeper = Sweeper::new(store.queries().orders, lanes(&shop), Duration::from_secs(1));
+        assert_eq!(sweeper.sweep().await, Ok(()));
         let available = async || {
             let listing = store.queries().products.find(product).await.expect("a read");
             listing.map(|listing| listing.available)
         };
-        assert_eq!(available().await, Some(1_000 - ORDERS), "an order that can still be paid reserves its stock");
+        assert_eq!(
+            available().await,
+            Some((1_000 - ORDERS).into()),
+            "an order that can still be paid reserves its stock"
+        );
 
         store.advance(time::Duration::minutes(10));
-        assert!(matches!(sweeper.sweep().await, Swept::All));
+        assert_eq!(sweeper.sweep().await, Ok(()));
         assert_eq!(available().await, Some(1_000));
+    }
+
+    #[tokio::test]
+    async fn orders_that_cannot_expire_delay_no_other() {
+        let shop = TestShop::new(MemoryStore::new().factory());
+        let due = |order: u32| DueOrder { expires_at: NOON, id: SequentialIds::id(order.into()).into() };
+        let mut orders = MockOrderQueries::new();
+        orders.expect_due().times(2).returning(move |after, limit| {
+            let all: Vec<_> = (0..PAGE + 1).map(due).collect();
+            let behind = all.into_iter().filter(|order| Some(*order) > after);
+            Ok(behind.take(usize::try_from(limit).expect("a small number")).collect())
+        });
+        let mut factory = MockUnitOfWorkFactory::new();
+        factory.expect_begin().returning(|_, _| Err(StoreError::unexpected("an unreadable row")));
+        let executor = BatchExecutor { factory: Arc::new(factory), ..shop.executor.clone() };
+        let lanes = lanes_of(&executor);
+        let mut sweeper = Sweeper::new(Arc::new(orders), lanes, Duration::from_secs(1));
+        assert_eq!(sweeper.sweep().await, Ok(()), "the second page is listed too");
+        assert_eq!(sweeper.stuck.len(), ORDERS_STUCK);
     }
 
     #[tokio::test]
@@ -179,7 +244,7 @@ mod tests {
         let third_query = shutdown.clone();
         let mut queries = 0;
         let mut orders = MockOrderQueries::new();
-        orders.expect_due().times(3).returning(move |_| {
+        orders.expect_due().times(3).returning(move |_, _| {
             queries += 1;
             if queries == 3 {
                 third_query.cancel();
@@ -194,10 +259,11 @@ mod tests {
     async fn pauses_double_with_each_failure_up_to_a_bound() {
         let shop = TestShop::new(MemoryStore::new().factory());
         let pauses = |interval| {
-            let sweeper = Sweeper::new(Arc::new(MockOrderQueries::new()), lanes(&shop), Duration::from_secs(interval));
-            [0, 1, 2, 100].map(|failures| sweeper.pause_after(failures).as_secs())
+            let interval = Duration::from_millis(interval);
+            let sweeper = Sweeper::new(Arc::new(MockOrderQueries::new()), lanes(&shop), interval);
+            [0, 1, 2, 100].map(|failures| sweeper.pause_after(failures).as_millis())
         };
-        assert_eq!(pauses(1), [1, 2, 4, 30]);
-        assert_eq!(pauses(60), [60, 60, 60, 60]);
+        assert_eq!(pauses(200), [200, 400, 800, 1_000]);
+        assert_eq!(pauses(60_000), [60_000; 4]);
     }
 }

@@ -2,7 +2,7 @@ use time::Duration;
 use uuid::Uuid;
 
 use jangteo_domain::id::{UserId, first_id_at};
-use jangteo_domain::order::{Order, OrderFilter, OrderStatus};
+use jangteo_domain::order::{DueOrder, Order, OrderFilter, OrderStatus};
 use jangteo_domain::page::Page;
 use jangteo_domain::store_error::StoreError;
 use jangteo_domain::testing::fixtures::{NOON, noon_plus, order_line, pending_order};
@@ -126,12 +126,17 @@ pub async fn due_orders_are_unpaid_and_longest_overdue_first(harness: &dyn Store
         order(OrderStatus::Expired, -60),
         order(OrderStatus::Cancelled, -60),
         order(OrderStatus::PendingPayment, -30),
+        order(OrderStatus::PendingPayment, -60),
     ];
     commit(harness, insert(orders.clone())).await?;
 
     let queries = harness.queries().orders;
-    let overdue = [orders[1].id, orders[5].id, orders[0].id];
-    assert_eq!(queries.due(100).await?, overdue);
-    assert_eq!(queries.due(2).await?, overdue[..2]);
+    let due = |order: &Order| DueOrder { expires_at: order.expires_at, id: order.id };
+    let overdue = [&orders[1], &orders[6], &orders[5], &orders[0]].map(due);
+    assert_eq!(queries.due(None, 100).await?, overdue);
+    assert_eq!(queries.due(None, 2).await?, overdue[..2]);
+    for (place, after) in overdue.into_iter().enumerate() {
+        assert_eq!(queries.due(Some(after), 100).await?, overdue[place + 1..]);
+    }
     Ok(())
 }

@@ -11,7 +11,7 @@ use jangteo_domain::audit::{AuditEntry, AuditFilter, AuditQueries};
 use jangteo_domain::coupon::{Coupon, CouponCampaign, CouponFilter, CouponQueries, CouponState};
 use jangteo_domain::id::{AuditEntryId, CampaignId, CouponId, OrderId, ProductId, UserId};
 use jangteo_domain::money::Money;
-use jangteo_domain::order::{Order, OrderFilter, OrderQueries, OrderRecord, OrderStatus};
+use jangteo_domain::order::{DueOrder, Order, OrderFilter, OrderQueries, OrderRecord, OrderStatus};
 use jangteo_domain::page::{AsOf, Page};
 use jangteo_domain::point::{PointAccount, PointEntry, PointQueries};
 use jangteo_domain::product::{
@@ -59,7 +59,7 @@ impl StockQueries for MemoryStore {
         Ok(newest_first(movements, |movement| movement.sequence, page))
     }
 
-    async fn available(&self, ids: &BTreeSet<ProductId>) -> Result<BTreeMap<ProductId, u32>, StoreError> {
+    async fn available(&self, ids: &BTreeSet<ProductId>) -> Result<BTreeMap<ProductId, u64>, StoreError> {
         let tables = self.committed();
         let stocks = ids.iter().filter_map(|id| tables.stocks.get(id));
         Ok(stocks.map(|stock| (stock.product_id, stock.available)).collect())
@@ -124,13 +124,15 @@ impl OrderQueries for MemoryStore {
         Ok(AsOf { now: self.time(), value: orders })
     }
 
-    async fn due(&self, limit: u32) -> Result<Vec<OrderId>, StoreError> {
+    async fn due(&self, after: Option<DueOrder>, limit: u32) -> Result<Vec<DueOrder>, StoreError> {
         let (now, tables) = (self.time(), self.committed());
         let due = |order: &&OrderRecord| order.status == OrderStatus::PendingPayment && now >= order.expires_at;
-        let mut due: Vec<_> = tables.orders.values().filter(due).map(|order| (order.expires_at, order.id)).collect();
+        let due = tables.orders.values().filter(due);
+        let due = due.map(|order| DueOrder { expires_at: order.expires_at, id: order.id });
+        let mut due: Vec<_> = due.filter(|due| Some(*due) > after).collect();
         due.sort_unstable();
         due.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        Ok(due.into_iter().map(|(_, id)| id).collect())
+        Ok(due)
     }
 }
 

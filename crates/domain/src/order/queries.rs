@@ -40,6 +40,14 @@ impl OrderFilter {
     }
 }
 
+/// An unpaid order past its deadline. Sorts by deadline: the longest overdue first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[expect(missing_docs, reason = "the fields are those of the order")]
+pub struct DueOrder {
+    pub expires_at: Timestamp,
+    pub id: OrderId,
+}
+
 /// Reads orders for display, without locks; gates no write.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
@@ -50,7 +58,7 @@ pub trait OrderQueries: Send + Sync {
     /// The matching orders, newest first; the page's key is an order id.
     async fn list(&self, filter: &OrderFilter, page: &Page<OrderId>) -> Result<AsOf<Vec<Order>>, StoreError>;
 
-    /// Unpaid orders past their deadline by the database's clock, most overdue first, at most `limit`. They are candidates:
-    /// expiry is decided under lock.
-    async fn due(&self, limit: u32) -> Result<Vec<OrderId>, StoreError>;
+    /// Unpaid orders past their deadline by the database's clock, the longest overdue first, from the one after `after`,
+    /// at most `limit`. They are read on the primary, and are candidates: expiry is decided under lock.
+    async fn due(&self, after: Option<DueOrder>, limit: u32) -> Result<Vec<DueOrder>, StoreError>;
 }

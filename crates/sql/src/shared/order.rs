@@ -4,7 +4,7 @@ use diesel_async::{AsyncConnection as _, RunQueryDsl};
 use futures_util::FutureExt as _;
 use jangteo_domain::StoreError;
 use jangteo_domain::id::OrderId;
-use jangteo_domain::order::{Order, OrderFilter, OrderQueries, OrderStatus};
+use jangteo_domain::order::{DueOrder, Order, OrderFilter, OrderQueries, OrderStatus};
 use jangteo_domain::page::{AsOf, Page};
 
 use super::store::{Failure, Now, Store, now};
@@ -76,21 +76,26 @@ impl OrderQueries for Store {
         .await
     }
 
-    async fn due(&self, limit: u32) -> Result<Vec<OrderId>, StoreError> {
-        let due = self.read(move |connection| {
+    async fn due(&self, after: Option<DueOrder>, limit: u32) -> Result<Vec<DueOrder>, StoreError> {
+        let due = self.read_in_background(move |connection| {
             async move {
                 let now = now(connection).await?;
-                let due = orders::table
+                let mut due = orders::table
                     .filter(orders::status.eq(OrderStatus::PendingPayment.code()))
                     .filter(orders::expires_at.le(At(now)))
                     .order((orders::expires_at.asc(), orders::id.asc()))
                     .limit(limit.into())
-                    .select(orders::id);
-                Ok(due.load::<Id<OrderId>>(connection).await?)
+                    .select((orders::expires_at, orders::id))
+                    .into_boxed::<Db>();
+                if let Some(DueOrder { expires_at, id }) = after {
+                    let is_behind = orders::expires_at.gt(At(expires_at)).or(orders::id.gt(Id(id)));
+                    due = due.filter(orders::expires_at.ge(At(expires_at)).and(is_behind));
+                }
+                Ok(due.load::<(At, Id<OrderId>)>(connection).await?)
             }
             .boxed()
         });
-        Ok(due.await?.into_iter().map(|id| id.0).collect())
+        Ok(due.await?.into_iter().map(|(At(expires_at), Id(id))| DueOrder { expires_at, id }).collect())
     }
 }
 

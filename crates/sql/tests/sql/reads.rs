@@ -28,7 +28,7 @@ async fn dropped_reads_do_not_affect_other_reads(#[case] dialect: Dialect) -> Re
     let ids: Vec<ProductId> = (1..=50).map(|number| SequentialIds::id(number).into()).collect();
     let product =
         |(n, id): (usize, &ProductId)| Product::create(*id, product_details(&format!("lamp {n}"), 1_000), NOON);
-    let stock = |(n, id): (u32, &ProductId)| Stock { available: n, ..Stock::empty(*id) };
+    let stock = |(n, id): (u64, &ProductId)| Stock { available: n, ..Stock::empty(*id) };
     let products = RowChanges::inserted(ids.iter().enumerate().map(product));
     let stocks = RowChanges::inserted((0..).zip(&ids).map(stock));
     database.commit(Changes { products, stocks, ..Changes::default() }).await?;
@@ -53,13 +53,13 @@ async fn dropped_reads_do_not_affect_other_reads(#[case] dialect: Dialect) -> Re
                     let page = Page { after: None, limit: 20 };
                     let orders = queries.orders.list(&OrderFilter::of_user(&user("stranger")), &page).await?;
                     assert!(orders.value.is_empty());
-                    Ok::<_, StoreError>(Some(index as u32))
+                    Ok::<_, StoreError>(Some(index as u64))
                 }
             }
         };
         match unless_dropped(patience, answer).await {
             Some(available) => {
-                assert_eq!(available?, Some(index as u32), "read {read} returned the result of another");
+                assert_eq!(available?, Some(index as u64), "read {read} returned the result of another");
                 answered += 1;
             }
             None => dropped += 1,
@@ -67,7 +67,7 @@ async fn dropped_reads_do_not_affect_other_reads(#[case] dialect: Dialect) -> Re
     }
     assert!(answered >= READS / 8 && dropped >= READS / 8, "{answered} answered, {dropped} dropped");
     for (index, id) in ids.iter().enumerate() {
-        assert_eq!(queries.products.find(*id).await?.map(|listing| listing.available), Some(index as u32));
+        assert_eq!(queries.products.find(*id).await?.map(|listing| listing.available), Some(index as u64));
     }
     assert_no_transaction_is_open(&database).await;
     Ok(())
@@ -121,10 +121,10 @@ fn callers_on_a_single_threaded_runtime_can_be_dropped() {
     let worker = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     worker.block_on(async {
         for patience in 0..200 {
-            let read = queries.orders.due(10);
+            let read = queries.orders.due(None, 10);
             let _dropped = tokio::time::timeout(Duration::from_micros(patience * 20), read).await;
         }
-        queries.orders.due(10).await.expect("a read");
+        queries.orders.due(None, 10).await.expect("a read");
     });
     main.block_on(async move { drop(database) });
 }

@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use jangteo_domain::StoreError;
+use jangteo_domain::order::OrderFilter;
+use jangteo_domain::page::Page;
 use jangteo_domain::testing::batch_id;
 use jangteo_domain::transaction::{Changes, FirstKeys};
 use jangteo_sql::{Database, DatabaseSettings, Dialect, OpenError};
@@ -102,7 +104,11 @@ async fn reads_use_the_replica_and_ping_detects_a_lost_primary() {
     let primary = settings("mysql://u:p@127.0.0.1:9/d");
     let database = DatabaseSettings { read_url: Some(replica.settings.url.clone()), ..primary };
     let database = Database::open(database).await.expect("valid settings");
-    assert_eq!(database.queries().orders.due(1).await.expect("a read from the replica"), []);
+    let users = OrderFilter::of_user(&"kim".parse().expect("a user id"));
+    let page = Page { after: None, limit: 1 };
+    assert_eq!(database.queries().orders.list(&users, &page).await.expect("a read from the replica").value, []);
+    let due = database.queries().orders.due(None, 1).await;
+    assert!(matches!(due, Err(StoreError::Unavailable(_))), "no worker trusts a replica");
     assert!(matches!(database.ping().await, Err(StoreError::Unavailable(_))));
 }
 
