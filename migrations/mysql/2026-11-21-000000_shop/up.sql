@@ -16,8 +16,8 @@ CREATE TABLE IF NOT EXISTS point_accounts (
   balance DECIMAL(19,4) NOT NULL,
   entries BIGINT NOT NULL COMMENT 'sequence of the last ledger entry',
   hash BINARY(32) NOT NULL COMMENT 'hash of the last ledger entry',
-  open_orders BIGINT NOT NULL COMMENT 'orders that wait to be paid',
-  updated_at DATETIME(6) NULL COMMENT 'when the last entry was written',
+  open_orders BIGINT NOT NULL COMMENT 'unpaid orders',
+  updated_at DATETIME(6) NULL COMMENT 'time of the last entry',
   CONSTRAINT pk_point_accounts PRIMARY KEY (user_id),
   CONSTRAINT ck_point_accounts_balance CHECK (balance >= 0),
   CONSTRAINT ck_point_accounts_entries CHECK (entries >= 0),
@@ -28,13 +28,13 @@ CREATE TABLE IF NOT EXISTS point_accounts (
 CREATE TABLE IF NOT EXISTS point_entries (
   id BINARY(16) NOT NULL,
   user_id VARCHAR(64) NOT NULL,
-  sequence BIGINT NOT NULL COMMENT 'place in the user''s ledger: 1, 2, 3 without gaps',
+  sequence BIGINT NOT NULL COMMENT 'position in the user''s ledger: 1, 2, 3 without gaps',
   kind VARCHAR(20) NOT NULL,
   amount DECIMAL(19,4) NOT NULL COMMENT 'signed',
   balance_after DECIMAL(19,4) NOT NULL,
   order_id BINARY(16) NULL,
   created_at DATETIME(6) NOT NULL,
-  hash BINARY(32) NOT NULL COMMENT 'SHA-256 over this entry and the hash of the one before',
+  hash BINARY(32) NOT NULL COMMENT 'SHA-256 of this entry and the previous hash',
   CONSTRAINT pk_point_entries PRIMARY KEY (id),
   CONSTRAINT uq_point_entries_user_sequence UNIQUE (user_id, sequence),
   CONSTRAINT ck_point_entries_kind CHECK (kind IN ('top_up', 'payment', 'refund', 'adjustment')),
@@ -81,7 +81,7 @@ CREATE TABLE IF NOT EXISTS product_search_texts (
 
 CREATE TABLE IF NOT EXISTS stocks (
   product_id BINARY(16) NOT NULL,
-  available BIGINT NOT NULL COMMENT 'pieces that nobody holds',
+  available BIGINT NOT NULL COMMENT 'items in stock, not reserved',
   movements BIGINT NOT NULL COMMENT 'sequence of the last movement',
   CONSTRAINT pk_stocks PRIMARY KEY (product_id),
   CONSTRAINT ck_stocks_available CHECK (available >= 0),
@@ -92,7 +92,7 @@ CREATE TABLE IF NOT EXISTS stocks (
 CREATE TABLE IF NOT EXISTS stock_movements (
   id BINARY(16) NOT NULL,
   product_id BINARY(16) NOT NULL,
-  sequence BIGINT NOT NULL COMMENT 'place among the product''s movements: 1, 2, 3 without gaps',
+  sequence BIGINT NOT NULL COMMENT 'position among the product''s movements: 1, 2, 3 without gaps',
   quantity BIGINT NOT NULL COMMENT 'signed',
   available_after BIGINT NOT NULL,
   kind VARCHAR(20) NOT NULL,
@@ -113,7 +113,7 @@ CREATE TABLE IF NOT EXISTS coupon_campaigns (
   discount_kind VARCHAR(20) NOT NULL,
   discount_amount DECIMAL(19,4) NULL COMMENT 'of a fixed discount',
   discount_percent BIGINT NULL COMMENT 'of a percentage',
-  discount_cap DECIMAL(19,4) NULL COMMENT 'of a percentage: the most that it takes off',
+  discount_cap DECIMAL(19,4) NULL COMMENT 'of a percentage: the maximum',
   min_order_amount DECIMAL(19,4) NULL,
   quantity BIGINT NOT NULL,
   issued BIGINT NOT NULL,
@@ -171,12 +171,12 @@ CREATE TABLE IF NOT EXISTS orders (
   total DECIMAL(19,4) NOT NULL,
   created_at DATETIME(6) NOT NULL,
   expires_at DATETIME(6) NOT NULL,
-  payment_id BINARY(16) NULL COMMENT 'this and the five that follow: once it is paid',
+  payment_id BINARY(16) NULL COMMENT 'this and the next five: NULL until paid',
   discount DECIMAL(19,4) NULL,
   paid_amount DECIMAL(19,4) NULL,
   coupon_id BINARY(16) NULL,
   paid_at DATETIME(6) NULL,
-  sales_day DATE NULL COMMENT 'the day that the sale counts for, in the shop''s time zone',
+  sales_day DATE NULL COMMENT 'day of the sale, in the shop''s time zone',
   refunded DECIMAL(19,4) NOT NULL,
   refunds BIGINT NOT NULL,
   CONSTRAINT pk_orders PRIMARY KEY (id),
@@ -196,8 +196,8 @@ CREATE TABLE IF NOT EXISTS orders (
 CREATE TABLE IF NOT EXISTS order_lines (
   order_id BINARY(16) NOT NULL,
   product_id BINARY(16) NOT NULL,
-  position BIGINT NOT NULL COMMENT 'place in the order, from 0',
-  name VARCHAR(200) NOT NULL COMMENT 'name and price as they were when it was placed',
+  position BIGINT NOT NULL COMMENT 'position in the order, from 0',
+  name VARCHAR(200) NOT NULL COMMENT 'name and price at the time of the order',
   quantity BIGINT NOT NULL,
   unit_price DECIMAL(19,4) NOT NULL,
   discount_share DECIMAL(19,4) NOT NULL,
@@ -229,9 +229,9 @@ CREATE TABLE IF NOT EXISTS payments (
 CREATE TABLE IF NOT EXISTS refunds (
   id BINARY(16) NOT NULL,
   order_id BINARY(16) NOT NULL,
-  sequence BIGINT NOT NULL COMMENT 'place among the order''s refunds: 1, 2, 3',
+  sequence BIGINT NOT NULL COMMENT 'position among the order''s refunds: 1, 2, 3',
   amount DECIMAL(19,4) NOT NULL,
-  restocked BIGINT NOT NULL COMMENT '1: the pieces went back into the stock',
+  restocked BIGINT NOT NULL COMMENT '1: the items returned to stock',
   reason VARCHAR(200) NOT NULL,
   created_at DATETIME(6) NOT NULL,
   CONSTRAINT pk_refunds PRIMARY KEY (id),
@@ -266,14 +266,14 @@ CREATE TABLE IF NOT EXISTS daily_sales (
 CREATE TABLE IF NOT EXISTS outbox_events (
   id BINARY(16) NOT NULL,
   order_id BINARY(16) NOT NULL,
-  sequence BIGINT NOT NULL COMMENT 'place among the order''s events: 1, 2, 3',
+  sequence BIGINT NOT NULL COMMENT 'position among the order''s events: 1, 2, 3',
   event_type VARCHAR(100) NOT NULL,
-  body LONGTEXT NOT NULL COMMENT 'JSON, as it is sent',
+  body LONGTEXT NOT NULL COMMENT 'JSON, as sent',
   created_at DATETIME(6) NOT NULL,
   state VARCHAR(20) NOT NULL,
-  due_at DATETIME(6) NOT NULL COMMENT 'when it may be claimed: while it is claimed, when the lease ends',
+  due_at DATETIME(6) NOT NULL COMMENT 'earliest claim; while claimed, the end of the lease',
   attempts BIGINT NOT NULL,
-  lease BINARY(16) NULL COMMENT 'the claim that may record an outcome',
+  lease BINARY(16) NULL COMMENT 'id of the current claim, the only one that may record an outcome',
   last_error VARCHAR(500) NULL,
   delivered_at DATETIME(6) NULL,
   CONSTRAINT pk_outbox_events PRIMARY KEY (id),
@@ -294,7 +294,7 @@ CREATE TABLE IF NOT EXISTS audit_log (
   subject_kind VARCHAR(20) NOT NULL,
   subject_id VARCHAR(64) NOT NULL,
   reason VARCHAR(200) NULL,
-  body LONGTEXT NOT NULL COMMENT 'of the answer, as it was sent',
+  body LONGTEXT NOT NULL COMMENT 'of the response, as sent',
   CONSTRAINT pk_audit_log PRIMARY KEY (id),
   CONSTRAINT ck_audit_log_subject_kind CHECK (
     subject_kind IN ('user', 'product', 'campaign', 'coupon', 'order', 'event')),
@@ -302,14 +302,14 @@ CREATE TABLE IF NOT EXISTS audit_log (
   INDEX ix_audit_log_subject (subject_id, id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
 
--- Answered requests. Clustered by time, so that the wide rows are appended and the old ones pruned as a
--- range; only the narrow unique index is written at random.
+-- Answered requests. Clustered by time, so that wide rows are appended and old ones pruned as a range;
+-- only the narrow unique index is written at random.
 CREATE TABLE IF NOT EXISTS idempotency_keys (
   created_at DATETIME(6) NOT NULL,
   request_key BINARY(16) NOT NULL,
   fingerprint BINARY(16) NOT NULL,
-  head VARCHAR(200) NOT NULL COMMENT 'of the answer, as it was rendered',
-  body LONGTEXT NOT NULL COMMENT 'of the answer, as it was sent',
+  head VARCHAR(200) NOT NULL COMMENT 'of the response, as rendered',
+  body LONGTEXT NOT NULL COMMENT 'of the response, as sent',
   CONSTRAINT pk_idempotency_keys PRIMARY KEY (created_at, request_key),
   CONSTRAINT uq_idempotency_keys_request_key UNIQUE (request_key)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;

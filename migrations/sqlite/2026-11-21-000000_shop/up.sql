@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS point_accounts (
 CREATE TABLE IF NOT EXISTS point_entries (
   id BLOB NOT NULL,
   user_id TEXT NOT NULL,
-  sequence INTEGER NOT NULL, -- place in the user's ledger: 1, 2, 3 without gaps
+  sequence INTEGER NOT NULL, -- position in the user's ledger: 1, 2, 3 without gaps
   kind TEXT NOT NULL,
   amount INTEGER NOT NULL, -- signed
   balance_after INTEGER NOT NULL,
@@ -91,7 +91,7 @@ CREATE TABLE IF NOT EXISTS stocks (
 CREATE TABLE IF NOT EXISTS stock_movements (
   id BLOB NOT NULL,
   product_id BLOB NOT NULL,
-  sequence INTEGER NOT NULL, -- place among the product's movements: 1, 2, 3 without gaps
+  sequence INTEGER NOT NULL, -- position among the product's movements: 1, 2, 3 without gaps
   quantity INTEGER NOT NULL, -- signed
   available_after INTEGER NOT NULL,
   kind TEXT NOT NULL,
@@ -175,7 +175,7 @@ CREATE TABLE IF NOT EXISTS orders (
   paid_amount INTEGER,
   coupon_id BLOB,
   paid_at INTEGER,
-  sales_day TEXT, -- in the shop's time zone
+  sales_day TEXT, -- day of the sale, in the shop's time zone
   refunded INTEGER NOT NULL,
   refunds INTEGER NOT NULL,
   CONSTRAINT pk_orders PRIMARY KEY (id),
@@ -195,7 +195,7 @@ CREATE INDEX IF NOT EXISTS ix_orders_due ON orders (status, expires_at, id);
 CREATE TABLE IF NOT EXISTS order_lines (
   order_id BLOB NOT NULL,
   product_id BLOB NOT NULL,
-  position INTEGER NOT NULL, -- place in the order, from 0
+  position INTEGER NOT NULL, -- position in the order, from 0
   name TEXT NOT NULL, -- name and price at the time of the order
   quantity INTEGER NOT NULL,
   unit_price INTEGER NOT NULL,
@@ -228,7 +228,7 @@ CREATE TABLE IF NOT EXISTS payments (
 CREATE TABLE IF NOT EXISTS refunds (
   id BLOB NOT NULL,
   order_id BLOB NOT NULL,
-  sequence INTEGER NOT NULL, -- place among the order's refunds: 1, 2, 3
+  sequence INTEGER NOT NULL, -- position among the order's refunds: 1, 2, 3
   amount INTEGER NOT NULL,
   restocked INTEGER NOT NULL, -- 1: the items returned to stock
   reason TEXT NOT NULL,
@@ -264,14 +264,14 @@ CREATE TABLE IF NOT EXISTS daily_sales (
 CREATE TABLE IF NOT EXISTS outbox_events (
   id BLOB NOT NULL,
   order_id BLOB NOT NULL,
-  sequence INTEGER NOT NULL, -- place among the order's events: 1, 2, 3
+  sequence INTEGER NOT NULL, -- position among the order's events: 1, 2, 3
   event_type TEXT NOT NULL,
   body TEXT NOT NULL, -- JSON, as sent
   created_at INTEGER NOT NULL,
   state TEXT NOT NULL,
   due_at INTEGER NOT NULL, -- earliest claim; while claimed, the end of the lease
   attempts INTEGER NOT NULL,
-  lease BLOB, -- of the current claim
+  lease BLOB, -- id of the current claim, the only one that may record an outcome
   last_error TEXT,
   delivered_at INTEGER,
   CONSTRAINT pk_outbox_events PRIMARY KEY (id),
@@ -300,8 +300,8 @@ CREATE TABLE IF NOT EXISTS audit_log (
 CREATE INDEX IF NOT EXISTS ix_audit_log_actor ON audit_log (actor, id);
 CREATE INDEX IF NOT EXISTS ix_audit_log_subject ON audit_log (subject_id, id);
 
--- Answered requests. The wide rows are appended, as the table is one by rowid; the old ones are pruned as a
--- range of the primary key; only the narrow unique index is written at random.
+-- Answered requests. Wide rows are appended in rowid order, and old ones pruned as a range of the primary
+-- key; only the narrow unique index is written at random.
 CREATE TABLE IF NOT EXISTS idempotency_keys (
   created_at INTEGER NOT NULL,
   request_key BLOB NOT NULL,
