@@ -17,14 +17,14 @@ pub struct CloudEvent {
     pub specversion: String,
     /// The outbox id. Retries have the same id, so that a receiver can drop duplicates.
     pub id: Uuid,
-    /// [`SOURCE`].
+    /// [`SOURCE`] in every event of ours; the mock accepts others.
     pub source: String,
     /// The versioned type, such as `jangteo.order.paid.v1`.
     #[serde(rename = "type")]
     pub event_type: String,
-    /// The order's id.
+    /// The order's id, by which receivers order events.
     pub subject: String,
-    /// Time of the event.
+    /// Time of the payment or refund, not of the delivery.
     #[serde(with = "time::serde::rfc3339")]
     pub time: OffsetDateTime,
     /// Position among the events of the order, from 1 without gaps.

@@ -45,7 +45,7 @@ impl HttpDataPlatform {
     /// Creates the client without network access.
     ///
     /// # Errors
-    /// [`InvalidGateway`].
+    /// A URL or secret that cannot be used, see [`InvalidGateway`].
     pub fn new(settings: GatewaySettings) -> Result<Self, InvalidGateway> {
         let GatewaySettings { url, secret, timeout } = settings;
         if !matches!(url.scheme(), "http" | "https") {

@@ -39,7 +39,7 @@ pub struct MockSettings {
     pub secret: Option<SecretString>,
     /// JSON Lines file of the stored events, loaded at the start; without it, events are in memory only.
     pub file: Option<PathBuf>,
-    /// Initial behavior.
+    /// Faults from the first call on; `PUT /behavior` replaces them.
     pub behavior: Behavior,
     /// Seeds the choice of the calls that fail.
     pub seed: u64,

@@ -8,7 +8,7 @@ pub trait Observer: Send + Sync + 'static {
     fn batch_finished(&self, batch: &BatchReport);
 }
 
-/// Observes nothing.
+/// For queues without metrics.
 impl Observer for () {
     fn batch_finished(&self, _: &BatchReport) {}
 }

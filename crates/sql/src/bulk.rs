@@ -171,7 +171,7 @@ impl<L: Lookup, DB: BulkDialect> QueryFragment<DB> for Lock<L> {
     }
 }
 
-/// `SELECT time, `.
+/// Begins a query of [`ReadAt`] with the column of the database's clock: `SELECT time, `.
 pub(crate) fn push_select_read_at<DB: BulkDialect>(out: &mut AstPass<'_, '_, DB>) {
     out.push_sql("SELECT ");
     out.push_sql(DB::READ_AT);

@@ -15,10 +15,10 @@ pub enum OpenError {
     /// Neither `sqlite:` nor `mysql://`.
     #[error("a database URL begins with sqlite: or mysql://")]
     UnknownScheme,
-    /// A malformed URL.
+    /// The scheme is known, but the rest cannot be parsed or names no file or database.
     #[error("the database URL is not valid: {reason}")]
     InvalidUrl {
-        /// Without the URL.
+        /// The defect, without the URL and its password.
         reason: String,
     },
     /// A pool size of zero.

@@ -117,7 +117,7 @@ impl Database {
         on!(&self.store, store => Arc::new(store.clone()))
     }
 
-    /// The read ports.
+    /// The read ports, on the replica if there is one.
     pub fn queries(&self) -> Queries {
         on!(&self.store, store => store.queries())
     }
@@ -166,9 +166,9 @@ impl Dialect {
 /// The connection pools by purpose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DatabaseStatistics {
-    /// Queries.
+    /// Connections of the read ports.
     pub read: PoolStatistics,
-    /// Write transactions.
+    /// Connections of units of work and of marker queries.
     pub write: PoolStatistics,
     /// Outbox, overdue orders and pruning; `None` on SQLite, where they share the write pool.
     pub background: Option<PoolStatistics>,
@@ -181,6 +181,6 @@ pub struct PoolStatistics {
     pub connections: u32,
     /// Those in the pool, ready for use.
     pub idle: u32,
-    /// The configured maximum.
+    /// The maximum that the pool was opened with.
     pub connections_max: u32,
 }

@@ -154,7 +154,7 @@ pub(crate) fn push_digits<const WANTED: usize>(out: &mut String, mut number: u32
     push_ascii(out, &digits);
 }
 
-/// ISO 8601.
+/// Appends a day in ISO 8601, such as `2026-11-21`.
 pub(crate) fn push_day(out: &mut String, day: CalendarDate) {
     let (year, month, day) = day.to_calendar_date();
     match u32::try_from(year) {

@@ -78,19 +78,19 @@ impl Default for Behavior {
 /// A failure mode of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Responds [`Behavior::fail_status`].
+    /// Responds at once with [`Behavior::fail_status`].
     Fail,
-    /// Responds 504 after a delay.
+    /// Responds 504 after [`Behavior::hang_seconds`].
     Hang,
-    /// Responds 429.
+    /// Responds 429 with [`Behavior::retry_after_seconds`].
     Throttle,
-    /// Responds 307.
+    /// Responds 307 to [`Behavior::redirect_to`].
     Redirect,
     /// Stores the event and responds 503.
     LoseAnswer,
 }
 
-/// Inconsistent behavior.
+/// Rates or a status out of range, before any call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum InvalidBehavior {
     /// A rate below 0, or a sum of rates above 1.
@@ -105,7 +105,7 @@ impl Behavior {
     /// Checks rates and status.
     ///
     /// # Errors
-    /// [`InvalidBehavior`].
+    /// The first value out of range.
     pub fn check(&self) -> Result<(), InvalidBehavior> {
         let rates = self.rates();
         if rates.iter().any(|(_, rate)| !(0.0..=1.0).contains(rate))

@@ -19,10 +19,10 @@ pub(super) struct Journal {
     counters: Counters,
 }
 
-/// A received event.
+/// An event as `GET /events` lists it, once for all its receipts.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Received {
-    /// Number of receipts.
+    /// Number of receipts, 1 without duplicates.
     pub times: u64,
     /// The event, with the bytes of its first receipt.
     pub event: Box<RawValue>,
@@ -31,7 +31,7 @@ pub struct Received {
 /// Counters since the start.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
-    /// Stored events.
+    /// Stored events, each counted once.
     pub received: u64,
     /// Events that were received again and dropped.
     pub duplicates: u64,

@@ -12,7 +12,7 @@ pub(super) const PACKET_RESERVE: usize = 1 << 10;
 /// A server's limits on writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Server {
-    /// In bytes.
+    /// In bytes, as the server reports it.
     max_allowed_packet: usize,
     pub(super) framing: Framing,
 }

@@ -83,7 +83,7 @@ impl Writes {
         Self { server, text: String::new(), ends: Vec::new(), failed: None }
     }
 
-    /// Inserts rows.
+    /// Inserts rows; an existing key is an error.
     pub(super) fn insert<R: Row>(&mut self, rows: impl IntoIterator<Item = R>) {
         self.push_inserts(rows, "");
     }

@@ -5,7 +5,6 @@ use crate::rows::{lookups, rows};
 use crate::types::{At, Bytes, Id, LongText, RawVarchar};
 
 rows! {
-    /// An answered request.
     IdempotencyKeyRow of idempotency_keys {
         created_at: At,
         request_key: Bytes<16>,

@@ -116,7 +116,7 @@ impl Query for Claimable {
     type SqlType = (<DeliveryRow as Row>::SqlType, Text);
 }
 
-/// The dialect's clauses.
+/// Clauses that only MySQL has; empty on SQLite.
 struct Locking {
     by_due: &'static str,
     by_order: &'static str,

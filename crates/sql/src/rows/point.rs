@@ -16,7 +16,6 @@ rows! {
         updated_at: Option<At>,
     }
 
-    /// A ledger entry.
     PointEntryRow of point_entries {
         id: Id<EntryId>,
     } {

@@ -295,7 +295,6 @@ impl Pool {
         Self { pool, last_error }
     }
 
-    /// The configured maximum.
     pub(super) fn connections_max(&self) -> u32 {
         self.pool.config().max_size
     }

@@ -70,7 +70,7 @@ pub(super) struct LockedKeys {
 }
 
 impl Transaction {
-    /// Runs one statement.
+    /// Runs one statement, within the timeout of statements; none after a failed one.
     pub(super) async fn run<T: Send>(
         &mut self,
         statement: impl for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, QueryResult<T>> + Send,
@@ -87,7 +87,6 @@ impl Transaction {
         }
     }
 
-    /// Runs a query.
     pub(super) async fn query<Q, T>(&mut self, query: Q) -> Result<Vec<T>, StoreError>
     where
         Q: for<'q> LoadQuery<'q, Conn, T> + Send + 'static,

@@ -34,7 +34,7 @@ impl Writes {
         Self::default()
     }
 
-    /// Inserts rows.
+    /// Inserts rows; an existing key is an error.
     pub(super) fn insert<R: Row + 'static>(&mut self, rows: impl IntoIterator<Item = R>) {
         self.has_rows |= self.push(rows, |connection, values| {
             execute(Insert::<R>::new(values), connection)?;
@@ -223,7 +223,7 @@ impl SqlValues for Values {
 
 statements! {
     values: Values;
-    /// `INSERT`s a row.
+    /// `INSERT`s a row; an existing key is an error.
     Insert<R: Row>;
     /// `INSERT`s a row, or adds its values to the existing one.
     Accumulate<R: Row>;
