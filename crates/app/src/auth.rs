@@ -19,15 +19,13 @@ use crate::settings::{TokenKey, TokenParties, TokenSettings};
 mod key_set;
 mod verified_tokens;
 
-use key_set::{KeySet, KeySource};
-use verified_tokens::{Fingerprint, VerifiedToken, VerifiedTokens};
+use key_set::{KeyError, KeySet, KeySource};
+use verified_tokens::{Fingerprint, LEEWAY_SECONDS, VerifiedToken, VerifiedTokens};
 
-/// Maximum difference between the clocks of the issuer and this server.
-const LEEWAY_SECONDS: u64 = 5;
 /// The scope of the back office.
 pub const ADMIN_SCOPE: &str = "admin";
 
-/// Verifies tokens.
+/// Verifies bearer tokens by signature, times, issuer and audience.
 pub struct Authenticator {
     validation: Validation,
     keys: Keys,
@@ -67,30 +65,6 @@ pub enum RejectedToken {
     Subject(#[from] jangteo_domain::id::InvalidUserId),
 }
 
-/// Unusable keys.
-#[derive(Debug, Error)]
-pub enum KeyError {
-    /// A file cannot be read.
-    #[error("{name}: the file cannot be read: {source}")]
-    Unreadable {
-        /// The setting.
-        name: &'static str,
-        /// The cause.
-        source: std::io::Error,
-    },
-    /// The file contains no key of the algorithm.
-    #[error("{name}: no public key for {algorithm:?}")]
-    NoKey {
-        /// The setting.
-        name: &'static str,
-        /// `JWT_ALGORITHM`.
-        algorithm: Algorithm,
-    },
-    /// The keys cannot be fetched from their URL.
-    #[error("JWT_JWKS: the keys cannot be fetched: {0}")]
-    Unreachable(String),
-}
-
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
@@ -110,9 +84,9 @@ impl Authenticator {
         let keys = match &settings.key {
             TokenKey::Secret(secret) => Keys::Fixed(DecodingKey::from_secret(secret.expose_secret().as_bytes())),
             TokenKey::PublicKeyFile(path) => {
-                let name = "JWT_PUBLIC_KEY_FILE";
-                let pem = std::fs::read(path).map_err(|source| KeyError::Unreadable { name, source })?;
-                Keys::Fixed(public_key(algorithm, &pem).ok_or(KeyError::NoKey { name, algorithm })?)
+                let setting = "JWT_PUBLIC_KEY_FILE";
+                let pem = std::fs::read(path).map_err(|source| KeyError::Unreadable { setting, source })?;
+                Keys::Fixed(public_key(algorithm, &pem).ok_or(KeyError::NoKey { setting, algorithm })?)
             }
             TokenKey::KeySetFile(path) => Keys::Set(KeySet::load(KeySource::file(path), algorithm).await?),
             TokenKey::KeySetUrl(url) => Keys::Set(KeySet::load(KeySource::url(url)?, algorithm).await?),
@@ -124,7 +98,7 @@ impl Authenticator {
     /// Returns the subject of a valid token and its scope.
     ///
     /// # Errors
-    /// An invalid token.
+    /// A token that is malformed, forged, expired, or of another issuer or audience.
     pub async fn authenticate(&self, token: &str) -> Result<Actor, RejectedToken> {
         let Some(verified_tokens) = &self.verified_tokens else {
             let (actor, _expires_at) = self.verify(token).await?;

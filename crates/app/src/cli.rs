@@ -1,24 +1,23 @@
-//! The command line.
+//! The command line of `jangteo`: arguments, exit codes, and the commands that need no file of their own.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
-use secrecy::SecretString;
-use tokio::signal::unix::{SignalKind, signal};
 
 use jangteo_domain::UserId;
 
-use crate::settings::{Settings, TokenKey, TokenSettings};
+use crate::settings::Settings;
+use crate::system::shutdown_signal;
 use crate::telemetry::{Telemetry, init_logs};
-use crate::{auth, demo, http, settings, startup};
+use crate::{http, settings, startup};
 
 mod mock_data_platform;
 mod progress;
 mod rebuild;
 mod serve;
+mod token;
 mod verify;
 
 use mock_data_platform::MockDataPlatform;
@@ -148,7 +147,7 @@ async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
             println!("{created} created");
         }
         Command::Token { user, scope, ttl } => {
-            println!("{}", auth::sign(&secret_for_tokens(&settings)?, &settings.token_parties, &user, &scope, ttl)?);
+            println!("{}", token::signed(&settings, &user, &scope, ttl)?);
         }
         Command::Relay => {
             let telemetry = Telemetry::start(&settings)?;
@@ -163,25 +162,4 @@ async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Openapi => {}
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The secret of HS256, configured or of `serve --dev`.
-fn secret_for_tokens(settings: &Settings) -> anyhow::Result<SecretString> {
-    match &settings.tokens {
-        Some(TokenSettings { key: TokenKey::Secret(secret), .. }) => Ok(secret.clone()),
-        Some(_) => bail!("JWT_ALGORITHM: tokens can be signed only with HS256; get one from your identity provider"),
-        None => demo::key(settings)?.context("JWT_SECRET: not set, and there is no key of `serve --dev`"),
-    }
-}
-
-/// Completes at SIGTERM or SIGINT.
-fn shutdown_signal() -> anyhow::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => tracing::info!("SIGTERM: shutting down"),
-            _ = interrupt.recv() => tracing::info!("SIGINT: shutting down"),
-        }
-    })
 }

@@ -17,7 +17,7 @@ use secrecy::SecretString;
 use jangteo_domain::UserId;
 
 use crate::auth::{self, ADMIN_SCOPE};
-use crate::settings::{SECRET_BYTES_MIN, Settings, TokenKey, TokenParties, TokenSettings};
+use crate::settings::{Settings, TOKEN_SECRET_BYTES_MIN, TokenKey, TokenParties, TokenSettings};
 
 mod catalog;
 mod data_platform;
@@ -34,7 +34,7 @@ const TOKEN_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 pub fn key(settings: &Settings) -> anyhow::Result<Option<SecretString>> {
     let path = key_path(settings);
     match fs::read_to_string(&path) {
-        Ok(key) if key.trim().len() >= SECRET_BYTES_MIN => Ok(Some(key.trim().into())),
+        Ok(key) if key.trim().len() >= TOKEN_SECRET_BYTES_MIN => Ok(Some(key.trim().into())),
         Ok(_) => Err(anyhow::anyhow!("{}: not a development key; delete the file to create a new one", path.display())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| path.display().to_string()),
@@ -51,18 +51,12 @@ pub fn token_settings(settings: &Settings) -> anyhow::Result<TokenSettings> {
 }
 
 fn key_path(settings: &Settings) -> PathBuf {
-    demo_file(settings, KEY_FILE)
-}
-
-/// The path of a file next to an SQLite database, or in the working directory.
-fn demo_file(settings: &Settings, name: &str) -> PathBuf {
-    let directory = settings.database.sqlite_path().and_then(Path::parent).unwrap_or(Path::new(""));
-    directory.join(name)
+    settings.database.sibling_file(KEY_FILE)
 }
 
 /// Creates a random key in a file that only its owner can read.
 fn create_key(path: &Path) -> anyhow::Result<SecretString> {
-    let key = URL_SAFE_NO_PAD.encode(rand::random::<[u8; SECRET_BYTES_MIN]>());
+    let key = URL_SAFE_NO_PAD.encode(rand::random::<[u8; TOKEN_SECRET_BYTES_MIN]>());
     let mut file = fs::OpenOptions::new()
         .write(true)
         .create_new(true)

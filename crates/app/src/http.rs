@@ -17,30 +17,30 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, Error, web};
 use utoipa_actix_web::{AppExt, scope};
 
-pub mod access;
+pub(crate) mod access;
 mod admin;
 mod api;
-pub mod catalog;
+pub(crate) mod catalog;
 mod deadline;
 mod extract;
 mod health;
 mod middleware;
 mod openapi;
-pub mod operations;
+pub(crate) mod operations;
 mod replies;
 pub mod respond;
 mod routes;
-pub mod state;
-pub mod values;
+pub(crate) mod state;
+pub(crate) mod values;
 
-pub use health::metrics_app;
-pub use openapi::openapi;
-pub use replies::success;
+pub(crate) use health::metrics_app;
+pub(crate) use openapi::openapi;
+pub(crate) use replies::success;
 
 use state::AppState;
 
 /// The application with all its routes.
-pub fn app(
+pub(crate) fn app(
     state: web::Data<AppState>,
 ) -> App<
     impl ServiceFactory<

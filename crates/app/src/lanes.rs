@@ -91,7 +91,7 @@ impl Lanes {
     /// must not starve them.
     ///
     /// # Errors
-    /// As [`Lanes::submit`].
+    /// As [`Lanes::submit`], except that the wait in the queue has no limit of its own.
     pub async fn submit_own(
         &self,
         request: Request,

@@ -8,10 +8,11 @@
 //!                              └─ verification ── (domain) ── (sql)
 //! ```
 //!
-//! Only [`startup`] depends on the store. Only [`lanes`] writes, except for the relay, which records delivery outcomes,
+//! Only `startup` depends on the store. Only `lanes` writes, except for the relay, which records delivery outcomes,
 //! the pruner, which deletes expired rows, and `jangteo rebuild`, which corrects denormalized tables.
 
-pub mod auth;
+mod auth;
+mod backoff;
 mod calendar;
 mod catalog_version;
 pub mod cli;
@@ -19,10 +20,10 @@ mod demo;
 mod error_chain;
 pub mod http;
 mod idempotency;
-pub mod lanes;
+mod lanes;
 pub mod settings;
-pub mod startup;
-pub mod system;
+mod startup;
+mod system;
 mod telemetry;
 mod trace_parent;
 #[cfg(feature = "otel")]

@@ -1,4 +1,4 @@
-//! The `jangteo` command.
+//! Starts the runtime and runs the command of the arguments.
 
 use std::process::ExitCode;
 

@@ -9,7 +9,6 @@
 //! | `source` | the file, the variables, the files of secrets |
 //! | `database`, `shop`, `tokens`, `data_platform` | settings that depend on each other |
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -18,31 +17,32 @@ use std::time::Duration;
 
 use governor::Quota;
 use secrecy::SecretString;
-use thiserror::Error;
 
 use jangteo_domain::ShopRules;
 use jangteo_domain::retention::Retention;
 
 mod data_platform;
 mod database;
+mod error;
 mod shop;
 mod source;
 mod table;
 mod tokens;
 mod value;
 
-pub use data_platform::DataPlatformSettings;
-pub use database::{DatabaseSettings, LaneSettings};
-pub use table::{SETTINGS, Setting, help};
-pub use tokens::{SECRET_BYTES_MIN, TokenKey, TokenParties, TokenSettings};
-pub use value::LogFormat;
+pub(crate) use data_platform::DataPlatformSettings;
+pub(crate) use database::{DatabaseSettings, LaneSettings};
+pub(crate) use error::SettingsError;
+pub(crate) use table::help;
+pub use table::{SETTINGS, Setting};
+pub(crate) use tokens::{TokenKey, TokenParties, TokenSettings};
+pub(crate) use value::{LogFormat, TOKEN_SECRET_BYTES_MIN};
 
 use table::Values;
 
-/// All settings, validated.
+/// All settings, validated one by one and against each other.
 #[derive(Debug)]
-#[expect(missing_docs, reason = "the table of settings has their meanings")]
-pub struct Settings {
+pub(crate) struct Settings {
     pub database: DatabaseSettings,
     pub bind: SocketAddr,
     /// `None` for metrics on the API's port.
@@ -65,26 +65,8 @@ pub struct Settings {
     /// Directives of `tracing_subscriber`'s `EnvFilter`.
     pub log_filter: String,
     /// The address may contain a credential.
+    #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "`None` in builds without traces"))]
     pub traces_endpoint: Option<SecretString>,
-}
-
-/// An invalid setting.
-#[derive(Debug, Error)]
-pub enum SettingsError {
-    /// The file is unreadable, or has an unknown key.
-    #[error("the configuration file: {0}")]
-    File(String),
-    /// A value is invalid by itself, or beside another setting.
-    #[error("{name}: {reason}")]
-    Invalid {
-        /// The variable.
-        name: String,
-        /// The accepted values, without the rejected one: it may be secret.
-        reason: Cow<'static, str>,
-    },
-    /// The limits of the shop contradict each other.
-    #[error("the limits of the shop: {0}")]
-    Limits(String),
 }
 
 impl Settings {
@@ -131,10 +113,6 @@ impl TryFrom<Values> for Settings {
             traces_endpoint: values.otel_exporter_otlp_endpoint.map(|collector| collector.0),
         })
     }
-}
-
-fn invalid(name: impl Into<String>, reason: impl Into<Cow<'static, str>>) -> SettingsError {
-    SettingsError::Invalid { name: name.into(), reason: reason.into() }
 }
 
 #[cfg(test)]

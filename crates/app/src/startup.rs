@@ -26,6 +26,7 @@ use jangteo_domain::verification::BooksFactory;
 use jangteo_domain::{BatchExecutor, Queries, StoreError};
 
 use crate::auth::Authenticator;
+use crate::backoff::JitteredBackoff;
 use crate::demo;
 use crate::error_chain::chain;
 use crate::http;
@@ -35,7 +36,7 @@ use crate::http::operations::{DatabaseHealth, Operations, PoolStatistics, Readin
 use crate::http::state::{AppState, Options};
 use crate::lanes::Lanes;
 use crate::settings::{DataPlatformSettings, Settings};
-use crate::system::{JitteredBackoff, UuidSource, install_crypto, raise_open_files_max};
+use crate::system::{UuidSource, install_crypto, raise_open_files_max};
 use crate::telemetry;
 use crate::workers::pruner::Pruner;
 use crate::workers::relay::{Relay, RunningRelay, sample_backlog};
@@ -58,14 +59,14 @@ const CONNECTIONS_MAX: usize = 10_000;
 /// Interval of the cleanup of metrics and rate limits.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(30);
 
-/// A running server.
+/// A server that accepts requests, with its workers.
 pub struct Server {
     address: SocketAddr,
     readiness: Readiness,
     http: JoinHandle<std::io::Result<()>>,
     http_handle: ServerHandle,
     metrics_handle: Option<ServerHandle>,
-    /// Cancels the workers.
+    /// Cancels the workers; the relay has a token of its own.
     shutdown: CancellationToken,
     workers: JoinSet<()>,
     relay: Option<RunningRelay>,
@@ -347,7 +348,6 @@ fn options(settings: &Settings) -> Options {
     Options {
         request_timeout: settings.request_timeout,
         require_idempotency_key: settings.require_idempotency_key,
-        rate_limit: settings.rate_limit,
         serve_metrics: settings.metrics_bind.is_none(),
     }
 }

@@ -15,7 +15,7 @@ use crate::traces::Traces;
 
 /// Duration of requests in seconds, by route, method and status.
 pub const REQUEST_SECONDS: &str = "jangteo_http_request_duration_seconds";
-/// Commands per transaction.
+/// Commands per transaction, expired ones excluded.
 pub const BATCH_SIZE: &str = "jangteo_batch_size";
 /// Duration of a transaction with its retries, in seconds.
 pub const BATCH_SECONDS: &str = "jangteo_batch_duration_seconds";
@@ -58,7 +58,7 @@ const SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.
 /// Starts the log. A second call in a process has no effect.
 ///
 /// # Errors
-/// An invalid filter.
+/// A filter that `EnvFilter` cannot parse.
 pub fn init_logs(settings: &Settings) -> anyhow::Result<()> {
     install(registry().with(logs(settings)?));
     Ok(())
@@ -99,10 +99,8 @@ impl Telemetry {
         Ok(Self { traces })
     }
 
-    /// Starts the log.
-    ///
     /// # Errors
-    /// An invalid filter.
+    /// A filter that `EnvFilter` cannot parse.
     #[cfg(not(feature = "otel"))]
     pub fn start(settings: &Settings) -> anyhow::Result<Self> {
         init_logs(settings)?;

@@ -43,7 +43,7 @@ impl Traces {
     /// Exports spans to a collector, without a connection yet. Must be called on the main runtime.
     ///
     /// # Errors
-    /// An invalid endpoint.
+    /// An endpoint that is no URL.
     pub fn to(endpoint: &SecretString) -> anyhow::Result<Self> {
         let endpoint = format!("{}/v1/traces", endpoint.expose_secret().trim_end_matches('/'));
         let exporter = SpanExporter::builder()

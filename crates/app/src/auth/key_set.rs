@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
+use thiserror::Error;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::auth::KeyError;
 use crate::system::install_crypto;
 
 /// Interval between periodic reloads.
@@ -20,6 +20,20 @@ const AGE_MAX: Duration = Duration::from_secs(600);
 const READ_INTERVAL_MIN: Duration = Duration::from_secs(60);
 /// Timeout of a request to the identity provider.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Unusable keys of tokens, of a set or of a single file.
+#[derive(Debug, Error)]
+pub enum KeyError {
+    /// A file cannot be read.
+    #[error("{setting}: the file cannot be read: {source}")]
+    Unreadable { setting: &'static str, source: std::io::Error },
+    /// The file contains no key of the algorithm.
+    #[error("{setting}: no public key for {algorithm:?}")]
+    NoKey { setting: &'static str, algorithm: Algorithm },
+    /// The keys cannot be fetched from their URL.
+    #[error("JWT_JWKS: the keys cannot be fetched: {0}")]
+    Unreachable(String),
+}
 
 pub(super) enum KeySource {
     File(PathBuf),
@@ -45,7 +59,7 @@ impl KeySource {
         let unreachable = |error: reqwest::Error| KeyError::Unreachable(error.without_url().to_string());
         match self {
             Self::File(path) => {
-                let unreadable = |source| KeyError::Unreadable { name: "JWT_JWKS", source };
+                let unreadable = |source| KeyError::Unreadable { setting: "JWT_JWKS", source };
                 let text = tokio::fs::read(path).await.map_err(unreadable)?;
                 serde_json::from_slice(&text).map_err(|error| unreadable(error.into()))
             }
@@ -147,7 +161,7 @@ impl Shared {
         let set = self.source.read().await?;
         let keys: HashMap<_, _> = set.keys.iter().filter_map(|jwk| usable_key(jwk, self.algorithm)).collect();
         if keys.is_empty() {
-            return Err(KeyError::NoKey { name: "JWT_JWKS", algorithm: self.algorithm });
+            return Err(KeyError::NoKey { setting: "JWT_JWKS", algorithm: self.algorithm });
         }
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
         self.generation.fetch_add(1, Ordering::Release);

@@ -7,8 +7,8 @@ use sha2::{Digest as _, Sha256};
 
 use jangteo_domain::command::Actor;
 
-use crate::auth::LEEWAY_SECONDS;
-
+/// Maximum difference between the clocks of the issuer and this server, for the claims `exp` and `nbf`.
+pub(super) const LEEWAY_SECONDS: u64 = 5;
 /// Capacity of the cache.
 const TOKENS_MAX: u64 = 100_000;
 /// Maximum age of an entry, even of a token that expires later.

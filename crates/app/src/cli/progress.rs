@@ -27,7 +27,6 @@ impl Bar {
         let _closed = self.0.suspend(|| writeln!(stdout(), "{line}"));
     }
 
-    /// Removes the bar.
     pub fn clear(&self) {
         self.0.finish_and_clear();
     }

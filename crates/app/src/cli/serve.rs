@@ -1,10 +1,11 @@
 use anyhow::bail;
 
 use crate::auth::Authenticator;
-use crate::cli::{secret_for_tokens, shutdown_signal};
+use crate::cli::token;
 use crate::demo::{self, DemoDataPlatform};
 use crate::settings::Settings;
 use crate::startup::Server;
+use crate::system::shutdown_signal;
 use crate::telemetry::Telemetry;
 
 /// Serves the API until the shutdown signal.
@@ -38,7 +39,7 @@ async fn serve(mut settings: Settings, authenticator: Authenticator, dev: bool) 
     println!("listening on http://{}", server.address());
     if dev {
         let events = platform.as_ref().map(DemoDataPlatform::address);
-        let secret = secret_for_tokens(&settings).ok();
+        let secret = token::secret(&settings).ok();
         print!("{}", demo::welcome(server.address(), secret.as_ref(), &settings.token_parties, events)?);
     }
     let served = server.run_until(stopped).await;

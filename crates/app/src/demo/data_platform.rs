@@ -4,7 +4,6 @@ use actix_web::dev::ServerHandle;
 use anyhow::Context;
 use jangteo_data_platform::mock::{self, Behavior, MockSettings};
 
-use crate::demo::demo_file;
 use crate::settings::Settings;
 
 /// File of received events, next to an SQLite database or in the working directory.
@@ -24,7 +23,7 @@ pub fn data_platform(settings: &mut Settings) -> anyhow::Result<DemoDataPlatform
         .or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
         .context("no free port for the events of the demo")?;
     let address = listener.local_addr()?;
-    let file = demo_file(settings, EVENTS_FILE);
+    let file = settings.database.sibling_file(EVENTS_FILE);
     let receiver = MockSettings {
         secret: settings.data_platform.secret.clone(),
         file: Some(file.clone()),

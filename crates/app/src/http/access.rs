@@ -6,7 +6,6 @@ use crate::auth::Authenticator;
 use crate::idempotency::InFlight;
 
 /// The checks before a request reaches a handler.
-#[expect(missing_docs, reason = "the authenticator is documented by its type")]
 pub struct Access {
     pub authenticator: Authenticator,
     /// By caller; `None` for no limit.

@@ -30,7 +30,7 @@ pub struct Catalog {
     pub rankings: ReadCache<u32, Ranking>,
     /// Products by id; `None` for an unknown id.
     pub products: ReadCache<ProductId, Option<Product>>,
-    /// Stock, never cached.
+    /// Current stock: never cached, but concurrent reads share a statement.
     pub availability: Availability,
 }
 
@@ -47,10 +47,9 @@ impl Catalog {
 }
 
 /// The best-selling products of a period, up to the maximum length of a list.
-#[expect(missing_docs, reason = "a period has a first and a last day")]
 pub struct Ranking {
     pub from: Date,
-    /// Inclusive.
+    /// The last day, inclusive; today unless it is cached over midnight.
     pub to: Date,
     /// Products with their quantity sold, best-selling first.
     pub rows: Vec<(ProductListing, i64)>,

@@ -75,7 +75,7 @@ async fn ready(state: Data<AppState>) -> Result<Json<HealthResponse>, Problem> {
 
 #[derive(Serialize, ToSchema)]
 struct HealthResponse {
-    /// `live` or `ready`.
+    /// `live` or `ready`, by the path.
     status: &'static str,
 }
 

@@ -86,7 +86,6 @@ fn info() -> Info {
 pub struct Document(CachedResponse);
 
 impl Document {
-    /// Serializes the document.
     pub fn of(api: &OpenApi) -> Self {
         Self(CachedResponse::of(api))
     }

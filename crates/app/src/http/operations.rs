@@ -10,7 +10,6 @@ use jangteo_domain::StoreError;
 use crate::workers::verification::Verifier;
 
 /// The operational state of this server.
-#[expect(missing_docs, reason = "the fields are named after their types")]
 pub struct Operations {
     pub verifier: Arc<Verifier>,
     pub health: Arc<dyn DatabaseHealth>,
@@ -47,7 +46,6 @@ pub trait DatabaseHealth: Send + Sync {
 
 /// The connections of a pool.
 #[derive(Debug, Clone, Copy)]
-#[expect(missing_docs, reason = "the fields are counts of connections, by state")]
 pub struct PoolStatistics {
     pub name: &'static str,
     pub connections: u32,

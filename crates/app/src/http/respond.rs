@@ -1,7 +1,7 @@
 //! Responses: problems, rendered answers of commands, and cached responses.
 
-pub mod answer;
-pub mod cached_response;
-pub mod compression;
+pub(crate) mod answer;
+pub(crate) mod cached_response;
+pub(crate) mod compression;
 pub mod problem;
-pub mod read_cache;
+pub(crate) mod read_cache;

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use governor::Quota;
-
 use jangteo_domain::{Currency, IdSource, Queries, Reply, ShopRules};
 
 use crate::http::access::Access;
@@ -14,7 +12,6 @@ use crate::http::respond::answer::Success;
 use crate::lanes::Lanes;
 
 /// The state that all handlers share.
-#[expect(missing_docs, reason = "the fields are named after their types")]
 pub struct AppState {
     pub rules: Arc<ShopRules>,
     pub queries: Queries,
@@ -28,15 +25,13 @@ pub struct AppState {
     pub options: Options,
 }
 
-/// The HTTP settings.
+/// Settings of single requests.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// From the head of the request to the response.
     pub request_timeout: Duration,
     /// Rejects writes without an `Idempotency-Key`.
     pub require_idempotency_key: bool,
-    /// For each caller; `None` for no limit.
-    pub rate_limit: Option<Quota>,
     /// Serves `/metrics` on the API's address.
     pub serve_metrics: bool,
 }

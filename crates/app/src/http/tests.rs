@@ -707,7 +707,7 @@ async fn a_campaign_changes_and_its_coupons_are_revoked() {
 #[actix_web::test]
 async fn limits_the_rate_of_each_caller() {
     let one_an_hour = governor::Quota::per_hour(std::num::NonZeroU32::MIN);
-    let client = Client::with(|options| options.rate_limit = Some(one_an_hour)).await;
+    let client = Client::limited(one_an_hour).await;
     assert_eq!(client.call(kim(get("/v1/products"))).await.status, StatusCode::OK);
     let limited = client.call(kim(get("/v1/products"))).await;
     assert_eq!((limited.status, limited.code()), (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED".to_owned()));
@@ -758,7 +758,6 @@ async fn a_panic_in_a_decision_fails_one_command_and_is_logged_once() {
     assert!(matches!(lines[..], [line] if line.contains("ERROR") && line.contains("pay_order panicked")), "{lines:?}");
 }
 
-/// Captured log lines.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 

@@ -1,22 +1,18 @@
 //! The delivery of events.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use jangteo_domain::delivery::RetryPolicy;
 use secrecy::SecretString;
 
+use crate::settings::error::{SettingsError, invalid};
 use crate::settings::table::Values;
-use crate::settings::value::{self, Value};
-use crate::settings::{SettingsError, invalid};
 
-const SECRET_BYTES_MIN: usize = 16;
 /// A shutdown waits for the deliveries in flight.
 const TIMEOUT_MAX: Duration = Duration::from_secs(300);
 
 /// The receiver of events and the retry policy.
 #[derive(Debug)]
-#[expect(missing_docs, reason = "the table of settings has their meanings")]
 pub struct DataPlatformSettings {
     /// It may contain a credential. Events wait in the outbox without it.
     pub url: Option<SecretString>,
@@ -40,14 +36,5 @@ impl DataPlatformSettings {
             timeout: values.data_platform_timeout,
             retry,
         })
-    }
-}
-
-/// The secret that signs events.
-pub struct DataPlatformSecret(SecretString);
-
-impl Value for DataPlatformSecret {
-    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
-        value::secret(text, SECRET_BYTES_MIN).map(Self)
     }
 }

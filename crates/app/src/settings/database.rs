@@ -1,24 +1,22 @@
 //! The database and the write path to it.
 
-use std::borrow::Cow;
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::settings::error::{SettingsError, invalid};
 use crate::settings::table::Values;
-use crate::settings::value::Value;
-use crate::settings::{SettingsError, invalid};
+use crate::settings::value::WriteLanes;
 
 /// A MySQL server commits two transactions of different rows at the same time.
 const MYSQL_WRITE_LANES: NonZeroU32 = NonZeroU32::MIN.saturating_add(1);
 
-/// The database.
+/// The primary database and the read replica.
 #[derive(Debug)]
-#[expect(missing_docs, reason = "the table of settings has their meanings")]
 pub struct DatabaseSettings {
-    /// `sqlite:PATH` or `mysql://user:password@host:port/name`.
+    /// `sqlite:PATH` or `mysql://user:password@host:port/name`; MariaDB counts as MySQL.
     pub url: SecretString,
     pub read_url: Option<SecretString>,
     pub pool_max: u32,
@@ -40,6 +38,11 @@ impl DatabaseSettings {
         self.url.expose_secret().strip_prefix("sqlite:").map(Path::new)
     }
 
+    /// The path of a file next to an SQLite database, or in the working directory.
+    pub fn sibling_file(&self, name: &str) -> PathBuf {
+        self.sqlite_path().and_then(Path::parent).unwrap_or(Path::new("")).join(name)
+    }
+
     /// A name for messages: the path of an SQLite file. The URL of a server may contain a password.
     pub fn display_name(&self) -> String {
         self.sqlite_path().map_or_else(|| "the database".to_owned(), |path| format!("the database {}", path.display()))
@@ -48,7 +51,6 @@ impl DatabaseSettings {
 
 /// The limits of the write path.
 #[derive(Debug, Clone, Copy)]
-#[expect(missing_docs, reason = "the table of settings has their meanings")]
 pub struct LaneSettings {
     pub batch_max: NonZeroUsize,
     pub write_lanes: NonZeroU32,
@@ -74,34 +76,5 @@ impl LaneSettings {
             queue_max: values.queue_max,
             queue_wait_max: values.queue_wait_max,
         })
-    }
-}
-
-/// The URL of a database, with a password.
-pub struct DatabaseUrl(SecretString);
-
-impl Value for DatabaseUrl {
-    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
-        let rest = text.strip_prefix("sqlite:").or_else(|| text.strip_prefix("mysql://"));
-        match rest.filter(|rest| !rest.is_empty()) {
-            Some(_) => Ok(Self(text.into())),
-            None => Err("sqlite:PATH or mysql://user:password@host:port/name".into()),
-        }
-    }
-}
-
-/// The number of lanes: given, or by the kind of the database.
-#[derive(Clone, Copy)]
-pub enum WriteLanes {
-    Auto,
-    Count(NonZeroU32),
-}
-
-impl Value for WriteLanes {
-    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            count => count.parse().map(Self::Count).map_err(|_| "a number above zero, or auto".into()),
-        }
     }
 }

@@ -7,8 +7,8 @@ use jangteo_domain::retention::Retention;
 use jangteo_domain::{Money, ShopRules};
 use rust_decimal::Decimal;
 
+use crate::settings::error::{SettingsError, invalid};
 use crate::settings::table::Values;
-use crate::settings::{SettingsError, invalid};
 
 /// Clients may rely on their keys for a day.
 const IDEMPOTENCY_RETENTION_MIN: Duration = Duration::from_secs(24 * 60 * 60);

@@ -6,8 +6,8 @@ use std::path::Path;
 use config::{Config, ConfigError, Environment, File, FileFormat, Map, Source as _, Value};
 use serde::Deserialize as _;
 
+use crate::settings::error::{SettingsError, invalid};
 use crate::settings::table::{SETTINGS, Values};
-use crate::settings::{SettingsError, invalid};
 
 /// Merges all sources and parses every setting.
 pub fn read(file: Option<&Path>, variables: HashMap<String, String>) -> Result<Values, SettingsError> {

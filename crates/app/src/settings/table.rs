@@ -13,10 +13,10 @@ use rust_decimal::Decimal;
 use serde::Deserialize;
 
 use crate::calendar::TimeZoneCalendar;
-use crate::settings::data_platform::DataPlatformSecret;
-use crate::settings::database::{DatabaseUrl, WriteLanes};
-use crate::settings::tokens::{KeySetLocation, TokenSecret};
-use crate::settings::value::{LogFormat, RateLimit, TraceCollector, WebUrl, parsed};
+use crate::settings::value::{
+    DataPlatformSecret, DatabaseUrl, KeySetLocation, LogFormat, RateLimit, TokenSecret, TraceCollector, WebUrl,
+    WriteLanes, parsed,
+};
 
 /// A row of the table.
 #[derive(Debug)]

@@ -1,21 +1,16 @@
 //! The verification of tokens.
 
-use std::borrow::Cow;
 use std::path::PathBuf;
 
 use jsonwebtoken::Algorithm;
 use secrecy::SecretString;
 
+use crate::settings::error::{SettingsError, invalid};
 use crate::settings::table::Values;
-use crate::settings::value::{self, Value};
-use crate::settings::{SettingsError, invalid};
-
-/// An HS256 secret has at least as many bytes as the hash (RFC 7518, 3.2).
-pub const SECRET_BYTES_MIN: usize = 32;
+use crate::settings::value::KeySetLocation;
 
 /// The algorithm of tokens and its key.
 #[derive(Debug)]
-#[expect(missing_docs, reason = "field names say it")]
 pub struct TokenSettings {
     pub algorithm: Algorithm,
     pub key: TokenKey,
@@ -24,7 +19,7 @@ pub struct TokenSettings {
 /// The key that verifies signatures.
 #[derive(Debug)]
 pub enum TokenKey {
-    /// A shared secret of at least [`SECRET_BYTES_MIN`] bytes.
+    /// A shared secret of at least [`TOKEN_SECRET_BYTES_MIN`](crate::settings::TOKEN_SECRET_BYTES_MIN) bytes.
     Secret(SecretString),
     /// A file with a public key in PEM.
     PublicKeyFile(PathBuf),
@@ -37,9 +32,9 @@ pub enum TokenKey {
 /// The parties of a token.
 #[derive(Debug, Clone)]
 pub struct TokenParties {
-    /// The claim `iss`.
+    /// Required claim `iss` of tokens, and that of signed ones.
     pub issuer: String,
-    /// The claim `aud`.
+    /// Required claim `aud` of tokens, and that of signed ones.
     pub audience: String,
 }
 
@@ -73,46 +68,6 @@ impl TokenSettings {
             Algorithm::HS256 => Ok(Self { algorithm, key: TokenKey::Secret(secret) }),
             _ => Err(invalid("JWT_ALGORITHM", "HS256 beside JWT_SECRET")),
         }
-    }
-}
-
-impl Value for Algorithm {
-    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
-        match text {
-            "HS256" => Ok(Self::HS256),
-            "RS256" => Ok(Self::RS256),
-            "ES256" => Ok(Self::ES256),
-            "EdDSA" => Ok(Self::EdDSA),
-            _ => Err("HS256, RS256, ES256 or EdDSA".into()),
-        }
-    }
-}
-
-/// The secret of HS256.
-pub struct TokenSecret(SecretString);
-
-impl Value for TokenSecret {
-    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
-        value::secret(text, SECRET_BYTES_MIN).map(Self)
-    }
-}
-
-/// The location of a JSON Web Key Set.
-pub enum KeySetLocation {
-    File(PathBuf),
-    Url(String),
-}
-
-impl Value for KeySetLocation {
-    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
-        if text.starts_with("https://") {
-            return Ok(Self::Url(text.to_owned()));
-        }
-        let Some(rest) = text.strip_prefix("http://") else { return Ok(Self::File(text.into())) };
-        let is_local = ["localhost", "127.0.0.1", "[::1]"]
-            .iter()
-            .any(|host| rest.strip_prefix(host).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/'])));
-        if is_local { Ok(Self::Url(text.to_owned())) } else { Err("https, unless the host is this machine".into()) }
     }
 }
 

@@ -9,12 +9,17 @@ use std::time::Duration;
 
 use governor::Quota;
 use jangteo_domain::Currency;
+use jsonwebtoken::Algorithm;
 use rust_decimal::Decimal;
 use secrecy::SecretString;
 use serde::de::Error as _;
 use serde::{Deserialize as _, Deserializer};
 
 use crate::calendar::TimeZoneCalendar;
+
+/// An HS256 secret has at least as many bytes as the hash (RFC 7518, 3.2).
+pub const TOKEN_SECRET_BYTES_MIN: usize = 32;
+const DATA_PLATFORM_SECRET_BYTES_MIN: usize = 16;
 
 /// The type of a setting.
 pub trait Value: Sized {
@@ -123,7 +128,7 @@ impl Value for RateLimit {
 /// The format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Lines for people, in color on a terminal.
     Text,
     /// One JSON object per line.
     Json,
@@ -163,6 +168,84 @@ impl Value for TraceCollector {
         }
         let WebUrl(url) = WebUrl::parse(text).map_err(|_| "an http or https URL, such as http://127.0.0.1:4318")?;
         Ok(Self(url))
+    }
+}
+
+/// The URL of a database, with a password.
+pub struct DatabaseUrl(pub SecretString);
+
+impl Value for DatabaseUrl {
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        let rest = text.strip_prefix("sqlite:").or_else(|| text.strip_prefix("mysql://"));
+        match rest.filter(|rest| !rest.is_empty()) {
+            Some(_) => Ok(Self(text.into())),
+            None => Err("sqlite:PATH or mysql://user:password@host:port/name".into()),
+        }
+    }
+}
+
+/// The number of lanes: given, or by the kind of the database.
+#[derive(Clone, Copy)]
+pub enum WriteLanes {
+    Auto,
+    Count(NonZeroU32),
+}
+
+impl Value for WriteLanes {
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            count => count.parse().map(Self::Count).map_err(|_| "a number above zero, or auto".into()),
+        }
+    }
+}
+
+impl Value for Algorithm {
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        match text {
+            "HS256" => Ok(Self::HS256),
+            "RS256" => Ok(Self::RS256),
+            "ES256" => Ok(Self::ES256),
+            "EdDSA" => Ok(Self::EdDSA),
+            _ => Err("HS256, RS256, ES256 or EdDSA".into()),
+        }
+    }
+}
+
+/// The secret of HS256.
+pub struct TokenSecret(pub SecretString);
+
+impl Value for TokenSecret {
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        secret(text, TOKEN_SECRET_BYTES_MIN).map(Self)
+    }
+}
+
+/// The location of a JSON Web Key Set.
+pub enum KeySetLocation {
+    File(PathBuf),
+    Url(String),
+}
+
+impl Value for KeySetLocation {
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        if text.starts_with("https://") {
+            return Ok(Self::Url(text.to_owned()));
+        }
+        let Some(rest) = text.strip_prefix("http://") else { return Ok(Self::File(text.into())) };
+        let is_local = ["localhost", "127.0.0.1", "[::1]"]
+            .iter()
+            .any(|host| rest.strip_prefix(host).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/'])));
+        if is_local { Ok(Self::Url(text.to_owned())) } else { Err("https, unless the host is this machine".into()) }
+    }
+}
+
+/// The secret that signs events.
+pub struct DataPlatformSecret(pub SecretString);
+
+impl Value for DataPlatformSecret {
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        secret(text, DATA_PLATFORM_SECRET_BYTES_MIN).map(Self)
     }
 }
 

@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Pause once no expired row remains.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// The worker.
+/// Deletes expired rows, in small transactions with pauses.
 pub struct Pruner {
     pruning: Arc<dyn Pruning>,
     retention: Retention,

@@ -46,7 +46,7 @@ const RECORDING_MAX: Duration = Duration::from_secs(2);
 const RECORD_ATTEMPTS_MAX: u32 = 5;
 const RECORD_PAUSE: Duration = Duration::from_millis(100);
 
-/// The worker.
+/// Claims due events, sends them and records the outcomes.
 pub struct Relay {
     shared: Arc<Shared>,
     ids: Arc<dyn IdSource>,
@@ -64,9 +64,8 @@ struct Shared {
 enum Claimed {
     /// An event per free slot; more may be due.
     Full,
-    /// All due events.
+    /// Fewer events than free slots, so all due ones.
     All,
-    /// No event.
     Nothing,
     /// An error of the store.
     Failed,

@@ -28,7 +28,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// other commands.
 const STUCK_RETRY: Duration = Duration::from_secs(60);
 
-/// The worker.
+/// Expires overdue orders through the lanes.
 pub struct Sweeper {
     orders: Arc<dyn OrderQueries>,
     lanes: Lanes,

@@ -49,7 +49,7 @@ struct VerifiedPart {
     findings: u64,
 }
 
-/// A disagreement.
+/// A row that disagrees with others, or cannot be read.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 struct VerificationFinding {
     /// `account`, `stock`, `order`, `refund`, `campaign`, `coupon`, `sales` or `retention`; `unreadable` for a row that

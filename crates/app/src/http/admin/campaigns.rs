@@ -173,7 +173,7 @@ struct DiscountRequest {
 #[schema(as = DiscountRequest)]
 #[expect(dead_code, reason = "a schema for the document; `DiscountRequest::discount` accepts the same")]
 enum DiscountShape {
-    /// A fixed amount.
+    /// A fixed amount, independent of the order total.
     Fixed {
         /// At most the order total is deducted.
         amount: WrittenAmount,
@@ -183,7 +183,7 @@ enum DiscountShape {
         /// From 1 to 100.
         #[schema(minimum = 1, maximum = 100)]
         percent: u8,
-        /// The maximum discount.
+        /// The maximum amount of the discount; absent for no maximum.
         cap: Option<WrittenAmount>,
     },
 }

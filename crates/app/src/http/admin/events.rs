@@ -70,7 +70,7 @@ async fn redeliver_event(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct EventsQuery {
-    /// Filters by status.
+    /// Status of the delivery; absent for events in any status.
     #[param(inline)]
     status: Option<EventStatusName>,
     /// Maximum number of rows; values above 100 count as 100.
@@ -85,7 +85,7 @@ struct EventsQuery {
 pub struct EventResponse {
     event_id: Uuid,
     order_id: Uuid,
-    /// The CloudEvents type.
+    /// The CloudEvents type, such as `jangteo.order.paid.v1`.
     #[serde(rename = "type")]
     event_type: String,
     /// The position among the events of its order, from 1.

@@ -47,10 +47,10 @@ async fn list_all_orders(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct AllOrdersQuery {
-    /// Filters by status.
+    /// Status of the order; absent for orders in any status.
     #[param(inline)]
     status: Option<OrderStatusName>,
-    /// Filters by user.
+    /// Id of the user; absent for orders of all users.
     user_id: Option<String>,
     /// Earliest time of the order (RFC 3339), inclusive.
     #[param(format = DateTime)]

@@ -1,5 +1,3 @@
-//! Adjustments of balances.
-
 use actix_web::{HttpResponse, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -108,7 +108,7 @@ struct CreateProductRequest {
     #[schema(min_length = 1, max_length = 64)]
     item_group_id: Option<String>,
     price: WrittenAmount,
-    /// `on_sale` by default.
+    /// The initial status; `on_sale` if absent.
     status: Option<ProductStatusName>,
 }
 
@@ -151,7 +151,7 @@ struct ChangeProductRequest {
     #[schema(min_length = 1, max_length = 64)]
     #[serde(default, deserialize_with = "present")]
     category: Option<String>,
-    /// Replaces all options.
+    /// Replaces all options; absent names are removed.
     #[serde(default, deserialize_with = "present")]
     options: Option<BTreeMap<String, String>>,
     /// `null` removes the product from its group.

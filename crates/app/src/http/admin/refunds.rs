@@ -82,7 +82,7 @@ pub struct RefundResponse {
     /// The status of the order after the refund.
     order_status: OrderStatusName,
     lines: Vec<RefundLineResponse>,
-    /// The points refunded.
+    /// The points credited by this refund.
     amount: AmountText,
     /// The sum of all refunds of the order.
     refunded_amount: AmountText,

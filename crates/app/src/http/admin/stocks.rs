@@ -1,5 +1,3 @@
-//! Stock movements.
-
 use actix_web::web::{Data, Json};
 use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};

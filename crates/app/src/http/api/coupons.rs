@@ -130,7 +130,7 @@ async fn list_coupons(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct CouponsQuery {
-    /// Filters by status.
+    /// Status of the coupon, or `all`.
     #[serde(default)]
     #[param(inline)]
     status: CouponFilterName,
@@ -169,7 +169,7 @@ impl CouponFilterName {
 #[derive(Serialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum DiscountResponse {
-    /// A fixed amount.
+    /// A fixed amount, independent of the order total.
     Fixed {
         /// At most the order total is deducted.
         amount: AmountText,
@@ -178,7 +178,7 @@ pub enum DiscountResponse {
     Percent {
         /// From 1 to 100.
         percent: u8,
-        /// The maximum discount.
+        /// The maximum amount of the discount; absent for no maximum.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(nullable = false)]
         cap: Option<AmountText>,
@@ -262,7 +262,7 @@ pub struct CouponResponse {
     min_order_amount: Option<AmountText>,
     currency: &'static str,
     status: CouponStatusName,
-    /// The expiry, exclusive.
+    /// Time of expiry; unusable from then on.
     valid_until: Time,
     issued_at: Time,
     #[serde(skip_serializing_if = "Option::is_none")]

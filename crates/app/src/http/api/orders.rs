@@ -158,7 +158,7 @@ impl PlaceOrderRequest {
 /// Parses the lines of an order; `None` where a field error was added.
 ///
 /// # Errors
-/// `EMPTY_ORDER`, `INVALID_QUANTITY`.
+/// `EMPTY_ORDER`; `INVALID_QUANTITY` for too many lines too.
 pub fn check_lines(
     lines: &[Strict<OrderLineRequest>],
     rules: &ShopRules,
@@ -193,7 +193,7 @@ fn problem_of_lines(error: &OrderLinesError) -> Problem {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct OrdersQuery {
-    /// Filters by status.
+    /// Status of the order; absent for orders in any status.
     #[param(inline)]
     status: Option<OrderStatusName>,
     /// Maximum number of rows; values above 100 count as 100.

@@ -1,5 +1,3 @@
-//! Payment by points.
-
 use actix_web::{HttpResponse, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -61,7 +59,7 @@ struct PayOrderRequest {
 /// Parses a caller's choice of a coupon.
 ///
 /// # Errors
-/// `INVALID_BODY`.
+/// `INVALID_BODY` unless an id or `best`.
 pub fn check_coupon(coupon_id: Option<&str>) -> Result<CouponChoice, Problem> {
     let choice = match coupon_id {
         None => Ok(CouponChoice::None),

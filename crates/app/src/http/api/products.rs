@@ -1,5 +1,3 @@
-//! Products on sale.
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -127,7 +125,7 @@ impl ProductList {
     /// Parses the query; with `all_states`, for hidden and discontinued products too.
     ///
     /// # Errors
-    /// `INVALID_QUERY`, `INVALID_CURSOR`.
+    /// `INVALID_QUERY`; `INVALID_CURSOR` for a cursor of another filter or sort order.
     pub fn of(query: ProductsQuery, currency: Currency, all_states: bool) -> Result<Self, Problem> {
         let (limit, cursor, sort) = (query.limit, query.cursor.clone(), query.sort);
         let filter = query.filter(currency, all_states)?;
@@ -139,10 +137,8 @@ impl ProductList {
         Ok(Self { list, filter, sort, page, currency })
     }
 
-    /// Reads the page.
-    ///
     /// # Errors
-    /// Store errors.
+    /// Errors of the store.
     pub async fn read(&self, state: &AppState) -> Result<ListResponse<ProductResponse>, StoreError> {
         let Page { after, limit } = self.page.clone();
         let (after, since) = match after {
@@ -180,7 +176,7 @@ async fn popular_since(state: &AppState) -> Result<Date, StoreError> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ProductsQuery {
-    /// Filters by category.
+    /// Category, by its exact name.
     category: Option<String>,
     /// `name:value`, repeatable: AND across names, OR between values of a name.
     #[serde(default)]
@@ -188,10 +184,10 @@ pub struct ProductsQuery {
     option: Vec<String>,
     /// Text contained in the name or the description, case-insensitive.
     q: Option<String>,
-    /// Minimum price, inclusive.
+    /// Minimum price, inclusive, as a decimal string.
     #[param(value_type = Option<String>)]
     min_price: Option<WrittenAmount>,
-    /// Maximum price, inclusive.
+    /// Maximum price, inclusive, as a decimal string.
     #[param(value_type = Option<String>)]
     max_price: Option<WrittenAmount>,
     /// `true` excludes sold-out products.

@@ -105,7 +105,7 @@ struct QuoteResponse {
     /// The points to debit: `total` less `discount`.
     amount: AmountText,
     currency: &'static str,
-    /// The applied coupon.
+    /// The coupon of `discount`; absent if none is applied.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     coupon_id: Option<Uuid>,

@@ -31,7 +31,7 @@ pub struct Body<T> {
     pub canonical: Vec<u8>,
 }
 
-/// An empty object.
+/// The body of a request without members: `{}`, or none.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}

@@ -34,10 +34,8 @@ impl FromRequest for OptionalCaller {
 pub struct SignedIn(pub Actor);
 
 impl SignedIn {
-    /// The caller of a request.
-    ///
     /// # Errors
-    /// `UNAUTHENTICATED`.
+    /// `UNAUTHENTICATED` with a challenge, for a request without a token.
     pub fn of(request: &HttpRequest) -> Result<Self, Problem> {
         let challenge = HeaderValue::from_static(r#"Bearer realm="jangteo""#);
         let missing = || Problem::new(ProblemCode::Unauthenticated).with_header(header::WWW_AUTHENTICATE, challenge);

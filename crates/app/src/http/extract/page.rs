@@ -1,4 +1,4 @@
-//! Pages of lists.
+//! Pages of lists: limits, and cursors that fit one list only.
 
 use std::borrow::Cow;
 use std::num::IntErrorKind;

@@ -1,4 +1,4 @@
-//! Ids in paths.
+//! Ids in paths: a malformed one is not found, like an unknown one.
 
 use std::future::{Ready, ready};
 

@@ -23,10 +23,8 @@ impl<T: DeserializeOwned> FromRequest for ApiQuery<T> {
 }
 
 impl<T: DeserializeOwned> ApiQuery<T> {
-    /// Parses the query of a request.
-    ///
     /// # Errors
-    /// `INVALID_QUERY`.
+    /// `INVALID_QUERY`, with the first invalid parameter.
     pub fn of(request: &HttpRequest) -> Result<Self, Problem> {
         parse(request.query_string()).map(Self)
     }

@@ -1,5 +1,3 @@
-//! The header `Accept`.
-
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{self, Accept, Header};
 

@@ -1,5 +1,3 @@
-//! Bearer tokens.
-
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{self, HeaderValue};
 

@@ -1,5 +1,3 @@
-//! The header `Accept-Language`.
-
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{self, AcceptLanguage, Header};
 

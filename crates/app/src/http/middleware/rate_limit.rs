@@ -15,7 +15,7 @@ static CLOCK: LazyLock<DefaultClock> = LazyLock::new(DefaultClock::default);
 /// Counts the request towards its caller's limit.
 ///
 /// # Errors
-/// `RATE_LIMITED`, with `Retry-After`.
+/// `RATE_LIMITED`, with the seconds to wait in `Retry-After`.
 pub fn check(access: &Access, request: &ServiceRequest, caller: Option<&Actor>) -> Result<(), Problem> {
     let Some(limiter) = &access.rate_limiter else { return Ok(()) };
     // The prefixes separate user ids from addresses.

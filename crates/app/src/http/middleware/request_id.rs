@@ -1,5 +1,3 @@
-//! The header `X-Request-Id`.
-
 use actix_web::http::header::{HeaderMap, HeaderName};
 use uuid::Uuid;
 

@@ -104,7 +104,7 @@ pub fn common_problems(path: &str, method: &HttpMethod, operation: &Operation) -
     groups.into_iter().filter(|(applies, _)| *applies).flat_map(|(_, codes)| codes).copied().collect()
 }
 
-/// `place_order` as `placeOrder`.
+/// An operation id from a handler's name: `place_order` as `placeOrder`.
 fn camel_case(name: &str) -> String {
     let mut words = name.split('_');
     let first = words.next().unwrap_or_default().to_owned();

@@ -55,13 +55,13 @@ struct ProblemFields {
     /// The maximum of a single top-up.
     #[schema(nullable = false)]
     top_up_max: Option<AmountText>,
-    /// The current balance.
+    /// The balance at the time of the rejection.
     #[schema(nullable = false)]
     balance: Option<AmountText>,
-    /// The maximum balance.
+    /// The maximum balance of an account.
     #[schema(nullable = false)]
     balance_max: Option<AmountText>,
-    /// The points required.
+    /// The points that the request would debit.
     #[schema(nullable = false)]
     required: Option<AmountText>,
     /// The expected order total.
@@ -75,7 +75,7 @@ struct ProblemFields {
     /// The lines with insufficient stock.
     #[schema(nullable = false)]
     shortages: Option<Vec<Shortage>>,
-    /// The requested quantity.
+    /// The quantity that the request would refund.
     #[schema(nullable = false)]
     requested: Option<u32>,
     /// The quantity not refunded yet.

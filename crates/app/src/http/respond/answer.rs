@@ -40,7 +40,6 @@ pub struct Renderer {
 }
 
 /// The success of a command, before it is sent.
-#[expect(missing_docs, reason = "the status is that of HTTP")]
 pub struct Success {
     pub status: StatusCode,
     /// The path of the created resource, with user ids unescaped.
@@ -85,7 +84,6 @@ impl AnswerRenderer for Renderer {
 
 /// A response to a command.
 #[derive(Debug)]
-#[expect(missing_docs, reason = "the response is named after its type")]
 pub struct CommandResponse {
     pub response: HttpResponse,
     /// The outcome for metrics: `accepted`, or the code of the problem.
@@ -100,7 +98,7 @@ pub struct UnreadableHead(String);
 /// The first response with the answer.
 ///
 /// # Errors
-/// [`UnreadableHead`].
+/// A head in an unknown format.
 pub fn respond(answer: RenderedAnswer) -> Result<CommandResponse, UnreadableHead> {
     let RenderedAnswer { head, body } = answer;
     let unreadable = || UnreadableHead(head.clone());
@@ -112,7 +110,7 @@ pub fn respond(answer: RenderedAnswer) -> Result<CommandResponse, UnreadableHead
 /// The response that replays a stored answer.
 ///
 /// # Errors
-/// [`UnreadableHead`].
+/// A head in an unknown format.
 pub fn replay(answer: RenderedAnswer) -> Result<CommandResponse, UnreadableHead> {
     let mut replayed = respond(answer)?;
     replayed.response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));

@@ -40,7 +40,6 @@ pub struct CachedResponse {
 }
 
 impl CachedResponse {
-    /// Serializes the body.
     pub fn of(body: &impl Serialize) -> Self {
         Self::of_json(serde_json::to_vec(body).expect("responses serialize as JSON").into())
     }

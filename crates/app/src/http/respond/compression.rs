@@ -33,13 +33,11 @@ pub async fn compressed(bytes: web::Bytes) -> Option<web::Bytes> {
     web::block(compress).await.ok()?.ok()
 }
 
-/// Sets `Content-Encoding`.
 pub fn set_encoding(headers: &mut HeaderMap) {
     let gzip = ContentEncoding::Gzip.try_into_value().unwrap_or(HeaderValue::from_static("gzip"));
     headers.insert(header::CONTENT_ENCODING, gzip);
 }
 
-/// Sets `Vary`.
 pub fn set_vary(headers: &mut HeaderMap) {
     headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
 }

@@ -17,7 +17,6 @@ use crate::catalog_version::CatalogVersion;
 pub const AGE_MAX: Duration = Duration::from_secs(1);
 
 /// A value with the start of its read: later changes may be missing.
-#[expect(missing_docs, reason = "the value is documented by its type")]
 pub struct Dated<T> {
     pub value: T,
     /// The start of the read.

@@ -16,6 +16,7 @@ use actix_web::web::Data;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
+use governor::Quota;
 use jangteo_data_platform::JsonEvents;
 use jangteo_domain::outbox::EventRenderer;
 use jangteo_domain::point::MockPointQueries;
@@ -54,6 +55,7 @@ pub struct Client {
 /// The replaceable parts of a server.
 struct Parts {
     options: Options,
+    rate_limit: Option<Quota>,
     queries: Queries,
     books: Arc<dyn BooksFactory>,
     events: Arc<dyn EventRenderer>,
@@ -64,13 +66,9 @@ type Call = (Method, String, Answer);
 
 impl Parts {
     fn of(store: &MemoryStore) -> Self {
-        let options = Options {
-            request_timeout: Duration::from_secs(10),
-            require_idempotency_key: false,
-            rate_limit: None,
-            serve_metrics: true,
-        };
-        Self { options, queries: store.queries(), books: store.books(), events: Arc::new(JsonEvents) }
+        let options =
+            Options { request_timeout: Duration::from_secs(10), require_idempotency_key: false, serve_metrics: true };
+        Self { options, rate_limit: None, queries: store.queries(), books: store.books(), events: Arc::new(JsonEvents) }
     }
 }
 
@@ -89,6 +87,11 @@ impl Client {
     /// A server with other options.
     pub async fn with(change: impl FnOnce(&mut Options)) -> Self {
         Self::start(|parts| change(&mut parts.options)).await
+    }
+
+    /// A server with a rate limit for each caller.
+    pub async fn limited(rate_limit: Quota) -> Self {
+        Self::start(|parts| parts.rate_limit = Some(rate_limit)).await
     }
 
     /// A server with other read ports.
@@ -125,7 +128,7 @@ impl Client {
         let store = MemoryStore::new();
         let mut parts = Parts::of(&store);
         change(&mut parts);
-        let Parts { options, queries, books, events } = parts;
+        let Parts { options, rate_limit, queries, books, events } = parts;
         let rules = Arc::new(rules());
         let executor = BatchExecutor {
             factory: store.factory(),
@@ -147,7 +150,7 @@ impl Client {
             queries,
             lanes,
             ids: Arc::new(UuidSource),
-            access: Access::new(authenticator, options.rate_limit),
+            access: Access::new(authenticator, rate_limit),
             operations: Operations {
                 verifier: Arc::new(Verifier::new(books, Retention::default())),
                 health: Arc::new(Healthy),

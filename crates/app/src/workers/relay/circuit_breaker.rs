@@ -29,7 +29,7 @@ struct State {
 /// The deliveries allowed at a time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Allowance {
-    /// Any number.
+    /// As many as the relay has slots.
     All,
     /// One event, as a test of the platform.
     Probe,

@@ -10,7 +10,7 @@ use utoipa::{PartialSchema, ToSchema};
 /// The languages of problem texts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Language {
-    /// The default.
+    /// Also for callers that accept neither language.
     English,
     #[expect(missing_docs, reason = "the variant is named after its language")]
     Korean,
@@ -116,7 +116,7 @@ impl Final {
     const IS: bool = false;
 }
 
-/// Responses by status.
+/// Responses of an operation by status, or by the code of a problem.
 pub type ResponseMap = BTreeMap<String, RefOr<Response>>;
 
 /// The declaration of a problem by a handler: an empty response under the code in place of a status. The document turns

@@ -4,7 +4,8 @@ use jangteo_domain::StoreError;
 use jangteo_group_commit::SubmitError;
 
 use crate::error_chain::chain;
-use crate::http::respond::problem::{Problem, ProblemCode};
+use crate::http::respond::problem::code::ProblemCode;
+use crate::http::respond::problem::document::Problem;
 
 /// Logs the failure once, with the chain of its causes. The problem carries none of them.
 impl From<StoreError> for Problem {

@@ -1,4 +1,4 @@
-//! Errors of single fields, collected so that one response lists all of them.
+//! An error of a single field, with its cause as a fixed word.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -8,9 +8,9 @@ use jangteo_domain::money::AmountError;
 use jangteo_domain::product::{InvalidPrice, TooManyOptions};
 use jangteo_domain::text::TextError;
 
-use crate::http::respond::problem::{Problem, ProblemCode};
+use crate::http::respond::problem::code::ProblemCode;
 
-/// An invalid field.
+/// An invalid field or query parameter, by its place.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct FieldError {
     /// A JSON pointer into the body (RFC 6901), or `?name` for a query parameter.
@@ -23,7 +23,6 @@ pub struct FieldError {
 /// The cause of a field error.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-#[expect(missing_docs, reason = "the words are the documentation")]
 pub enum Reason {
     Missing,
     UnknownField,
@@ -63,64 +62,6 @@ impl Reason {
             | Self::SurroundingWhiteSpace
             | Self::BeforeOpening
             | Self::Contradictory => ProblemCode::InvalidBody,
-        }
-    }
-}
-
-/// Collects field errors while fields are checked one by one.
-#[derive(Default, Debug)]
-pub struct FieldErrors(Vec<FieldError>);
-
-impl FieldErrors {
-    /// The value; or `None`, and the field error is added.
-    pub fn take<T, E: Into<Reason>>(&mut self, pointer: impl Into<String>, value: Result<T, E>) -> Option<T> {
-        value.map_err(|reason| self.add(pointer, reason.into())).ok()
-    }
-
-    /// As [`FieldErrors::take`], for an optional field: `Some(None)` where it is absent.
-    pub fn take_optional<T, E: Into<Reason>>(
-        &mut self,
-        pointer: impl Into<String>,
-        value: Option<Result<T, E>>,
-    ) -> Option<Option<T>> {
-        match value {
-            None => Some(None),
-            Some(value) => self.take(pointer, value).map(Some),
-        }
-    }
-
-    /// Adds a field error.
-    pub fn add(&mut self, pointer: impl Into<String>, reason: Reason) {
-        self.0.push(FieldError { pointer: pointer.into(), reason });
-    }
-
-    /// The value built from the fields, unless a field error was added.
-    ///
-    /// # Errors
-    /// The problem of all field errors.
-    ///
-    /// # Panics
-    /// Without a value and without a field error: a bug in the caller.
-    pub fn check<T>(self, built: Option<T>) -> Result<T, Problem> {
-        if self.0.is_empty() {
-            Ok(built.expect("a value where no field error was added"))
-        } else {
-            Err(Problem::of_fields(self.0))
-        }
-    }
-
-    /// As [`FieldErrors::check`], for query parameters.
-    ///
-    /// # Errors
-    /// The problem of all field errors.
-    ///
-    /// # Panics
-    /// As [`FieldErrors::check`].
-    pub fn check_query<T>(self, built: Option<T>) -> Result<T, Problem> {
-        if self.0.is_empty() {
-            Ok(built.expect("a value where no field error was added"))
-        } else {
-            Err(Problem::of_query(self.0))
         }
     }
 }

@@ -12,7 +12,8 @@ use jangteo_domain::product::ProductRejection;
 use jangteo_domain::stock::{Shortage, StockRejection};
 use jangteo_domain::{Currency, Money, Rejection, Timestamp};
 
-use crate::http::respond::problem::{Problem, ProblemCode};
+use crate::http::respond::problem::code::ProblemCode;
+use crate::http::respond::problem::document::Problem;
 
 /// The problem of a rejection, with the extension members of its code. Amounts are in that currency.
 pub fn problem_of_rejection(rejection: &Rejection, currency: Currency) -> Problem {

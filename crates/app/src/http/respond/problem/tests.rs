@@ -1,8 +1,11 @@
 use std::collections::BTreeSet;
 
+use actix_web::ResponseError as _;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
 use jangteo_domain::Currency;
 use jangteo_domain::testing::{SequentialIds, samples};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 

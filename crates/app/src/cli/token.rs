@@ -1,0 +1,24 @@
+//! `jangteo token`: tokens signed by the shop itself.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use secrecy::SecretString;
+
+use jangteo_domain::UserId;
+
+use crate::settings::{Settings, TokenKey, TokenSettings};
+use crate::{auth, demo};
+
+pub fn signed(settings: &Settings, user: &UserId, scope: &str, ttl: Duration) -> anyhow::Result<String> {
+    auth::sign(&secret(settings)?, &settings.token_parties, user, scope, ttl)
+}
+
+/// The secret of HS256, configured or of `serve --dev`.
+pub fn secret(settings: &Settings) -> anyhow::Result<SecretString> {
+    match &settings.tokens {
+        Some(TokenSettings { key: TokenKey::Secret(secret), .. }) => Ok(secret.clone()),
+        Some(_) => bail!("JWT_ALGORITHM: tokens can be signed only with HS256; get one from your identity provider"),
+        None => demo::key(settings)?.context("JWT_SECRET: not set, and there is no key of `serve --dev`"),
+    }
+}
