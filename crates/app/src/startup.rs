@@ -14,7 +14,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use jangteo_data_platform::{GatewaySettings, HttpDataPlatform, JsonEvents};
 use jangteo_group_commit::Drain;
-use jangteo_sql::Database;
+use jangteo_sql::{Database, Tls};
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::ExposeSecret;
 use socket2::{Domain, Socket, Type};
@@ -32,10 +32,10 @@ use crate::error_chain::chain;
 use crate::http;
 use crate::http::access::Access;
 use crate::http::catalog::Catalog;
-use crate::http::operations::{DatabaseHealth, Operations, PoolStatistics, Readiness};
+use crate::http::operations::{DatabaseHealth, Operations, PoolStatistics, Readiness, WriterStatus};
 use crate::http::state::{AppState, Options};
 use crate::lanes::Lanes;
-use crate::settings::{DataPlatformSettings, Settings};
+use crate::settings::{DataPlatformSettings, DatabaseSettings, Settings};
 use crate::system::{UuidSource, install_crypto, raise_open_files_max};
 use crate::telemetry;
 use crate::workers::pruner::Pruner;
@@ -270,13 +270,32 @@ pub async fn books(settings: &Settings) -> anyhow::Result<Arc<dyn BooksFactory>>
 }
 
 async fn open(settings: &Settings) -> anyhow::Result<Database> {
-    let database = Database::open(jangteo_sql::DatabaseSettings {
-        url: settings.database.url.expose_secret().to_owned(),
-        read_url: settings.database.read_url.as_ref().map(|url| url.expose_secret().to_owned()),
-        pool_max: settings.database.pool_max,
+    if settings.database.tls == Some(Tls::Encrypt) {
+        tracing::warn!(
+            "DATABASE_TLS=encrypt does not verify the server: a man in the middle reads and changes all data"
+        );
+    }
+    Database::open(database_settings(settings)).await.context("DATABASE_URL")
+}
+
+/// Validates the settings of the database as `serve` does, and opens nothing.
+///
+/// # Errors
+/// The first invalid setting.
+pub fn check_database(settings: &Settings) -> anyhow::Result<()> {
+    database_settings(settings).check().context("DATABASE_URL")
+}
+
+fn database_settings(settings: &Settings) -> jangteo_sql::DatabaseSettings {
+    let DatabaseSettings { url, read_url, tls, ca_file, pool_max } = &settings.database;
+    jangteo_sql::DatabaseSettings {
+        url: url.expose_secret().to_owned(),
+        read_url: read_url.as_ref().map(|url| url.expose_secret().to_owned()),
+        tls: *tls,
+        ca_file: ca_file.clone(),
+        pool_max: *pool_max,
         write_connections: settings.lanes.write_lanes.get(),
-    });
-    database.await.context("DATABASE_URL")
+    }
 }
 
 /// Opens the database and waits until it responds.
@@ -426,6 +445,10 @@ impl DatabaseHealth for Health {
     async fn is_usable(&self) -> Result<bool, StoreError> {
         self.0.ping().await?;
         Ok(!self.0.migrations_pending().await?)
+    }
+
+    fn writer(&self) -> Option<WriterStatus> {
+        self.0.writer_status().map(|status| WriterStatus { host: status.host, elections: status.elections })
     }
 
     fn pools(&self) -> Vec<PoolStatistics> {

@@ -47,6 +47,10 @@ pub const OUTBOX_LAG_SECONDS: &str = "jangteo_outbox_lag_seconds";
 pub const VERIFICATION_FINDINGS: &str = "jangteo_verification_findings";
 /// Time of the last verified snapshot, in seconds since 1970.
 pub const VERIFICATION_TIMESTAMP: &str = "jangteo_verification_timestamp_seconds";
+/// 1 for the database server that accepts writes, by host.
+pub const WRITER: &str = "jangteo_database_writer";
+/// Elections of that server.
+pub const WRITER_ELECTIONS: &str = "jangteo_database_writer_elections_total";
 /// Database connections, by pool and state.
 pub const POOL_CONNECTIONS: &str = "jangteo_pool_connections";
 /// Maximum database connections, by pool.
@@ -150,6 +154,8 @@ fn describe() {
     metrics::describe_gauge!(OUTBOX_LAG_SECONDS, metrics::Unit::Seconds, "Age of the oldest pending event");
     metrics::describe_gauge!(VERIFICATION_FINDINGS, "Findings of the last verification of the books");
     metrics::describe_gauge!(VERIFICATION_TIMESTAMP, metrics::Unit::Seconds, "Time of the last verified snapshot");
+    metrics::describe_gauge!(WRITER, "1 for the database server that accepts writes");
+    metrics::describe_counter!(WRITER_ELECTIONS, "Elections of the database server that accepts writes");
     metrics::describe_gauge!(POOL_CONNECTIONS, "Database connections, by pool and state");
     metrics::describe_gauge!(POOL_CONNECTIONS_MAX, "Maximum database connections, by pool");
 }

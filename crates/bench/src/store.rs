@@ -26,7 +26,7 @@ pub fn wait_for<T: Send + 'static>(work: impl Future<Output = T> + Send + 'stati
 /// Opens a database with this number of write connections.
 pub async fn open(url: &str, write_connections: usize) -> Result<Database> {
     let write_connections = u32::try_from(write_connections)?;
-    let settings = DatabaseSettings { url: url.to_owned(), read_url: None, pool_max: 1, write_connections };
+    let settings = DatabaseSettings { write_connections, ..DatabaseSettings::new(url) };
     Ok(on_threads(Database::open(settings)).await??)
 }
 

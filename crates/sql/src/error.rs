@@ -1,6 +1,7 @@
 //! Connection errors. Failed statements are classified by each dialect.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,14 @@ pub enum OpenError {
     #[error("the database URL is not valid: {reason}")]
     InvalidUrl {
         /// The defect, without the URL and its password.
+        reason: String,
+    },
+    /// An unusable `DATABASE_CA_FILE`.
+    #[error("DATABASE_CA_FILE {}: {reason}", .path.display())]
+    CaFile {
+        /// As in the settings.
+        path: PathBuf,
+        /// Without the content.
         reason: String,
     },
     /// A pool size of zero.
@@ -61,6 +70,11 @@ impl From<Timeout> for StoreError {
         Self::Unavailable(Arc::new(error))
     }
 }
+
+/// The marker of a commit cannot be read: its server is gone, and its replacement may lack its last transactions.
+#[derive(Debug, Error)]
+#[error("the server of the transaction was replaced by another one without a common history")]
+pub(crate) struct OtherHistory;
 
 /// Only one correction of the books runs at a time.
 #[derive(Debug, Error)]

@@ -32,7 +32,8 @@ mod sqlite;
 mod types;
 
 pub use error::OpenError;
-pub use settings::DatabaseSettings;
+pub use mysql::WriterStatus;
+pub use settings::{DatabaseSettings, Tls};
 
 /// The shop's database. Clones share the connections.
 #[derive(Clone)]
@@ -63,15 +64,7 @@ impl Database {
     /// # Errors
     /// The first invalid setting.
     pub async fn open(settings: DatabaseSettings) -> Result<Self, OpenError> {
-        let dialect = Dialect::of(&settings.url)?;
-        if settings.read_url.as_deref().map_or(Ok(dialect), Dialect::of)? != dialect {
-            return Err(OpenError::MixedDialects);
-        }
-        let at_least_one = [("pool_max", settings.pool_max), ("write_connections", settings.write_connections)];
-        if let Some((name, _)) = at_least_one.into_iter().find(|(_, connections)| *connections == 0) {
-            return Err(OpenError::NoConnections { name });
-        }
-        let store = match dialect {
+        let store = match settings.dialect()? {
             Dialect::Mysql => Store::Mysql(mysql::open(&settings)?),
             Dialect::Sqlite => Store::Sqlite(sqlite::open(&settings)?),
         };
@@ -137,9 +130,39 @@ impl Database {
         on!(&self.store, store => store.statistics())
     }
 
+    /// The host that this process writes to; `None` on SQLite.
+    pub fn writer_status(&self) -> Option<WriterStatus> {
+        on!(&self.store, store => store.origin().status())
+    }
+
     /// Closes idle connections now, and the others after their last use.
     pub async fn close(self) {
         drop(self);
+    }
+}
+
+impl DatabaseSettings {
+    /// Validates the settings as [`Database::open`] does, and opens nothing.
+    ///
+    /// # Errors
+    /// The first invalid setting.
+    pub fn check(&self) -> Result<(), OpenError> {
+        match self.dialect()? {
+            Dialect::Mysql => mysql::check(self),
+            Dialect::Sqlite => sqlite::check(self),
+        }
+    }
+
+    fn dialect(&self) -> Result<Dialect, OpenError> {
+        let dialect = Dialect::of(&self.url)?;
+        if self.read_url.as_deref().map_or(Ok(dialect), Dialect::of)? != dialect {
+            return Err(OpenError::MixedDialects);
+        }
+        let at_least_one = [("pool_max", self.pool_max), ("write_connections", self.write_connections)];
+        match at_least_one.into_iter().find(|(_, connections)| *connections == 0) {
+            Some((name, _)) => Err(OpenError::NoConnections { name }),
+            None => Ok(dialect),
+        }
     }
 }
 

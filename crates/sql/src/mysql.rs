@@ -16,12 +16,15 @@ use diesel_async::{
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use jangteo_domain::StoreError;
 use mysql_async::{Opts, OptsBuilder};
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use crate::error::{AlreadyCorrected, NoConnection, OpenError};
 use crate::{DatabaseSettings, migrations};
 
+mod hosts;
 mod server;
+mod topology;
 mod writes;
 
 #[path = "shared/audit.rs"]
@@ -49,9 +52,11 @@ mod store;
 #[path = "shared/transaction.rs"]
 mod transaction;
 
-use server::{STATEMENT_LOG, Server};
+use server::{REFUSALS, Server};
 pub(crate) use store::Store;
 use store::{Manager, Pools, Session};
+use topology::Topology;
+pub use topology::WriterStatus;
 
 type Conn = AsyncMysqlConnection;
 type Db = Mysql;
@@ -91,28 +96,60 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/mysql
 
 /// Validates the URLs and builds the pools. It opens no connection.
 pub(crate) fn open(settings: &DatabaseSettings) -> Result<Store, OpenError> {
-    let options_to_write = options(&settings.url)?;
+    let (hosts, replicas) = hosts_of(settings)?;
+    let topology = Topology::start(hosts, &Handle::current());
+    let writer = |session: &'static [&'static str]| {
+        let topology = Arc::clone(&topology);
+        Manager::new(move || {
+            let topology = Arc::clone(&topology);
+            async move { topology.connect(session).await }
+        })
+    };
     // One connection per lane, and one for marker queries.
-    let writers = (manager(&options_to_write, &WRITE_SESSION), settings.write_connections + 1);
-    let options_to_read = settings.read_url.as_deref().map(options).transpose()?;
-    let primary = options_to_read.is_some().then(|| (manager(&options_to_write, &READ_SESSION), 1));
-    let readers = (manager(options_to_read.as_ref().unwrap_or(&options_to_write), &READ_SESSION), settings.pool_max);
+    let writers = (writer(&WRITE_SESSION), settings.write_connections + 1);
+    let primary = replicas.is_some().then(|| (writer(&READ_SESSION), 1));
+    let readers = (replicas.map_or_else(|| writer(&READ_SESSION), replica), settings.pool_max);
     // One connection to claim events, one to record their outcomes, one to list overdue orders.
-    let background = (manager(&options_to_write, &WRITE_SESSION), 3);
-    Ok(Store::new(&settings.url, Pools { writers, readers, primary, background: Some(background) }))
+    let background = Some((writer(&WRITE_SESSION), 3));
+    Ok(Store::new(Primary(topology), Pools { writers, readers, primary, background }))
 }
 
-fn options(url: &str) -> Result<Opts, OpenError> {
-    let options = Opts::from_url(url).map_err(|error| OpenError::InvalidUrl { reason: error.to_string() })?;
-    if options.db_name().is_none_or(str::is_empty) {
-        return Err(OpenError::InvalidUrl { reason: "it names no database".to_owned() });
+pub(crate) fn check(settings: &DatabaseSettings) -> Result<(), OpenError> {
+    hosts_of(settings).map(|_| ())
+}
+
+/// The hosts of both URLs.
+fn hosts_of(settings: &DatabaseSettings) -> Result<(Vec<Opts>, Option<Vec<Opts>>), OpenError> {
+    let hosts_of = |url: &str| hosts::hosts(url, settings.tls, settings.ca_file.as_deref());
+    Ok((hosts_of(&settings.url)?, settings.read_url.as_deref().map(hosts_of).transpose()?))
+}
+
+/// The servers that accept writes.
+#[derive(Clone)]
+pub(crate) struct Primary(Arc<Topology>);
+
+impl Primary {
+    pub(crate) fn status(&self) -> Option<WriterStatus> {
+        Some(self.0.status())
     }
-    Ok(options)
 }
 
-fn manager(options: &Opts, session: &[&'static str]) -> Manager {
-    let options = session_options(options, session);
-    Manager::new(move || connect(options.clone()))
+/// Connects to the first host that responds.
+fn replica(hosts: Vec<Opts>) -> Manager {
+    let hosts: Arc<[Opts]> = hosts.iter().map(|host| session_options(host, &READ_SESSION)).collect();
+    Manager::new(move || {
+        let hosts = Arc::clone(&hosts);
+        async move {
+            let mut failed = ConnectionError::BadConnection("no host".to_owned());
+            for host in &*hosts {
+                match connect(host.clone()).await {
+                    Ok(session) => return Ok(session),
+                    Err(error) => failed = error,
+                }
+            }
+            Err(failed)
+        }
+    })
 }
 
 fn session_options(options: &Opts, session: &[&'static str]) -> Opts {
@@ -165,21 +202,28 @@ async fn turn_to_writing(connection: &mut Conn, _ticket: Ticket) -> Result<(), S
     AnsiTransactionManager::begin_transaction(connection).await.map_err(classify)
 }
 
-/// Cancels a slow statement. Its connection must not be used again.
-async fn bounded<T>(statement: impl Future<Output = QueryResult<T>> + Send) -> QueryResult<T> {
-    timeout(STATEMENT_MAX, statement).await.unwrap_or_else(|_| {
-        let words = format!("no answer within {} ms", STATEMENT_MAX.as_millis());
-        Err(Error::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(words)))
-    })
+/// Cancels a statement that is slow, or whose server is lost. Its connection must not be used again.
+async fn bounded<T>(server: &Server, statement: impl Future<Output = QueryResult<T>> + Send) -> QueryResult<T> {
+    while_current(server, STATEMENT_MAX, statement).await.unwrap_or_else(|error| Err(error))
+}
+
+/// As [`bounded`], for any future and duration.
+async fn while_current<T>(server: &Server, limit: Duration, work: impl Future<Output = T> + Send) -> QueryResult<T> {
+    let closed = |words: String| Error::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(words));
+    tokio::select! {
+        biased;
+        done = timeout(limit, work) => done.map_err(|_| closed(format!("no answer within {} ms", limit.as_millis()))),
+        () = server.lost.cancelled() => Err(closed("the connection to the server is lost".to_owned())),
+    }
 }
 
 const NOW: &str = "UTC_TIMESTAMP(6)";
 
 /// Classifies a failed statement. Where the text is unknown it queries the server for the error number: a deadlock's
 /// text is in the server's own language. The connection is unusable afterwards.
-async fn explain(error: Error, connection: &mut Conn) -> StoreError {
+async fn explain(error: Error, session: &mut Session) -> StoreError {
     match classify(error) {
-        StoreError::Unexpected(cause) => match bounded(error_number(connection)).await {
+        StoreError::Unexpected(cause) => match bounded(&session.server, error_number(&mut session.connection)).await {
             Ok(number) if is_among(&CONFLICTS, number) => StoreError::Conflict(cause),
             Ok(number) if is_among(&LOST_CONNECTIONS, number) || is_among(&OUTAGES, number) => {
                 StoreError::Unavailable(cause)
@@ -190,8 +234,8 @@ async fn explain(error: Error, connection: &mut Conn) -> StoreError {
     }
 }
 
-async fn explain_begin(error: Error, connection: &mut Conn) -> StoreError {
-    explain(error, connection).await
+async fn explain_begin(error: Error, session: &mut Session) -> StoreError {
+    explain(error, session).await
 }
 
 /// The error number of the last statement. A prepared statement cannot read diagnostics.
@@ -224,9 +268,10 @@ fn classify(error: Error) -> StoreError {
     }
 }
 
-/// A rejected login may succeed later. A server with a statement-based log must be reconfigured first.
+/// A rejected login may succeed later. A refused server must be reconfigured first.
 fn no_connection(error: NoConnection) -> StoreError {
-    let is_refused = error.cause.as_deref().is_some_and(|cause| cause.contains(STATEMENT_LOG));
+    let is_refused = |cause: &str| REFUSALS.iter().any(|refusal| cause.contains(refusal));
+    let is_refused = error.cause.as_deref().is_some_and(is_refused);
     if is_refused { StoreError::Unexpected(Arc::new(error)) } else { StoreError::Unavailable(Arc::new(error)) }
 }
 
@@ -300,9 +345,8 @@ impl Store {
 
     /// A connection outside of the pools.
     async fn connect(&self, session: &[&'static str]) -> Result<Session, StoreError> {
-        let options = options(self.url()).map_err(|error| StoreError::Unavailable(Arc::new(error)))?;
-        let connection = connect(session_options(&options, session)).await;
-        connection.map_err(|error| StoreError::Unavailable(Arc::new(error)))
+        let Primary(topology) = self.origin();
+        topology.connect(session).await.map_err(|error| StoreError::Unavailable(Arc::new(error)))
     }
 
     /// Runs the pending migrations, one server at a time, and returns their names.

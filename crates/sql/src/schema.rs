@@ -210,6 +210,7 @@ tables! {
 
     commit_markers (id) {
         id -> Binary,
+        is_tombstone -> BigInt,
         created_at -> TimeSql,
     }
 }

@@ -1,16 +1,41 @@
 use std::fmt;
+use std::path::PathBuf;
 
 /// URLs and pool sizes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DatabaseSettings {
-    /// `sqlite:PATH` or `mysql://user:password@host:port/database`.
+    /// `sqlite:PATH` or `mysql://user:password@host:port,host:port…/database`: of several hosts the one that accepts
+    /// writes.
     pub url: String,
     /// The URL of a read replica; `None` reads from the primary.
     pub read_url: Option<String>,
+    /// Transport security to MySQL; `None` verifies certificates, except on loopback addresses and sockets, where it is
+    /// off.
+    pub tls: Option<Tls>,
+    /// Certificates of the only trusted CAs, in PEM; `None` trusts the public ones.
+    pub ca_file: Option<PathBuf>,
     /// Upper bound of concurrent reads.
     pub pool_max: u32,
     /// Upper bound of concurrent write transactions. SQLite always has one.
     pub write_connections: u32,
+}
+
+impl DatabaseSettings {
+    /// A database with the smallest pools and default security.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), read_url: None, tls: None, ca_file: None, pool_max: 1, write_connections: 1 }
+    }
+}
+
+/// Transport security.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Tls {
+    /// Requires a certificate of a trusted CA for the host's name.
+    Verify,
+    /// Encrypts without verification: a man in the middle reads everything.
+    Encrypt,
+    /// Plain text.
+    Off,
 }
 
 impl fmt::Debug for DatabaseSettings {
@@ -18,6 +43,8 @@ impl fmt::Debug for DatabaseSettings {
         f.debug_struct("DatabaseSettings")
             .field("url", &without_password(&self.url))
             .field("read_url", &self.read_url.as_deref().map(without_password))
+            .field("tls", &self.tls)
+            .field("ca_file", &self.ca_file)
             .field("pool_max", &self.pool_max)
             .field("write_connections", &self.write_connections)
             .finish()
@@ -40,10 +67,8 @@ mod tests {
     #[test]
     fn debug_shows_no_password() {
         let settings = DatabaseSettings {
-            url: "mysql://shop:p@ss:w/rd@db.example:3306/shop?x=hush".to_owned(),
             read_url: Some("mysql://shop:hush@replica/shop".to_owned()),
-            pool_max: 1,
-            write_connections: 1,
+            ..DatabaseSettings::new("mysql://shop:p@ss:w/rd@db.example:3306/shop?x=hush")
         };
         let shown = format!("{settings:?}");
         assert!(shown.contains("mysql://shop:***@db.example:3306/shop"), "{shown}");

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use diesel::QueryResult;
 use diesel::connection::SimpleConnection as _;
@@ -17,7 +18,7 @@ use jangteo_domain::StoreError;
 
 use crate::bulk::READ_BYTES_MAX;
 use crate::error::{AlreadyCorrected, NoConnection, OpenError};
-use crate::{DatabaseSettings, migrations};
+use crate::{DatabaseSettings, WriterStatus, migrations};
 
 #[path = "shared/audit.rs"]
 mod audit;
@@ -64,6 +65,16 @@ impl Server {
         READ_BYTES_MAX
     }
 
+    /// A file is never lost.
+    pub(crate) fn is_current(&self) -> bool {
+        true
+    }
+
+    /// A file has one history.
+    pub(crate) fn shares_history_with(&self, _other: &Self) -> bool {
+        true
+    }
+
     fn is_in_doubt(&self) -> bool {
         AtomicBool::load(&self.in_doubt, Ordering::SeqCst)
     }
@@ -101,7 +112,23 @@ pub(crate) fn open(settings: &DatabaseSettings) -> Result<Store, OpenError> {
     let readers = (manager(read_path, format!("{SETUP} {READ_SETUP}"), &server), settings.pool_max);
     // The relay queues with the lane for the one writer. On a connection of its own it would rarely find the file lock
     // free while the lane is busy.
-    Ok(Store::new(path, Pools { writers, readers, primary: None, background: None }))
+    Ok(Store::new(Primary(path.into()), Pools { writers, readers, primary: None, background: None }))
+}
+
+pub(crate) fn check(settings: &DatabaseSettings) -> Result<(), OpenError> {
+    file(&settings.url)?;
+    settings.read_url.as_deref().map_or(Ok(()), |url| file(url).map(|_| ()))
+}
+
+/// The file.
+#[derive(Clone)]
+pub(crate) struct Primary(Arc<str>);
+
+impl Primary {
+    /// A file has one writer, this process.
+    pub(crate) fn status(&self) -> Option<WriterStatus> {
+        None
+    }
 }
 
 /// The path in a URL. An in-memory database would be a different one for each connection.
@@ -165,21 +192,26 @@ async fn turn_to_writing(connection: &mut Conn, ticket: Ticket) -> Result<(), St
 }
 
 /// Only the busy timeout delays a statement, so no further bound is needed.
-async fn bounded<T>(statement: impl Future<Output = QueryResult<T>> + Send) -> QueryResult<T> {
+async fn bounded<T>(_server: &Server, statement: impl Future<Output = QueryResult<T>> + Send) -> QueryResult<T> {
     statement.await
+}
+
+/// A file is never lost.
+async fn while_current<T>(_server: &Server, _limit: Duration, work: impl Future<Output = T> + Send) -> QueryResult<T> {
+    Ok(work.await)
 }
 
 /// The database's time; SQLite's clock has milliseconds.
 pub(crate) const NOW: &str = "CAST(round(unixepoch('subsec') * 1000000) AS INTEGER)";
 
 /// As [`classify`]: there is no further detail to query.
-async fn explain(error: Error, _connection: &mut Conn) -> StoreError {
+async fn explain(error: Error, _session: &mut Session) -> StoreError {
     classify(error)
 }
 
 /// Classifies a failed `BEGIN`. Another process may lock the file for much longer than the busy timeout, so the caller
 /// should retry later.
-async fn explain_begin(error: Error, _connection: &mut Conn) -> StoreError {
+async fn explain_begin(error: Error, _session: &mut Session) -> StoreError {
     let is_busy = matches!(&error, Error::DatabaseError(_, information) if begins(&**information, &BUSY));
     if is_busy { StoreError::Unavailable(Arc::new(error)) } else { classify(error) }
 }
@@ -231,13 +263,13 @@ fn is_connection_lost(_error: &Error) -> bool {
 
 impl Store {
     async fn connect_to_books(&self) -> Result<Session, StoreError> {
-        let connection = connect(self.url().to_owned(), SETUP.to_owned(), Server::default()).await;
+        let connection = connect(self.origin().0.to_string(), SETUP.to_owned(), Server::default()).await;
         connection.map_err(|error| StoreError::Unavailable(Arc::new(error)))
     }
 
     /// Runs the pending migrations in one exclusive transaction and returns their names.
     pub(crate) async fn migrate(&self) -> Result<Vec<String>, StoreError> {
-        let path = self.url().to_owned();
+        let path = self.origin().0.to_string();
         let run = move || {
             let unavailable = |error: ConnectionError| StoreError::Unavailable(Arc::new(error));
             let mut connection = <SqliteConnection as diesel::Connection>::establish(&path).map_err(unavailable)?;

@@ -4,7 +4,7 @@ use crate::auth::Authenticator;
 use crate::cli::token;
 use crate::demo::{self, DemoDataPlatform};
 use crate::settings::Settings;
-use crate::startup::Server;
+use crate::startup::{Server, check_database};
 use crate::system::shutdown_signal;
 use crate::telemetry::Telemetry;
 
@@ -13,6 +13,7 @@ pub async fn run(mut settings: Settings, dev: bool, check_config: bool) -> anyho
     if dev && settings.tokens.is_none() && !check_config {
         settings.tokens = Some(demo::token_settings(&settings)?);
     }
+    check_database(&settings)?;
     let tokens = match &settings.tokens {
         Some(tokens) => tokens,
         None if dev => return Ok(()),

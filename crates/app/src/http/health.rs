@@ -1,5 +1,6 @@
 //! Operation: liveness, readiness and metrics.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_web::body::MessageBody;
@@ -96,10 +97,27 @@ async fn show_metrics(state: Option<Data<AppState>>) -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(statistics.render())
 }
 
+/// Sets the gauge of the current host to 1, and that of the host before it to 0.
+fn set_writer(host: Option<String>) {
+    static LAST: Mutex<Option<String>> = Mutex::new(None);
+
+    let gauge = |host: &str, value: f64| metrics::gauge!(telemetry::WRITER, "host" => host.to_owned()).set(value);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(last) = last.take().filter(|last| host.as_ref() != Some(last)) {
+        gauge(&last, 0.0);
+    }
+    host.iter().for_each(|host| gauge(host, 1.0));
+    *last = host;
+}
+
 /// Sets the gauges, which are sampled on each scrape.
 fn measure(state: &AppState) {
     // A queue is far below 2^53, the limit of exact integers in an f64.
     metrics::gauge!(telemetry::QUEUE_DEPTH).set(state.lanes.depth() as f64);
+    if let Some(writer) = state.operations.health.writer() {
+        metrics::counter!(telemetry::WRITER_ELECTIONS).absolute(writer.elections);
+        set_writer(writer.host);
+    }
     for pool in state.operations.health.pools() {
         let set = |state: &'static str, count: u32| {
             metrics::gauge!(telemetry::POOL_CONNECTIONS, "pool" => pool.name, "state" => state).set(count);

@@ -40,8 +40,20 @@ pub trait DatabaseHealth: Send + Sync {
     /// Whether the database responds and its migrations are at head.
     async fn is_usable(&self) -> Result<bool, StoreError>;
 
+    /// The server that accepts writes; `None` for a database in a file.
+    fn writer(&self) -> Option<WriterStatus>;
+
     /// The connection pools, in no particular order.
     fn pools(&self) -> Vec<PoolStatistics>;
+}
+
+/// The server that accepts writes.
+#[derive(Debug, Clone)]
+pub struct WriterStatus {
+    /// `host:port`; `None` while there is none.
+    pub host: Option<String>,
+    /// Since the start of this process.
+    pub elections: u64,
 }
 
 /// The connections of a pool.

@@ -4,11 +4,12 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jangteo_sql::Tls;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::settings::error::{SettingsError, invalid};
 use crate::settings::table::Values;
-use crate::settings::value::WriteLanes;
+use crate::settings::value::{DatabaseTls, WriteLanes};
 
 /// A MySQL server commits two transactions of different rows at the same time.
 const MYSQL_WRITE_LANES: NonZeroU32 = NonZeroU32::MIN.saturating_add(1);
@@ -19,6 +20,9 @@ pub struct DatabaseSettings {
     /// `sqlite:PATH` or `mysql://user:password@host:port/name`; MariaDB counts as MySQL.
     pub url: SecretString,
     pub read_url: Option<SecretString>,
+    /// `None` for the default of each host.
+    pub tls: Option<Tls>,
+    pub ca_file: Option<PathBuf>,
     pub pool_max: u32,
 }
 
@@ -27,6 +31,8 @@ impl From<&Values> for DatabaseSettings {
         Self {
             url: values.database_url.0.clone(),
             read_url: values.database_read_url.as_ref().map(|url| url.0.clone()),
+            tls: values.database_tls.as_ref().map(|DatabaseTls(tls)| *tls),
+            ca_file: values.database_ca_file.clone(),
             pool_max: values.database_pool_max.get(),
         }
     }

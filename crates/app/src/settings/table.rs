@@ -14,8 +14,8 @@ use serde::Deserialize;
 
 use crate::calendar::TimeZoneCalendar;
 use crate::settings::value::{
-    DataPlatformSecret, DatabaseUrl, KeySetLocation, LogFormat, RateLimit, TokenSecret, TraceCollector, WebUrl,
-    WriteLanes, parsed,
+    DataPlatformSecret, DatabaseTls, DatabaseUrl, KeySetLocation, LogFormat, RateLimit, TokenSecret, TraceCollector,
+    WebUrl, WriteLanes, parsed,
 };
 
 /// A row of the table.
@@ -56,7 +56,10 @@ macro_rules! settings {
 
 settings! {
     database_url | database_url_file: DatabaseUrl = "sqlite:jangteo.db",
-        "Database: `sqlite:PATH` or `mysql://user:password@host:port/name`";
+        "Database: `sqlite:PATH` or `mysql://user:password@host:port/name`; of several hosts, separated by commas, the one that accepts writes";
+    database_tls: Option<DatabaseTls>,
+        "TLS to MySQL: `verify`, `encrypt` or `off`; by default `verify`, and `off` for loopback addresses and sockets";
+    database_ca_file: Option<PathBuf>, "File with the only trusted CAs of the database, in PEM; by default the public ones";
     database_read_url | database_read_url_file: Option<DatabaseUrl>, "Read replica, of the same kind as the database";
     database_pool_max: NonZeroU32 = "16", "Maximum connections for reads";
     bind: SocketAddr = "127.0.0.1:8080", "Address of the API";

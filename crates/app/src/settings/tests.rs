@@ -51,6 +51,7 @@ fn an_empty_variable_counts_as_absent() {
 #[case("DATABASE_URL", "postgres://localhost/shop")]
 #[case("DATABASE_URL", "sqlite:")]
 #[case("DATABASE_READ_URL", "x")]
+#[case("DATABASE_TLS", "on")]
 #[case("DATABASE_POOL_MAX", "0")]
 #[case("CURRENCY", "WON")]
 #[case("SHOP_TIME_ZONE", "Asia/Atlantis")]

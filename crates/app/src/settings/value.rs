@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use governor::Quota;
 use jangteo_domain::Currency;
+use jangteo_sql::Tls;
 use jsonwebtoken::Algorithm;
 use rust_decimal::Decimal;
 use secrecy::SecretString;
@@ -196,6 +197,20 @@ impl Value for WriteLanes {
         match text {
             "auto" => Ok(Self::Auto),
             count => count.parse().map(Self::Count).map_err(|_| "a number above zero, or auto".into()),
+        }
+    }
+}
+
+/// Transport security to the database.
+pub struct DatabaseTls(pub Tls);
+
+impl Value for DatabaseTls {
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        match text {
+            "verify" => Ok(Self(Tls::Verify)),
+            "encrypt" => Ok(Self(Tls::Encrypt)),
+            "off" => Ok(Self(Tls::Off)),
+            _ => Err("verify, encrypt or off".into()),
         }
     }
 }

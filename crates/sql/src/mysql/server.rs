@@ -1,20 +1,35 @@
 //! Server properties, read once per connection.
 
+use std::sync::Arc;
+
 use diesel::result::{ConnectionError, ConnectionResult};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable as _;
+use tokio_util::sync::CancellationToken;
 
 /// Upper bound of a packet; the server buffers and parses it in memory.
 const PACKET_BYTES_MAX: usize = 4 << 20;
 /// Packet space besides statements or a bind: header, `COMMIT` and the frame of a compound statement.
 pub(super) const PACKET_RESERVE: usize = 1 << 10;
 
-/// A server's limits on writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A server, as one connection sees it.
+#[derive(Debug, Clone)]
 pub(crate) struct Server {
     /// In bytes, as the server reports it.
     max_allowed_packet: usize,
     pub(super) framing: Framing,
+    pub(super) identity: Arc<Identity>,
+    /// Cancelled when the connection must not be used any more.
+    pub(super) lost: CancellationToken,
+}
+
+/// A server among those that a name may lead to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    /// Unique among the servers of a cluster.
+    pub(super) server: String,
+    /// The group whose members agree on the order of all transactions: Group Replication or Galera.
+    pub(super) group: Option<String>,
 }
 
 /// How related statements are sent.
@@ -31,8 +46,11 @@ pub(super) enum Framing {
 
 impl Server {
     pub(super) async fn of(connection: &mut Conn) -> ConnectionResult<Self> {
-        let variables = "SHOW VARIABLES WHERE Variable_name IN \
-                         ('version', 'max_allowed_packet', 'wsrep_on', 'wsrep_provider', 'log_bin', 'binlog_format')";
+        let variables = "SHOW VARIABLES WHERE Variable_name IN ('version', 'max_allowed_packet', 'log_bin', \
+                         'binlog_format', 'server_uuid', 'server_uid', 'hostname', 'port', 'wsrep_on', \
+                         'wsrep_provider', 'wsrep_node_name', 'wsrep_cluster_name', 'wsrep_dirty_reads', \
+                         'wsrep_trx_fragment_size', 'group_replication_group_name', \
+                         'group_replication_single_primary_mode')";
         let variables: Vec<(String, String)> =
             connection.query(variables).await.map_err(|error| ConnectionError::BadConnection(error.to_string()))?;
         Self::from_variables(&variables)
@@ -44,11 +62,18 @@ impl Server {
             variable.map(|(_, value)| value.as_str())
         };
         let is = |name: &str, expected: &str| value(name).is_some_and(|value| value.eq_ignore_ascii_case(expected));
-        if is("log_bin", "ON") && is("binlog_format", "STATEMENT") {
-            return Err(ConnectionError::BadConnection(STATEMENT_LOG.to_owned()));
+        let given = |name: &str| value(name).filter(|value| !value.is_empty());
+        let replicates_by_wsrep = is("wsrep_on", "ON") && given("wsrep_provider").is_some_and(|path| path != "none");
+        let is_group_member = given("group_replication_group_name").is_some();
+        let refusals = [
+            (is("log_bin", "ON") && is("binlog_format", "STATEMENT"), STATEMENT_LOG),
+            (is_group_member && is("group_replication_single_primary_mode", "OFF"), MULTI_PRIMARY),
+            (replicates_by_wsrep && is("wsrep_dirty_reads", "ON"), DIRTY_READS),
+            (replicates_by_wsrep && given("wsrep_trx_fragment_size").is_some_and(|size| size != "0"), FRAGMENTS),
+        ];
+        if let Some((_, refusal)) = refusals.into_iter().find(|(applies, _)| *applies) {
+            return Err(ConnectionError::BadConnection(refusal.to_owned()));
         }
-        let replicates_by_wsrep =
-            is("wsrep_on", "ON") && value("wsrep_provider").is_some_and(|path| !path.is_empty() && path != "none");
         let is_mariadb = value("version").is_some_and(|version| version.contains("MariaDB"));
         let framing = match (replicates_by_wsrep, is_mariadb) {
             (false, _) => Framing::Several,
@@ -57,32 +82,63 @@ impl Server {
         };
         let max_allowed_packet = value("max_allowed_packet").and_then(|bytes| bytes.parse().ok());
         let unknown = || ConnectionError::BadConnection("the server has no max_allowed_packet".to_owned());
-        Ok(Self { max_allowed_packet: max_allowed_packet.ok_or_else(unknown)?, framing })
+        let part = |name: &str| value(name).unwrap_or_default();
+        let server = given("server_uuid").or_else(|| given("server_uid")).map_or_else(
+            || [part("hostname"), part("port"), part("wsrep_node_name")].join(":"),
+            |unique| [unique, part("wsrep_node_name")].join(":"),
+        );
+        let group = given("group_replication_group_name").map(|group| format!("group replication {group}"));
+        let cluster = || replicates_by_wsrep.then(|| format!("wsrep {}", part("wsrep_cluster_name")));
+        Ok(Self {
+            max_allowed_packet: max_allowed_packet.ok_or_else(unknown)?,
+            framing,
+            identity: Arc::new(Identity { server, group: group.or_else(cluster) }),
+            lost: CancellationToken::new(),
+        })
     }
 
     #[cfg(test)]
     pub(super) fn taking(max_allowed_packet: usize, framing: Framing) -> Self {
-        Self { max_allowed_packet, framing }
+        let identity = Arc::new(Identity { server: "test".to_owned(), group: None });
+        Self { max_allowed_packet, framing, identity, lost: CancellationToken::new() }
+    }
+
+    /// Whether the connection may still be used.
+    pub(crate) fn is_current(&self) -> bool {
+        !self.lost.is_cancelled()
+    }
+
+    /// Whether a transaction that `other` committed is, or will be, part of this server's history.
+    pub(crate) fn shares_history_with(&self, other: &Self) -> bool {
+        let same_group = self.identity.group.is_some() && self.identity.group == other.identity.group;
+        self.identity.server == other.identity.server || same_group
     }
 
     /// Upper bound of the statements in one packet, in bytes. Only a single larger row exceeds it.
-    pub(super) fn packet_bytes_max(self) -> usize {
+    pub(super) fn packet_bytes_max(&self) -> usize {
         self.max_allowed_packet.min(PACKET_BYTES_MAX).saturating_sub(PACKET_RESERVE)
     }
 
     /// Upper bound of one bind, in bytes.
-    pub(crate) fn bind_bytes_max(self) -> usize {
+    pub(crate) fn bind_bytes_max(&self) -> usize {
         self.packet_bytes_max()
     }
 
     /// Upper bound of a statement with a single row, in bytes.
-    pub(super) fn row_bytes_max(self) -> usize {
+    pub(super) fn row_bytes_max(&self) -> usize {
         self.max_allowed_packet.saturating_sub(PACKET_RESERVE)
     }
 }
 
-pub(crate) const STATEMENT_LOG: &str = "the server logs statements (binlog_format=STATEMENT), and InnoDB then takes no \
-                                        writes at READ COMMITTED: set binlog_format=ROW";
+/// Servers that are refused, each with what to set.
+pub(super) const REFUSALS: [&str; 4] = [STATEMENT_LOG, MULTI_PRIMARY, DIRTY_READS, FRAGMENTS];
+const STATEMENT_LOG: &str = "the server logs statements (binlog_format=STATEMENT), and InnoDB then takes no writes at \
+                             READ COMMITTED: set binlog_format=ROW";
+const MULTI_PRIMARY: &str = "the group has several primaries, which do not see each other's row locks: set \
+                             group_replication_single_primary_mode=ON";
+const DIRTY_READS: &str = "the node answers reads without its cluster: set wsrep_dirty_reads=OFF";
+const FRAGMENTS: &str = "the node replicates transactions in fragments, which are not atomic for others: set \
+                         wsrep_trx_fragment_size=0";
 
 #[cfg(test)]
 mod tests {
@@ -107,6 +163,29 @@ mod tests {
         #[case] framing: Framing,
     ) {
         assert_eq!(server(variables).expect("a server").framing, framing);
+    }
+
+    #[test]
+    fn servers_without_the_guarantees_are_refused() {
+        let wsrep = [("wsrep_on", "ON"), ("wsrep_provider", "/usr/lib/galera/libgalera_smm.so")];
+        assert!(server(&[&wsrep[..], &[("wsrep_dirty_reads", "ON")]].concat()).is_err());
+        assert!(server(&[&wsrep[..], &[("wsrep_trx_fragment_size", "1024")]].concat()).is_err());
+        assert!(
+            server(&[&wsrep[..], &[("wsrep_dirty_reads", "OFF"), ("wsrep_trx_fragment_size", "0")]].concat()).is_ok()
+        );
+        let mode = |mode| [("group_replication_group_name", "g"), ("group_replication_single_primary_mode", mode)];
+        assert!(server(&mode("OFF")).is_err());
+        assert!(server(&mode("ON")).is_ok());
+    }
+
+    #[test]
+    fn histories_are_shared_by_the_server_and_by_the_members_of_its_group() {
+        let member = |uuid, group| server(&[("server_uuid", uuid), ("group_replication_group_name", group)]);
+        let member = |uuid, group| member(uuid, group).expect("a server");
+        assert!(member("a", "").shares_history_with(&member("a", "")));
+        assert!(!member("a", "").shares_history_with(&member("b", "")), "a promoted replica may lack the last commits");
+        assert!(member("a", "g").shares_history_with(&member("b", "g")));
+        assert!(!member("a", "g").shares_history_with(&member("b", "h")));
     }
 
     #[test]

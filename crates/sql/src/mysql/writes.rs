@@ -60,9 +60,16 @@ pub(super) async fn begin(session: &mut Session, marker: Option<CommitMarkerRow>
     Ok(())
 }
 
-/// A missing marker is final on MySQL: the query waited for its lock, so the transaction has ended.
-pub(super) async fn rule_out(_session: &mut Session, _id: BatchId) -> Result<(), StoreError> {
-    Ok(())
+/// Makes a missing marker final. On one server it is: the query waited for the marker's lock, so the transaction has
+/// ended. In a group, another member may still replicate the transaction: a marker of its own makes that fail, on the
+/// key or in certification.
+pub(super) async fn rule_out(session: &mut Session, id: BatchId) -> Result<(), StoreError> {
+    if session.server.identity.group.is_none() {
+        return Ok(());
+    }
+    let mut writes = Writes::new(session);
+    writes.insert([CommitMarkerRow::tombstone(id)]);
+    writes.commit(session).await
 }
 
 /// The parts of a statement around its rows.
@@ -76,7 +83,7 @@ struct Shape<'a> {
 
 impl Writes {
     pub(super) fn new(session: &Session) -> Self {
-        Self::to(session.server)
+        Self::to(session.server.clone())
     }
 
     fn to(server: Server) -> Self {
@@ -142,8 +149,8 @@ impl Writes {
         self.push("COMMIT;");
         self.end_statement();
         for packet in self.packets() {
-            if let Err(error) = bounded(session.connection.batch_execute(&packet)).await {
-                return Err(explain(error, &mut session.connection).await);
+            if let Err(error) = bounded(&session.server, session.connection.batch_execute(&packet)).await {
+                return Err(explain(error, session).await);
             }
         }
         let status = AnsiTransactionManager::transaction_manager_status_mut(&mut session.connection);

@@ -2,7 +2,7 @@ use jangteo_domain::id::BatchId;
 use jangteo_domain::idempotency::{Fingerprint, IdempotencyKey, RenderedAnswer, RequestKey, StoredAnswer};
 
 use crate::rows::{lookups, rows};
-use crate::types::{At, Bytes, Id, LongText, RawVarchar};
+use crate::types::{At, Bytes, Id, Integer, LongText, RawVarchar};
 
 rows! {
     IdempotencyKeyRow of idempotency_keys {
@@ -14,10 +14,23 @@ rows! {
         body: LongText,
     }
 
-    /// Evidence of a commit. The database sets its time.
+    /// Evidence of a commit, or that it can never take effect. The database sets its time.
     CommitMarkerRow of commit_markers {
         id: Id<BatchId>,
-    } {}
+    } {
+        is_tombstone: Integer<u8>,
+    }
+}
+
+impl CommitMarkerRow {
+    pub fn new(id: BatchId) -> Self {
+        Self { id: Id(id), is_tombstone: Integer(0) }
+    }
+
+    /// Rules the transaction out.
+    pub fn tombstone(id: BatchId) -> Self {
+        Self { id: Id(id), is_tombstone: Integer(1) }
+    }
 }
 
 lookups! {

@@ -22,7 +22,11 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tracing::Instrument as _;
 
-use super::{COUNT_MIGRATIONS_TABLES, Conn, Db, MIGRATIONS, NOW, Server, classify, is_connection_lost, no_connection};
+use super::transaction::InDoubt;
+use super::{
+    COUNT_MIGRATIONS_TABLES, Conn, Db, MIGRATIONS, NOW, Primary, Server, classify, is_connection_lost, no_connection,
+    while_current,
+};
 use crate::error::{LastConnectError, NoConnection, Timeout};
 use crate::types::{At, TimeSql};
 use crate::{DatabaseStatistics, PoolStatistics, migrations};
@@ -39,7 +43,8 @@ const LIFETIME_MAX: Duration = Duration::from_secs(30 * 60);
 
 #[derive(Clone)]
 pub(crate) struct Store {
-    url: Arc<str>,
+    origin: Primary,
+    pub(super) in_doubt: InDoubt,
     pub(super) writers: Pool,
     readers: Pool,
     /// One connection to the primary for health checks; `None` without a replica.
@@ -61,9 +66,10 @@ pub(super) struct Pools {
 
 impl Store {
     /// Builds the pools on the current runtime. It opens no connection.
-    pub(super) fn new(url: &str, pools: Pools) -> Self {
+    pub(super) fn new(origin: Primary, pools: Pools) -> Self {
         Self {
-            url: url.into(),
+            origin,
+            in_doubt: InDoubt::default(),
             writers: Pool::new(pools.writers),
             readers: Pool::new(pools.readers),
             primary: pools.primary.map(Pool::new),
@@ -72,8 +78,9 @@ impl Store {
         }
     }
 
-    pub(super) fn url(&self) -> &str {
-        &self.url
+    /// Where new connections come from.
+    pub(crate) fn origin(&self) -> &Primary {
+        &self.origin
     }
 
     pub(super) async fn spawn_blocking<T: Send + 'static>(
@@ -263,12 +270,15 @@ impl ManageConnection for Manager {
         (self.0)().await
     }
 
-    async fn is_valid(&self, _session: &mut Session) -> Result<(), ConnectionError> {
-        Ok(()) // See the pool, which asks for no check.
+    /// Without a query, which would double the round trips of a read. A caller with a dead connection takes the next one,
+    /// and a connection with an unread response is never returned to the pool.
+    async fn is_valid(&self, session: &mut Session) -> Result<(), ConnectionError> {
+        let is_current = session.server.is_current();
+        is_current.then_some(()).ok_or_else(|| ConnectionError::BadConnection("its server is lost".to_owned()))
     }
 
     fn has_broken(&self, session: &mut Session) -> bool {
-        session.connection.is_broken()
+        session.connection.is_broken() || !session.server.is_current()
     }
 }
 
@@ -284,9 +294,6 @@ impl Pool {
         let last_error = LastConnectError::default();
         let pool = bb8::Pool::builder()
             .max_size(connections_max)
-            // A check would double the round trips of a read. A caller with a dead connection takes the next one, and a
-            // connection with an unread response is never returned to the pool.
-            .test_on_check_out(false)
             .connection_timeout(CONNECTION_WAIT_MAX)
             .idle_timeout(Some(IDLE_MAX))
             .max_lifetime(Some(LIFETIME_MAX))
@@ -326,7 +333,9 @@ impl Pool {
         let mut dead = 0;
         loop {
             let mut loan = Loan { session: self.get().await?, is_answered: false };
-            match query.clone()(&mut loan.session.connection).await {
+            let Session { connection, server } = &mut *loan.session;
+            let answered = while_current(server, READ_WAIT_MAX, query.clone()(connection)).await;
+            match answered.unwrap_or_else(|error| Err(error.into())) {
                 Ok(answer) => {
                     loan.is_answered = true;
                     return Ok(answer);

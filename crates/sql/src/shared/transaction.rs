@@ -1,7 +1,7 @@
 //! A transaction: one connection, from `BEGIN` to `COMMIT` or rollback.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,9 +27,9 @@ use tracing::Instrument as _;
 
 use super::store::{Now, Pool, PooledSession, Store, discard};
 use super::writes::{Writes, begin, rule_out};
-use super::{Conn, bounded, explain, explain_begin, is_connection_lost};
+use super::{Conn, Server, bounded, explain, explain_begin, is_connection_lost};
 use crate::bulk::{Find, Lock, Lookup, Row, chunks};
-use crate::error::Timeout;
+use crate::error::{OtherHistory, Timeout};
 use crate::rows::audit::AuditEntryRow;
 use crate::rows::coupon::{CampaignById, CampaignRow, CandidatesOf, CouponById, CouponRow, PastRecipientOf, StateCode};
 use crate::rows::idempotency::{AnsweredRequest, CommitMarkerRow, IdempotencyKeyRow, MarkerOf};
@@ -55,6 +55,28 @@ pub(super) struct Transaction {
     pub(super) locked: LockedKeys,
     /// The database's time at the last lock.
     locked_at: Option<Timestamp>,
+    /// With a marker: its id, and where to record the server of a commit that failed.
+    marker: Option<(BatchId, InDoubt)>,
+}
+
+/// The servers of commits that failed, by batch, until their markers are read. The oldest entry goes beyond a bound.
+#[derive(Clone, Default)]
+pub(super) struct InDoubt(Arc<Mutex<BTreeMap<BatchId, Server>>>);
+
+impl InDoubt {
+    const ENTRIES_MAX: usize = 1_000;
+
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<BatchId, Server>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn record(&self, id: BatchId, server: Server) {
+        let mut entries = self.entries();
+        entries.insert(id, server);
+        if entries.len() > Self::ENTRIES_MAX {
+            entries.pop_first();
+        }
+    }
 }
 
 /// The keys of locked rows. An update of an unlocked row could overwrite another transaction's change.
@@ -78,12 +100,13 @@ impl Transaction {
         if std::mem::replace(&mut self.failed, true) {
             return Err(StoreError::unexpected("a statement after a failed one"));
         }
-        let connection = &mut self.session.connection;
-        let answered = bounded(statement(connection)).await;
+        let session = &mut *self.session;
+        let connection = &mut session.connection;
+        let answered = bounded(&session.server, statement(connection)).await;
         self.failed = answered.is_err();
         match answered {
             Ok(answer) => Ok(answer),
-            Err(error) => Err(explain(error, connection).await),
+            Err(error) => Err(explain(error, session).await),
         }
     }
 
@@ -220,16 +243,17 @@ impl Transaction {
 
     /// Begins a transaction, with a marker if it has an id. A connection that died in the pool, as all do at a restart
     /// of the server, is dropped and the next one used: after `connections_max` of them the next is new.
-    async fn begin(pool: &Pool, id: Option<BatchId>) -> Result<Self, StoreError> {
+    async fn begin(pool: &Pool, marker: Option<(BatchId, InDoubt)>) -> Result<Self, StoreError> {
         let mut dead = 0;
         loop {
             let mut session = pool.get().await?;
-            let marker = id.map(|id| CommitMarkerRow { id: Id(id) });
-            let Err(error) = bounded(begin(&mut session, marker)).await else {
-                return Ok(Self { session, failed: false, locked: LockedKeys::default(), locked_at: None });
+            let row = marker.as_ref().map(|(id, _)| CommitMarkerRow::new(*id));
+            let server = session.server.clone();
+            let Err(error) = bounded(&server, begin(&mut session, row)).await else {
+                return Ok(Self { session, failed: false, locked: LockedKeys::default(), locked_at: None, marker });
             };
             if dead == pool.connections_max() || !is_connection_lost(&error) {
-                let error = explain_begin(error, &mut session.connection).await;
+                let error = explain_begin(error, &mut session).await;
                 discard(&mut session);
                 return Err(error);
             }
@@ -282,6 +306,9 @@ impl UnitOfWork for Transaction {
         self.locked.put(changes, &mut writes)?;
         let committed = writes.commit(&mut self.session).await;
         if committed.is_err() {
+            if let Some((id, in_doubt)) = &self.marker {
+                in_doubt.record(*id, self.session.server.clone());
+            }
             discard(&mut self.session);
         }
         committed
@@ -398,8 +425,8 @@ fn put_appended(writes: &mut Writes, appended: &Appended) {
 impl Store {
     /// Begins a transaction in a separate task, so that a dropped caller cannot leave it half begun.
     async fn begin_transaction(&self, pool: &Pool, id: Option<BatchId>) -> Result<Transaction, StoreError> {
-        let pool = pool.clone();
-        let beginning = self.runtime.spawn(async move { Transaction::begin(&pool, id).await }.in_current_span());
+        let (pool, marker) = (pool.clone(), id.map(|id| (id, self.in_doubt.clone())));
+        let beginning = self.runtime.spawn(async move { Transaction::begin(&pool, marker).await }.in_current_span());
         match timeout(BEGIN_MAX, beginning).await {
             Ok(Ok(begun)) => begun,
             Ok(Err(panicked)) => Err(StoreError::Unexpected(Arc::new(panicked))),
@@ -435,10 +462,20 @@ impl UnitOfWorkFactory for Store {
 
     async fn committed(&self, id: BatchId) -> Result<bool, StoreError> {
         let mut transaction = self.begin_transaction(&self.writers, None).await?;
-        let is_committed = !transaction.lock_found([MarkerOf { id: Id(id) }]).await?.is_empty();
-        if !is_committed {
-            rule_out(&mut transaction.session, id).await?;
+        let marker = transaction.lock_found([MarkerOf { id: Id(id) }]).await?.pop();
+        let is_committed = marker.as_ref().is_some_and(|marker| marker.is_tombstone.0 == 0);
+        if marker.is_none() {
+            let begun_on = self.in_doubt.entries().get(&id).cloned();
+            if begun_on.is_some_and(|server| !transaction.session.server.shares_history_with(&server)) {
+                return Err(StoreError::Unavailable(Arc::new(OtherHistory)));
+            }
+            let ruled_out = rule_out(&mut transaction.session, id).await;
+            if ruled_out.is_err() {
+                discard(&mut transaction.session);
+            }
+            ruled_out?;
         }
+        self.in_doubt.entries().remove(&id);
         Ok(is_committed)
     }
 }

@@ -14,8 +14,8 @@ use jangteo_domain::time::{Date, Timestamp};
 use super::store::Session;
 use super::{begin_write, classify};
 use crate::bulk::{Column, Lookup, Record, Row, push_column, separated, statements};
-use crate::rows::idempotency::{CommitMarkerRow, MarkerOf};
-use crate::types::{Id, SqlValues, push_day};
+use crate::rows::idempotency::CommitMarkerRow;
+use crate::types::{SqlValues, push_day};
 
 /// Statements that have not run yet.
 #[derive(Default)]
@@ -119,8 +119,7 @@ pub(super) async fn rule_out(session: &mut Session, id: BatchId) -> Result<(), S
         return Ok(());
     }
     let mut writes = Writes::new(session);
-    writes.insert([CommitMarkerRow { id: Id(id) }]);
-    writes.delete([MarkerOf { id: Id(id) }]);
+    writes.insert([CommitMarkerRow::tombstone(id)]);
     writes.commit(session).await
 }
 

@@ -210,12 +210,7 @@ async fn a_file_in_another_format_is_corrupt() {
     let path = directory.path().join("letter.txt");
     std::fs::write(&path, "This is a text file and not a database, in spite of its length. ".repeat(99))
         .expect("a file");
-    let settings = DatabaseSettings {
-        url: format!("sqlite:{}", path.display()),
-        read_url: None,
-        pool_max: 1,
-        write_connections: 1,
-    };
+    let settings = DatabaseSettings::new(format!("sqlite:{}", path.display()));
     let database = Database::open(settings).await.expect("valid settings");
     let error = database.migrate().await.expect_err("no database");
     assert!(matches!(error, StoreError::Corrupt(_)), "{error:?}");

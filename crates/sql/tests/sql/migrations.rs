@@ -27,7 +27,7 @@ async fn migrate_at_once(settings: DatabaseSettings) -> Result<(), StoreError> {
 }
 
 fn settings(url: String) -> DatabaseSettings {
-    DatabaseSettings { url, read_url: None, pool_max: 2, write_connections: 1 }
+    DatabaseSettings { pool_max: 2, ..DatabaseSettings::new(url) }
 }
 
 #[tokio::test(flavor = "multi_thread")]

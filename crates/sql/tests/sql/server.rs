@@ -46,7 +46,7 @@ impl TestDatabase {
     }
 
     async fn migrated(url: String, place: Place) -> Self {
-        let settings = DatabaseSettings { url, read_url: None, pool_max: 4, write_connections: 6 };
+        let settings = DatabaseSettings { pool_max: 4, write_connections: 6, ..DatabaseSettings::new(url) };
         let database = Database::open(settings.clone()).await.expect("valid settings");
         database.migrate().await.expect("migrations that run");
         Self { database, settings, place }

@@ -12,7 +12,7 @@ use jangteo_sql::{Database, DatabaseSettings, Dialect, OpenError};
 use crate::server::{Schema, TestDatabase};
 
 fn settings(url: &str) -> DatabaseSettings {
-    DatabaseSettings { url: url.to_owned(), read_url: None, pool_max: 2, write_connections: 2 }
+    DatabaseSettings { pool_max: 2, write_connections: 2, ..DatabaseSettings::new(url) }
 }
 
 async fn rejected(settings: DatabaseSettings) -> OpenError {

@@ -32,7 +32,7 @@ use super::documented;
 use crate::auth::{ADMIN_SCOPE, Authenticator, sign};
 use crate::http::access::Access;
 use crate::http::catalog::Catalog;
-use crate::http::operations::{DatabaseHealth, Operations, PoolStatistics, Readiness};
+use crate::http::operations::{DatabaseHealth, Operations, PoolStatistics, Readiness, WriterStatus};
 use crate::http::state::{AppState, Options};
 use crate::http::{app, success};
 use crate::lanes::Lanes;
@@ -276,6 +276,10 @@ struct Healthy;
 impl DatabaseHealth for Healthy {
     async fn is_usable(&self) -> Result<bool, StoreError> {
         Ok(true)
+    }
+
+    fn writer(&self) -> Option<WriterStatus> {
+        None
     }
 
     fn pools(&self) -> Vec<PoolStatistics> {

@@ -143,7 +143,7 @@ proptest! {
         for framing in [Framing::Several, Framing::Compound, Framing::OneByOne] {
             let server = Server::taking(packet.saturating_add(8_000), framing);
             let rows = lengths.iter().zip(1..).map(|(length, number)| searched(number, &"x".repeat(*length)));
-            let mut writes = writes(server, |writes| writes.insert(rows));
+            let mut writes = writes(server.clone(), |writes| writes.insert(rows));
             writes.push("COMMIT;");
             writes.end_statement();
             let packets = writes.packets();
