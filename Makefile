@@ -20,8 +20,9 @@ run: ## Serve on SQLite with demo data; needs nothing but Rust and a C compiler
 fmt: ## Format all code
 	cargo fmt --all
 
-check: ## Formatting, lints, documentation, dependencies and the architecture's rules
+check: ## Formatting, spelling, lints, documentation, dependencies and the architecture's rules
 	cargo fmt --all --check
+	tests/scripts/typos
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --workspace --all-targets --locked --features jangteo/otel -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked

@@ -142,7 +142,7 @@ export async function wrong(shop: Shop): Promise<void> {
   // @ts-expect-error: no such order of the list
   await shop.GET("/v1/products", { params: { query: { sort: "cheapest" } } });
   // @ts-expect-error: a product has no such member
-  done(await shop.GET("/v1/products")).data[0]?.colour;
+  done(await shop.GET("/v1/products")).data[0]?.color;
   // @ts-expect-error: no such code
   rejected(await shop.GET("/v1/products")).code === "OUT_OF_STOKC";
   // @ts-expect-error: an order may have no coupon

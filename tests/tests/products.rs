@@ -220,7 +220,7 @@ async fn supports_every_sort_order(shop: Shop) {
 async fn rejects_ill_formed_queries(shop: Shop) {
     let server = shop.start().await;
     let wrong = [
-        "colour=red",
+        "color=red",
         "sort=cheapest",
         "sort=",
         "sort=name&sort=price",
@@ -242,7 +242,7 @@ async fn rejects_ill_formed_queries(shop: Shop) {
     for query in wrong {
         server.anonymous().get(format!("/v1/products?{query}")).await.expect(400);
     }
-    for query in ["colour=red", "sort=cheapest", "min_price=abc", "in_stock=maybe", "option=red"] {
+    for query in ["color=red", "sort=cheapest", "min_price=abc", "in_stock=maybe", "option=red"] {
         server.anonymous().get(format!("/v1/products?{query}")).await.problem(400, "INVALID_QUERY");
     }
 }

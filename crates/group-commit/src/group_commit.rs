@@ -27,7 +27,7 @@ pub struct Settings {
 /// The deadlines of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
-    /// The deadline of the start. An item not started by then is never run, so that under overload the queueing time of
+    /// The deadline of the start. An item not started by then is never run, so that under overload the queue wait of
     /// executed items is bounded and the lanes continue at full throughput.
     pub turn_by: Instant,
     /// The deadline of the answer, whether or not the item has started.

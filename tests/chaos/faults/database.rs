@@ -110,7 +110,7 @@ struct Rival {
 }
 
 impl Rival {
-    const USER: &'static str = "rivalled";
+    const USER: &'static str = "contended";
 
     async fn new(arena: &Arena, product: &str) -> Self {
         let mut random = arena.random(2);

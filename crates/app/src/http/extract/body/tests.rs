@@ -35,7 +35,7 @@ fn problem(json: impl AsRef<[u8]>) -> Problem {
 #[rstest]
 #[case("{}", "/name", Reason::Missing)]
 #[case(r#"{"name":"a","lines":[{}]}"#, "/lines/0/quantity", Reason::Missing)]
-#[case(r#"{"name":"a","nam":1}"#, "/nam", Reason::UnknownField)]
+#[case(r#"{"name":"a","title":1}"#, "/title", Reason::UnknownField)]
 #[case(r#"{"name":"a","a/b~c":1}"#, "/a~1b~0c", Reason::UnknownField)]
 #[case(r#"{"name":"a","lines":[{"quantity":1,"x":1}]}"#, "/lines/0/x", Reason::UnknownField)]
 #[case(r#"{"name":"a","name":"b"}"#, "/name", Reason::DuplicateKey)]
