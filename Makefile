@@ -4,7 +4,7 @@
 # A database for the tests: the one in TEST_MYSQL_URL, or a private one for as long as they run.
 WITH_DATABASE := $(if $(TEST_MYSQL_URL),,tests/scripts/with-mariadb)
 
-.PHONY: help run check deny lint-openapi test test-tools chaos chaos-quick chaos-tools mutants fmt bench bench-quick bench-growth
+.PHONY: help run check deny semver lint-openapi test test-tools chaos chaos-quick chaos-tools mutants fmt bench bench-quick bench-growth
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
@@ -32,6 +32,11 @@ check: ## Formatting, spelling, lints, documentation, dependencies and the archi
 
 deny: ## Known vulnerabilities of all dependencies; needs a network
 	tests/scripts/cargo-tool deny 0.20.2 --config .cargo/deny.toml check advisories
+
+semver: ## Breaking changes of jangteo-domain since the last tag; needs a network and, the first time, minutes
+	@tag=$$(git describe --tags --abbrev=0 --match 'v[0-9]*' 2>/dev/null) || \
+		{ echo "make: no tag v* to compare with; in a clone without tags: git fetch --tags --unshallow" >&2; exit 1; }; \
+	tests/scripts/cargo-tool semver-checks 0.51.0 semver-checks --package jangteo-domain --baseline-rev "$$tag"
 
 lint-openapi: ## Spectral and Redocly on the OpenAPI document; needs Node and a network
 	cargo build --workspace --locked --bin jangteo
