@@ -10,7 +10,6 @@ mod retention;
 pub(crate) mod tables;
 mod transaction;
 
-use std::error::Error;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,22 +18,19 @@ use async_trait::async_trait;
 use time::Duration;
 
 use jangteo_domain::delivery::EventQueue;
-use jangteo_domain::id::BatchId;
 use jangteo_domain::idempotency::StoredAnswer;
 use jangteo_domain::outbox::OutboxEvent;
 use jangteo_domain::payment::{Payment, Refund};
 use jangteo_domain::queries::Queries;
 use jangteo_domain::retention::Pruning;
-use jangteo_domain::store_error::StoreError;
 use jangteo_domain::testing::fixtures::NOON;
 use jangteo_domain::time::Timestamp;
-use jangteo_domain::transaction::{First, FirstKeys, UnitOfWork, UnitOfWorkFactory};
+use jangteo_domain::transaction::UnitOfWorkFactory;
 use jangteo_domain::verification::BooksFactory;
 
 use crate::contract::{Concurrency, StoreHarness, TransactionHarness};
 
 use tables::Tables;
-use transaction::MemoryUnitOfWork;
 
 /// An in-memory store. Clones share their content.
 #[derive(Clone, Default)]
@@ -126,7 +122,7 @@ impl MemoryStore {
         *clock = clock.saturating_add(by);
     }
 
-    /// Breaks the connection of the open unit of work: its next call returns [`StoreError::Unavailable`], and it stores
+    /// Breaks the connection of the open unit of work: its next call returns [`StoreError::Unavailable`](jangteo_domain::StoreError::Unavailable), and it stores
     /// nothing.
     pub fn break_connections(&self) {
         self.0.breaks.fetch_add(1, Ordering::SeqCst);
@@ -221,21 +217,6 @@ impl StoreHarness for MemoryStore {
     }
 }
 
-#[async_trait]
-impl UnitOfWorkFactory for MemoryStore {
-    async fn begin(&self, id: BatchId, keys: &FirstKeys) -> Result<(Box<dyn UnitOfWork>, First), StoreError> {
-        let turn = Arc::clone(&self.0.writer).lock_owned().await;
-        let mut unit_of_work = MemoryUnitOfWork::new(self.clone(), turn);
-        let first = unit_of_work.begin(id, keys)?;
-        Ok((Box::new(unit_of_work), first))
-    }
-
-    async fn committed(&self, id: BatchId) -> Result<bool, StoreError> {
-        let _turn = self.0.writer.lock().await;
-        Ok(self.committed().markers.contains_key(&id))
-    }
-}
-
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryStore").field("time", &self.time()).finish_non_exhaustive()
@@ -245,12 +226,4 @@ impl fmt::Debug for MemoryStore {
 /// Locks a mutex, also after a panic: that test has failed, and its store is its own.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn conflict(text: impl Into<String>) -> StoreError {
-    StoreError::Conflict(cause(text))
-}
-
-fn cause(text: impl Into<String>) -> Arc<dyn Error + Send + Sync> {
-    Arc::from(Box::<dyn Error + Send + Sync>::from(text.into()))
 }

@@ -19,13 +19,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::audit::AuditEntry;
-use crate::command::{Command, Context, Decision, OrderRefs, Outcome, States};
+use crate::command::{Command, Context, Decision, OrderRefs};
 use crate::id::{AuditEntryId, BatchId, IdSource, OrderId, UserId};
 use crate::idempotency::{IdempotencyKey, RenderedAnswer, RequestKey, SharedRenderer, StoredAnswer};
 use crate::outbox::EventRenderer;
+use crate::outcome::Outcome;
 use crate::rules::ShopRules;
 use crate::store_error::StoreError;
-use crate::transaction::{Appended, Changes, First, FirstKeys, LockSet, Locked, UnitOfWork, UnitOfWorkFactory};
+use crate::transaction::{Appended, Changes, First, FirstKeys, LockSet, Locked, States, UnitOfWork, UnitOfWorkFactory};
 use crate::working_set::WorkingSet;
 
 /// Minimum number of attempts before the failure of a transaction is final …

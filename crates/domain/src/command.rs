@@ -2,25 +2,14 @@
 //!
 //! Each command has its own file; `commands!` is the only list of them.
 
-use std::collections::BTreeSet;
-
-use crate::audit::{AuditReason, Subject};
-use crate::coupon::{Coupon, CouponCampaign};
-use crate::delivery::Delivery;
-use crate::id::{CouponId, IdSource, OrderId, ProductId, UserId};
-use crate::order::Order;
-use crate::outbox::EventRenderer;
-use crate::payment::{Payment, Refund};
-use crate::point::{AdjustmentReason, PointAccount, PointEntry};
-use crate::product::Product;
-use crate::rejection::Rejection;
-use crate::rules::ShopRules;
-use crate::stock::{Stock, StockMovement};
-use crate::time::Timestamp;
-use crate::transaction::{Appended, LockSet};
-use crate::working_set::WorkingSet;
-
 pub use crate::coupon::CouponChoice;
+pub use crate::outcome::{Outcome, Reply};
+pub use decide::{Actor, Context, Decide, Decision, OrderRefs, Side};
+
+mod decide;
+mod refund_terms;
+#[cfg(test)]
+pub(crate) mod scene;
 
 /// Declares the module, the export and the variant of each command.
 macro_rules! commands {
@@ -66,151 +55,4 @@ commands! {
     refund_order::RefundOrder;
     revoke_coupon::RevokeCoupon;
     top_up_points::TopUpPoints;
-}
-
-mod refund_terms;
-#[cfg(test)]
-pub(crate) mod scene;
-
-/// The rule and the metadata of a command.
-pub trait Decide {
-    /// A short name for logs, metrics and the audit log. It is stored: its meaning must never change.
-    fn name(&self) -> &'static str;
-
-    /// The subject in the audit log.
-    fn subject(&self) -> Subject;
-
-    /// The reason given by the caller.
-    fn reason(&self) -> Option<&AuditReason> {
-        None
-    }
-
-    /// The side of its tables, and its most contended row.
-    fn contention(&self) -> (Side, Subject);
-
-    /// The existing order, locked before all other rows.
-    fn order_id(&self) -> Option<OrderId> {
-        None
-    }
-
-    /// The new order and its references, from which later commands of the batch declare their locks.
-    fn placed_order(&self) -> Option<(OrderId, OrderRefs)> {
-        None
-    }
-
-    /// Declares every row to read except the order. `order` has the references of the order, `None` where it does not
-    /// exist.
-    fn declare_locks(&self, order: Option<&OrderRefs>, locks: &mut LockSet);
-
-    /// Decides on the locked rows. Panics on a read of an undeclared row, which is a bug.
-    ///
-    /// # Errors
-    /// The rejection; nothing changes.
-    fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection>;
-}
-
-/// The main tables of a command. A batch of commands of one side needs few statements.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Side {
-    /// Products, stocks, and orders that reserve stock.
-    Stock,
-    /// Points, coupons, and paid orders.
-    Wallet,
-}
-
-/// The references of an order, from which a command declares its other rows.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[expect(missing_docs, reason = "the fields are named after their rows")]
-pub struct OrderRefs {
-    pub user_id: UserId,
-    pub product_ids: BTreeSet<ProductId>,
-    /// The coupon used by its payment.
-    pub coupon_id: Option<CouponId>,
-}
-
-impl From<&Order> for OrderRefs {
-    fn from(order: &Order) -> Self {
-        Self {
-            user_id: order.user_id.clone(),
-            product_ids: order.lines.iter().map(|line| line.product_id).collect(),
-            coupon_id: order.paid.as_ref().and_then(|paid| paid.coupon_id),
-        }
-    }
-}
-
-/// The caller.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Actor {
-    /// The authenticated user.
-    pub user_id: UserId,
-    /// Back office staff, with access to the orders of all users.
-    pub is_admin: bool,
-}
-
-impl Actor {
-    /// Whether the caller has access to the rows of `owner`.
-    pub fn may_see(&self, owner: &UserId) -> bool {
-        self.is_admin || self.user_id == *owner
-    }
-}
-
-/// The inputs of a decision besides the rows.
-#[derive(Clone, Copy)]
-pub struct Context<'a> {
-    /// The limits and settings of the shop.
-    pub rules: &'a ShopRules,
-    /// The database's time after the last lock.
-    pub now: Timestamp,
-    /// The source of new ids.
-    pub ids: &'a dyn IdSource,
-    /// Renders the bodies of events.
-    pub events: &'a dyn EventRenderer,
-}
-
-/// The outcome of a command: a reply, or a rejection that changed nothing.
-pub type Outcome = Result<Reply, Rejection>;
-
-/// A reply and its changes.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Decision {
-    /// The result for the caller.
-    pub reply: Reply,
-    /// The new states of rows, each row at most once.
-    pub states: States,
-    /// The rows to append.
-    pub appended: Appended,
-}
-
-/// New states of rows, by table.
-#[derive(Clone, Default, PartialEq, Eq, Debug)]
-#[expect(missing_docs, reason = "the fields are named after their rows")]
-pub struct States {
-    pub orders: Vec<Order>,
-    pub campaigns: Vec<CouponCampaign>,
-    pub coupons: Vec<Coupon>,
-    pub products: Vec<Product>,
-    pub stocks: Vec<Stock>,
-    pub accounts: Vec<PointAccount>,
-    pub events: Vec<Delivery>,
-}
-
-/// The result of a command: the aggregate after it, and the time of the decision where the response depends on it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[expect(missing_docs, reason = "each variant carries the aggregate of its command")]
-pub enum Reply {
-    PointsToppedUp(PointEntry),
-    PointsAdjusted { entry: PointEntry, reason: AdjustmentReason },
-    ProductCreated { product: Product, available: u64 },
-    ProductChanged { product: Product, available: u64 },
-    StockAdjusted(StockMovement),
-    CampaignCreated(CouponCampaign),
-    CampaignChanged(CouponCampaign),
-    CouponIssued { coupon: Coupon, now: Timestamp },
-    CouponRevoked { coupon: Coupon, now: Timestamp },
-    OrderPlaced { order: Order, now: Timestamp },
-    OrderPaid(Payment),
-    OrderCancelled { order: Order, now: Timestamp },
-    OrderRefunded { refund: Refund, order: Order },
-    OrderExpired(OrderId),
-    EventRedelivered(Delivery),
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::command::Outcome;
+use crate::outcome::Outcome;
 use crate::time::Timestamp;
 
 /// 128 bits of a SHA-256 over caller, operation and the client's own key.

@@ -15,6 +15,8 @@
 //! | [`point`], [`product`], [`stock`], [`coupon`], [`order`], [`payment`], [`sales`] | one aggregate each: its state with its decisions, its rejections, and its read port |
 //! | [`outbox`], [`idempotency`], [`audit`] | records written in the transaction of their effect |
 //! | [`command`] | one file for each command: its declared rows and its decision |
+//! | [`outcome`], [`rejection`] | the result of a command |
+//! | [`quote`] | the price of a prospective order |
 //! | [`working_set`] | the locked rows of a batch and their changes |
 //! | [`batch`] | the executor: attempts, halving, the query of the commit marker |
 //! | [`transaction`], [`store_error`] | the write port and its errors |
@@ -108,11 +110,13 @@ pub mod idempotency;
 pub mod money;
 pub mod order;
 pub mod outbox;
+pub mod outcome;
 pub mod page;
 pub mod payment;
 pub mod point;
 pub mod product;
 pub mod queries;
+pub mod quote;
 pub mod rejection;
 pub mod retention;
 pub mod rules;
@@ -129,9 +133,10 @@ pub mod working_set;
 pub mod testing;
 
 pub use batch::{Answer, BatchExecutor, Recording, Request};
-pub use command::{Command, Context, Decision, Outcome, Reply};
+pub use command::{Command, Context, Decision};
 pub use id::{IdSource, UserId};
 pub use money::{Currency, Money};
+pub use outcome::{Outcome, Reply};
 pub use queries::Queries;
 pub use rejection::Rejection;
 pub use rules::{ShopCalendar, ShopRules};

@@ -7,6 +7,5 @@ pub mod fixtures;
 pub mod samples;
 mod support;
 
-pub use support::{
-    FixedCalendar, NoBackoff, OffsetCalendar, PlainAnswers, PlainEvents, SequentialIds, batch_id, rules,
-};
+pub use fixtures::rules;
+pub use support::{FixedCalendar, NoBackoff, OffsetCalendar, PlainAnswers, PlainEvents, SequentialIds, batch_id};

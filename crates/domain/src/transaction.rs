@@ -177,6 +177,19 @@ impl LockedProduct {
     }
 }
 
+/// New states of rows, by table.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their rows")]
+pub struct States {
+    pub orders: Vec<Order>,
+    pub campaigns: Vec<CouponCampaign>,
+    pub coupons: Vec<Coupon>,
+    pub products: Vec<Product>,
+    pub stocks: Vec<Stock>,
+    pub accounts: Vec<PointAccount>,
+    pub events: Vec<Delivery>,
+}
+
 /// All changes of a transaction. Adapters destructure it without `..`, so that a forgotten table does not compile.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 #[expect(missing_docs, reason = "the names are self-explanatory")]

@@ -21,6 +21,7 @@ mod ledger;
 mod orders;
 mod rebuild;
 mod retention;
+mod run;
 mod sales;
 mod stock;
 mod text;
@@ -31,25 +32,12 @@ pub use books::{Books, BooksCorrection, BooksFactory, EventOutline, Rows, StrayL
 pub use books::{MockBooks, MockBooksCorrection, MockBooksFactory};
 pub use finding::{Finding, Part};
 pub use rebuild::{RebuildError, rebuild_daily_sales};
+pub use run::{PartSummary, Progress};
 
 use crate::retention::Retention;
 use crate::store_error::StoreError;
 use crate::time::Timestamp;
-
-/// Observes a verification.
-pub trait Progress: Send {
-    /// Called at the start of each part.
-    fn part(&mut self, part: Part);
-    /// Called after each page, with its number of rows.
-    fn rows(&mut self, count: u64);
-}
-
-/// No observer.
-impl Progress for () {
-    fn part(&mut self, _part: Part) {}
-
-    fn rows(&mut self, _count: u64) {}
-}
+use run::Verification;
 
 /// The result of a verification.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -70,16 +58,6 @@ impl Summary {
     pub fn findings(&self) -> u64 {
         self.parts.iter().map(|part| part.findings).sum()
     }
-}
-
-/// The result of a part.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[expect(missing_docs, reason = "two numbers of a part")]
-pub struct PartSummary {
-    pub part: Part,
-    /// Rows read, without the lines of orders and refunds.
-    pub rows: u64,
-    pub findings: u64,
 }
 
 /// Verifies the books of one snapshot and passes each finding to `report` at once. Events beyond their `retention` may
@@ -108,58 +86,4 @@ pub async fn verify(
     audit.begin(Part::Retention);
     retention::verify(&mut audit).await?;
     Ok(Summary { taken_at, parts: audit.parts })
-}
-
-/// A running verification.
-struct Verification<'a> {
-    books: &'a mut dyn Books,
-    retention: &'a Retention,
-    progress: &'a mut dyn Progress,
-    report: &'a mut (dyn FnMut(Finding) + Send),
-    /// The parts so far.
-    parts: Vec<PartSummary>,
-}
-
-impl Verification<'_> {
-    fn begin(&mut self, part: Part) {
-        self.parts.push(PartSummary { part, rows: 0, findings: 0 });
-        self.progress.part(part);
-    }
-
-    fn find(&mut self, finding: Finding) {
-        if let Some(part) = self.parts.last_mut() {
-            part.findings = part.findings.saturating_add(1);
-        }
-        (self.report)(finding);
-    }
-
-    /// Reports the finding unless the condition holds.
-    fn expect(&mut self, holds: bool, finding: impl FnOnce() -> Finding) {
-        if !holds {
-            self.find(finding());
-        }
-    }
-
-    /// Counts the rows of a page, reports its unreadable rows and returns the others.
-    fn take<Key, Row>(&mut self, mut page: Rows<Key, Row>) -> Vec<Row> {
-        for unreadable in std::mem::take(&mut page.unreadable) {
-            self.count(1);
-            self.find(Finding::Unreadable(unreadable));
-        }
-        self.take_again(page)
-    }
-
-    /// Counts the rows of a page read before and returns its readable rows.
-    fn take_again<Key, Row>(&mut self, page: Rows<Key, Row>) -> Vec<Row> {
-        self.count(page.rows.len().saturating_add(page.unreadable.len()));
-        page.rows
-    }
-
-    fn count(&mut self, rows: usize) {
-        let rows = u64::try_from(rows).unwrap_or(u64::MAX);
-        if let Some(part) = self.parts.last_mut() {
-            part.rows = part.rows.saturating_add(rows);
-        }
-        self.progress.rows(rows);
-    }
 }

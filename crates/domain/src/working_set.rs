@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::command::States;
 use crate::coupon::{Coupon, CouponCampaign};
 use crate::delivery::Delivery;
 use crate::id::{CampaignId, CouponId, EventId, OrderId, ProductId, UserId};
@@ -10,7 +9,7 @@ use crate::order::Order;
 use crate::point::PointAccount;
 use crate::product::{Product, ProductOffer};
 use crate::stock::Stock;
-use crate::transaction::{Appended, Changes, Keyed, Locked, LockedProduct, RowChanges, Update};
+use crate::transaction::{Appended, Changes, Keyed, Locked, LockedProduct, RowChanges, States, Update};
 
 /// The rows of a batch.
 ///

@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 
-use crate::memory::tables::{Table, Tables};
+use crate::memory::MemoryStore;
+use crate::memory::tables::{Table, Tables, conflict};
 use crate::memory::transaction::MemoryUnitOfWork;
-use crate::memory::{MemoryStore, conflict};
 use jangteo_domain::coupon::{CampaignRecord, Coupon};
 use jangteo_domain::id::{CampaignId, CouponId, EntryId, MovementId, OrderId, PaymentId, ProductId, RefundId, UserId};
 use jangteo_domain::order::{OrderRecord, OrderStatus};

@@ -1,10 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::memory::conflict;
 use jangteo_domain::audit::AuditEntry;
 use jangteo_domain::coupon::{CampaignRecord, Coupon};
 use jangteo_domain::delivery::Delivery;
@@ -99,4 +99,12 @@ pub(super) fn require<Key: Ord + Debug, Row>(table: &Table<Key, Row>, key: &Key)
 /// Checks a constraint that repeats a domain rule.
 pub(super) fn check(holds: bool, text: impl FnOnce() -> String) -> Result<(), StoreError> {
     if holds { Ok(()) } else { Err(StoreError::unexpected(text())) }
+}
+
+pub(super) fn conflict(text: impl Into<String>) -> StoreError {
+    StoreError::Conflict(cause(text))
+}
+
+pub(super) fn cause(text: impl Into<String>) -> Arc<dyn Error + Send + Sync> {
+    Arc::from(Box::<dyn Error + Send + Sync>::from(text.into()))
 }

@@ -19,10 +19,25 @@ use jangteo_domain::store_error::InvalidRecord;
 use jangteo_domain::transaction::{
     Appended, Changes, First, FirstKeys, Keyed, LockSet, Locked, LockedProduct, ProductDepth, RowChanges, Update,
 };
-use jangteo_domain::{StoreError, UnitOfWork, UserId};
+use jangteo_domain::{StoreError, UnitOfWork, UnitOfWorkFactory, UserId};
 
-use crate::memory::tables::{Table, Tables, check, insert, require, rows};
-use crate::memory::{MemoryStore, cause, locked};
+use crate::memory::tables::{Table, Tables, cause, check, insert, require, rows};
+use crate::memory::{MemoryStore, locked};
+
+#[async_trait]
+impl UnitOfWorkFactory for MemoryStore {
+    async fn begin(&self, id: BatchId, keys: &FirstKeys) -> Result<(Box<dyn UnitOfWork>, First), StoreError> {
+        let turn = Arc::clone(&self.0.writer).lock_owned().await;
+        let mut unit_of_work = MemoryUnitOfWork::new(self.clone(), turn);
+        let first = unit_of_work.begin(id, keys)?;
+        Ok((Box::new(unit_of_work), first))
+    }
+
+    async fn committed(&self, id: BatchId) -> Result<bool, StoreError> {
+        let _turn = self.0.writer.lock().await;
+        Ok(self.committed().markers.contains_key(&id))
+    }
+}
 
 /// The open transaction of a [`MemoryStore`].
 pub(super) struct MemoryUnitOfWork {

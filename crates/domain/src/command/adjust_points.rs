@@ -1,10 +1,11 @@
 use crate::audit::{AuditReason, Subject};
-use crate::command::{Context, Decide, Decision, OrderRefs, Reply, Side, States};
+use crate::command::decide::{Context, Decide, Decision, OrderRefs, Side};
 use crate::id::{EntryId, UserId};
 use crate::money::Money;
+use crate::outcome::Reply;
 use crate::point::AdjustmentReason;
 use crate::rejection::Rejection;
-use crate::transaction::{Appended, LockSet};
+use crate::transaction::{Appended, LockSet, States};
 use crate::working_set::WorkingSet;
 
 /// A correction of a balance by the back office.

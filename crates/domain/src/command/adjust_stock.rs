@@ -1,10 +1,11 @@
 use crate::audit::{AuditReason, Subject};
-use crate::command::{Context, Decide, Decision, OrderRefs, Reply, Side, States};
+use crate::command::decide::{Context, Decide, Decision, OrderRefs, Side};
 use crate::id::{MovementId, ProductId};
+use crate::outcome::Reply;
 use crate::product::ProductRejection;
 use crate::rejection::Rejection;
 use crate::stock::MovementReason;
-use crate::transaction::{Appended, LockSet};
+use crate::transaction::{Appended, LockSet, States};
 use crate::working_set::WorkingSet;
 
 /// A correction of a stock by the back office.

@@ -1,12 +1,13 @@
 use crate::audit::Subject;
 use crate::command::refund_terms::{RefundTerms, restore_stock};
-use crate::command::{Actor, Context, Decide, Decision, OrderRefs, Reply, Side, States};
+use crate::command::decide::{Actor, Context, Decide, Decision, OrderRefs, Side};
 use crate::id::OrderId;
 use crate::order::{Cancellation, Order, OrderLine, OrderRejection};
+use crate::outcome::Reply;
 use crate::payment::RefundReason;
 use crate::rejection::Rejection;
 use crate::stock::MovementKind;
-use crate::transaction::{Appended, LockSet};
+use crate::transaction::{Appended, LockSet, States};
 use crate::working_set::WorkingSet;
 
 /// Cancellation of an order: restores its stock and refunds its payment.

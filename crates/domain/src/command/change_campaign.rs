@@ -1,10 +1,11 @@
 use crate::audit::Subject;
-use crate::command::{Context, Decide, Decision, OrderRefs, Reply, Side, States};
+use crate::command::decide::{Context, Decide, Decision, OrderRefs, Side};
 use crate::coupon::CouponRejection;
 use crate::id::CampaignId;
+use crate::outcome::Reply;
 use crate::rejection::Rejection;
 use crate::time::Timestamp;
-use crate::transaction::{Appended, LockSet};
+use crate::transaction::{Appended, LockSet, States};
 use crate::working_set::WorkingSet;
 
 /// Raises the quantity of a campaign or closes it earlier.

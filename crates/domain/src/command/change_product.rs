@@ -1,12 +1,13 @@
 use crate::audit::Subject;
-use crate::command::{Context, Decide, Decision, OrderRefs, Reply, Side, States};
+use crate::command::decide::{Context, Decide, Decision, OrderRefs, Side};
 use crate::id::ProductId;
+use crate::outcome::Reply;
 use crate::product::{
     Category, ItemGroupId, Options, Price, ProductDescription, ProductDetails, ProductName, ProductRejection,
     ProductStatus,
 };
 use crate::rejection::Rejection;
-use crate::transaction::{Appended, LockSet, ProductDepth};
+use crate::transaction::{Appended, LockSet, ProductDepth, States};
 use crate::working_set::WorkingSet;
 
 /// A change of a product's details.

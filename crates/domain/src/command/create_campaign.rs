@@ -1,9 +1,10 @@
 use crate::audit::Subject;
-use crate::command::{Context, Decide, Decision, OrderRefs, Reply, Side, States};
+use crate::command::decide::{Context, Decide, Decision, OrderRefs, Side};
 use crate::coupon::{CampaignPlan, CouponCampaign};
 use crate::id::CampaignId;
+use crate::outcome::Reply;
 use crate::rejection::Rejection;
-use crate::transaction::{Appended, LockSet};
+use crate::transaction::{Appended, LockSet, States};
 use crate::working_set::WorkingSet;
 
 /// Creation of a coupon campaign.

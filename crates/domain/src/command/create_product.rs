@@ -1,10 +1,11 @@
 use crate::audit::Subject;
-use crate::command::{Context, Decide, Decision, OrderRefs, Reply, Side, States};
+use crate::command::decide::{Context, Decide, Decision, OrderRefs, Side};
 use crate::id::ProductId;
+use crate::outcome::Reply;
 use crate::product::{Product, ProductDetails};
 use crate::rejection::Rejection;
 use crate::stock::Stock;
-use crate::transaction::{Appended, LockSet};
+use crate::transaction::{Appended, LockSet, States};
 use crate::working_set::WorkingSet;
 
 /// Creation of a product with an empty stock.

@@ -1,8 +1,9 @@
 use crate::audit::Subject;
 use crate::command::cancel_order::close_unpaid;
-use crate::command::{Context, Decide, Decision, OrderRefs, Reply, Side};
+use crate::command::decide::{Context, Decide, Decision, OrderRefs, Side};
 use crate::id::OrderId;
 use crate::order::OrderRejection;
+use crate::outcome::Reply;
 use crate::rejection::Rejection;
 use crate::stock::MovementKind;
 use crate::transaction::LockSet;

@@ -1,14 +1,15 @@
 use crate::audit::Subject;
-use crate::command::{Actor, Context, Decide, Decision, OrderRefs, Reply, Side, States};
+use crate::command::decide::{Actor, Context, Decide, Decision, OrderRefs, Side};
 use crate::coupon::{Coupon, CouponChoice};
 use crate::id::{EntryId, EventId, OrderId, PaymentId, UserId};
 use crate::money::Money;
 use crate::order::{Order, OrderRejection};
 use crate::outbox::OutboxEvent;
+use crate::outcome::Reply;
 use crate::payment::Payment;
 use crate::rejection::Rejection;
 use crate::sales::SaleCounted;
-use crate::transaction::{Appended, LockSet};
+use crate::transaction::{Appended, LockSet, States};
 use crate::working_set::WorkingSet;
 
 /// Payment of an order with its user's points.

@@ -1,12 +1,13 @@
 use crate::audit::Subject;
-use crate::command::{Context, Decide, Decision, OrderRefs, Reply, Side, States};
+use crate::command::decide::{Context, Decide, Decision, OrderRefs, Side};
 use crate::id::{MovementId, OrderId, UserId};
 use crate::money::Money;
 use crate::order::{Order, OrderLines, RequestedLine};
+use crate::outcome::Reply;
 use crate::product::ProductRejection;
 use crate::rejection::Rejection;
 use crate::stock::{Stock, StockMovement, StockRejection};
-use crate::transaction::{Appended, LockSet, ProductDepth};
+use crate::transaction::{Appended, LockSet, ProductDepth, States};
 use crate::working_set::WorkingSet;
 
 /// Placement of an order. Reserves the stock until the order is cancelled or expires.

@@ -1,8 +1,9 @@
 use crate::audit::{AuditReason, Subject};
 use crate::command::refund_terms::RefundTerms;
-use crate::command::{Context, Decide, Decision, OrderRefs, Reply, Side};
+use crate::command::decide::{Context, Decide, Decision, OrderRefs, Side};
 use crate::id::OrderId;
 use crate::order::{OrderLines, OrderRejection};
+use crate::outcome::Reply;
 use crate::payment::RefundReason;
 use crate::rejection::Rejection;
 use crate::transaction::LockSet;

@@ -1,6 +1,6 @@
 //! The effect of a refund, shared by the refund and the cancellation of a paid order.
 
-use crate::command::{Context, States};
+use crate::command::decide::Context;
 use crate::id::{EntryId, EventId, MovementId, OrderId, ProductId, RefundId};
 use crate::order::{Order, OrderStatus, RefundedOrder};
 use crate::outbox::OutboxEvent;
@@ -9,7 +9,7 @@ use crate::product::ProductRejection;
 use crate::rejection::Rejection;
 use crate::sales::SaleCounted;
 use crate::stock::{MovementKind, Stock, StockMovement};
-use crate::transaction::Appended;
+use crate::transaction::{Appended, States};
 use crate::working_set::WorkingSet;
 
 /// The terms of a refund.

@@ -3,7 +3,8 @@ use std::ops::Deref;
 use thiserror::Error;
 use time::Duration;
 
-use crate::coupon::{Coupon, CouponRejection, CouponState, CouponTerms};
+use crate::coupon::issued::{Coupon, CouponRejection, CouponState};
+use crate::coupon::terms::CouponTerms;
 use crate::id::{CampaignId, CouponId, UserId};
 use crate::store_error::InvalidRecord;
 use crate::time::Timestamp;

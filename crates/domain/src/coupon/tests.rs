@@ -1,11 +1,16 @@
+use std::cmp::Reverse;
+
 use proptest::prelude::*;
 use time::Duration;
 
 use super::*;
+use crate::id::OrderId;
+use crate::money::{Currency, Money};
 use crate::testing::SequentialIds;
 use crate::testing::fixtures::{
     NOON, campaign_details, fixed, noon_plus, percent, positive, text, user, won, won_currency,
 };
+use crate::time::Timestamp;
 
 fn coupon(discount: Discount, valid_until: Timestamp) -> Coupon {
     Coupon {

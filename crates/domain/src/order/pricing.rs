@@ -92,13 +92,13 @@ impl OrderLines {
 }
 
 /// The total before the discount; in range by [`ShopRules::check`](crate::ShopRules::check).
-pub(super) fn total(lines: &[OrderLine]) -> Money {
+pub(crate) fn total(lines: &[OrderLine]) -> Money {
     Money::checked_sum(lines.iter().map(OrderLine::line_total))
         .expect("ShopRules::check bounds the most expensive order")
 }
 
 /// The discount share of each line, in the same order, by the largest remainder.
-pub(super) fn discount_shares(lines: &[OrderLine], discount: Money, currency: Currency) -> Vec<Money> {
+pub(crate) fn discount_shares(lines: &[OrderLine], discount: Money, currency: Currency) -> Vec<Money> {
     let line_totals: Vec<_> = lines.iter().map(OrderLine::line_total).collect();
     discount.allocate(&line_totals, currency.unit())
 }

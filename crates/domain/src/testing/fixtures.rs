@@ -4,6 +4,7 @@
 //! Every function panics on invalid input.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use time::Duration;
 
@@ -16,7 +17,8 @@ use crate::money::{Currency, Money, PositiveMoney};
 use crate::order::{Order, OrderLine, OrderLines, OrderRecord};
 use crate::point::{PointAccount, PointAccountRecord};
 use crate::product::{Options, Price, ProductDetails, ProductStatus};
-use crate::testing::support::rules;
+use crate::rules::ShopRules;
+use crate::testing::support::OffsetCalendar;
 use crate::text::Text;
 use crate::time::Timestamp;
 
@@ -103,6 +105,20 @@ pub fn campaign_details(discount: Discount, quantity: u32) -> CampaignDetails {
         issue_opens_at: Timestamp::MIN,
         issue_closes_at: Timestamp::MAX,
         validity: Validity::Days(30),
+    }
+}
+
+/// The documented defaults, in KRW and UTC.
+pub fn rules() -> ShopRules {
+    ShopRules {
+        currency: won_currency(),
+        top_up_max: won(1_000_000),
+        balance_max: won(10_000_000),
+        order_ttl: Duration::minutes(10),
+        order_lines_max: 100,
+        order_quantity_max: 1_000,
+        open_orders_max: 20,
+        calendar: Arc::new(OffsetCalendar::UTC),
     }
 }
 

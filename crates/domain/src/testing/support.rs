@@ -1,21 +1,19 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use time::{Duration, UtcOffset};
+use time::UtcOffset;
 use uuid::Uuid;
 
 use crate::batch::{ATTEMPTS_MIN, Attempts, Backoff, MARKER_QUERIES_MAX, Work};
-use crate::command::Outcome;
 use crate::id::{BatchId, IdSource};
 use crate::idempotency::{AnswerRenderer, RenderedAnswer};
 use crate::money::Currency;
 use crate::order::Order;
 use crate::outbox::EventRenderer;
+use crate::outcome::Outcome;
 use crate::payment::{Payment, Refund};
-use crate::rules::{ShopCalendar, ShopRules};
+use crate::rules::ShopCalendar;
 use crate::store_error::StoreError;
-use crate::testing::fixtures::{won, won_currency};
 use crate::time::{Date, Timestamp};
 
 /// A unique batch id, for units of work whose id is irrelevant.
@@ -130,19 +128,5 @@ impl EventRenderer for PlainEvents {
 
     fn order_refunded(&self, order: &Order, refund: &Refund, currency: Currency) -> String {
         format!("{{\"refunded\":\"{} {} {}\"}}", order.id, refund.id, currency.show(refund.amount))
-    }
-}
-
-/// The documented defaults, in KRW and UTC.
-pub fn rules() -> ShopRules {
-    ShopRules {
-        currency: won_currency(),
-        top_up_max: won(1_000_000),
-        balance_max: won(10_000_000),
-        order_ttl: Duration::minutes(10),
-        order_lines_max: 100,
-        order_quantity_max: 1_000,
-        open_orders_max: 20,
-        calendar: Arc::new(OffsetCalendar::UTC),
     }
 }

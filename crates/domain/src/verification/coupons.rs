@@ -5,9 +5,10 @@ use crate::id::{CampaignId, OrderId, UserId};
 use crate::order::OrderRecord;
 use crate::store_error::StoreError;
 use crate::time::Timestamp;
+use crate::verification::finding::Finding;
+use crate::verification::run::Verification;
 use crate::verification::text::Text;
 use crate::verification::walk::{Campaigns, Coupons, Walk};
-use crate::verification::{Finding, Verification};
 
 /// Coupons per query of their orders.
 const CHUNK: usize = 500;

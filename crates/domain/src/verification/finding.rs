@@ -3,7 +3,7 @@ use std::fmt;
 use crate::id::{CampaignId, CouponId, OrderId, ProductId, RefundId, UserId};
 use crate::retention::PruneTarget;
 use crate::time::Date;
-use crate::verification::Unreadable;
+use crate::verification::books::Unreadable;
 
 /// A part of the verification.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -3,9 +3,10 @@ use crate::money::Money;
 use crate::point::{EntryKind, LedgerHash, PointAccountRecord, PointEntry};
 use crate::store_error::StoreError;
 use crate::time::Timestamp;
+use crate::verification::finding::Finding;
+use crate::verification::run::Verification;
 use crate::verification::text::Text;
 use crate::verification::walk::{Accounts, Entries, OpenOrders, Walk};
-use crate::verification::{Finding, Verification};
 
 /// Compares each account with its entries and open orders.
 pub(super) async fn verify(audit: &mut Verification<'_>) -> Result<(), StoreError> {

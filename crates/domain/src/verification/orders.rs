@@ -9,12 +9,14 @@ use crate::point::{EntryKind, PointEntry};
 use crate::stock::{MovementKind, StockMovement};
 use crate::store_error::StoreError;
 use crate::time::Timestamp;
+use crate::verification::books::EventOutline;
+use crate::verification::finding::Finding;
+use crate::verification::run::Verification;
 use crate::verification::sales::{self, DailySums};
 use crate::verification::text::Text;
 use crate::verification::walk::{
     EntriesByOrder, Events, List, MovementsByOrder, Orders, Payments, Refunds, StrayOrderLines, StrayRefundLines, Walk,
 };
-use crate::verification::{EventOutline, Finding, Verification};
 
 /// Orders per query of their coupons.
 const CHUNK: usize = 500;

@@ -2,7 +2,10 @@ use thiserror::Error;
 
 use crate::retention::Retention;
 use crate::store_error::StoreError;
-use crate::verification::{BooksFactory, Finding, Progress, Verification, sales};
+use crate::verification::books::BooksFactory;
+use crate::verification::finding::Finding;
+use crate::verification::run::{Progress, Verification};
+use crate::verification::sales;
 
 /// The daily sales were not rebuilt.
 #[derive(Debug, Error)]

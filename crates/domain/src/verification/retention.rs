@@ -2,8 +2,9 @@ use time::Duration;
 
 use crate::retention::PruneTarget;
 use crate::store_error::StoreError;
+use crate::verification::finding::Finding;
+use crate::verification::run::Verification;
 use crate::verification::text::Text;
-use crate::verification::{Finding, Verification};
 
 /// Accepted time beyond the retention: servers prune at intervals and in small batches.
 const GRACE: Duration = Duration::hours(1);

@@ -9,9 +9,10 @@ use crate::payment::Refund;
 use crate::sales::SaleCounted;
 use crate::store_error::StoreError;
 use crate::time::Date;
+use crate::verification::finding::Finding;
+use crate::verification::run::Verification;
 use crate::verification::text::Text;
 use crate::verification::walk::{Orders, Refunds, Sales, Walk, refunds_of};
-use crate::verification::{Finding, Verification};
 
 /// Wrong days that are recomputed by product; later ones are reported by day only. This bounds the memory of a
 /// verification of many wrong days, which usually have one cause.

@@ -1,9 +1,10 @@
 use crate::id::ProductId;
 use crate::stock::{MovementKind, Stock, StockMovement};
 use crate::store_error::StoreError;
+use crate::verification::finding::Finding;
+use crate::verification::run::Verification;
 use crate::verification::text::Text;
 use crate::verification::walk::{Movements, Products, Stocks, Walk};
-use crate::verification::{Finding, Verification};
 
 /// Compares each stock with its movements and its product.
 pub(super) async fn verify(audit: &mut Verification<'_>) -> Result<(), StoreError> {

@@ -9,7 +9,8 @@ use crate::sales::SaleCounted;
 use crate::stock::{Stock, StockMovement};
 use crate::store_error::StoreError;
 use crate::time::Date;
-use crate::verification::{Books, EventOutline, Rows, Verification};
+use crate::verification::books::{Books, EventOutline, Rows};
+use crate::verification::run::Verification;
 
 /// Rows per query: large against the cost of a round trip, small against memory.
 const PAGE: u32 = 1_000;

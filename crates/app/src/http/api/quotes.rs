@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use jangteo_domain::coupon::{Coupon, CouponChoice, CouponFilter, CouponQueries};
 use jangteo_domain::id::{CouponId, ProductId};
-use jangteo_domain::order::{Quote, QuotedCoupon, QuotedLine};
 use jangteo_domain::page::Page;
+use jangteo_domain::quote::{Quote, QuotedCoupon, QuotedLine};
 use jangteo_domain::{Currency, StoreError, UserId};
 
 use crate::http::api::orders::{OrderLineRequest, check_lines};

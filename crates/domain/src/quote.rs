@@ -1,14 +1,15 @@
+//! Quotes: the price of a prospective order.
+
 use crate::coupon::{Coupon, CouponChoice, NotUsableReason};
 use crate::id::{CouponId, ProductId};
 use crate::money::Money;
-use crate::order::lines::OrderLines;
-use crate::order::pricing::{self, OrderLine};
+use crate::order::{OrderLine, OrderLines, pricing};
 use crate::product::ProductListing;
 use crate::rejection::Rejection;
 use crate::rules::ShopRules;
 use crate::time::Timestamp;
 
-/// The price of a prospective order. Not binding: prices, stock and coupons may change before order and payment.
+/// Not binding: prices, stock and coupons may change before order and payment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct Quote {
