@@ -18,28 +18,8 @@ impl CatalogVersion {
 
     /// Counts an executed command. Must be called before the command is answered.
     pub fn record(&self, command: &Command) {
-        if changes_products(command) {
+        if command.rule().changes_products() {
             self.0.fetch_add(1, Ordering::AcqRel);
         }
-    }
-}
-
-/// Whether the back office created or changed a product or adjusted its stock. Reservations of orders do not count:
-/// they are frequent, and lists may show them a moment later.
-fn changes_products(command: &Command) -> bool {
-    match command {
-        Command::CreateProduct(_) | Command::ChangeProduct(_) | Command::AdjustStock(_) => true,
-        Command::TopUpPoints(_)
-        | Command::AdjustPoints(_)
-        | Command::CreateCampaign(_)
-        | Command::ChangeCampaign(_)
-        | Command::IssueCoupon(_)
-        | Command::RevokeCoupon(_)
-        | Command::PlaceOrder(_)
-        | Command::PayOrder(_)
-        | Command::CancelOrder(_)
-        | Command::RefundOrder(_)
-        | Command::ExpireOrder(_)
-        | Command::RedeliverEvent(_) => false,
     }
 }

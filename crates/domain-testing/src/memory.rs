@@ -71,18 +71,7 @@ impl MemoryStore {
 
     /// The read ports.
     pub fn queries(&self) -> Queries {
-        let store = Arc::new(self.clone());
-        Queries {
-            points: store.clone(),
-            products: store.clone(),
-            stocks: store.clone(),
-            coupons: store.clone(),
-            orders: store.clone(),
-            sales: store.clone(),
-            audit: store.clone(),
-            deliveries: store.clone(),
-            clock: store,
-        }
+        Queries::of(self.clone())
     }
 
     /// The outbox queue.

@@ -42,7 +42,7 @@ impl TestShop {
     }
 
     /// Runs a command.
-    pub async fn run(&self, command: Command) -> Result<Outcome, StoreError> {
+    pub async fn run(&self, command: impl Into<Command>) -> Result<Outcome, StoreError> {
         let mut answers = self.executor.execute(&[Request::new(command)]).await;
         match answers.pop().expect("one answer to each request")? {
             Answer::Decided { outcome, .. } => Ok(outcome),
@@ -53,16 +53,16 @@ impl TestShop {
     }
 
     /// Runs a command that must not be rejected.
-    async fn prepare(&self, command: Command) -> Result<(), StoreError> {
+    async fn prepare(&self, command: impl Into<Command>) -> Result<(), StoreError> {
         self.run(command).await?.map(|_| ()).map_err(|rejection| panic!("the shop could not be prepared: {rejection}"))
     }
 
     /// Creates a product with `available` items in stock.
     pub async fn product(&self, details: ProductDetails, available: i32) -> Result<ProductId, StoreError> {
         let product_id = ProductId::next(&*self.ids);
-        self.prepare(Command::CreateProduct(CreateProduct { product_id, details })).await?;
+        self.prepare(CreateProduct { product_id, details }).await?;
         let reason = text("delivery");
-        self.prepare(Command::AdjustStock(AdjustStock { product_id, quantity: available, reason })).await?;
+        self.prepare(AdjustStock { product_id, quantity: available, reason }).await?;
         Ok(product_id)
     }
 
@@ -75,14 +75,14 @@ impl TestShop {
     pub async fn user(&self, id: &str, points: i64) -> Result<UserId, StoreError> {
         let user_id = user(id);
         let amount = positive(points);
-        self.prepare(Command::TopUpPoints(TopUpPoints { user_id: user_id.clone(), amount })).await?;
+        self.prepare(TopUpPoints { user_id: user_id.clone(), amount }).await?;
         Ok(user_id)
     }
 
     /// Creates a campaign.
     pub async fn campaign(&self, details: CampaignDetails) -> Result<CampaignId, StoreError> {
         let campaign_id = CampaignId::next(&*self.ids);
-        self.prepare(Command::CreateCampaign(CreateCampaign { campaign_id, plan: plan(details) })).await?;
+        self.prepare(CreateCampaign { campaign_id, plan: plan(details) }).await?;
         Ok(campaign_id)
     }
 
@@ -90,7 +90,7 @@ impl TestShop {
     pub async fn coupon(&self, campaign_id: CampaignId, user_id: &UserId) -> Result<CouponId, StoreError> {
         let coupon_id = CouponId::next(&*self.ids);
         let user_id = user_id.clone();
-        self.prepare(Command::IssueCoupon(IssueCoupon { coupon_id, campaign_id, user_id })).await?;
+        self.prepare(IssueCoupon { coupon_id, campaign_id, user_id }).await?;
         Ok(coupon_id)
     }
 
@@ -98,7 +98,7 @@ impl TestShop {
     pub async fn order(&self, user_id: &UserId, lines: &[(ProductId, u32)]) -> Result<OrderId, StoreError> {
         let command = self.place(user_id, lines);
         let order_id = command.order_id;
-        self.prepare(Command::PlaceOrder(command)).await?;
+        self.prepare(command).await?;
         Ok(order_id)
     }
 
@@ -114,16 +114,16 @@ impl TestShop {
 
     /// Pays an order as its owner.
     pub async fn pay(&self, order_id: OrderId, owner: &UserId, coupon: CouponChoice) -> Result<Outcome, StoreError> {
-        self.run(Command::PayOrder(PayOrder { order_id, actor: customer(owner), coupon })).await
+        self.run(PayOrder { order_id, actor: customer(owner), coupon }).await
     }
 
     /// Cancels an order as its owner.
     pub async fn cancel(&self, order_id: OrderId, owner: &UserId) -> Result<Outcome, StoreError> {
-        self.run(Command::CancelOrder(CancelOrder { order_id, actor: customer(owner) })).await
+        self.run(CancelOrder { order_id, actor: customer(owner) }).await
     }
 
     /// Expires an order as the system.
     pub async fn expire(&self, order_id: OrderId) -> Result<Outcome, StoreError> {
-        self.run(Command::ExpireOrder(ExpireOrder { order_id })).await
+        self.run(ExpireOrder { order_id }).await
     }
 }

@@ -63,9 +63,9 @@ impl BusyShop {
         let other_campaign = shop.campaign(campaign_details(fixed(500), 3)).await?;
         let [used, restored] = [shop.coupon(campaign, &kim).await?, shop.coupon(campaign, &lee).await?];
         let revoked = shop.coupon(other_campaign, &kim).await?;
-        run(&shop, Command::RevokeCoupon(RevokeCoupon { coupon_id: revoked })).await?;
+        run(&shop, RevokeCoupon { coupon_id: revoked }).await?;
         let more = ChangeCampaign { campaign_id: campaign, quantity: Some(5), issue_closes_at: None };
-        run(&shop, Command::ChangeCampaign(more)).await?;
+        run(&shop, more).await?;
 
         let lines = [(lamp, 2), (chair, 3)];
         let [paid, partly, refunded, cancelled, expired] = [
@@ -86,7 +86,7 @@ impl BusyShop {
         {
             let reason = text("broken");
             let refund = RefundOrder { order_id, lines: order_lines(&lines), restock, reason };
-            run(&shop, Command::RefundOrder(refund)).await?;
+            run(&shop, refund).await?;
         }
         decided(shop.cancel(refunded, &lee).await?);
         // A coupon that expires before its order's refund stays used.
@@ -106,7 +106,7 @@ impl BusyShop {
     }
 }
 
-async fn run(shop: &TestShop, command: Command) -> Result<(), StoreError> {
+async fn run(shop: &TestShop, command: impl Into<Command>) -> Result<(), StoreError> {
     decided(shop.run(command).await?);
     Ok(())
 }

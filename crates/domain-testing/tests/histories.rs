@@ -167,17 +167,14 @@ fn campaigns() -> [CampaignDetails; CAMPAIGNS] {
 
 /// The commands that set up the shop.
 fn opening() -> Vec<Command> {
-    let product = |number: usize| {
+    let product = |number: usize| -> [Command; 2] {
         let price = 222 * i64::try_from(number).expect("a small number");
         let product_id = product_id(number);
         let create = CreateProduct { product_id, details: product_details("lamp", price) };
         let adjust = AdjustStock { product_id, quantity: 10, reason: text("delivery") };
-        [Command::CreateProduct(create), Command::AdjustStock(adjust)]
+        [create.into(), adjust.into()]
     };
-    let campaign = |(number, details)| {
-        let campaign_id = campaign_id(number);
-        Command::CreateCampaign(CreateCampaign { campaign_id, plan: plan(details) })
-    };
+    let campaign = |(number, details)| CreateCampaign { campaign_id: campaign_id(number), plan: plan(details) }.into();
     (0..PRODUCTS).flat_map(product).chain((0..).zip(campaigns()).map(campaign)).collect()
 }
 
@@ -226,47 +223,45 @@ impl Makers {
     fn command(&self, place: usize, attempt: &Attempt) -> Command {
         match attempt {
             Attempt::TopUp { user, amount } => {
-                Command::TopUpPoints(TopUpPoints { user_id: user_id(*user), amount: positive(*amount) })
+                TopUpPoints { user_id: user_id(*user), amount: positive(*amount) }.into()
             }
-            Attempt::AdjustPoints { user, amount } => Command::AdjustPoints(AdjustPoints {
-                user_id: user_id(*user),
-                amount: won(*amount),
-                reason: text("counted"),
-            }),
-            Attempt::AdjustStock { product, quantity } => Command::AdjustStock(AdjustStock {
-                product_id: product_id(*product),
-                quantity: *quantity,
-                reason: text("counted"),
-            }),
+            Attempt::AdjustPoints { user, amount } => {
+                AdjustPoints { user_id: user_id(*user), amount: won(*amount), reason: text("counted") }.into()
+            }
+            Attempt::AdjustStock { product, quantity } => {
+                AdjustStock { product_id: product_id(*product), quantity: *quantity, reason: text("counted") }.into()
+            }
             Attempt::ChangeProduct { product, price, status } => {
                 let price = Some(product_details("lamp", *price).price);
                 let change = ProductChange { price, status: Some(*status), ..ProductChange::default() };
-                Command::ChangeProduct(ChangeProduct { product_id: product_id(*product), change })
+                ChangeProduct { product_id: product_id(*product), change }.into()
             }
-            Attempt::ChangeCampaign { campaign, quantity } => Command::ChangeCampaign(ChangeCampaign {
-                campaign_id: campaign_id(*campaign),
-                quantity: Some(*quantity),
-                issue_closes_at: None,
-            }),
-            Attempt::Issue { campaign, user } => Command::IssueCoupon(IssueCoupon {
+            Attempt::ChangeCampaign { campaign, quantity } => {
+                ChangeCampaign { campaign_id: campaign_id(*campaign), quantity: Some(*quantity), issue_closes_at: None }
+                    .into()
+            }
+            Attempt::Issue { campaign, user } => IssueCoupon {
                 coupon_id: coupon_id(place),
                 campaign_id: campaign_id(*campaign),
                 user_id: user_id(*user),
-            }),
-            Attempt::Revoke { coupon } => Command::RevokeCoupon(RevokeCoupon { coupon_id: self.coupon(place, coupon) }),
-            Attempt::Place { user, lines, expected_total } => Command::PlaceOrder(PlaceOrder {
+            }
+            .into(),
+            Attempt::Revoke { coupon } => RevokeCoupon { coupon_id: self.coupon(place, coupon) }.into(),
+            Attempt::Place { user, lines, expected_total } => PlaceOrder {
                 order_id: order_id(place),
                 user_id: user_id(*user),
                 lines: lines_of(lines),
                 expected_total: expected_total.map(won),
-            }),
-            Attempt::Refund { order, lines, restock } => Command::RefundOrder(RefundOrder {
+            }
+            .into(),
+            Attempt::Refund { order, lines, restock } => RefundOrder {
                 order_id: self.order(place, order),
                 lines: lines_of(lines),
                 restock: *restock,
                 reason: text("broken"),
-            }),
-            Attempt::Pay { order, who, coupon } => Command::PayOrder(PayOrder {
+            }
+            .into(),
+            Attempt::Pay { order, who, coupon } => PayOrder {
                 order_id: self.order(place, order),
                 actor: self.actor(place, order, *who),
                 coupon: match coupon {
@@ -274,12 +269,12 @@ impl Makers {
                     Choice::Best => CouponChoice::Best,
                     Choice::Named(index) => CouponChoice::Named(self.coupon(place, index)),
                 },
-            }),
-            Attempt::Cancel { order, who } => Command::CancelOrder(CancelOrder {
-                order_id: self.order(place, order),
-                actor: self.actor(place, order, *who),
-            }),
-            Attempt::Expire { order } => Command::ExpireOrder(ExpireOrder { order_id: self.order(place, order) }),
+            }
+            .into(),
+            Attempt::Cancel { order, who } => {
+                CancelOrder { order_id: self.order(place, order), actor: self.actor(place, order, *who) }.into()
+            }
+            Attempt::Expire { order } => ExpireOrder { order_id: self.order(place, order) }.into(),
         }
     }
 }
@@ -375,12 +370,11 @@ async fn assert_conserved(store: &MemoryStore) -> Result<Vec<Order>, StoreError>
     let Books { balances, entries, movements, available, orders, coupons } = Books::read(store).await?;
     let moved = |kind| sum(entries.iter().filter(|entry| entry.kind == kind).map(|entry| entry.amount));
     assert!(balances.values().all(|(balance, _)| !balance.is_negative()));
-    let trail = [EntryKind::TopUp, EntryKind::Payment, EntryKind::Refund, EntryKind::Adjustment].map(moved);
     let total = sum(balances.values().map(|(balance, _)| *balance));
-    assert_eq!(total, sum(trail), "top-ups less payments plus refunds and corrections are the balances");
+    assert_eq!(total, sum(entries.iter().map(|entry| entry.amount)), "the entries add up to the balances");
     let (payments, refunds) = (store.payments(), store.refunds());
-    assert_eq!(trail[1].negated(), sum(payments.iter().map(|payment| payment.amount)));
-    assert_eq!(trail[2], sum(refunds.iter().map(|refund| refund.amount)));
+    assert_eq!(moved(EntryKind::Payment).negated(), sum(payments.iter().map(|payment| payment.amount)));
+    assert_eq!(moved(EntryKind::Refund), sum(refunds.iter().map(|refund| refund.amount)));
 
     for product_id in (0..PRODUCTS).map(product_id) {
         let of_product = movements.iter().filter(|movement| movement.product_id == product_id);

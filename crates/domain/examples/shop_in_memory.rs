@@ -4,6 +4,7 @@
 
 use std::error::Error;
 
+use jangteo_domain::Reply;
 use jangteo_domain::command::{
     AdjustStock, CouponChoice, CreateCampaign, CreateProduct, IssueCoupon, PayOrder, PlaceOrder, TopUpPoints,
 };
@@ -14,7 +15,6 @@ use jangteo_domain::testing::fixtures::{
     campaign_details, customer, order_lines, percent, plan, positive, product_details, text, user,
 };
 use jangteo_domain::testing::rules;
-use jangteo_domain::{Command, Reply};
 use jangteo_domain_testing::{MemoryStore, TestShop};
 
 #[tokio::main(flavor = "current_thread")]
@@ -43,16 +43,16 @@ async fn trade() -> Result<(Order, Payment), Box<dyn Error>> {
     let coupon_id = CouponId::next(&*shop.ids);
     let order_id = OrderId::next(&*shop.ids);
 
-    shop.run(Command::TopUpPoints(TopUpPoints { user_id: kim.clone(), amount: positive(50_000) })).await??;
-    shop.run(Command::CreateProduct(CreateProduct { product_id, details: product_details("lamp", 12_000) })).await??;
-    shop.run(Command::AdjustStock(AdjustStock { product_id, quantity: 5, reason: text("delivery") })).await??;
+    shop.run(TopUpPoints { user_id: kim.clone(), amount: positive(50_000) }).await??;
+    shop.run(CreateProduct { product_id, details: product_details("lamp", 12_000) }).await??;
+    shop.run(AdjustStock { product_id, quantity: 5, reason: text("delivery") }).await??;
     let campaign = CreateCampaign { campaign_id, plan: plan(campaign_details(percent(10), 100)) };
-    shop.run(Command::CreateCampaign(campaign)).await??;
-    shop.run(Command::IssueCoupon(IssueCoupon { coupon_id, campaign_id, user_id: kim.clone() })).await??;
+    shop.run(campaign).await??;
+    shop.run(IssueCoupon { coupon_id, campaign_id, user_id: kim.clone() }).await??;
     let lines = order_lines(&[(product_id, 2)]);
-    shop.run(Command::PlaceOrder(PlaceOrder { order_id, user_id: kim.clone(), lines, expected_total: None })).await??;
+    shop.run(PlaceOrder { order_id, user_id: kim.clone(), lines, expected_total: None }).await??;
     let pay = PayOrder { order_id, actor: customer(&kim), coupon: CouponChoice::Best };
-    let Reply::OrderPaid(payment) = shop.run(Command::PayOrder(pay)).await?? else {
+    let Reply::OrderPaid(payment) = shop.run(pay).await?? else {
         return Err("the reply to a payment is the payment".into());
     };
 

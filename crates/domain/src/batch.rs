@@ -69,8 +69,8 @@ impl fmt::Debug for Recording {
 
 impl Request {
     /// A request without a stored answer.
-    pub fn new(command: Command) -> Self {
-        Self { command, recording: None }
+    pub fn new(command: impl Into<Command>) -> Self {
+        Self { command: command.into(), recording: None }
     }
 
     fn idempotency(&self) -> Option<IdempotencyKey> {
@@ -264,7 +264,7 @@ fn answer(
     }
     let decided = catch_unwind(AssertUnwindSafe(|| Decided::new(request, set, context)));
     let Decided { outcome, rendered, states, appended } =
-        decided.map_err(|panic| panicked(request.command.rule().name(), &*panic))??;
+        decided.map_err(|panic| panicked(request.command.name(), &*panic))??;
     known.extend(appended.answers.iter().map(|answer| (answer.request.key, answer.clone())));
     set.absorb(states, appended);
     Ok(Answer::Decided { outcome, rendered })
@@ -307,7 +307,7 @@ impl Decided {
             id: AuditEntryId::next(context.ids),
             at: context.now,
             actor: actor.clone(),
-            action: command.rule().name().to_owned(),
+            action: command.name().to_owned(),
             subject_kind: subject.kind().to_owned(),
             subject_id: subject.to_string(),
             reason: command.rule().reason().cloned(),

@@ -29,6 +29,13 @@ macro_rules! commands {
         }
 
         impl Command {
+            /// The name of its module, for logs, metrics and the audit log.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$command(_) => stringify!($module),)*
+                }
+            }
+
             /// The rule of the command.
             pub fn rule(&self) -> &dyn Decide {
                 match self {
@@ -36,9 +43,18 @@ macro_rules! commands {
                 }
             }
         }
+
+        $(
+            impl From<$command> for Command {
+                fn from(command: $command) -> Self {
+                    Self::$command(command)
+                }
+            }
+        )*
     };
 }
 
+// The name of a module is stored in the audit log: its meaning must never change.
 commands! {
     adjust_points::AdjustPoints;
     adjust_stock::AdjustStock;

@@ -31,7 +31,7 @@
 //! renderers, and executes commands. For tests, `jangteo-domain-testing` provides all of them:
 //!
 //! ```
-//! use jangteo_domain::command::{Command, TopUpPoints};
+//! use jangteo_domain::command::TopUpPoints;
 //! use jangteo_domain::testing::fixtures::{positive, user, won};
 //! use jangteo_domain::{Answer, Reply, Request};
 //! use jangteo_domain_testing::{MemoryStore, TestShop};
@@ -43,8 +43,7 @@
 //!
 //! // A batch is one transaction; each command has its own answer.
 //! let top_up = |amount| {
-//!     let command = Command::TopUpPoints(TopUpPoints { user_id: user("kim"), amount: positive(amount) });
-//!     Request::new(command)
+//!     Request::new(TopUpPoints { user_id: user("kim"), amount: positive(amount) })
 //! };
 //! let answers = shop.executor.execute(&[top_up(5_000), top_up(1_000_001)]).await;
 //! let [Ok(Answer::Decided { outcome: topped_up, .. }), Ok(Answer::Decided { outcome: rejected, .. })] = &answers[..]

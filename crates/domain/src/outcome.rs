@@ -20,8 +20,8 @@ pub type Outcome = Result<Reply, Rejection>;
 pub enum Reply {
     PointsToppedUp(PointEntry),
     PointsAdjusted { entry: PointEntry, reason: AdjustmentReason },
-    ProductCreated { product: Product, available: u32 },
-    ProductChanged { product: Product, available: u32 },
+    ProductCreated { product: Product, available: u64 },
+    ProductChanged { product: Product, available: u64 },
     StockAdjusted(StockMovement),
     CampaignCreated(CouponCampaign),
     CampaignChanged(CouponCampaign),

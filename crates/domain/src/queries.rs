@@ -30,6 +30,28 @@ pub struct Queries {
     pub clock: Arc<dyn DatabaseClock>,
 }
 
+impl Queries {
+    /// The read ports of a store that implements all of them.
+    pub fn of<S>(store: S) -> Self
+    where
+        S: PointQueries + ProductQueries + StockQueries + CouponQueries + OrderQueries + SalesQueries,
+        S: AuditQueries + DeliveryQueries + DatabaseClock + 'static,
+    {
+        let store = Arc::new(store);
+        Self {
+            points: store.clone(),
+            products: store.clone(),
+            stocks: store.clone(),
+            coupons: store.clone(),
+            orders: store.clone(),
+            sales: store.clone(),
+            audit: store.clone(),
+            deliveries: store.clone(),
+            clock: store,
+        }
+    }
+}
+
 /// The database's clock, which decides all deadlines.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]

@@ -7,8 +7,9 @@ use time::{Duration, OffsetDateTime};
 /// A day of the calendar, without a time zone.
 pub use time::Date;
 
-/// A point in time in UTC, in whole microseconds, so that a stored time reads back equal.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A point in time in UTC, in whole microseconds, so that a stored time reads back equal. The default is
+/// [`Timestamp::MIN`].
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(try_from = "i64", into = "i64"))]
 pub struct Timestamp {
     unix_microseconds: i64,

@@ -122,7 +122,7 @@ impl LockSet {
 }
 
 /// The rows found for a [`LockSet`]: an entry for each key, `None` where there is no row.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
 #[expect(missing_docs, reason = "the names are those of LockSet")]
 pub struct Locked {
     pub campaigns: BTreeMap<CampaignId, Option<CouponCampaign>>,
@@ -145,17 +145,7 @@ pub struct Locked {
 impl Locked {
     /// An empty set, locked at that time.
     pub fn nothing(now: Timestamp) -> Self {
-        Self {
-            campaigns: BTreeMap::new(),
-            past_recipients: BTreeMap::new(),
-            unused_coupons_of: BTreeMap::new(),
-            coupons: BTreeMap::new(),
-            products: BTreeMap::new(),
-            stocks: BTreeMap::new(),
-            accounts: BTreeMap::new(),
-            events: BTreeMap::new(),
-            now,
-        }
+        Self { now, ..Self::default() }
     }
 }
 
@@ -175,6 +165,53 @@ impl LockedProduct {
             Self::Whole(product) => product.offer(),
         }
     }
+}
+
+/// The keys of the rows that a unit of work has locked and may update. An update of another row could overwrite another
+/// transaction's change.
+#[derive(Clone, Default, Debug)]
+#[expect(missing_docs, reason = "the names are those of Changes")]
+pub struct LockedKeys {
+    pub orders: BTreeSet<OrderId>,
+    pub campaigns: BTreeSet<CampaignId>,
+    pub coupons: BTreeSet<CouponId>,
+    pub products: BTreeSet<ProductId>,
+    pub stocks: BTreeSet<ProductId>,
+    pub accounts: BTreeSet<UserId>,
+    pub events: BTreeSet<EventId>,
+}
+
+impl LockedKeys {
+    /// The orders found.
+    pub fn of(first: &First) -> Self {
+        Self { orders: found(&first.orders).collect(), ..Self::default() }
+    }
+
+    /// Adds the rows found, of the products only those locked whole.
+    pub fn add(&mut self, locked: &Locked) {
+        let Locked {
+            campaigns,
+            past_recipients: _,
+            unused_coupons_of: _,
+            coupons,
+            products,
+            stocks,
+            accounts,
+            events,
+            now: _,
+        } = locked;
+        self.campaigns.extend(found(campaigns));
+        self.coupons.extend(found(coupons));
+        let whole = products.iter().filter(|(_, product)| matches!(product, Some(LockedProduct::Whole(_))));
+        self.products.extend(whole.map(|(id, _)| *id));
+        self.stocks.extend(found(stocks));
+        self.accounts.extend(found(accounts));
+        self.events.extend(found(events));
+    }
+}
+
+fn found<Key: Clone, Row>(rows: &BTreeMap<Key, Option<Row>>) -> impl Iterator<Item = Key> {
+    rows.iter().filter(|(_, row)| row.is_some()).map(|(key, _)| key.clone())
 }
 
 /// New states of rows, by table.

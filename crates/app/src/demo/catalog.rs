@@ -197,7 +197,7 @@ fn key_of(command: &Command) -> IdempotencyKey {
         Command::CreateProduct(command) => ("create product", command.product_id.uuid()),
         Command::AdjustStock(command) => ("fill stock", command.product_id.uuid()),
         Command::CreateCampaign(command) => ("create campaign", command.campaign_id.uuid()),
-        other => unreachable!("the demo has no {}", other.rule().name()),
+        other => unreachable!("the demo has no {}", other.name()),
     };
     let key = digest(&[b"demo", kind.as_bytes(), id.as_bytes()]);
     IdempotencyKey { key: RequestKey(key), fingerprint: Fingerprint(key) }

@@ -15,9 +15,10 @@ use crate::TestShop;
 use crate::contract::harness::{StoreHarness, TestResult, answers, first_page, request, row};
 
 /// A request with an idempotency key, whose answer is rendered for one caller.
-fn keyed(command: Command, key: IdempotencyKey, name: &'static str) -> Request {
+fn keyed(command: impl Into<Command>, key: IdempotencyKey, name: &'static str) -> Request {
     let renderer = Arc::new(NamedAnswers(name));
-    Request { command, recording: Some(Recording { idempotency: Some(key), audited_as: None, renderer }) }
+    let recording = Some(Recording { idempotency: Some(key), audited_as: None, renderer });
+    Request { recording, ..Request::new(command) }
 }
 
 /// Renders a different answer for each caller, so a replay shows its origin.
@@ -30,8 +31,8 @@ impl AnswerRenderer for NamedAnswers {
     }
 }
 
-fn top_up(amount: i64) -> Command {
-    Command::TopUpPoints(TopUpPoints { user_id: user("kim"), amount: positive(amount) })
+fn top_up(amount: i64) -> TopUpPoints {
+    TopUpPoints { user_id: user("kim"), amount: positive(amount) }
 }
 
 async fn balance(harness: &dyn StoreHarness, user_id: &UserId) -> Result<jangteo_domain::Money, StoreError> {
@@ -80,10 +81,10 @@ pub async fn a_request_for_an_absent_row_is_decided_again(harness: &dyn StoreHar
     let kim = shop.user("kim", 5_000).await?;
     let command = shop.place(&kim, &[(lamp, 1)]);
     let pay = PayOrder { order_id: command.order_id, actor: customer(&kim), coupon: CouponChoice::None };
-    let pay = keyed(Command::PayOrder(pay), request(1, 1), "kim");
+    let pay = keyed(pay, request(1, 1), "kim");
     let answers = shop.executor.execute(std::slice::from_ref(&pay)).await;
     assert!(matches!(&answers[..], [Ok(Answer::Decided { outcome: Err(_), rendered: None })]), "{answers:?}");
-    shop.run(Command::PlaceOrder(command)).await?.expect("an order that can be placed");
+    shop.run(command).await?.expect("an order that can be placed");
     let answers = shop.executor.execute(std::slice::from_ref(&pay)).await;
     assert!(matches!(&answers[..], [Ok(Answer::Decided { outcome: Ok(_), rendered: Some(_) })]), "{answers:?}");
     assert_eq!(balance(harness, &kim).await?, won(4_000));

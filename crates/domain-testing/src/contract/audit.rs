@@ -13,9 +13,9 @@ use crate::contract::commits::audit_entry;
 use crate::contract::harness::{Seeds, StoreHarness, TestResult, append, commit, first_page, walk, wide};
 
 /// An audited request.
-fn audited(actor: &str, command: Command) -> Request {
+fn audited(actor: &str, command: impl Into<Command>) -> Request {
     let recording = Recording { idempotency: None, audited_as: Some(user(actor)), renderer: Arc::new(PlainAnswers) };
-    Request { command, recording: Some(recording) }
+    Request { recording: Some(recording), ..Request::new(command) }
 }
 
 /// Entries are returned as stored, the newest first: every kind of subject, the longest reason and body.
@@ -50,9 +50,8 @@ pub async fn every_field_of_audit_entries_is_returned(harness: &dyn StoreHarness
 /// A walk returns each entry once. Filters match the subject and the exact actor, case included.
 pub async fn audit_walks_miss_and_repeat_nothing(harness: &dyn StoreHarness) -> TestResult {
     let shop = TestShop::new(harness.factory());
-    let top_up = |(actor, owner): (&str, &str)| {
-        audited(actor, Command::TopUpPoints(TopUpPoints { user_id: user(owner), amount: positive(1) }))
-    };
+    let top_up =
+        |(actor, owner): (&str, &str)| audited(actor, TopUpPoints { user_id: user(owner), amount: positive(1) });
     let changes = [("root", "kim"), ("Root", "kim"), ("root", "lee"), ("root", "kim")];
     shop.executor.execute(&changes.map(top_up)).await.into_iter().collect::<Result<Vec<_>, _>>()?;
 
@@ -78,8 +77,8 @@ pub async fn audit_walks_miss_and_repeat_nothing(harness: &dyn StoreHarness) -> 
 pub async fn the_audit_log_has_an_entry_for_each_audited_change(harness: &dyn StoreHarness) -> TestResult {
     let shop = TestShop::new(harness.factory());
     let product_id = ProductId::from(shop.ids.next_id());
-    let create = Command::CreateProduct(CreateProduct { product_id, details: product_details("lamp", 1_000) });
-    let adjust = |quantity, reason| Command::AdjustStock(AdjustStock { product_id, quantity, reason: text(reason) });
+    let create = CreateProduct { product_id, details: product_details("lamp", 1_000) };
+    let adjust = |quantity, reason| AdjustStock { product_id, quantity, reason: text(reason) };
     let [shrink, fill] = [adjust(-1, "lost"), adjust(5, "delivery")];
     let requests =
         [audited("root", create), audited("root", shrink), audited("root", fill.clone()), Request::new(fill)];

@@ -98,8 +98,8 @@ pub async fn a_rejected_command_affects_no_other(harness: &dyn StoreHarness) -> 
     let shop = TestShop::new(harness.factory());
     let lamp = shop.lamp(1_000, 1).await?;
     let [kim, lee] = [shop.user("kim", 5_000).await?, shop.user("lee", 5_000).await?];
-    let place = |user| Command::PlaceOrder(shop.place(user, &[(lamp, 1)]));
-    let top_up = |user_id, amount| Command::TopUpPoints(TopUpPoints { user_id, amount: positive(amount) });
+    let place = |user| shop.place(user, &[(lamp, 1)]).into();
+    let top_up = |user_id, amount| TopUpPoints { user_id, amount: positive(amount) }.into();
     let commands =
         vec![top_up(kim.clone(), 1), place(&kim), top_up(lee.clone(), 2_000_000), place(&lee), top_up(lee.clone(), 2)];
     let outcomes = execute(&shop, commands).await?;
@@ -141,27 +141,25 @@ pub async fn a_batch_of_every_command_leaves_rows_that_agree(harness: &dyn Store
     let [paid, second_paid, cancelled, refunded, open] = [(); 5].map(|()| OrderId::next(&*shop.ids));
     let place = |order_id| {
         let lines = order_lines(&[(product_id, 1)]);
-        Command::PlaceOrder(PlaceOrder { order_id, user_id: kim.clone(), lines, expected_total: Some(won(900)) })
+        PlaceOrder { order_id, user_id: kim.clone(), lines, expected_total: Some(won(900)) }.into()
     };
-    let pay = |order_id, coupon| Command::PayOrder(PayOrder { order_id, actor: customer(&kim), coupon });
-    let cancel = |order_id| Command::CancelOrder(CancelOrder { order_id, actor: admin() });
-    let issue = |coupon_id, user: &_| {
-        Command::IssueCoupon(IssueCoupon { coupon_id, campaign_id, user_id: UserId::clone(user) })
-    };
+    let pay = |order_id, coupon| PayOrder { order_id, actor: customer(&kim), coupon }.into();
+    let cancel = |order_id| CancelOrder { order_id, actor: admin() }.into();
+    let issue = |coupon_id, user: &_| IssueCoupon { coupon_id, campaign_id, user_id: UserId::clone(user) }.into();
     let cheaper = product_details("lamp", 900).price;
     let change = ProductChange { price: Some(cheaper), ..ProductChange::default() };
     let outcomes = execute(
         &shop,
         vec![
-            Command::TopUpPoints(TopUpPoints { user_id: kim.clone(), amount: positive(5_000) }),
-            Command::CreateProduct(CreateProduct { product_id, details: product_details("lamp", 1_000) }),
-            Command::AdjustStock(AdjustStock { product_id, quantity: 10, reason: text("delivery") }),
-            Command::ChangeProduct(ChangeProduct { product_id, change }),
-            Command::CreateCampaign(CreateCampaign { campaign_id, plan: plan(campaign_details(fixed(100), 1)) }),
+            TopUpPoints { user_id: kim.clone(), amount: positive(5_000) }.into(),
+            CreateProduct { product_id, details: product_details("lamp", 1_000) }.into(),
+            AdjustStock { product_id, quantity: 10, reason: text("delivery") }.into(),
+            ChangeProduct { product_id, change }.into(),
+            CreateCampaign { campaign_id, plan: plan(campaign_details(fixed(100), 1)) }.into(),
             issue(kims, &kim),
-            Command::ChangeCampaign(ChangeCampaign { campaign_id, quantity: Some(2), issue_closes_at: None }),
+            ChangeCampaign { campaign_id, quantity: Some(2), issue_closes_at: None }.into(),
             issue(lees, &lee),
-            Command::RevokeCoupon(RevokeCoupon { coupon_id: lees }),
+            RevokeCoupon { coupon_id: lees }.into(),
             place(paid),
             place(cancelled),
             place(refunded),
@@ -172,13 +170,14 @@ pub async fn a_batch_of_every_command_leaves_rows_that_agree(harness: &dyn Store
             cancel(cancelled),
             pay(paid, CouponChoice::Best),
             pay(second_paid, CouponChoice::Best),
-            Command::RefundOrder(RefundOrder {
+            RefundOrder {
                 order_id: paid,
                 lines: order_lines(&[(product_id, 1)]),
                 restock: false,
                 reason: text("broken"),
-            }),
-            Command::ExpireOrder(ExpireOrder { order_id: open }),
+            }
+            .into(),
+            ExpireOrder { order_id: open }.into(),
         ],
     )
     .await?;
@@ -205,7 +204,7 @@ pub async fn concurrent_buyers_get_exactly_the_stock(harness: &dyn StoreHarness)
     let lamp = shop.lamp(1_000, 5).await?;
     let users: Vec<_> = (0..12).map(|n| user(&format!("user-{n}"))).collect();
     let buy = async |buyers: &[UserId]| {
-        let place = |buyer| Command::PlaceOrder(shop.place(buyer, &[(lamp, 1)]));
+        let place = |buyer| shop.place(buyer, &[(lamp, 1)]).into();
         execute(&shop, buyers.iter().map(place).collect()).await
     };
     let batches = join_all(users.chunks(3).map(buy)).await;
@@ -230,7 +229,7 @@ pub async fn concurrent_users_get_exactly_the_coupons(harness: &dyn StoreHarness
     let take = async |users: &[UserId]| {
         let issue = |user_id: &UserId| {
             let coupon_id = CouponId::next(&*shop.ids);
-            Command::IssueCoupon(IssueCoupon { coupon_id, campaign_id, user_id: user_id.clone() })
+            IssueCoupon { coupon_id, campaign_id, user_id: user_id.clone() }.into()
         };
         execute(&shop, users.iter().map(issue).collect()).await
     };

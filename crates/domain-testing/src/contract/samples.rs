@@ -77,8 +77,16 @@ pub(super) fn top_up(seeds: &Seeds<'_>, owner: &UserId, sequence: u64) -> PointE
     }
 }
 
-pub(super) fn entries(seeds: &Seeds<'_>, owner: &UserId, order: OrderId) -> [PointEntry; 4] {
-    let entry = |sequence, kind, amount, balance_after, order_id, at, hash| PointEntry {
+/// An entry of each kind. The store does not compare the kind with the other fields.
+pub(super) fn entries(seeds: &Seeds<'_>, owner: &UserId, order: OrderId) -> Vec<PointEntry> {
+    let smallest = ten_thousandths(1);
+    let extremes = [
+        (Money::MAX, Money::MAX, None, Timestamp::MIN, 0),
+        (Money::MAX.negated(), Money::ZERO, Some(order), NOON, 1),
+        (smallest, smallest, Some(order), NOON, 0x7f),
+        (smallest.negated(), Money::ZERO, None, Timestamp::MAX, 0xff),
+    ];
+    let entry = |((sequence, kind), (amount, balance_after, order_id, at, hash))| PointEntry {
         kind,
         amount,
         balance_after,
@@ -87,13 +95,7 @@ pub(super) fn entries(seeds: &Seeds<'_>, owner: &UserId, order: OrderId) -> [Poi
         hash: [hash; 32],
         ..top_up(seeds, owner, sequence)
     };
-    let smallest = ten_thousandths(1);
-    [
-        entry(1, EntryKind::TopUp, Money::MAX, Money::MAX, None, Timestamp::MIN, 0),
-        entry(2, EntryKind::Payment, Money::MAX.negated(), Money::ZERO, Some(order), NOON, 1),
-        entry(3, EntryKind::Refund, smallest, smallest, Some(order), NOON, 0x7f),
-        entry(4, EntryKind::Adjustment, smallest.negated(), Money::ZERO, None, Timestamp::MAX, 0xff),
-    ]
+    (1..).zip(EntryKind::ALL.iter().copied()).zip(extremes.into_iter().cycle()).map(entry).collect()
 }
 
 /// Details with the longest fields, with the shortest fields, and with characters that statements must escape.

@@ -9,7 +9,7 @@ use futures_util::lock::OwnedMutexGuard;
 
 use jangteo_domain::coupon::{CampaignRecord, Coupon, CouponCampaign, CouponState};
 use jangteo_domain::delivery::Delivery;
-use jangteo_domain::id::{BatchId, CampaignId, CouponId, EventId, OrderId, ProductId};
+use jangteo_domain::id::{BatchId, CouponId, ProductId};
 use jangteo_domain::order::{Order, OrderRecord};
 use jangteo_domain::outbox::OutboxEvent;
 use jangteo_domain::point::{PointAccount, PointAccountRecord};
@@ -17,7 +17,8 @@ use jangteo_domain::product::Product;
 use jangteo_domain::stock::Stock;
 use jangteo_domain::store_error::InvalidRecord;
 use jangteo_domain::transaction::{
-    Appended, Changes, First, FirstKeys, Keyed, LockSet, Locked, LockedProduct, ProductDepth, RowChanges, Update,
+    Appended, Changes, First, FirstKeys, Keyed, LockSet, Locked, LockedKeys, LockedProduct, ProductDepth, RowChanges,
+    Update,
 };
 use jangteo_domain::{StoreError, UnitOfWork, UnitOfWorkFactory, UserId};
 
@@ -48,18 +49,6 @@ pub(super) struct MemoryUnitOfWork {
     _turn: OwnedMutexGuard<()>,
 }
 
-/// The keys of the locked rows.
-#[derive(Default)]
-struct LockedKeys {
-    orders: BTreeSet<OrderId>,
-    campaigns: BTreeSet<CampaignId>,
-    coupons: BTreeSet<CouponId>,
-    products: BTreeSet<ProductId>,
-    stocks: BTreeSet<ProductId>,
-    accounts: BTreeSet<UserId>,
-    events: BTreeSet<EventId>,
-}
-
 impl MemoryUnitOfWork {
     pub fn new(store: MemoryStore, turn: OwnedMutexGuard<()>) -> Self {
         let tables = store.committed();
@@ -71,11 +60,12 @@ impl MemoryUnitOfWork {
     pub fn begin(&mut self, id: BatchId, keys: &FirstKeys) -> Result<First, StoreError> {
         insert(&mut self.tables.markers, id, self.store.time())?;
         let FirstKeys { answers, orders } = keys;
-        self.locked.orders.clone_from(orders);
-        Ok(First {
+        let first = First {
             answers: rows(&self.tables.answered, answers),
             orders: aggregates(rows(&self.tables.orders, orders), Order::from_stored)?,
-        })
+        };
+        self.locked = LockedKeys::of(&first);
+        Ok(first)
     }
 
     /// Changes the tables and commits.
@@ -116,17 +106,7 @@ impl UnitOfWork for MemoryUnitOfWork {
             false => LockedProduct::Offer(product.offer()),
         };
         let product_ids: BTreeSet<ProductId> = products.keys().copied().collect();
-        let found = rows(&tables.products, &product_ids);
-        self.locked = LockedKeys {
-            orders: std::mem::take(&mut self.locked.orders),
-            campaigns: campaigns.clone(),
-            coupons: coupons.clone(),
-            products: product_ids,
-            stocks: stocks.clone(),
-            accounts: accounts.clone(),
-            events: events.clone(),
-        };
-        Ok(Locked {
+        let locked = Locked {
             campaigns: aggregates(rows(&tables.campaigns, campaigns), CouponCampaign::from_stored)?,
             past_recipients: past_recipients
                 .iter()
@@ -134,12 +114,17 @@ impl UnitOfWork for MemoryUnitOfWork {
                 .collect(),
             unused_coupons_of: unused,
             coupons: rows(&tables.coupons, &coupons),
-            products: found.into_iter().map(|(id, row)| (id, row.map(product))).collect(),
+            products: rows(&tables.products, &product_ids)
+                .into_iter()
+                .map(|(id, row)| (id, row.map(product)))
+                .collect(),
             stocks: rows(&tables.stocks, stocks),
             accounts: aggregates(rows(&tables.accounts, accounts), PointAccount::from_stored)?,
             events: rows(&tables.deliveries, events),
             now: self.store.time(),
-        })
+        };
+        self.locked.add(&locked);
+        Ok(locked)
     }
 
     async fn commit(mut self: Box<Self>, changes: Changes) -> Result<(), StoreError> {

@@ -28,12 +28,12 @@ async fn trade() -> Result<(), StoreError> {
     let [product_id, order_id] = [1 << 32, 2 << 32].map(SequentialIds::id);
     let (product_id, order_id): (ProductId, OrderId) = (product_id.into(), order_id.into());
     let lines = order_lines(&[(product_id, 2)]);
-    let commands = [
-        Command::TopUpPoints(TopUpPoints { user_id: kim.clone(), amount: positive(50_000) }),
-        Command::CreateProduct(CreateProduct { product_id, details: product_details("lamp", 12_000) }),
-        Command::AdjustStock(AdjustStock { product_id, quantity: 5, reason: text("delivery") }),
-        Command::PlaceOrder(PlaceOrder { order_id, user_id: kim.clone(), lines, expected_total: None }),
-        Command::PayOrder(PayOrder { order_id, actor: customer(&kim), coupon: CouponChoice::Best }),
+    let commands: [Command; 5] = [
+        TopUpPoints { user_id: kim.clone(), amount: positive(50_000) }.into(),
+        CreateProduct { product_id, details: product_details("lamp", 12_000) }.into(),
+        AdjustStock { product_id, quantity: 5, reason: text("delivery") }.into(),
+        PlaceOrder { order_id, user_id: kim.clone(), lines, expected_total: None }.into(),
+        PayOrder { order_id, actor: customer(&kim), coupon: CouponChoice::Best }.into(),
     ];
     for answer in executor.execute(&commands.map(Request::new)).await {
         match answer? {

@@ -235,8 +235,7 @@ fn errors() -> [StoreError; 5] {
 }
 
 fn top_up(user_id: &str, amount: i64) -> Request {
-    let command = Command::TopUpPoints(TopUpPoints { user_id: user(user_id), amount: positive(amount) });
-    Request::new(command)
+    Request::new(TopUpPoints { user_id: user(user_id), amount: positive(amount) })
 }
 
 /// A top-up above its limit.
@@ -373,18 +372,18 @@ async fn commands_see_the_effects_of_earlier_commands() {
     let issue = IssueCoupon { coupon_id, campaign_id, user_id: kim.clone() };
     let again = IssueCoupon { coupon_id: scene.id(), ..issue.clone() };
     let second = PlaceOrder { order_id: second_id, ..place.clone() };
-    let best = |order_id| pay(order_id, customer(&kim), CouponChoice::Best);
-    let commands = [
-        Command::PlaceOrder(place),
-        Command::PlaceOrder(second.clone()),
-        Command::IssueCoupon(issue),
-        Command::IssueCoupon(again),
+    let best = |order_id| pay(order_id, customer(&kim), CouponChoice::Best).into();
+    let commands: [Command; 11] = [
+        place.into(),
+        second.clone().into(),
+        issue.into(),
+        again.into(),
         best(order_id),
         top_up("kim", 1_000).command,
         best(order_id),
         best(order_id),
-        Command::CancelOrder(CancelOrder { order_id, actor: customer(&kim) }),
-        Command::PlaceOrder(second),
+        CancelOrder { order_id, actor: customer(&kim) }.into(),
+        second.into(),
         best(second_id),
     ];
     let requests = commands.map(Request::new);
@@ -590,8 +589,8 @@ async fn a_rejection_by_state_is_stored_without_other_changes() {
 async fn a_not_found_rejection_is_not_stored() {
     let scene = Scene::new();
     let order_id: OrderId = scene.id();
-    let command = Command::CancelOrder(CancelOrder { order_id, actor: customer(&user("kim")) });
-    let request = recorded(Request::new(command), Some(key(1)), Some("admin"), never_renders());
+    let cancel = CancelOrder { order_id, actor: customer(&user("kim")) };
+    let request = recorded(Request::new(cancel), Some(key(1)), Some("admin"), never_renders());
     let run = Shop::of(scene, [Step::Drops]).run(&[request.clone(), request]).await;
     let not_found = Answer::Decided { outcome: Err(OrderRejection::NotFound.into()), rendered: None };
     assert_eq!(run.answers.len(), 2);
@@ -645,7 +644,7 @@ async fn audited_successes_append_an_entry_with_the_response_body() {
     let mut scene = Scene::new();
     let lamp = scene.lamp(1, 5);
     let adjust = AdjustStock { product_id: lamp, quantity: 1, reason: text("found") };
-    let adjust = Request::new(Command::AdjustStock(adjust));
+    let adjust = Request::new(adjust);
     let requests = [
         recorded(adjust, Some(key(1)), Some("lee"), renders(rendered("201", "moved"))),
         recorded(top_up("kim", 1), None, Some("park"), renders(rendered("200", "more"))),
@@ -771,10 +770,7 @@ async fn ordered_and_changed_products_are_locked_together() {
     let [lamp, chair] = [scene.lamp(7, 5), scene.lamp(7, 5)];
     let change = ProductChange { price: Some(won(9).try_into().expect("a price")), ..ProductChange::default() };
     let place = scene.place(&user("kim"), &[(lamp, 1), (chair, 1)]);
-    let requests = [
-        Request::new(Command::ChangeProduct(ChangeProduct { product_id: chair, change })),
-        Request::new(Command::PlaceOrder(place)),
-    ];
+    let requests = [Request::new(ChangeProduct { product_id: chair, change }), Request::new(place)];
     let run = Shop::of(scene, [Step::Commits]).run(&requests).await;
     let Ok(Reply::OrderPlaced { order, .. }) = outcome(&run.answers[1]) else { panic!("{:?}", run.answers) };
     assert_eq!(order.total, won(7 + 9));
@@ -807,32 +803,25 @@ async fn a_batch_locks_the_rows_of_all_commands_at_once() {
     let details = ProductChange { name: Some(text("stool")), ..ProductChange::default() };
     let requests = [
         keyed(top_up("seo", 100), 1),
-        Request::new(Command::AdjustStock(AdjustStock { product_id: chair, quantity: 1, reason: text("found") })),
-        Request::new(Command::PlaceOrder(place)),
-        Request::new(Command::IssueCoupon(IssueCoupon {
-            coupon_id: scene.id(),
-            campaign_id: open,
-            user_id: kim.clone(),
-        })),
-        Request::new(Command::CreateProduct(CreateProduct {
-            product_id: scene.id(),
-            details: product_details("table", 1),
-        })),
-        Request::new(Command::ChangeProduct(ChangeProduct { product_id: chair, change: details })),
+        Request::new(AdjustStock { product_id: chair, quantity: 1, reason: text("found") }),
+        Request::new(place),
+        Request::new(IssueCoupon { coupon_id: scene.id(), campaign_id: open, user_id: kim.clone() }),
+        Request::new(CreateProduct { product_id: scene.id(), details: product_details("table", 1) }),
+        Request::new(ChangeProduct { product_id: chair, change: details }),
         Request::new(pay(pending, customer(&lee), CouponChoice::Best)),
-        Request::new(Command::CancelOrder(CancelOrder { order_id: placed, actor: admin() })),
+        Request::new(CancelOrder { order_id: placed, actor: admin() }),
         keyed(
-            Request::new(Command::RefundOrder(RefundOrder {
+            Request::new(RefundOrder {
                 order_id: paid,
                 lines: order_lines(&[(table, 1)]),
                 restock: true,
                 reason: text("broken"),
-            })),
+            }),
             2,
         ),
-        Request::new(Command::RevokeCoupon(RevokeCoupon { coupon_id: unused })),
-        Request::new(Command::ChangeCampaign(change)),
-        Request::new(Command::RedeliverEvent(RedeliverEvent { event_id })),
+        Request::new(RevokeCoupon { coupon_id: unused }),
+        Request::new(change),
+        Request::new(RedeliverEvent { event_id }),
     ];
     let run = Shop::of(scene, [Step::Commits]).run(&requests).await;
     assert!(run.answers.iter().all(|answer| outcome(answer).is_ok()), "{:?}", run.answers);

@@ -18,10 +18,6 @@ pub struct AdjustPoints {
 }
 
 impl Decide for AdjustPoints {
-    fn name(&self) -> &'static str {
-        "adjust_points"
-    }
-
     fn subject(&self) -> Subject {
         Subject::User(self.user_id.clone())
     }
@@ -52,14 +48,13 @@ impl Decide for AdjustPoints {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::Command;
     use crate::command::scene::Scene;
     use crate::point::{EntryKind, PointRejection};
     use crate::testing::fixtures::{text, user, won};
     use crate::testing::rules;
 
-    fn adjust(amount: Money) -> Command {
-        Command::AdjustPoints(AdjustPoints { user_id: user("kim"), amount, reason: text("a gift") })
+    fn adjust(amount: Money) -> AdjustPoints {
+        AdjustPoints { user_id: user("kim"), amount, reason: text("a gift") }
     }
 
     #[test]

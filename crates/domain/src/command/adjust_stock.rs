@@ -18,10 +18,6 @@ pub struct AdjustStock {
 }
 
 impl Decide for AdjustStock {
-    fn name(&self) -> &'static str {
-        "adjust_stock"
-    }
-
     fn subject(&self) -> Subject {
         Subject::Product(self.product_id)
     }
@@ -32,6 +28,10 @@ impl Decide for AdjustStock {
 
     fn contention(&self) -> (Side, Subject) {
         (Side::Stock, self.subject())
+    }
+
+    fn changes_products(&self) -> bool {
+        true
     }
 
     fn declare_locks(&self, _order: Option<&OrderRefs>, locks: &mut LockSet) {
@@ -54,13 +54,12 @@ impl Decide for AdjustStock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::Command;
     use crate::command::scene::Scene;
     use crate::stock::{MovementKind, Shortage, Stock, StockRejection};
     use crate::testing::fixtures::{NOON, text};
 
-    fn adjust(product_id: ProductId, quantity: i32) -> Command {
-        Command::AdjustStock(AdjustStock { product_id, quantity, reason: text("counted") })
+    fn adjust(product_id: ProductId, quantity: i32) -> AdjustStock {
+        AdjustStock { product_id, quantity, reason: text("counted") }
     }
 
     #[test]

@@ -18,10 +18,6 @@ pub struct CancelOrder {
 }
 
 impl Decide for CancelOrder {
-    fn name(&self) -> &'static str {
-        "cancel_order"
-    }
-
     fn subject(&self) -> Subject {
         Subject::Order(self.order_id)
     }

@@ -19,10 +19,6 @@ pub struct ChangeCampaign {
 }
 
 impl Decide for ChangeCampaign {
-    fn name(&self) -> &'static str {
-        "change_campaign"
-    }
-
     fn subject(&self) -> Subject {
         Subject::Campaign(self.campaign_id)
     }
@@ -50,12 +46,12 @@ impl Decide for ChangeCampaign {
 mod tests {
     use super::*;
     use crate::command::scene::Scene;
-    use crate::command::{Command, IssueCoupon};
+    use crate::command::IssueCoupon;
     use crate::coupon::CampaignDetails;
     use crate::testing::fixtures::{NOON, campaign_details, fixed, noon_plus, user};
 
-    fn change(campaign_id: CampaignId, quantity: Option<u32>, issue_closes_at: Option<Timestamp>) -> Command {
-        Command::ChangeCampaign(ChangeCampaign { campaign_id, quantity, issue_closes_at })
+    fn change(campaign_id: CampaignId, quantity: Option<u32>, issue_closes_at: Option<Timestamp>) -> ChangeCampaign {
+        ChangeCampaign { campaign_id, quantity, issue_closes_at }
     }
 
     fn closing_at(seconds: i64) -> CampaignDetails {
@@ -68,7 +64,7 @@ mod tests {
         let id = scene.campaign(closing_at(600));
         let coupon_id = scene.id();
         scene
-            .decide(Command::IssueCoupon(IssueCoupon { coupon_id, campaign_id: id, user_id: user("kim") }))
+            .decide(IssueCoupon { coupon_id, campaign_id: id, user_id: user("kim") })
             .expect("an open campaign");
         scene.now = noon_plus(5);
         let Ok(Reply::CampaignChanged(campaign)) = scene.decide(change(id, Some(4), Some(noon_plus(60)))) else {

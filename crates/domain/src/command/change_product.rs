@@ -48,16 +48,16 @@ impl ProductChange {
 }
 
 impl Decide for ChangeProduct {
-    fn name(&self) -> &'static str {
-        "change_product"
-    }
-
     fn subject(&self) -> Subject {
         Subject::Product(self.product_id)
     }
 
     fn contention(&self) -> (Side, Subject) {
         (Side::Stock, self.subject())
+    }
+
+    fn changes_products(&self) -> bool {
+        true
     }
 
     fn declare_locks(&self, _order: Option<&OrderRefs>, locks: &mut LockSet) {
@@ -81,12 +81,11 @@ impl Decide for ChangeProduct {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::Command;
     use crate::command::scene::Scene;
     use crate::testing::fixtures::{NOON, noon_plus, options, product_details, text};
 
     fn change(scene: &mut Scene, product_id: ProductId, change: ProductChange) -> ProductDetails {
-        match scene.decide(Command::ChangeProduct(ChangeProduct { product_id, change })) {
+        match scene.decide(ChangeProduct { product_id, change }) {
             Ok(Reply::ProductChanged { product, available }) => {
                 assert_eq!(scene.tables.products.get(&product_id), Some(&product));
                 assert_eq!(scene.available(product_id), available);
@@ -142,7 +141,7 @@ mod tests {
     fn rejects_a_product_that_does_not_exist() {
         let mut scene = Scene::new();
         let product_id: ProductId = scene.id();
-        let change = Command::ChangeProduct(ChangeProduct { product_id, change: ProductChange::default() });
+        let change = ChangeProduct { product_id, change: ProductChange::default() };
         assert_eq!(scene.rejection(change), ProductRejection::NotFound { product_id }.into());
     }
 }

@@ -15,10 +15,6 @@ pub struct CreateCampaign {
 }
 
 impl Decide for CreateCampaign {
-    fn name(&self) -> &'static str {
-        "create_campaign"
-    }
-
     fn subject(&self) -> Subject {
         Subject::Campaign(self.campaign_id)
     }
@@ -42,7 +38,6 @@ impl Decide for CreateCampaign {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::Command;
     use crate::command::scene::Scene;
     use crate::coupon::CampaignRecord;
     use crate::testing::fixtures::{NOON, campaign_details, fixed, plan, stored_campaign};
@@ -52,7 +47,7 @@ mod tests {
         let mut scene = Scene::new();
         let campaign_id: CampaignId = scene.id();
         let details = campaign_details(fixed(1_000), 3);
-        let reply = scene.decide(Command::CreateCampaign(CreateCampaign { campaign_id, plan: plan(details.clone()) }));
+        let reply = scene.decide(CreateCampaign { campaign_id, plan: plan(details.clone()) });
         let record = CampaignRecord { id: campaign_id, details, issued: 0, created_at: NOON, updated_at: NOON };
         let campaign = stored_campaign(record);
         assert_eq!(reply, Ok(Reply::CampaignCreated(campaign.clone())));

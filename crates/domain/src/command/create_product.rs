@@ -16,16 +16,16 @@ pub struct CreateProduct {
 }
 
 impl Decide for CreateProduct {
-    fn name(&self) -> &'static str {
-        "create_product"
-    }
-
     fn subject(&self) -> Subject {
         Subject::Product(self.product_id)
     }
 
     fn contention(&self) -> (Side, Subject) {
         (Side::Stock, self.subject())
+    }
+
+    fn changes_products(&self) -> bool {
+        true
     }
 
     fn declare_locks(&self, _order: Option<&OrderRefs>, _locks: &mut LockSet) {}
@@ -44,7 +44,6 @@ impl Decide for CreateProduct {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::Command;
     use crate::command::scene::Scene;
     use crate::testing::fixtures::{NOON, product_details};
 
@@ -53,7 +52,7 @@ mod tests {
         let mut scene = Scene::new();
         let product_id: ProductId = scene.id();
         let details = product_details("lamp", 12_000);
-        let reply = scene.decide(Command::CreateProduct(CreateProduct { product_id, details: details.clone() }));
+        let reply = scene.decide(CreateProduct { product_id, details: details.clone() });
         let product = Product { id: product_id, details, created_at: NOON, updated_at: NOON };
         assert_eq!(reply, Ok(Reply::ProductCreated { product: product.clone(), available: 0 }));
         assert_eq!(scene.tables.products.get(&product_id), Some(&product));

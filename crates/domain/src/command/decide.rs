@@ -13,9 +13,6 @@ use crate::working_set::WorkingSet;
 
 /// The rule and the metadata of a command.
 pub trait Decide {
-    /// A short name for logs, metrics and the audit log. It is stored: its meaning must never change.
-    fn name(&self) -> &'static str;
-
     /// The subject in the audit log.
     fn subject(&self) -> Subject;
 
@@ -35,6 +32,12 @@ pub trait Decide {
     /// The new order and its references, from which later commands of the batch declare their locks.
     fn placed_order(&self) -> Option<(OrderId, OrderRefs)> {
         None
+    }
+
+    /// Whether the back office changes a product or its stock, which invalidates cached product reads. Reservations of
+    /// orders do not count: they are frequent, and lists may show them a moment later.
+    fn changes_products(&self) -> bool {
+        false
     }
 
     /// Declares every row to read except the order. `order` has the references of the order, `None` where it does not

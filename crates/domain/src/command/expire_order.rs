@@ -16,10 +16,6 @@ pub struct ExpireOrder {
 }
 
 impl Decide for ExpireOrder {
-    fn name(&self) -> &'static str {
-        "expire_order"
-    }
-
     fn subject(&self) -> Subject {
         Subject::Order(self.order_id)
     }
@@ -53,12 +49,12 @@ mod tests {
 
     use super::*;
     use crate::command::scene::Scene;
-    use crate::command::{Command, CouponChoice};
+    use crate::command::CouponChoice;
     use crate::order::OrderStatus;
     use crate::testing::fixtures::noon_plus;
 
     fn rejected(scene: &mut Scene, order_id: OrderId) -> Rejection {
-        scene.rejection(Command::ExpireOrder(ExpireOrder { order_id }))
+        scene.rejection(ExpireOrder { order_id })
     }
 
     #[test]

@@ -16,10 +16,6 @@ pub struct IssueCoupon {
 }
 
 impl Decide for IssueCoupon {
-    fn name(&self) -> &'static str {
-        "issue_coupon"
-    }
-
     fn subject(&self) -> Subject {
         Subject::Coupon(self.coupon_id)
     }
@@ -50,13 +46,12 @@ mod tests {
     use time::Duration;
 
     use super::*;
-    use crate::command::Command;
     use crate::command::scene::Scene;
     use crate::coupon::{CampaignDetails, Coupon, CouponState, Validity};
     use crate::testing::fixtures::{NOON, campaign_details, noon_plus, percent, user};
 
-    fn issue(scene: &Scene, campaign_id: CampaignId, user_id: &str) -> Command {
-        Command::IssueCoupon(IssueCoupon { coupon_id: scene.id(), campaign_id, user_id: user(user_id) })
+    fn issue(scene: &Scene, campaign_id: CampaignId, user_id: &str) -> IssueCoupon {
+        IssueCoupon { coupon_id: scene.id(), campaign_id, user_id: user(user_id) }
     }
 
     #[track_caller]

@@ -21,10 +21,6 @@ pub struct PayOrder {
 }
 
 impl Decide for PayOrder {
-    fn name(&self) -> &'static str {
-        "pay_order"
-    }
-
     fn subject(&self) -> Subject {
         Subject::Order(self.order_id)
     }

@@ -21,10 +21,6 @@ pub struct PlaceOrder {
 }
 
 impl Decide for PlaceOrder {
-    fn name(&self) -> &'static str {
-        "place_order"
-    }
-
     fn subject(&self) -> Subject {
         Subject::Order(self.order_id)
     }

@@ -14,10 +14,6 @@ pub struct RedeliverEvent {
 }
 
 impl Decide for RedeliverEvent {
-    fn name(&self) -> &'static str {
-        "redeliver_event"
-    }
-
     fn subject(&self) -> Subject {
         Subject::Event(self.event_id)
     }
@@ -43,7 +39,6 @@ impl Decide for RedeliverEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::Command;
     use crate::command::scene::Scene;
     use crate::delivery::{Delivery, DeliveryState};
     use crate::testing::fixtures::{NOON, noon_plus};
@@ -76,7 +71,7 @@ mod tests {
             Delivery { state: DeliveryState::Delivered, delivered_at: Some(noon_plus(-1)), ..failed.clone() };
         for before in [fresh.clone(), failed, dead, delivered] {
             scene.tables.events.insert(before.event_id, before);
-            let reply = scene.decide(Command::RedeliverEvent(RedeliverEvent { event_id: fresh.event_id }));
+            let reply = scene.decide(RedeliverEvent { event_id: fresh.event_id });
             assert_eq!(reply, Ok(Reply::EventRedelivered(fresh.clone())));
             assert_eq!(scene.tables.events.get(&fresh.event_id), Some(&fresh));
         }
@@ -94,7 +89,7 @@ mod tests {
     fn rejects_an_event_that_does_not_exist() {
         let mut scene = Scene::new();
         let event_id = scene.id();
-        let rejection = scene.rejection(Command::RedeliverEvent(RedeliverEvent { event_id }));
+        let rejection = scene.rejection(RedeliverEvent { event_id });
         assert_eq!(rejection, DeliveryRejection::EventNotFound.into());
         assert!(rejection.is_not_found());
     }

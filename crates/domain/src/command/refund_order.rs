@@ -20,10 +20,6 @@ pub struct RefundOrder {
 }
 
 impl Decide for RefundOrder {
-    fn name(&self) -> &'static str {
-        "refund_order"
-    }
-
     fn subject(&self) -> Subject {
         Subject::Order(self.order_id)
     }

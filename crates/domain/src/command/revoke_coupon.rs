@@ -14,10 +14,6 @@ pub struct RevokeCoupon {
 }
 
 impl Decide for RevokeCoupon {
-    fn name(&self) -> &'static str {
-        "revoke_coupon"
-    }
-
     fn subject(&self) -> Subject {
         Subject::Coupon(self.coupon_id)
     }
@@ -44,13 +40,13 @@ impl Decide for RevokeCoupon {
 mod tests {
     use super::*;
     use crate::command::scene::Scene;
-    use crate::command::{Command, CouponChoice};
+    use crate::command::CouponChoice;
     use crate::coupon::{Coupon, CouponState, NotUsableReason};
     use crate::testing::fixtures::{campaign_details, fixed, user};
     use time::Duration;
 
-    fn revoke(coupon_id: CouponId) -> Command {
-        Command::RevokeCoupon(RevokeCoupon { coupon_id })
+    fn revoke(coupon_id: CouponId) -> RevokeCoupon {
+        RevokeCoupon { coupon_id }
     }
 
     #[test]

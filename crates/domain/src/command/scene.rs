@@ -46,7 +46,8 @@ impl Scene {
     }
 
     /// Decides a command as a batch of one, on its declared rows only.
-    pub fn decide(&mut self, command: Command) -> Outcome {
+    pub fn decide(&mut self, command: impl Into<Command>) -> Outcome {
+        let command = command.into();
         let rule = command.rule();
         let orders = rule.order_id().into_iter().collect();
         let first = self.tables.first(&FirstKeys { orders, ..FirstKeys::default() });
@@ -62,7 +63,7 @@ impl Scene {
     }
 
     #[track_caller]
-    pub fn rejection(&mut self, command: Command) -> Rejection {
+    pub fn rejection(&mut self, command: impl Into<Command>) -> Rejection {
         match self.decide(command) {
             Ok(reply) => panic!("a rejection is expected, not {reply:?}"),
             Err(rejection) => rejection,
@@ -70,15 +71,15 @@ impl Scene {
     }
 
     #[track_caller]
-    fn prepare(&mut self, command: Command) {
+    fn prepare(&mut self, command: impl Into<Command>) {
         self.decide(command).expect("a valid command of the setup");
     }
 
     pub fn product(&mut self, details: ProductDetails, available: i32) -> ProductId {
         let product_id = self.id();
-        self.prepare(Command::CreateProduct(CreateProduct { product_id, details }));
+        self.prepare(CreateProduct { product_id, details });
         let reason = text("delivery");
-        self.prepare(Command::AdjustStock(AdjustStock { product_id, quantity: available, reason }));
+        self.prepare(AdjustStock { product_id, quantity: available, reason });
         product_id
     }
 
@@ -88,20 +89,20 @@ impl Scene {
 
     pub fn user(&mut self, id: &str, points: i64) -> UserId {
         let user_id = user(id);
-        self.prepare(Command::TopUpPoints(TopUpPoints { user_id: user_id.clone(), amount: positive(points) }));
+        self.prepare(TopUpPoints { user_id: user_id.clone(), amount: positive(points) });
         user_id
     }
 
     pub fn campaign(&mut self, details: CampaignDetails) -> CampaignId {
         let campaign_id = self.id();
-        self.prepare(Command::CreateCampaign(CreateCampaign { campaign_id, plan: plan(details) }));
+        self.prepare(CreateCampaign { campaign_id, plan: plan(details) });
         campaign_id
     }
 
     pub fn coupon(&mut self, details: CampaignDetails, user_id: &UserId) -> CouponId {
         let campaign_id = self.campaign(details);
         let coupon_id = self.id();
-        self.prepare(Command::IssueCoupon(IssueCoupon { coupon_id, campaign_id, user_id: user_id.clone() }));
+        self.prepare(IssueCoupon { coupon_id, campaign_id, user_id: user_id.clone() });
         coupon_id
     }
 
@@ -113,7 +114,7 @@ impl Scene {
     pub fn order(&mut self, user_id: &UserId, lines: &[(ProductId, u32)]) -> OrderId {
         let command = self.place(user_id, lines);
         let order_id = command.order_id;
-        self.prepare(Command::PlaceOrder(command));
+        self.prepare(command);
         order_id
     }
 
@@ -126,7 +127,7 @@ impl Scene {
     }
 
     pub fn expire(&mut self, order_id: OrderId) -> Outcome {
-        self.decide(Command::ExpireOrder(ExpireOrder { order_id }))
+        self.decide(ExpireOrder { order_id })
     }
 
     #[track_caller]
@@ -160,10 +161,10 @@ impl Scene {
     }
 }
 
-pub(crate) fn pay(order_id: OrderId, actor: Actor, coupon: CouponChoice) -> Command {
-    Command::PayOrder(PayOrder { order_id, actor, coupon })
+pub(crate) fn pay(order_id: OrderId, actor: Actor, coupon: CouponChoice) -> PayOrder {
+    PayOrder { order_id, actor, coupon }
 }
 
-pub(crate) fn cancel(order_id: OrderId, actor: Actor) -> Command {
-    Command::CancelOrder(CancelOrder { order_id, actor })
+pub(crate) fn cancel(order_id: OrderId, actor: Actor) -> CancelOrder {
+    CancelOrder { order_id, actor }
 }

@@ -15,10 +15,6 @@ pub struct TopUpPoints {
 }
 
 impl Decide for TopUpPoints {
-    fn name(&self) -> &'static str {
-        "top_up_points"
-    }
-
     fn subject(&self) -> Subject {
         Subject::User(self.user_id.clone())
     }
@@ -45,7 +41,6 @@ impl Decide for TopUpPoints {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::Command;
     use crate::command::scene::Scene;
     use crate::money::Money;
     use crate::point::{EntryKind, PointEntry, PointRejection};
@@ -53,8 +48,8 @@ mod tests {
     use crate::testing::fixtures::{noon_plus, positive, user, won};
     use crate::testing::rules;
 
-    fn top_up(amount: i64) -> Command {
-        Command::TopUpPoints(TopUpPoints { user_id: user("kim"), amount: positive(amount) })
+    fn top_up(amount: i64) -> TopUpPoints {
+        TopUpPoints { user_id: user("kim"), amount: positive(amount) }
     }
 
     fn entry(scene: &mut Scene, amount: i64) -> PointEntry {
@@ -116,7 +111,7 @@ mod tests {
         scene.rules = ShopRules { top_up_max: limit, balance_max: limit, ..rules() };
         entry(&mut scene, 1);
         let amount = limit.try_into().expect("positive");
-        let all = Command::TopUpPoints(TopUpPoints { user_id: user("kim"), amount });
+        let all = TopUpPoints { user_id: user("kim"), amount };
         let rejection = PointRejection::BalanceLimitExceeded { balance: won(1), balance_max: limit };
         assert_eq!(scene.rejection(all), rejection.into());
     }

@@ -52,27 +52,35 @@ impl PointEntry {
     }
 }
 
-/// The cause of an entry.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[expect(missing_docs, reason = "the variants are named after their meanings")]
-pub enum EntryKind {
-    TopUp,
-    Payment,
-    Refund,
-    /// A correction by the back office.
-    Adjustment,
+macro_rules! entry_kinds {
+    ($($(#[$doc:meta])* $kind:ident = $code:literal,)*) => {
+        /// The cause of an entry.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        #[expect(missing_docs, reason = "the variants are named after their meanings")]
+        pub enum EntryKind {
+            $($(#[$doc])* $kind,)*
+        }
+
+        impl EntryKind {
+            /// In the order of their codes.
+            pub const ALL: &[Self] = &[$(Self::$kind),*];
+
+            fn code(self) -> u8 {
+                match self {
+                    $(Self::$kind => $code,)*
+                }
+            }
+        }
+    };
 }
 
-impl EntryKind {
-    /// The code in the ledger's hash. Must never change.
-    fn code(self) -> u8 {
-        match self {
-            Self::TopUp => 1,
-            Self::Payment => 2,
-            Self::Refund => 3,
-            Self::Adjustment => 4,
-        }
-    }
+// The codes are part of the ledger's hashes and must never change.
+entry_kinds! {
+    TopUp = 1,
+    Payment = 2,
+    Refund = 3,
+    /// A correction by the back office.
+    Adjustment = 4,
 }
 
 #[cfg(test)]
@@ -108,19 +116,16 @@ mod tests {
     #[test]
     fn every_field_changes_the_hash() {
         let other: OrderId = SequentialIds::id(9).into();
-        let changed = [
-            entry(),
+        let mut changed: Vec<_> = EntryKind::ALL.iter().map(|kind| PointEntry { kind: *kind, ..entry() }).collect();
+        changed.extend([
             PointEntry { id: SequentialIds::id(2).into(), ..entry() },
             PointEntry { user_id: user("lee"), ..entry() },
             PointEntry { sequence: 2, ..entry() },
-            PointEntry { kind: EntryKind::Payment, ..entry() },
-            PointEntry { kind: EntryKind::Refund, ..entry() },
-            PointEntry { kind: EntryKind::Adjustment, ..entry() },
             PointEntry { amount: won(6), ..entry() },
             PointEntry { balance_after: won(6), ..entry() },
             PointEntry { order_id: Some(other), ..entry() },
             PointEntry { at: noon_plus(1), ..entry() },
-        ];
+        ]);
         let mut hashes: Vec<_> = changed.iter().map(|entry| entry.hash_after(&[0; 32])).collect();
         hashes.push(entry().hash_after(&[1; 32]));
         hashes.sort_unstable();

@@ -154,18 +154,7 @@ impl Store {
     }
 
     pub(crate) fn queries(&self) -> Queries {
-        let store = Arc::new(self.clone());
-        Queries {
-            points: store.clone(),
-            products: store.clone(),
-            stocks: store.clone(),
-            coupons: store.clone(),
-            orders: store.clone(),
-            sales: store.clone(),
-            audit: store.clone(),
-            deliveries: store.clone(),
-            clock: store,
-        }
+        Queries::of(self.clone())
     }
 }
 

@@ -19,7 +19,8 @@ use jangteo_domain::point::PointAccount;
 use jangteo_domain::product::{Product, ProductOffer};
 use jangteo_domain::stock::Stock;
 use jangteo_domain::transaction::{
-    Appended, Changes, First, FirstKeys, Keyed, LockSet, Locked, LockedProduct, ProductDepth, RowChanges, Update,
+    Appended, Changes, First, FirstKeys, Keyed, LockSet, Locked, LockedKeys, LockedProduct, ProductDepth, RowChanges,
+    Update,
 };
 use jangteo_domain::{StoreError, Timestamp, UnitOfWork, UnitOfWorkFactory, UserId};
 use tokio::time::timeout;
@@ -77,18 +78,6 @@ impl InDoubt {
             entries.pop_first();
         }
     }
-}
-
-/// The keys of locked rows. An update of an unlocked row could overwrite another transaction's change.
-#[derive(Default)]
-pub(super) struct LockedKeys {
-    orders: BTreeSet<OrderId>,
-    campaigns: BTreeSet<CampaignId>,
-    coupons: BTreeSet<CouponId>,
-    products: BTreeSet<ProductId>,
-    stocks: BTreeSet<ProductId>,
-    accounts: BTreeSet<UserId>,
-    pub(super) events: BTreeSet<EventId>,
 }
 
 impl Transaction {
@@ -198,7 +187,6 @@ impl Transaction {
             return entries(&keys, rows.into_iter().map(offer));
         }
         let products = self.lock_keys(&keys, |id| ProductById { id: Id(*id) }, Product::try_from).await?;
-        self.locked.products.extend(found(&products));
         Ok(products.into_iter().map(|(id, product)| (id, product.map(LockedProduct::Whole))).collect())
     }
 
@@ -267,8 +255,9 @@ impl Transaction {
         let answers = self.find(answered).await?.into_iter().map(StoredAnswer::from);
         let answers = entries(&keys.answers, answers.map(|stored| Ok((stored.request.key, stored))))?;
         let orders = self.lock_orders(&keys.orders).await?;
-        self.locked.orders.extend(found(&orders));
-        Ok(First { answers, orders })
+        let first = First { answers, orders };
+        self.locked = LockedKeys::of(&first);
+        Ok(first)
     }
 }
 
@@ -285,11 +274,6 @@ fn entries<K: Ord + Clone, T>(
     Ok(entries)
 }
 
-/// The keys with a row.
-fn found<K: Clone, T>(entries: &BTreeMap<K, Option<T>>) -> impl Iterator<Item = K> {
-    entries.iter().filter(|(_, row)| row.is_some()).map(|(key, _)| key.clone())
-}
-
 #[async_trait]
 impl UnitOfWork for Transaction {
     async fn lock(&mut self, keys: &LockSet) -> Result<Locked, StoreError> {
@@ -303,7 +287,7 @@ impl UnitOfWork for Transaction {
             return Err(StoreError::unexpected("a commit after a failed statement"));
         }
         let mut writes = Writes::new(&self.session);
-        self.locked.put(changes, &mut writes)?;
+        put_all(&mut writes, changes, &self.locked)?;
         let committed = writes.commit(&mut self.session).await;
         if committed.is_err() {
             if let Some((id, in_doubt)) = &self.marker {
@@ -329,32 +313,28 @@ impl Transaction {
         let account_of = |id: &UserId| AccountOf { user_id: Varchar(id.clone()) };
         let accounts = self.lock_keys(accounts, account_of, PointAccount::try_from).await?;
         let events = self.lock_keys(events, |id| DeliveryOf { id: Id(*id) }, |row| Ok(Delivery::from(row))).await?;
-        self.locked.campaigns.extend(found(&campaigns));
-        self.locked.coupons.extend(found(&coupons));
-        self.locked.stocks.extend(found(&stocks));
-        self.locked.accounts.extend(found(&accounts));
-        self.locked.events.extend(found(&events));
         let now = self.now().await?;
-        Ok(Locked { campaigns, past_recipients, unused_coupons_of, coupons, products, stocks, accounts, events, now })
+        let locked =
+            Locked { campaigns, past_recipients, unused_coupons_of, coupons, products, stocks, accounts, events, now };
+        self.locked.add(&locked);
+        Ok(locked)
     }
 }
 
-impl LockedKeys {
-    /// Adds the writes of all changes.
-    fn put(&self, changes: Changes, writes: &mut Writes) -> Result<(), StoreError> {
-        let Changes { orders, campaigns, coupons, products, stocks, accounts, events, appended } = changes;
-        put_products(writes, &products, &self.products)?;
-        put::<_, StockRow>(writes, &stocks, &self.stocks)?;
-        put::<_, CampaignRow>(writes, &campaigns, &self.campaigns)?;
-        put::<_, PointAccountRow>(writes, &accounts, &self.accounts)?;
-        put::<_, OrderRow>(writes, &orders, &self.orders)?;
-        writes.insert(orders.inserted.iter().flat_map(OrderLineRow::of));
-        writes.save(orders.updated.iter().flat_map(OrderLineRow::changed));
-        put::<_, CouponRow>(writes, &coupons, &self.coupons)?;
-        put_deliveries(writes, &events, &self.events)?;
-        put_appended(writes, &appended);
-        Ok(())
-    }
+/// Adds the writes of all changes.
+fn put_all(writes: &mut Writes, changes: Changes, locked: &LockedKeys) -> Result<(), StoreError> {
+    let Changes { orders, campaigns, coupons, products, stocks, accounts, events, appended } = changes;
+    put_products(writes, &products, &locked.products)?;
+    put::<_, StockRow>(writes, &stocks, &locked.stocks)?;
+    put::<_, CampaignRow>(writes, &campaigns, &locked.campaigns)?;
+    put::<_, PointAccountRow>(writes, &accounts, &locked.accounts)?;
+    put::<_, OrderRow>(writes, &orders, &locked.orders)?;
+    writes.insert(orders.inserted.iter().flat_map(OrderLineRow::of));
+    writes.save(orders.updated.iter().flat_map(OrderLineRow::changed));
+    put::<_, CouponRow>(writes, &coupons, &locked.coupons)?;
+    put_deliveries(writes, &events, &locked.events)?;
+    put_appended(writes, &appended);
+    Ok(())
 }
 
 /// Adds the changes of a table whose rows are written as a whole.

@@ -128,8 +128,8 @@ impl Rows {
             products: RowChanges::inserted(rows.iter().map(|row| row.product.clone())),
             stocks: RowChanges::inserted(rows.iter().map(|row| row.stock.clone())),
             accounts: RowChanges::inserted(rows.iter().map(|row| row.account.clone())),
-            events: RowChanges::default(),
             appended: Appended { outbox: rows.iter().map(|row| row.event.clone()).collect(), ..Appended::default() },
+            ..Changes::default()
         }
     }
 

@@ -64,7 +64,7 @@ impl Write {
             }
             None => None,
         };
-        let name = command.rule().name();
+        let name = command.name();
         let audited_as = self.caller.is_admin.then(|| self.caller.user_id.clone());
         let renderer = Arc::new(Renderer::of(&self.request, self.state.rules.currency, self.state.success));
         let recording = (idempotency.is_some() || audited_as.is_some()).then(|| Recording {

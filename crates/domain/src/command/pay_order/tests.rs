@@ -4,7 +4,7 @@ use time::{Duration, Month};
 
 use super::*;
 use crate::command::scene::{Scene, pay};
-use crate::command::{Command, RevokeCoupon};
+use crate::command::RevokeCoupon;
 use crate::coupon::{
     CampaignDetails, CouponRejection, CouponState, CouponTerms, Discount, NotUsableReason, Percent, Validity,
 };
@@ -143,7 +143,7 @@ fn the_best_choice_without_a_usable_coupon_is_none() {
     let (mut scene, kim, id) = scene_with_order(30_000);
     let coupon = scene.coupon(campaign_details(fixed(500), 1), &kim);
     scene.rules.order_ttl = Duration::days(60);
-    scene.decide(Command::RevokeCoupon(RevokeCoupon { coupon_id: coupon })).expect("ok");
+    scene.decide(RevokeCoupon { coupon_id: coupon }).expect("ok");
     let payment = paid(&mut scene, id, &kim, CouponChoice::Best);
     assert_eq!((payment.coupon_id, payment.amount), (None, won(25_500)));
 }
@@ -216,7 +216,7 @@ fn rejects_an_unusable_coupon_with_its_reason() {
     paid(&mut scene, other, &kim, CouponChoice::Named(used));
     let revoked = scene.coupon(campaign_details(fixed(1), 1), &kim);
     let revoke = RevokeCoupon { coupon_id: revoked };
-    scene.decide(Command::RevokeCoupon(revoke)).expect("unused");
+    scene.decide(revoke).expect("unused");
     let valid_until = |time| CampaignDetails { validity: Validity::Until(time), ..campaign_details(fixed(1), 1) };
     let expired = scene.coupon(valid_until(scene.now), &kim);
     let min_of = |min| CampaignDetails {

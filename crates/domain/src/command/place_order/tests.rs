@@ -2,7 +2,7 @@ use time::Duration;
 
 use super::*;
 use crate::command::scene::Scene;
-use crate::command::{ChangeProduct, Command, CouponChoice, ProductChange};
+use crate::command::{ChangeProduct, CouponChoice, ProductChange};
 use crate::id::ProductId;
 use crate::order::{OrderRecord, OrderRejection, OrderStatus};
 use crate::product::{Price, ProductDetails, ProductStatus};
@@ -37,7 +37,7 @@ fn an_order_reserves_its_stock_at_current_prices() {
         refunded: Money::ZERO,
         refunds: 0,
     });
-    let reply = scene.decide(Command::PlaceOrder(place));
+    let reply = scene.decide(place);
     assert_eq!(reply, Ok(Reply::OrderPlaced { order: expected.clone(), now: noon_plus(7) }));
     assert_eq!(*scene.stored_order(expected.id), expected);
     assert_eq!((scene.available(chair), scene.available(lamp)), (0, 3));
@@ -55,7 +55,7 @@ fn a_later_change_of_a_product_does_not_change_the_order() {
     let lamp = scene.lamp(1_000, 5);
     let id = scene.order(&user("kim"), &[(lamp, 1)]);
     let change = ProductChange { price: Some(product_details("dearer", 2_000).price), ..ProductChange::default() };
-    let change = Command::ChangeProduct(ChangeProduct { product_id: lamp, change });
+    let change = ChangeProduct { product_id: lamp, change };
     scene.decide(change).expect("a valid change");
     assert_eq!(scene.stored_order(id).total, won(1_000));
 }
@@ -65,7 +65,7 @@ fn rejects_an_order_with_every_short_line_listed() {
     let mut scene = Scene::new();
     let [lamp, chair, table] = [scene.lamp(1, 5), scene.lamp(1, 3), scene.lamp(1, 1)];
     let place = scene.place(&user("kim"), &[(chair, 4), (lamp, 5), (table, 2)]);
-    let rejection = scene.rejection(Command::PlaceOrder(place));
+    let rejection = scene.rejection(place);
     assert_eq!(rejection, shortages(&[(chair, 4, 3), (table, 2, 1)]));
 }
 
@@ -75,7 +75,7 @@ fn the_last_items_are_sold_once() {
     let lamp = scene.lamp(1, 2);
     scene.order(&user("kim"), &[(lamp, 2)]);
     let place = scene.place(&user("lee"), &[(lamp, 1)]);
-    assert_eq!(scene.rejection(Command::PlaceOrder(place)), shortages(&[(lamp, 1, 0)]));
+    assert_eq!(scene.rejection(place), shortages(&[(lamp, 1, 0)]));
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn rejects_products_that_are_not_on_sale() {
         let mut scene = Scene::new();
         let product_id = scene.product(in_status(status), 5);
         let place = scene.place(&user("kim"), &[(product_id, 1)]);
-        let rejection = scene.rejection(Command::PlaceOrder(place));
+        let rejection = scene.rejection(place);
         assert_eq!(rejection, ProductRejection::NotOnSale { product_id }.into(), "{status:?}");
     }
 }
@@ -96,10 +96,10 @@ fn rejects_a_total_other_than_the_expected_one() {
     for wrong in [1_999, 2_001] {
         let place = PlaceOrder { expected_total: Some(won(wrong)), ..scene.place(&user("kim"), &[(lamp, 2)]) };
         let rejection = OrderRejection::PriceChanged { expected_total: won(wrong), total: won(2_000) };
-        assert_eq!(scene.rejection(Command::PlaceOrder(place)), rejection.into());
+        assert_eq!(scene.rejection(place), rejection.into());
     }
     let place = PlaceOrder { expected_total: Some(won(2_000)), ..scene.place(&user("kim"), &[(lamp, 2)]) };
-    assert!(scene.decide(Command::PlaceOrder(place)).is_ok());
+    assert!(scene.decide(place).is_ok());
 }
 
 #[test]
@@ -112,11 +112,11 @@ fn rejects_more_open_orders_than_a_user_may_have() {
     scene.order(&kim, &[(lamp, 1)]);
     let third = scene.place(&kim, &[(lamp, 1)]);
     let rejection = OrderRejection::TooManyOpenOrders { open_orders_max: 2 };
-    assert_eq!(scene.rejection(Command::PlaceOrder(third.clone())), rejection.into());
+    assert_eq!(scene.rejection(third.clone()), rejection.into());
     scene.order(&lee, &[(lamp, 1)]);
 
     scene.cancel(first, &kim).expect("cancellable");
-    scene.decide(Command::PlaceOrder(third)).expect("one open order");
+    scene.decide(third).expect("one open order");
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn checks_existence_then_sale_then_stock_then_price_then_open_orders() {
     let absent: ProductId = scene.id();
     let mut rejection = |lines: &[_], expected_total| {
         let place = PlaceOrder { expected_total: Some(won(expected_total)), ..scene.place(&kim, lines) };
-        scene.rejection(Command::PlaceOrder(place))
+        scene.rejection(place)
     };
     let [lamp_line, hidden_line, absent_line, chair_line] = [(lamp, 1), (hidden, 1), (absent, 1), (chair, 1)];
     let all = [lamp_line, hidden_line, chair_line, absent_line];

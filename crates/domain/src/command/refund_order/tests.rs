@@ -1,6 +1,6 @@
 use super::*;
 use crate::command::scene::Scene;
-use crate::command::{Command, CouponChoice};
+use crate::command::CouponChoice;
 use crate::coupon::CouponState;
 use crate::id::{CouponId, ProductId, UserId};
 use crate::order::{OrderStatus, RefundedLine};
@@ -44,8 +44,8 @@ impl Paid {
     }
 }
 
-fn command(order_id: OrderId, lines: &[(ProductId, u32)], restock: bool) -> Command {
-    Command::RefundOrder(RefundOrder { order_id, lines: order_lines(lines), restock, reason: text("broken") })
+fn command(order_id: OrderId, lines: &[(ProductId, u32)], restock: bool) -> RefundOrder {
+        RefundOrder { order_id, lines: order_lines(lines), restock, reason: text("broken") }
 }
 
 #[test]
