@@ -284,7 +284,7 @@ mod tests {
 
     use super::*;
     use crate::testing::SequentialIds;
-    use crate::testing::fixtures::{NOON, noon_plus};
+    use crate::testing::fixtures::{NOON, event, noon_plus};
 
     const LEASE: Uuid = Uuid::from_u128(1);
     const OTHER_LEASE: Uuid = Uuid::from_u128(2);
@@ -294,14 +294,7 @@ mod tests {
     }
 
     fn new() -> Delivery {
-        Delivery::new(&OutboxEvent {
-            id: event_id(),
-            order_id: SequentialIds::id(2).into(),
-            sequence: 3,
-            at: NOON,
-            event_type: "jangteo.order.refunded.v1".to_owned(),
-            body: "{}".to_owned(),
-        })
+        Delivery::new(&event(event_id(), SequentialIds::id(2).into(), 3))
     }
 
     fn claimed() -> Delivery {
@@ -336,7 +329,7 @@ mod tests {
             event_id: event_id(),
             order_id: SequentialIds::id(2).into(),
             sequence: 3,
-            event_type: "jangteo.order.refunded.v1".to_owned(),
+            event_type: "jangteo.order.paid.v1".to_owned(),
             at: NOON,
             state: DeliveryState::Pending,
             due_at: NOON,

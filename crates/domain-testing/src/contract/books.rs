@@ -12,9 +12,10 @@ use jangteo_domain::retention::Retention;
 use jangteo_domain::sales::PopularProduct;
 use jangteo_domain::stock::{MovementKind, StockMovement};
 use jangteo_domain::store_error::StoreError;
+use jangteo_domain::testing::fixtures::account_with;
 use jangteo_domain::verification::verify;
 
-use crate::contract::harness::{StoreHarness, account_with, walk};
+use crate::contract::harness::{StoreHarness, walk};
 
 /// The users, products and campaigns under verification.
 #[derive(Clone, Default, Debug)]

@@ -11,14 +11,14 @@ use jangteo_domain::stock::Stock;
 use jangteo_domain::store_error::StoreError;
 use jangteo_domain::testing::batch_id;
 use jangteo_domain::testing::fixtures::{
-    NOON, campaign, campaign_details, fixed, order_line, pending_order, product_details, user, won,
+    NOON, account_with, campaign, campaign_details, fixed, order_line, pending_order, product_details, user, won,
 };
 use jangteo_domain::time::Timestamp;
 use jangteo_domain::transaction::{Appended, Changes, FirstKeys, LockSet, ProductDepth, RowChanges};
 
 use crate::contract::harness::{
-    Keys, Seeds, TestResult, TransactionHarness, View, account_with, answer, append, assert_conflict, begin, commit,
-    commit_as, pause, rows, set, view,
+    Keys, Seeds, TestResult, TransactionHarness, View, answer, append, assert_conflict, begin, commit, commit_as,
+    pause, rows, set, view,
 };
 use crate::contract::lockable::count;
 use crate::contract::samples;

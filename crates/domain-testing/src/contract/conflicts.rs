@@ -6,14 +6,15 @@ use jangteo_domain::stock::Stock;
 use jangteo_domain::store_error::StoreError;
 use jangteo_domain::testing::batch_id;
 use jangteo_domain::testing::fixtures::{
-    NOON, campaign, campaign_details, fixed, noon_plus, order_line, pending_order, product_details, user, won,
+    NOON, account_with, campaign, campaign_details, fixed, noon_plus, order_line, pending_order, product_details, user,
+    won,
 };
 use jangteo_domain::time::Timestamp;
 use jangteo_domain::transaction::{Changes, FirstKeys, LockSet, ProductDepth};
 
 use crate::contract::harness::{
-    Concurrency, Keys, LockableRow, Seeds, TestResult, TransactionHarness, account_with, answer, answers, append,
-    assert_conflict, assert_stored, assert_unexpected, commit, commit_as, insert, lock, request, row, rows, set, view,
+    Concurrency, Keys, LockableRow, Seeds, TestResult, TransactionHarness, answer, answers, append, assert_conflict,
+    assert_stored, assert_unexpected, commit, commit_as, insert, lock, request, row, rows, set, view,
 };
 use crate::contract::lockable::{Rows, Sample, timeless};
 use crate::contract::samples;

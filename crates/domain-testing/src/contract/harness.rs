@@ -17,20 +17,18 @@ use jangteo_domain::delivery::{Delivery, EventQueue};
 use jangteo_domain::id::{BatchId, IdSource, ProductId, UserId};
 use jangteo_domain::idempotency::{Fingerprint, IdempotencyKey, RenderedAnswer, RequestKey, StoredAnswer};
 use jangteo_domain::money::Money;
-use jangteo_domain::order::{Order, OrderRecord};
+use jangteo_domain::order::Order;
 use jangteo_domain::outbox::OutboxEvent;
 use jangteo_domain::page::Page;
 use jangteo_domain::payment::{Payment, Refund};
-use jangteo_domain::point::{PointAccount, PointAccountRecord, PointEntry};
+use jangteo_domain::point::{PointAccount, PointEntry};
 use jangteo_domain::product::{Product, ProductDetails};
 use jangteo_domain::queries::Queries;
 use jangteo_domain::retention::Pruning;
 use jangteo_domain::sales::SaleCounted;
 use jangteo_domain::stock::{Stock, StockMovement};
 use jangteo_domain::store_error::StoreError;
-use jangteo_domain::testing::fixtures::{
-    NOON, order_line, pending_order, product_details, stored_account, stored_order, user,
-};
+use jangteo_domain::testing::fixtures::{NOON, order_line, pending_order, product_details, user};
 use jangteo_domain::testing::{SequentialIds, batch_id};
 use jangteo_domain::transaction::{
     Appended, Changes, First, FirstKeys, Keyed, LockSet, Locked, LockedProduct, ProductDepth, RowChanges, UnitOfWork,
@@ -376,20 +374,6 @@ pub(super) fn wide(characters: usize) -> String {
 
 pub(super) fn ten_thousandths(amount: i64) -> Money {
     Money::from_ten_thousandths(amount).expect("in range")
-}
-
-/// The account of a user with changed fields.
-pub(super) fn account_with(user_id: &UserId, change: impl FnOnce(&mut PointAccountRecord)) -> PointAccount {
-    let mut record = PointAccountRecord::clone(&PointAccount::empty(user_id.clone()));
-    change(&mut record);
-    stored_account(record)
-}
-
-/// The order with changed fields.
-pub(super) fn order_with(order: &Order, change: impl FnOnce(&mut OrderRecord)) -> Order {
-    let mut record = OrderRecord::clone(order);
-    change(&mut record);
-    stored_order(record)
 }
 
 pub(super) fn request(key: u8, fingerprint: u8) -> IdempotencyKey {

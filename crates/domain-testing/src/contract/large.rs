@@ -9,14 +9,15 @@ use jangteo_domain::sales::SaleCounted;
 use jangteo_domain::stock::{Stock, StockMovement};
 use jangteo_domain::store_error::StoreError;
 use jangteo_domain::testing::fixtures::{
-    NOON, campaign, campaign_details, fixed, options, order_line, pending_order, product_details, text, user, won,
+    NOON, account_with, campaign, campaign_details, fixed, options, order_line, order_with, pending_order,
+    product_details, text, user, won,
 };
 use jangteo_domain::time::Timestamp;
 use jangteo_domain::transaction::{Appended, Changes, LockSet, RowChanges};
 
 use crate::contract::harness::{
-    Seeds, StoreHarness, TestResult, TransactionHarness, account_with, answers, append, appended, assert_stored,
-    commit, first_page, insert, locked, order_with, set, update, wide,
+    Seeds, StoreHarness, TestResult, TransactionHarness, answers, append, appended, assert_stored, commit, first_page,
+    insert, locked, set, update, wide,
 };
 use crate::contract::samples::{self, DAY};
 

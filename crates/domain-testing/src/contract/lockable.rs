@@ -6,21 +6,19 @@ use jangteo_domain::coupon::{Coupon, CouponCampaign, CouponState};
 use jangteo_domain::delivery::Delivery;
 use jangteo_domain::id::UserId;
 use jangteo_domain::order::{Order, OrderStatus};
-use jangteo_domain::point::{PointAccount, PointAccountRecord};
+use jangteo_domain::point::PointAccount;
 use jangteo_domain::product::{Product, ProductDetails};
 use jangteo_domain::stock::Stock;
 use jangteo_domain::store_error::StoreError;
 use jangteo_domain::testing::SequentialIds;
 use jangteo_domain::testing::fixtures::{
-    NOON, campaign, campaign_details, fixed, noon_plus, order_line, pending_order, product_details, stored_account,
-    user, won,
+    NOON, account_with, campaign, campaign_details, fixed, noon_plus, order_line, order_with, pending_order,
+    product_details, user, won,
 };
 use jangteo_domain::time::Timestamp;
 use jangteo_domain::transaction::{Changes, LockSet, ProductDepth, RowChanges};
 
-use crate::contract::harness::{
-    Keys, LockableRow, Seeds, TransactionHarness, View, appended, commit, order_with, set, update,
-};
+use crate::contract::harness::{Keys, LockableRow, Seeds, TransactionHarness, View, appended, commit, set, update};
 use crate::contract::samples;
 
 pub(super) struct Sample<Row> {
@@ -92,7 +90,10 @@ impl Rows {
             }),
             products: sample([a, b, c], |product| product.change(product_details("bed", 4), noon_plus(1))),
             accounts: sample(users.map(PointAccount::empty), |account| {
-                stored_account(PointAccountRecord { balance: won(5), entries: 1, ..PointAccountRecord::clone(account) })
+                account_with(&account.user_id, |record| {
+                    record.balance = won(5);
+                    record.entries = 1;
+                })
             }),
             events: sample(events.each_ref().map(Delivery::new), |delivery| {
                 delivery.claim(SequentialIds::id(1), Duration::from_secs(60), NOON)

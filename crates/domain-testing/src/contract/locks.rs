@@ -6,13 +6,13 @@ use jangteo_domain::point::{PointAccount, PointAccountRecord};
 use jangteo_domain::product::Product;
 use jangteo_domain::store_error::StoreError;
 use jangteo_domain::testing::batch_id;
-use jangteo_domain::testing::fixtures::{NOON, order_line, pending_order, stored_account, won};
+use jangteo_domain::testing::fixtures::{NOON, order_line, order_with, pending_order, stored_account, won};
 use jangteo_domain::transaction::{Changes, First, Keyed, LockSet, Locked, UnitOfWork};
 use uuid::Uuid;
 
 use crate::contract::harness::{
     Concurrency, Keys, TestResult, TransactionHarness, View, answer, append, assert_conflict, begin, commit, insert,
-    lock, locked, order_with, pause, row, rows, update, view,
+    lock, locked, pause, row, rows, update, view,
 };
 use crate::contract::lockable::{Lockable, Rows, count, timeless};
 

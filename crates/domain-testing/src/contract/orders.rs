@@ -5,10 +5,10 @@ use jangteo_domain::id::{UserId, first_id_at};
 use jangteo_domain::order::{DueOrder, Order, OrderFilter, OrderStatus};
 use jangteo_domain::page::Page;
 use jangteo_domain::store_error::StoreError;
-use jangteo_domain::testing::fixtures::{NOON, noon_plus, order_line, pending_order};
+use jangteo_domain::testing::fixtures::{NOON, noon_plus, order_line, order_with, pending_order};
 use jangteo_domain::time::Timestamp;
 
-use crate::contract::harness::{Seeds, StoreHarness, TestResult, commit, first_page, insert, order_with, update, walk};
+use crate::contract::harness::{Seeds, StoreHarness, TestResult, commit, first_page, insert, update, walk};
 use crate::contract::samples;
 
 /// Every field of an order is returned, as inserted and as updated, with its lines in their order.

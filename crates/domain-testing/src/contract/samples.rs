@@ -9,21 +9,19 @@ use jangteo_domain::money::{Money, PositiveMoney};
 use jangteo_domain::order::{Order, OrderLine, OrderStatus, PaidTerms};
 use jangteo_domain::outbox::OutboxEvent;
 use jangteo_domain::payment::{Payment, Refund};
-use jangteo_domain::point::{EntryKind, PointAccount, PointEntry};
+use jangteo_domain::point::{EntryKind, PointAccount, PointAccountRecord, PointEntry};
 use jangteo_domain::product::{Options, Price, Product, ProductDetails, ProductStatus};
 use jangteo_domain::stock::{MovementKind, Stock, StockMovement};
 use jangteo_domain::store_error::StoreError;
 use jangteo_domain::testing::PlainEvents;
 use jangteo_domain::testing::fixtures::{
-    NOON, campaign, campaign_details, fixed, noon_plus, options, order_line, pending_order, percent, product_details,
-    stored_account, stored_campaign, text, user, won, won_currency,
+    NOON, account_with, campaign, campaign_details, fixed, noon_plus, options, order_line, order_with, pending_order,
+    percent, product_details, stored_account, stored_campaign, text, user, won, won_currency,
 };
 use jangteo_domain::time::{Date, Timestamp};
 use time::macros::date;
 
-use crate::contract::harness::{
-    Seeds, account_with, answer, commit, insert, order_with, request, ten_thousandths, wide,
-};
+use crate::contract::harness::{Seeds, answer, commit, insert, request, ten_thousandths, wide};
 
 /// The day of most sales.
 pub(super) const DAY: Date = date!(2030 - 01 - 01);
@@ -54,10 +52,8 @@ pub(super) fn changed_accounts(accounts: &[PointAccount; 3]) -> [PointAccount; 3
     let mut changed = accounts.clone();
     changed.rotate_left(1);
     for (account, of) in changed.iter_mut().zip(accounts) {
-        *account = stored_account(jangteo_domain::point::PointAccountRecord {
-            user_id: of.user_id.clone(),
-            ..jangteo_domain::point::PointAccountRecord::clone(account)
-        });
+        let user_id = of.user_id.clone();
+        *account = stored_account(PointAccountRecord { user_id, ..PointAccountRecord::clone(account) });
     }
     changed
 }

@@ -10,13 +10,13 @@ use jangteo_domain::point::PointAccount;
 use jangteo_domain::product::Product;
 use jangteo_domain::store_error::StoreError;
 use jangteo_domain::testing::SequentialIds;
-use jangteo_domain::testing::fixtures::{noon_plus, user, won};
+use jangteo_domain::testing::fixtures::{account_with, noon_plus, order_with, user, won};
 use jangteo_domain::time::Timestamp;
 use jangteo_domain::transaction::{LockSet, LockedProduct, ProductDepth};
 
 use crate::contract::harness::{
-    LockableRow, Seeds, TestResult, TransactionHarness, account_with, answers, append, assert_stored, commit, insert,
-    locked, order_with, row, set, ten_thousandths, update, wide,
+    LockableRow, Seeds, TestResult, TransactionHarness, answers, append, assert_stored, commit, insert, locked, row,
+    set, ten_thousandths, update, wide,
 };
 use crate::contract::samples;
 

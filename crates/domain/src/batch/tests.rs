@@ -13,13 +13,13 @@ use crate::idempotency::{AnswerRenderer, Fingerprint, MockAnswerRenderer};
 use crate::money::Money;
 use crate::order::{OrderRejection, OrderStatus};
 use crate::payment::PaymentRejection;
-use crate::point::{PointAccount, PointAccountRecord, PointRejection};
+use crate::point::PointRejection;
 use crate::rejection::Rejection;
 use crate::rules::MockShopCalendar;
 use crate::stock::Stock;
 use crate::testing::fixtures::{
-    NOON, admin, campaign_details, customer, fixed, order_line, order_lines, pending_order, positive, product_details,
-    stored_account, text, user, won,
+    NOON, account_with, admin, campaign_details, customer, fixed, order_line, order_lines, pending_order, positive,
+    product_details, text, user, won,
 };
 use crate::testing::{NoBackoff, PlainAnswers, PlainEvents};
 use crate::transaction::{ProductDepth, RowChanges};
@@ -729,12 +729,11 @@ async fn a_panic_while_changes_are_absorbed_halves_the_batch() {
         let user_id = user(user_id);
         let line = order_line(lamp, 900_000, 1_000_000_000);
         let order = pending_order(scene.id(), &user_id, vec![line], NOON);
-        let record = PointAccountRecord {
-            balance: order.total,
-            open_orders: 1,
-            ..PointAccountRecord::clone(&PointAccount::empty(user_id.clone()))
-        };
-        scene.tables.accounts.insert(user_id.clone(), stored_account(record));
+        let account = account_with(&user_id, |record| {
+            record.balance = order.total;
+            record.open_orders = 1;
+        });
+        scene.tables.accounts.insert(user_id.clone(), account);
         let paying = Request::new(pay(order.id, customer(&user_id), CouponChoice::None));
         scene.tables.orders.insert(order.id, order);
         paying

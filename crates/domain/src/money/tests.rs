@@ -152,68 +152,13 @@ fn any_unit() -> impl Strategy<Value = Money> {
     prop::sample::select(vec!["KRW", "USD", "KWD", "UYW"]).prop_map(|code| currency(code).unit())
 }
 
-/// A natural number of any size, in base 1,000, least significant digit first: slow, and too simple to be wrong.
-mod reference {
-    const BASE: u64 = 1_000;
-
-    #[derive(Clone, PartialEq, Eq, Debug)]
-    pub struct Big(Vec<u64>);
-
-    impl Big {
-        pub fn of(mut number: u64) -> Self {
-            let mut digits = vec![];
-            while number > 0 {
-                digits.push(number % BASE);
-                number /= BASE;
-            }
-            Self(digits)
-        }
-
-        pub fn times(&self, other: &Self) -> Self {
-            let mut digits = vec![0; self.0.len() + other.0.len() + 1];
-            for (i, a) in self.0.iter().enumerate() {
-                for (j, b) in other.0.iter().enumerate() {
-                    digits[i + j] += a * b;
-                }
-            }
-            Self::carried(digits)
-        }
-
-        pub fn plus(&self, other: &Self) -> Self {
-            let length = self.0.len().max(other.0.len());
-            let digit = |big: &Self, i: usize| big.0.get(i).copied().unwrap_or(0);
-            Self::carried((0..=length).map(|i| digit(self, i) + digit(other, i)).collect())
-        }
-
-        fn carried(mut digits: Vec<u64>) -> Self {
-            let mut carry = 0;
-            for digit in &mut digits {
-                carry += *digit;
-                *digit = carry % BASE;
-                carry /= BASE;
-            }
-            assert_eq!(carry, 0, "every digit fits");
-            while digits.last() == Some(&0) {
-                digits.pop();
-            }
-            Self(digits)
-        }
-    }
-
-    impl PartialOrd for Big {
-        fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-            Some(
-                (self.0.len(), self.0.iter().rev().collect::<Vec<_>>())
-                    .cmp(&(other.0.len(), other.0.iter().rev().collect())),
-            )
-        }
-    }
+/// Without rounding. A product of two amounts, even doubled, is below 2^128, and an overflow panics.
+fn wide(number: i64) -> u128 {
+    number.unsigned_abs().into()
 }
 
-use reference::Big;
-
-fn big(money: Money) -> Big {
-    Big::of(money.ten_thousandths().unsigned_abs())
+fn exactly(money: Money) -> u128 {
+    wide(money.ten_thousandths())
 }
 
 proptest! {
@@ -222,15 +167,15 @@ proptest! {
     fn rounding_down_agrees_with_exact_integers(
         amount in any_amount(), numerator in 0_i64.., denominator in 1_i64.., unit in any_unit(),
     ) {
-        let wanted = big(amount).times(&Big::of(numerator.unsigned_abs()));
-        let divisor = Big::of(denominator.unsigned_abs());
+        let wanted = exactly(amount) * wide(numerator);
+        let divisor = wide(denominator);
         match amount.portion_rounded_down(numerator, denominator, unit) {
             Some(portion) => {
                 prop_assert_eq!(portion.ten_thousandths() % unit.ten_thousandths(), 0);
-                prop_assert!(big(portion).times(&divisor) <= wanted);
-                prop_assert!(big(portion).plus(&big(unit)).times(&divisor) > wanted);
+                prop_assert!(exactly(portion) * divisor <= wanted);
+                prop_assert!((exactly(portion) + exactly(unit)) * divisor > wanted);
             }
-            None => prop_assert!(wanted > big(Money::MAX).times(&divisor)),
+            None => prop_assert!(wanted > exactly(Money::MAX) * divisor),
         }
     }
 
@@ -239,20 +184,16 @@ proptest! {
     fn rounding_half_up_agrees_with_exact_integers(
         amount in any_amount(), numerator in 0_i64.., denominator in 1_i64.., unit in any_unit(),
     ) {
-        let two = Big::of(2);
-        let wanted = big(amount).times(&Big::of(numerator.unsigned_abs())).times(&two);
-        let divisor = Big::of(denominator.unsigned_abs());
+        let wanted = 2 * exactly(amount) * wide(numerator);
+        let divisor = wide(denominator);
         match amount.portion_rounded_half_up(numerator, denominator, unit) {
             Some(portion) => {
                 prop_assert_eq!(portion.ten_thousandths() % unit.ten_thousandths(), 0);
-                let twice = big(portion).times(&two);
-                prop_assert!(twice.times(&divisor) <= wanted.plus(&big(unit).times(&divisor)));
-                prop_assert!(twice.plus(&big(unit)).times(&divisor) > wanted);
+                let twice = 2 * exactly(portion);
+                prop_assert!(twice * divisor <= wanted + exactly(unit) * divisor);
+                prop_assert!((twice + exactly(unit)) * divisor > wanted);
             }
-            None => {
-                let limit = big(Money::MAX).times(&two).times(&divisor);
-                prop_assert!(wanted.plus(&big(unit).times(&divisor)) > limit);
-            }
+            None => prop_assert!(wanted + exactly(unit) * divisor > 2 * exactly(Money::MAX) * divisor),
         }
     }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::id::IdSource;
 use crate::testing::SequentialIds;
 use crate::testing::fixtures::{
-    NOON, noon_plus, order_line, order_lines, pending_order, stored_order, user, won, won_currency,
+    NOON, noon_plus, order_line, order_lines, order_with, pending_order, stored_order, user, won, won_currency,
 };
 
 const STATUSES: [OrderStatus; 6] = [
@@ -45,7 +45,7 @@ fn paid(order: &Order, discount: i64) -> Order {
 fn in_status(status: OrderStatus) -> Order {
     let pending = order(&[(1, 100)]);
     let order = if status.is_paid() { paid(&pending, 0) } else { pending };
-    stored_order(OrderRecord { status, ..OrderRecord::clone(&order) })
+    order_with(&order, |record| record.status = status)
 }
 
 /// Refunds items of one line and returns the amount.

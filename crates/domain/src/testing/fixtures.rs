@@ -12,9 +12,10 @@ use crate::command::Actor;
 use crate::coupon::{
     CampaignDetails, CampaignPlan, CampaignRecord, CouponCampaign, CouponTerms, Discount, Percent, Validity,
 };
-use crate::id::{CampaignId, OrderId, ProductId, UserId};
+use crate::id::{CampaignId, EventId, OrderId, ProductId, UserId};
 use crate::money::{Currency, Money, PositiveMoney};
 use crate::order::{Order, OrderLine, OrderLines, OrderRecord};
+use crate::outbox::OutboxEvent;
 use crate::point::{PointAccount, PointAccountRecord};
 use crate::product::{Options, Price, ProductDetails, ProductStatus};
 use crate::rules::ShopRules;
@@ -153,6 +154,26 @@ pub fn stored_order(record: OrderRecord) -> Order {
 /// The account of a valid record.
 pub fn stored_account(record: PointAccountRecord) -> PointAccount {
     PointAccount::from_stored(record).expect("a record of an account")
+}
+
+/// The account of a user with changed fields.
+pub fn account_with(user_id: &UserId, change: impl FnOnce(&mut PointAccountRecord)) -> PointAccount {
+    let mut record = PointAccountRecord::clone(&PointAccount::empty(user_id.clone()));
+    change(&mut record);
+    stored_account(record)
+}
+
+/// The order with changed fields.
+pub fn order_with(order: &Order, change: impl FnOnce(&mut OrderRecord)) -> Order {
+    let mut record = OrderRecord::clone(order);
+    change(&mut record);
+    stored_order(record)
+}
+
+/// An event at [`NOON`], without content.
+pub fn event(id: EventId, order_id: OrderId, sequence: u32) -> OutboxEvent {
+    let event_type = "jangteo.order.paid.v1".to_owned();
+    OutboxEvent { id, order_id, sequence, at: NOON, event_type, body: "{}".to_owned() }
 }
 
 /// The campaign of a valid record.

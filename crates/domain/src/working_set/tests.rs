@@ -3,12 +3,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::*;
 use crate::idempotency::{Fingerprint, IdempotencyKey, RenderedAnswer, RequestKey, StoredAnswer};
 use crate::order::Cancellation;
-use crate::outbox::OutboxEvent;
-use crate::point::PointAccountRecord;
 use crate::testing::SequentialIds;
 use crate::testing::fixtures::{
-    NOON, campaign, campaign_details, fixed, noon_plus, order_line, pending_order, product_details, stored_account,
-    user, won, won_currency,
+    NOON, account_with, campaign, campaign_details, event, fixed, noon_plus, order_line, pending_order,
+    product_details, user, won, won_currency,
 };
 
 fn id<Id: From<uuid::Uuid>>(number: u64) -> Id {
@@ -28,10 +26,7 @@ fn stock() -> Stock {
 }
 
 fn account(balance: i64) -> PointAccount {
-    stored_account(PointAccountRecord {
-        balance: won(balance),
-        ..PointAccountRecord::clone(&PointAccount::empty(user("kim")))
-    })
+    account_with(&user("kim"), |record| record.balance = won(balance))
 }
 
 fn nine_coupons() -> CouponCampaign {
@@ -44,14 +39,7 @@ fn coupon(number: u64) -> Coupon {
 }
 
 fn delivery() -> Delivery {
-    Delivery::new(&OutboxEvent {
-        id: id(5),
-        order_id: id(1),
-        sequence: 1,
-        at: NOON,
-        event_type: "jangteo.order.paid.v1".to_owned(),
-        body: String::new(),
-    })
+    Delivery::new(&event(id(5), id(1), 1))
 }
 
 fn empty_set() -> WorkingSet {

@@ -11,7 +11,7 @@ use jangteo_domain::point::PointAccount;
 use jangteo_domain::product::{Product, ProductDetails};
 use jangteo_domain::stock::Stock;
 use jangteo_domain::testing::fixtures::{
-    NOON, campaign, campaign_details, fixed, noon_plus, options, order_line, pending_order, product_details,
+    NOON, campaign, campaign_details, event, fixed, noon_plus, options, order_line, pending_order, product_details,
     stored_campaign, user,
 };
 use jangteo_domain::testing::{SequentialIds, batch_id, rules};
@@ -92,14 +92,7 @@ impl Rows {
             product: Product::create(id.into(), details("lamp", "red"), NOON),
             stock: Stock::empty(id.into()),
             account: PointAccount::empty(owner),
-            event: OutboxEvent {
-                id: id.into(),
-                order_id: id.into(),
-                sequence: 1,
-                at: NOON,
-                event_type: "jangteo.order.paid.v1".to_owned(),
-                body: "{}".to_owned(),
-            },
+            event: event(id.into(), id.into(), 1),
         }
     }
 
