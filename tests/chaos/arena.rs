@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use indicatif::ProgressBar;
-use jangteo_tests::{
+use jangteo_testkit::{
     Backend, Claims, MariaDb, Proxy, RawConnection, Server, ServerBuilder, Shop, eventually_within, shop_url,
 };
 use rand::rngs::StdRng;

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jangteo_tests::{Column, Connection};
+use jangteo_testkit::{Column, Connection};
 use serde_json::Value;
 
 use crate::arena::{Arena, KEYLESS, Keyless, token};

@@ -10,7 +10,7 @@ mod waits;
 
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
-use jangteo_tests::Backend;
+use jangteo_testkit::Backend;
 
 use crate::arena::Arena;
 

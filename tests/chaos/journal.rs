@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::iter;
-use jangteo_tests::{RawResponse, Response};
+use jangteo_testkit::{RawResponse, Response};
 use reqwest::Method;
 use serde_json::Value;
 

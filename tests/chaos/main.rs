@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 use futures_util::FutureExt;
-use jangteo_tests::{Backend, Database, MariaDb, binary, raise_open_files_max, run_on};
+use jangteo_testkit::{Backend, Database, MariaDb, binary, raise_open_files_max, run_on};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::arena::Arena;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 use indicatif::{ProgressBar, ProgressStyle};
-use jangteo_tests::Backend;
+use jangteo_testkit::Backend;
 
 use crate::check::Violations;
 use crate::faults::{Fault, Notes};

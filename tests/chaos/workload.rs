@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jangteo_tests::{now, rfc3339};
+use jangteo_testkit::{now, rfc3339};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! The back office: products, stock and campaigns.
 
-use jangteo_tests::{Shop, assert_fields, now, rfc3339, scenarios};
+use jangteo_testkit::{Shop, assert_fields, now, rfc3339, scenarios};
 use serde_json::{Value, json};
 use time::Duration;
 
@@ -44,14 +44,14 @@ async fn rejects_callers_without_the_admin_scope(shop: Shop) {
         let method = reqwest::Method::try_from(method.to_uppercase().as_str()).expect("a method");
         let segments = path.split('/').map(|segment| if segment.starts_with('{') { UNKNOWN } else { segment });
         let path = segments.collect::<Vec<_>>().join("/");
-        let call = |caller: jangteo_tests::Caller| caller.call(method.clone(), &path).json(&json!({ "nonsense": 1 }));
+        let call = |caller: jangteo_testkit::Caller| caller.call(method.clone(), &path).json(&json!({ "nonsense": 1 }));
         call(server.anonymous()).await.problem(401, "UNAUTHENTICATED");
         // A caller without permission learns nothing about the request's validity.
         call(server.user("kim")).await.problem(403, "FORBIDDEN");
-        let other_scopes = jangteo_tests::token("kim", Some("administrator read:admin ADMIN"));
+        let other_scopes = jangteo_testkit::token("kim", Some("administrator read:admin ADMIN"));
         call(server.bearer(other_scopes)).await.problem(403, "FORBIDDEN");
     }
-    let among_others = jangteo_tests::token("kim", Some("read admin write"));
+    let among_others = jangteo_testkit::token("kim", Some("read admin write"));
     server.bearer(among_others).get("/v1/admin/products").await.expect(200);
 }
 

@@ -1,6 +1,6 @@
 //! The audit log: every change by the back office has an entry, and nothing else does.
 
-use jangteo_tests::{Call, Server, Shop, assert_fields, scenarios};
+use jangteo_testkit::{Call, Server, Shop, assert_fields, scenarios};
 use serde_json::{Value, json};
 
 use crate::{assert_utc, assert_uuid_v7, ids};
@@ -118,7 +118,7 @@ async fn records_neither_rejections_nor_replays(shop: Shop) {
 async fn is_filtered_and_paged(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").price(100).stock(9).create().await;
-    let other = server.bearer(jangteo_tests::token("park", Some("admin")));
+    let other = server.bearer(jangteo_testkit::token("park", Some("admin")));
     other.patch(tea.admin_path(), json!({ "price": "120" })).await.expect(200);
     let of = async |query: &str| {
         let list = server.admin().get(format!("{LOG}?{query}")).await.json(200);

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use jangteo_tests::{AUDIENCE, Claims, ISSUER, SECRET, Server, Shop, eventually, scenarios};
+use jangteo_testkit::{AUDIENCE, Claims, ISSUER, SECRET, Server, Shop, eventually, scenarios};
 use jsonwebtoken::{Algorithm, Header};
 use serde_json::{Value, json};
 

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use jangteo_tests::{Response, Server, Shop, eventually, scenarios};
+use jangteo_testkit::{Response, Server, Shop, eventually, scenarios};
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use jangteo_tests::{Database, InjectionPoint, MariaDb, NetworkFault, Plan, Proxy, ServerError, run_on, shop_url};
+use jangteo_testkit::{Database, InjectionPoint, MariaDb, NetworkFault, Plan, Proxy, ServerError, run_on, shop_url};
 
 use crate::effects::{Callers, Series};
 

@@ -1,6 +1,6 @@
 //! Campaigns and coupons.
 
-use jangteo_tests::{Shop, assert_fields, eventually, now, rfc3339, scenarios};
+use jangteo_testkit::{Shop, assert_fields, eventually, now, rfc3339, scenarios};
 use serde_json::{Value, json};
 use time::Duration;
 

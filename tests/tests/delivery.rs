@@ -4,7 +4,9 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use jangteo_tests::{Order, Product, Receiver, Server, Shop, assert_fields, eventually, eventually_within, scenarios};
+use jangteo_testkit::{
+    Order, Product, Receiver, Server, Shop, assert_fields, eventually, eventually_within, scenarios,
+};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 
 use futures_util::future::join_all;
-use jangteo_tests::{Call, Column, Response, Server, Shop, eventually};
+use jangteo_testkit::{Call, Column, Response, Server, Shop, eventually};
 use serde_json::json;
 
 /// Concurrent top-ups.
@@ -118,7 +118,7 @@ impl Series<'_> {
         let mut connection = self.shop.database().connect().await;
         let table = |name: &str| format!("{name} WHERE user_id LIKE '{}%'", self.prefix());
         let columns = [Column::Plain("user_id"), Column::Money("amount")];
-        let read = |row: &mut jangteo_tests::Row| (row.text(), row.number() / 10_000);
+        let read = |row: &mut jangteo_testkit::Row| (row.text(), row.number() / 10_000);
         let entries = connection.rows(&table("point_entries"), &columns, read).await;
         let columns = [Column::Plain("user_id"), Column::Money("balance")];
         let balances = connection.rows(&table("point_accounts"), &columns, read).await;

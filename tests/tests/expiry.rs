@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use jangteo_tests::{Backend, Order, Server, Shop, eventually, eventually_within, now, scenarios};
+use jangteo_testkit::{Backend, Order, Server, Shop, eventually, eventually_within, now, scenarios};
 use serde_json::json;
 
 use crate::assert_utc;

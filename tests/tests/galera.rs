@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::iter;
-use jangteo_tests::{
+use jangteo_testkit::{
     Call, CommandOutput, Database, Galera, Response, Server, Shop, eventually_within, run_on, shop_url,
 };
 use serde_json::json;

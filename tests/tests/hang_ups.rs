@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use jangteo_tests::{Caller, RawConnection, Server, Shop, eventually, scenarios, token};
+use jangteo_testkit::{Caller, RawConnection, Server, Shop, eventually, scenarios, token};
 use rand::RngExt;
 use serde_json::json;
 

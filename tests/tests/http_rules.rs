@@ -1,6 +1,6 @@
 //! HTTP rules of all routes: errors, methods, media types, bodies, languages, request ids.
 
-use jangteo_tests::{RawConnection, RawResponse, Server, Shop, scenarios, token};
+use jangteo_testkit::{RawConnection, RawResponse, Server, Shop, scenarios, token};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -345,7 +345,7 @@ async fn accepts_only_safe_request_ids(shop: Shop) {
         let made = response.header("x-request-id").expect("a request id").to_owned();
         assert!(made != id && !made.is_empty(), "accepted {id:?}");
     }
-    let made = |response: jangteo_tests::Response| response.header("x-request-id").expect("a request id").to_owned();
+    let made = |response: jangteo_testkit::Response| response.header("x-request-id").expect("a request id").to_owned();
     let [one, other] = [server.anonymous().get("/v1/products").await, server.anonymous().get("/v1/products").await];
     assert_ne!(made(one), made(other));
 }
@@ -409,7 +409,7 @@ async fn continues_a_trace(shop: Shop) {
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     let parent = format!("00-{trace}-00f067aa0ba902b7-01");
     server.anonymous().get("/v1/products").header("traceparent", &parent).await.expect(200);
-    jangteo_tests::eventually("the log names the trace", async || server.log().contains(trace).then_some(())).await;
+    jangteo_testkit::eventually("the log names the trace", async || server.log().contains(trace).then_some(())).await;
     // Malformed trace contexts are ignored.
     for parent in ["nonsense", "00-00000000000000000000000000000000-00f067aa0ba902b7-01", ""] {
         server.anonymous().get("/v1/products").header("traceparent", parent).await.expect(200);

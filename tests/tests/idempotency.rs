@@ -1,6 +1,6 @@
 //! Repeated requests with an idempotency key: one effect, one response.
 
-use jangteo_tests::{Call, Response, Server, Shop, scenarios};
+use jangteo_testkit::{Call, Response, Server, Shop, scenarios};
 use serde_json::json;
 
 scenarios![

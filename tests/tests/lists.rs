@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use jangteo_tests::{Caller, Server, Shop, scenarios};
+use jangteo_testkit::{Caller, Server, Shop, scenarios};
 use serde_json::{Value, json};
 
 use crate::ids;

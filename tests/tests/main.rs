@@ -1,4 +1,4 @@
-//! The suite: one file per subject. See the crate `jangteo_tests` for the harness.
+//! The suite: one file per subject. See the crate `jangteo_testkit` for the harness.
 
 mod admin;
 mod architecture;

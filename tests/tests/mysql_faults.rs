@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use jangteo_tests::{Call, Database, MariaDb, Response, Server, eventually, run_on, shop_url};
+use jangteo_testkit::{Call, Database, MariaDb, Response, Server, eventually, run_on, shop_url};
 use serde_json::json;
 
 /// Timeout for four restarts on a busy machine.

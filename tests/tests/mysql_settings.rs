@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::future::IntoFuture;
 use std::time::Duration;
 
-use jangteo_tests::{
+use jangteo_testkit::{
     Column, Connection, Database, INNODB_FRESH_AFTER, MariaDb, Response, Row, Server, Shop, eventually, run_on,
     shop_url,
 };

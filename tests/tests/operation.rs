@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use jangteo_tests::{Backend, Shop, eventually, eventually_within, scenarios};
+use jangteo_testkit::{Backend, Shop, eventually, eventually_within, scenarios};
 use serde_json::{Value, json};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -535,14 +535,14 @@ async fn fails_fast_during_a_database_outage_and_recovers(shop: Shop) {
 
 async fn never_logs_a_secret(shop: Shop) {
     let server = shop.server().setting("RUST_LOG", "trace").start().await;
-    let token = jangteo_tests::token("kim", None);
+    let token = jangteo_testkit::token("kim", None);
     let kim = server.bearer(&token);
     kim.post("/v1/users/kim/points/top-ups", json!({ "amount": "5" })).key("a").await.expect(201);
     kim.get("/v1/users/kim/points").await.expect(200);
     kim.post("/v1/orders", json!({ "lines": [] })).await.expect(400);
     let log = server.log();
     let signature = token.rsplit('.').next().expect("three parts");
-    for secret in [jangteo_tests::SECRET, token.as_str(), signature] {
+    for secret in [jangteo_testkit::SECRET, token.as_str(), signature] {
         assert!(!log.contains(secret), "the log contains {secret}");
     }
     if shop.backend() == Backend::Mysql {

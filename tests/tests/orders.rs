@@ -1,6 +1,6 @@
 //! Orders: placement, prices, queries and cancellation.
 
-use jangteo_tests::{Server, Shop, assert_fields, scenarios};
+use jangteo_testkit::{Server, Shop, assert_fields, scenarios};
 use serde_json::{Value, json};
 
 use crate::{assert_utc, assert_uuid_v7, ids};
@@ -313,7 +313,7 @@ async fn lists_a_users_orders_by_status(shop: Shop) {
     let open = server.order("kim", &tea, 1).await;
     server.order("lee", &tea, 1).await;
     let kim = server.user("kim");
-    let cases: [(&str, &[&jangteo_tests::Order]); 6] = [
+    let cases: [(&str, &[&jangteo_testkit::Order]); 6] = [
         ("", &[&open, &refunded, &cancelled, &paid]),
         ("?status=pending_payment", &[&open]),
         ("?status=paid", &[&paid]),
@@ -381,14 +381,14 @@ async fn cancels_and_refunds_a_paid_order(shop: Shop) {
 async fn does_not_restore_an_expired_coupon(shop: Shop) {
     let server = shop.start().await;
     let tea = server.product("tea").price(1_000).stock(5).create().await;
-    let until = jangteo_tests::now() + time::Duration::seconds(3);
+    let until = jangteo_testkit::now() + time::Duration::seconds(3);
     let campaign = server.campaign("short").fixed(100).without("valid_days");
-    let campaign = campaign.with("valid_until", jangteo_tests::rfc3339(until)).create().await;
+    let campaign = campaign.with("valid_until", jangteo_testkit::rfc3339(until)).create().await;
     let coupon = server.take_coupon("kim", &campaign).await;
     server.top_up("kim", 5_000).await;
     let order = server.order("kim", &tea, 1).await;
     server.user("kim").post(order.payment(), json!({ "coupon_id": coupon })).await.expect(201);
-    jangteo_tests::eventually("the coupon expires", async || (jangteo_tests::now() > until).then_some(())).await;
+    jangteo_testkit::eventually("the coupon expires", async || (jangteo_testkit::now() > until).then_some(())).await;
     server.user("kim").post(order.cancellation(), json!({})).await.expect(200);
     assert_eq!(server.balance("kim").await, 5_000);
     let all = server.user("kim").get("/v1/users/kim/coupons?status=all").await.json(200);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{join_all, select_all};
-use jangteo_tests::{
+use jangteo_testkit::{
     Backend, Connection, RawConnection, Server, Shop, eventually, eventually_within, raise_open_files_max, scenarios,
     token,
 };

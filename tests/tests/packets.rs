@@ -5,7 +5,7 @@ use std::iter::once;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use jangteo_tests::{Database, INNODB_FRESH_AFTER, MariaDb, Product, Response, Server, eventually, run_on, shop_url};
+use jangteo_testkit::{Database, INNODB_FRESH_AFTER, MariaDb, Product, Response, Server, eventually, run_on, shop_url};
 use serde_json::{Value, json};
 
 /// Timeout for three rounds of some ten seconds, and the restarts.

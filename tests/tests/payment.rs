@@ -1,6 +1,6 @@
 //! Payment: points, coupons and the arithmetic of discounts.
 
-use jangteo_tests::{Order, Server, Shop, assert_fields, eventually, now, scenarios};
+use jangteo_testkit::{Order, Server, Shop, assert_fields, eventually, now, scenarios};
 use serde_json::{Value, json};
 
 use crate::{assert_utc, assert_uuid_v7, ids};
@@ -169,7 +169,7 @@ async fn fixes_the_share_of_each_line_by_the_largest_remainder(shop: Shop) {
     let order = server.order_lines("kim", json!(lines)).await;
     server.user("kim").post(order.payment(), json!({ "coupon_id": coupon })).await.expect(201);
     let mut connection = shop.database().connect().await;
-    let columns = [jangteo_tests::Column::Money("unit_price"), jangteo_tests::Column::Money("discount_share")];
+    let columns = [jangteo_testkit::Column::Money("unit_price"), jangteo_testkit::Column::Money("discount_share")];
     let table = "order_lines ORDER BY unit_price, discount_share";
     let shares = connection.rows(table, &columns, |row| (row.number() / 10_000, row.number() / 10_000)).await;
     // 33.3, 33.3 and 33.4: the remaining unit goes to the largest remainder.

@@ -1,6 +1,6 @@
 //! Points: top-ups, balances and the ledger.
 
-use jangteo_tests::{Shop, assert_fields, scenarios};
+use jangteo_testkit::{Shop, assert_fields, scenarios};
 use serde_json::{Value, json};
 
 scenarios![

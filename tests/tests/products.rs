@@ -1,6 +1,6 @@
 //! Products for customers: lists, filters and popularity.
 
-use jangteo_tests::{Server, Shop, assert_fields, eventually, scenarios};
+use jangteo_testkit::{Server, Shop, assert_fields, eventually, scenarios};
 use serde_json::{Value, json};
 
 use crate::{assert_utc, assert_uuid_v7, ids, names};
@@ -269,7 +269,12 @@ async fn ranking(server: &Server, query: &str, expected: Value) {
     .await;
 }
 
-async fn sell(server: &Server, user_id: &str, product: &jangteo_tests::Product, quantity: u32) -> jangteo_tests::Order {
+async fn sell(
+    server: &Server,
+    user_id: &str,
+    product: &jangteo_testkit::Product,
+    quantity: u32,
+) -> jangteo_testkit::Order {
     let order = server.order(user_id, product, quantity).await;
     server.pay(user_id, &order).await;
     order
@@ -314,7 +319,7 @@ async fn counts_popular_products_over_the_requested_days(shop: Shop) {
         let server = shop.server().setting("SHOP_TIME_ZONE", zone).start().await;
         let hours = if zone == "Pacific/Kiritimati" { 14 } else { -11 };
         let offset = time::UtcOffset::from_hms(hours, 0, 0).expect("an offset");
-        let today = || jangteo_tests::now().to_offset(offset).date();
+        let today = || jangteo_testkit::now().to_offset(offset).date();
         let before = today();
         let popular = server.anonymous().get("/v1/products/popular?days=3").await.json(200);
         // Midnight may pass between the two.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::iter;
-use jangteo_tests::{Call, Order, Response, Server, Shop, eventually, now, scenarios};
+use jangteo_testkit::{Call, Order, Response, Server, Shop, eventually, now, scenarios};
 use serde_json::{Value, json};
 
 use crate::assert_utc;

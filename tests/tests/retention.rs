@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jangteo_tests::{Backend, Receiver, Shop, eventually, eventually_within, scenarios};
+use jangteo_testkit::{Backend, Receiver, Shop, eventually, eventually_within, scenarios};
 use serde_json::json;
 
 scenarios![deletes_old_idempotency_keys_and_markers, deletes_delivered_events];

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use jangteo_tests::{Server, Shop, sqlite_scenarios};
+use jangteo_testkit::{Server, Shop, sqlite_scenarios};
 use serde_json::json;
 
 use crate::effects::{Callers, Series};

@@ -5,7 +5,7 @@ use std::fs::OpenOptions;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use jangteo_tests::{Call, CommandOutput, Server, Shop, eventually, sqlite_scenarios};
+use jangteo_testkit::{Call, CommandOutput, Server, Shop, eventually, sqlite_scenarios};
 use serde_json::json;
 
 sqlite_scenarios![

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
-use jangteo_tests::{Backend, Shop, run, token};
+use jangteo_testkit::{Backend, Shop, run, token};
 use tokio::process::Command;
 
 const CLIENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/client");

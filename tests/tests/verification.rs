@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use jangteo_tests::{
+use jangteo_testkit::{
     Backend, Column, CommandOutput, Connection, Order, Product, Server, ServerBuilder, Shop, assert_fields, eventually,
     scenarios,
 };
@@ -536,9 +536,9 @@ async fn requires_an_up_to_date_schema(shop: Shop) {
 }
 
 async fn daily_sales(connection: &mut Connection) -> Vec<(String, String, i64, i64)> {
-    use jangteo_tests::Column::{Day, Id, Money, Plain};
+    use jangteo_testkit::Column::{Day, Id, Money, Plain};
     let columns = [Day("day"), Id("product_id"), Plain("quantity"), Money("revenue")];
-    let row = |row: &mut jangteo_tests::Row| (row.text(), row.text(), row.number(), row.number());
+    let row = |row: &mut jangteo_testkit::Row| (row.text(), row.text(), row.number(), row.number());
     connection.rows("daily_sales ORDER BY day, product_id", &columns, row).await
 }
 

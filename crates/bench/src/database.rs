@@ -1,25 +1,17 @@
 //! The database under test: started in a temporary folder with durable commits, or an external server.
 
 use std::cell::RefCell;
-use std::fs::{self, File};
-use std::net::TcpListener;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+use jangteo_testkit::MariaDb;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Opts, OptsBuilder};
+use mysql_async::{Conn, Opts};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-use crate::process::ChildProcess;
 use crate::store;
-
-const USER: &str = "bench";
-const PASSWORD: &str = "bench";
-const START_TIMEOUT: Duration = Duration::from_secs(60);
-const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -46,7 +38,7 @@ struct Server {
 
 enum Origin {
     /// Started by the benchmark and stopped with it.
-    Started(ChildProcess),
+    Started(Box<MariaDb>),
     /// External; only the benchmark's own databases are dropped.
     Running(ExternalDatabases),
 }
@@ -90,6 +82,7 @@ const MARIADB_SETTINGS: &[&str] = &[
     "innodb_buffer_pool_size=4G",
     "innodb_log_file_size=1G",
     "max_connections=500",
+    "max_allowed_packet=256M",
 ];
 /// The settings to report for an external server.
 const SETTINGS_OF_RUNNING: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('innodb_flush_log_at_trx_commit', \
@@ -100,7 +93,11 @@ impl Database {
     pub async fn start(kind: Kind, directory: &Path) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("database-").tempdir_in(directory)?;
         let server = match kind {
-            Kind::Mariadb => Some(start_mariadb(directory.path()).await?),
+            Kind::Mariadb => {
+                let mariadb = MariaDb::start_in(directory.path(), MARIADB_SETTINGS).await?;
+                let url = (mariadb.url(), String::new());
+                Some(Server { options: Opts::from_url(&url.0)?, url, origin: Origin::Started(Box::new(mariadb)) })
+            }
             Kind::Sqlite => None,
         };
         Ok(Self { server, directory })
@@ -125,12 +122,12 @@ impl Database {
 
     /// The database process, if the benchmark started one.
     pub fn pid(&self) -> Option<u32> {
-        self.process().map(ChildProcess::pid)
+        self.mariadb()?.process_id()
     }
 
-    fn process(&self) -> Option<&ChildProcess> {
+    fn mariadb(&self) -> Option<&MariaDb> {
         match &self.server.as_ref()?.origin {
-            Origin::Started(process) => Some(process),
+            Origin::Started(mariadb) => Some(mariadb),
             Origin::Running(_) => None,
         }
     }
@@ -167,9 +164,9 @@ impl Database {
     }
 
     pub fn size_gib(&self, name: &str) -> Result<f64> {
-        let bytes = match self.kind() {
-            Kind::Mariadb => folder_bytes(&self.directory.path().join("data").join(name))?,
-            Kind::Sqlite => folder_bytes(self.directory.path())?,
+        let bytes = match self.mariadb() {
+            Some(mariadb) => folder_bytes(&mariadb.data_folder().join(name))?,
+            None => folder_bytes(self.directory.path())?,
         };
         Ok(bytes as f64 / f64::from(1 << 30))
     }
@@ -202,20 +199,20 @@ impl Database {
 
     /// The connection arguments for `sysbench`; `None` unless the benchmark started the server.
     pub fn sysbench_arguments(&self) -> Option<Vec<String>> {
-        self.process()?;
+        self.mariadb()?;
         let options = &self.server.as_ref()?.options;
         Some(vec![
             format!("--mysql-host={}", options.ip_or_hostname()),
             format!("--mysql-port={}", options.tcp_port()),
-            format!("--mysql-user={USER}"),
-            format!("--mysql-password={PASSWORD}"),
+            format!("--mysql-user={}", options.user()?),
+            format!("--mysql-password={}", options.pass()?),
         ])
     }
 
     /// Stops the database if the benchmark started it, and removes its files.
-    pub fn stop(self) -> Result<()> {
+    pub async fn stop(self) -> Result<()> {
         match self.server.map(|server| server.origin) {
-            Some(Origin::Started(process)) => process.stop(STOP_TIMEOUT),
+            Some(Origin::Started(mariadb)) => mariadb.stop().await,
             Some(Origin::Running(_)) | None => Ok(()),
         }
     }
@@ -254,92 +251,6 @@ async fn run(options: &Opts, statement: &str) -> Result<()> {
     let mut connection = Conn::new(options.clone()).await?;
     connection.query_drop(statement).await?;
     Ok(connection.disconnect().await?)
-}
-
-async fn start_mariadb(directory: &Path) -> Result<Server> {
-    let data = directory.join("data");
-    let log = |name: &str| File::create(directory.join(name));
-    let install = Command::new("mariadb-install-db")
-        .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
-        .arg(format!("--datadir={}", data.display()))
-        .args(user_argument())
-        .stdin(Stdio::null())
-        .stdout(log("install.log")?)
-        .stderr(log("install.error.log")?)
-        .status()
-        .context("mariadb-install-db does not start; the benchmark needs the package mariadb-server")?;
-    if !install.success() {
-        bail!("mariadb-install-db failed: {}", fs::read_to_string(directory.join("install.error.log"))?);
-    }
-    let init = directory.join("init.sql");
-    fs::write(&init, format!("CREATE USER {USER}@'%' IDENTIFIED BY '{PASSWORD}';\nGRANT ALL ON *.* TO {USER}@'%';\n"))?;
-    // Another process may take the port first. The server then exits at once, and the next attempt uses another port.
-    let mut attempts = 0;
-    loop {
-        attempts += 1;
-        match start_mariadb_at(directory, &data, &init, free_port()?).await {
-            Err(_) if attempts < 3 => {}
-            outcome => return outcome,
-        }
-    }
-}
-
-async fn start_mariadb_at(directory: &Path, data: &Path, init: &Path, port: u16) -> Result<Server> {
-    let mut command = Command::new(mariadbd());
-    command
-        .arg("--no-defaults")
-        .arg(format!("--datadir={}", data.display()))
-        .arg(format!("--init-file={}", init.display()))
-        .arg(format!("--port={port}"))
-        // Relative to the data folder: the path of a socket must be short.
-        .args(["--bind-address=127.0.0.1", "--socket=bench.sock", "--pid-file=bench.pid", "--skip-name-resolve"])
-        .args(["--skip-log-bin", "--max-allowed-packet=256M", "--character-set-server=utf8mb4"])
-        .args(MARIADB_SETTINGS.iter().map(|setting| format!("--{setting}")))
-        .args(user_argument())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(File::create(directory.join("server.log"))?);
-    let mut process = ChildProcess::start("mariadbd", &mut command)?;
-    let options: Opts = OptsBuilder::default()
-        .ip_or_hostname("127.0.0.1")
-        .tcp_port(port)
-        .user(Some(USER))
-        .pass(Some(PASSWORD))
-        .prefer_socket(false)
-        .into();
-    let deadline = Instant::now() + START_TIMEOUT;
-    loop {
-        process
-            .check_running()
-            .with_context(|| fs::read_to_string(directory.join("server.log")).unwrap_or_default())?;
-        match run(&options, "DO 1").await {
-            Ok(()) => {
-                let url = (format!("mysql://{USER}:{PASSWORD}@127.0.0.1:{port}"), String::new());
-                return Ok(Server { options, url, origin: Origin::Started(process) });
-            }
-            Err(error) if Instant::now() > deadline => return Err(error.context("mariadbd does not respond")),
-            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-        }
-    }
-}
-
-/// The server binary, which is often not on the PATH.
-fn mariadbd() -> &'static Path {
-    ["/usr/sbin/mariadbd", "/usr/libexec/mariadbd", "/usr/local/sbin/mariadbd"]
-        .map(Path::new)
-        .into_iter()
-        .find(|path| path.exists())
-        .unwrap_or(Path::new("mariadbd"))
-}
-
-/// MariaDB refuses to run as root without this argument.
-fn user_argument() -> Option<&'static str> {
-    nix::unistd::geteuid().is_root().then_some("--user=root")
-}
-
-/// A currently unused port on loopback.
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 fn folder_bytes(folder: &Path) -> Result<u64> {

@@ -114,7 +114,7 @@ pub async fn run(setup: &Setup, profile: &GrowthProfile) -> Result<Growth> {
         points.push(bench.measure_point(orders).await?);
         database.discard(NAME).await?;
     }
-    database.stop()?;
+    database.stop().await?;
     progress.finish();
     Ok(Growth { circumstances, points })
 }
@@ -144,7 +144,7 @@ impl Bench<'_> {
         let database_gib = database.size_gib(NAME)?;
 
         let server = Server::shop(program, &url, &[]).await?;
-        let endpoint = self.endpoint_of(&server, &shop)?;
+        let endpoint = self.endpoint_of(&server, &shop);
         let expired_per_second = expire(&adapter, &shop, profile.expiring, progress).await?;
         let measure = async |workload: Workload, concurrency: usize| {
             progress.step(format!("{} with {orders} orders", workload.name()));
@@ -157,11 +157,11 @@ impl Bench<'_> {
         let popular = measure(Workload::PopularProducts, 1).await?;
         progress.step(format!("purchases with {orders} orders and with none, in turns"));
         let turns = self.beside_a_fresh_shop(&endpoint).await?;
-        server.stop()?;
+        server.stop().await?;
 
         progress.step(format!("checking the books with {orders} orders"));
         let started_at = Instant::now();
-        let books = program.verify(&url)?;
+        let books = program.verify(&url).await?;
         let verify_seconds = started_at.elapsed().as_secs_f64();
         Ok(GrowthPoint {
             orders,
@@ -186,7 +186,7 @@ impl Bench<'_> {
         let url = database.create(FRESH).await?;
         let shop = Shop::open_in(&store::open_new(&url).await?, profile.size, shop::now()?).await?;
         let server = Server::shop(&program, &url, &[]).await?;
-        let fresh = self.endpoint_of(&server, &shop)?;
+        let fresh = self.endpoint_of(&server, &shop);
 
         let purchases = &Workload::SpreadPurchases;
         // The grown shop is warm by now.
@@ -200,14 +200,14 @@ impl Bench<'_> {
                 rate.add(outcome.tally.done, outcome.seconds);
             }
         }
-        server.stop()?;
+        server.stop().await?;
         database.discard(FRESH).await?;
         let [grown_per_second, fresh_per_second] = rates.map(Rate::per_second);
         Ok(GrowthTurns { grown_per_second, fresh_per_second })
     }
 
-    fn endpoint_of(&self, server: &Server, shop: &Shop) -> Result<Endpoint> {
-        Ok(Endpoint::new(server, Target::Batched, self.database, Rc::new(Dataset::new(shop)?)))
+    fn endpoint_of(&self, server: &Server, shop: &Shop) -> Endpoint {
+        Endpoint::new(server, Target::Batched, self.database, Rc::new(Dataset::new(shop)))
     }
 
     fn plan(&self) -> Plan {

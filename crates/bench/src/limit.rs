@@ -14,6 +14,7 @@ use futures_util::future::try_join_all;
 use jangteo_domain::command::Command;
 use jangteo_domain::id::OrderId;
 use jangteo_domain::{Request, StoreError};
+use jangteo_testkit::cpu_seconds;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,6 @@ use crate::answers;
 use crate::database::{Database, Kind};
 use crate::measure::per_second;
 use crate::past::Clock;
-use crate::process;
 use crate::progress::Progress;
 use crate::recorder::{Recorder, Transaction};
 use crate::server::{Books, Program};
@@ -122,7 +122,7 @@ impl<'a> Yardstick<'a> {
         let rounds = (count / batch / connections).max(1);
         let scripts = self.purchases.record(batch, connections, rounds).await?;
         let adapter = self.adapter(connections).await?;
-        let cpu = || self.database.pid().map(process::cpu_seconds).transpose();
+        let cpu = || self.database.pid().map(cpu_seconds).transpose();
         let cpu_before = cpu()?;
         let started_at = Instant::now();
         try_join_all(scripts.into_iter().map(|script| replay(adapter.clone(), script))).await?;
@@ -145,7 +145,7 @@ impl<'a> Yardstick<'a> {
 
     /// Verifies the books and drops the database.
     pub async fn close(self, program: &Program) -> Result<Books> {
-        let books = program.verify(&self.url)?;
+        let books = program.verify(&self.url).await?;
         self.database.discard(NAME).await?;
         Ok(books)
     }

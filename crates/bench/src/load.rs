@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use jangteo_testkit::{memory_peak_mib, reset_memory_peak, token};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tokio::task::{JoinSet, LocalSet};
@@ -16,11 +17,9 @@ use tokio::task::{JoinSet, LocalSet};
 use crate::client::{Client, Request, Response};
 use crate::database::{Database, Meter};
 use crate::measure::{CpuSeconds, Measurement, Outcome, Processes, Tally, Target};
-use crate::process;
 use crate::progress::Progress;
 use crate::server::Server;
 use crate::shop::{CATEGORIES, Shop, category};
-use crate::token;
 
 /// Maximum time for calls in flight at the end of the window.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
@@ -110,17 +109,17 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    pub fn new(shop: &Shop) -> Result<Self> {
+    pub fn new(shop: &Shop) -> Self {
         let order = |product_id| format!(r#"{{"lines":[{{"product_id":"{product_id}","quantity":1}}]}}"#);
-        Ok(Self {
-            tokens: shop.users().iter().map(|user| token::of_user(user.as_str())).collect::<Result<_>>()?,
+        Self {
+            tokens: shop.users().iter().map(|user| token(user.as_str(), None)).collect(),
             users: shop.users().iter().map(|user| user.as_str().to_owned()).collect(),
             products: shop.products().iter().map(ToString::to_string).collect(),
             orders: shop.products().iter().map(order).collect(),
             hot_order: order(&shop.hot_product()),
             categories: (0..CATEGORIES.min(shop.products().len())).map(category).collect(),
             runs: Cell::new(0),
-        })
+        }
     }
 }
 
@@ -146,10 +145,10 @@ impl Endpoint {
 
 /// Runs the load and summarizes it.
 pub async fn measure(endpoint: &Endpoint, workload: &Workload, plan: Plan, progress: &Progress) -> Result<Measurement> {
-    process::reset_memory_peak(endpoint.processes.server)?;
+    reset_memory_peak(endpoint.processes.server)?;
     let driven = drive(endpoint, workload, plan, progress, endpoint.meter.as_ref());
     let outcome = LocalSet::new().run_until(driven).await?;
-    let memory = process::memory_peak_mib(endpoint.processes.server)?;
+    let memory = memory_peak_mib(endpoint.processes.server)?;
     Ok(Measurement::new(workload.name(), endpoint.target, plan.concurrency, outcome, memory))
 }
 
@@ -403,7 +402,7 @@ pub async fn create_campaign(address: &str, quantity: usize) -> Result<String> {
         "valid_days": 30,
     })
     .to_string();
-    let token = token::of_admin()?;
+    let token = token("bench-admin", Some("admin"));
     let key = format!("campaign-{}", now.unix_timestamp_nanos());
     let path = "/v1/admin/coupon-campaigns";
     let request = Request { method: "POST", path, token: Some(&token), key: Some(&key), body: &body };

@@ -5,10 +5,10 @@
 //! |---|---|
 //! | [`options`] | the command line |
 //! | [`run`], [`growth`], [`one`], [`limit`], [`constant`], [`sysbench`] | the measurements and the yardsticks |
-//! | [`load`], [`client`], [`token`] | the callers |
+//! | [`load`], [`client`] | the callers |
 //! | [`shop`], [`past`], [`store`] | the data: decided by the domain's rules, written by the adapter |
 //! | [`recorder`], [`answers`] | transactions recorded for replay |
-//! | [`database`], [`server`], [`process`] | child processes |
+//! | [`database`], [`server`] | child processes |
 //! | [`mod@measure`], [`results`], [`mod@report`], [`plot`], [`machine`], [`progress`] | the report |
 //!
 //! Measurements use the HTTP API alone, never the server's internals. The benchmark shares the domain and the database
@@ -27,7 +27,6 @@ mod one;
 mod options;
 mod past;
 mod plot;
-mod process;
 mod progress;
 mod recorder;
 mod report;
@@ -37,7 +36,6 @@ mod server;
 mod shop;
 mod store;
 mod sysbench;
-mod token;
 
 use std::fs;
 use std::process::ExitCode;

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use hdrhistogram::Histogram;
+use jangteo_testkit::cpu_seconds;
 use serde::{Deserialize, Serialize};
-
-use crate::process;
 
 /// Longer latencies are recorded as this one.
 const LATENCY_MAX: Duration = Duration::from_secs(120);
@@ -114,9 +113,9 @@ impl CpuSeconds {
     /// Total since the start of each process.
     pub fn so_far(processes: Processes) -> Result<Self> {
         Ok(Self {
-            server: process::cpu_seconds(processes.server)?,
-            database: processes.database.map(process::cpu_seconds).transpose()?,
-            client: process::cpu_seconds(std::process::id())?,
+            server: cpu_seconds(processes.server)?,
+            database: processes.database.map(cpu_seconds).transpose()?,
+            client: cpu_seconds(std::process::id())?,
         })
     }
 

@@ -57,7 +57,7 @@ pub async fn run(
         _ => Server::shop(program, &url, settings).await?,
     };
     let target = if subject == Subject::Constant { Target::Constant } else { Target::Batched };
-    let endpoint = Endpoint::new(&server, target, &database, Rc::new(Dataset::new(&shop)?));
+    let endpoint = Endpoint::new(&server, target, &database, Rc::new(Dataset::new(&shop)));
     let mut measurements = Vec::new();
     for &concurrency in callers {
         let workload = subject.workload(&endpoint).await?;
@@ -66,12 +66,12 @@ pub async fn run(
         let plan = if subject == Subject::CouponRush { Plan { warm_up: Duration::ZERO, ..plan } } else { plan };
         measurements.push(load::measure(&endpoint, &workload, plan, &progress).await?);
     }
-    server.stop()?;
+    server.stop().await?;
     if subject != Subject::Constant {
         progress.step("checking the books");
-        program.verify(&url)?.check()?;
+        program.verify(&url).await?.check()?;
     }
-    database.stop()?;
+    database.stop().await?;
     progress.finish();
     Ok(measurements)
 }

@@ -103,7 +103,7 @@ pub async fn run(setup: &Setup, profile: &Profile) -> Result<Run> {
     let url = database.create(NAME).await?;
     let shop = Shop::open_in(&store::open_new(&url).await?, profile.size, shop::now()?).await?;
 
-    let dataset = Rc::new(Dataset::new(&shop)?);
+    let dataset = Rc::new(Dataset::new(&shop));
     let mut bench = Bench { profile, seed, progress: &progress, measurements: Vec::new(), rushes: Vec::new() };
     let endpoint = |server: &Server, target| Endpoint::new(server, target, &database, Rc::clone(&dataset));
 
@@ -136,23 +136,23 @@ pub async fn run(setup: &Setup, profile: &Profile) -> Result<Run> {
     let unbatched = [("BATCH_MAX", "1"), ("QUEUE_WAIT_MAX", "10s")].map(|(name, value)| (name.into(), value.into()));
     let unbatched_server = Server::shop(program, &url, &unbatched).await?;
     let unbatched = endpoint(&unbatched_server, Target::Unbatched);
-    server.stop()?;
+    server.stop().await?;
     // Both servers are fresh: a server that has been under load responds more slowly to a single caller.
     let fresh_server = Server::shop(program, &url, &[]).await?;
     let single_caller = bench.single_caller(&endpoint(&fresh_server, Target::Batched), &unbatched).await?;
-    fresh_server.stop()?;
+    fresh_server.stop().await?;
     bench.writes(&unbatched).await?;
-    unbatched_server.stop()?;
+    unbatched_server.stop().await?;
 
     let lengths = [CONSTANT_LENGTH, answer_bytes.product, answer_bytes.product_list];
     let constants = lengths.map(|length| Workload::Constant { length });
     bench.at_every_level(&constant, &constants).await?;
-    constant_server.stop()?;
+    constant_server.stop().await?;
     let Bench { measurements, rushes, .. } = bench;
 
     progress.step("checking the books");
-    let books = program.verify(&url)?;
-    database.stop()?;
+    let books = program.verify(&url).await?;
+    database.stop().await?;
     progress.finish();
     Ok(Run {
         circumstances,

@@ -1,19 +1,11 @@
 //! The server under test and the constant server, each started with its own settings and stopped with its owner.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdout, Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use tokio::sync::oneshot;
-
-use crate::process::ChildProcess;
-use crate::token;
-
-const START_TIMEOUT: Duration = Duration::from_secs(60);
-const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+use jangteo_testkit::{Process, TOKEN_SETTINGS, clean_command};
+use tokio::process::Command;
 
 #[derive(Clone)]
 pub struct Program {
@@ -24,7 +16,7 @@ pub struct Program {
 }
 
 pub struct Server {
-    process: ChildProcess,
+    process: Process,
     address: String,
 }
 
@@ -34,27 +26,20 @@ impl Server {
         let mut command = program.command(database_url);
         command.arg("serve").env("BIND", "127.0.0.1:0").envs(settings.iter().cloned());
         let suffix: String = settings.iter().map(|(name, value)| format!("-{name}-{value}")).collect();
-        Self::start("jangteo serve", &mut command, &program.logs.join(format!("server{suffix}.log"))).await
+        Self::start(&mut command, &program.logs.join(format!("server{suffix}.log"))).await
     }
 
     /// The constant server: this program in another process.
     pub async fn constant(logs: &Path) -> Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg("constant-server");
-        Self::start("the constant server", &mut command, &logs.join("constant.log")).await
+        let mut command = clean_command(std::env::current_exe()?);
+        Self::start(command.arg("constant-server"), &logs.join("constant.log")).await
     }
 
-    async fn start(name: &'static str, command: &mut Command, log: &Path) -> Result<Self> {
-        let log_file = File::create(log)?;
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log_file.try_clone()?);
-        let mut process = ChildProcess::start(name, command)?;
-        let stdout = process.child().stdout.take().context("the output is piped")?;
-        let address = tokio::time::timeout(START_TIMEOUT, read_address(stdout, log_file));
-        match address.await {
-            Ok(Ok(address)) => Ok(Self { process, address }),
-            Ok(Err(_)) => bail!("{name} exited before it listened; see {}", log.display()),
-            Err(_) => bail!("{name} did not listen within {START_TIMEOUT:?}; see {}", log.display()),
-        }
+    async fn start(command: &mut Command, log: &Path) -> Result<Self> {
+        // Ctrl-C reaches only the benchmark, which then stops its children in order.
+        let process = Process::spawn(command.stderr(File::create(log)?).process_group(0))?;
+        let address = process.listening().await.with_context(|| format!("see {}", log.display()))?;
+        Ok(Self { process, address })
     }
 
     /// `host:port`.
@@ -63,47 +48,24 @@ impl Server {
     }
 
     pub fn pid(&self) -> u32 {
-        self.process.pid()
+        self.process.id()
     }
 
     /// Shuts down gracefully.
-    pub fn stop(self) -> Result<()> {
-        self.process.stop(STOP_TIMEOUT)
+    pub async fn stop(self) -> Result<()> {
+        self.process.terminate();
+        self.process.ended().await?;
+        Ok(())
     }
-}
-
-/// Copies the output to the log on a separate thread and extracts the address.
-fn read_address(stdout: ChildStdout, mut log: File) -> oneshot::Receiver<String> {
-    let (sender, receiver) = oneshot::channel();
-    std::thread::spawn(move || {
-        let mut sender = Some(sender);
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            // A failed write to the log must not stop the thread: an unread pipe would block the server.
-            let _ = writeln!(log, "{line}");
-            if let Some(address) = parse_address(&line)
-                && let Some(sender) = sender.take()
-            {
-                let _ = sender.send(address.to_owned());
-            }
-        }
-    });
-    receiver
-}
-
-fn parse_address(line: &str) -> Option<&str> {
-    let (_, url) = line.split_once("listening on http://")?;
-    url.split([' ', '/']).next().filter(|address| !address.is_empty())
 }
 
 impl Program {
     /// The program with the benchmark's settings and a clean environment.
     fn command(&self, database_url: &str) -> Command {
-        let mut command = Command::new(&self.binary);
+        let mut command = clean_command(&self.binary);
         command
-            .env_clear()
-            .envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "HOME" || name == "TMPDIR"))
             .env("DATABASE_URL", database_url)
-            .envs(token::server_settings())
+            .envs(TOKEN_SETTINGS)
             .env("RATE_LIMIT", "off")
             .env("CURRENCY", "KRW")
             .env("SHOP_TIME_ZONE", "Asia/Seoul")
@@ -113,8 +75,9 @@ impl Program {
     }
 
     /// Runs `jangteo verify`.
-    pub fn verify(&self, database_url: &str) -> Result<Books> {
-        let output = self.command(database_url).arg("verify").output().context("jangteo verify does not start")?;
+    pub async fn verify(&self, database_url: &str) -> Result<Books> {
+        let output =
+            self.command(database_url).arg("verify").output().await.context("jangteo verify does not start")?;
         if output.status.success() {
             return Ok(Books::Right);
         }
@@ -138,17 +101,5 @@ impl Books {
             Self::Right => Ok(()),
             Self::Wrong { findings } => bail!("the books are wrong: {}", findings.join("; ")),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn extracts_the_address_from_the_line() {
-        assert_eq!(parse_address("listening on http://127.0.0.1:4711"), Some("127.0.0.1:4711"));
-        assert_eq!(parse_address("INFO listening on http://[::1]:80/ now"), Some("[::1]:80"));
-        assert_eq!(parse_address("listening on port 80"), None);
     }
 }

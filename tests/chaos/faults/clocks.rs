@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use jangteo_tests::{Receiver, Server, ServerBuilder, eventually_within, now, rfc3339};
+use jangteo_testkit::{Receiver, Server, ServerBuilder, eventually_within, now, rfc3339};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::{Rfc2822, Rfc3339};

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use jangteo_tests::{Column, Connection, INNODB_FRESH_AFTER, eventually_within};
+use jangteo_testkit::{Column, Connection, INNODB_FRESH_AFTER, eventually_within};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use serde_json::json;

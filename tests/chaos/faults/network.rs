@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use jangteo_tests::{InjectionPoint, NetworkFault, Plan};
+use jangteo_testkit::{InjectionPoint, NetworkFault, Plan};
 use serde_json::json;
 
 use crate::arena::{Arena, send};

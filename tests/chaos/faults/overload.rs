@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use jangteo_tests::{RawConnection, Server, ServerBuilder, eventually_within};
+use jangteo_testkit::{RawConnection, Server, ServerBuilder, eventually_within};
 use serde_json::json;
 
 use crate::arena::{Arena, raw, send, token};
@@ -52,13 +52,13 @@ async fn overload(arena: &Arena, server: ServerBuilder, callers: usize, seconds:
     // In turns, so that other activity on the machine affects both.
     for turn in 1..=turns {
         served += call(arena, &server, 0..callers).await.0;
-        memory_before.get_or_insert_with(|| server.memory_peak());
+        memory_before.get_or_insert_with(|| server.memory_peak_mib());
         let (accepted, waited) = call(arena, &server, callers..callers + TIMES * callers).await;
         overloaded += accepted;
         waits.push(waited);
         arena.advance(turn * TURN.as_secs());
     }
-    let (memory, ended) = (server.memory_peak(), Instant::now());
+    let (memory, ended) = (server.memory_peak_mib(), Instant::now());
     eventually_within(NORMAL_AFTER_MAX, "responses are normal", async || {
         let started = Instant::now();
         let (index, write) = open(arena, 0);
@@ -70,16 +70,16 @@ async fn overload(arena: &Arena, server: ServerBuilder, callers: usize, seconds:
     let normal_after = ended.elapsed();
     vec![
         format!(
-            "{callers} callers: {:.0} writes a second; peak memory {} MiB",
+            "{callers} callers: {:.0} writes a second; peak memory {:.0} MiB",
             served / turns as f64,
-            memory_before.unwrap_or_default() / 1_024,
+            memory_before.unwrap_or_default(),
         ),
         format!(
-            "{} callers, in turns: {:.0} writes a second, {:.0} % of the former; {} MiB",
+            "{} callers, in turns: {:.0} writes a second, {:.0} % of the former; {:.0} MiB",
             TIMES * callers,
             overloaded / turns as f64,
             100.0 * overloaded / served,
-            memory / 1_024,
+            memory,
         ),
         Waits::all(waits).describe("calls under overload"),
         format!("back to normal {:.1} s after the overload", normal_after.as_secs_f64()),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jangteo_tests::eventually_within;
+use jangteo_testkit::eventually_within;
 use rand::RngExt;
 
 use crate::arena::Arena;

@@ -1,19 +1,19 @@
-//! A MariaDB server of one test, which the test may kill and restart on the same data.
+//! A private MariaDB server, which a test may kill and restart on the same data.
 
 use std::fs::{self, File};
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
-/// Maximum start time. Crash recovery takes a second or two, more on a busy machine.
+/// Maximum time of a start or a shutdown. Crash recovery takes a second or two, more on a busy machine.
 pub(crate) const START_MAX: Duration = Duration::from_secs(60);
 /// Interval between connection attempts.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -40,6 +40,7 @@ const SETTINGS: [&str; 10] = [
 pub struct MariaDb {
     port: u16,
     process: Mutex<Child>,
+    settings: Vec<String>,
     // Dropped last: the server writes into it until it is killed.
     folder: TempDir,
 }
@@ -50,19 +51,38 @@ impl MariaDb {
     /// # Errors
     /// If the programs are not installed or fail.
     pub async fn start() -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("jangteo-mariadb-").tempdir()?;
+        Self::start_in(&std::env::temp_dir(), &[]).await
+    }
+
+    /// Like [`MariaDb::start`], with its folder under `parent` and settings that take precedence over those of the tests.
+    ///
+    /// # Errors
+    /// Like [`MariaDb::start`].
+    pub async fn start_in(parent: &Path, settings: &[&str]) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("jangteo-mariadb-").tempdir_in(parent)?;
         install(folder.path()).await?;
+        let settings: Vec<String> = settings.iter().map(|setting| format!("--{setting}")).collect();
         let mut attempts = 0;
         loop {
             attempts += 1;
             let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-            match launch(folder.path(), port, &[]).await {
-                Ok(process) => return Ok(Self { port, process: Mutex::new(process), folder }),
+            match launch(folder.path(), port, &settings, &[]).await {
+                Ok(process) => return Ok(Self { port, process: Mutex::new(process), settings, folder }),
                 // Another process may have taken the port.
                 Err(_) if attempts < PORT_ATTEMPTS_MAX => {}
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Folder of the tables and logs.
+    pub fn data_folder(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Id of the process; `None` while it is down.
+    pub fn process_id(&self) -> Option<u32> {
+        self.process.try_lock().ok()?.id()
     }
 
     /// Administrator URL, without a database.
@@ -89,7 +109,7 @@ impl MariaDb {
     /// If it does not start.
     pub async fn start_again(&self) -> Result<()> {
         let mut process = self.process.lock().await;
-        *process = launch(self.folder.path(), self.port, &[]).await?;
+        *process = launch(self.folder.path(), self.port, &self.settings, &[]).await?;
         Ok(())
     }
 
@@ -99,10 +119,17 @@ impl MariaDb {
     /// If it does not shut down or does not start.
     pub async fn restart_with(&self, settings: &[&str]) -> Result<()> {
         let mut process = self.process.lock().await;
-        Conn::new(Opts::from_url(&self.url())?).await?.query_drop("SHUTDOWN").await?;
-        process.wait().await?;
-        *process = launch(self.folder.path(), self.port, settings).await?;
+        shut_down(&mut process, self.port).await?;
+        *process = launch(self.folder.path(), self.port, &self.settings, settings).await?;
         Ok(())
+    }
+
+    /// Shuts the server down.
+    ///
+    /// # Errors
+    /// If it does not exit in time, or exits with an error.
+    pub async fn stop(self) -> Result<()> {
+        shut_down(&mut *self.process.lock().await, self.port).await
     }
 }
 
@@ -112,7 +139,7 @@ pub(crate) fn log(folder: &Path) -> String {
 }
 
 pub(crate) fn url(port: u16) -> String {
-    format!("mysql://chaos:chaos@127.0.0.1:{port}")
+    format!("mysql://admin:admin@127.0.0.1:{port}")
 }
 
 /// URL of a test database with the shop's unprivileged user. `port` is the server's or a proxy's.
@@ -131,21 +158,28 @@ pub(crate) async fn install(folder: &Path) -> Result<()> {
         .stdin(Stdio::null())
         .output()
         .await
-        .context("mariadb-install-db does not start: the tests need the package mariadb-server")?;
+        .context("mariadb-install-db does not start: install the package mariadb-server")?;
     if !installed.status.success() {
         bail!("mariadb-install-db failed: {}", String::from_utf8_lossy(&installed.stderr));
     }
-    let init = "CREATE USER IF NOT EXISTS chaos@'127.0.0.1' IDENTIFIED BY 'chaos';\n\
-                GRANT ALL ON *.* TO chaos@'127.0.0.1';\n\
+    let init = "CREATE USER IF NOT EXISTS admin@'127.0.0.1' IDENTIFIED BY 'admin';\n\
+                GRANT ALL ON *.* TO admin@'127.0.0.1';\n\
                 CREATE USER IF NOT EXISTS shop@'127.0.0.1' IDENTIFIED BY 'shop';\n\
                 GRANT ALL ON `jangteo\\_test\\_%`.* TO shop@'127.0.0.1';\n";
     fs::write(folder.join("init.sql"), init).context("cannot write init.sql")
 }
 
-async fn launch(folder: &Path, port: u16, settings: &[&str]) -> Result<Child> {
+async fn launch(folder: &Path, port: u16, settings: &[String], additional: &[&str]) -> Result<Child> {
     let mut command = command(folder, port);
-    command.arg(init_argument(folder)).args(settings);
+    command.arg(init_argument(folder)).args(settings).args(additional);
     start(command, folder, port).await
+}
+
+pub(crate) async fn shut_down(process: &mut Child, port: u16) -> Result<()> {
+    Conn::new(Opts::from_url(&url(port))?).await?.query_drop("SHUTDOWN").await?;
+    let status = tokio::time::timeout(START_MAX, process.wait()).await.context("mariadbd does not exit")??;
+    ensure!(status.success(), "mariadbd exited with {status}");
+    Ok(())
 }
 
 /// Makes the server run the script of [`install`] before it accepts connections.
@@ -181,7 +215,7 @@ pub(crate) async fn start(mut command: Command, folder: &Path, port: u16) -> Res
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
-        .context("mariadbd does not start: the tests need the package mariadb-server")?;
+        .context("mariadbd does not start: install the package mariadb-server")?;
     let deadline = Instant::now() + START_MAX;
     let options = Opts::from_url(&url(port))?;
     loop {

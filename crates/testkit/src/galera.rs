@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts};
 use tempfile::TempDir;
@@ -111,7 +111,7 @@ impl Galera {
         fs::create_dir(&one)?;
         mariadb::install(&one).await?;
         let mut process = launch.node(&one, &first, &["--wsrep-new-cluster", &mariadb::init_argument(&one)]).await?;
-        shut_down(&mut process, first.sql).await?;
+        mariadb::shut_down(&mut process, first.sql).await?;
         let launch = Launch { copied_at: position(&one)?, ..launch };
         copy(&one, &two).context("the files of the second node")?;
 
@@ -275,13 +275,6 @@ async fn wait_for(port: u16, variable: &str, expected: &str) -> Result<()> {
     let read = tokio::time::timeout(START_MAX, read).await;
     read.with_context(|| format!("{variable} is not {expected} within {START_MAX:?}"))??;
     Ok(connection.disconnect().await?)
-}
-
-async fn shut_down(process: &mut Child, port: u16) -> Result<()> {
-    connect(port).await?.query_drop("SHUTDOWN").await?;
-    let status = process.wait().await?;
-    ensure!(status.success(), "the first node exited with {status}");
-    Ok(())
 }
 
 /// The cluster id and the number of the last transaction, which a node stores at shutdown.

@@ -1,9 +1,9 @@
-//! The harness of the end-to-end suite: a fresh database for each test, the real binary over HTTP on the loopback, a
-//! client, and the verification of the books after every test.
+//! The harness of the end-to-end suite, shared with the chaos suite and the benchmark: databases, servers and other
+//! processes, tokens, clients and proxies. It calls the real binary over HTTP and shares no code with it.
 //!
 //! A test is an `async fn(Shop)` listed in [`scenarios!`], which runs it on both backends. [`run`] owns all resources
-//! of the test, so a panic leaves neither a server nor a database behind, and no test can skip the verification. Tests
-//! must never depend on another test, a fixed port or timing: [`eventually`] polls for asynchronous results with a
+//! of the test, so a panic leaves neither a server nor a database behind, and no test can skip the verification of the
+//! books. Tests must never depend on another test, a fixed port or timing: [`eventually`] polls for asynchronous results with a
 //! timeout.
 
 mod client;
@@ -13,12 +13,14 @@ mod galera;
 mod limits;
 mod mariadb;
 mod poll;
+mod process;
 mod proxy;
 mod raw;
 mod receiver;
 mod scenario;
 mod server;
 mod token;
+mod usage;
 
 pub use client::{Call, Caller, Problem, Response, assert_fields};
 pub use database::{Backend, Column, Connection, Database, INNODB_FRESH_AFTER, Row};
@@ -27,12 +29,14 @@ pub use galera::{Galera, Node};
 pub use limits::raise_open_files_max;
 pub use mariadb::{MariaDb, shop_url};
 pub use poll::{eventually, eventually_within};
+pub use process::{Process, clean_command};
 pub use proxy::{InjectionPoint, NetworkFault, Plan, Proxy, ServerError};
 pub use raw::{RawConnection, RawResponse};
 pub use receiver::{DATA_PLATFORM_SECRET, Receiver};
 pub use scenario::{Shop, run, run_on};
 pub use server::{CommandOutput, Server, ServerBuilder, binary};
-pub use token::{AUDIENCE, Claims, ISSUER, SECRET, token};
+pub use token::{AUDIENCE, Claims, ISSUER, SECRET, TOKEN_SETTINGS, token};
+pub use usage::{cpu_seconds, memory_peak_mib, reset_memory_peak};
 
 /// Runs each `async fn(Shop)` on both backends, as the tests `name::sqlite` and `name::mysql`. An unlisted function is
 /// dead code, which the compiler reports.

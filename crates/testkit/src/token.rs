@@ -11,15 +11,19 @@ pub const ISSUER: &str = "https://id.jangteo.test";
 /// Audience of the servers' settings.
 pub const AUDIENCE: &str = "jangteo-tests";
 
+/// The settings of a server that accepts these tokens.
+pub const TOKEN_SETTINGS: [(&str, &str); 4] =
+    [("JWT_ALGORITHM", "HS256"), ("JWT_SECRET", SECRET), ("JWT_ISSUER", ISSUER), ("JWT_AUDIENCE", AUDIENCE)];
+
 /// The claims of a token, valid unless changed.
 #[derive(Clone, Debug)]
 pub struct Claims(Value);
 
 impl Claims {
-    /// Claims with a validity of one hour.
+    /// Claims with a validity of one day, longer than any benchmark.
     pub fn of(user_id: &str) -> Self {
         let now = OffsetDateTime::now_utc().unix_timestamp();
-        Self(json!({ "sub": user_id, "iss": ISSUER, "aud": AUDIENCE, "iat": now, "exp": now + 3_600 }))
+        Self(json!({ "sub": user_id, "iss": ISSUER, "aud": AUDIENCE, "iat": now, "exp": now + 86_400 }))
     }
 
     /// Sets a claim.

@@ -2,24 +2,17 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use reqwest::Client;
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
-use tokio::process::{Child, Command};
-use tokio::sync::{Mutex as AsyncMutex, watch};
+use tokio::process::Command;
 
 use crate::client::Caller;
+use crate::process::{Process, START_MAX, clean_command};
 use crate::scenario::{Shop, Watch};
-use crate::token::{AUDIENCE, ISSUER, SECRET, token};
-
-/// Maximum start time. A debug build migrates a fresh database in a few seconds on a busy machine.
-const START_MAX: Duration = Duration::from_secs(60);
-/// The log line of a server that accepts connections.
-const LISTENING: &str = "listening on http://";
+use crate::token::{TOKEN_SETTINGS, token};
+use crate::usage::memory_peak_mib;
 
 /// The binary under test: `JANGTEO_BIN`, or the one beside this test's executable, built if it is missing or older than
 /// its sources.
@@ -61,7 +54,7 @@ fn build(profile: &Path) {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = std::process::Command::new(cargo)
         .args(["build", "--quiet", "--workspace", "--bins", "--tests", "--profile", name])
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
         .status();
     assert!(
         status.as_ref().is_ok_and(ExitStatus::success),
@@ -84,16 +77,13 @@ impl ServerBuilder {
             ("DATABASE_URL", database_url.as_str()),
             ("DATABASE_POOL_MAX", "8"),
             ("BIND", "127.0.0.1:0"),
-            ("JWT_ALGORITHM", "HS256"),
-            ("JWT_SECRET", SECRET),
-            ("JWT_ISSUER", ISSUER),
-            ("JWT_AUDIENCE", AUDIENCE),
             ("RATE_LIMIT", "off"),
             // Debug builds on a busy machine are slow, and these tests do not measure queue waits.
             ("QUEUE_WAIT_MAX", "10s"),
             ("RUST_LOG", "info"),
         ];
-        let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let settings = settings.into_iter().chain(TOKEN_SETTINGS);
+        let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         Self { shop, settings, arguments: vec!["serve".to_owned()], limits: Vec::new() }
     }
 
@@ -159,27 +149,10 @@ impl ServerBuilder {
     /// # Panics
     /// If the binary cannot be executed.
     pub fn spawn(self) -> Server {
-        let mut command = self.process(&self.arguments);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the binary is executable");
-        let log = Log::default();
-        let (address, known) = watch::channel(None);
-        let stdout = child.stdout.take().expect("piped");
-        let stderr = child.stderr.take().expect("piped");
-        // Both tasks end with the process.
-        tokio::spawn(listen(stdout, log.clone(), Some(address)));
-        tokio::spawn(listen(stderr, log.clone(), None));
+        let process = Process::spawn(self.process(&self.arguments).stderr(Stdio::piped())).expect("a new process");
         let client = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
         let client = client.timeout(Duration::from_secs(60)).build().expect("a client");
-        let process_id = child.id().and_then(|id| i32::try_from(id).ok()).expect("a new process");
-        let server = Server(Arc::new(Process {
-            process_id: Pid::from_raw(process_id),
-            child: AsyncMutex::new(child),
-            address: known,
-            log,
-            client,
-            watch: self.shop.watch(),
-        }));
+        let server = Server(Arc::new(Inner { process, client, watch: self.shop.watch() }));
         self.shop.register_server(server.clone());
         server
     }
@@ -202,21 +175,15 @@ impl ServerBuilder {
 
     /// The process with only the settings and a minimal environment.
     fn process(&self, arguments: &[String]) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = clean_command(binary());
         if !self.limits.is_empty() {
             // The shell sets the limits and then executes the server.
             let limits = self.limits.iter().map(|limit| format!("{limit} && ")).collect::<String>();
-            command = Command::new("sh");
+            command = clean_command("sh");
             command.args(["-c", &format!("{limits}exec \"$@\""), "sh"]).arg(binary());
         }
-        let inherited = ["PATH", "HOME", "TMPDIR", "LLVM_PROFILE_FILE"];
-        let inherited = inherited.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
-        command
-            .args(arguments)
-            .env_clear()
-            .envs(inherited)
-            .envs(self.settings.iter().map(|(name, value)| (name, value)));
-        command.current_dir(self.shop.database().folder()).stdin(Stdio::null()).kill_on_drop(true);
+        command.args(arguments).envs(self.settings.iter().map(|(name, value)| (name, value)));
+        command.current_dir(self.shop.database().folder());
         command
     }
 }
@@ -233,29 +200,12 @@ pub struct CommandOutput {
 
 /// A running server, killed at the end of the test at the latest.
 #[derive(Clone)]
-pub struct Server(Arc<Process>);
+pub struct Server(Arc<Inner>);
 
-struct Process {
-    process_id: Pid,
-    child: AsyncMutex<Child>,
-    address: watch::Receiver<Option<String>>,
-    log: Log,
+struct Inner {
+    process: Process,
     client: Client,
     watch: Arc<Watch>,
-}
-
-/// Lines of standard output and error.
-type Log = Arc<Mutex<Vec<String>>>;
-
-async fn listen(pipe: impl AsyncRead + Unpin, log: Log, address: Option<watch::Sender<Option<String>>>) {
-    let mut lines = BufReader::new(pipe).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        if let (Some(address), Some(at)) = (&address, line.find(LISTENING)) {
-            // There may be no receiver any more.
-            let _no_receiver = address.send(Some(line[at + LISTENING.len()..].trim_end().to_owned()));
-        }
-        log.lock().expect("no panic while it is held").push(line);
-    }
 }
 
 impl Server {
@@ -264,9 +214,7 @@ impl Server {
     /// # Panics
     /// If it exits or takes too long.
     pub async fn listening(&self) {
-        let mut address = self.0.address.clone();
-        let known = tokio::time::timeout(START_MAX, address.wait_for(Option::is_some)).await;
-        assert!(matches!(known, Ok(Ok(_))), "the server does not start:\n{}", self.log());
+        self.0.process.listening().await.unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// `host:port`.
@@ -274,13 +222,12 @@ impl Server {
     /// # Panics
     /// Before the server accepts connections.
     pub fn address(&self) -> String {
-        self.0.address.borrow().clone().expect("the server listens")
+        self.0.process.address().expect("the server listens")
     }
 
     /// The log so far.
     pub fn log(&self) -> String {
-        let lines = self.0.log.lock().expect("no panic while it is held");
-        lines.iter().map(|line| format!("[{}] {line}\n", self.0.process_id)).collect()
+        self.0.process.log()
     }
 
     /// Lifts the limit of the file size.
@@ -288,19 +235,17 @@ impl Server {
     /// # Panics
     /// If the process has exited.
     pub fn lift_file_size_max(&self) {
-        let arguments = [format!("--pid={}", self.0.process_id), "--fsize=unlimited".to_owned()];
+        let arguments = [format!("--pid={}", self.0.process.id()), "--fsize=unlimited".to_owned()];
         let status = std::process::Command::new("prlimit").args(arguments).status();
         assert!(status.as_ref().is_ok_and(ExitStatus::success), "prlimit: {status:?}");
     }
 
-    /// Peak resident memory in KiB.
+    /// Peak resident memory in MiB.
     ///
     /// # Panics
     /// If the process has exited, or on another system than Linux.
-    pub fn memory_peak(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.process_id)).expect("a running process");
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
-        peak.and_then(|peak| peak.parse().ok()).expect("its peak in KiB")
+    pub fn memory_peak_mib(&self) -> f64 {
+        memory_peak_mib(self.0.process.id()).expect("a running process")
     }
 
     /// A client without a token.
@@ -330,7 +275,7 @@ impl Server {
 
     /// Sends SIGTERM.
     pub fn terminate(&self) {
-        kill(self.0.process_id, Signal::SIGTERM).expect("the process exists until it is waited for");
+        self.0.process.terminate();
     }
 
     /// Waits for the exit.
@@ -338,18 +283,16 @@ impl Server {
     /// # Panics
     /// If it takes longer than 30 seconds.
     pub async fn ended(&self) -> ExitStatus {
-        let mut child = self.0.child.lock().await;
-        let ended = tokio::time::timeout(Duration::from_secs(30), child.wait()).await;
-        ended.unwrap_or_else(|_| panic!("the server does not exit:\n{}", self.log())).expect("a child process")
+        self.0.process.ended().await.unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Whether the process runs.
     pub async fn is_running(&self) -> bool {
-        self.0.child.lock().await.try_wait().expect("a child process").is_none()
+        self.0.process.is_running().await
     }
 
     /// Sends SIGKILL and waits for the exit.
     pub async fn kill(&self) {
-        self.0.child.lock().await.kill().await.expect("a child process");
+        self.0.process.kill().await;
     }
 }
