@@ -60,7 +60,8 @@ fn request(method: &str, path: &str, token: &str, body: &str) -> Vec<u8> {
     format!("{head}{body}").into_bytes()
 }
 
-/// Sends a request and closes the connection at a random moment, gracefully or with a reset. Some requests are partial.
+/// Sends a request and closes the connection after the response or a random wait, gracefully or with a reset. Some
+/// requests are partial.
 async fn hang_up(server: &Server, request: &[u8]) {
     let (wait, resets, is_cut) = {
         let mut random = rand::rng();
@@ -68,7 +69,7 @@ async fn hang_up(server: &Server, request: &[u8]) {
     };
     let mut connection = RawConnection::open(server).await;
     connection.send(&request[..if is_cut { request.len() / 2 } else { request.len() }]).await;
-    tokio::time::sleep(Duration::from_micros(wait)).await;
+    let _lost = tokio::time::timeout(Duration::from_micros(wait), connection.response()).await;
     if resets {
         connection.reset();
     } else {

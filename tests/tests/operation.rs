@@ -1,6 +1,6 @@
 //! Operation of the server: commands, settings, startup, shutdown, and database outages.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jangteo_testkit::{Backend, Shop, eventually, eventually_within, scenarios};
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ scenarios![
     waits_for_a_database_that_starts_late,
     gives_up_on_an_unreachable_database,
     completes_accepted_requests_on_shutdown,
-    fails_fast_during_a_database_outage_and_recovers,
+    rejects_requests_during_a_database_outage_and_recovers,
     never_logs_a_secret,
 ];
 
@@ -351,6 +351,8 @@ async fn starts_a_demo_shop_in_dev_mode(shop: Shop) {
 struct Gate {
     port: u16,
     open: watch::Sender<bool>,
+    /// Connections so far.
+    connections: watch::Receiver<u32>,
 }
 
 impl Gate {
@@ -360,8 +362,10 @@ impl Gate {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("its address").port();
         let (open, state) = watch::channel(is_open);
+        let (count, connections) = watch::channel(0);
         tokio::spawn(async move {
             while let Ok((mut client, _)) = listener.accept().await {
+                count.send_modify(|count| *count += 1);
                 let (target, mut state) = (target.clone(), state.clone());
                 tokio::spawn(async move {
                     if !*state.borrow() {
@@ -381,7 +385,7 @@ impl Gate {
                 });
             }
         });
-        Self { port, open }
+        Self { port, open, connections }
     }
 
     fn set_open(&self, open: bool) {
@@ -406,27 +410,19 @@ async fn waits_for_a_database_that_starts_late(shop: Shop) {
         connection.execute("PRAGMA journal_mode = WAL").await;
         connection.execute("BEGIN IMMEDIATE").await;
         let server = shop.server().spawn();
-        let starts = tokio::spawn({
-            let server = server.clone();
-            async move { server.listening().await }
-        });
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        assert!(!starts.is_finished(), "the migration cannot have run");
+        eventually("the server opens the file", async || server.has_open("jangteo.db").then_some(())).await;
+        assert!(!server.is_listening(), "the migration cannot have run");
         connection.execute("ROLLBACK").await;
-        starts.await.expect("the server starts once the file is unlocked");
+        server.listening().await;
         server.top_up("kim", 1).await;
         return;
     }
-    let (gate, url) = gated(&shop, false).await;
+    let (mut gate, url) = gated(&shop, false).await;
     let server = shop.server().setting("DATABASE_URL", url).spawn();
-    let starts = tokio::spawn({
-        let server = server.clone();
-        async move { server.listening().await }
-    });
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    assert!(!starts.is_finished() && server.is_running().await, "the server waits");
+    gate.connections.wait_for(|count| *count > 1).await.expect("the server connects again after a failure");
+    assert!(!server.is_listening(), "the server waits");
     gate.set_open(true);
-    starts.await.expect("the server starts once the database is reachable");
+    server.listening().await;
     server.top_up("kim", 1).await;
 }
 
@@ -438,10 +434,8 @@ async fn gives_up_on_an_unreachable_database(shop: Shop) {
         Backend::Sqlite => "sqlite:/nowhere/at/all/jangteo.db".to_owned(),
         Backend::Mysql => format!("mysql://kim:not-to-be-shown@127.0.0.1:{port}/shop"),
     };
-    let started = Instant::now();
     let gave_up = shop.server().setting("DATABASE_URL", nowhere).run(["migrate"]).await;
     assert!(gave_up.code.is_some_and(|code| code != 0), "{gave_up:?}");
-    assert!(started.elapsed() < Duration::from_secs(45), "took {:?}", started.elapsed());
     assert!(!gave_up.stderr.is_empty() && !gave_up.stderr.contains("not-to-be-shown"), "{gave_up:?}");
     assert!(!gave_up.stderr.contains("panicked"), "{gave_up:?}");
 }
@@ -484,7 +478,7 @@ async fn completes_accepted_requests_on_shutdown(shop: Shop) {
     }
 }
 
-async fn fails_fast_during_a_database_outage_and_recovers(shop: Shop) {
+async fn rejects_requests_during_a_database_outage_and_recovers(shop: Shop) {
     if shop.backend() == Backend::Sqlite {
         // A file has no outages; the closest equivalent is a long write transaction of another process.
         shop.expect_server_errors();
@@ -492,9 +486,7 @@ async fn fails_fast_during_a_database_outage_and_recovers(shop: Shop) {
         server.top_up("kim", 1).await;
         let mut connection = shop.database().connect().await;
         connection.execute("BEGIN IMMEDIATE").await;
-        let read = Instant::now();
         assert_eq!(server.balance("kim").await, 1, "reads continue");
-        assert!(read.elapsed() < Duration::from_secs(3));
         connection.execute("ROLLBACK").await;
         connection.close().await;
         server.top_up("kim", 1).await;
@@ -513,14 +505,10 @@ async fn fails_fast_during_a_database_outage_and_recovers(shop: Shop) {
     ];
     for _ in 0..3 {
         for call in calls.clone() {
-            let started = Instant::now();
-            let response = call.await;
-            assert_eq!(response.status, 503, "{response}");
-            assert!(started.elapsed() < Duration::from_secs(3), "{:?}: {response}", started.elapsed());
+            call.await.expect(503);
         }
-        let started = Instant::now();
+        // Liveness does not depend on the database.
         server.anonymous().get("/livez").await.expect(200);
-        assert!(started.elapsed() < Duration::from_secs(1), "liveness does not depend on the database");
     }
     gate.set_open(true);
     eventually_within(Duration::from_secs(15), "the server recovers", async || {

@@ -388,7 +388,7 @@ async fn does_not_restore_an_expired_coupon(shop: Shop) {
     server.top_up("kim", 5_000).await;
     let order = server.order("kim", &tea, 1).await;
     server.user("kim").post(order.payment(), json!({ "coupon_id": coupon })).await.expect(201);
-    jangteo_testkit::eventually("the coupon expires", async || (jangteo_testkit::now() > until).then_some(())).await;
+    jangteo_testkit::clock_reaches(until).await;
     server.user("kim").post(order.cancellation(), json!({})).await.expect(200);
     assert_eq!(server.balance("kim").await, 5_000);
     let all = server.user("kim").get("/v1/users/kim/coupons?status=all").await.json(200);

@@ -5,7 +5,7 @@ use std::iter::once;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use jangteo_testkit::{Database, INNODB_FRESH_AFTER, MariaDb, Product, Response, Server, eventually, run_on, shop_url};
+use jangteo_testkit::{Database, MariaDb, Product, Response, Server, eventually, run_on, shop_url};
 use serde_json::{Value, json};
 
 /// Timeout for three rounds of some ten seconds, and the restarts.
@@ -52,12 +52,7 @@ async fn orders_fit_into_packets_of_any_maximum_size() {
             let mut holder = shop.database().connect().await;
             holder.execute("BEGIN; SELECT * FROM stocks FOR UPDATE").await;
             let first = tokio::spawn(order(0));
-            eventually("the first order waits for the lock", async || {
-                tokio::time::sleep(INNODB_FRESH_AFTER).await;
-                let waiting = "information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'";
-                (holder.number("COUNT(*)", waiting).await == 1).then_some(())
-            })
-            .await;
+            holder.lock_wait().await;
             let others: Vec<_> = (1..ORDERS).map(|number| tokio::spawn(order(number))).collect();
             eventually("all other orders are queued", async || {
                 (queue_depth(&server).await == ORDERS - 1).then_some(())

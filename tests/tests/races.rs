@@ -1,11 +1,10 @@
 //! Concurrency: nothing is oversold, and every order ends exactly once.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::iter;
-use jangteo_testkit::{Call, Order, Response, Server, Shop, eventually, now, scenarios};
+use jangteo_testkit::{Call, Order, Response, Server, Shop, clock_reaches, eventually, scenarios};
 use serde_json::{Value, json};
 
 use crate::assert_utc;
@@ -190,8 +189,7 @@ async fn each_order_is_paid_or_expires_at_its_deadline_on_two_servers(shop: Shop
         let aim =
             assert_utc(&order.document["expires_at"]) + time::Duration::milliseconds((number * 7 % 101) as i64 - 50);
         attempts.push(tokio::spawn(async move {
-            let wait = Duration::try_from(aim - now()).unwrap_or_default();
-            tokio::time::sleep(wait).await;
+            clock_reaches(aim).await;
             let response = server.user(&user).post(order.payment(), json!({})).await;
             (order, response)
         }));
@@ -237,8 +235,7 @@ async fn each_order_ends_once_under_concurrent_payment_and_cancellation(shop: Sh
     for response in contend(immediately.to_vec()).await {
         assert!(matches!(response.status, 200 | 201 | 409), "{response}");
     }
-    let wait = Duration::try_from(deadline - now()).unwrap_or_default();
-    tokio::time::sleep(wait.saturating_sub(Duration::from_millis(30))).await;
+    clock_reaches(deadline - time::Duration::milliseconds(30)).await;
     for response in contend(at_the_deadline.to_vec()).await {
         assert!(matches!(response.status, 200 | 201 | 409), "{response}");
     }

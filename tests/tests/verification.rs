@@ -1,8 +1,6 @@
 //! Verification of the books: valid books have no findings, in any state and under load; every kind of corruption is
 //! found, with the affected row.
 
-use std::time::Duration;
-
 use jangteo_testkit::{
     Backend, Column, CommandOutput, Connection, Order, Product, Server, ServerBuilder, Shop, assert_fields, eventually,
     scenarios,
@@ -509,9 +507,7 @@ async fn reports_why_it_cannot_run(shop: Shop) {
         Backend::Mysql => format!("mysql://kim:not-to-be-shown@127.0.0.1:{port}/shop"),
     };
     for arguments in [["verify", "--json"], ["rebuild", "daily-sales"]] {
-        let builder = shop.server().setting("DATABASE_URL", &nowhere);
-        let failed =
-            tokio::time::timeout(Duration::from_secs(10), builder.run(arguments)).await.expect("it exits quickly");
+        let failed = shop.server().setting("DATABASE_URL", &nowhere).run(arguments).await;
         assert_eq!(failed.code, Some(if arguments[0] == "verify" { 2 } else { 1 }), "{failed:?}");
         assert_eq!((failed.stdout.as_str(), failed.stderr.lines().count()), ("", 1), "{failed:?}");
         assert!(!failed.stderr.contains("not-to-be-shown"), "{failed:?}");

@@ -11,6 +11,8 @@ use mysql_async::{Conn, Opts, OptsBuilder};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::poll::eventually;
+
 /// InnoDB caches its transaction and lock tables until they have not been queried for 0.1 s: see "Persistence and
 /// Consistency of InnoDB Transaction and Locking Information" in the MySQL manual.
 pub const INNODB_FRESH_AFTER: Duration = Duration::from_millis(110);
@@ -310,6 +312,20 @@ impl Connection {
         let rows = self.rows(table, &[Column::Plain(expression)], Row::number).await;
         assert_eq!(rows.len(), 1, "{expression} from {table}");
         rows[0]
+    }
+
+    /// Waits until a connection of the MySQL server waits for a row lock, and returns the connection's id.
+    ///
+    /// # Panics
+    /// If there is none within 30 seconds.
+    pub async fn lock_wait(&mut self) -> i64 {
+        eventually("a lock wait", async || {
+            tokio::time::sleep(INNODB_FRESH_AFTER).await;
+            let columns = [Column::Plain("trx_mysql_thread_id")];
+            let waits = "information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'";
+            self.rows(waits, &columns, Row::number).await.first().copied()
+        })
+        .await
     }
 
     /// Executes a statement.

@@ -28,7 +28,7 @@ pub use fixtures::{Campaign, CampaignBuilder, Order, Product, ProductBuilder, no
 pub use galera::{Galera, Node};
 pub use limits::raise_open_files_max;
 pub use mariadb::{MariaDb, shop_url};
-pub use poll::{eventually, eventually_within};
+pub use poll::{clock_reaches, eventually, eventually_within};
 pub use process::{Process, clean_command};
 pub use proxy::{InjectionPoint, NetworkFault, Plan, Proxy, ServerError};
 pub use raw::{RawConnection, RawResponse};

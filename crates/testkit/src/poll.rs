@@ -1,6 +1,8 @@
-//! Polling with a timeout, instead of sleeps.
+//! Waiting for an event, instead of sleeps.
 
 use std::time::{Duration, Instant};
+
+use time::OffsetDateTime;
 
 /// Timeout of [`eventually`], well above any normal duration.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,5 +31,13 @@ pub async fn eventually_within<T>(timeout: Duration, expectation: &str, mut poll
         }
         assert!(!is_last, "not within {timeout:?}: {expectation}");
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Waits until this machine's clock, which is also that of the databases under test, reaches a deadline.
+pub async fn clock_reaches(deadline: OffsetDateTime) {
+    // A negative duration is past the deadline.
+    while let Ok(left) = Duration::try_from(deadline - OffsetDateTime::now_utc()) {
+        tokio::time::sleep(left).await;
     }
 }

@@ -15,6 +15,7 @@ use rand::{RngExt, SeedableRng};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::sync::watch::error::RecvError;
 use tokio::task::{AbortHandle, JoinSet};
 
 /// Length and sequence number before each payload.
@@ -95,6 +96,8 @@ struct State {
     injected: watch::Sender<u64>,
     /// No data passes while this is true.
     frozen: watch::Sender<bool>,
+    /// Reads whose data was held back while frozen.
+    withheld: watch::Sender<u64>,
     /// Each change breaks all connections.
     resets: watch::Sender<u64>,
 }
@@ -125,6 +128,7 @@ impl Proxy {
             chance: Mutex::new(Chance { random: StdRng::seed_from_u64(seed), plan: None, left: 0 }),
             injected: watch::Sender::new(0),
             frozen: watch::Sender::new(false),
+            withheld: watch::Sender::new(0),
             resets: watch::Sender::new(0),
         });
         let accepting = tokio::spawn(accept(listener, state.clone())).abort_handle();
@@ -249,7 +253,7 @@ impl Connection {
                     if read? == 0 {
                         return Ok(End::Closed);
                     }
-                    frozen.wait_for(|frozen| !frozen).await.map_err(gone)?;
+                    self.state.wait_until_thawed(&mut frozen).await.map_err(gone)?;
                     while let Some(packet) = take_packet(&mut sent) {
                         let Some(fault) = self.fault(&packet) else {
                             upstream.write_all(&packet).await?;
@@ -294,7 +298,7 @@ impl Connection {
                     if read? == 0 {
                         return Ok(End::Closed);
                     }
-                    frozen.wait_for(|frozen| !frozen).await.map_err(gone)?;
+                    self.state.wait_until_thawed(&mut frozen).await.map_err(gone)?;
                     client.write_all(&received).await?;
                     received.clear();
                 }
@@ -345,6 +349,13 @@ impl Connection {
 }
 
 impl State {
+    async fn wait_until_thawed(&self, frozen: &mut watch::Receiver<bool>) -> Result<(), RecvError> {
+        if *frozen.borrow() {
+            self.withheld.send_modify(|reads| *reads += 1);
+        }
+        frozen.wait_for(|frozen| !frozen).await.map(drop)
+    }
+
     /// Decides at random whether a new transaction is affected, at which statement and by which fault.
     fn target(&self) -> Option<(u32, NetworkFault)> {
         let mut chance = self.chance.lock().expect("no panic while it is held");

@@ -217,6 +217,17 @@ impl Server {
         self.0.process.listening().await.unwrap_or_else(|error| panic!("{error}"));
     }
 
+    /// Whether the server accepts connections.
+    pub fn is_listening(&self) -> bool {
+        self.0.process.address().is_some()
+    }
+
+    /// Whether the process has opened a file of this name.
+    pub fn has_open(&self, name: &str) -> bool {
+        let Ok(files) = std::fs::read_dir(format!("/proc/{}/fd", self.0.process.id())) else { return false };
+        files.flatten().any(|file| std::fs::read_link(file.path()).is_ok_and(|path| path.ends_with(name)))
+    }
+
     /// `host:port`.
     ///
     /// # Panics

@@ -193,10 +193,12 @@ async fn stalls_and_continues() {
 async fn freezes_and_resets_all() {
     let fixture = Fixture::new().await;
     fixture.proxy.freeze(true);
-    let frozen = tokio::time::timeout(Duration::from_millis(50), fixture.write(1)).await;
-    assert!(frozen.is_err(), "no data passes");
+    let mut withheld = fixture.proxy.state.withheld.subscribe();
+    let connecting = tokio::spawn(Conn::new(fixture.through.clone()));
+    withheld.wait_for(|reads| *reads > 0).await.expect("the proxy exists");
+    assert!(!connecting.is_finished(), "data passes");
     fixture.proxy.freeze(false);
-    let mut connection = Conn::new(fixture.through.clone()).await.expect("data passes again");
+    let mut connection = connecting.await.expect("no panic").expect("data passes again");
     fixture.proxy.reset_all();
     assert!(connection.query_drop("SELECT 1").await.is_err());
     fixture.end().await;
