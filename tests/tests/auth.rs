@@ -2,11 +2,11 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use jangteo_testkit::{AUDIENCE, Claims, ISSUER, SECRET, Server, Shop, eventually, scenarios};
+use jangteo_testkit::{AUDIENCE, Claims, ISSUER, SECRET, Server, Shop, eventually, scenarios_on_sqlite};
 use jsonwebtoken::{Algorithm, Header};
 use serde_json::{Value, json};
 
-scenarios![
+scenarios_on_sqlite![
     accepts_a_valid_token,
     requires_a_token,
     rejects_other_schemes,

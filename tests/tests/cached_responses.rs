@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use jangteo_testkit::{Response, Server, Shop, eventually, scenarios};
+use jangteo_testkit::{Response, Server, Shop, eventually, scenarios, scenarios_on_sqlite};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -12,11 +12,10 @@ scenarios![
     shows_back_office_changes_immediately,
     shows_changes_of_another_server_soon,
     returns_the_stock_at_the_time_of_the_read,
-    responds_304_to_a_matching_etag,
-    sets_cache_control,
-    compresses_long_responses_on_request,
     serves_many_concurrent_readers,
 ];
+
+scenarios_on_sqlite![responds_304_to_a_matching_etag, sets_cache_control, compresses_long_responses_on_request,];
 
 async fn listed(server: &Server) -> Vec<(String, String)> {
     let list = server.anonymous().get("/v1/products?sort=name").await.json(200);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use jangteo_testkit::{
     Order, Product, Receiver, Server, Shop, assert_fields, eventually, eventually_within, scenarios,
+    scenarios_on_sqlite,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -27,8 +28,9 @@ scenarios![
     resumes_after_connection_loss,
     counts_deliveries_and_pending_events,
     lists_events_by_status_page_by_page,
-    rejects_an_invalid_behavior_of_the_receiver,
 ];
+
+scenarios_on_sqlite![rejects_an_invalid_behavior_of_the_receiver];
 
 /// A product with stock, and points for kim.
 async fn tea(server: &Server) -> Product {

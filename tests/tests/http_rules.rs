@@ -1,12 +1,13 @@
 //! HTTP rules of all routes: errors, methods, media types, bodies, languages, request ids.
 
-use jangteo_testkit::{RawConnection, RawResponse, Server, Shop, scenarios, token};
+use jangteo_testkit::{RawConnection, RawResponse, Server, Shop, scenarios, scenarios_on_sqlite, token};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-scenarios![
+scenarios![rejects_control_characters_and_stores_other_text];
+
+scenarios_on_sqlite![
     responds_to_unknown_routes_with_a_problem,
-    responds_to_wrong_methods_with_the_allowed_ones,
     rejects_bodies_that_are_too_large,
     accepts_only_json,
     responds_only_with_json,
@@ -16,12 +17,10 @@ scenarios![
     rejects_deep_nesting,
     rejects_invalid_utf8,
     rejects_bad_percent_encoding,
-    rejects_control_characters_and_stores_other_text,
     survives_huge_headers_and_garbage,
     responds_in_korean_when_preferred,
     accepts_only_safe_request_ids,
     supports_head_and_options,
-    redirects_browsers_to_the_api_documentation,
     matches_paths_exactly,
     reveals_no_internal_details,
     continues_a_trace,
@@ -52,28 +51,6 @@ async fn responds_to_unknown_routes_with_a_problem(shop: Shop) {
     let problem = server.anonymous().get("/v1/nothing?a=b").await.problem(404, "NOT_FOUND");
     assert_eq!(problem["instance"], "/v1/nothing");
     assert_eq!(problem["status"], 404);
-}
-
-async fn responds_to_wrong_methods_with_the_allowed_ones(shop: Shop) {
-    let server = shop.start().await;
-    let cases: [(Method, &str, &[&str]); 7] = [
-        (Method::DELETE, "/v1/products", &["GET"]),
-        (Method::POST, "/v1/products", &["GET"]),
-        (Method::GET, TOP_UPS, &["POST"]),
-        (Method::PUT, "/v1/orders", &["POST"]),
-        (Method::DELETE, "/v1/users/kim/points", &["GET"]),
-        (Method::PUT, "/v1/admin/products", &["GET", "POST"]),
-        (Method::POST, "/livez", &["GET"]),
-    ];
-    for (method, path, allowed) in cases {
-        let response = server.admin().call(method.clone(), path).await;
-        response.problem(405, "METHOD_NOT_ALLOWED");
-        let allow = response.header("allow").expect("Allow").to_owned();
-        for method in allowed {
-            assert!(allow.split(',').any(|one| one.trim() == *method), "{path} allows {allow:?}");
-        }
-        assert!(!allow.contains(method.as_str()), "{path} allows {allow:?}");
-    }
 }
 
 async fn rejects_bodies_that_are_too_large(shop: Shop) {
@@ -348,14 +325,6 @@ async fn accepts_only_safe_request_ids(shop: Shop) {
     let made = |response: jangteo_testkit::Response| response.header("x-request-id").expect("a request id").to_owned();
     let [one, other] = [server.anonymous().get("/v1/products").await, server.anonymous().get("/v1/products").await];
     assert_ne!(made(one), made(other));
-}
-
-async fn redirects_browsers_to_the_api_documentation(shop: Shop) {
-    let server = shop.start().await;
-    for method in [Method::GET, Method::HEAD] {
-        let response = server.anonymous().call(method, "/").header("accept", "text/html,*/*;q=0.8").await.expect(303);
-        assert_eq!(response.header("location"), Some("/docs/"));
-    }
 }
 
 async fn supports_head_and_options(shop: Shop) {

@@ -1,6 +1,6 @@
 //! Repeated requests with an idempotency key: one effect, one response.
 
-use jangteo_testkit::{Call, Response, Server, Shop, scenarios};
+use jangteo_testkit::{Call, Response, Server, Shop, scenarios, scenarios_on_sqlite};
 use serde_json::json;
 
 scenarios![
@@ -10,14 +10,17 @@ scenarios![
     replays_after_a_restart,
     replays_on_another_server,
     rejects_a_key_that_was_used_for_another_request,
-    accepts_a_bare_or_quoted_key,
-    rejects_invalid_keys,
     scopes_a_key_to_caller_method_and_path,
     replays_rejections_by_state,
     does_not_store_responses_400_to_404,
+    executes_each_request_without_a_key,
+];
+
+scenarios_on_sqlite![
+    accepts_a_bare_or_quoted_key,
+    rejects_invalid_keys,
     requires_a_key_only_if_configured,
     ignores_a_key_on_a_read,
-    executes_each_request_without_a_key,
 ];
 
 const TOP_UPS: &str = "/v1/users/kim/points/top-ups";

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use jangteo_testkit::{Caller, Server, Shop, scenarios};
+use jangteo_testkit::{Caller, Server, Shop, scenarios, scenarios_on_sqlite};
 use serde_json::{Value, json};
 
 use crate::ids;
@@ -12,12 +12,15 @@ scenarios![
     walks_every_sort_order_of_products,
     walks_while_the_list_grows,
     walks_while_the_sort_keys_of_earlier_items_change,
+    ends_exactly_at_the_end,
+];
+
+scenarios_on_sqlite![
     limits_the_page_size,
     returns_twenty_items_by_default,
     rejects_a_cursor_that_was_tampered_with,
     rejects_a_cursor_with_other_filters,
     accepts_a_cursor_of_another_server,
-    ends_exactly_at_the_end,
 ];
 
 /// A list and the id member of its documents.

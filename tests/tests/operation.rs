@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jangteo_testkit::{Backend, Shop, eventually, eventually_within, scenarios};
+use jangteo_testkit::{Backend, Shop, eventually, eventually_within, scenarios, scenarios_on_sqlite};
 use serde_json::{Value, json};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -10,16 +10,7 @@ use tokio::sync::watch;
 
 scenarios![
     reports_liveness_and_readiness,
-    exports_metrics,
     exports_pool_sizes_and_the_time_of_the_last_sweep,
-    serves_metrics_on_their_own_address,
-    serves_its_openapi_document,
-    serves_the_api_documentation_without_external_resources,
-    checks_its_settings_and_exits,
-    reports_each_invalid_setting_in_one_line,
-    reads_settings_from_a_file_and_rejects_unknown_ones,
-    does_not_start_without_a_key,
-    prints_a_token_and_nothing_else,
     migrates_repeatedly_and_concurrently,
     does_not_migrate_if_disabled,
     seeding_is_idempotent,
@@ -29,6 +20,18 @@ scenarios![
     completes_accepted_requests_on_shutdown,
     rejects_requests_during_a_database_outage_and_recovers,
     never_logs_a_secret,
+];
+
+scenarios_on_sqlite![
+    exports_metrics,
+    serves_metrics_on_their_own_address,
+    serves_its_openapi_document,
+    serves_the_api_documentation_without_external_resources,
+    checks_its_settings_and_exits,
+    reports_each_invalid_setting_in_one_line,
+    reads_settings_from_a_file_and_rejects_unknown_ones,
+    does_not_start_without_a_key,
+    prints_a_token_and_nothing_else,
 ];
 
 async fn reports_liveness_and_readiness(shop: Shop) {

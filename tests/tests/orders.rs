@@ -1,6 +1,6 @@
 //! Orders: placement, prices, queries and cancellation.
 
-use jangteo_testkit::{Server, Shop, assert_fields, scenarios};
+use jangteo_testkit::{Server, Shop, assert_fields, scenarios, scenarios_on_sqlite};
 use serde_json::{Value, json};
 
 use crate::{assert_utc, assert_uuid_v7, ids};
@@ -12,10 +12,6 @@ scenarios![
     accepts_all_lines_or_none,
     names_every_short_line,
     sells_the_last_item_once,
-    rejects_an_empty_order,
-    rejects_wrong_quantities,
-    rejects_too_many_lines,
-    rejects_invalid_orders,
     rejects_unknown_products,
     rejects_products_that_are_not_on_sale,
     rejects_an_unexpected_total,
@@ -31,6 +27,8 @@ scenarios![
     quotes_each_coupon_with_the_reason_if_not_applicable,
     rejects_a_quote_like_an_order,
 ];
+
+scenarios_on_sqlite![rejects_an_empty_order, rejects_wrong_quantities, rejects_too_many_lines, rejects_invalid_orders,];
 
 const FIELDS: [&str; 11] = [
     "order_id",

@@ -6,13 +6,16 @@ use futures_util::FutureExt;
 use futures_util::future::{join_all, select_all};
 use jangteo_testkit::{
     Backend, Connection, RawConnection, Server, Shop, eventually, eventually_within, raise_open_files_max, scenarios,
-    token,
+    scenarios_on_sqlite, token,
 };
 use serde_json::json;
 
 scenarios![
     rejects_a_write_after_the_maximum_queue_wait_without_effect,
     responds_with_the_actual_outcome_under_overload,
+];
+
+scenarios_on_sqlite![
     is_not_blocked_by_a_thousand_idle_sockets,
     is_not_blocked_by_slow_heads,
     is_not_blocked_by_slow_bodies,

@@ -1,6 +1,6 @@
 //! Payment: points, coupons and the arithmetic of discounts.
 
-use jangteo_testkit::{Order, Server, Shop, assert_fields, eventually, now, scenarios};
+use jangteo_testkit::{Order, Server, Shop, assert_fields, eventually, now, scenarios, scenarios_on_sqlite};
 use serde_json::{Value, json};
 
 use crate::{assert_utc, assert_uuid_v7, ids};
@@ -10,9 +10,6 @@ scenarios![
     pays_an_order_once,
     rejects_insufficient_points,
     pays_with_the_exact_balance,
-    discounts_a_fixed_amount_up_to_the_total,
-    rounds_a_percentage_half_up_to_the_unit,
-    caps_a_percentage,
     rounds_to_the_unit_of_a_currency_with_decimals,
     fixes_the_share_of_each_line_by_the_largest_remainder,
     uses_a_named_coupon_once,
@@ -23,8 +20,14 @@ scenarios![
     pays_a_total_of_zero_with_a_coupon,
     checks_rejections_in_the_documented_order,
     the_back_office_pays_on_behalf_of_the_user,
-    rejects_invalid_payments,
     writes_one_event_for_the_data_platform,
+];
+
+scenarios_on_sqlite![
+    discounts_a_fixed_amount_up_to_the_total,
+    rounds_a_percentage_half_up_to_the_unit,
+    caps_a_percentage,
+    rejects_invalid_payments,
 ];
 
 const UNKNOWN: &str = "0198f1de-0000-7000-8000-000000000000";

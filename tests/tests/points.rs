@@ -1,15 +1,11 @@
 //! Points: top-ups, balances and the ledger.
 
-use jangteo_testkit::{Shop, assert_fields, scenarios};
+use jangteo_testkit::{Shop, assert_fields, scenarios, scenarios_on_sqlite};
 use serde_json::{Value, json};
 
 scenarios![
     returns_zero_before_the_first_top_up,
     adds_a_top_up_to_the_balance,
-    accepts_an_amount_as_a_string_or_an_integer,
-    rejects_amounts_that_are_not_positive,
-    rejects_amounts_with_more_decimals_than_the_currency_has,
-    rejects_malformed_amounts,
     tops_up_exactly_up_to_the_limit_of_one_top_up,
     tops_up_exactly_up_to_the_limit_of_a_balance,
     checks_the_limit_of_one_top_up_before_that_of_the_balance,
@@ -18,6 +14,13 @@ scenarios![
     lists_payments_and_refunds_with_their_order,
     separates_the_points_of_users,
     accepts_every_valid_user_id,
+];
+
+scenarios_on_sqlite![
+    accepts_an_amount_as_a_string_or_an_integer,
+    rejects_amounts_that_are_not_positive,
+    rejects_amounts_with_more_decimals_than_the_currency_has,
+    rejects_malformed_amounts,
 ];
 
 const TOP_UPS: &str = "/v1/users/kim/points/top-ups";

@@ -1,6 +1,6 @@
 //! Products for customers: lists, filters and popularity.
 
-use jangteo_testkit::{Server, Shop, assert_fields, eventually, scenarios};
+use jangteo_testkit::{Server, Shop, assert_fields, eventually, scenarios, scenarios_on_sqlite};
 use serde_json::{Value, json};
 
 use crate::{assert_utc, assert_uuid_v7, ids, names};
@@ -18,14 +18,14 @@ scenarios![
     filters_by_price_with_both_bounds_included,
     combines_filters,
     supports_every_sort_order,
-    rejects_ill_formed_queries,
     returns_the_available_quantity_at_the_time_of_the_read,
     ranks_popular_products_by_quantity_then_revenue_then_age,
     counts_popular_products_net_of_refunds_and_only_once_paid,
     counts_popular_products_over_the_requested_days,
-    limits_the_days_and_the_number_of_popular_products,
     sorts_by_popularity_as_the_ranking_does,
 ];
+
+scenarios_on_sqlite![rejects_ill_formed_queries, limits_the_days_and_the_number_of_popular_products,];
 
 const FIELDS: [&str; 11] = [
     "product_id",

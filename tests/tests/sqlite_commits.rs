@@ -5,12 +5,12 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use jangteo_testkit::{Server, Shop, sqlite_scenarios};
+use jangteo_testkit::{Server, Shop, scenarios_on_sqlite};
 use serde_json::json;
 
 use crate::effects::{Callers, Series};
 
-sqlite_scenarios![
+scenarios_on_sqlite![
     the_outcome_of_a_commit_is_known_despite_disk_faults,
     a_rejected_write_does_not_reappear_after_a_disk_fault_and_a_crash,
     a_commit_is_never_busy,

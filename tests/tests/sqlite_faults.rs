@@ -5,10 +5,10 @@ use std::fs::OpenOptions;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use jangteo_testkit::{Call, CommandOutput, Server, Shop, eventually, sqlite_scenarios};
+use jangteo_testkit::{Call, CommandOutput, Server, Shop, eventually, scenarios_on_sqlite};
 use serde_json::json;
 
-sqlite_scenarios![
+scenarios_on_sqlite![
     rejects_writes_on_a_full_disk_and_loses_none,
     rejects_writes_while_the_file_is_locked,
     rejects_a_file_that_is_not_a_database,

@@ -57,9 +57,10 @@ macro_rules! scenarios {
     )+};
 }
 
-/// Like [`scenarios!`], on SQLite only.
+/// Like [`scenarios!`], on SQLite only: for facts of SQLite, and for facts that no database can change, such as a rule
+/// that rejects a request before it reaches one.
 #[macro_export]
-macro_rules! sqlite_scenarios {
+macro_rules! scenarios_on_sqlite {
     ($($name:ident),+ $(,)?) => {$(
         mod $name {
             #[test]
