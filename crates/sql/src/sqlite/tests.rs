@@ -67,9 +67,8 @@ fn a_damaged_file_is_corrupt(#[case] at: u64) {
 
 #[test]
 fn no_connection_to_a_file_that_is_no_database_is_corrupt() {
-    let no_connection_after = |cause: &str| {
-        no_connection(NoConnection { waited: Duration::ZERO, cause: Some(cause.to_owned()) }).kind()
-    };
+    let no_connection_after =
+        |cause: &str| no_connection(NoConnection { waited: Duration::ZERO, cause: Some(cause.to_owned()) }).kind();
     assert_eq!(no_connection_after("file is not a database"), "corrupt");
     assert_eq!(no_connection_after("database is locked"), "unavailable");
 }
