@@ -62,6 +62,24 @@ async fn neither_oversells_nor_overissues_with_a_writer_on_each_node() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_migrate_on_two_nodes_wait_for_each_other() {
+    let galera = Galera::start().await.unwrap_or_else(|error| panic!("{error:#}"));
+    let database = Database::create_on(galera.node(0).url()).await.expect("a database");
+    run_on(database, SETUP_MAX, async |shop| {
+        let migrate = async |node: usize| {
+            let url = shop_url(galera.node(node).port(), shop.database().mysql_name());
+            shop.server().settings([("DATABASE_URL", url.as_str())]).run(["migrate"]).await
+        };
+        let migrated = tokio::join!(migrate(0), migrate(1), migrate(0), migrate(1));
+        for CommandOutput { code, stdout, stderr } in <[_; 4]>::from(migrated) {
+            assert_eq!(code, Some(0), "{stdout}{stderr}");
+        }
+        shop.start().await;
+    })
+    .await;
+}
+
 /// A server on each node.
 struct Nodes<'a> {
     galera: &'a Galera,

@@ -287,12 +287,13 @@ pub fn check_database(settings: &Settings) -> anyhow::Result<()> {
 }
 
 fn database_settings(settings: &Settings) -> jangteo_sql::DatabaseSettings {
-    let DatabaseSettings { url, read_url, tls, ca_file, pool_max } = &settings.database;
+    let DatabaseSettings { url, read_url, tls, ca_file, read_lag_max, pool_max } = &settings.database;
     jangteo_sql::DatabaseSettings {
         url: url.expose_secret().to_owned(),
         read_url: read_url.as_ref().map(|url| url.expose_secret().to_owned()),
         tls: *tls,
         ca_file: ca_file.clone(),
+        read_lag_max: *read_lag_max,
         pool_max: *pool_max,
         write_connections: settings.lanes.write_lanes.get(),
     }

@@ -23,6 +23,7 @@ use crate::error::{AlreadyCorrected, NoConnection, OpenError};
 use crate::{DatabaseSettings, migrations};
 
 mod hosts;
+mod migration_lock;
 mod server;
 mod topology;
 mod writes;
@@ -52,6 +53,7 @@ mod store;
 #[path = "shared/transaction.rs"]
 mod transaction;
 
+use migration_lock::Lease;
 use server::{REFUSALS, Server};
 pub(crate) use store::Store;
 use store::{Manager, Pools, Session};
@@ -97,7 +99,8 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/mysql
 /// Validates the URLs and builds the pools. It opens no connection.
 pub(crate) fn open(settings: &DatabaseSettings) -> Result<Store, OpenError> {
     let (hosts, replicas) = hosts_of(settings)?;
-    let topology = Topology::start(hosts, &Handle::current());
+    let has_replica = !replicas.is_empty();
+    let topology = Topology::start(hosts, replicas, settings.read_lag_max, &Handle::current());
     let writer = |session: &'static [&'static str]| {
         let topology = Arc::clone(&topology);
         Manager::new(move || {
@@ -107,11 +110,16 @@ pub(crate) fn open(settings: &DatabaseSettings) -> Result<Store, OpenError> {
     };
     // One connection per lane, and one for marker queries.
     let writers = (writer(&WRITE_SESSION), settings.write_connections + 1);
-    let primary = replicas.is_some().then(|| (writer(&READ_SESSION), 1));
-    let readers = (replicas.map_or_else(|| writer(&READ_SESSION), replica), settings.pool_max);
+    let readers = (writer(&READ_SESSION), settings.pool_max);
+    let from_replica = Arc::clone(&topology);
+    let replica = Manager::new(move || {
+        let topology = Arc::clone(&from_replica);
+        async move { topology.connect_to_replica(&READ_SESSION).await }
+    });
+    let replica = has_replica.then_some((replica, settings.pool_max));
     // One connection to claim events, one to record their outcomes, one to list overdue orders.
     let background = Some((writer(&WRITE_SESSION), 3));
-    Ok(Store::new(Primary(topology), Pools { writers, readers, primary, background }))
+    Ok(Store::new(Primary(topology), Pools { writers, readers, replica, background }))
 }
 
 pub(crate) fn check(settings: &DatabaseSettings) -> Result<(), OpenError> {
@@ -119,12 +127,12 @@ pub(crate) fn check(settings: &DatabaseSettings) -> Result<(), OpenError> {
 }
 
 /// The hosts of both URLs.
-fn hosts_of(settings: &DatabaseSettings) -> Result<(Vec<Opts>, Option<Vec<Opts>>), OpenError> {
+fn hosts_of(settings: &DatabaseSettings) -> Result<(Vec<Opts>, Vec<Opts>), OpenError> {
     let hosts_of = |url: &str| hosts::hosts(url, settings.tls, settings.ca_file.as_deref());
-    Ok((hosts_of(&settings.url)?, settings.read_url.as_deref().map(hosts_of).transpose()?))
+    Ok((hosts_of(&settings.url)?, settings.read_url.as_deref().map_or(Ok(Vec::new()), hosts_of)?))
 }
 
-/// The servers that accept writes.
+/// The hosts of the database.
 #[derive(Clone)]
 pub(crate) struct Primary(Arc<Topology>);
 
@@ -132,24 +140,10 @@ impl Primary {
     pub(crate) fn status(&self) -> Option<WriterStatus> {
         Some(self.0.status())
     }
-}
 
-/// Connects to the first host that responds.
-fn replica(hosts: Vec<Opts>) -> Manager {
-    let hosts: Arc<[Opts]> = hosts.iter().map(|host| session_options(host, &READ_SESSION)).collect();
-    Manager::new(move || {
-        let hosts = Arc::clone(&hosts);
-        async move {
-            let mut failed = ConnectionError::BadConnection("no host".to_owned());
-            for host in &*hosts {
-                match connect(host.clone()).await {
-                    Ok(session) => return Ok(session),
-                    Err(error) => failed = error,
-                }
-            }
-            Err(failed)
-        }
-    })
+    pub(crate) fn has_fresh_replica(&self) -> bool {
+        self.0.has_replica()
+    }
 }
 
 fn session_options(options: &Opts, session: &[&'static str]) -> Opts {
@@ -230,7 +224,12 @@ async fn explain(error: Error, session: &mut Session) -> StoreError {
             }
             Ok(_) | Err(_) => StoreError::Unexpected(cause),
         },
-        known => known,
+        known => {
+            if let StoreError::Unavailable(_) = known {
+                session.server.suspected.notify_one();
+            }
+            known
+        }
     }
 }
 
@@ -351,20 +350,16 @@ impl Store {
 
     /// Runs the pending migrations, one server at a time, and returns their names.
     pub(crate) async fn migrate(&self) -> Result<Vec<String>, StoreError> {
-        let mut connection = self.connect(&[]).await?.connection;
-        lock_migrations(&mut connection).await?;
-        // The lock belongs to the session and ends with it.
+        let Session { mut connection, server } = self.connect(&[]).await?;
+        migration_lock::lock_server(&mut connection).await?;
         let run = move || migrations::run_pending(&mut AsyncMigrationHarness::new(connection), MIGRATIONS);
-        self.spawn_blocking(run).await?
-    }
-}
-
-async fn lock_migrations(connection: &mut Conn) -> Result<(), StoreError> {
-    // Lock names are server-wide and at most 64 characters; a schema name may have 64 itself.
-    let lock = sql::<Nullable<BigInt>>("SELECT GET_LOCK(CONCAT('jangteo.', LEFT(SHA2(DATABASE(), 256), 32)), 60)");
-    match lock.get_result::<Option<i64>>(connection).await.map_err(classify)? {
-        Some(1) => Ok(()),
-        _ => Err(StoreError::unexpected("another server has been migrating for 60 s")),
+        if !server.replicates_by_wsrep() {
+            return self.spawn_blocking(run).await?;
+        }
+        let mut lease = Lease::take(self.connect(&[]).await?.connection).await?;
+        let migrated = lease.during(self.spawn_blocking(run)).await;
+        lease.release().await;
+        migrated?
     }
 }
 

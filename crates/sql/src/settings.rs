@@ -1,5 +1,6 @@
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// URLs and pool sizes.
 #[derive(Clone, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct DatabaseSettings {
     pub tls: Option<Tls>,
     /// Certificates of the only trusted CAs, in PEM; `None` trusts the public ones.
     pub ca_file: Option<PathBuf>,
+    /// The age of a heartbeat up to which a replica is read.
+    pub read_lag_max: Duration,
     /// Upper bound of concurrent reads.
     pub pool_max: u32,
     /// Upper bound of concurrent write transactions. SQLite always has one.
@@ -23,7 +26,15 @@ pub struct DatabaseSettings {
 impl DatabaseSettings {
     /// A database with the smallest pools and default security.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), read_url: None, tls: None, ca_file: None, pool_max: 1, write_connections: 1 }
+        Self {
+            url: url.into(),
+            read_url: None,
+            tls: None,
+            ca_file: None,
+            read_lag_max: Duration::from_secs(2),
+            pool_max: 1,
+            write_connections: 1,
+        }
     }
 }
 
@@ -45,6 +56,7 @@ impl fmt::Debug for DatabaseSettings {
             .field("read_url", &self.read_url.as_deref().map(without_password))
             .field("tls", &self.tls)
             .field("ca_file", &self.ca_file)
+            .field("read_lag_max", &self.read_lag_max)
             .field("pool_max", &self.pool_max)
             .field("write_connections", &self.write_connections)
             .finish()

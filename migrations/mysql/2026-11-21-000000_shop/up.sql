@@ -317,7 +317,7 @@ CREATE TABLE IF NOT EXISTS idempotency_keys (
 -- One row per committed transaction: evidence of a commit with a lost response.
 CREATE TABLE IF NOT EXISTS commit_markers (
   id BINARY(16) NOT NULL,
-  is_tombstone TINYINT NOT NULL COMMENT '1 for a transaction that was ruled out',
+  is_tombstone TINYINT NOT NULL DEFAULT 0 COMMENT '1 for a transaction that was ruled out',
   created_at DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
   CONSTRAINT pk_commit_markers PRIMARY KEY (id),
   INDEX ix_commit_markers_created (created_at, id)
@@ -326,6 +326,7 @@ CREATE TABLE IF NOT EXISTS commit_markers (
 -- A row of each server, written while it can write.
 CREATE TABLE IF NOT EXISTS heartbeats (
   slot SMALLINT NOT NULL COMMENT 'chosen at random by each server',
+  beat BIGINT UNSIGNED NOT NULL COMMENT 'ascends',
   beaten_at DATETIME(6) NOT NULL,
   CONSTRAINT pk_heartbeats PRIMARY KEY (slot)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;

@@ -315,7 +315,7 @@ CREATE TABLE IF NOT EXISTS idempotency_keys (
 -- One row per committed transaction: evidence of a commit with a lost response.
 CREATE TABLE IF NOT EXISTS commit_markers (
   id BLOB NOT NULL,
-  is_tombstone INTEGER NOT NULL, -- 1 for a transaction that was ruled out
+  is_tombstone INTEGER NOT NULL DEFAULT 0, -- 1 for a transaction that was ruled out
   created_at INTEGER NOT NULL DEFAULT (CAST(round(unixepoch('subsec') * 1000000) AS INTEGER)),
   CONSTRAINT pk_commit_markers PRIMARY KEY (id)
 ) STRICT, WITHOUT ROWID;

@@ -23,6 +23,7 @@ pub struct DatabaseSettings {
     /// `None` for the default of each host.
     pub tls: Option<Tls>,
     pub ca_file: Option<PathBuf>,
+    pub read_lag_max: Duration,
     pub pool_max: u32,
 }
 
@@ -33,6 +34,7 @@ impl From<&Values> for DatabaseSettings {
             read_url: values.database_read_url.as_ref().map(|url| url.0.clone()),
             tls: values.database_tls.as_ref().map(|DatabaseTls(tls)| *tls),
             ca_file: values.database_ca_file.clone(),
+            read_lag_max: values.read_lag_max,
             pool_max: values.database_pool_max.get(),
         }
     }

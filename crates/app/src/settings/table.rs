@@ -61,6 +61,7 @@ settings! {
         "TLS to MySQL: `verify`, `encrypt` or `off`; by default `verify`, and `off` for loopback addresses and sockets";
     database_ca_file: Option<PathBuf>, "File with the only trusted CAs of the database, in PEM; by default the public ones";
     database_read_url | database_read_url_file: Option<DatabaseUrl>, "Read replica, of the same kind as the database";
+    read_lag_max: Duration = "2s", "Maximum age of the heartbeat on a replica that is read";
     database_pool_max: NonZeroU32 = "16", "Maximum connections for reads";
     bind: SocketAddr = "127.0.0.1:8080", "Address of the API";
     metrics_bind: Option<SocketAddr>, "Address of `/metrics`; by default the API's";

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use diesel::result::{ConnectionError, ConnectionResult};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable as _;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// Upper bound of a packet; the server buffers and parses it in memory.
@@ -21,6 +22,8 @@ pub(crate) struct Server {
     pub(super) identity: Arc<Identity>,
     /// Cancelled when the connection must not be used any more.
     pub(super) lost: CancellationToken,
+    /// Wakes the monitor of the hosts: this server may no longer be the writer.
+    pub(super) suspected: Arc<Notify>,
 }
 
 /// A server among those that a name may lead to.
@@ -85,7 +88,7 @@ impl Server {
         let part = |name: &str| value(name).unwrap_or_default();
         let server = given("server_uuid").or_else(|| given("server_uid")).map_or_else(
             || [part("hostname"), part("port"), part("wsrep_node_name")].join(":"),
-            |unique| [unique, part("wsrep_node_name")].join(":"),
+            |unique| [unique, part("wsrep_node_name")].join(" ").trim_end().to_owned(),
         );
         let group = given("group_replication_group_name").map(|group| format!("group replication {group}"));
         let cluster = || replicates_by_wsrep.then(|| format!("wsrep {}", part("wsrep_cluster_name")));
@@ -94,13 +97,18 @@ impl Server {
             framing,
             identity: Arc::new(Identity { server, group: group.or_else(cluster) }),
             lost: CancellationToken::new(),
+            suspected: Arc::default(),
         })
     }
 
     #[cfg(test)]
     pub(super) fn taking(max_allowed_packet: usize, framing: Framing) -> Self {
         let identity = Arc::new(Identity { server: "test".to_owned(), group: None });
-        Self { max_allowed_packet, framing, identity, lost: CancellationToken::new() }
+        Self { max_allowed_packet, framing, identity, lost: CancellationToken::new(), suspected: Arc::default() }
+    }
+
+    pub(super) fn replicates_by_wsrep(&self) -> bool {
+        self.framing != Framing::Several
     }
 
     /// Whether the connection may still be used.

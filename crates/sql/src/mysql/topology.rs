@@ -1,15 +1,20 @@
-//! The writer: the one host that this process writes to.
+//! The hosts that this process uses: one writer, and one replica for reads that may lag.
 //!
 //! A monitor probes the hosts until one accepts a write, and then sends it a heartbeat. When the heartbeat fails, all
 //! hosts are probed again. If the writer does not respond, or rejects writes, or another host accepts them while its own
 //! stall, it is lost: every connection to it is closed at once, and the next writer is elected. The commit markers
 //! decide on the transactions that were under way.
 //!
-//! A host that only stalls, as during a backup's lock, remains the writer while no other host accepts writes.
+//! A host that only stalls, as during a backup's lock, or is read-only, remains the writer while no other host accepts
+//! writes: it is still read.
+//!
+//! A replica is used while it has a heartbeat of this process that is young enough. Its age is measured by the clock of
+//! this process alone.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use diesel::result::{ConnectionError, ConnectionResult};
 use futures_util::future::join_all;
@@ -33,29 +38,60 @@ const IDENTITY_ATTEMPTS: usize = 16;
 /// The number of heartbeat rows. Each process has one, at random, so that processes rarely wait for each other.
 const SLOTS: u16 = 1024;
 
-/// Not prepared: a heartbeat of a lost connection must not wait for anything else.
-fn heartbeat(slot: u16) -> String {
-    format!(
-        "INSERT INTO heartbeats (slot, beaten_at) VALUES ({slot}, UTC_TIMESTAMP(6)) \
-         ON DUPLICATE KEY UPDATE beaten_at = UTC_TIMESTAMP(6)"
-    )
-}
-
-/// The hosts, and which of them is the writer.
+/// The hosts of both URLs, and which of them are used.
 pub(super) struct Topology {
     hosts: Vec<Opts>,
-    writer: watch::Sender<Option<Writer>>,
+    writer: watch::Sender<Option<Elected>>,
     /// Why there is no writer.
     failure: Mutex<String>,
     /// Wakes the monitor before its interval.
     suspected: Arc<Notify>,
     elections: AtomicU64,
+    replicas: Vec<Opts>,
+    replica: Mutex<Option<Elected>>,
+    lag_max: Duration,
     slot: u16,
+    beats: Mutex<Beats>,
+}
+
+/// The heartbeats of this process.
+#[derive(Default)]
+struct Beats {
+    /// The number of the last one that was sent.
+    last: u64,
+    /// The youngest of them, with the time before they were sent.
+    sent: VecDeque<(u64, Instant)>,
+}
+
+impl Beats {
+    /// More than a replica may lag.
+    const COUNT_MAX: usize = 1_000;
+
+    fn next(&mut self) -> u64 {
+        // Ascends also after a restart of the process in the same slot.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
+        self.last = now.max(self.last.saturating_add(1));
+        self.last
+    }
+
+    fn record(&mut self, beat: u64, sent_at: Instant) {
+        self.sent.push_back((beat, sent_at));
+        if self.sent.len() > Self::COUNT_MAX {
+            self.sent.pop_front();
+        }
+    }
+
+    /// The age of a heartbeat; `None` if it is not one of this process, or too old.
+    fn age(&self, beat: u64) -> Option<Duration> {
+        let found = self.sent.iter().rev().find(|(sent, _)| *sent == beat);
+        found.map(|(_, sent_at)| sent_at.elapsed())
+    }
 }
 
 /// An elected host.
 #[derive(Clone)]
-struct Writer {
+struct Elected {
     host: usize,
     identity: Arc<Identity>,
     /// Cancelled at the loss.
@@ -66,11 +102,11 @@ struct Writer {
 enum Probe {
     /// It committed a write.
     Writable(Arc<Identity>),
-    /// It responds, but the write did not end in time.
-    Stalled(Arc<Identity>),
+    /// It responds, but the write did not end in time, or is not allowed.
+    Unwritable(Arc<Identity>, String),
     /// It responds, but accepts no connection; with the reason.
     Closed(String),
-    /// It does not respond or accepts no writes; with the reason.
+    /// It does not respond, or not to queries; with the reason.
     Unusable(String),
 }
 
@@ -84,17 +120,24 @@ pub struct WriterStatus {
 }
 
 impl Topology {
-    /// Starts the monitor, which ends with the last reference.
-    pub(super) fn start(hosts: Vec<Opts>, runtime: &Handle) -> Arc<Self> {
+    /// Starts the monitors, which end with the last reference.
+    pub(super) fn start(hosts: Vec<Opts>, replicas: Vec<Opts>, lag_max: Duration, runtime: &Handle) -> Arc<Self> {
         let topology = Arc::new(Self {
             hosts,
             writer: watch::Sender::new(None),
             failure: Mutex::new("no host has been probed yet".to_owned()),
             suspected: Arc::new(Notify::new()),
             elections: AtomicU64::new(0),
+            replicas,
+            replica: Mutex::new(None),
+            lag_max,
             slot: rand::random_range(0..SLOTS),
+            beats: Mutex::default(),
         });
         runtime.spawn(monitor(Arc::downgrade(&topology), Arc::clone(&topology.suspected)));
+        if !topology.replicas.is_empty() {
+            runtime.spawn(monitor_replicas(Arc::downgrade(&topology)));
+        }
         topology
     }
 
@@ -112,6 +155,7 @@ impl Topology {
             let mut session = connected.inspect_err(|_| self.suspected.notify_one())?;
             if session.server.identity.server == writer.identity.server {
                 session.server.lost = writer.lost.clone();
+                session.server.suspected = Arc::clone(&self.suspected);
                 return Ok(session);
             }
         }
@@ -119,20 +163,32 @@ impl Topology {
         Err(bad(format!("{} leads to another server", self.name(writer.host))))
     }
 
-    async fn writer(&self) -> ConnectionResult<Writer> {
+    /// Whether a replica is fresh.
+    pub(super) fn has_replica(&self) -> bool {
+        locked(&self.replica).is_some()
+    }
+
+    /// Connects to the replica that is fresh.
+    pub(super) async fn connect_to_replica(&self, session: &[&'static str]) -> ConnectionResult<Session> {
+        let replica = locked(&self.replica).clone().ok_or_else(|| bad("no replica is fresh".to_owned()))?;
+        let mut session = connect(session_options(&self.replicas[replica.host], session)).await?;
+        session.server.lost = replica.lost;
+        Ok(session)
+    }
+
+    async fn writer(&self) -> ConnectionResult<Elected> {
         let mut elected = self.writer.subscribe();
         let found = timeout(CONNECT_MAX, elected.wait_for(Option::is_some)).await;
         let writer = found.ok().and_then(Result::ok).and_then(|writer| writer.clone());
-        writer.ok_or_else(|| bad(self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()))
+        writer.ok_or_else(|| bad(locked(&self.failure).clone()))
     }
 
-    fn current(&self) -> Option<Writer> {
+    fn current(&self) -> Option<Elected> {
         self.writer.borrow().clone()
     }
 
     fn name(&self, host: usize) -> String {
-        let host = &self.hosts[host];
-        format!("{}:{}", host.ip_or_hostname(), host.tcp_port())
+        name(&self.hosts[host])
     }
 
     /// Elects the first host that accepts writes.
@@ -143,10 +199,18 @@ impl Topology {
 
     fn adopt(&self, probes: &[Probe]) {
         for (host, probe) in probes.iter().enumerate() {
-            if let Probe::Writable(identity) = probe {
+            let elected = match probe {
+                Probe::Writable(identity) => Some(identity),
+                // Of one host there is no choice: it may be read.
+                Probe::Unwritable(identity, _) => Some(identity).filter(|_| self.hosts.len() == 1),
+                Probe::Closed(_) | Probe::Unusable(_) => None,
+            };
+            if let Some(identity) = elected {
                 let elections = self.elections.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-                tracing::info!(host = self.name(host), server = identity.server, elections, "writer elected");
-                let writer = Writer { host, identity: Arc::clone(identity), lost: CancellationToken::new() };
+                if elections > 1 || self.hosts.len() > 1 {
+                    tracing::info!(host = self.name(host), server = identity.server, elections, "writer elected");
+                }
+                let writer = Elected { host, identity: Arc::clone(identity), lost: CancellationToken::new() };
                 self.writer.send_replace(Some(writer));
                 return;
             }
@@ -154,13 +218,12 @@ impl Topology {
         let reason = |(host, probe): (usize, &Probe)| {
             let reason = match probe {
                 Probe::Writable(_) => "accepts writes",
-                Probe::Stalled(_) => "a write did not end",
-                Probe::Closed(reason) | Probe::Unusable(reason) => reason,
+                Probe::Unwritable(_, reason) | Probe::Closed(reason) | Probe::Unusable(reason) => reason,
             };
             format!("{}: {reason}", self.name(host))
         };
         let failure = probes.iter().enumerate().map(reason).collect::<Vec<_>>().join("; ");
-        let mut last = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = locked(&self.failure);
         if *last != failure {
             tracing::warn!(hosts = failure, "no host accepts writes");
             *last = failure;
@@ -168,12 +231,12 @@ impl Topology {
     }
 
     /// Probes all hosts after a failed heartbeat, and replaces the writer if it is lost.
-    async fn review(&self, writer: &Writer, cause: &str) {
+    async fn review(&self, writer: &Elected, cause: &str) {
         let probes = self.probe_all().await;
         let is_replaceable = probes.iter().any(|probe| matches!(probe, Probe::Writable(_)));
         let remains = match &probes[writer.host] {
             Probe::Writable(identity) => identity.server == writer.identity.server,
-            Probe::Stalled(identity) => identity.server == writer.identity.server && !is_replaceable,
+            Probe::Unwritable(identity, _) => identity.server == writer.identity.server && !is_replaceable,
             Probe::Closed(_) => !is_replaceable,
             Probe::Unusable(_) => false,
         };
@@ -199,36 +262,66 @@ impl Topology {
         };
         match self.beat(&mut connection).await {
             Ok(()) => Probe::Writable(server.identity),
-            Err(None) => Probe::Stalled(server.identity),
-            Err(Some(reason)) => Probe::Unusable(reason),
+            Err(NoBeat::Unwritable(reason)) => Probe::Unwritable(server.identity, reason),
+            Err(NoBeat::Unusable(reason)) => Probe::Unusable(reason),
         }
     }
 
-    /// Writes a heartbeat. An error without a reason is a timeout.
-    async fn beat(&self, connection: &mut Conn) -> Result<(), Option<String>> {
-        match timeout(HEARTBEAT_MAX, connection.query_drop(heartbeat(self.slot))).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(mysql_async::Error::Server(error))) if !REJECTS_WRITES.contains(&error.code) => {
+    /// Writes a heartbeat.
+    async fn beat(&self, connection: &mut Conn) -> Result<(), NoBeat> {
+        let (slot, beat, sent_at) = (self.slot, locked(&self.beats).next(), Instant::now());
+        let heartbeat = format!(
+            "INSERT INTO heartbeats (slot, beat, beaten_at) VALUES ({slot}, {beat}, UTC_TIMESTAMP(6)) \
+             ON DUPLICATE KEY UPDATE beat = VALUES(beat), beaten_at = VALUES(beaten_at)"
+        );
+        match timeout(HEARTBEAT_MAX, connection.query_drop(heartbeat)).await {
+            Ok(Ok(())) => {
+                locked(&self.beats).record(beat, sent_at);
+                Ok(())
+            }
+            Ok(Err(mysql_async::Error::Server(error))) if REJECTS_WRITES.contains(&error.code) => {
+                Err(NoBeat::Unwritable(error.to_string()))
+            }
+            Ok(Err(mysql_async::Error::Server(error))) if !REJECTS_QUERIES.contains(&error.code) => {
                 tracing::debug!(error = error.to_string(), "a heartbeat was not written");
                 Ok(()) // Such as a missing table before the first migration: the server responds.
             }
-            Ok(Err(error)) => Err(Some(error.to_string())),
-            Err(_) => Err(None),
+            Ok(Err(error)) => Err(NoBeat::Unusable(error.to_string())),
+            Err(_) => Err(NoBeat::Unwritable("a heartbeat did not end".to_owned())),
         }
     }
 }
 
-/// The server does not accept writes, for all its sessions.
-const REJECTS_WRITES: [u16; 9] = [
-    1047, // Galera: the node is not in the primary component.
-    1053, // It shuts down.
+/// A heartbeat that was not written.
+enum NoBeat {
+    /// The server responds, but the write does not end or is not allowed.
+    Unwritable(String),
+    /// The server does not respond, or not to queries.
+    Unusable(String),
+}
+
+impl NoBeat {
+    fn into_reason(self) -> String {
+        match self {
+            Self::Unwritable(reason) | Self::Unusable(reason) => reason,
+        }
+    }
+}
+
+/// The server accepts no writes of any session.
+const REJECTS_WRITES: [u16; 6] = [
     1290, // read_only
+    1598, // The binary log failed.
     1792, // A transaction in a read-only session or server.
     1836, // InnoDB's read-only mode.
-    3032, // offline_mode
     3100, // Group Replication rejected the transaction.
     3101, // Group Replication rolled it back.
-    1598, // The binary log failed.
+];
+/// The server accepts no queries of any session.
+const REJECTS_QUERIES: [u16; 3] = [
+    1047, // Galera: the node is not in the primary component.
+    1053, // It shuts down.
+    3032, // offline_mode
 ];
 
 /// A connection attempt that failed.
@@ -292,15 +385,15 @@ async fn monitor(topology: Weak<Topology>, suspected: Arc<Notify>) {
 }
 
 /// Sends a heartbeat on a connection that is made when missing.
-async fn watch_writer(topology: &Topology, writer: &Writer, connection: &mut Option<Conn>) -> Result<(), String> {
+async fn watch_writer(topology: &Topology, writer: &Elected, connection: &mut Option<Conn>) -> Result<(), String> {
     let connected = match connection {
         Some(connection) => connection,
         None => connection.insert(open_writer(topology, writer).await?),
     };
-    topology.beat(connected).await.map_err(|reason| reason.unwrap_or_else(|| "a heartbeat did not end".to_owned()))
+    topology.beat(connected).await.map_err(NoBeat::into_reason)
 }
 
-async fn open_writer(topology: &Topology, writer: &Writer) -> Result<Conn, String> {
+async fn open_writer(topology: &Topology, writer: &Elected) -> Result<Conn, String> {
     for _ in 0..IDENTITY_ATTEMPTS {
         let (connection, server) = open(&topology.hosts[writer.host]).await.map_err(Failed::into_reason)?;
         if server.identity.server == writer.identity.server {
@@ -308,6 +401,79 @@ async fn open_writer(topology: &Topology, writer: &Writer) -> Result<Conn, Strin
         }
     }
     Err("its name leads to another server".to_owned())
+}
+
+/// Elects a replica while it is fresh.
+async fn monitor_replicas(topology: Weak<Topology>) {
+    let mut connections: Vec<Option<Conn>> = Vec::new();
+    while let Some(topology) = topology.upgrade() {
+        connections.resize_with(topology.replicas.len(), || None);
+        let current = locked(&topology.replica).as_ref().map(|replica| replica.host);
+        // The current one first, so that it remains while it is fresh.
+        let hosts = current.into_iter().chain((0..topology.replicas.len()).filter(|host| Some(*host) != current));
+        let mut chosen = Err("there is none".to_owned());
+        for host in hosts {
+            chosen = topology.check_replica(host, &mut connections[host]).await.map(|()| host);
+            if chosen.is_ok() {
+                break;
+            }
+            connections[host] = None;
+        }
+        topology.set_replica(chosen);
+        drop(topology);
+        sleep(HEARTBEAT_INTERVAL).await;
+    }
+}
+
+impl Topology {
+    /// Whether the replica has a young heartbeat.
+    async fn check_replica(&self, host: usize, connection: &mut Option<Conn>) -> Result<(), String> {
+        let connected = match connection {
+            Some(connection) => connection,
+            None => connection.insert(open(&self.replicas[host]).await.map_err(Failed::into_reason)?.0),
+        };
+        let query = format!("SELECT beat FROM heartbeats WHERE slot = {}", self.slot);
+        let read = timeout(HEARTBEAT_MAX, connected.query_first::<u64, _>(query)).await;
+        let beat = read.map_err(|_| "no answer".to_owned())?.map_err(|error| error.to_string())?;
+        let age = beat.and_then(|beat| locked(&self.beats).age(beat));
+        match age {
+            Some(age) if age <= self.lag_max => Ok(()),
+            Some(age) => Err(format!("its last heartbeat is {} ms old", age.as_millis())),
+            None => Err("it has no recent heartbeat of this server".to_owned()),
+        }
+    }
+
+    fn set_replica(&self, chosen: Result<usize, String>) {
+        let mut replica = locked(&self.replica);
+        match (&*replica, chosen) {
+            (Some(current), Ok(host)) if current.host == host => {}
+            (None, Err(_)) => {}
+            (before, chosen) => {
+                if let Some(before) = before {
+                    before.lost.cancel();
+                }
+                *replica = match chosen {
+                    Ok(host) => {
+                        tracing::info!(host = name(&self.replicas[host]), "reads that may lag use a replica");
+                        let identity = Arc::new(Identity { server: String::new(), group: None });
+                        Some(Elected { host, identity, lost: CancellationToken::new() })
+                    }
+                    Err(cause) => {
+                        tracing::warn!(cause, "no replica is fresh: all reads use the primary");
+                        None
+                    }
+                };
+            }
+        }
+    }
+}
+
+fn name(host: &Opts) -> String {
+    format!("{}:{}", host.ip_or_hostname(), host.tcp_port())
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn bad(text: String) -> ConnectionError {

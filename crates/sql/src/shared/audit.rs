@@ -18,7 +18,7 @@ use crate::types::{Id, before_id};
 impl AuditQueries for Store {
     async fn list(&self, filter: &AuditFilter, page: &Page<AuditEntryId>) -> Result<Vec<AuditEntry>, StoreError> {
         let (filter, page) = (filter.clone(), page.clone());
-        self.read(move |connection| async move { list(connection, &filter, page).await }.boxed()).await
+        self.read_lagging(move |connection| async move { list(connection, &filter, page).await }.boxed()).await
     }
 }
 

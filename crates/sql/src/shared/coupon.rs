@@ -17,7 +17,7 @@ use crate::types::{At, Coded as _, Id, before_id};
 impl CouponQueries for Store {
     async fn campaigns(&self, page: &Page<CampaignId>) -> Result<Vec<CouponCampaign>, StoreError> {
         let page = page.clone();
-        let campaigns = self.read(move |connection| {
+        let campaigns = self.read_lagging(move |connection| {
             async move {
                 let campaigns = coupon_campaigns::table
                     .filter(coupon_campaigns::id.lt(before_id(page.after)))
@@ -32,7 +32,7 @@ impl CouponQueries for Store {
     }
 
     async fn campaign(&self, id: CampaignId) -> Result<Option<CouponCampaign>, StoreError> {
-        let campaign = self.read(move |connection| {
+        let campaign = self.find_lagging(move |connection| {
             async move {
                 let campaign = coupon_campaigns::table.find(Id(id)).select(CampaignRow::as_select());
                 Ok(campaign.first(connection).await.optional()?)

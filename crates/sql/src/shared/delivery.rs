@@ -86,7 +86,7 @@ impl Transaction {
 impl DeliveryQueries for Store {
     async fn list(&self, state: Option<DeliveryState>, page: &Page<EventId>) -> Result<Vec<Delivery>, StoreError> {
         let page = page.clone();
-        let deliveries = self.read(move |connection| {
+        let deliveries = self.read_lagging(move |connection| {
             async move {
                 let mut deliveries = outbox_events::table
                     .filter(outbox_events::id.lt(before_id(page.after)))

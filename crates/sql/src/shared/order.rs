@@ -46,7 +46,9 @@ impl OrderQueries for Store {
 
     async fn list(&self, filter: &OrderFilter, page: &Page<OrderId>) -> Result<AsOf<Vec<Order>>, StoreError> {
         let (filter, page) = (filter.clone(), page.clone());
-        self.read(move |connection| {
+        // A user reads the own orders as they are.
+        let may_lag = filter.user_id.is_none();
+        self.read_if(may_lag, move |connection| {
             async move {
                 let ids = filter.id_range();
                 let mut orders = orders::table

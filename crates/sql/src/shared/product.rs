@@ -28,7 +28,8 @@ impl ProductQueries for Store {
     ) -> Result<Vec<(ProductListing, ProductKey)>, StoreError> {
         let sort = filter.sort;
         let query = ProductList::new(filter, page)?;
-        let rows = self.read(move |connection| async move { Ok(query.load::<ListRow>(connection).await?) }.boxed());
+        let rows =
+            self.read_lagging(move |connection| async move { Ok(query.load::<ListRow>(connection).await?) }.boxed());
         let rows = rows.await?;
         rows.into_iter()
             .map(|(row, available, sold)| {
@@ -40,7 +41,7 @@ impl ProductQueries for Store {
     }
 
     async fn find(&self, id: ProductId) -> Result<Option<ProductListing>, StoreError> {
-        let found = self.read(move |connection| {
+        let found = self.find_lagging(move |connection| {
             async move {
                 let product = products::table
                     .inner_join(stocks::table.on(stocks::product_id.eq(products::id)))

@@ -17,8 +17,9 @@ use crate::types::{Amount, Id, Integer, MoneySql};
 impl SalesQueries for Store {
     async fn popular(&self, from: Date, to: Date, limit: u32) -> Result<Vec<PopularProduct>, StoreError> {
         let query = Popular { from, to, limit: i64::from(limit) };
-        let popular =
-            self.read(|connection| async move { Ok(query.load::<PopularRow>(connection).await?) }.boxed()).await?;
+        let popular = self
+            .read_lagging(|connection| async move { Ok(query.load::<PopularRow>(connection).await?) }.boxed())
+            .await?;
         let product = |(product_id, quantity_sold, revenue): PopularRow| PopularProduct {
             product_id: product_id.0,
             quantity_sold: quantity_sold.0,

@@ -19,7 +19,7 @@ use crate::types::{Id, before};
 impl StockQueries for Store {
     async fn movements(&self, product_id: ProductId, page: &Page<u64>) -> Result<Vec<StockMovement>, StoreError> {
         let page = page.clone();
-        let movements = self.read(move |connection| {
+        let movements = self.read_lagging(move |connection| {
             async move {
                 let movements = stock_movements::table
                     .filter(stock_movements::product_id.eq(Id(product_id)))

@@ -47,8 +47,7 @@ pub(crate) struct Store {
     pub(super) in_doubt: InDoubt,
     pub(super) writers: Pool,
     readers: Pool,
-    /// One connection to the primary for health checks; `None` without a replica.
-    primary: Option<Pool>,
+    replica: Option<Pool>,
     /// Connections for background work such as the relay; `None` with a single writer, which is then shared.
     background: Option<Pool>,
     /// The runtime of connections and reads. A caller that is dropped, or whose own runtime ends, never cancels a call
@@ -60,7 +59,7 @@ pub(crate) struct Store {
 pub(super) struct Pools {
     pub writers: (Manager, u32),
     pub readers: (Manager, u32),
-    pub primary: Option<(Manager, u32)>,
+    pub replica: Option<(Manager, u32)>,
     pub background: Option<(Manager, u32)>,
 }
 
@@ -72,7 +71,7 @@ impl Store {
             in_doubt: InDoubt::default(),
             writers: Pool::new(pools.writers),
             readers: Pool::new(pools.readers),
-            primary: pools.primary.map(Pool::new),
+            replica: pools.replica.map(Pool::new),
             background: pools.background.map(Pool::new),
             runtime: Handle::current(),
         }
@@ -90,9 +89,40 @@ impl Store {
         self.runtime.spawn_blocking(run).await.map_err(|error| StoreError::Unexpected(Arc::new(error)))
     }
 
-    /// Reads from the replica, or from the primary without one.
+    /// Reads from the primary.
     pub(super) async fn read<T: Send + 'static>(&self, query: impl Query<T>) -> Result<T, StoreError> {
         self.read_from(&self.readers, query).await
+    }
+
+    /// Reads from a fresh replica, or from the primary where there is none.
+    pub(super) async fn read_lagging<T: Send + 'static>(&self, query: impl Query<T>) -> Result<T, StoreError> {
+        if let Some(replica) = self.replica.as_ref().filter(|_| self.origin.has_fresh_replica()) {
+            match self.read_from(replica, query.clone()).await {
+                Err(StoreError::Unavailable(_)) => {}
+                answer => return answer,
+            }
+        }
+        self.read(query).await
+    }
+
+    /// As [`read_lagging`](Self::read_lagging) where the read may lag, else as [`read`](Self::read).
+    pub(super) async fn read_if<T: Send + 'static>(
+        &self,
+        may_lag: bool,
+        query: impl Query<T>,
+    ) -> Result<T, StoreError> {
+        if may_lag { self.read_lagging(query).await } else { self.read(query).await }
+    }
+
+    /// As [`read_lagging`](Self::read_lagging), for one row: a row that a replica lacks may be new.
+    pub(super) async fn find_lagging<T: Send + 'static>(
+        &self,
+        query: impl Query<Option<T>>,
+    ) -> Result<Option<T>, StoreError> {
+        match self.read_lagging(query.clone()).await? {
+            None if self.replica.is_some() => self.read(query).await,
+            found => Ok(found),
+        }
     }
 
     /// The pool for background transactions.
@@ -100,7 +130,7 @@ impl Store {
         self.background.as_ref().unwrap_or(&self.writers)
     }
 
-    /// Reads from the primary, in the background: a replica's lag would make statistics wrong.
+    /// Reads from the primary, apart from the customers' connections.
     pub(super) async fn read_in_background<T: Send + 'static>(&self, query: impl Query<T>) -> Result<T, StoreError> {
         self.read_from(self.background.as_ref().unwrap_or(&self.readers), query).await
     }
@@ -118,13 +148,9 @@ impl Store {
         }
     }
 
-    /// Checks that the database responds, and the primary too where there is a replica.
+    /// Checks that the primary responds.
     pub(crate) async fn ping(&self) -> Result<(), StoreError> {
-        self.read(|connection| now(connection).boxed()).await?;
-        match &self.primary {
-            Some(primary) => self.read_from(primary, |connection| now(connection).boxed()).await.map(|_| ()),
-            None => Ok(()),
-        }
+        self.read(|connection| now(connection).boxed()).await.map(|_| ())
     }
 
     /// Whether migrations are pending. Changes nothing.

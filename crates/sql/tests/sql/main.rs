@@ -7,6 +7,7 @@
 mod books;
 mod contract;
 mod errors;
+mod hosts;
 mod locks;
 mod migrations;
 mod outages;

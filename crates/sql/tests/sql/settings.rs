@@ -3,8 +3,6 @@
 use std::time::{Duration, Instant};
 
 use jangteo_domain::StoreError;
-use jangteo_domain::order::OrderFilter;
-use jangteo_domain::page::Page;
 use jangteo_domain::testing::batch_id;
 use jangteo_domain::transaction::{Changes, FirstKeys};
 use jangteo_sql::{Database, DatabaseSettings, Dialect, OpenError};
@@ -96,20 +94,6 @@ async fn a_silent_server_is_unavailable_within_3_s() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = silent.local_addr().expect("an address").port();
     unavailable(&format!("mysql://u:p@127.0.0.1:{port}/d")).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn reads_use_the_replica_and_ping_detects_a_lost_primary() {
-    let replica = TestDatabase::mysql().await;
-    let primary = settings("mysql://u:p@127.0.0.1:9/d");
-    let database = DatabaseSettings { read_url: Some(replica.settings.url.clone()), ..primary };
-    let database = Database::open(database).await.expect("valid settings");
-    let users = OrderFilter::of_user(&"kim".parse().expect("a user id"));
-    let page = Page { after: None, limit: 1 };
-    assert_eq!(database.queries().orders.list(&users, &page).await.expect("a read from the replica").value, []);
-    let due = database.queries().orders.due(None, 1).await;
-    assert!(matches!(due, Err(StoreError::Unavailable(_))), "no worker trusts a replica");
-    assert!(matches!(database.ping().await, Err(StoreError::Unavailable(_))));
 }
 
 #[tokio::test(flavor = "multi_thread")]
