@@ -7,6 +7,7 @@ mod auth;
 mod cached_responses;
 mod commit_replies;
 mod coupons;
+mod database_tls;
 mod delivery;
 mod docs;
 mod effects;

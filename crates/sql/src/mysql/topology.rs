@@ -225,7 +225,10 @@ impl Topology {
         let failure = probes.iter().enumerate().map(reason).collect::<Vec<_>>().join("; ");
         let mut last = locked(&self.failure);
         if *last != failure {
-            tracing::warn!(hosts = failure, "no host accepts writes");
+            // At the start of a command with one host, the command itself reports it.
+            if self.hosts.len() > 1 || self.elections.load(Ordering::Relaxed) > 0 {
+                tracing::warn!(hosts = failure, "no host accepts writes");
+            }
             *last = failure;
         }
     }
