@@ -28,6 +28,8 @@ mod books;
 mod coupon;
 #[path = "shared/delivery.rs"]
 mod delivery;
+#[path = "shared/in_doubt.rs"]
+mod in_doubt;
 #[path = "shared/order.rs"]
 mod order;
 #[path = "shared/point.rs"]

@@ -22,7 +22,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tracing::Instrument as _;
 
-use super::transaction::InDoubt;
+use super::in_doubt::InDoubt;
 use super::{
     COUNT_MIGRATIONS_TABLES, Conn, Db, MIGRATIONS, NOW, Primary, Server, classify, is_connection_lost, no_connection,
     while_current,

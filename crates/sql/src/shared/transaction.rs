@@ -1,7 +1,7 @@
 //! A transaction: one connection, from `BEGIN` to `COMMIT` or rollback.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,9 +26,10 @@ use jangteo_domain::{StoreError, Timestamp, UnitOfWork, UnitOfWorkFactory, UserI
 use tokio::time::timeout;
 use tracing::Instrument as _;
 
+use super::in_doubt::InDoubt;
 use super::store::{Now, Pool, PooledSession, Store, discard};
 use super::writes::{Writes, begin, rule_out};
-use super::{Conn, Server, bounded, explain, explain_begin, is_connection_lost};
+use super::{Conn, bounded, explain, explain_begin, is_connection_lost};
 use crate::bulk::{Find, Lock, Lookup, Row, chunks};
 use crate::error::{OtherHistory, Timeout};
 use crate::rows::audit::AuditEntryRow;
@@ -58,26 +59,6 @@ pub(super) struct Transaction {
     locked_at: Option<Timestamp>,
     /// With a marker: its id, and where to record the server of a commit that failed.
     marker: Option<(BatchId, InDoubt)>,
-}
-
-/// The servers of commits that failed, by batch, until their markers are read. The oldest entry goes beyond a bound.
-#[derive(Clone, Default)]
-pub(super) struct InDoubt(Arc<Mutex<BTreeMap<BatchId, Server>>>);
-
-impl InDoubt {
-    const ENTRIES_MAX: usize = 1_000;
-
-    fn entries(&self) -> MutexGuard<'_, BTreeMap<BatchId, Server>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn record(&self, id: BatchId, server: Server) {
-        let mut entries = self.entries();
-        entries.insert(id, server);
-        if entries.len() > Self::ENTRIES_MAX {
-            entries.pop_first();
-        }
-    }
 }
 
 impl Transaction {
@@ -445,8 +426,7 @@ impl UnitOfWorkFactory for Store {
         let marker = transaction.lock_found([MarkerOf { id: Id(id) }]).await?.pop();
         let is_committed = marker.as_ref().is_some_and(|marker| marker.is_tombstone.0 == 0);
         if marker.is_none() {
-            let begun_on = self.in_doubt.entries().get(&id).cloned();
-            if begun_on.is_some_and(|server| !transaction.session.server.shares_history_with(&server)) {
+            if self.in_doubt.is_out_of_reach(id, &transaction.session.server) {
                 return Err(StoreError::Unavailable(Arc::new(OtherHistory)));
             }
             let ruled_out = rule_out(&mut transaction.session, id).await;
@@ -455,7 +435,7 @@ impl UnitOfWorkFactory for Store {
             }
             ruled_out?;
         }
-        self.in_doubt.entries().remove(&id);
+        self.in_doubt.forget(id);
         Ok(is_committed)
     }
 }
