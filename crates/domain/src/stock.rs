@@ -85,6 +85,7 @@ pub struct Shortage {
 
 impl Stock {
     /// The upper bound of an adjustment's result. Returns of orders may exceed it: what left the stock can always come back.
+    #[expect(clippy::as_conversions, reason = "`From` is not const")]
     pub const ADJUSTED_MAX: u64 = u32::MAX as u64;
 
     /// The stock of a new product.
