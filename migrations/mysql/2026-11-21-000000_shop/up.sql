@@ -326,7 +326,7 @@ CREATE TABLE IF NOT EXISTS commit_markers (
 -- A row of each server, written while it can write.
 CREATE TABLE IF NOT EXISTS heartbeats (
   slot SMALLINT NOT NULL COMMENT 'chosen at random by each server',
-  beat BIGINT UNSIGNED NOT NULL COMMENT 'ascends',
+  beat BIGINT UNSIGNED NOT NULL COMMENT 'a number that the server has not written before',
   beaten_at DATETIME(6) NOT NULL,
   CONSTRAINT pk_heartbeats PRIMARY KEY (slot)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;

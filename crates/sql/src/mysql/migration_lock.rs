@@ -10,7 +10,6 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel_async::{RunQueryDsl as _, SimpleAsyncConnection as _};
 use jangteo_domain::StoreError;
 use tokio::time::{Instant, sleep};
-use uuid::Uuid;
 
 use super::{Conn, classify};
 
@@ -45,12 +44,13 @@ pub(super) struct Lease {
 impl Lease {
     /// Waits for the lease, for at most a minute.
     pub(super) async fn take(mut connection: Conn) -> Result<Self, StoreError> {
-        let table = "CREATE TABLE IF NOT EXISTS migration_lease (id TINYINT NOT NULL, holder CHAR(36) NOT NULL, \
+        let table = "CREATE TABLE IF NOT EXISTS migration_lease (id TINYINT NOT NULL, holder CHAR(32) NOT NULL, \
                      expires_at DATETIME(6) NOT NULL, CONSTRAINT pk_migration_lease PRIMARY KEY (id)) ENGINE = InnoDB";
         connection.batch_execute(table).await.map_err(classify)?;
         // Each statement sees what the other nodes have committed.
         connection.batch_execute("SET SESSION wsrep_sync_wait = 15").await.map_err(classify)?;
-        let (mut lease, started_at) = (Self { connection, holder: Uuid::new_v4().to_string() }, Instant::now());
+        let (mut lease, started_at) =
+            (Self { connection, holder: format!("{:032x}", rand::random::<u128>()) }, Instant::now());
         loop {
             match lease.renew().await {
                 Ok(true) => return Ok(lease),

@@ -14,7 +14,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use diesel::result::{ConnectionError, ConnectionResult};
 use futures_util::future::join_all;
@@ -55,9 +55,8 @@ pub(super) struct Topology {
 }
 
 /// The heartbeats of this process.
-#[derive(Default)]
 struct Beats {
-    /// The number of the last one that was sent.
+    /// The number of the last one that was sent. The first is random, so that no other process in the slot has the same.
     last: u64,
     /// The youngest of them, with the time before they were sent.
     sent: VecDeque<(u64, Instant)>,
@@ -68,10 +67,7 @@ impl Beats {
     const COUNT_MAX: usize = 1_000;
 
     fn next(&mut self) -> u64 {
-        // Ascends also after a restart of the process in the same slot.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
-        self.last = now.max(self.last.saturating_add(1));
+        self.last = self.last.wrapping_add(1);
         self.last
     }
 
@@ -132,7 +128,7 @@ impl Topology {
             replica: Mutex::new(None),
             lag_max,
             slot: rand::random_range(0..SLOTS),
-            beats: Mutex::default(),
+            beats: Mutex::new(Beats { last: rand::random(), sent: VecDeque::new() }),
         });
         runtime.spawn(monitor(Arc::downgrade(&topology), Arc::clone(&topology.suspected)));
         if !topology.replicas.is_empty() {
