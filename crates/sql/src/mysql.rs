@@ -271,7 +271,7 @@ fn classify(error: Error) -> StoreError {
 
 /// A rejected login may succeed later. A refused server must be reconfigured first.
 fn no_connection(error: NoConnection) -> StoreError {
-    let is_refused = |cause: &str| REFUSALS.iter().any(|refusal| cause.contains(refusal));
+    let is_refused = |cause: &str| REFUSALS.iter().any(|refusal| cause.contains(refusal.reason));
     let is_refused = error.cause.as_deref().is_some_and(is_refused);
     if is_refused { StoreError::Unexpected(Arc::new(error)) } else { StoreError::Unavailable(Arc::new(error)) }
 }

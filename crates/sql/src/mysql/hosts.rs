@@ -30,8 +30,7 @@ fn options(url: &str, host: &str, tls: Option<Tls>, ca_file: Option<&Path>) -> R
     if options.ssl_opts().is_some() {
         return Err(invalid("DATABASE_TLS sets TLS, not the URL"));
     }
-    let is_local = options.socket().is_some() || is_loopback(options.ip_or_hostname());
-    let tls = tls.unwrap_or(if is_local { Tls::Off } else { Tls::Verify });
+    let tls = tls.unwrap_or(if is_local(&options) { Tls::Off } else { Tls::Verify });
     let tls = match tls {
         Tls::Verify => Some(verified(ca_file)?),
         Tls::Encrypt => {
@@ -51,6 +50,11 @@ fn verified(ca_file: Option<&Path>) -> Result<SslOpts, OpenError> {
         return Err(unusable("it contains no certificate in PEM".to_owned()));
     }
     Ok(SslOpts::default().with_root_certs(vec![pem.into()]).with_disable_built_in_roots(true))
+}
+
+/// Whether no network lies between this machine and the host.
+pub(super) fn is_local(options: &Opts) -> bool {
+    options.socket().is_some() || is_loopback(options.ip_or_hostname())
 }
 
 fn is_loopback(host: &str) -> bool {

@@ -56,46 +56,24 @@ impl Server {
                          'group_replication_single_primary_mode')";
         let variables: Vec<(String, String)> =
             connection.query(variables).await.map_err(|error| ConnectionError::BadConnection(error.to_string()))?;
-        Self::from_variables(&variables)
+        Self::from_variables(&Variables(variables))
     }
 
-    fn from_variables(variables: &[(String, String)]) -> ConnectionResult<Self> {
-        let value = |name: &str| {
-            let variable = variables.iter().find(|(variable, _)| variable.eq_ignore_ascii_case(name));
-            variable.map(|(_, value)| value.as_str())
-        };
-        let is = |name: &str, expected: &str| value(name).is_some_and(|value| value.eq_ignore_ascii_case(expected));
-        let given = |name: &str| value(name).filter(|value| !value.is_empty());
-        let replicates_by_wsrep = is("wsrep_on", "ON") && given("wsrep_provider").is_some_and(|path| path != "none");
-        let is_group_member = given("group_replication_group_name").is_some();
-        let refusals = [
-            (is("log_bin", "ON") && is("binlog_format", "STATEMENT"), STATEMENT_LOG),
-            (is_group_member && is("group_replication_single_primary_mode", "OFF"), MULTI_PRIMARY),
-            (replicates_by_wsrep && is("wsrep_dirty_reads", "ON"), DIRTY_READS),
-            (replicates_by_wsrep && given("wsrep_trx_fragment_size").is_some_and(|size| size != "0"), FRAGMENTS),
-        ];
-        if let Some((_, refusal)) = refusals.into_iter().find(|(applies, _)| *applies) {
-            return Err(ConnectionError::BadConnection(refusal.to_owned()));
+    fn from_variables(variables: &Variables) -> ConnectionResult<Self> {
+        if let Some(refusal) = REFUSALS.iter().find(|refusal| (refusal.applies)(variables)) {
+            return Err(ConnectionError::BadConnection(refusal.reason.to_owned()));
         }
-        let is_mariadb = value("version").is_some_and(|version| version.contains("MariaDB"));
-        let framing = match (replicates_by_wsrep, is_mariadb) {
+        let framing = match (variables.replicates_by_wsrep(), variables.is_mariadb()) {
             (false, _) => Framing::Several,
             (true, true) => Framing::Compound,
             (true, false) => Framing::OneByOne,
         };
-        let max_allowed_packet = value("max_allowed_packet").and_then(|bytes| bytes.parse().ok());
+        let max_allowed_packet = variables.value("max_allowed_packet").and_then(|bytes| bytes.parse().ok());
         let unknown = || ConnectionError::BadConnection("the server has no max_allowed_packet".to_owned());
-        let part = |name: &str| value(name).unwrap_or_default();
-        let server = given("server_uuid").or_else(|| given("server_uid")).map_or_else(
-            || [part("hostname"), part("port"), part("wsrep_node_name")].join(":"),
-            |unique| [unique, part("wsrep_node_name")].join(" ").trim_end().to_owned(),
-        );
-        let group = given("group_replication_group_name").map(|group| format!("group replication {group}"));
-        let cluster = || replicates_by_wsrep.then(|| format!("wsrep {}", part("wsrep_cluster_name")));
         Ok(Self {
             max_allowed_packet: max_allowed_packet.ok_or_else(unknown)?,
             framing,
-            identity: Arc::new(Identity { server, group: group.or_else(cluster) }),
+            identity: Arc::new(variables.identity()),
             lost: CancellationToken::new(),
             suspected: Arc::default(),
         })
@@ -138,15 +116,88 @@ impl Server {
     }
 }
 
-/// Servers that are refused, each with what to set.
-pub(super) const REFUSALS: [&str; 4] = [STATEMENT_LOG, MULTI_PRIMARY, DIRTY_READS, FRAGMENTS];
-const STATEMENT_LOG: &str = "the server logs statements (binlog_format=STATEMENT), and InnoDB then takes no writes at \
-                             READ COMMITTED: set binlog_format=ROW";
-const MULTI_PRIMARY: &str = "the group has several primaries, which do not see each other's row locks: set \
-                             group_replication_single_primary_mode=ON";
-const DIRTY_READS: &str = "the node answers reads without its cluster: set wsrep_dirty_reads=OFF";
-const FRAGMENTS: &str = "the node replicates transactions in fragments, which are not atomic for others: set \
-                         wsrep_trx_fragment_size=0";
+/// Variables of a server, with their values.
+pub(super) struct Variables(pub Vec<(String, String)>);
+
+impl Variables {
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
+        let variable = self.0.iter().find(|(variable, _)| variable.eq_ignore_ascii_case(name));
+        variable.map(|(_, value)| value.as_str())
+    }
+
+    /// The value, unless it is empty.
+    pub(super) fn given(&self, name: &str) -> Option<&str> {
+        self.value(name).filter(|value| !value.is_empty())
+    }
+
+    pub(super) fn is(&self, name: &str, expected: &str) -> bool {
+        self.value(name).is_some_and(|value| value.eq_ignore_ascii_case(expected))
+    }
+
+    pub(super) fn is_mariadb(&self) -> bool {
+        self.value("version").is_some_and(|version| version.contains("MariaDB"))
+    }
+
+    /// Galera.
+    pub(super) fn replicates_by_wsrep(&self) -> bool {
+        self.is("wsrep_on", "ON") && self.given("wsrep_provider").is_some_and(|path| path != "none")
+    }
+
+    /// Group Replication.
+    pub(super) fn is_group_member(&self) -> bool {
+        self.given("group_replication_group_name").is_some()
+    }
+
+    pub(super) fn identity(&self) -> Identity {
+        let part = |name: &str| self.value(name).unwrap_or_default();
+        let server = self.given("server_uuid").or_else(|| self.given("server_uid")).map_or_else(
+            || [part("hostname"), part("port"), part("wsrep_node_name")].join(":"),
+            |unique| [unique, part("wsrep_node_name")].join(" ").trim_end().to_owned(),
+        );
+        let group = self.given("group_replication_group_name").map(|group| format!("group replication {group}"));
+        let cluster = || self.replicates_by_wsrep().then(|| format!("wsrep {}", part("wsrep_cluster_name")));
+        Identity { server, group: group.or_else(cluster) }
+    }
+}
+
+/// A setting with which a server is refused.
+pub(super) struct Refusal {
+    pub(super) variable: &'static str,
+    pub(super) applies: fn(&Variables) -> bool,
+    /// With the value to set.
+    pub(super) reason: &'static str,
+}
+
+pub(super) const REFUSALS: [Refusal; 4] = [
+    Refusal {
+        variable: "binlog_format",
+        applies: |variables| variables.is("log_bin", "ON") && variables.is("binlog_format", "STATEMENT"),
+        reason: "the server logs statements (binlog_format=STATEMENT), and InnoDB then takes no writes at READ \
+                 COMMITTED: set binlog_format=ROW",
+    },
+    Refusal {
+        variable: "group_replication_single_primary_mode",
+        applies: |variables| {
+            variables.is_group_member() && variables.is("group_replication_single_primary_mode", "OFF")
+        },
+        reason: "the group has several primaries, which do not see each other's row locks: set \
+                 group_replication_single_primary_mode=ON",
+    },
+    Refusal {
+        variable: "wsrep_dirty_reads",
+        applies: |variables| variables.replicates_by_wsrep() && variables.is("wsrep_dirty_reads", "ON"),
+        reason: "the node answers reads without its cluster: set wsrep_dirty_reads=OFF",
+    },
+    Refusal {
+        variable: "wsrep_trx_fragment_size",
+        applies: |variables| {
+            variables.replicates_by_wsrep()
+                && variables.given("wsrep_trx_fragment_size").is_some_and(|size| size != "0")
+        },
+        reason: "the node replicates transactions in fragments, which are not atomic for others: set \
+                 wsrep_trx_fragment_size=0",
+    },
+];
 
 #[cfg(test)]
 mod tests {
@@ -157,7 +208,7 @@ mod tests {
     fn server(variables: &[(&str, &str)]) -> ConnectionResult<Server> {
         let variables = [("max_allowed_packet", "16777216")].iter().chain(variables);
         let variables: Vec<_> = variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Server::from_variables(&variables)
+        Server::from_variables(&Variables(variables))
     }
 
     #[rstest]
