@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `schema`, `types`, `rows` | tables, storage formats, and mappings between rows and domain types |
 //! | `keyed` | tolerant reads of unreadable rows |
+//! | `doctor` | checks of a database for operators |
 //! | `bulk` | statements that find and lock many rows |
 //! | `mysql`, `sqlite` | connections, `BEGIN`, clock, writes, errors and migrations of each dialect |
 //! | `shared` | the ports of each aggregate, in files named as in the domain; each dialect mounts them |
@@ -21,6 +22,7 @@ use jangteo_domain::verification::BooksFactory;
 use jangteo_domain::{Queries, StoreError, UnitOfWorkFactory};
 
 mod bulk;
+pub mod doctor;
 mod error;
 mod keyed;
 mod migrations;

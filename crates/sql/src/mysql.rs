@@ -22,6 +22,7 @@ use tokio::time::timeout;
 use crate::error::{AlreadyCorrected, NoConnection, OpenError};
 use crate::{DatabaseSettings, migrations};
 
+pub(crate) mod doctor;
 mod hosts;
 mod migration_lock;
 mod server;

@@ -48,6 +48,8 @@ mod store;
 mod transaction;
 mod writes;
 
+pub(crate) mod doctor;
+
 pub(crate) use store::Store;
 use store::{Manager, Pools, Session};
 

@@ -6,6 +6,7 @@
 
 mod books;
 mod contract;
+mod doctor;
 mod errors;
 mod hosts;
 mod locks;
