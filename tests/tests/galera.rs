@@ -45,6 +45,7 @@ async fn neither_oversells_nor_overissues_with_a_writer_on_each_node() {
         // Server errors are counted among the violations.
         shop.expect_server_errors();
         let nodes = Nodes::start(&shop, &galera).await;
+        nodes.examine(&shop).await;
         let mut violations = Vec::new();
         for run in 1..=runs {
             for round in 1..=ROUNDS {
@@ -100,6 +101,17 @@ impl<'a> Nodes<'a> {
         galera.synchronize().await.expect("both nodes respond");
         let other = start(&urls[1]).await;
         Self { galera, servers: [one, other], urls }
+    }
+
+    /// Both nodes are writers, as they agree on the order of transactions.
+    async fn examine(&self, shop: &Shop) {
+        let [one, other] = [0, 1].map(|index| self.galera.node(index).port());
+        let url = self.urls[0].replacen(&format!(":{one}/"), &format!(":{one},127.0.0.1:{other}/"), 1);
+        let examined = shop.server().setting("DATABASE_URL", url).run(["doctor"]).await;
+        assert_eq!(examined.code, Some(0), "{examined:?}");
+        for line in ["topology: Galera, writer", "wsrep_ready: ON", "ok       all hosts  writer: 127.0.0.1:"] {
+            assert!(examined.stdout.contains(line), "no {line}: {}", examined.stdout);
+        }
     }
 
     /// Sends the requests of each kind to both servers concurrently and returns the violations.

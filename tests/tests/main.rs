@@ -10,6 +10,7 @@ mod coupons;
 mod database_tls;
 mod delivery;
 mod docs;
+mod doctor;
 mod effects;
 mod expiry;
 mod galera;

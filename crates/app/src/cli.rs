@@ -13,6 +13,7 @@ use crate::system::shutdown_signal;
 use crate::telemetry::{Telemetry, init_logs};
 use crate::{http, settings, startup};
 
+mod doctor;
 mod mock_data_platform;
 mod progress;
 mod rebuild;
@@ -44,6 +45,9 @@ enum Command {
         /// Check the settings and exit
         #[arg(long)]
         check_config: bool,
+        /// Check the database too, as `jangteo doctor`
+        #[arg(long, requires = "check_config")]
+        connect: bool,
     },
     /// Apply the missing migrations to the database and print their names
     Migrate,
@@ -68,6 +72,14 @@ enum Command {
     /// Verify the books: recompute all denormalized data. Exit status 0 if the books agree, 1 if they disagree, 2 on an
     /// error
     Verify {
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check the database: version, topology, settings, privileges, clocks. Prints for each the value to set and the
+    /// guarantee that is lost without it. Changes nothing. Exit status 1 if a check is refused or the database cannot
+    /// be reached
+    Doctor {
         /// Print one JSON document
         #[arg(long)]
         json: bool,
@@ -99,6 +111,7 @@ impl Command {
             | Self::Token { .. }
             | Self::Relay
             | Self::MockDataPlatform(_)
+            | Self::Doctor { .. }
             | Self::Rebuild { .. }
             | Self::Openapi => ExitCode::FAILURE,
         }
@@ -126,7 +139,13 @@ async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     }
     let settings = Settings::load(cli.config.as_deref())?;
     match cli.command {
-        Command::Serve { dev, check_config } => serve::run(settings, dev, check_config).await?,
+        Command::Serve { dev, check_config, connect } => {
+            return serve::run(settings, dev, check_config, connect).await;
+        }
+        Command::Doctor { json } => {
+            init_logs(&settings)?;
+            return doctor::run(&settings, json).await;
+        }
         Command::Verify { json } => {
             init_logs(&settings)?;
             return verify::run(&settings, json).await;

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use actix_web::dev::ServerHandle;
 use actix_web::rt::net::TcpStream;
@@ -14,6 +14,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use jangteo_data_platform::{GatewaySettings, HttpDataPlatform, JsonEvents};
 use jangteo_group_commit::Drain;
+use jangteo_sql::doctor::Check;
 use jangteo_sql::{Database, Tls};
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::ExposeSecret;
@@ -284,6 +285,14 @@ async fn open(settings: &Settings) -> anyhow::Result<Database> {
 /// The first invalid setting.
 pub fn check_database(settings: &Settings) -> anyhow::Result<()> {
     database_settings(settings).check().context("DATABASE_URL")
+}
+
+/// Checks the database for `jangteo doctor`.
+///
+/// # Errors
+/// The first invalid setting.
+pub async fn examine(settings: &Settings) -> anyhow::Result<Vec<Check>> {
+    database_settings(settings).examine(SystemTime::now).await.context("DATABASE_URL")
 }
 
 fn database_settings(settings: &Settings) -> jangteo_sql::DatabaseSettings {

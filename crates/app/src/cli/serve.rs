@@ -1,32 +1,34 @@
+use std::process::ExitCode;
+
 use anyhow::bail;
 
 use crate::auth::Authenticator;
-use crate::cli::token;
+use crate::cli::{doctor, token};
 use crate::demo::{self, DemoDataPlatform};
 use crate::settings::Settings;
 use crate::startup::{Server, check_database};
 use crate::system::shutdown_signal;
 use crate::telemetry::Telemetry;
 
-/// Serves the API until the shutdown signal.
-pub async fn run(mut settings: Settings, dev: bool, check_config: bool) -> anyhow::Result<()> {
+/// Serves the API until the shutdown signal. With `check_config` it only checks the settings, with `connect` also the
+/// database.
+pub async fn run(mut settings: Settings, dev: bool, check_config: bool, connect: bool) -> anyhow::Result<ExitCode> {
     if dev && settings.tokens.is_none() && !check_config {
         settings.tokens = Some(demo::token_settings(&settings)?);
     }
     check_database(&settings)?;
-    let tokens = match &settings.tokens {
-        Some(tokens) => tokens,
-        None if dev => return Ok(()),
+    let authenticator = match &settings.tokens {
+        Some(tokens) => Some(Authenticator::new(tokens, &settings.token_parties).await?),
+        None if dev => None,
         None => bail!("JWT_SECRET: set it, JWT_PUBLIC_KEY_FILE or JWT_JWKS, or use `serve --dev` for a demo shop"),
     };
-    let authenticator = Authenticator::new(tokens, &settings.token_parties).await?;
-    if check_config {
-        return Ok(());
-    }
+    let Some(authenticator) = authenticator.filter(|_| !check_config) else {
+        return if connect { doctor::run(&settings, false).await } else { Ok(ExitCode::SUCCESS) };
+    };
     let telemetry = Telemetry::start(&settings)?;
     let served = serve(settings, authenticator, dev).await;
     telemetry.shut_down().await;
-    served
+    served.map(|()| ExitCode::SUCCESS)
 }
 
 async fn serve(mut settings: Settings, authenticator: Authenticator, dev: bool) -> anyhow::Result<()> {
