@@ -69,5 +69,5 @@ pub const FAULTS: &[Fault] = faults![
     "the same, with batches of 8", Sqlite, 0, 10, overload::too_many;
     "relay killed, platform fails, hangs and throttles", Mysql, 4, 40, platform::kills;
     "relay killed, platform fails, hangs and throttles", Sqlite, 2, 10, platform::kills;
-    "servers' clocks an hour fast and an hour slow", Mysql, 1, 3, clocks::an_hour_off;
+    "servers' clocks 65 minutes fast and a day slow", Mysql, 1, 3, clocks::wrong_clocks;
 ];

@@ -158,32 +158,28 @@ mod tests {
     use std::collections::BTreeSet;
 
     use jangteo_domain::command::{CouponChoice, ExpireOrder, IssueCoupon, PayOrder};
-    use jangteo_domain::id::{CampaignId, CouponId, OrderId, ProductId};
+    use jangteo_domain::id::{CampaignId, OrderId, ProductId};
     use jangteo_domain::testing::fixtures::{customer, user};
-    use jangteo_domain_testing::{MemoryStore, TestShop};
+    use jangteo_domain_testing::{MemoryStore, TestShop, place};
 
     use super::*;
 
     #[test]
     fn sides_share_no_lane_and_commands_that_contend_for_a_row_share_one() {
         let shop = TestShop::new(MemoryStore::new().factory());
-        let ids = &*shop.ids;
         let lane = |command| affinity(&command) % 4;
         let mut stock_lanes = BTreeSet::new();
         let mut wallet_lanes = BTreeSet::new();
         for _ in 0..100 {
-            let product_id = ProductId::next(ids);
-            let place = |name| lane(Command::PlaceOrder(shop.place(&user(name), &[(product_id, 1)])));
+            let product_id = ProductId::from(shop.ids.next_id());
+            let place = |name| lane(Command::PlaceOrder(place(&user(name), &[(product_id, 1)])));
             assert_eq!(place("kim"), place("lee"), "the same product");
 
-            let campaign_id = CampaignId::next(ids);
-            let issue = |name| {
-                let coupon_id = CouponId::next(ids);
-                lane(Command::IssueCoupon(IssueCoupon { coupon_id, campaign_id, user_id: user(name) }))
-            };
+            let campaign_id = CampaignId::from(shop.ids.next_id());
+            let issue = |name| lane(Command::IssueCoupon(IssueCoupon { campaign_id, user_id: user(name) }));
             assert_eq!(issue("kim"), issue("lee"), "the same campaign");
 
-            let order_id = OrderId::next(ids);
+            let order_id = OrderId::from(shop.ids.next_id());
             let actor = customer(&user("kim"));
             let pay = lane(Command::PayOrder(PayOrder { order_id, actor, coupon: CouponChoice::None }));
             stock_lanes.extend([place("kim"), lane(Command::ExpireOrder(ExpireOrder { order_id }))]);

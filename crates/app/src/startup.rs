@@ -98,7 +98,6 @@ impl Server {
             rules: Arc::clone(&settings.rules),
             queries: queries.clone(),
             lanes: lanes.clone(),
-            ids: Arc::new(UuidSource),
             catalog: Catalog::start(lanes.catalog_version(), &queries.stocks),
             access: Access::new(authenticator, settings.rate_limit),
             operations: Operations {

@@ -188,15 +188,16 @@ impl Purchases {
             for connection in 0..connections {
                 let pays = placed[connection].drain(..).map(|(user, order_id)| self.shop.pay(user, order_id));
                 let mut commands: Vec<Command> = pays.collect();
+                let mut users = Vec::new();
                 for _ in 0..if round < rounds { batch } else { 0 } {
                     let user = self.pick(self.shop.users().len(), connection, connections);
                     let product = self.pick(self.shop.products().len(), connection, connections);
-                    let (order_id, place) = self.shop.place(user, product)?;
-                    placed[connection].push((user, order_id));
-                    commands.push(place);
+                    users.push(user);
+                    commands.push(self.shop.place(user, product)?);
                 }
                 let requests: Vec<_> = commands.into_iter().map(|command| self.request(command)).collect();
-                self.shop.execute(&requests).await?;
+                let orders = shop::placed(&self.shop.execute(&requests).await?);
+                placed[connection] = users.into_iter().zip(orders).collect();
                 scripts[connection].extend(self.recorder.take());
             }
         }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use jangteo_domain::delivery::{Delivery, DeliveryState};
-use jangteo_domain::id::{BatchId, IdSource};
+use jangteo_domain::id::{BatchId, IdSource, uuid_at};
 use jangteo_domain::retention::Retention;
 use jangteo_domain::transaction::{Changes, First, FirstKeys, LockSet, Locked, RowChanges};
 use jangteo_domain::{StoreError, Timestamp, UnitOfWork, UnitOfWorkFactory};
@@ -29,16 +29,13 @@ impl Clock {
 
 impl IdSource for Clock {
     fn next_id(&self) -> Uuid {
-        let (now, count) = {
-            let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            state.1 += 1;
-            *state
-        };
-        let mut random = [0x5a; 10];
-        // The first three bytes lose bits to the version and the variant; seven are plenty for a count.
-        random[3..].copy_from_slice(&count.to_be_bytes()[1..]);
-        let milliseconds = u64::try_from(now.unix_microseconds() / 1_000).unwrap_or_default();
-        uuid::Builder::from_unix_timestamp_millis(milliseconds, &random).into_uuid()
+        self.next_id_at(self.now())
+    }
+
+    fn next_id_at(&self, at: Timestamp) -> Uuid {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.1 += 1;
+        uuid_at(at, state.1)
     }
 }
 

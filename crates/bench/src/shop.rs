@@ -17,9 +17,10 @@ use jangteo_domain::id::{IdSource, OrderId, ProductId, UserId};
 use jangteo_domain::money::{Currency, Money, PositiveMoney};
 use jangteo_domain::order::OrderLines;
 use jangteo_domain::product::{OptionName, OptionValue, Options, Price, ProductDetails, ProductStatus};
+use jangteo_domain::stock::MovementReason;
 use jangteo_domain::time::{Date, Timestamp};
 use jangteo_domain::transaction::{LockSet, ProductDepth};
-use jangteo_domain::{Answer, BatchExecutor, Request, ShopCalendar, ShopRules, StoreError, UnitOfWorkFactory};
+use jangteo_domain::{Answer, BatchExecutor, Reply, Request, ShopCalendar, ShopRules, StoreError, UnitOfWorkFactory};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
@@ -58,17 +59,15 @@ pub struct Shop {
     executor: BatchExecutor,
     clock: Arc<Clock>,
     users: Vec<UserId>,
+    /// The first is the hot one.
     products: Vec<ProductId>,
-    hot_product: ProductId,
     opened_at: Timestamp,
 }
 
 impl Shop {
     /// Fills an empty store at the clock's time: a top-up for every user, and every product with its stock.
     pub async fn open(store: Arc<dyn UnitOfWorkFactory>, clock: Arc<Clock>, size: Size) -> Result<Self> {
-        let product_ids: Vec<ProductId> = (0..=size.products).map(|_| clock.next_id().into()).collect();
         let users = (0..size.users).map(user_id).collect::<Result<Vec<_>>>()?;
-        let (hot_product, products) = product_ids.split_first().context("there is at least the hot product")?;
         let executor = BatchExecutor {
             factory: store,
             rules: Arc::new(rules()?),
@@ -77,8 +76,8 @@ impl Shop {
             backoff: Arc::new(NoBackoff),
         };
         let opened_at = clock.now();
-        let shop = Self { executor, clock, users, products: products.to_vec(), hot_product: *hot_product, opened_at };
-        shop.fill(&product_ids, size.names).await?;
+        let mut shop = Self { executor, clock, users, products: vec![], opened_at };
+        shop.fill(size).await?;
         Ok(shop)
     }
 
@@ -89,21 +88,20 @@ impl Shop {
         Self::open(Arc::new(store), clock, size).await
     }
 
-    async fn fill(&self, product_ids: &[ProductId], names: Names) -> Result<()> {
-        let mut commands = Vec::new();
-        for (index, product_id) in product_ids.iter().enumerate() {
-            let (product_id, details) = (*product_id, details(index, names)?);
-            let reason = "the first delivery".to_owned().try_into()?;
-            commands.push(Command::CreateProduct(CreateProduct { product_id, details }));
-            commands.push(Command::AdjustStock(AdjustStock { product_id, quantity: STOCK, reason }));
+    async fn fill(&mut self, size: Size) -> Result<()> {
+        let create = |index| Ok(Command::CreateProduct(CreateProduct { details: details(index, size.names)? }));
+        for reply in self.run((0..=size.products).map(create).collect::<Result<_>>()?).await? {
+            if let Reply::ProductCreated { product, .. } = reply {
+                self.products.push(product.id);
+            }
         }
+        let reason: MovementReason = "the first delivery".to_owned().try_into()?;
+        let fill = |product_id: &ProductId| {
+            Command::AdjustStock(AdjustStock { product_id: *product_id, quantity: STOCK, reason: reason.clone() })
+        };
         let amount = positive(POINTS)?;
         let top_up = |user_id: &UserId| Command::TopUpPoints(TopUpPoints { user_id: user_id.clone(), amount });
-        commands.extend(self.users.iter().map(top_up));
-        // A product and its stock are in the same batch, because batches have even lengths.
-        for batch in commands.chunks(BATCH) {
-            self.run(batch).await?;
-        }
+        self.run(self.products.iter().map(fill).chain(self.users.iter().map(top_up)).collect()).await?;
         Ok(())
     }
 
@@ -112,20 +110,23 @@ impl Shop {
         self.clock.set(now);
     }
 
-    /// Executes the requests in one transaction. All must succeed.
-    pub async fn execute(&self, requests: &[Request]) -> Result<()> {
-        for answer in self.executor.execute(requests).await {
-            match answer? {
-                Answer::Decided { outcome: Ok(_), .. } => {}
-                other => bail!("the shop rejected a command of the benchmark: {other:?}"),
-            }
-        }
-        Ok(())
+    /// Executes the requests in one transaction and returns their replies. All must succeed.
+    pub async fn execute(&self, requests: &[Request]) -> Result<Vec<Reply>> {
+        let reply = |answer: Result<Answer, StoreError>| match answer {
+            Ok(Answer::Decided { outcome: Ok(reply), .. }) => Ok(reply),
+            Ok(other) => bail!("the shop rejected a command of the benchmark: {other:?}"),
+            Err(error) => Err(error.into()),
+        };
+        self.executor.execute(requests).await.into_iter().map(reply).collect()
     }
 
-    async fn run(&self, commands: &[Command]) -> Result<()> {
-        let requests: Vec<_> = commands.iter().cloned().map(Request::new).collect();
-        self.execute(&requests).await
+    async fn run(&self, commands: Vec<Command>) -> Result<Vec<Reply>> {
+        let requests: Vec<_> = commands.into_iter().map(Request::new).collect();
+        let mut replies = Vec::with_capacity(requests.len());
+        for batch in requests.chunks(BATCH) {
+            replies.extend(self.execute(batch).await?);
+        }
+        Ok(replies)
     }
 
     pub fn currency(&self) -> Currency {
@@ -135,7 +136,7 @@ impl Shop {
     /// The rows that purchases lock.
     pub fn rows(&self) -> LockSet {
         let mut rows = LockSet { accounts: self.users.iter().cloned().collect(), ..LockSet::default() };
-        for id in self.products.iter().chain([&self.hot_product]) {
+        for id in &self.products {
             rows.add_product(*id, ProductDepth::Whole);
             rows.stocks.insert(*id);
         }
@@ -148,19 +149,17 @@ impl Shop {
 
     /// The products of spread purchases.
     pub fn products(&self) -> &[ProductId] {
-        &self.products
+        &self.products[1..]
     }
 
     pub fn hot_product(&self) -> ProductId {
-        self.hot_product
+        self.products[0]
     }
 
-    /// An order of one item, and its id.
-    pub fn place(&self, user: usize, product: usize) -> Result<(OrderId, Command)> {
-        let order_id = self.clock.next_id().into();
-        let lines = OrderLines::new([(self.products[product], 1)], &self.executor.rules)?;
-        let user_id = self.users[user].clone();
-        Ok((order_id, Command::PlaceOrder(PlaceOrder { order_id, user_id, lines, expected_total: None })))
+    /// An order of one item.
+    pub fn place(&self, user: usize, product: usize) -> Result<Command> {
+        let lines = OrderLines::new([(self.products()[product], 1)], &self.executor.rules)?;
+        Ok(Command::PlaceOrder(PlaceOrder { user_id: self.users[user].clone(), lines, expected_total: None }))
     }
 
     pub fn pay(&self, user: usize, order_id: OrderId) -> Command {
@@ -187,9 +186,9 @@ impl Shop {
     /// Places orders, at most `each` per user, that expired a minute before `now`.
     pub async fn place_overdue(&self, count: usize, each: usize, now: Timestamp) -> Result<()> {
         self.set_now(now.saturating_sub(self.executor.rules.order_ttl + time::Duration::minutes(1)));
-        let place = |index| self.place(index / each % self.users.len(), index % self.products.len());
-        let commands = (0..count).map(|index| Ok(place(index)?.1)).collect::<Result<Vec<_>>>()?;
-        self.run(&commands).await
+        let place = |index| self.place(index / each % self.users.len(), index % self.products().len());
+        self.run((0..count).map(place).collect::<Result<_>>()?).await?;
+        Ok(())
     }
 }
 
@@ -211,7 +210,7 @@ impl History<'_> {
     /// Period of the orders.
     pub const LENGTH: time::Duration = time::Duration::days(365);
 
-    /// Writes the next batch; false after the last one.
+    /// Writes the next orders, then their payments and cancellations; false after the last ones.
     pub async fn next_batch(&mut self) -> Result<bool> {
         let count = self.orders_of_batch.min(self.orders - self.done);
         if count == 0 && self.unpaid.is_empty() {
@@ -220,23 +219,31 @@ impl History<'_> {
         let half_an_hour = time::Duration::minutes(30);
         let now = if count > 0 { self.time_of(self.done) } else { self.until.saturating_sub(half_an_hour) };
         self.shop.set_now(now);
-        let mut commands = Vec::with_capacity(3 * count);
         let later = self.unpaid.split_off(&now.saturating_add(time::Duration::microseconds(1)));
         let due = std::mem::replace(&mut self.unpaid, later).into_values().flatten();
-        commands.extend(due.map(|order_id| Command::ExpireOrder(ExpireOrder { order_id })));
-        for index in self.done..self.done + count {
-            self.add_order(index, now, &mut commands)?;
+        let expire = due.map(|order_id| Command::ExpireOrder(ExpireOrder { order_id }));
+        self.shop.run(expire.collect()).await?;
+        let users: Vec<_> = (0..count).map(|_| self.random.random_range(0..self.shop.users.len())).collect();
+        let mut random_product = || self.random.random_range(0..self.shop.products().len());
+        let places = users.iter().map(|user| self.shop.place(*user, random_product())).collect::<Result<_>>()?;
+        let orders = placed(&self.shop.run(places).await?);
+        let mut commands = Vec::with_capacity(2 * count);
+        for (index, (user, order_id)) in (self.done..).zip(users.into_iter().zip(orders)) {
+            self.add_changes(index, user, order_id, now, &mut commands);
         }
         self.done += count;
-        self.shop.run(&commands).await?;
+        self.shop.run(commands).await?;
         Ok(true)
     }
 
-    fn add_order(&mut self, index: usize, now: Timestamp, commands: &mut Vec<Command>) -> Result<()> {
-        let user = self.random.random_range(0..self.shop.users.len());
-        let product = self.random.random_range(0..self.shop.products.len());
-        let (order_id, place) = self.shop.place(user, product)?;
-        commands.push(place);
+    fn add_changes(
+        &mut self,
+        index: usize,
+        user: usize,
+        order_id: OrderId,
+        now: Timestamp,
+        commands: &mut Vec<Command>,
+    ) {
         let cancel = Command::CancelOrder(CancelOrder { order_id, actor: self.shop.actor(user) });
         match index % 100 {
             0 => commands.extend([self.shop.pay(user, order_id), cancel]),
@@ -247,7 +254,6 @@ impl History<'_> {
             }
             _ => commands.push(self.shop.pay(user, order_id)),
         }
-        Ok(())
     }
 
     /// Time of the order with this index. The last order is old enough to have expired.
@@ -256,6 +262,15 @@ impl History<'_> {
         let age = Self::LENGTH * ((self.orders - index) as f64 / self.orders as f64);
         end.saturating_sub(age).max(self.shop.opened_at)
     }
+}
+
+/// The orders placed by the commands of these replies.
+pub fn placed(replies: &[Reply]) -> Vec<OrderId> {
+    let order_id = |reply: &Reply| match reply {
+        Reply::OrderPlaced { order, .. } => Some(order.id),
+        _ => None,
+    };
+    replies.iter().filter_map(order_id).collect()
 }
 
 /// The rules of a server with default settings.

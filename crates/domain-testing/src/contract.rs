@@ -189,7 +189,7 @@ macro_rules! store_contract {
             of_two_corrections_only_one_succeeds,
 
             a_rejected_command_affects_no_other,
-            a_batch_of_every_command_leaves_rows_that_agree,
+            batches_of_every_command_leave_rows_that_agree,
             concurrent_buyers_get_exactly_the_stock,
             concurrent_users_get_exactly_the_coupons,
         }

@@ -16,4 +16,4 @@ mod shop;
 mod verification_tests;
 
 pub use memory::MemoryStore;
-pub use shop::TestShop;
+pub use shop::{TestShop, place};

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use jangteo_domain::batch::{Answer, BatchExecutor, Request};
 use jangteo_domain::command::{
     AdjustStock, CancelOrder, Command, CouponChoice, CreateCampaign, CreateProduct, ExpireOrder, IssueCoupon, Outcome,
-    PayOrder, PlaceOrder, TopUpPoints,
+    PayOrder, PlaceOrder, Reply, TopUpPoints,
 };
 use jangteo_domain::coupon::CampaignDetails;
 use jangteo_domain::id::{CampaignId, CouponId, IdSource, OrderId, ProductId, UserId};
@@ -18,7 +18,7 @@ use jangteo_domain::transaction::UnitOfWorkFactory;
 pub struct TestShop {
     /// Runs the commands.
     pub executor: BatchExecutor,
-    /// Generates the ids, also the executor's.
+    /// The executor's source of ids.
     pub ids: Arc<dyn IdSource>,
 }
 
@@ -53,17 +53,17 @@ impl TestShop {
     }
 
     /// Runs a command that must not be rejected.
-    async fn prepare(&self, command: impl Into<Command>) -> Result<(), StoreError> {
-        self.run(command).await?.map(|_| ()).map_err(|rejection| panic!("the shop could not be prepared: {rejection}"))
+    async fn prepare(&self, command: impl Into<Command>) -> Result<Reply, StoreError> {
+        self.run(command).await?.map_err(|rejection| panic!("the shop could not be prepared: {rejection}"))
     }
 
     /// Creates a product with `available` items in stock.
     pub async fn product(&self, details: ProductDetails, available: i32) -> Result<ProductId, StoreError> {
-        let product_id = ProductId::next(&*self.ids);
-        self.prepare(CreateProduct { product_id, details }).await?;
+        let reply = self.prepare(CreateProduct { details }).await?;
+        let Reply::ProductCreated { product, .. } = reply else { panic!("a product is expected, not {reply:?}") };
         let reason = text("delivery");
-        self.prepare(AdjustStock { product_id, quantity: available, reason }).await?;
-        Ok(product_id)
+        self.prepare(AdjustStock { product_id: product.id, quantity: available, reason }).await?;
+        Ok(product.id)
     }
 
     /// Creates a product named "lamp" with `available` items in stock.
@@ -81,35 +81,23 @@ impl TestShop {
 
     /// Creates a campaign.
     pub async fn campaign(&self, details: CampaignDetails) -> Result<CampaignId, StoreError> {
-        let campaign_id = CampaignId::next(&*self.ids);
-        self.prepare(CreateCampaign { campaign_id, plan: plan(details) }).await?;
-        Ok(campaign_id)
+        let reply = self.prepare(CreateCampaign { plan: plan(details) }).await?;
+        let Reply::CampaignCreated(campaign) = reply else { panic!("a campaign is expected, not {reply:?}") };
+        Ok(campaign.id)
     }
 
     /// Issues a coupon.
     pub async fn coupon(&self, campaign_id: CampaignId, user_id: &UserId) -> Result<CouponId, StoreError> {
-        let coupon_id = CouponId::next(&*self.ids);
-        let user_id = user_id.clone();
-        self.prepare(IssueCoupon { coupon_id, campaign_id, user_id }).await?;
-        Ok(coupon_id)
+        let reply = self.prepare(IssueCoupon { campaign_id, user_id: user_id.clone() }).await?;
+        let Reply::CouponIssued { coupon, .. } = reply else { panic!("a coupon is expected, not {reply:?}") };
+        Ok(coupon.id)
     }
 
     /// Places an order.
     pub async fn order(&self, user_id: &UserId, lines: &[(ProductId, u32)]) -> Result<OrderId, StoreError> {
-        let command = self.place(user_id, lines);
-        let order_id = command.order_id;
-        self.prepare(command).await?;
-        Ok(order_id)
-    }
-
-    /// A command that places an order with a new id.
-    pub fn place(&self, user_id: &UserId, lines: &[(ProductId, u32)]) -> PlaceOrder {
-        PlaceOrder {
-            order_id: OrderId::next(&*self.ids),
-            user_id: user_id.clone(),
-            lines: order_lines(lines),
-            expected_total: None,
-        }
+        let reply = self.prepare(place(user_id, lines)).await?;
+        let Reply::OrderPlaced { order, .. } = reply else { panic!("an order is expected, not {reply:?}") };
+        Ok(order.id)
     }
 
     /// Pays an order as its owner.
@@ -126,4 +114,9 @@ impl TestShop {
     pub async fn expire(&self, order_id: OrderId) -> Result<Outcome, StoreError> {
         self.run(ExpireOrder { order_id }).await
     }
+}
+
+/// A command that places an order at any total.
+pub fn place(user_id: &UserId, lines: &[(ProductId, u32)]) -> PlaceOrder {
+    PlaceOrder { user_id: user_id.clone(), lines: order_lines(lines), expected_total: None }
 }

@@ -12,10 +12,10 @@ use jangteo_domain::batch::{Answer, BatchExecutor, Recording, Request};
 use jangteo_domain::command::{
     Actor, AdjustPoints, AdjustStock, CancelOrder, ChangeCampaign, ChangeProduct, Command, CouponChoice,
     CreateCampaign, CreateProduct, ExpireOrder, IssueCoupon, Outcome, PayOrder, PlaceOrder, ProductChange, RefundOrder,
-    RevokeCoupon, TopUpPoints,
+    Reply, RevokeCoupon, TopUpPoints,
 };
 use jangteo_domain::coupon::{CampaignDetails, CouponFilter, CouponTerms, Validity};
-use jangteo_domain::id::{CampaignId, CouponId, OrderId, ProductId, UserId};
+use jangteo_domain::id::{CampaignId, CouponId, OrderId, ProductId, UserId, uuid_at};
 use jangteo_domain::idempotency::{Fingerprint, IdempotencyKey, RequestKey};
 use jangteo_domain::money::Money;
 use jangteo_domain::order::{Order, OrderFilter, OrderLines, OrderStatus};
@@ -113,25 +113,22 @@ fn any_history() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(any_step, 0..80)
 }
 
-/// Ids of rows created by attempts, disjoint from generated ids.
-fn made<Id: From<Uuid>>(kind: u64, number: usize) -> Id {
-    SequentialIds::id((kind << 40) + u64::try_from(number).expect("a small number")).into()
-}
-
+/// The ids of the opening's rows: those of all rows are numbered in the order of the commands, in batches of any size.
 fn product_id(number: usize) -> ProductId {
-    made(1, number)
+    made(number)
 }
 
 fn campaign_id(number: usize) -> CampaignId {
-    made(2, number)
+    made(PRODUCTS + number)
 }
 
-fn coupon_id(attempt: usize) -> CouponId {
-    made(3, attempt)
+fn made<Id: From<Uuid>>(number: usize) -> Id {
+    uuid_at(NOON, u64::try_from(number + 1).expect("a small number")).into()
 }
 
-fn order_id(attempt: usize) -> OrderId {
-    made(4, attempt)
+/// The id of no row.
+fn unknown<Id: From<Uuid>>() -> Id {
+    Uuid::max().into()
 }
 
 fn user_id(number: usize) -> UserId {
@@ -167,60 +164,52 @@ fn campaigns() -> [CampaignDetails; CAMPAIGNS] {
 
 /// The commands that set up the shop.
 fn opening() -> Vec<Command> {
-    let product = |number: usize| -> [Command; 2] {
-        let price = 222 * i64::try_from(number).expect("a small number");
-        let product_id = product_id(number);
-        let create = CreateProduct { product_id, details: product_details("lamp", price) };
-        let adjust = AdjustStock { product_id, quantity: 10, reason: text("delivery") };
-        [create.into(), adjust.into()]
-    };
-    let campaign = |(number, details)| CreateCampaign { campaign_id: campaign_id(number), plan: plan(details) }.into();
-    (0..PRODUCTS).flat_map(product).chain((0..).zip(campaigns()).map(campaign)).collect()
+    let price = |number: usize| 222 * i64::try_from(number).expect("a small number");
+    let product = |number| CreateProduct { details: product_details("lamp", price(number)) }.into();
+    let campaign = |details| CreateCampaign { plan: plan(details) }.into();
+    let fill = |number| AdjustStock { product_id: product_id(number), quantity: 10, reason: text("delivery") }.into();
+    let products = (0..PRODUCTS).map(product);
+    products.chain(campaigns().into_iter().map(campaign)).chain((0..PRODUCTS).map(fill)).collect()
 }
 
-/// The users of attempts to place an order or receive a coupon, by position in the history.
-struct Makers {
-    orders: BTreeMap<usize, UserId>,
-    coupons: BTreeMap<usize, UserId>,
+/// The orders and coupons of earlier attempts, under an unknown id where the attempt failed.
+#[derive(Default)]
+struct Made {
+    orders: Vec<(OrderId, UserId)>,
+    coupons: Vec<CouponId>,
 }
 
-impl Makers {
-    fn of(history: &[Step]) -> Self {
-        let mut makers = Self { orders: BTreeMap::new(), coupons: BTreeMap::new() };
-        for (place, step) in history.iter().enumerate() {
-            match step {
-                Step::Try(Attempt::Place { user, .. }) => makers.orders.insert(place, user_id(*user)),
-                Step::Try(Attempt::Issue { user, .. }) => makers.coupons.insert(place, user_id(*user)),
-                Step::Try(_) | Step::Wait(_) => None,
-            };
+impl Made {
+    fn record(&mut self, attempt: &Attempt, outcome: Outcome) {
+        match (attempt, outcome) {
+            (Attempt::Place { .. }, Ok(Reply::OrderPlaced { order, .. })) => {
+                self.orders.push((order.id, order.user_id.clone()));
+            }
+            (Attempt::Place { user, .. }, _) => self.orders.push((unknown(), user_id(*user))),
+            (Attempt::Issue { .. }, Ok(Reply::CouponIssued { coupon, .. })) => self.coupons.push(coupon.id),
+            (Attempt::Issue { .. }, _) => self.coupons.push(unknown()),
+            _ => {}
         }
-        makers
     }
 
-    /// An earlier position, or this one if there is none.
-    fn earlier(makers: &BTreeMap<usize, UserId>, place: usize, index: &Index) -> usize {
-        let earlier: Vec<_> = makers.range(..place).map(|(place, _)| *place).collect();
-        if earlier.is_empty() { place } else { *index.get(&earlier) }
+    fn order(&self, index: &Index) -> OrderId {
+        if self.orders.is_empty() { unknown() } else { index.get(&self.orders).0 }
     }
 
-    fn order(&self, place: usize, index: &Index) -> OrderId {
-        order_id(Self::earlier(&self.orders, place, index))
+    fn coupon(&self, index: &Index) -> CouponId {
+        if self.coupons.is_empty() { unknown() } else { *index.get(&self.coupons) }
     }
 
-    fn coupon(&self, place: usize, index: &Index) -> CouponId {
-        coupon_id(Self::earlier(&self.coupons, place, index))
-    }
-
-    fn actor(&self, place: usize, order: &Index, who: Who) -> Actor {
-        let owner = self.orders.get(&Self::earlier(&self.orders, place, order));
+    fn actor(&self, order: &Index, who: Who) -> Actor {
         match who {
-            Who::Owner => customer(owner.unwrap_or(&user_id(0))),
+            Who::Owner if self.orders.is_empty() => customer(&user_id(0)),
+            Who::Owner => customer(&order.get(&self.orders).1),
             Who::BackOffice => admin(),
             Who::User(number) => customer(&user_id(number)),
         }
     }
 
-    fn command(&self, place: usize, attempt: &Attempt) -> Command {
+    fn command(&self, attempt: &Attempt) -> Command {
         match attempt {
             Attempt::TopUp { user, amount } => {
                 TopUpPoints { user_id: user_id(*user), amount: positive(*amount) }.into()
@@ -240,41 +229,35 @@ impl Makers {
                 ChangeCampaign { campaign_id: campaign_id(*campaign), quantity: Some(*quantity), issue_closes_at: None }
                     .into()
             }
-            Attempt::Issue { campaign, user } => IssueCoupon {
-                coupon_id: coupon_id(place),
-                campaign_id: campaign_id(*campaign),
-                user_id: user_id(*user),
+            Attempt::Issue { campaign, user } => {
+                IssueCoupon { campaign_id: campaign_id(*campaign), user_id: user_id(*user) }.into()
             }
-            .into(),
-            Attempt::Revoke { coupon } => RevokeCoupon { coupon_id: self.coupon(place, coupon) }.into(),
-            Attempt::Place { user, lines, expected_total } => PlaceOrder {
-                order_id: order_id(place),
-                user_id: user_id(*user),
-                lines: lines_of(lines),
-                expected_total: expected_total.map(won),
+            Attempt::Revoke { coupon } => RevokeCoupon { coupon_id: self.coupon(coupon) }.into(),
+            Attempt::Place { user, lines, expected_total } => {
+                PlaceOrder { user_id: user_id(*user), lines: lines_of(lines), expected_total: expected_total.map(won) }
+                    .into()
             }
-            .into(),
             Attempt::Refund { order, lines, restock } => RefundOrder {
-                order_id: self.order(place, order),
+                order_id: self.order(order),
                 lines: lines_of(lines),
                 restock: *restock,
                 reason: text("broken"),
             }
             .into(),
             Attempt::Pay { order, who, coupon } => PayOrder {
-                order_id: self.order(place, order),
-                actor: self.actor(place, order, *who),
+                order_id: self.order(order),
+                actor: self.actor(order, *who),
                 coupon: match coupon {
                     Choice::None => CouponChoice::None,
                     Choice::Best => CouponChoice::Best,
-                    Choice::Named(index) => CouponChoice::Named(self.coupon(place, index)),
+                    Choice::Named(index) => CouponChoice::Named(self.coupon(index)),
                 },
             }
             .into(),
             Attempt::Cancel { order, who } => {
-                CancelOrder { order_id: self.order(place, order), actor: self.actor(place, order, *who) }.into()
+                CancelOrder { order_id: self.order(order), actor: self.actor(order, *who) }.into()
             }
-            Attempt::Expire { order } => ExpireOrder { order_id: self.order(place, order) }.into(),
+            Attempt::Expire { order } => ExpireOrder { order_id: self.order(order) }.into(),
         }
     }
 }
@@ -287,17 +270,31 @@ fn lines_of(lines: &[(usize, u32)]) -> OrderLines {
 /// Commands, and the time that passes after them.
 type Act = (Vec<Command>, Duration);
 
-/// Splits the history where time passes.
-fn acts(history: &[Step]) -> Vec<Act> {
-    let makers = Makers::of(history);
+/// The commands of a history, with the ids of a shop that runs them one by one. A new act starts where time passes, and
+/// where a command is on an order of the same act: a caller learns its id from the answer.
+async fn acts(history: &[Step]) -> Vec<Act> {
+    let shop = Shop::new();
+    shop.play(&[(opening(), Duration::ZERO)], &[usize::MAX]).await;
     let mut acts = vec![(opening(), Duration::ZERO)];
-    for (place, step) in history.iter().enumerate() {
-        let last = acts.last_mut().expect("at least one act");
+    let mut made = Made::default();
+    let mut known = 0;
+    for step in history {
         match step {
-            Step::Try(attempt) => last.0.push(makers.command(place, attempt)),
+            Step::Try(attempt) => {
+                let command = made.command(attempt);
+                let is_new = |id| made.orders[known..].iter().any(|(new, _)| *new == id);
+                if command.rule().order_id().is_some_and(is_new) {
+                    acts.push((vec![], Duration::ZERO));
+                    known = made.orders.len();
+                }
+                made.record(attempt, shop.decide(command.clone()).await);
+                acts.last_mut().expect("at least one act").0.push(command);
+            }
             Step::Wait(duration) => {
-                last.1 = *duration;
+                shop.store.advance(*duration);
+                acts.last_mut().expect("at least one act").1 = *duration;
                 acts.push((vec![], Duration::ZERO));
+                known = made.orders.len();
             }
         }
     }
@@ -403,24 +400,6 @@ async fn assert_conserved(store: &MemoryStore) -> Result<Vec<Order>, StoreError>
     Ok(orders)
 }
 
-/// Rows and answers as text, without the differences between two runs of one history: each generated id becomes its
-/// rank, since transactions use the same id source. The ledger's hashes depend on ids and are omitted; another test
-/// verifies their chain.
-fn without_chance(store: &MemoryStore, answers: &[Answer]) -> String {
-    let text = format!("{:#?}\n{answers:#?}", store.snapshot());
-    let mut parts = text.split("hash: [");
-    let first = parts.next().unwrap_or_default().to_owned();
-    let text = parts.fold(first, |text, part| text + part.split_once(']').expect("a list ends").1);
-
-    let is_made_by_shop = |id: &Uuid| id.as_u128() & u128::from(u64::MAX >> 2) < 1 << 40;
-    let ids_in = |text: &str| -> BTreeSet<Uuid> {
-        let words = text.split(|c: char| !c.is_ascii_hexdigit() && c != '-').filter(|word| word.len() == 36);
-        words.filter_map(|word| Uuid::parse_str(word).ok()).filter(is_made_by_shop).collect()
-    };
-    let ranks = (0..).zip(ids_in(&text));
-    ranks.fold(text, |text, (rank, id): (u32, _)| text.replace(&id.to_string(), &format!("#{rank}")))
-}
-
 /// A shop on an in-memory store.
 struct Shop {
     store: MemoryStore,
@@ -487,7 +466,7 @@ proptest! {
             let shop = Shop::new();
             let mut statuses: BTreeMap<OrderId, OrderStatus> = BTreeMap::new();
             let mut to_open = opening().len();
-            for (commands, duration) in acts(&history) {
+            for (commands, duration) in acts(&history).await {
                 for command in commands {
                     let before = shop.store.snapshot();
                     let outcome = shop.decide(command).await;
@@ -517,13 +496,12 @@ proptest! {
     #[test]
     fn batches_of_any_size_have_the_same_effect(history in any_history(), sizes in prop::collection::vec(1_usize..20, 1..6)) {
         wait(async {
-            let acts = acts(&history);
+            let acts = acts(&history).await;
             let [one_by_one, cut, whole] = [(); 3].map(|()| Shop::new());
-            let answers = one_by_one.play(&acts, &[1]).await;
-            let expected = without_chance(&one_by_one.store, &answers);
+            let expected = one_by_one.play(&acts, &[1]).await;
             for (shop, sizes) in [(&cut, &sizes[..]), (&whole, &[usize::MAX])] {
-                let answers = shop.play(&acts, sizes).await;
-                prop_assert_eq!(without_chance(&shop.store, &answers), expected.as_str());
+                prop_assert_eq!(&shop.play(&acts, sizes).await, &expected);
+                prop_assert_eq!(shop.store.snapshot(), one_by_one.store.snapshot());
             }
             Ok(())
         })?;
@@ -535,7 +513,7 @@ proptest! {
         wait(async {
             let shop = Shop::new();
             let mut opened = false;
-            for (commands, duration) in acts(&history) {
+            for (commands, duration) in acts(&history).await {
                 let requests: Vec<_> = commands.into_iter().map(Request::new).collect();
                 for batch in requests.chunks(if opened { size } else { usize::MAX }) {
                     opened = true;
@@ -558,25 +536,29 @@ proptest! {
     fn a_repeated_history_has_no_second_effect(history in any_history(), size in 1_usize..20, again in 1_usize..20) {
         wait(async {
             let shop = Shop::new();
-            let commands = acts(&history).into_iter().flat_map(|(commands, _)| commands);
-            let requests: Vec<_> = (0_u128..).zip(commands).map(|(key, command)| {
-                let key = IdempotencyKey { key: RequestKey(key.to_be_bytes()), fingerprint: Fingerprint([1; 16]) };
-                let renderer = Arc::new(PlainAnswers);
-                let recording = Recording { idempotency: Some(key), audited_as: None, renderer };
+            let mut keys = 0_u128..;
+            let mut keyed = |command| {
+                let key = RequestKey(keys.next().expect("few requests").to_be_bytes());
+                let idempotency = Some(IdempotencyKey { key, fingerprint: Fingerprint([1; 16]) });
+                let recording = Recording { idempotency, audited_as: None, renderer: Arc::new(PlainAnswers) };
                 Request { command, recording: Some(recording) }
-            }).collect();
+            };
             let mut first = vec![];
-            for batch in requests.chunks(size) {
-                first.extend(shop.run(batch).await);
+            for (commands, duration) in acts(&history).await {
+                let requests: Vec<_> = commands.into_iter().map(&mut keyed).collect();
+                for batch in requests.chunks(size) {
+                    first.extend(batch.iter().cloned().zip(shop.run(batch).await));
+                }
+                shop.store.advance(duration);
             }
-            let stored: Vec<_> = requests.iter().zip(first).filter_map(|(request, answer)| match answer {
+            let stored: Vec<_> = first.into_iter().filter_map(|(request, answer)| match answer {
                 Answer::Decided { outcome: Err(rejection), rendered } if rejection.is_not_found() => {
                     assert_eq!(rendered, None, "a missing row may exist later");
                     None
                 }
                 Answer::Decided { rendered, .. } => {
                     let rendered = rendered.expect("a stored answer is rendered");
-                    Some((request.clone(), Answer::Replayed(rendered)))
+                    Some((request, Answer::Replayed(rendered)))
                 }
                 Answer::Replayed(_) | Answer::KeyReused => panic!("each request has a key of its own"),
             }).collect();
@@ -608,7 +590,7 @@ fn histories_reach_every_outcome() {
     for _ in 0..250 {
         let history = any_history().new_tree(&mut runner).expect("a history").current();
         let shop = Shop::new();
-        let answers = wait(shop.play(&acts(&history), &[usize::MAX]));
+        let answers = wait(async { shop.play(&acts(&history).await, &[usize::MAX]).await });
         for answer in answers {
             match answer {
                 Answer::Decided { outcome: Ok(_), .. } => see("success".to_owned()),

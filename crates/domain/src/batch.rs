@@ -20,7 +20,7 @@ use async_trait::async_trait;
 
 use crate::audit::AuditEntry;
 use crate::command::{Command, Context, Decision, OrderRefs};
-use crate::id::{AuditEntryId, BatchId, IdSource, OrderId, UserId};
+use crate::id::{BatchId, IdSource, UserId};
 use crate::idempotency::{IdempotencyKey, RenderedAnswer, RequestKey, SharedRenderer, StoredAnswer};
 use crate::outbox::EventRenderer;
 use crate::outcome::Outcome;
@@ -239,12 +239,10 @@ fn lock_set(requests: &[Request], first: &First) -> LockSet {
         let stored = request.idempotency().and_then(|request| first.answers.get(&request.key));
         stored.is_none_or(Option::is_none)
     };
-    let new: Vec<_> = requests.iter().filter(is_new).map(|request| request.command.rule()).collect();
-    let mut refs: BTreeMap<OrderId, OrderRefs> = new.iter().filter_map(|rule| rule.placed_order()).collect();
-    refs.extend(first.orders.iter().filter_map(|(id, order)| Some((*id, order.as_ref()?.into()))));
     let mut locks = LockSet::default();
-    for rule in new {
-        rule.declare_locks(rule.order_id().and_then(|id| refs.get(&id)), &mut locks);
+    for rule in requests.iter().filter(is_new).map(|request| request.command.rule()) {
+        let order = rule.order_id().and_then(|id| first.orders.get(&id)?.as_ref()).map(OrderRefs::from);
+        rule.declare_locks(order.as_ref(), &mut locks);
     }
     locks
 }
@@ -293,7 +291,7 @@ impl Decided {
 
     /// Renders and stores the answer if it is audited or has a key.
     fn record(&mut self, recording: &Recording, command: &Command, context: &Context<'_>) -> Result<(), StoreError> {
-        let audited = recording.audited_as.as_ref().filter(|_| self.outcome.is_ok());
+        let audited = recording.audited_as.as_ref().zip(self.outcome.as_ref().ok());
         let keyed = recording.idempotency.filter(|_| is_stored(&self.outcome));
         if audited.is_none() && keyed.is_none() {
             return Ok(());
@@ -302,14 +300,13 @@ impl Decided {
         if answer.head.len() > RenderedAnswer::HEAD_LENGTH_MAX || answer.body.len() > RenderedAnswer::BODY_LENGTH_MAX {
             return Err(StoreError::unexpected("an answer is too long to be stored"));
         }
-        let subject = command.rule().subject();
-        self.appended.audit.extend(audited.map(|actor| AuditEntry {
-            id: AuditEntryId::next(context.ids),
+        self.appended.audit.extend(audited.map(|(actor, reply)| AuditEntry {
+            id: context.new_id(),
             at: context.now,
             actor: actor.clone(),
             action: command.name().to_owned(),
-            subject_kind: subject.kind().to_owned(),
-            subject_id: subject.to_string(),
+            subject_kind: reply.subject().kind().to_owned(),
+            subject_id: reply.subject().to_string(),
             reason: command.rule().reason().cloned(),
             body: answer.body.clone(),
         }));

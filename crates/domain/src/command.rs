@@ -20,8 +20,7 @@ macro_rules! commands {
         )*
         $(pub use $module::{$command $($(, $more)+)?};)*
 
-        /// A command. It carries the id of a new aggregate, so that a later command of the batch can reference it; the
-        /// ids of appended rows come from the [`Context`].
+        /// A command. The ids of new rows come from the [`Context`].
         #[derive(Clone, PartialEq, Eq, Debug)]
         #[expect(missing_docs, reason = "each variant carries the command of its name")]
         pub enum Command {

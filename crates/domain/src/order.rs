@@ -328,19 +328,16 @@ pub struct OrderFilter {
 }
 
 impl OrderFilter {
-    /// The maximum difference between the server's clock (order ids) and the database's clock (order times).
-    const CLOCK_SKEW_MAX: Duration = Duration::days(1);
-
     /// All orders of a user.
     pub fn of_user(user_id: &UserId) -> Self {
         Self { user_id: Some(user_id.clone()), ..Self::default() }
     }
 
-    /// A range of ids that contains all orders of the time range, for index scans: an id starts with its creation time
-    /// (RFC 9562, 5.7).
+    /// The ids of the milliseconds of the time range, for index scans: an id starts with the millisecond of its order's
+    /// `created_at`.
     pub fn id_range(&self) -> RangeInclusive<OrderId> {
-        let from = self.from.map(|from| first_id_at(from.saturating_sub(Self::CLOCK_SKEW_MAX)));
-        let to = self.to.map(|to| first_id_at(to.saturating_add(Self::CLOCK_SKEW_MAX)));
+        let from = self.from.map(first_id_at);
+        let to = self.to.map(|to| first_id_at(to.saturating_add(Duration::milliseconds(1))));
         from.unwrap_or(Uuid::nil()).into()..=to.unwrap_or(Uuid::max()).into()
     }
 }

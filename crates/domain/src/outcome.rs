@@ -1,5 +1,6 @@
 //! The outcome of a command.
 
+use crate::audit::Subject;
 use crate::coupon::{Coupon, CouponCampaign};
 use crate::delivery::Delivery;
 use crate::id::OrderId;
@@ -33,4 +34,23 @@ pub enum Reply {
     OrderRefunded { refund: Refund, order: Order },
     OrderExpired(OrderId),
     EventRedelivered(Delivery),
+}
+
+impl Reply {
+    /// The subject in the audit log.
+    pub fn subject(&self) -> Subject {
+        match self {
+            Self::PointsToppedUp(entry) | Self::PointsAdjusted { entry, .. } => Subject::User(entry.user_id.clone()),
+            Self::ProductCreated { product, .. } | Self::ProductChanged { product, .. } => Subject::Product(product.id),
+            Self::StockAdjusted(movement) => Subject::Product(movement.product_id),
+            Self::CampaignCreated(campaign) | Self::CampaignChanged(campaign) => Subject::Campaign(campaign.id),
+            Self::CouponIssued { coupon, .. } | Self::CouponRevoked { coupon, .. } => Subject::Coupon(coupon.id),
+            Self::OrderPlaced { order, .. }
+            | Self::OrderCancelled { order, .. }
+            | Self::OrderRefunded { order, .. } => Subject::Order(order.id),
+            Self::OrderPaid(payment) => Subject::Order(payment.order_id),
+            Self::OrderExpired(order_id) => Subject::Order(*order_id),
+            Self::EventRedelivered(delivery) => Subject::Event(delivery.event_id),
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Servers with wrong clocks: deadlines follow the database's clock.
+//! Servers with wrong clocks: deadlines and the order of lists follow the database's clock.
 
 use std::path::Path;
 use std::time::Duration;
@@ -34,13 +34,13 @@ fn with_clock_offset(builder: ServerBuilder, offset: &str) -> ServerBuilder {
     builder.setting("LD_PRELOAD", library).setting("FAKETIME", offset).setting("FAKETIME_DONT_FAKE_MONOTONIC", "1")
 }
 
-/// Two servers on one database, one an hour ahead and one an hour behind, expire orders, issue coupons and deliver
-/// events on time.
-pub async fn an_hour_off(arena: &Arena, count: u64) -> Notes {
+/// Two servers on one database, one 65 minutes ahead and one a day behind, expire orders, issue coupons and deliver events
+/// on time, and list orders by time.
+pub async fn wrong_clocks(arena: &Arena, count: u64) -> Notes {
     let receiver = Receiver::start(&arena.shop, []).await;
     let serve = async |order_ttl: &str| {
         let settings = [("ORDER_TTL", order_ttl), ("ORDER_SWEEP_INTERVAL", "50ms")];
-        for offset in ["+1h", "-1h"] {
+        for offset in ["+65m", "-1d"] {
             let builder = arena.server().settings(settings).delivering_to(receiver.url());
             arena.open(with_clock_offset(builder, offset)).await;
         }
@@ -76,6 +76,9 @@ pub async fn an_hour_off(arena: &Arena, count: u64) -> Notes {
         (waiting == 0).then_some(())
     })
     .await;
+    for server in &servers {
+        lists_orders_by_time(server).await;
+    }
     receiver.server().kill().await;
     vec![format!(
         "no order expired early; the last expiry was observed {:.1} s after its deadline",
@@ -87,8 +90,25 @@ pub async fn an_hour_off(arena: &Arena, count: u64) -> Notes {
 async fn assert_clock_is_off(server: &Server) {
     let response = server.anonymous().get("/livez").await;
     let date = OffsetDateTime::parse(response.header("date").expect("a date"), &Rfc2822).expect("a date");
-    let off = (date - now()).abs();
-    assert!((3_500..3_700).contains(&off.whole_seconds()), "clock offset {off}");
+    let off = date - now();
+    assert!(matches!(off.whole_seconds(), 3_800..=3_920 | -86_480..=-86_380), "clock offset {off}");
+}
+
+/// Asserts that a list of orders, placed through both servers, descends by time, and ends at the time to list from.
+async fn lists_orders_by_time(server: &Server) {
+    let list = async |query: &str| {
+        let path = format!("/v1/admin/orders?limit=100{query}");
+        let list = server.bearer(token(None)).get(path).await.json(200);
+        let orders = list["data"].as_array().expect("orders").clone();
+        let at = |order: &Value| OffsetDateTime::parse(order["created_at"].as_str().expect("a time"), &Rfc3339);
+        let times: Vec<_> = orders.iter().map(|order| at(order).expect("a time")).collect();
+        (orders, times)
+    };
+    let (orders, times) = list("").await;
+    assert!(times.len() > 2 && times.is_sorted_by(|a, b| a >= b), "{orders:?}");
+    let from = times[times.len() / 2];
+    let newer = times.iter().filter(|at| **at >= from).count();
+    assert_eq!(list(&format!("&from={}", rfc3339(from))).await.0, orders[..newer]);
 }
 
 /// Sends a write to the server and returns the definite response.

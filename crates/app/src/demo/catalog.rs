@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use jangteo_domain::command::{AdjustStock, CreateCampaign, CreateProduct, Outcome};
 use jangteo_domain::coupon::{CampaignDetails, CampaignPlan, CouponTerms, Discount, Percent, Validity};
-use jangteo_domain::id::{CampaignId, ProductId};
+use jangteo_domain::id::{IdSource, ProductId};
 use jangteo_domain::idempotency::{AnswerRenderer, Fingerprint, IdempotencyKey, RenderedAnswer, RequestKey};
 use jangteo_domain::money::PositiveMoney;
 use jangteo_domain::product::{OptionName, OptionValue, Options, Price, ProductDetails, ProductStatus};
@@ -102,37 +102,53 @@ const PRODUCTS: &[DemoProduct] = &[
 /// # Errors
 /// Errors of the store.
 pub async fn seed(executor: &BatchExecutor, queries: &Queries) -> Result<usize, StoreError> {
-    let mut requests = Vec::new();
     let mut created = 0;
     for product in PRODUCTS {
-        let product_id = ProductId::from(id(product.number));
-        if queries.products.find(product_id).await?.is_none() {
+        let id = id(product.number);
+        if queries.products.find(id.into()).await?.is_none() {
             created += 1;
-            requests.push(create(product, product_id));
-            requests.push(fill(product, product_id));
+            run_as(id, executor, &[create(product), fill(product, id.into())]).await?;
         }
     }
     let now = queries.clock.now().await?;
     for (number, plan) in [(101, welcome_campaign(now)), (102, first_come_campaign(now))] {
-        let campaign_id = CampaignId::from(id(number));
-        if queries.coupons.campaign(campaign_id).await?.is_none() {
+        if queries.coupons.campaign(id(number).into()).await?.is_none() {
             created += 1;
-            requests.push(Command::CreateCampaign(CreateCampaign { campaign_id, plan }));
+            run_as(id(number), executor, &[Command::CreateCampaign(CreateCampaign { plan })]).await?;
         }
-    }
-    // With idempotency keys two servers that seed concurrently have one effect.
-    let requests: Vec<Request> = requests.into_iter().map(once).collect();
-    for answer in executor.execute(&requests).await {
-        answer?;
     }
     Ok(created)
 }
 
-fn create(product: &DemoProduct, product_id: ProductId) -> Command {
+/// Runs the commands in one transaction that gives each of its rows this id; they are in different tables.
+async fn run_as(id: Uuid, executor: &BatchExecutor, commands: &[Command]) -> Result<(), StoreError> {
+    let ids = Arc::new(FixedId { id, batches: Arc::clone(&executor.ids) });
+    let requests: Vec<_> = commands.iter().map(|command| once(command, id)).collect();
+    for answer in (BatchExecutor { ids, ..executor.clone() }).execute(&requests).await {
+        answer?;
+    }
+    Ok(())
+}
+
+struct FixedId {
+    id: Uuid,
+    batches: Arc<dyn IdSource>,
+}
+
+impl IdSource for FixedId {
+    fn next_id(&self) -> Uuid {
+        self.batches.next_id()
+    }
+
+    fn next_id_at(&self, _at: Timestamp) -> Uuid {
+        self.id
+    }
+}
+
+fn create(product: &DemoProduct) -> Command {
     let options = product.options.iter().map(|(name, value)| (text(name), text(value)));
     let options: BTreeMap<OptionName, OptionValue> = options.collect();
     Command::CreateProduct(CreateProduct {
-        product_id,
         details: ProductDetails {
             name: text(product.name),
             description: text(product.description),
@@ -177,10 +193,12 @@ fn campaign(
     details.try_into().expect("a campaign of the demo")
 }
 
-/// A request with an idempotency key.
-fn once(command: Command) -> Request {
-    let idempotency = Some(key_of(&command));
-    Request { command, recording: Some(Recording { idempotency, audited_as: None, renderer: Arc::new(NoAnswer) }) }
+/// A request with an idempotency key: two servers that seed concurrently have one effect.
+fn once(command: &Command, id: Uuid) -> Request {
+    let key = digest(&[b"demo", command.name().as_bytes(), id.as_bytes()]);
+    let idempotency = Some(IdempotencyKey { key: RequestKey(key), fingerprint: Fingerprint(key) });
+    let recording = Recording { idempotency, audited_as: None, renderer: Arc::new(NoAnswer) };
+    Request { command: command.clone(), recording: Some(recording) }
 }
 
 /// Renders nothing: no client can send a request with these keys.
@@ -190,17 +208,6 @@ impl AnswerRenderer for NoAnswer {
     fn render(&self, _outcome: &Outcome) -> RenderedAnswer {
         RenderedAnswer { head: String::new(), body: String::new() }
     }
-}
-
-fn key_of(command: &Command) -> IdempotencyKey {
-    let (kind, id) = match command {
-        Command::CreateProduct(command) => ("create product", command.product_id.uuid()),
-        Command::AdjustStock(command) => ("fill stock", command.product_id.uuid()),
-        Command::CreateCampaign(command) => ("create campaign", command.campaign_id.uuid()),
-        other => unreachable!("the demo has no {}", other.name()),
-    };
-    let key = digest(&[b"demo", kind.as_bytes(), id.as_bytes()]);
-    IdempotencyKey { key: RequestKey(key), fingerprint: Fingerprint(key) }
 }
 
 /// A fixed id in the form of a UUIDv7, older than any generated id.

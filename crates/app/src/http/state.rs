@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jangteo_domain::{Currency, IdSource, Queries, Reply, ShopRules};
+use jangteo_domain::{Currency, Queries, Reply, ShopRules};
 
 use crate::http::access::Access;
 use crate::http::catalog::Catalog;
@@ -16,7 +16,6 @@ pub struct AppState {
     pub rules: Arc<ShopRules>,
     pub queries: Queries,
     pub lanes: Lanes,
-    pub ids: Arc<dyn IdSource>,
     pub catalog: Catalog,
     pub access: Access,
     pub operations: Operations,

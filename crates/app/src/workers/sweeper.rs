@@ -198,8 +198,7 @@ mod tests {
         let shop = TestShop::with_rules(store.factory(), ShopRules { open_orders_max: ORDERS, ..rules() });
         let product = shop.product(product_details("Lamp", 100), 1_000).await.expect("a product");
         for _ in 0..ORDERS {
-            let order = shop.place(&user("kim"), &[(product, 1)]);
-            shop.run(Command::PlaceOrder(order)).await.expect("a store").expect("an order");
+            shop.order(&user("kim"), &[(product, 1)]).await.expect("a store");
         }
         let mut sweeper = Sweeper::new(store.queries().orders, lanes(&shop), Duration::from_secs(1));
         assert_eq!(sweeper.sweep().await, Ok(()));

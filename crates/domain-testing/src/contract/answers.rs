@@ -3,16 +3,18 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use jangteo_domain::batch::{Answer, Recording, Request};
-use jangteo_domain::command::{Command, CouponChoice, Outcome, PayOrder, TopUpPoints};
+use jangteo_domain::command::{AdjustStock, Command, Outcome, TopUpPoints};
 use jangteo_domain::id::UserId;
 use jangteo_domain::idempotency::{AnswerRenderer, IdempotencyKey, RenderedAnswer};
 use jangteo_domain::point::PointAccount;
+use jangteo_domain::product::Product;
+use jangteo_domain::stock::Stock;
 use jangteo_domain::store_error::StoreError;
 use jangteo_domain::testing::PlainAnswers;
-use jangteo_domain::testing::fixtures::{customer, positive, user, won};
+use jangteo_domain::testing::fixtures::{NOON, positive, product_details, text, user, won};
 
 use crate::TestShop;
-use crate::contract::harness::{StoreHarness, TestResult, answers, first_page, request, row};
+use crate::contract::harness::{StoreHarness, TestResult, answers, commit, first_page, insert, request, row};
 
 /// A request with an idempotency key, whose answer is rendered for one caller.
 fn keyed(command: impl Into<Command>, key: IdempotencyKey, name: &'static str) -> Request {
@@ -77,17 +79,16 @@ pub async fn a_repeated_request_has_one_effect_and_one_answer(harness: &dyn Stor
 /// A rejection of a missing row is not stored: the request succeeds once the row exists.
 pub async fn a_request_for_an_absent_row_is_decided_again(harness: &dyn StoreHarness) -> TestResult {
     let shop = TestShop::new(harness.factory());
-    let lamp = shop.lamp(1_000, 5).await?;
-    let kim = shop.user("kim", 5_000).await?;
-    let command = shop.place(&kim, &[(lamp, 1)]);
-    let pay = PayOrder { order_id: command.order_id, actor: customer(&kim), coupon: CouponChoice::None };
-    let pay = keyed(pay, request(1, 1), "kim");
-    let answers = shop.executor.execute(std::slice::from_ref(&pay)).await;
+    let product = Product::create(shop.ids.next_id().into(), product_details("lamp", 1_000), NOON);
+    let fill = AdjustStock { product_id: product.id, quantity: 5, reason: text("delivery") };
+    let fill = keyed(fill, request(1, 1), "kim");
+    let answers = shop.executor.execute(std::slice::from_ref(&fill)).await;
     assert!(matches!(&answers[..], [Ok(Answer::Decided { outcome: Err(_), rendered: None })]), "{answers:?}");
-    shop.run(command).await?.expect("an order that can be placed");
-    let answers = shop.executor.execute(std::slice::from_ref(&pay)).await;
+    commit(harness, insert([product.clone()])).await?;
+    commit(harness, insert([Stock::empty(product.id)])).await?;
+    let answers = shop.executor.execute(std::slice::from_ref(&fill)).await;
     assert!(matches!(&answers[..], [Ok(Answer::Decided { outcome: Ok(_), rendered: Some(_) })]), "{answers:?}");
-    assert_eq!(balance(harness, &kim).await?, won(4_000));
+    assert_eq!(row::<Stock>(harness, product.id).await?.available, 5);
     Ok(())
 }
 

@@ -3,7 +3,6 @@ use std::sync::Arc;
 use jangteo_domain::audit::{AuditEntry, AuditFilter, Subject};
 use jangteo_domain::batch::{Answer, Recording, Request};
 use jangteo_domain::command::{AdjustStock, Command, CreateProduct, TopUpPoints};
-use jangteo_domain::id::ProductId;
 use jangteo_domain::testing::PlainAnswers;
 use jangteo_domain::testing::fixtures::{positive, product_details, text, user};
 use jangteo_domain::time::Timestamp;
@@ -76,13 +75,17 @@ pub async fn audit_walks_miss_and_repeat_nothing(harness: &dyn StoreHarness) -> 
 /// have no entry.
 pub async fn the_audit_log_has_an_entry_for_each_audited_change(harness: &dyn StoreHarness) -> TestResult {
     let shop = TestShop::new(harness.factory());
-    let product_id = ProductId::from(shop.ids.next_id());
-    let create = CreateProduct { product_id, details: product_details("lamp", 1_000) };
+    let create = CreateProduct { details: product_details("lamp", 1_000) };
+    let created = shop.executor.execute(&[audited("root", create)]).await;
+    let [Ok(Answer::Decided { outcome: Ok(reply), rendered: Some(rendered) })] = &created[..] else {
+        panic!("a created product: {created:?}");
+    };
+    let subject = reply.subject();
+    let Subject::Product(product_id) = subject else { panic!("not a product: {subject:?}") };
     let adjust = |quantity, reason| AdjustStock { product_id, quantity, reason: text(reason) };
     let [shrink, fill] = [adjust(-1, "lost"), adjust(5, "delivery")];
-    let requests =
-        [audited("root", create), audited("root", shrink), audited("root", fill.clone()), Request::new(fill)];
-    let mut bodies = Vec::new();
+    let requests = [audited("root", shrink), audited("root", fill.clone()), Request::new(fill)];
+    let mut bodies = vec![rendered.body.clone()];
     for answer in shop.executor.execute(&requests).await {
         match answer? {
             Answer::Decided { rendered, .. } => bodies.extend(rendered.map(|answer| answer.body)),
@@ -94,7 +97,6 @@ pub async fn the_audit_log_has_an_entry_for_each_audited_change(harness: &dyn St
     let lines: Vec<_> = entries.iter().map(|entry| (entry.action.as_str(), entry.reason.clone())).collect();
     assert_eq!(lines, [("adjust_stock", Some(text("delivery"))), ("create_product", None)]);
     assert!(entries.iter().rev().map(|entry| &entry.body).eq(&bodies), "{entries:?}");
-    let subject = Subject::Product(product_id);
     assert!(entries.iter().all(|e| (e.subject_kind.as_str(), &e.subject_id) == (subject.kind(), &subject.to_string())));
     assert!(entries.iter().all(|entry| entry.actor == user("root")));
     let movements = harness.queries().stocks.movements(product_id, &first_page(10)).await?;

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use time::Duration;
 
+use jangteo_domain::audit::Subject;
 use jangteo_domain::batch::{Answer, Request};
 use jangteo_domain::command::{
     AdjustStock, CancelOrder, ChangeCampaign, ChangeProduct, Command, CouponChoice, CreateCampaign, CreateProduct,
@@ -12,7 +13,7 @@ use jangteo_domain::command::{
     TopUpPoints,
 };
 use jangteo_domain::coupon::{Coupon, CouponRejection, CouponState};
-use jangteo_domain::id::{BatchId, CampaignId, CouponId, OrderId, ProductId, UserId};
+use jangteo_domain::id::{BatchId, UserId};
 use jangteo_domain::order::{Order, OrderRejection, OrderStatus};
 use jangteo_domain::point::PointAccount;
 use jangteo_domain::rejection::Rejection;
@@ -25,9 +26,9 @@ use jangteo_domain::testing::fixtures::{
 use jangteo_domain::testing::rules;
 use jangteo_domain::transaction::{First, FirstKeys, UnitOfWork, UnitOfWorkFactory};
 
-use crate::TestShop;
 use crate::contract::books::{Participants, assert_books_agree};
 use crate::contract::harness::{StoreHarness, TestResult, row};
+use crate::{TestShop, place};
 
 /// An order paid with a coupon and cancelled leaves balance and coupon unchanged, and the books agree.
 pub async fn a_paid_and_cancelled_order_leaves_rows_that_agree(harness: &dyn StoreHarness) -> TestResult {
@@ -98,7 +99,7 @@ pub async fn a_rejected_command_affects_no_other(harness: &dyn StoreHarness) -> 
     let shop = TestShop::new(harness.factory());
     let lamp = shop.lamp(1_000, 1).await?;
     let [kim, lee] = [shop.user("kim", 5_000).await?, shop.user("lee", 5_000).await?];
-    let place = |user| shop.place(user, &[(lamp, 1)]).into();
+    let place = |user| place(user, &[(lamp, 1)]).into();
     let top_up = |user_id, amount| TopUpPoints { user_id, amount: positive(amount) }.into();
     let commands =
         vec![top_up(kim.clone(), 1), place(&kim), top_up(lee.clone(), 2_000_000), place(&lee), top_up(lee.clone(), 2)];
@@ -130,61 +131,63 @@ impl UnitOfWorkFactory for Counting {
     }
 }
 
-/// Commands of all kinds, each on rows of the earlier ones, fit one transaction: the executor need not split the batch.
-pub async fn a_batch_of_every_command_leaves_rows_that_agree(harness: &dyn StoreHarness) -> TestResult {
+/// Commands of all kinds, each on rows of the earlier ones, fit one transaction up to the next whose caller needs an
+/// answer: the executor need not split a batch.
+pub async fn batches_of_every_command_leave_rows_that_agree(harness: &dyn StoreHarness) -> TestResult {
     let factory = Arc::new(Counting { factory: harness.factory(), begun: AtomicU32::new(0) });
     let shop = TestShop::new(factory.clone());
     let [kim, lee] = ["kim", "lee"].map(user);
-    let product_id = ProductId::next(&*shop.ids);
-    let campaign_id = CampaignId::next(&*shop.ids);
-    let [kims, lees] = [(); 2].map(|()| CouponId::next(&*shop.ids));
-    let [paid, second_paid, cancelled, refunded, open] = [(); 5].map(|()| OrderId::next(&*shop.ids));
-    let place = |order_id| {
-        let lines = order_lines(&[(product_id, 1)]);
-        PlaceOrder { order_id, user_id: kim.clone(), lines, expected_total: Some(won(900)) }.into()
+    let commands = vec![
+        TopUpPoints { user_id: kim.clone(), amount: positive(5_000) }.into(),
+        CreateProduct { details: product_details("lamp", 1_000) }.into(),
+        CreateCampaign { plan: plan(campaign_details(fixed(100), 1)) }.into(),
+    ];
+    let created = execute(&shop, commands).await?;
+    let [Ok(_), Ok(Reply::ProductCreated { product, .. }), Ok(Reply::CampaignCreated(campaign))] = &created[..] else {
+        panic!("a product and a campaign, not {created:?}");
     };
+    let (product_id, campaign_id) = (product.id, campaign.id);
+
+    let place = || PlaceOrder { expected_total: Some(won(900)), ..place(&kim, &[(product_id, 1)]) }.into();
+    let issue = |user: &UserId| IssueCoupon { campaign_id, user_id: user.clone() }.into();
+    let price = Some(product_details("lamp", 900).price);
+    let commands = vec![
+        AdjustStock { product_id, quantity: 10, reason: text("delivery") }.into(),
+        ChangeProduct { product_id, change: ProductChange { price, ..ProductChange::default() } }.into(),
+        issue(&kim),
+        ChangeCampaign { campaign_id, quantity: Some(2), issue_closes_at: None }.into(),
+        issue(&lee),
+        place(),
+        place(),
+        place(),
+        place(),
+        place(),
+    ];
+    let placed = execute(&shop, commands).await?;
+    let subjects: Vec<_> = placed.iter().flatten().map(Reply::subject).collect();
+    use Subject::{Coupon as C, Order as O};
+    let [_, _, C(kims), _, C(lees), O(paid), O(second_paid), O(cancelled), O(refunded), O(open)] = subjects[..] else {
+        panic!("coupons and orders, not {placed:?}");
+    };
+
     let pay = |order_id, coupon| PayOrder { order_id, actor: customer(&kim), coupon }.into();
     let cancel = |order_id| CancelOrder { order_id, actor: admin() }.into();
-    let issue = |coupon_id, user: &_| IssueCoupon { coupon_id, campaign_id, user_id: UserId::clone(user) }.into();
-    let cheaper = product_details("lamp", 900).price;
-    let change = ProductChange { price: Some(cheaper), ..ProductChange::default() };
-    let outcomes = execute(
-        &shop,
-        vec![
-            TopUpPoints { user_id: kim.clone(), amount: positive(5_000) }.into(),
-            CreateProduct { product_id, details: product_details("lamp", 1_000) }.into(),
-            AdjustStock { product_id, quantity: 10, reason: text("delivery") }.into(),
-            ChangeProduct { product_id, change }.into(),
-            CreateCampaign { campaign_id, plan: plan(campaign_details(fixed(100), 1)) }.into(),
-            issue(kims, &kim),
-            ChangeCampaign { campaign_id, quantity: Some(2), issue_closes_at: None }.into(),
-            issue(lees, &lee),
-            RevokeCoupon { coupon_id: lees }.into(),
-            place(paid),
-            place(cancelled),
-            place(refunded),
-            place(open),
-            place(second_paid),
-            pay(refunded, CouponChoice::Named(kims)),
-            cancel(refunded),
-            cancel(cancelled),
-            pay(paid, CouponChoice::Best),
-            pay(second_paid, CouponChoice::Best),
-            RefundOrder {
-                order_id: paid,
-                lines: order_lines(&[(product_id, 1)]),
-                restock: false,
-                reason: text("broken"),
-            }
-            .into(),
-            ExpireOrder { order_id: open }.into(),
-        ],
-    )
-    .await?;
+    let lines = order_lines(&[(product_id, 1)]);
+    let commands = vec![
+        RevokeCoupon { coupon_id: lees }.into(),
+        pay(refunded, CouponChoice::Named(kims)),
+        cancel(refunded),
+        cancel(cancelled),
+        pay(paid, CouponChoice::Best),
+        pay(second_paid, CouponChoice::Best),
+        RefundOrder { order_id: paid, lines, restock: false, reason: text("broken") }.into(),
+        ExpireOrder { order_id: open }.into(),
+    ];
+    let outcomes = execute(&shop, commands).await?;
     let rejected: Vec<_> = (0..).zip(&outcomes).filter(|(_, outcome)| outcome.is_err()).collect();
     let not_due = Err(Rejection::Order(OrderRejection::NotDue));
-    assert_eq!(rejected, [(20, &not_due)]);
-    assert_eq!(factory.begun.load(Ordering::SeqCst), 1, "one transaction");
+    assert_eq!(rejected, [(7, &not_due)]);
+    assert_eq!(factory.begun.load(Ordering::SeqCst), 3, "one transaction for each batch");
 
     let balance = row::<PointAccount>(harness, kim.clone()).await?.balance;
     assert_eq!(balance, won(5_000 - 900), "one order stayed paid; the coupon was used for another");
@@ -204,7 +207,7 @@ pub async fn concurrent_buyers_get_exactly_the_stock(harness: &dyn StoreHarness)
     let lamp = shop.lamp(1_000, 5).await?;
     let users: Vec<_> = (0..12).map(|n| user(&format!("user-{n}"))).collect();
     let buy = async |buyers: &[UserId]| {
-        let place = |buyer| shop.place(buyer, &[(lamp, 1)]).into();
+        let place = |buyer| place(buyer, &[(lamp, 1)]).into();
         execute(&shop, buyers.iter().map(place).collect()).await
     };
     let batches = join_all(users.chunks(3).map(buy)).await;
@@ -227,10 +230,7 @@ pub async fn concurrent_users_get_exactly_the_coupons(harness: &dyn StoreHarness
     let campaign_id = shop.campaign(campaign_details(fixed(1), 5)).await?;
     let users: Vec<_> = (0..8).map(|n| user(&format!("user-{n}"))).collect();
     let take = async |users: &[UserId]| {
-        let issue = |user_id: &UserId| {
-            let coupon_id = CouponId::next(&*shop.ids);
-            IssueCoupon { coupon_id, campaign_id, user_id: user_id.clone() }.into()
-        };
+        let issue = |user_id: &UserId| IssueCoupon { campaign_id, user_id: user_id.clone() }.into();
         execute(&shop, users.iter().map(issue).collect()).await
     };
     let rounds = users.chunks(4).chain(users.chunks(4));

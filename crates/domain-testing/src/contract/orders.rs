@@ -1,11 +1,10 @@
 use time::Duration;
-use uuid::Uuid;
 
-use jangteo_domain::id::{UserId, first_id_at};
+use jangteo_domain::id::{UserId, uuid_at};
 use jangteo_domain::order::{DueOrder, Order, OrderFilter, OrderStatus};
 use jangteo_domain::page::Page;
 use jangteo_domain::store_error::StoreError;
-use jangteo_domain::testing::fixtures::{NOON, noon_plus, order_line, order_with, pending_order};
+use jangteo_domain::testing::fixtures::{NOON, order_line, order_with, pending_order};
 use jangteo_domain::time::Timestamp;
 
 use crate::contract::harness::{Seeds, StoreHarness, TestResult, commit, first_page, insert, update, walk};
@@ -57,31 +56,31 @@ pub async fn order_lists_are_filtered_by_user_and_status(harness: &dyn StoreHarn
     Ok(())
 }
 
-/// An order's time is the database's, and may differ from its id's by an hour.
+/// The ends of the range are exact, between orders of one millisecond too.
 pub async fn order_lists_are_filtered_by_time(harness: &dyn StoreHarness) -> TestResult {
     let seeds = Seeds::new(harness);
     let [owner] = seeds.users(["owner"]).await?;
     let [lamp] = seeds.lamps().await?;
-    let hour = 60 * 60;
-    let order = |(nth, placed_at): (u128, Timestamp)| {
-        let id_made_at = placed_at.saturating_add(Duration::hours(if nth % 2 == 0 { 1 } else { -1 }));
-        let id = Uuid::from_u128(first_id_at(id_made_at).as_u128() | nth);
-        pending_order(id.into(), &owner, vec![order_line(lamp, 1, 1_000)], placed_at)
+    let at = |microseconds| NOON.saturating_add(Duration::microseconds(microseconds));
+    let order = |(nth, placed_at)| {
+        pending_order(uuid_at(placed_at, nth).into(), &owner, vec![order_line(lamp, 1, 1_000)], placed_at)
     };
-    let orders: Vec<_> = (0..).zip([0, 48, 96].map(|hours| noon_plus(hours * hour))).map(order).collect();
+    let day = 24 * 60 * 60 * 1_000_000;
+    let orders: Vec<_> = (0..).zip([0, 998, 999, 1_000, day].map(at)).map(order).collect();
     commit(harness, insert(orders.clone())).await?;
     let between = async |from: Option<i64>, to: Option<i64>| {
-        let filter = OrderFilter { from: from.map(noon_plus), to: to.map(noon_plus), ..OrderFilter::default() };
+        let filter = OrderFilter { from: from.map(at), to: to.map(at), ..OrderFilter::default() };
         let mut listed = harness.queries().orders.list(&filter, &first_page(100)).await?.value;
         listed.reverse();
         Ok::<_, StoreError>(listed)
     };
     assert_eq!(between(None, None).await?, orders);
-    assert_eq!(between(Some(0), None).await?, orders);
+    assert_eq!(between(Some(0), Some(day + 1)).await?, orders);
     assert_eq!(between(Some(1), None).await?, orders[1..]);
-    assert_eq!(between(None, Some(96 * hour)).await?, orders[..2]);
-    assert_eq!(between(Some(48 * hour), Some(48 * hour + 1)).await?, orders[1..2]);
-    assert_eq!(between(Some(48 * hour), Some(48 * hour)).await?, []);
+    assert_eq!(between(None, Some(day)).await?, orders[..4]);
+    assert_eq!(between(Some(998), Some(999)).await?, orders[1..2]);
+    assert_eq!(between(Some(999), Some(1_001)).await?, orders[2..4]);
+    assert_eq!(between(Some(1_000), Some(1_000)).await?, []);
     Ok(())
 }
 

@@ -7,43 +7,25 @@ mod store;
 
 use std::sync::Arc;
 
-use jangteo_domain::command::{AdjustStock, CouponChoice, CreateProduct, PayOrder, PlaceOrder, TopUpPoints};
-use jangteo_domain::id::{OrderId, ProductId};
-use jangteo_domain::testing::fixtures::{customer, order_lines, positive, product_details, text, user};
-use jangteo_domain::testing::{NoBackoff, PlainEvents, SequentialIds, rules};
-use jangteo_domain::{Answer, BatchExecutor, Command, Reply, Request, StoreError};
+use jangteo_domain::command::CouponChoice;
+use jangteo_domain::testing::rules;
+use jangteo_domain::{Reply, StoreError};
+use jangteo_domain_testing::TestShop;
 
 use crate::store::OwnStore;
 
-/// A top-up, a product, an order and its payment, all in one transaction.
+/// A top-up, a product, an order and its payment, each in its own transaction.
 async fn trade() -> Result<(), StoreError> {
-    let executor = BatchExecutor {
-        factory: Arc::new(OwnStore::default()),
-        rules: Arc::new(rules()),
-        ids: Arc::new(SequentialIds::new()),
-        events: Arc::new(PlainEvents),
-        backoff: Arc::new(NoBackoff),
-    };
-    let kim = user("kim");
-    let [product_id, order_id] = [1 << 32, 2 << 32].map(SequentialIds::id);
-    let (product_id, order_id): (ProductId, OrderId) = (product_id.into(), order_id.into());
-    let lines = order_lines(&[(product_id, 2)]);
-    let commands: [Command; 5] = [
-        TopUpPoints { user_id: kim.clone(), amount: positive(50_000) }.into(),
-        CreateProduct { product_id, details: product_details("lamp", 12_000) }.into(),
-        AdjustStock { product_id, quantity: 5, reason: text("delivery") }.into(),
-        PlaceOrder { order_id, user_id: kim.clone(), lines, expected_total: None }.into(),
-        PayOrder { order_id, actor: customer(&kim), coupon: CouponChoice::Best }.into(),
-    ];
-    for answer in executor.execute(&commands.map(Request::new)).await {
-        match answer? {
-            Answer::Decided { outcome: Ok(Reply::OrderPaid(payment)), .. } => {
-                let [paid, left] = [payment.amount, payment.balance_after].map(|amount| rules().currency.show(amount));
-                println!("paid {paid}, {left} left");
-            }
-            Answer::Decided { outcome: Ok(_), .. } => {}
-            other => panic!("each command succeeds, but the answer is {other:?}"),
+    let shop = TestShop::new(Arc::new(OwnStore::default()));
+    let kim = shop.user("kim", 50_000).await?;
+    let lamp = shop.lamp(12_000, 5).await?;
+    let order_id = shop.order(&kim, &[(lamp, 2)]).await?;
+    match shop.pay(order_id, &kim, CouponChoice::Best).await? {
+        Ok(Reply::OrderPaid(payment)) => {
+            let [paid, left] = [payment.amount, payment.balance_after].map(|amount| rules().currency.show(amount));
+            println!("paid {paid}, {left} left");
         }
+        other => panic!("the order can be paid, but the outcome is {other:?}"),
     }
     Ok(())
 }

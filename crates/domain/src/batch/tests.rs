@@ -1,14 +1,17 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard};
 
+use time::Duration;
+use uuid::Uuid;
+
 use super::*;
-use crate::command::scene::{Scene, Tables, pay};
+use crate::command::scene::{Scene, Tables, pay, place};
 use crate::command::{
-    AdjustStock, CancelOrder, ChangeCampaign, ChangeProduct, CouponChoice, CreateProduct, IssueCoupon, PlaceOrder,
-    ProductChange, RedeliverEvent, RefundOrder, Reply, RevokeCoupon, TopUpPoints,
+    AdjustStock, CancelOrder, ChangeCampaign, ChangeProduct, CouponChoice, CreateProduct, IssueCoupon, ProductChange,
+    RedeliverEvent, RefundOrder, Reply, RevokeCoupon, TopUpPoints,
 };
 use crate::coupon::CouponState;
-use crate::id::CouponId;
+use crate::id::{OrderId, first_id_at};
 use crate::idempotency::{AnswerRenderer, Fingerprint, MockAnswerRenderer};
 use crate::money::Money;
 use crate::order::{OrderRejection, OrderStatus};
@@ -21,7 +24,7 @@ use crate::testing::fixtures::{
     NOON, account_with, admin, campaign_details, customer, fixed, order_line, order_lines, pending_order, positive,
     product_details, text, user, won,
 };
-use crate::testing::{NoBackoff, PlainAnswers, PlainEvents};
+use crate::testing::{NoBackoff, PlainAnswers, PlainEvents, SequentialIds};
 use crate::transaction::{ProductDepth, RowChanges};
 
 /// The scripted outcome of one transaction.
@@ -359,52 +362,71 @@ async fn a_batch_is_one_transaction_and_writes_each_row_once() {
     assert!(run.queried.is_empty() && run.pauses.is_empty());
 }
 
-/// An order can be placed, paid and cancelled in one batch.
+/// An order can be paid and cancelled in one batch, with a coupon issued in it.
 #[tokio::test]
 async fn commands_see_the_effects_of_earlier_commands() {
     let mut scene = Scene::new();
-    let lamp = scene.lamp(1_000, 1);
+    let lamp = scene.lamp(1_000, 2);
     let campaign_id = scene.campaign(campaign_details(fixed(100), 1));
     let kim = user("kim");
-    let place = scene.place(&kim, &[(lamp, 1)]);
-    let [order_id, second_id] = [place.order_id, scene.id()];
-    let coupon_id: CouponId = scene.id();
-    let issue = IssueCoupon { coupon_id, campaign_id, user_id: kim.clone() };
-    let again = IssueCoupon { coupon_id: scene.id(), ..issue.clone() };
-    let second = PlaceOrder { order_id: second_id, ..place.clone() };
+    let [order_id, second_id] = [(); 2].map(|()| scene.order(&kim, &[(lamp, 1)]));
+    let issue = IssueCoupon { campaign_id, user_id: kim.clone() };
+    let place = place(&kim, &[(lamp, 1)]);
     let best = |order_id| pay(order_id, customer(&kim), CouponChoice::Best).into();
     let commands: [Command; 11] = [
-        place.into(),
-        second.clone().into(),
+        place.clone().into(),
+        issue.clone().into(),
         issue.into(),
-        again.into(),
         best(order_id),
         top_up("kim", 1_000).command,
         best(order_id),
         best(order_id),
         CancelOrder { order_id, actor: customer(&kim) }.into(),
-        second.into(),
+        place.clone().into(),
+        place.into(),
         best(second_id),
     ];
     let requests = commands.map(Request::new);
     let run = Shop::of(scene, [Step::Commits]).run(&requests).await;
     let outcomes: Vec<_> = run.answers.iter().map(outcome).collect();
-    let Ok(Reply::OrderPaid(payment)) = outcomes[6] else { panic!("{outcomes:?}") };
-    assert_eq!((payment.amount, payment.coupon_id, payment.balance_after), (won(900), Some(coupon_id), won(100)));
+    let Ok(Reply::CouponIssued { coupon, .. }) = outcomes[1] else { panic!("{outcomes:?}") };
+    let Ok(Reply::OrderPaid(payment)) = outcomes[5] else { panic!("{outcomes:?}") };
+    assert_eq!((payment.amount, payment.coupon_id, payment.balance_after), (won(900), Some(coupon.id), won(100)));
     let Ok(Reply::OrderPaid(payment)) = outcomes[10] else { panic!("{outcomes:?}") };
-    assert_eq!((payment.amount, payment.coupon_id), (won(900), Some(coupon_id)), "the coupon was restored");
+    assert_eq!((payment.amount, payment.coupon_id), (won(900), Some(coupon.id)), "the coupon was restored");
     let rejected: Vec<_> = outcomes.iter().map(|outcome| outcome.is_err()).collect();
-    assert_eq!(rejected, [false, true, false, true, true, false, false, true, false, false, false]);
-    assert_eq!(*outcomes[7], Err(PaymentRejection::OrderAlreadyPaid.into()));
+    assert_eq!(rejected, [true, false, true, true, false, false, true, false, false, true, false]);
+    assert_eq!(*outcomes[6], Err(PaymentRejection::OrderAlreadyPaid.into()));
 
     let [changes] = &run.commits[..] else { panic!("one commit, not {:?}", run.commits) };
-    let statuses: Vec<_> = changes.orders.inserted.iter().map(|order| (order.id, order.status)).collect();
+    let statuses: Vec<_> = changes.orders.updated.iter().map(|order| (order.after.id, order.after.status)).collect();
     assert_eq!(statuses, [(order_id, OrderStatus::Refunded), (second_id, OrderStatus::Paid)]);
+    let statuses: Vec<_> = changes.orders.inserted.iter().map(|order| order.status).collect();
+    assert_eq!(statuses, [OrderStatus::PendingPayment]);
     let coupon = &changes.coupons.inserted[0];
     assert_eq!(coupon.state, CouponState::Used { order_id: second_id, at: NOON });
-    let balances: Vec<_> = changes.accounts.inserted.iter().map(|account| account.balance).collect();
+    let balances: Vec<_> = changes.accounts.updated.iter().map(|account| account.after.balance).collect();
     assert_eq!(balances, [won(100)]);
     assert_eq!(changes.appended.payments.len(), 2);
+}
+
+/// The clock of [`SequentialIds`] is decades slow.
+#[tokio::test]
+async fn ids_of_rows_have_the_databases_time_and_ascend_within_a_batch() {
+    let mut scene = Scene::new();
+    let lamp = scene.lamp(1_000, 2);
+    let requests = [(); 2].map(|()| Request::new(place(&user("kim"), &[(lamp, 1)])));
+    let run = Shop::of(scene, [Step::Commits]).run(&requests).await;
+    assert_eq!(run.begun[0].0.uuid(), SequentialIds::id(1));
+    let orders = run.answers.iter().map(|answer| match outcome(answer) {
+        Ok(Reply::OrderPlaced { order, .. }) => order.id,
+        other => panic!("an order is expected, not {other:?}"),
+    });
+    let movements = run.commits[0].appended.stock_movements.iter().map(|movement| movement.id);
+    let bounds = [NOON, NOON.saturating_add(Duration::milliseconds(1))].map(first_id_at);
+    for ids in [orders.map(Uuid::from).collect::<Vec<_>>(), movements.map(Uuid::from).collect()] {
+        assert!(bounds[0] < ids[0] && ids[0] < ids[1] && ids[1] < bounds[1], "{ids:?}");
+    }
 }
 
 #[tokio::test]
@@ -768,7 +790,7 @@ async fn ordered_and_changed_products_are_locked_together() {
     let mut scene = Scene::new();
     let [lamp, chair] = [scene.lamp(7, 5), scene.lamp(7, 5)];
     let change = ProductChange { price: Some(won(9).try_into().expect("a price")), ..ProductChange::default() };
-    let place = scene.place(&user("kim"), &[(lamp, 1), (chair, 1)]);
+    let place = place(&user("kim"), &[(lamp, 1), (chair, 1)]);
     let requests = [Request::new(ChangeProduct { product_id: chair, change }), Request::new(place)];
     let run = Shop::of(scene, [Step::Commits]).run(&requests).await;
     let Ok(Reply::OrderPlaced { order, .. }) = outcome(&run.answers[1]) else { panic!("{:?}", run.answers) };
@@ -796,16 +818,15 @@ async fn a_batch_locks_the_rows_of_all_commands_at_once() {
     let event_id = scene.tables.written.outbox[0].id;
     let unused = scene.coupon(campaign_details(fixed(1), 1), &kim);
     let [open, changed] = [(); 2].map(|()| scene.campaign(campaign_details(fixed(1), 9)));
-    let place = scene.place(&kim, &[(lamp, 1)]);
-    let placed = place.order_id;
+    let placed = scene.order(&kim, &[(lamp, 1)]);
     let change = ChangeCampaign { campaign_id: changed, quantity: Some(10), issue_closes_at: None };
     let details = ProductChange { name: Some(text("stool")), ..ProductChange::default() };
     let requests = [
         keyed(top_up("seo", 100), 1),
         Request::new(AdjustStock { product_id: chair, quantity: 1, reason: text("found") }),
-        Request::new(place),
-        Request::new(IssueCoupon { coupon_id: scene.id(), campaign_id: open, user_id: kim.clone() }),
-        Request::new(CreateProduct { product_id: scene.id(), details: product_details("table", 1) }),
+        Request::new(place(&kim, &[(lamp, 1)])),
+        Request::new(IssueCoupon { campaign_id: open, user_id: kim.clone() }),
+        Request::new(CreateProduct { details: product_details("table", 1) }),
         Request::new(ChangeProduct { product_id: chair, change: details }),
         Request::new(pay(pending, customer(&lee), CouponChoice::Best)),
         Request::new(CancelOrder { order_id: placed, actor: admin() }),
@@ -840,6 +861,6 @@ async fn a_batch_locks_the_rows_of_all_commands_at_once() {
     assert_eq!(run.tables.coupons[&candidate].state, CouponState::Used { order_id: pending, at: NOON });
     assert_eq!(run.tables.coupons[&used].state, CouponState::Unused);
     let stocks = [lamp, chair, table].map(|id| run.tables.stocks[&id].available);
-    assert_eq!(stocks, [5, 5, 5]);
+    assert_eq!(stocks, [4, 5, 5]);
     assert_eq!(run.tables.stocks.values().filter(|stock| **stock == Stock::empty(stock.product_id)).count(), 1);
 }

@@ -1,6 +1,6 @@
 use crate::audit::{AuditReason, Subject};
 use crate::command::decide::{Context, Decide, Decision, OrderRefs, Side};
-use crate::id::{EntryId, UserId};
+use crate::id::UserId;
 use crate::money::Money;
 use crate::outcome::Reply;
 use crate::point::AdjustmentReason;
@@ -18,16 +18,12 @@ pub struct AdjustPoints {
 }
 
 impl Decide for AdjustPoints {
-    fn subject(&self) -> Subject {
-        Subject::User(self.user_id.clone())
-    }
-
     fn reason(&self) -> Option<&AuditReason> {
         Some(&self.reason)
     }
 
-    fn contention(&self) -> (Side, Subject) {
-        (Side::Wallet, self.subject())
+    fn contention(&self) -> (Side, Option<Subject>) {
+        (Side::Wallet, Some(Subject::User(self.user_id.clone())))
     }
 
     fn declare_locks(&self, _order: Option<&OrderRefs>, locks: &mut LockSet) {
@@ -36,7 +32,7 @@ impl Decide for AdjustPoints {
 
     fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection> {
         let account = set.account(&self.user_id);
-        let (account, entry) = account.adjust(self.amount, context.rules, EntryId::next(context.ids), context.now)?;
+        let (account, entry) = account.adjust(self.amount, context.rules, context.new_id(), context.now)?;
         Ok(Decision {
             reply: Reply::PointsAdjusted { entry: entry.clone(), reason: self.reason.clone() },
             states: States { accounts: vec![account], ..States::default() },

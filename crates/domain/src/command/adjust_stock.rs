@@ -1,6 +1,6 @@
 use crate::audit::{AuditReason, Subject};
 use crate::command::decide::{Context, Decide, Decision, OrderRefs, Side};
-use crate::id::{MovementId, ProductId};
+use crate::id::ProductId;
 use crate::outcome::Reply;
 use crate::product::ProductRejection;
 use crate::rejection::Rejection;
@@ -18,16 +18,12 @@ pub struct AdjustStock {
 }
 
 impl Decide for AdjustStock {
-    fn subject(&self) -> Subject {
-        Subject::Product(self.product_id)
-    }
-
     fn reason(&self) -> Option<&AuditReason> {
         Some(&self.reason)
     }
 
-    fn contention(&self) -> (Side, Subject) {
-        (Side::Stock, self.subject())
+    fn contention(&self) -> (Side, Option<Subject>) {
+        (Side::Stock, Some(Subject::Product(self.product_id)))
     }
 
     fn changes_products(&self) -> bool {
@@ -41,8 +37,7 @@ impl Decide for AdjustStock {
     fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection> {
         let not_found = ProductRejection::NotFound { product_id: self.product_id };
         let stock = set.stock(self.product_id).ok_or(not_found)?;
-        let id = MovementId::next(context.ids);
-        let (stock, movement) = stock.adjust(self.quantity, self.reason.clone(), id, context.now)?;
+        let (stock, movement) = stock.adjust(self.quantity, self.reason.clone(), context.new_id(), context.now)?;
         Ok(Decision {
             reply: Reply::StockAdjusted(movement.clone()),
             states: States { stocks: vec![stock], ..States::default() },

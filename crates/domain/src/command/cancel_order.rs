@@ -18,12 +18,8 @@ pub struct CancelOrder {
 }
 
 impl Decide for CancelOrder {
-    fn subject(&self) -> Subject {
-        Subject::Order(self.order_id)
-    }
-
-    fn contention(&self) -> (Side, Subject) {
-        (Side::Stock, self.subject())
+    fn contention(&self) -> (Side, Option<Subject>) {
+        (Side::Stock, Some(Subject::Order(self.order_id)))
     }
 
     fn order_id(&self) -> Option<OrderId> {

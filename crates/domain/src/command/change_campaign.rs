@@ -19,12 +19,8 @@ pub struct ChangeCampaign {
 }
 
 impl Decide for ChangeCampaign {
-    fn subject(&self) -> Subject {
-        Subject::Campaign(self.campaign_id)
-    }
-
-    fn contention(&self) -> (Side, Subject) {
-        (Side::Wallet, self.subject())
+    fn contention(&self) -> (Side, Option<Subject>) {
+        (Side::Wallet, Some(Subject::Campaign(self.campaign_id)))
     }
 
     fn declare_locks(&self, _order: Option<&OrderRefs>, locks: &mut LockSet) {
@@ -62,10 +58,7 @@ mod tests {
     fn raises_the_quantity_and_closes_earlier() {
         let mut scene = Scene::new();
         let id = scene.campaign(closing_at(600));
-        let coupon_id = scene.id();
-        scene
-            .decide(IssueCoupon { coupon_id, campaign_id: id, user_id: user("kim") })
-            .expect("an open campaign");
+        scene.decide(IssueCoupon { campaign_id: id, user_id: user("kim") }).expect("an open campaign");
         scene.now = noon_plus(5);
         let Ok(Reply::CampaignChanged(campaign)) = scene.decide(change(id, Some(4), Some(noon_plus(60)))) else {
             panic!("a campaign is expected");

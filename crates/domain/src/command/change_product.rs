@@ -48,12 +48,8 @@ impl ProductChange {
 }
 
 impl Decide for ChangeProduct {
-    fn subject(&self) -> Subject {
-        Subject::Product(self.product_id)
-    }
-
-    fn contention(&self) -> (Side, Subject) {
-        (Side::Stock, self.subject())
+    fn contention(&self) -> (Side, Option<Subject>) {
+        (Side::Stock, Some(Subject::Product(self.product_id)))
     }
 
     fn changes_products(&self) -> bool {

@@ -1,6 +1,5 @@
 use crate::audit::Subject;
 use crate::command::decide::{Context, Decide, Decision, OrderRefs, Side};
-use crate::id::ProductId;
 use crate::outcome::Reply;
 use crate::product::{Product, ProductDetails};
 use crate::rejection::Rejection;
@@ -11,17 +10,12 @@ use crate::working_set::WorkingSet;
 /// Creation of a product with an empty stock.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CreateProduct {
-    pub product_id: ProductId,
     pub details: ProductDetails,
 }
 
 impl Decide for CreateProduct {
-    fn subject(&self) -> Subject {
-        Subject::Product(self.product_id)
-    }
-
-    fn contention(&self) -> (Side, Subject) {
-        (Side::Stock, self.subject())
+    fn contention(&self) -> (Side, Option<Subject>) {
+        (Side::Stock, None)
     }
 
     fn changes_products(&self) -> bool {
@@ -31,7 +25,7 @@ impl Decide for CreateProduct {
     fn declare_locks(&self, _order: Option<&OrderRefs>, _locks: &mut LockSet) {}
 
     fn decide(&self, _set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection> {
-        let product = Product::create(self.product_id, self.details.clone(), context.now);
+        let product = Product::create(context.new_id(), self.details.clone(), context.now);
         let stocks = vec![Stock::empty(product.id)];
         Ok(Decision {
             reply: Reply::ProductCreated { product: product.clone(), available: 0 },
@@ -50,13 +44,12 @@ mod tests {
     #[test]
     fn a_new_product_has_an_empty_stock() {
         let mut scene = Scene::new();
-        let product_id: ProductId = scene.id();
         let details = product_details("lamp", 12_000);
-        let reply = scene.decide(CreateProduct { product_id, details: details.clone() });
-        let product = Product { id: product_id, details, created_at: NOON, updated_at: NOON };
-        assert_eq!(reply, Ok(Reply::ProductCreated { product: product.clone(), available: 0 }));
-        assert_eq!(scene.tables.products.get(&product_id), Some(&product));
-        assert_eq!(scene.available(product_id), 0);
+        let reply = scene.decide(CreateProduct { details: details.clone() });
+        let Ok(Reply::ProductCreated { product, available: 0 }) = reply else { panic!("{reply:?}") };
+        assert_eq!(product, Product { id: product.id, details, created_at: NOON, updated_at: NOON });
+        assert_eq!(scene.tables.products.get(&product.id), Some(&product));
+        assert_eq!(scene.available(product.id), 0);
         assert!(scene.tables.written == Appended::default());
     }
 }

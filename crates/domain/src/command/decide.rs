@@ -1,5 +1,7 @@
 use std::collections::BTreeSet;
 
+use uuid::Uuid;
+
 use crate::audit::{AuditReason, Subject};
 use crate::id::{CouponId, IdSource, OrderId, ProductId, UserId};
 use crate::order::Order;
@@ -13,24 +15,16 @@ use crate::working_set::WorkingSet;
 
 /// The rule and the metadata of a command.
 pub trait Decide {
-    /// The subject in the audit log.
-    fn subject(&self) -> Subject;
-
     /// The reason given by the caller.
     fn reason(&self) -> Option<&AuditReason> {
         None
     }
 
-    /// The side of its tables, and its most contended row.
-    fn contention(&self) -> (Side, Subject);
+    /// The side of its tables, and its most contended row; a new row is not contended.
+    fn contention(&self) -> (Side, Option<Subject>);
 
     /// The existing order, locked before all other rows.
     fn order_id(&self) -> Option<OrderId> {
-        None
-    }
-
-    /// The new order and its references, from which later commands of the batch declare their locks.
-    fn placed_order(&self) -> Option<(OrderId, OrderRefs)> {
         None
     }
 
@@ -107,6 +101,13 @@ pub struct Context<'a> {
     pub ids: &'a dyn IdSource,
     /// Renders the bodies of events.
     pub events: &'a dyn EventRenderer,
+}
+
+impl Context<'_> {
+    /// The id of a new row, of the time of the decision: order by id is order by time on every server.
+    pub fn new_id<Id: From<Uuid>>(&self) -> Id {
+        self.ids.next_id_at(self.now).into()
+    }
 }
 
 /// A reply and its changes.

@@ -1,7 +1,7 @@
 use crate::audit::Subject;
 use crate::command::decide::{Context, Decide, Decision, OrderRefs, Side};
 use crate::coupon::CouponRejection;
-use crate::id::{CampaignId, CouponId, UserId};
+use crate::id::{CampaignId, UserId};
 use crate::outcome::Reply;
 use crate::rejection::Rejection;
 use crate::transaction::{Appended, LockSet, States};
@@ -10,18 +10,13 @@ use crate::working_set::WorkingSet;
 /// Issue of a coupon of a campaign to a user.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct IssueCoupon {
-    pub coupon_id: CouponId,
     pub campaign_id: CampaignId,
     pub user_id: UserId,
 }
 
 impl Decide for IssueCoupon {
-    fn subject(&self) -> Subject {
-        Subject::Coupon(self.coupon_id)
-    }
-
-    fn contention(&self) -> (Side, Subject) {
-        (Side::Wallet, Subject::Campaign(self.campaign_id))
+    fn contention(&self) -> (Side, Option<Subject>) {
+        (Side::Wallet, Some(Subject::Campaign(self.campaign_id)))
     }
 
     fn declare_locks(&self, _order: Option<&OrderRefs>, locks: &mut LockSet) {
@@ -32,7 +27,7 @@ impl Decide for IssueCoupon {
     fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection> {
         let campaign = set.campaign(self.campaign_id).ok_or(CouponRejection::CampaignNotFound)?;
         let already_issued = set.has_received_coupon(self.campaign_id, &self.user_id);
-        let (campaign, coupon) = campaign.issue(&self.user_id, already_issued, self.coupon_id, context.now)?;
+        let (campaign, coupon) = campaign.issue(&self.user_id, already_issued, context.new_id(), context.now)?;
         Ok(Decision {
             reply: Reply::CouponIssued { coupon: coupon.clone(), now: context.now },
             states: States { campaigns: vec![campaign], coupons: vec![coupon], ..States::default() },
@@ -50,13 +45,13 @@ mod tests {
     use crate::coupon::{CampaignDetails, Coupon, CouponState, Validity};
     use crate::testing::fixtures::{NOON, campaign_details, noon_plus, percent, user};
 
-    fn issue(scene: &Scene, campaign_id: CampaignId, user_id: &str) -> IssueCoupon {
-        IssueCoupon { coupon_id: scene.id(), campaign_id, user_id: user(user_id) }
+    fn issue(campaign_id: CampaignId, user_id: &str) -> IssueCoupon {
+        IssueCoupon { campaign_id, user_id: user(user_id) }
     }
 
     #[track_caller]
     fn issued(scene: &mut Scene, campaign_id: CampaignId, user_id: &str) -> Coupon {
-        match scene.decide(issue(scene, campaign_id, user_id)) {
+        match scene.decide(issue(campaign_id, user_id)) {
             Ok(Reply::CouponIssued { coupon, now }) => {
                 assert_eq!(now, scene.now);
                 coupon
@@ -67,7 +62,7 @@ mod tests {
 
     #[track_caller]
     fn rejected(scene: &mut Scene, campaign_id: CampaignId, user_id: &str) -> Rejection {
-        scene.rejection(issue(scene, campaign_id, user_id))
+        scene.rejection(issue(campaign_id, user_id))
     }
 
     fn open_for_a_minute(quantity: u32) -> CampaignDetails {

@@ -1,7 +1,7 @@
 use crate::audit::Subject;
 use crate::command::decide::{Actor, Context, Decide, Decision, OrderRefs, Side};
 use crate::coupon::{Coupon, CouponChoice};
-use crate::id::{EntryId, EventId, OrderId, PaymentId, UserId};
+use crate::id::{OrderId, UserId};
 use crate::money::Money;
 use crate::order::{Order, OrderRejection};
 use crate::outbox::OutboxEvent;
@@ -21,12 +21,8 @@ pub struct PayOrder {
 }
 
 impl Decide for PayOrder {
-    fn subject(&self) -> Subject {
-        Subject::Order(self.order_id)
-    }
-
-    fn contention(&self) -> (Side, Subject) {
-        (Side::Wallet, self.subject())
+    fn contention(&self) -> (Side, Option<Subject>) {
+        (Side::Wallet, Some(Subject::Order(self.order_id)))
     }
 
     fn order_id(&self) -> Option<OrderId> {
@@ -46,16 +42,16 @@ impl Decide for PayOrder {
     fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection> {
         let visible = |order: &&Order| self.actor.may_see(&order.user_id);
         let order = set.order(self.order_id).filter(visible).ok_or(OrderRejection::NotFound)?;
-        let Context { rules, now, ids, events } = *context;
+        let Context { rules, now, events, .. } = *context;
         let payable = order.payable(now)?;
         let candidates = self.candidates(&order.user_id, set);
         let chosen = self.coupon.choose(candidates, order.total, rules.currency, now)?;
         let (coupon, discount) = chosen.map_or((None, Money::ZERO), |(coupon, discount)| (Some(coupon), discount));
 
         let amount = order.total.checked_sub(discount).expect("a discount is at most the total");
-        let (account, entry) = set.account(&order.user_id).pay(amount, order.id, EntryId::next(ids), now)?;
+        let (account, entry) = set.account(&order.user_id).pay(amount, order.id, context.new_id(), now)?;
         let payment = Payment {
-            id: PaymentId::next(ids),
+            id: context.new_id(),
             order_id: order.id,
             user_id: order.user_id.clone(),
             total: order.total,
@@ -67,7 +63,7 @@ impl Decide for PayOrder {
             sales_day: rules.calendar.day_of(now),
         };
         let paid = payable.pay(&payment, rules.currency);
-        let event = OutboxEvent::order_paid(EventId::next(ids), &paid, &payment, rules.currency, events);
+        let event = OutboxEvent::order_paid(context.new_id(), &paid, &payment, rules.currency, events);
         let appended = Appended {
             point_entries: vec![entry],
             sales: paid.lines.iter().map(|line| SaleCounted::of_line(line, payment.sales_day)).collect(),

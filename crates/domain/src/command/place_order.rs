@@ -1,6 +1,6 @@
 use crate::audit::Subject;
 use crate::command::decide::{Context, Decide, Decision, OrderRefs, Side};
-use crate::id::{MovementId, OrderId, UserId};
+use crate::id::{OrderId, UserId};
 use crate::money::Money;
 use crate::order::{Order, OrderLines, RequestedLine};
 use crate::outcome::Reply;
@@ -13,7 +13,6 @@ use crate::working_set::WorkingSet;
 /// Placement of an order. Reserves the stock until the order is cancelled or expires.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PlaceOrder {
-    pub order_id: OrderId,
     pub user_id: UserId,
     pub lines: OrderLines,
     /// An order with any other total is rejected.
@@ -21,18 +20,8 @@ pub struct PlaceOrder {
 }
 
 impl Decide for PlaceOrder {
-    fn subject(&self) -> Subject {
-        Subject::Order(self.order_id)
-    }
-
-    fn contention(&self) -> (Side, Subject) {
-        let first = self.lines.product_ids().next();
-        (Side::Stock, first.map_or_else(|| self.subject(), Subject::Product))
-    }
-
-    fn placed_order(&self) -> Option<(OrderId, OrderRefs)> {
-        let product_ids = self.lines.product_ids().collect();
-        Some((self.order_id, OrderRefs { user_id: self.user_id.clone(), product_ids, coupon_id: None }))
+    fn contention(&self) -> (Side, Option<Subject>) {
+        (Side::Stock, self.lines.product_ids().next().map(Subject::Product))
     }
 
     fn declare_locks(&self, _order: Option<&OrderRefs>, locks: &mut LockSet) {
@@ -43,9 +32,10 @@ impl Decide for PlaceOrder {
 
     fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection> {
         let lines = self.lines.price(|product_id| set.offer(product_id))?;
-        let (stocks, stock_movements) = self.reserve_stock(set, context)?;
+        let order_id = context.new_id();
+        let (stocks, stock_movements) = self.reserve_stock(order_id, set, context)?;
         let Context { rules, now, .. } = *context;
-        let order = Order::place(self.order_id, &self.user_id, lines, self.expected_total, rules, now)?;
+        let order = Order::place(order_id, &self.user_id, lines, self.expected_total, rules, now)?;
         let accounts = vec![set.account(&self.user_id).open_order(rules)?];
         Ok(Decision {
             reply: Reply::OrderPlaced { order: order.clone(), now },
@@ -58,6 +48,7 @@ impl Decide for PlaceOrder {
 impl PlaceOrder {
     fn reserve_stock(
         &self,
+        order_id: OrderId,
         set: &WorkingSet,
         context: &Context<'_>,
     ) -> Result<(Vec<Stock>, Vec<StockMovement>), Rejection> {
@@ -65,7 +56,7 @@ impl PlaceOrder {
         let mut shortages = Vec::new();
         for RequestedLine { product_id, quantity } in self.lines.iter() {
             let stock = set.stock(product_id).ok_or(ProductRejection::NotFound { product_id })?;
-            match stock.reserve(quantity, self.order_id, MovementId::next(context.ids), context.now) {
+            match stock.reserve(quantity, order_id, context.new_id(), context.now) {
                 Ok(stock_and_movement) => reserved.push(stock_and_movement),
                 Err(shortage) => shortages.push(shortage),
             }

@@ -14,12 +14,8 @@ pub struct RedeliverEvent {
 }
 
 impl Decide for RedeliverEvent {
-    fn subject(&self) -> Subject {
-        Subject::Event(self.event_id)
-    }
-
-    fn contention(&self) -> (Side, Subject) {
-        (Side::Wallet, self.subject())
+    fn contention(&self) -> (Side, Option<Subject>) {
+        (Side::Wallet, Some(Subject::Event(self.event_id)))
     }
 
     fn declare_locks(&self, _order: Option<&OrderRefs>, locks: &mut LockSet) {

@@ -20,16 +20,12 @@ pub struct RefundOrder {
 }
 
 impl Decide for RefundOrder {
-    fn subject(&self) -> Subject {
-        Subject::Order(self.order_id)
-    }
-
     fn reason(&self) -> Option<&AuditReason> {
         Some(&self.reason)
     }
 
-    fn contention(&self) -> (Side, Subject) {
-        (Side::Wallet, self.subject())
+    fn contention(&self) -> (Side, Option<Subject>) {
+        (Side::Wallet, Some(Subject::Order(self.order_id)))
     }
 
     fn order_id(&self) -> Option<OrderId> {

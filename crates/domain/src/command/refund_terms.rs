@@ -1,7 +1,7 @@
 //! The effect of a refund, shared by the refund and the cancellation of a paid order.
 
 use crate::command::decide::Context;
-use crate::id::{EntryId, EventId, MovementId, OrderId, ProductId, RefundId};
+use crate::id::{OrderId, ProductId};
 use crate::order::{Order, OrderStatus, RefundedOrder};
 use crate::outbox::OutboxEvent;
 use crate::payment::{Refund, RefundReason};
@@ -26,10 +26,10 @@ impl RefundTerms {
         set: &WorkingSet,
         context: &Context<'_>,
     ) -> Result<(Refund, Order, States, Appended), Rejection> {
-        let Context { rules, now, ids, events } = *context;
+        let Context { rules, now, events, .. } = *context;
         let RefundedOrder { order, lines, amount, paid } = refunded;
         let refund = Refund {
-            id: RefundId::next(ids),
+            id: context.new_id(),
             order_id: order.id,
             sequence: order.refunds,
             amount,
@@ -38,7 +38,7 @@ impl RefundTerms {
             lines,
             at: now,
         };
-        let (account, entry) = set.account(&order.user_id).refund(amount, order.id, EntryId::next(ids), now)?;
+        let (account, entry) = set.account(&order.user_id).refund(amount, order.id, context.new_id(), now)?;
         let (stocks, stock_movements) = if self.restock {
             let items = refund.lines.iter().map(|line| (line.product_id, line.quantity));
             restore_stock(order.id, items, MovementKind::Refund, set, context)?
@@ -47,7 +47,7 @@ impl RefundTerms {
         };
         let used = paid.coupon_id.filter(|_| order.status == OrderStatus::Refunded);
         let restored = used.and_then(|id| set.coupon(id)).and_then(|coupon| coupon.restore(order.id, now));
-        let event = OutboxEvent::order_refunded(EventId::next(ids), &order, &refund, rules.currency, events);
+        let event = OutboxEvent::order_refunded(context.new_id(), &order, &refund, rules.currency, events);
         let states = States {
             orders: vec![order.clone()],
             accounts: vec![account],
@@ -77,7 +77,7 @@ pub(super) fn restore_stock(
 ) -> Result<(Vec<Stock>, Vec<StockMovement>), Rejection> {
     let restore = |(product_id, quantity)| -> Result<(Stock, StockMovement), Rejection> {
         let stock = set.stock(product_id).ok_or(ProductRejection::NotFound { product_id })?;
-        Ok(stock.restore(quantity, kind, order_id, MovementId::next(context.ids), context.now))
+        Ok(stock.restore(quantity, kind, order_id, context.new_id(), context.now))
     };
     items.map(restore).collect()
 }

@@ -14,12 +14,8 @@ pub struct RevokeCoupon {
 }
 
 impl Decide for RevokeCoupon {
-    fn subject(&self) -> Subject {
-        Subject::Coupon(self.coupon_id)
-    }
-
-    fn contention(&self) -> (Side, Subject) {
-        (Side::Wallet, self.subject())
+    fn contention(&self) -> (Side, Option<Subject>) {
+        (Side::Wallet, Some(Subject::Coupon(self.coupon_id)))
     }
 
     fn declare_locks(&self, _order: Option<&OrderRefs>, locks: &mut LockSet) {

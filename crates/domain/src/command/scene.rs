@@ -4,7 +4,7 @@ use time::Duration;
 
 use crate::command::{
     Actor, AdjustStock, CancelOrder, Command, Context, CouponChoice, CreateCampaign, CreateProduct, Decision,
-    ExpireOrder, IssueCoupon, OrderRefs, Outcome, PayOrder, PlaceOrder, TopUpPoints,
+    ExpireOrder, IssueCoupon, OrderRefs, Outcome, PayOrder, PlaceOrder, Reply, TopUpPoints,
 };
 use crate::coupon::{CampaignDetails, Coupon};
 use crate::id::{CampaignId, CouponId, IdSource, OrderId, ProductId, UserId};
@@ -71,16 +71,16 @@ impl Scene {
     }
 
     #[track_caller]
-    fn prepare(&mut self, command: impl Into<Command>) {
-        self.decide(command).expect("a valid command of the setup");
+    fn prepare(&mut self, command: impl Into<Command>) -> Reply {
+        self.decide(command).expect("a valid command of the setup")
     }
 
     pub fn product(&mut self, details: ProductDetails, available: i32) -> ProductId {
-        let product_id = self.id();
-        self.prepare(CreateProduct { product_id, details });
+        let reply = self.prepare(CreateProduct { details });
+        let Reply::ProductCreated { product, .. } = reply else { panic!("a product is expected, not {reply:?}") };
         let reason = text("delivery");
-        self.prepare(AdjustStock { product_id, quantity: available, reason });
-        product_id
+        self.prepare(AdjustStock { product_id: product.id, quantity: available, reason });
+        product.id
     }
 
     pub fn lamp(&mut self, price: i64, available: i32) -> ProductId {
@@ -94,28 +94,22 @@ impl Scene {
     }
 
     pub fn campaign(&mut self, details: CampaignDetails) -> CampaignId {
-        let campaign_id = self.id();
-        self.prepare(CreateCampaign { campaign_id, plan: plan(details) });
-        campaign_id
+        let reply = self.prepare(CreateCampaign { plan: plan(details) });
+        let Reply::CampaignCreated(campaign) = reply else { panic!("a campaign is expected, not {reply:?}") };
+        campaign.id
     }
 
     pub fn coupon(&mut self, details: CampaignDetails, user_id: &UserId) -> CouponId {
         let campaign_id = self.campaign(details);
-        let coupon_id = self.id();
-        self.prepare(IssueCoupon { coupon_id, campaign_id, user_id: user_id.clone() });
-        coupon_id
-    }
-
-    pub fn place(&self, user_id: &UserId, lines: &[(ProductId, u32)]) -> PlaceOrder {
-        let lines = order_lines(lines);
-        PlaceOrder { order_id: self.id(), user_id: user_id.clone(), lines, expected_total: None }
+        let reply = self.prepare(IssueCoupon { campaign_id, user_id: user_id.clone() });
+        let Reply::CouponIssued { coupon, .. } = reply else { panic!("a coupon is expected, not {reply:?}") };
+        coupon.id
     }
 
     pub fn order(&mut self, user_id: &UserId, lines: &[(ProductId, u32)]) -> OrderId {
-        let command = self.place(user_id, lines);
-        let order_id = command.order_id;
-        self.prepare(command);
-        order_id
+        let reply = self.prepare(place(user_id, lines));
+        let Reply::OrderPlaced { order, .. } = reply else { panic!("an order is expected, not {reply:?}") };
+        order.id
     }
 
     pub fn pay(&mut self, order_id: OrderId, user_id: &UserId, coupon: CouponChoice) -> Outcome {
@@ -159,6 +153,10 @@ impl Scene {
     pub fn stored_coupon(&self, coupon_id: CouponId) -> &Coupon {
         self.tables.coupons.get(&coupon_id).expect("a coupon of the scene")
     }
+}
+
+pub(crate) fn place(user_id: &UserId, lines: &[(ProductId, u32)]) -> PlaceOrder {
+    PlaceOrder { user_id: user_id.clone(), lines: order_lines(lines), expected_total: None }
 }
 
 pub(crate) fn pay(order_id: OrderId, actor: Actor, coupon: CouponChoice) -> PayOrder {

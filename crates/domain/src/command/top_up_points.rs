@@ -1,6 +1,6 @@
 use crate::audit::Subject;
 use crate::command::decide::{Context, Decide, Decision, OrderRefs, Side};
-use crate::id::{EntryId, UserId};
+use crate::id::UserId;
 use crate::money::PositiveMoney;
 use crate::outcome::Reply;
 use crate::rejection::Rejection;
@@ -15,12 +15,8 @@ pub struct TopUpPoints {
 }
 
 impl Decide for TopUpPoints {
-    fn subject(&self) -> Subject {
-        Subject::User(self.user_id.clone())
-    }
-
-    fn contention(&self) -> (Side, Subject) {
-        (Side::Wallet, self.subject())
+    fn contention(&self) -> (Side, Option<Subject>) {
+        (Side::Wallet, Some(Subject::User(self.user_id.clone())))
     }
 
     fn declare_locks(&self, _order: Option<&OrderRefs>, locks: &mut LockSet) {
@@ -29,7 +25,7 @@ impl Decide for TopUpPoints {
 
     fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection> {
         let account = set.account(&self.user_id);
-        let (account, entry) = account.top_up(self.amount, context.rules, EntryId::next(context.ids), context.now)?;
+        let (account, entry) = account.top_up(self.amount, context.rules, context.new_id(), context.now)?;
         Ok(Decision {
             reply: Reply::PointsToppedUp(entry.clone()),
             states: States { accounts: vec![account], ..States::default() },

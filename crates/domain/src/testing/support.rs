@@ -5,7 +5,7 @@ use time::UtcOffset;
 use uuid::Uuid;
 
 use crate::batch::{ATTEMPTS_MIN, Attempts, Backoff, MARKER_QUERIES_MAX, Work};
-use crate::id::{BatchId, IdSource};
+use crate::id::{BatchId, IdSource, uuid_at};
 use crate::idempotency::{AnswerRenderer, RenderedAnswer};
 use crate::money::Currency;
 use crate::order::Order;
@@ -24,22 +24,23 @@ pub fn batch_id() -> BatchId {
     SequentialIds::id(NEXT.fetch_add(1, Ordering::Relaxed)).into()
 }
 
-/// Sequential ids from 1, in ascending order and UUIDv7 format.
+/// Sequential ids from 1, in ascending order and UUIDv7 format. Ids with and without a time are numbered separately, so
+/// that those of rows are independent of the number of transactions.
 #[derive(Debug)]
-pub struct SequentialIds(AtomicU64);
+pub struct SequentialIds {
+    next: AtomicU64,
+    next_of_row: AtomicU64,
+}
 
 impl SequentialIds {
-    /// The version and variant bits of RFC 9562.
-    const FORM: u128 = 0x7000_8000_0000_0000_0000;
-
     /// Starts at 1.
     pub fn new() -> Self {
-        Self(AtomicU64::new(1))
+        Self { next: AtomicU64::new(1), next_of_row: AtomicU64::new(1) }
     }
 
     /// The id with this number.
     pub fn id(number: u64) -> Uuid {
-        Uuid::from_u128(Self::FORM | u128::from(number))
+        uuid_at(Timestamp::MIN, number)
     }
 }
 
@@ -51,7 +52,11 @@ impl Default for SequentialIds {
 
 impl IdSource for SequentialIds {
     fn next_id(&self) -> Uuid {
-        Self::id(self.0.fetch_add(1, Ordering::Relaxed))
+        Self::id(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn next_id_at(&self, at: Timestamp) -> Uuid {
+        uuid_at(at, self.next_of_row.fetch_add(1, Ordering::Relaxed))
     }
 }
 

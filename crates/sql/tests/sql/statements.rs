@@ -12,12 +12,12 @@ use std::time::Duration;
 use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
 use jangteo_domain::command::{CouponChoice, PayOrder};
 use jangteo_domain::delivery::{AttemptOutcome, DeliveryOutcome, StoredEvent};
-use jangteo_domain::id::{OrderId, ProductId};
+use jangteo_domain::id::ProductId;
 use jangteo_domain::idempotency::{Fingerprint, IdempotencyKey, RequestKey};
 use jangteo_domain::testing::fixtures::{campaign_details, customer, fixed};
 use jangteo_domain::testing::{PlainAnswers, SequentialIds};
-use jangteo_domain::{Answer, Command, Recording, Request, StoreError, UserId};
-use jangteo_domain_testing::TestShop;
+use jangteo_domain::{Answer, Command, Recording, Reply, Request, StoreError, UserId};
+use jangteo_domain_testing::{TestShop, place};
 use jangteo_sql::Dialect;
 use mysql_async::Row;
 use mysql_async::prelude::Queryable as _;
@@ -45,8 +45,8 @@ fn texts_of_this_runtime<T>(use_them: impl FnOnce(&mut Vec<String>) -> T) -> T {
     use_them(texts.get_or_insert_default().entry(runtime::Handle::current().id()).or_default())
 }
 
-/// Runs the commands as one batch, none rejected, and returns its statements.
-async fn statements(shop: &TestShop, commands: Vec<Command>) -> Vec<String> {
+/// Runs the commands as one batch, none rejected, and returns its statements and the replies.
+async fn statements(shop: &TestShop, commands: Vec<Command>) -> (Vec<String>, Vec<Reply>) {
     let key = || {
         let number = KEYS.fetch_add(1, Ordering::Relaxed) as u128;
         IdempotencyKey { key: RequestKey(number.to_be_bytes()), fingerprint: Fingerprint([0; 16]) }
@@ -55,10 +55,12 @@ async fn statements(shop: &TestShop, commands: Vec<Command>) -> Vec<String> {
     let request = |command| Request { command, recording: Some(recording()) };
     let requests: Vec<Request> = commands.into_iter().map(request).collect();
     texts_of_this_runtime(Vec::clear);
-    for answer in shop.executor.execute(&requests).await {
-        assert!(matches!(answer, Ok(Answer::Decided { outcome: Ok(_), .. })), "{answer:?}");
-    }
-    texts_of_this_runtime(std::mem::take)
+    let reply = |answer| match answer {
+        Ok(Answer::Decided { outcome: Ok(reply), .. }) => reply,
+        other => panic!("a reply is expected, not {other:?}"),
+    };
+    let replies = shop.executor.execute(&requests).await.into_iter().map(reply).collect();
+    (texts_of_this_runtime(std::mem::take), replies)
 }
 
 struct Shop {
@@ -87,14 +89,14 @@ impl Shop {
     /// Places and pays `orders` orders; returns the statements of both batches.
     async fn trade(&self, orders: usize, coupon: CouponChoice) -> (Vec<String>, Vec<String>) {
         let lines = [(self.lamps[0], 1), (self.lamps[1], 2)];
-        let placed: Vec<_> = self.users.iter().take(orders).map(|user| self.shop.place(user, &lines)).collect();
-        let ids: Vec<(OrderId, UserId)> =
-            placed.iter().map(|command| (command.order_id, command.user_id.clone())).collect();
-        let placing = statements(&self.shop, placed.into_iter().map(Command::PlaceOrder).collect()).await;
-        let pay = |(order_id, user): (OrderId, UserId)| {
-            Command::PayOrder(PayOrder { order_id, actor: customer(&user), coupon })
+        let users = &self.users[..orders];
+        let places = users.iter().map(|user| Command::PlaceOrder(place(user, &lines)));
+        let (placing, placed) = statements(&self.shop, places.collect()).await;
+        let pay = |(reply, user)| {
+            let Reply::OrderPlaced { order, .. } = reply else { panic!("an order is expected, not {reply:?}") };
+            Command::PayOrder(PayOrder { order_id: order.id, actor: customer(user), coupon })
         };
-        let paying = statements(&self.shop, ids.into_iter().map(pay).collect()).await;
+        let (paying, _) = statements(&self.shop, placed.into_iter().zip(users).map(pay).collect()).await;
         (placing, paying)
     }
 }

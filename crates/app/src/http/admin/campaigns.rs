@@ -40,8 +40,7 @@ async fn create_campaign(
     body: Body<CreateCampaignRequest>,
 ) -> Result<HttpResponse, Problem> {
     let plan = body.value.plan(write.state.rules.currency)?;
-    let command = CreateCampaign { campaign_id: CampaignId::next(&*write.state.ids), plan };
-    write.run(&body, Command::CreateCampaign(command)).await
+    write.run(&body, Command::CreateCampaign(CreateCampaign { plan })).await
 }
 
 /// Change a coupon campaign

@@ -47,8 +47,7 @@ async fn create_product(
     body: Body<CreateProductRequest>,
 ) -> Result<HttpResponse, Problem> {
     let details = body.value.details(write.state.rules.currency)?;
-    let command = CreateProduct { product_id: ProductId::next(&*write.state.ids), details };
-    write.run(&body, Command::CreateProduct(command)).await
+    write.run(&body, Command::CreateProduct(CreateProduct { details })).await
 }
 
 /// List products in all states

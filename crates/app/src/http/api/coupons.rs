@@ -93,11 +93,7 @@ async fn issue_coupon(
     campaign_id: ApiPath<CampaignId>,
     body: Body<Nothing>,
 ) -> Result<HttpResponse, Problem> {
-    let command = IssueCoupon {
-        coupon_id: CouponId::next(&*write.state.ids),
-        campaign_id: campaign_id.0,
-        user_id: write.caller.user_id.clone(),
-    };
+    let command = IssueCoupon { campaign_id: campaign_id.0, user_id: write.caller.user_id.clone() };
     write.run(&body, Command::IssueCoupon(command)).await
 }
 

@@ -49,12 +49,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
 #[post("/orders")]
 async fn place_order(write: Write, body: Body<PlaceOrderRequest>) -> Result<HttpResponse, Problem> {
     let (lines, expected_total) = body.value.check(&write.state.rules)?;
-    let command = PlaceOrder {
-        order_id: OrderId::next(&*write.state.ids),
-        user_id: write.caller.user_id.clone(),
-        lines,
-        expected_total,
-    };
+    let command = PlaceOrder { user_id: write.caller.user_id.clone(), lines, expected_total };
     write.run(&body, Command::PlaceOrder(command)).await
 }
 

@@ -149,7 +149,6 @@ impl Client {
             catalog: Catalog::start(lanes.catalog_version(), &queries.stocks),
             queries,
             lanes,
-            ids: Arc::new(UuidSource),
             access: Access::new(authenticator, rate_limit),
             operations: Operations {
                 verifier: Arc::new(Verifier::new(books, Retention::default())),

@@ -1,7 +1,7 @@
 use time::Duration;
 
 use super::*;
-use crate::command::scene::Scene;
+use crate::command::scene::{Scene, place};
 use crate::command::{ChangeProduct, CouponChoice, ProductChange};
 use crate::id::ProductId;
 use crate::order::{OrderRecord, OrderRejection, OrderStatus};
@@ -24,9 +24,11 @@ fn an_order_reserves_its_stock_at_current_prices() {
     let [lamp, chair] = [scene.lamp(12_000, 5), scene.lamp(500, 3)];
     let kim = user("kim");
     scene.now = noon_plus(7);
-    let place = scene.place(&kim, &[(chair, 3), (lamp, 2)]);
+    let reply = scene.decide(place(&kim, &[(chair, 3), (lamp, 2)]));
+    let Ok(Reply::OrderPlaced { order, now }) = reply else { panic!("an order is expected, not {reply:?}") };
+    assert_eq!(now, noon_plus(7));
     let expected = stored_order(OrderRecord {
-        id: place.order_id,
+        id: order.id,
         user_id: kim.clone(),
         status: OrderStatus::PendingPayment,
         lines: vec![order_line(chair, 3, 500), order_line(lamp, 2, 12_000)],
@@ -37,8 +39,7 @@ fn an_order_reserves_its_stock_at_current_prices() {
         refunded: Money::ZERO,
         refunds: 0,
     });
-    let reply = scene.decide(place);
-    assert_eq!(reply, Ok(Reply::OrderPlaced { order: expected.clone(), now: noon_plus(7) }));
+    assert_eq!(order, expected);
     assert_eq!(*scene.stored_order(expected.id), expected);
     assert_eq!((scene.available(chair), scene.available(lamp)), (0, 3));
     assert_eq!(scene.open_orders(&kim), 1);
@@ -64,8 +65,7 @@ fn a_later_change_of_a_product_does_not_change_the_order() {
 fn rejects_an_order_with_every_short_line_listed() {
     let mut scene = Scene::new();
     let [lamp, chair, table] = [scene.lamp(1, 5), scene.lamp(1, 3), scene.lamp(1, 1)];
-    let place = scene.place(&user("kim"), &[(chair, 4), (lamp, 5), (table, 2)]);
-    let rejection = scene.rejection(place);
+    let rejection = scene.rejection(place(&user("kim"), &[(chair, 4), (lamp, 5), (table, 2)]));
     assert_eq!(rejection, shortages(&[(chair, 4, 3), (table, 2, 1)]));
 }
 
@@ -74,8 +74,7 @@ fn the_last_items_are_sold_once() {
     let mut scene = Scene::new();
     let lamp = scene.lamp(1, 2);
     scene.order(&user("kim"), &[(lamp, 2)]);
-    let place = scene.place(&user("lee"), &[(lamp, 1)]);
-    assert_eq!(scene.rejection(place), shortages(&[(lamp, 1, 0)]));
+    assert_eq!(scene.rejection(place(&user("lee"), &[(lamp, 1)])), shortages(&[(lamp, 1, 0)]));
 }
 
 #[test]
@@ -83,8 +82,7 @@ fn rejects_products_that_are_not_on_sale() {
     for status in [ProductStatus::Hidden, ProductStatus::Discontinued] {
         let mut scene = Scene::new();
         let product_id = scene.product(in_status(status), 5);
-        let place = scene.place(&user("kim"), &[(product_id, 1)]);
-        let rejection = scene.rejection(place);
+        let rejection = scene.rejection(place(&user("kim"), &[(product_id, 1)]));
         assert_eq!(rejection, ProductRejection::NotOnSale { product_id }.into(), "{status:?}");
     }
 }
@@ -94,11 +92,11 @@ fn rejects_a_total_other_than_the_expected_one() {
     let mut scene = Scene::new();
     let lamp = scene.lamp(1_000, 5);
     for wrong in [1_999, 2_001] {
-        let place = PlaceOrder { expected_total: Some(won(wrong)), ..scene.place(&user("kim"), &[(lamp, 2)]) };
+        let place = PlaceOrder { expected_total: Some(won(wrong)), ..place(&user("kim"), &[(lamp, 2)]) };
         let rejection = OrderRejection::PriceChanged { expected_total: won(wrong), total: won(2_000) };
         assert_eq!(scene.rejection(place), rejection.into());
     }
-    let place = PlaceOrder { expected_total: Some(won(2_000)), ..scene.place(&user("kim"), &[(lamp, 2)]) };
+    let place = PlaceOrder { expected_total: Some(won(2_000)), ..place(&user("kim"), &[(lamp, 2)]) };
     assert!(scene.decide(place).is_ok());
 }
 
@@ -110,7 +108,7 @@ fn rejects_more_open_orders_than_a_user_may_have() {
     let [kim, lee] = [scene.user("kim", 1_000), user("lee")];
     let first = scene.order(&kim, &[(lamp, 1)]);
     scene.order(&kim, &[(lamp, 1)]);
-    let third = scene.place(&kim, &[(lamp, 1)]);
+    let third = place(&kim, &[(lamp, 1)]);
     let rejection = OrderRejection::TooManyOpenOrders { open_orders_max: 2 };
     assert_eq!(scene.rejection(third.clone()), rejection.into());
     scene.order(&lee, &[(lamp, 1)]);
@@ -145,7 +143,7 @@ fn checks_existence_then_sale_then_stock_then_price_then_open_orders() {
     let chair = scene.lamp(10, 9);
     let absent: ProductId = scene.id();
     let mut rejection = |lines: &[_], expected_total| {
-        let place = PlaceOrder { expected_total: Some(won(expected_total)), ..scene.place(&kim, lines) };
+        let place = PlaceOrder { expected_total: Some(won(expected_total)), ..place(&kim, lines) };
         scene.rejection(place)
     };
     let [lamp_line, hidden_line, absent_line, chair_line] = [(lamp, 1), (hidden, 1), (absent, 1), (chair, 1)];
