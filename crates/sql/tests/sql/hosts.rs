@@ -60,7 +60,7 @@ async fn a_replica_is_read_while_it_has_a_young_heartbeat() -> Result<(), StoreE
     let settings = DatabaseSettings { read_url: Some(replica.settings.url.clone()), ..primary.settings.clone() };
     let database = Database::open(settings).await.expect("valid settings");
     let queries = database.queries();
-    assert_eq!(listed(&queries).await?, [ours.clone()], "the replica has no heartbeat yet");
+    assert_eq!(listed(&queries).await?, std::slice::from_ref(&ours), "the replica has no heartbeat yet");
 
     let name = |database: &TestDatabase| database.settings.url.rsplit('/').next().expect("a name").to_owned();
     let copy = format!("REPLACE INTO heartbeats SELECT * FROM {}.heartbeats", name(&primary));
