@@ -10,10 +10,12 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::iter;
 use jangteo_testkit::{
-    Call, CommandOutput, Database, Galera, Response, Server, Shop, eventually_within, run_on, shop_url,
+    Call, Cluster, CommandOutput, Database, Response, Server, Shop, eventually_within, run_on, shop_url,
 };
 use serde_json::json;
 
+/// With these timeouts, a busy machine does not make a node suspect the other.
+const STEADY: &str = "evs.suspect_timeout=PT30S;evs.inactive_timeout=PT60S";
 /// Timeout of the servers' start and the verification of both nodes.
 const SETUP_MAX: Duration = Duration::from_secs(120);
 /// Timeout of one run, which takes 10 s on an idle machine with two cores.
@@ -39,7 +41,7 @@ const REQUESTS_PER_KEY: usize = 8;
 #[tokio::test(flavor = "multi_thread")]
 async fn neither_oversells_nor_overissues_with_a_writer_on_each_node() {
     let runs: u32 = std::env::var("GALERA_RUNS").map_or(1, |runs| runs.parse().expect("GALERA_RUNS is a number"));
-    let galera = Galera::start().await.unwrap_or_else(|error| panic!("{error:#}"));
+    let galera = Cluster::galera(2, STEADY).await.unwrap_or_else(|error| panic!("{error:#}"));
     let database = Database::create_on(galera.node(0).url()).await.expect("a database");
     run_on(database, SETUP_MAX + RUN_MAX * runs, async |shop| {
         // Server errors are counted among the violations.
@@ -83,13 +85,13 @@ async fn servers_that_migrate_on_two_nodes_wait_for_each_other() {
 
 /// A server on each node.
 struct Nodes<'a> {
-    galera: &'a Galera,
+    galera: &'a Cluster,
     urls: [String; 2],
     servers: [Server; 2],
 }
 
 impl<'a> Nodes<'a> {
-    async fn start(shop: &Shop, galera: &'a Galera) -> Self {
+    async fn start(shop: &Shop, galera: &'a Cluster) -> Self {
         let urls = [0, 1].map(|index| shop_url(galera.node(index).port(), shop.database().mysql_name()));
         let start = async |url: &str| {
             let settings =

@@ -13,6 +13,7 @@ mod docs;
 mod doctor;
 mod effects;
 mod expiry;
+mod failover;
 mod galera;
 mod hang_ups;
 mod http_rules;

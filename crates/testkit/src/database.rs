@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use diesel::connection::SimpleConnection;
 use diesel::{Connection as _, QueryableByName, RunQueryDsl, SqliteConnection, sql_query, sql_types};
 use mysql_async::prelude::Queryable;
@@ -16,6 +16,9 @@ use crate::poll::eventually;
 /// InnoDB caches its transaction and lock tables until they have not been queried for 0.1 s: see "Persistence and
 /// Consistency of InnoDB Transaction and Locking Information" in the MySQL manual.
 pub const INNODB_FRESH_AFTER: Duration = Duration::from_millis(110);
+
+/// Maximum time of a connection attempt. A paused node accepts a connection and never responds.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
 
 /// The database of a test.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,7 +58,8 @@ impl Database {
         }
     }
 
-    /// Creates an empty database on a MySQL server, `mysql://USER:PASSWORD@HOST:PORT`.
+    /// Creates an empty database on a MySQL server, `mysql://USER:PASSWORD@HOST:PORT`, or on a cluster, with its hosts
+    /// separated by commas.
     ///
     /// # Errors
     /// If the server does not respond or rejects the statement.
@@ -110,9 +114,8 @@ impl Database {
                 Connection::Sqlite(connection)
             }
             Place::Mysql { server, name } => {
-                let options = OptsBuilder::from_opts(Opts::from_url(server).expect("checked when it was created"));
-                let options = options.db_name(Some(name)).prefer_socket(false);
-                Connection::Mysql(Conn::new(options).await.expect("the test database server responds"))
+                let connection = writer_connection(server, Some(name)).await;
+                Connection::Mysql(connection.expect("the test database server responds"))
             }
         }
     }
@@ -120,29 +123,35 @@ impl Database {
     /// Kills all connections to the database, as a failover does. Does nothing on SQLite.
     pub async fn kill_connections(&self) {
         let Place::Mysql { server, name } = &self.place else { return };
-        let mut connection = server_connection(server).await.expect("the test database server responds");
-        let ids = connections_to(name, &mut connection).await;
-        for id in ids {
-            // A connection that has already closed is fine.
-            let _gone = connection.query_drop(format!("KILL {id}")).await;
+        for host in hosts(server) {
+            // A node of a cluster may be down.
+            let Ok(mut connection) = host_connection(&host, None).await else { continue };
+            for id in connections_to(name, &mut connection).await {
+                // A connection that has already closed is fine.
+                let _gone = connection.query_drop(format!("KILL {id}")).await;
+            }
+            connection.disconnect().await.expect("disconnected");
         }
-        connection.disconnect().await.expect("disconnected");
     }
 
-    /// Number of open transactions in the MySQL database.
+    /// Number of open transactions in the MySQL database, on all its hosts.
     pub async fn open_transactions(&self) -> u64 {
         let Place::Mysql { server, name } = &self.place else { return 0 };
-        let mut connection = server_connection(server).await.expect("the test database server responds");
-        tokio::time::sleep(INNODB_FRESH_AFTER).await;
-        let ids = connections_to(name, &mut connection).await;
-        // There is no connection 0, and an SQL list must not be empty.
-        let count = format!(
-            "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_mysql_thread_id IN (0{})",
-            ids.iter().map(|id| format!(", {id}")).collect::<String>()
-        );
-        let open = connection.query_first(count).await.expect("the open transactions");
-        connection.disconnect().await.expect("disconnected");
-        open.expect("a count")
+        let mut open = 0;
+        for host in hosts(server) {
+            let mut connection = host_connection(&host, None).await.expect("the test database server responds");
+            tokio::time::sleep(INNODB_FRESH_AFTER).await;
+            let ids = connections_to(name, &mut connection).await;
+            // There is no connection 0, and an SQL list must not be empty.
+            let count = format!(
+                "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_mysql_thread_id IN (0{})",
+                ids.iter().map(|id| format!(", {id}")).collect::<String>()
+            );
+            let counted: Option<u64> = connection.query_first(count).await.expect("the open transactions");
+            open += counted.expect("a count");
+            connection.disconnect().await.expect("disconnected");
+        }
+        open
     }
 
     /// Removes the database, once it is unused.
@@ -183,13 +192,36 @@ async fn connections_to(name: &str, connection: &mut Conn) -> Vec<u64> {
     ours.map(|process| process.get("Id").expect("an id")).collect()
 }
 
-async fn server_connection(server: &str) -> Result<Conn> {
-    let options = OptsBuilder::from_opts(Opts::from_url(server)?).prefer_socket(false);
-    Conn::new(options).await.context("the server of TEST_MYSQL_URL does not respond")
+/// The URL of each host of a server's or a cluster's URL.
+fn hosts(server: &str) -> Vec<String> {
+    let Some((login, hosts)) = server.rsplit_once('@') else { return vec![server.to_owned()] };
+    hosts.split(',').map(|host| format!("{login}@{host}")).collect()
+}
+
+async fn host_connection(host: &str, database: Option<&str>) -> Result<Conn> {
+    let options = OptsBuilder::from_opts(Opts::from_url(host)?).db_name(database).prefer_socket(false);
+    let connected = tokio::time::timeout(CONNECT_MAX, Conn::new(options)).await;
+    connected.context("timed out").and_then(|connected| Ok(connected?)).context("the test database does not respond")
+}
+
+/// A connection to the first host that accepts writes.
+async fn writer_connection(server: &str, database: Option<&str>) -> Result<Conn> {
+    let hosts = hosts(server);
+    if let [host] = &hosts[..] {
+        return host_connection(host, database).await;
+    }
+    for host in &hosts {
+        let Ok(mut connection) = host_connection(host, database).await else { continue };
+        if connection.query_first("SELECT @@GLOBAL.read_only").await? == Some(0) {
+            return Ok(connection);
+        }
+        connection.disconnect().await?;
+    }
+    bail!("no host of the test database accepts writes")
 }
 
 async fn admin(server: &str, statement: &str) -> Result<()> {
-    let mut connection = server_connection(server).await?;
+    let mut connection = writer_connection(server, None).await?;
     connection.query_drop(statement).await.with_context(|| format!("rejected by the server: {statement}"))?;
     connection.disconnect().await.context("cannot disconnect")
 }

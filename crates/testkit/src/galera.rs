@@ -1,22 +1,20 @@
-//! A two-node MariaDB Galera cluster of one test. Both nodes are writable.
+//! The nodes of a MariaDB Galera cluster, all writable.
 //!
-//! All sockets are on the loopback. The second node starts on a copy of the first one's files, so no tool for full
-//! state transfers is needed; the first node sends the transactions since the copy (an incremental state transfer).
+//! All nodes start on copies of the first one's files, so no tool for full state transfers is needed: a node that joins
+//! receives only the transactions that it lacks (an incremental state transfer).
 
 use std::ffi::OsString;
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Opts};
-use tempfile::TempDir;
-use tokio::process::Child;
+use tokio::process::Command;
 
-use crate::mariadb::{self, PORT_ATTEMPTS_MAX, START_MAX};
+use crate::cluster::{Node, Ports};
+use crate::mariadb::{self, START_MAX};
 
 /// Paths of the replication library.
 const PROVIDERS: [&str; 4] = [
@@ -34,191 +32,157 @@ const SETTINGS: [&str; 8] = [
     "--wsrep-on=ON",
     "--binlog-format=ROW",
     "--innodb-autoinc-lock-mode=2",
-    // No node crashes in these tests.
+    // Survives a crash of the node, but not of the machine.
     "--innodb-flush-log-at-trx-commit=2",
     "--innodb-buffer-pool-size=64M",
     "--innodb-log-file-size=32M",
     "--wsrep-slave-threads=2",
-    "--wsrep-sst-method=copied",
+    "--wsrep-sst-method=incremental",
 ];
 
-/// A write-set cache large enough for everything since the start. With these timeouts, a busy machine does not make a
-/// node suspect the other.
-const PROVIDER_OPTIONS: &str = "gcache.size=32M;pc.recovery=false;evs.suspect_timeout=PT30S;evs.inactive_timeout=PT60S";
+/// A write-set cache large enough for everything that a node misses.
+const PROVIDER_OPTIONS: &str = "gcache.size=64M;pc.recovery=false";
 
 /// A server calls `wsrep_sst_METHOD` for the state that a joining node lacks. This method transfers nothing: the joiner
-/// already has a copy of the files and reports the position of the copy.
+/// reports the position of its files, and a donor fails that cannot send the transactions since (`--bypass`).
 const TRANSFER_NOTHING: &str = r#"#!/bin/sh
-role= gtid=
+role= gtid= bypass=
 while [ $# -gt 0 ]; do
   case $1 in
     --role) role=$2 ;;
     --gtid) gtid=$2 ;;
+    --bypass) bypass=1 ;;
   esac
   shift
 done
 case $role in
-  joiner) echo "ready 127.0.0.1:1" && echo "$COPIED_AT 0" ;;
-  donor) echo "done $gtid" ;;
+  joiner) echo "ready 127.0.0.1:1" && echo "$POSITION 0" ;;
+  donor) [ -n "$bypass" ] && echo "done $gtid" ;;
 esac
 "#;
 
-/// The cluster, stopped when dropped.
+/// Common parameters of the nodes.
 #[derive(Debug)]
-pub struct Galera {
-    nodes: [Node; 2],
-    // Dropped last: the nodes write into it until they are killed.
-    _folder: TempDir,
-}
-
-/// A node of the cluster.
-#[derive(Debug)]
-pub struct Node {
-    port: u16,
-    // Killed on drop.
-    _process: Child,
+pub(crate) struct Galera {
+    provider: &'static str,
+    /// Random, so that a node never joins another test's cluster.
+    name: String,
+    tools: PathBuf,
+    /// `gcomm://` and the replication addresses of all nodes.
+    address: String,
+    options: String,
 }
 
 impl Galera {
-    /// Creates the data folders, starts both nodes and waits until they are in sync.
-    ///
-    /// # Errors
-    /// If MariaDB or its Galera library is not installed, or a node does not start.
-    pub async fn start() -> Result<Self> {
-        let provider = provider()?;
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            match Self::try_start(provider).await {
-                Ok(cluster) => return Ok(cluster),
-                // Another process may have taken one of the ports.
-                Err(_) if attempts < PORT_ATTEMPTS_MAX => {}
-                Err(error) => return Err(error),
+    pub(crate) fn new(folder: &Path, nodes: &[Node], options: &str) -> Result<Self> {
+        let tools = folder.join("tools");
+        make_tools(&tools)?;
+        let addresses = nodes.iter().map(|node| format!("127.0.0.1:{}", node.ports.replication));
+        Ok(Self {
+            provider: provider()?,
+            name: format!("jangteo-{:016x}", rand::random::<u64>()),
+            tools,
+            address: format!("gcomm://{}", addresses.collect::<Vec<_>>().join(",")),
+            options: format!("{PROVIDER_OPTIONS};{options}"),
+        })
+    }
+
+    /// Creates the files of all nodes and starts them.
+    pub(crate) async fn start(&self, nodes: &[Node]) -> Result<()> {
+        let (first, others) = nodes.split_first().context("at least one node")?;
+        fs::create_dir(&first.folder)?;
+        mariadb::install(&first.folder).await?;
+        self.launch(first, "", &["--wsrep-new-cluster", &mariadb::init_argument(&first.folder)]).await?;
+        first.shut_down().await?;
+        for node in others {
+            copy(&first.folder, &node.folder).context("the files of a node")?;
+        }
+        self.start_again(nodes).await
+    }
+
+    /// Starts a node that does not run, and waits until it is in sync.
+    pub(crate) async fn rejoin(&self, node: &Node) -> Result<()> {
+        if node.is_running().await? {
+            return synced(node).await;
+        }
+        let position = self.position(node).await?;
+        self.launch(node, &position, &[&format!("--wsrep-start-position={position}")]).await
+    }
+
+    /// Starts a new cluster on the node with the highest position, which the others join.
+    pub(crate) async fn start_again(&self, nodes: &[Node]) -> Result<()> {
+        let mut first = None;
+        for node in nodes {
+            let position = self.position(node).await?;
+            let (_, number) = position.split_once(':').context("UUID:NUMBER")?;
+            let number: i64 = number.parse()?;
+            if first.as_ref().is_none_or(|(most, _, _)| number > *most) {
+                first = Some((number, node, position));
             }
         }
-    }
-
-    async fn try_start(provider: &'static str) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("jangteo-galera-").tempdir()?;
-        let tools = folder.path().join("tools");
-        make_tools(&tools)?;
-        let [first, second] = free_ports()?;
-        // Random, so that a node never joins another test's cluster.
-        let name = format!("jangteo-{:016x}", rand::random::<u64>());
-        let launch = Launch { provider, name, tools, peer: first.replication, copied_at: String::new() };
-
-        let (one, two) = (folder.path().join("1"), folder.path().join("2"));
-        fs::create_dir(&one)?;
-        mariadb::install(&one).await?;
-        let mut process = launch.node(&one, &first, &["--wsrep-new-cluster", &mariadb::init_argument(&one)]).await?;
-        mariadb::shut_down(&mut process, first.sql).await?;
-        let launch = Launch { copied_at: position(&one)?, ..launch };
-        copy(&one, &two).context("the files of the second node")?;
-
-        let process = launch.node(&one, &first, &["--wsrep-new-cluster"]).await?;
-        let one = Node { port: first.sql, _process: process };
-        let process = launch.node(&two, &second, &[]).await?;
-        let two = Node { port: second.sql, _process: process };
-        let nodes = [one, two];
-        for node in &nodes {
-            wait_for(node.port, "wsrep_cluster_size", "2").await?;
-        }
-        Ok(Self { nodes, _folder: folder })
-    }
-
-    /// The node with index 0 or 1.
-    ///
-    /// # Panics
-    /// For any other index.
-    pub fn node(&self, index: usize) -> &Node {
-        &self.nodes[index]
-    }
-
-    /// Waits until each node has applied all transactions committed on the other.
-    ///
-    /// # Errors
-    /// If a node does not respond.
-    pub async fn synchronize(&self) -> Result<()> {
-        for node in &self.nodes {
-            let mut connection = connect(node.port).await?;
-            connection.query_drop("SET SESSION wsrep_sync_wait = 1").await?;
-            connection.query_drop("SELECT 1").await?;
-            connection.disconnect().await?;
+        let (_, first, position) = first.context("at least one node")?;
+        let state = first.folder.join("data/grastate.dat");
+        fs::write(&state, fs::read_to_string(&state)?.replace("safe_to_bootstrap: 0", "safe_to_bootstrap: 1"))?;
+        let start = format!("--wsrep-start-position={position}");
+        self.launch(first, &position, &["--wsrep-new-cluster", &start]).await?;
+        for node in nodes.iter().filter(|node| node.port() != first.port()) {
+            self.rejoin(node).await?;
         }
         Ok(())
     }
 
-    /// Number of transactions aborted because the other node committed first.
-    ///
-    /// # Errors
-    /// If a node does not respond.
-    pub async fn aborted_transactions(&self) -> Result<u64> {
-        let mut sum = 0;
-        for node in &self.nodes {
-            let mut connection = connect(node.port).await?;
-            // Before COMMIT, and at COMMIT.
-            let query = "SHOW STATUS WHERE Variable_name IN ('wsrep_local_bf_aborts', 'wsrep_local_cert_failures')";
-            let rows: Vec<(String, u64)> = connection.query(query).await?;
-            sum += rows.iter().map(|(_, count)| count).sum::<u64>();
-            connection.disconnect().await?;
-        }
-        Ok(sum)
-    }
-}
-
-impl Node {
-    /// SQL port on the loopback.
-    pub fn port(&self) -> u16 {
-        self.port
+    pub(crate) async fn synchronize(node: &Node) -> Result<()> {
+        let mut connection = node.connect().await?;
+        connection.query_drop("SET SESSION wsrep_sync_wait = 1").await?;
+        connection.query_drop("SELECT 1").await?;
+        Ok(connection.disconnect().await?)
     }
 
-    /// Administrator URL, without a database.
-    pub fn url(&self) -> String {
-        mariadb::url(self.port)
+    pub(crate) async fn aborted_transactions(node: &Node) -> Result<u64> {
+        let mut connection = node.connect().await?;
+        // Before COMMIT, and at COMMIT.
+        let query = "SHOW STATUS WHERE Variable_name IN ('wsrep_local_bf_aborts', 'wsrep_local_cert_failures')";
+        let rows: Vec<(String, u64)> = connection.query(query).await?;
+        connection.disconnect().await?;
+        Ok(rows.iter().map(|(_, count)| count).sum())
     }
-}
 
-struct Ports {
-    sql: u16,
-    replication: u16,
-    transfer: u16,
-}
+    /// Starts a node with files at this position and waits until it is in sync.
+    async fn launch(&self, node: &Node, position: &str, arguments: &[&str]) -> Result<()> {
+        let mut command = self.command(node);
+        command.args(arguments).env("POSITION", position);
+        node.set_process(mariadb::start(command, &node.folder, node.port()).await?).await;
+        synced(node).await
+    }
 
-/// Common parameters of the nodes.
-struct Launch {
-    provider: &'static str,
-    name: String,
-    tools: PathBuf,
-    /// The replication port of the first node.
-    peer: u16,
-    /// The position of the copied files of the second node.
-    copied_at: String,
-}
-
-impl Launch {
-    /// Starts a node and waits until it is in sync.
-    async fn node(&self, folder: &Path, ports: &Ports, settings: &[&str]) -> Result<Child> {
-        let Ports { sql, replication, transfer } = ports;
-        let mut command = mariadb::command(folder, *sql);
+    fn command(&self, node: &Node) -> Command {
+        let Ports { sql, replication, transfer } = node.ports;
+        let mut command = mariadb::command(&node.folder, sql);
         command
             .args(SETTINGS)
             .arg(format!("--wsrep-provider={}", self.provider))
             .arg(format!("--wsrep-cluster-name={}", self.name))
-            .arg(format!("--wsrep-cluster-address=gcomm://127.0.0.1:{}", self.peer))
+            .arg(format!("--wsrep-cluster-address={}", self.address))
             .arg(format!("--wsrep-node-address=127.0.0.1:{replication}"))
             .arg(format!(
-                "--wsrep-provider-options={PROVIDER_OPTIONS};base_port={replication};\
+                "--wsrep-provider-options={};base_port={replication};\
                  gmcast.listen_addr=tcp://127.0.0.1:{replication};\
-                 ist.recv_addr=127.0.0.1:{transfer};ist.recv_bind=127.0.0.1:{transfer}"
+                 ist.recv_addr=127.0.0.1:{transfer};ist.recv_bind=127.0.0.1:{transfer}",
+                self.options
             ))
-            .args(settings)
-            .env("PATH", self.path())
-            .env("COPIED_AT", &self.copied_at);
-        let process = mariadb::start(command, folder, *sql).await?;
-        // 4: synced.
-        let synced = wait_for(*sql, "wsrep_local_state", "4").await;
-        synced.with_context(|| format!("the node does not join:\n{}", mariadb::log(folder)))?;
-        Ok(process)
+            .env("PATH", self.path());
+        command
+    }
+
+    /// The cluster's id and the number of the last transaction in the node's files, after crash recovery.
+    async fn position(&self, node: &Node) -> Result<String> {
+        let output = self.command(node).arg("--wsrep-recover").kill_on_drop(true).output();
+        let output = tokio::time::timeout(START_MAX, output).await.context("the recovery does not end")??;
+        let log = String::from_utf8_lossy(&output.stderr);
+        let line = log.lines().rev().find_map(|line| line.split_once("Recovered position:"));
+        let Some((_, position)) = line else { bail!("no position after the recovery:\n{log}") };
+        ensure!(!position.ends_with(":-1"), "the node was never in a cluster:\n{log}");
+        Ok(position.trim().to_owned())
     }
 
     /// `PATH` with the tools first.
@@ -241,50 +205,30 @@ fn provider() -> Result<&'static str> {
 
 fn make_tools(folder: &Path) -> Result<()> {
     fs::create_dir(folder)?;
-    let script = folder.join("wsrep_sst_copied");
+    let script = folder.join("wsrep_sst_incremental");
     fs::write(&script, TRANSFER_NOTHING)?;
     Ok(fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?)
 }
 
-/// Distinct ports for two nodes.
-fn free_ports() -> Result<[Ports; 2]> {
-    let listeners = (0..6).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>()?;
-    let ports = listeners.iter().map(|listener| listener.local_addr().map(|address| address.port()));
-    let ports = ports.collect::<Result<Vec<_>, _>>()?;
-    let node = |of: usize| Ports { sql: ports[of], replication: ports[of + 1], transfer: ports[of + 2] };
-    Ok([node(0), node(3)])
-}
-
-async fn connect(port: u16) -> Result<Conn> {
-    Ok(Conn::new(Opts::from_url(&mariadb::url(port))?).await?)
-}
-
-/// Waits until a status variable of the node has the value.
-async fn wait_for(port: u16, variable: &str, expected: &str) -> Result<()> {
-    let mut connection = connect(port).await?;
-    let query = format!("SHOW STATUS LIKE '{variable}'");
-    let read = async {
+/// Waits until a node is in sync.
+async fn synced(node: &Node) -> Result<()> {
+    let query = async {
         loop {
-            let row: Option<(String, String)> = connection.query_first(&query).await?;
-            if row.is_some_and(|(_, value)| value == expected) {
-                return anyhow::Ok(());
+            // A node that joins closes connections or rejects their queries.
+            if let Ok(mut connection) = node.connect().await {
+                let state: Option<(String, String)> =
+                    connection.query_first("SHOW STATUS LIKE 'wsrep_local_state'").await.ok().flatten();
+                // 4: synced.
+                if state.is_some_and(|(_, value)| value == "4") {
+                    return anyhow::Ok(connection.disconnect().await?);
+                }
             }
+            ensure!(node.is_running().await?, "the node exited:\n{}", mariadb::log(&node.folder));
             tokio::time::sleep(PAUSE).await;
         }
     };
-    let read = tokio::time::timeout(START_MAX, read).await;
-    read.with_context(|| format!("{variable} is not {expected} within {START_MAX:?}"))??;
-    Ok(connection.disconnect().await?)
-}
-
-/// The cluster id and the number of the last transaction, which a node stores at shutdown.
-fn position(folder: &Path) -> Result<String> {
-    let state = fs::read_to_string(folder.join("data/grastate.dat")).context("the state of the first node")?;
-    let value = |name: &str| state.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-    match (value("uuid:"), value("seqno:")) {
-        (Some(uuid), Some(number)) if number != "-1" => Ok(format!("{uuid}:{number}")),
-        _ => bail!("the first node has no position:\n{state}"),
-    }
+    let synced = tokio::time::timeout(START_MAX, query).await;
+    synced.with_context(|| format!("the node does not join:\n{}", mariadb::log(&node.folder)))?
 }
 
 /// Copies a folder recursively.

@@ -7,9 +7,11 @@
 //! timeout.
 
 mod client;
+mod cluster;
 mod database;
 mod fixtures;
 mod galera;
+mod group_replication;
 mod limits;
 mod mariadb;
 mod poll;
@@ -23,9 +25,9 @@ mod token;
 mod usage;
 
 pub use client::{Call, Caller, Problem, Response, assert_fields};
+pub use cluster::{Cluster, Node};
 pub use database::{Backend, Column, Connection, Database, INNODB_FRESH_AFTER, Row};
 pub use fixtures::{Campaign, CampaignBuilder, Order, Product, ProductBuilder, now, rfc3339};
-pub use galera::{Galera, Node};
 pub use limits::raise_open_files_max;
 pub use mariadb::{MariaDb, shop_url};
 pub use poll::{clock_reaches, eventually, eventually_within};

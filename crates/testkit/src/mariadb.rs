@@ -87,7 +87,7 @@ impl MariaDb {
 
     /// Administrator URL, without a database.
     pub fn url(&self) -> String {
-        url(self.port)
+        url(&host(self.port))
     }
 
     /// Port on the loopback.
@@ -138,13 +138,23 @@ pub(crate) fn log(folder: &Path) -> String {
     fs::read_to_string(folder.join("server.log")).unwrap_or_default()
 }
 
-pub(crate) fn url(port: u16) -> String {
-    format!("mysql://admin:admin@127.0.0.1:{port}")
+/// Administrator URL of `host:port`, or of several, separated by commas.
+pub(crate) fn url(hosts: &str) -> String {
+    format!("mysql://admin:admin@{hosts}")
 }
 
 /// URL of a test database with the shop's unprivileged user. `port` is the server's or a proxy's.
 pub fn shop_url(port: u16, database: &str) -> String {
-    format!("mysql://shop:shop@127.0.0.1:{port}/{database}")
+    shop_url_of(&host(port), database)
+}
+
+/// Like [`shop_url`], of `host:port`, or of several, separated by commas.
+pub(crate) fn shop_url_of(hosts: &str, database: &str) -> String {
+    format!("mysql://shop:shop@{hosts}/{database}")
+}
+
+fn host(port: u16) -> String {
+    format!("127.0.0.1:{port}")
 }
 
 /// Creates a data folder and the SQL script that creates the users.
@@ -175,8 +185,8 @@ async fn launch(folder: &Path, port: u16, settings: &[String], additional: &[&st
     start(command, folder, port).await
 }
 
-pub(crate) async fn shut_down(process: &mut Child, port: u16) -> Result<()> {
-    Conn::new(Opts::from_url(&url(port))?).await?.query_drop("SHUTDOWN").await?;
+async fn shut_down(process: &mut Child, port: u16) -> Result<()> {
+    Conn::new(Opts::from_url(&url(&host(port)))?).await?.query_drop("SHUTDOWN").await?;
     let status = tokio::time::timeout(START_MAX, process.wait()).await.context("mariadbd does not exit")??;
     ensure!(status.success(), "mariadbd exited with {status}");
     Ok(())
@@ -215,19 +225,19 @@ pub(crate) async fn start(mut command: Command, folder: &Path, port: u16) -> Res
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
-        .context("mariadbd does not start: install the package mariadb-server")?;
+        .context("the database does not start: install the package mariadb-server")?;
     let deadline = Instant::now() + START_MAX;
-    let options = Opts::from_url(&url(port))?;
+    let options = Opts::from_url(&url(&host(port)))?;
     loop {
         if let Some(status) = process.try_wait()? {
-            bail!("mariadbd exited with {status}:\n{}", log(folder));
+            bail!("the database exited with {status}:\n{}", log(folder));
         }
         match Conn::new(options.clone()).await {
             Ok(connection) => {
                 connection.disconnect().await?;
                 return Ok(process);
             }
-            Err(error) if Instant::now() > deadline => return Err(error).context("mariadbd does not respond"),
+            Err(error) if Instant::now() > deadline => return Err(error).context("the database does not respond"),
             Err(_) => tokio::time::sleep(PAUSE).await,
         }
     }
@@ -242,7 +252,7 @@ fn mariadbd() -> &'static Path {
         .unwrap_or(Path::new("mariadbd"))
 }
 
-/// MariaDB refuses to run as root without this argument.
-fn user_argument() -> Option<&'static str> {
+/// A database server refuses to run as root without this argument.
+pub(crate) fn user_argument() -> Option<&'static str> {
     nix::unistd::geteuid().is_root().then_some("--user=root")
 }
