@@ -4,7 +4,7 @@
 # A database for the tests: the one in TEST_MYSQL_URL, or a private one for as long as they run.
 WITH_DATABASE := $(if $(TEST_MYSQL_URL),,tests/scripts/with-mariadb)
 
-.PHONY: help run check deny semver lint-openapi test test-tools chaos chaos-quick chaos-tools mutants fmt bench bench-quick bench-growth
+.PHONY: help run check deny semver lint-openapi test test-tools chaos chaos-quick chaos-tools cluster mutants fmt bench bench-quick bench-growth
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
@@ -51,13 +51,17 @@ test: test-tools ## Every test, on SQLite and on TEST_MYSQL_URL or else a privat
 # What replicates MariaDB (Galera). Where it cannot be installed, the tests that need it fail and say so.
 test-tools: chaos-tools
 	@ls /usr/lib*/galera*/libgalera_smm.so 2>/dev/null | grep -q . || tests/scripts/apt-install galera-4 || \
-		echo "make: without the package galera-4 the tests in galera:: fail" >&2
+		echo "make: without the package galera-4 the tests in galera:: and failover:: fail" >&2
 
 ##@ Break
 
 chaos: chaos-tools ## Kill, cut, stall and lock everything, hundreds of times; CHAOS_SEED=N as that run did
 	cargo build --release --workspace --locked
 	target/release/jangteo-chaos full --document docs/reliability.md
+
+cluster: test-tools ## Kill, pause and restart database nodes, for a quarter of an hour; MYSQLD_ROOT=FOLDER for MySQL too
+	cargo build --release --workspace --locked
+	target/release/jangteo-chaos cluster --document docs/reliability.md
 
 chaos-quick: chaos-tools ## The same, each a few times, in under 3 minutes
 	cargo build --workspace --locked

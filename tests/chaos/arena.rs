@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use indicatif::ProgressBar;
 use jangteo_testkit::{
-    Backend, Claims, MariaDb, Proxy, RawConnection, Server, ServerBuilder, Shop, eventually_within, shop_url,
+    Claims, Cluster, MariaDb, Proxy, RawConnection, Server, ServerBuilder, Shop, eventually_within, shop_url,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::journal::{DefiniteResponse, Journal, Observed, Operation, Write};
+use crate::silence::{Silences, longest};
 use crate::workload::{Clerk, Customer, Stock};
 
 /// Concurrent customers: few enough to contend for the same rows, and enough to fill batches.
@@ -37,11 +38,17 @@ pub enum Keyless {
     Unknown,
 }
 
+/// The database of a shop.
+pub enum Host {
+    Sqlite,
+    MariaDb(Arc<MariaDb>),
+    Cluster(Cluster),
+}
+
 pub struct Arena {
     pub shop: Shop,
-    /// The database server of MySQL shops.
-    pub mariadb: Arc<MariaDb>,
-    /// Between the servers and MariaDB; `None` for SQLite.
+    host: Host,
+    /// Between the servers and a single MariaDB.
     proxy: Option<Proxy>,
     pub journal: Journal,
     /// Products, campaigns and orders known to the callers.
@@ -59,19 +66,20 @@ pub struct Arena {
     /// A client hangs up on one in this many calls; 0 disables it.
     hang_ups_one_in: AtomicU64,
     hung_up: AtomicU64,
+    silences: Mutex<Silences>,
     progress: ProgressBar,
 }
 
 impl Arena {
-    pub async fn new(shop: Shop, mariadb: Arc<MariaDb>, seed: u64, progress: ProgressBar) -> anyhow::Result<Self> {
+    pub async fn new(shop: Shop, host: Host, seed: u64, progress: ProgressBar) -> anyhow::Result<Self> {
         shop.expect_server_errors();
-        let proxy = match shop.backend() {
-            Backend::Mysql => Some(Proxy::start(mariadb.port(), seed).await?),
-            Backend::Sqlite => None,
+        let proxy = match &host {
+            Host::MariaDb(mariadb) => Some(Proxy::start(mariadb.port(), seed).await?),
+            Host::Sqlite | Host::Cluster(_) => None,
         };
         Ok(Self {
             shop,
-            mariadb,
+            host,
             proxy,
             journal: Journal::default(),
             stock: Mutex::default(),
@@ -83,14 +91,29 @@ impl Arena {
             keys: AtomicU64::new(0),
             hang_ups_one_in: AtomicU64::new(0),
             hung_up: AtomicU64::new(0),
+            silences: Mutex::default(),
             progress,
         })
     }
 
     /// # Panics
-    /// On SQLite, which has no proxy.
+    /// On another database than a single MariaDB.
     pub fn proxy(&self) -> &Proxy {
         self.proxy.as_ref().expect("MariaDB has a proxy")
+    }
+
+    /// # Panics
+    /// On another database than a single MariaDB.
+    pub fn mariadb(&self) -> &MariaDb {
+        let Host::MariaDb(mariadb) = &self.host else { panic!("not a fault of MariaDB") };
+        mariadb
+    }
+
+    /// # Panics
+    /// On another database than a cluster.
+    pub fn cluster(&self) -> &Cluster {
+        let Host::Cluster(cluster) = &self.host else { panic!("not a fault of clusters") };
+        cluster
     }
 
     /// Random numbers for a part of the test, deterministic by seed.
@@ -103,17 +126,16 @@ impl Arena {
         self.progress.set_position(count);
     }
 
-    /// A builder for a server that connects to its database through the proxy.
+    /// A builder for a server that connects to its database through the proxy, or to all nodes of the cluster.
     pub fn server(&self) -> ServerBuilder {
         // Orders must not expire on their own, so that their state follows from the responses.
         let settings = [("ORDER_TTL", "6h"), ("RUST_LOG", "warn")];
         let builder = self.shop.server().settings(settings);
-        match &self.proxy {
-            Some(proxy) => {
-                let name = self.shop.database().mysql_name();
-                builder.setting("DATABASE_URL", shop_url(proxy.port(), name))
-            }
-            None => builder,
+        let name = || self.shop.database().mysql_name();
+        match &self.host {
+            Host::Sqlite => builder,
+            Host::MariaDb(_) => builder.setting("DATABASE_URL", shop_url(self.proxy().port(), name())),
+            Host::Cluster(cluster) => builder.setting("DATABASE_URL", cluster.shop_url(0, name())),
         }
     }
 
@@ -294,6 +316,21 @@ impl Arena {
             (self.shop.database().open_transactions().await == 0).then_some(())
         })
         .await;
+        if let Host::Cluster(cluster) = &self.host {
+            cluster.synchronize().await.expect("all nodes respond");
+        }
+    }
+
+    /// Records the silence of the callers and of a plain connection, which committed at these times, in each window.
+    pub fn record_silences(&self, windows: &[(Instant, Instant)], bare: &[Instant]) {
+        let responses = self.journal.response_times();
+        let within = |events: &[Instant]| windows.iter().map(|window| longest(events, *window)).collect();
+        *self.silences.lock().expect("no panic while it is held") =
+            Silences { callers: within(&responses), bare: within(bare) };
+    }
+
+    pub fn silences(&self) -> Silences {
+        self.silences.lock().expect("no panic while it is held").clone()
     }
 
     /// Log lines of panics.

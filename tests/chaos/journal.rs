@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::iter;
@@ -128,6 +128,8 @@ impl Observed {
 pub struct Entry {
     pub write: Write,
     pub response: Option<DefiniteResponse>,
+    /// Time of the first definite response.
+    responded_at: Option<Instant>,
     /// Definite responses that were not replays.
     originals: u32,
     /// Definite responses that were replays.
@@ -150,7 +152,10 @@ impl Entry {
                         self.contradictions.push(format!("responded {before:?} and then {response:?}"));
                     }
                     Some(_) => {}
-                    None => self.response = Some(response),
+                    None => {
+                        self.response = Some(response);
+                        self.responded_at = Some(Instant::now());
+                    }
                 }
             }
             Observed::NoEffect | Observed::InProgress => {}
@@ -202,6 +207,7 @@ impl Journal {
         entries.push(Entry {
             write,
             response,
+            responded_at: None,
             originals: 0,
             replays: 0,
             unknowns: 0,
@@ -262,6 +268,11 @@ impl Journal {
     /// Number of writes with a definite response.
     pub fn completed(&self) -> usize {
         self.entries().iter().filter(|entry| entry.response.is_some()).count()
+    }
+
+    /// Times of the first definite responses.
+    pub fn response_times(&self) -> Vec<Instant> {
+        self.entries().iter().filter_map(|entry| entry.responded_at).collect()
     }
 
     pub fn statistics(&self) -> Statistics {

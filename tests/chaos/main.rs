@@ -11,6 +11,7 @@ mod check;
 mod faults;
 mod journal;
 mod report;
+mod silence;
 mod workload;
 
 use std::panic::AssertUnwindSafe;
@@ -22,15 +23,18 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 use futures_util::FutureExt;
-use jangteo_testkit::{Backend, Database, MariaDb, binary, raise_open_files_max, run_on};
+use jangteo_testkit::{Backend, Cluster, Database, MariaDb, binary, raise_open_files_max, run_on};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::arena::Arena;
-use crate::faults::{FAULTS, Fault};
-use crate::report::{Outcome, Report};
+use crate::arena::{Arena, Host};
+use crate::faults::{CLUSTER_FAULTS, FAULTS, Fault, Store};
+use crate::report::{Outcome, Report, Run};
 
 /// Timeout of a fault, well above any normal duration.
 const FAULT_MAX: Duration = Duration::from_secs(900);
+
+/// Nodes of a cluster: the smallest number of which a majority survives a failure.
+const NODES: usize = 3;
 
 /// Injects faults and checks that no acknowledged write is lost and no write takes effect twice.
 #[derive(Parser)]
@@ -42,7 +46,7 @@ struct Arguments {
     /// Seed of the random decisions.
     #[arg(long, env = "CHAOS_SEED")]
     seed: Option<u64>,
-    /// Only faults whose name contains this text.
+    /// Only faults whose `NAME (DATABASE)` contains this text.
     #[arg(long, conflicts_with = "document")]
     only: Option<String>,
     /// Writes the Markdown table between the two markers of this document.
@@ -56,6 +60,9 @@ enum Extent {
     Quick,
     /// The numbers of the published guarantees.
     Full,
+    /// Failures of nodes of database clusters: MariaDB Galera, and MySQL Group Replication if `MYSQLD_ROOT` names an
+    /// unpacked MySQL.
+    Cluster,
 }
 
 #[tokio::main]
@@ -75,20 +82,31 @@ async fn main() -> Result<ExitCode> {
 async fn try_all(arguments: &Arguments) -> Result<ExitCode> {
     let seed = arguments.seed.unwrap_or_else(rand::random);
     println!("CHAOS_SEED={seed}");
-    let mariadb = Arc::new(MariaDb::start().await?);
-    let mut report = Report::new(seed);
-    for fault in FAULTS {
-        let count = match arguments.extent {
-            Extent::Quick => fault.quick,
-            Extent::Full => fault.full,
-        };
-        let is_wanted = arguments.only.as_ref().is_none_or(|only| fault.name.contains(only.as_str()));
+    let is_of_clusters = arguments.extent == Extent::Cluster;
+    let (faults, mariadb) = match arguments.extent {
+        Extent::Quick | Extent::Full => (FAULTS, Some(Arc::new(MariaDb::start().await?))),
+        Extent::Cluster => (CLUSTER_FAULTS, None),
+    };
+    let mut report = Report::new(seed, is_of_clusters);
+    for fault in faults {
+        let count = if arguments.extent == Extent::Quick { fault.quick } else { fault.full };
+        let is_wanted = arguments.only.as_ref().is_none_or(|only| fault.title().contains(only.as_str()));
         if count > 0 && is_wanted {
             let started = Instant::now();
             let progress = report.begin(fault, count);
             // A failure is printed where it occurs; the remaining faults still run.
-            let tried = AssertUnwindSafe(try_fault(fault, count, &mariadb, seed, progress)).catch_unwind().await;
-            report.end(fault, count, started.elapsed(), tried.ok().and_then(Result::ok));
+            let tried =
+                AssertUnwindSafe(try_fault(fault, count, mariadb.as_ref(), seed, progress)).catch_unwind().await;
+            let run = match tried {
+                Ok(Ok(Some(outcome))) => Run::Completed(Box::new(outcome)),
+                Ok(Ok(None)) => Run::Skipped,
+                Ok(Err(error)) => {
+                    println!("{error:#}");
+                    Run::Failed
+                }
+                Err(_) => Run::Failed,
+            };
+            report.end(fault, count, started.elapsed(), run);
         }
     }
     println!("{}", report.table());
@@ -103,25 +121,38 @@ async fn try_all(arguments: &Arguments) -> Result<ExitCode> {
     Ok(if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs one fault on a new database.
+/// Runs one fault on a new database, and on a new cluster; `None` without the programs of the cluster.
 async fn try_fault(
     fault: &Fault,
     count: u64,
-    mariadb: &Arc<MariaDb>,
+    mariadb: Option<&Arc<MariaDb>>,
     seed: u64,
     progress: indicatif::ProgressBar,
-) -> Result<Outcome> {
-    let database = match fault.backend {
-        Backend::Mysql => Database::create_on(mariadb.url()).await?,
-        Backend::Sqlite => Database::create(Backend::Sqlite).await?,
+) -> Result<Option<Outcome>> {
+    let host = match fault.store {
+        Store::Sqlite => Host::Sqlite,
+        Store::MariaDb => Host::MariaDb(mariadb.context("it was started")?.clone()),
+        Store::Galera => Host::Cluster(Cluster::galera(NODES, "").await?),
+        Store::Group => {
+            let Some(root) = std::env::var_os("MYSQLD_ROOT") else { return Ok(None) };
+            Host::Cluster(Cluster::group_replication(NODES, root.as_ref()).await?)
+        }
     };
+    let database = match &host {
+        Host::Sqlite => Database::create(Backend::Sqlite).await?,
+        Host::MariaDb(mariadb) => Database::create_on(mariadb.url()).await?,
+        Host::Cluster(cluster) => Database::create_on(cluster.url()).await?,
+    };
+    // Lives until `run_on` has verified the books and removed the database.
+    let mut arena = None;
+    let arena = &mut arena;
     run_on(database, FAULT_MAX, async |shop| {
-        let arena = Arena::new(shop.clone(), mariadb.clone(), seed, progress).await?;
-        let notes = (fault.inject)(&arena, count).await;
+        let arena = arena.insert(Arena::new(shop, host, seed, progress).await?);
+        let notes = (fault.inject)(arena, count).await;
         arena.resolve().await;
         let check = arena.check().await;
-        Ok(Outcome { statistics: arena.journal.statistics(), check, panics: arena.panics(), notes })
-        // `run_on` verifies the books afterwards.
+        let (statistics, silences) = (arena.journal.statistics(), arena.silences());
+        Ok(Some(Outcome { statistics, check, panics: arena.panics(), silences, notes }))
     })
     .await
 }

@@ -8,14 +8,16 @@ use anyhow::{Context, Result};
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 use indicatif::{ProgressBar, ProgressStyle};
-use jangteo_testkit::Backend;
 
 use crate::check::Violations;
 use crate::faults::{Fault, Notes};
 use crate::journal::Statistics;
+use crate::silence::{Silences, quantiles};
 
 /// Markers of the table in a document.
 const MARKS: [&str; 2] = ["<!-- chaos: begin -->", "<!-- chaos: end -->"];
+/// Markers of the table of cluster faults.
+const CLUSTER_MARKS: [&str; 2] = ["<!-- cluster: begin -->", "<!-- cluster: end -->"];
 
 const HEADER: [&str; 10] = [
     "fault",
@@ -30,12 +32,16 @@ const HEADER: [&str; 10] = [
     "duplicated",
 ];
 
+/// Additional columns of cluster faults: median, 95th percentile and maximum.
+const CLUSTER_HEADER: [&str; 2] = ["silence of callers, s", "of a plain connection, s"];
+
 /// Outcome of a fault.
 pub struct Outcome {
     pub statistics: Statistics,
     pub check: Violations,
     /// Log lines of panics.
     pub panics: Vec<String>,
+    pub silences: Silences,
     pub notes: Notes,
 }
 
@@ -58,46 +64,64 @@ struct Line {
     database: &'static str,
     count: u64,
     took: Duration,
-    /// `None` if the experiment failed.
-    outcome: Option<Outcome>,
+    result: Run,
+}
+
+/// Whether a fault ran.
+pub enum Run {
+    Completed(Box<Outcome>),
+    Failed,
+    /// For lack of a database.
+    Skipped,
+}
+
+impl Line {
+    fn outcome(&self) -> Option<&Outcome> {
+        match &self.result {
+            Run::Completed(outcome) => Some(outcome),
+            Run::Failed | Run::Skipped => None,
+        }
+    }
 }
 
 pub struct Report {
     seed: u64,
+    is_of_clusters: bool,
     lines: Vec<Line>,
     started: Option<ProgressBar>,
 }
 
 impl Report {
-    pub fn new(seed: u64) -> Self {
-        Self { seed, lines: Vec::new(), started: None }
+    pub fn new(seed: u64, is_of_clusters: bool) -> Self {
+        Self { seed, is_of_clusters, lines: Vec::new(), started: None }
     }
 
     /// Shows the progress of a fault.
     pub fn begin(&mut self, fault: &Fault, count: u64) -> ProgressBar {
         let style = ProgressStyle::with_template("{elapsed_precise} [{bar:30}] {pos}/{len} {msg}");
         let bar = ProgressBar::new(count).with_style(style.expect("the template is right").progress_chars("=> "));
-        bar.set_message(format!("{} ({})", fault.name, database(fault)));
+        bar.set_message(fault.title());
         bar.enable_steady_tick(Duration::from_millis(250));
         self.started = Some(bar.clone());
         bar
     }
 
     /// Records and prints the outcome of a fault.
-    pub fn end(&mut self, fault: &Fault, count: u64, took: Duration, outcome: Option<Outcome>) {
+    pub fn end(&mut self, fault: &Fault, count: u64, took: Duration, result: Run) {
         if let Some(bar) = self.started.take() {
             bar.finish_and_clear();
         }
-        let verdict = match &outcome {
-            None => "FAILED".to_owned(),
-            Some(outcome) => match outcome.violations().count() {
+        let verdict = match &result {
+            Run::Failed => "FAILED".to_owned(),
+            Run::Skipped => "not run".to_owned(),
+            Run::Completed(outcome) => match outcome.violations().count() {
                 0 => "ok".to_owned(),
                 violations => format!("{violations} VIOLATIONS"),
             },
         };
-        let line = Line { name: fault.name, database: database(fault), count, took, outcome };
+        let line = Line { name: fault.name, database: fault.store.name(), count, took, result };
         println!("{verdict}: {} ({}), {} times, {:.1} s", line.name, line.database, count, took.as_secs_f64());
-        for note in line.outcome.iter().flat_map(|outcome| &outcome.notes) {
+        for note in line.outcome().iter().flat_map(|outcome| &outcome.notes) {
             println!("    {note}");
         }
         self.lines.push(line);
@@ -105,23 +129,30 @@ impl Report {
 
     pub fn table(&self) -> Table {
         let mut table = Table::new();
-        table.load_style(ASCII_MARKDOWN).set_header(HEADER);
+        let more: &[&str] = if self.is_of_clusters { &CLUSTER_HEADER } else { &[] };
+        table.load_style(ASCII_MARKDOWN).set_header(HEADER.iter().chain(more));
         for column in table.column_iter_mut().skip(2) {
             column.set_cell_alignment(CellAlignment::Right);
         }
         for line in &self.lines {
             let mut cells = vec![line.name.to_owned(), line.database.to_owned(), line.count.to_string()];
-            match &line.outcome {
-                Some(Outcome { statistics, check, .. }) => cells.extend([
-                    statistics.writes.to_string(),
-                    (statistics.writes - statistics.in_doubt).to_string(),
-                    statistics.in_doubt.to_string(),
-                    statistics.had_completed.to_string(),
-                    statistics.violations.len().to_string(),
-                    (check.lost.len() + check.mismatches.len()).to_string(),
-                    check.duplicated.len().to_string(),
-                ]),
-                None => cells.push("failed".to_owned()),
+            match &line.result {
+                Run::Completed(outcome) => {
+                    let Outcome { statistics, check, silences, .. } = &**outcome;
+                    cells.extend([
+                        statistics.writes.to_string(),
+                        (statistics.writes - statistics.in_doubt).to_string(),
+                        statistics.in_doubt.to_string(),
+                        statistics.had_completed.to_string(),
+                        statistics.violations.len().to_string(),
+                        (check.lost.len() + check.mismatches.len()).to_string(),
+                        check.duplicated.len().to_string(),
+                    ]);
+                    let silences = [&silences.callers, &silences.bare].map(|of| quantiles(of));
+                    cells.extend(silences.into_iter().take(more.len()));
+                }
+                Run::Failed => cells.push("failed".to_owned()),
+                Run::Skipped => cells.push("not run".to_owned()),
             }
             table.add_row(cells);
         }
@@ -132,9 +163,10 @@ impl Report {
         let mut violations = Vec::new();
         for line in &self.lines {
             let named = |violation: &str| format!("{} ({}): {violation}", line.name, line.database);
-            match &line.outcome {
-                Some(outcome) => violations.extend(outcome.violations().map(|violation| named(&violation))),
-                None => violations.push(named("failed")),
+            match &line.result {
+                Run::Completed(outcome) => violations.extend(outcome.violations().map(|violation| named(&violation))),
+                Run::Failed => violations.push(named("failed")),
+                Run::Skipped => {}
             }
         }
         violations
@@ -143,14 +175,14 @@ impl Report {
     /// Replaces the table in a document.
     pub fn write_into(&self, document: &Path) -> Result<()> {
         let text = fs::read_to_string(document)?;
-        let [begin, end] = MARKS;
+        let [begin, end] = if self.is_of_clusters { CLUSTER_MARKS } else { MARKS };
         let (before, rest) = text.split_once(begin).with_context(|| format!("missing marker {begin}"))?;
         let (_, after) = rest.split_once(end).with_context(|| format!("missing marker {end}"))?;
         let took: Duration = self.lines.iter().map(|line| line.took).sum();
         let notes: String = self
             .lines
             .iter()
-            .filter_map(|line| Some((line, line.outcome.as_ref()?)))
+            .filter_map(|line| Some((line, line.outcome()?)))
             .flat_map(|(line, outcome)| {
                 let item = move |note: &String| format!("- {} ({}): {note}.\n", line.name, line.database);
                 outcome.notes.iter().map(item)
@@ -162,12 +194,5 @@ impl Report {
         let text =
             format!("{before}{begin}\nSeed {seed}, {minutes:.0} minutes.\n\n{table}\n\nNotes:\n\n{notes}{end}{after}");
         Ok(fs::write(document, text)?)
-    }
-}
-
-fn database(fault: &Fault) -> &'static str {
-    match fault.backend {
-        Backend::Mysql => "MariaDB",
-        Backend::Sqlite => "SQLite",
     }
 }

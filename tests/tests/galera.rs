@@ -67,7 +67,7 @@ async fn neither_oversells_nor_overissues_with_a_writer_on_each_node() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_that_migrate_on_two_nodes_wait_for_each_other() {
-    let galera = Galera::start().await.unwrap_or_else(|error| panic!("{error:#}"));
+    let galera = Cluster::galera(2, STEADY).await.unwrap_or_else(|error| panic!("{error:#}"));
     let database = Database::create_on(galera.node(0).url()).await.expect("a database");
     run_on(database, SETUP_MAX, async |shop| {
         let migrate = async |node: usize| {

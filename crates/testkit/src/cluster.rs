@@ -26,6 +26,10 @@ const PORTS: std::ops::Range<u16> = 10_000..20_000;
 
 /// Maximum time of a shutdown. MySQL in Group Replication takes up to a minute.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(180);
+/// Maximum time until a node is in sync again.
+const REJOIN_MAX: Duration = Duration::from_secs(120);
+/// Interval between queries of the members.
+const PAUSE: Duration = Duration::from_millis(50);
 /// Maximum time of an insertion by a plain connection, and of its connection attempt.
 const PLAIN_MAX: Duration = Duration::from_secs(1);
 /// Pause between two insertions.
@@ -133,16 +137,35 @@ impl Cluster {
         rest.iter().chain(before).map(Node::host).collect::<Vec<_>>().join(",")
     }
 
-    /// Restarts a node that was killed or shut down, or awaits one that was resumed, until it is in sync.
+    /// Restarts a node that was killed or shut down, or awaits one that was resumed, until all nodes are in sync.
     ///
     /// # Errors
     /// If it does not start or join.
     pub async fn rejoin(&self, index: usize) -> Result<()> {
         let node = &self.nodes[index];
-        match &self.replication {
-            Replication::Galera(galera) => galera.rejoin(node).await,
-            Replication::Group(group) => group.rejoin(node).await,
-        }
+        let joining = async {
+            loop {
+                match &self.replication {
+                    Replication::Galera(galera) => galera.rejoin(node).await?,
+                    Replication::Group(group) => group.rejoin(node).await?,
+                }
+                // A node that was paused reports the past until it notices its exclusion, which the others know.
+                if self.is_complete().await {
+                    return anyhow::Ok(());
+                }
+                sleep(PAUSE).await;
+            }
+        };
+        timeout(REJOIN_MAX, joining).await.context("the node does not rejoin")?
+    }
+
+    /// Whether each node sees all nodes.
+    async fn is_complete(&self) -> bool {
+        let members = try_join_all(self.nodes.iter().map(async |node| match &self.replication {
+            Replication::Galera(_) => Galera::members(node).await,
+            Replication::Group(_) => GroupReplication::members(node).await,
+        }));
+        members.await.is_ok_and(|members| members.iter().all(|count| *count == self.nodes.len()))
     }
 
     /// Restarts the cluster after the death of all nodes, from the one with the most transactions.

@@ -131,6 +131,14 @@ impl Galera {
         Ok(())
     }
 
+    /// Number of members that the node sees.
+    pub(crate) async fn members(node: &Node) -> Result<usize> {
+        let mut connection = node.connect().await?;
+        let size: Option<(String, usize)> = connection.query_first("SHOW STATUS LIKE 'wsrep_cluster_size'").await?;
+        connection.disconnect().await?;
+        Ok(size.context("a status of Galera")?.1)
+    }
+
     pub(crate) async fn synchronize(node: &Node) -> Result<()> {
         let mut connection = node.connect().await?;
         connection.query_drop("SET SESSION wsrep_sync_wait = 1").await?;

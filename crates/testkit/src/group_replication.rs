@@ -141,6 +141,15 @@ impl GroupReplication {
         Ok(connection.disconnect().await?)
     }
 
+    /// Number of members in sync that the node sees.
+    pub(crate) async fn members(node: &Node) -> Result<usize> {
+        let mut connection = node.connect().await?;
+        let query = "SELECT COUNT(*) FROM performance_schema.replication_group_members WHERE member_state = 'ONLINE'";
+        let members: Option<usize> = connection.query_first(query).await?;
+        connection.disconnect().await?;
+        members.context("a count")
+    }
+
     pub(crate) async fn synchronize(node: &Node) -> Result<()> {
         let mut connection = node.connect().await?;
         connection.query_drop("SET SESSION group_replication_consistency = 'BEFORE'").await?;
@@ -210,6 +219,8 @@ async fn join(node: &Node) -> Result<()> {
             let state = state(&mut connection).await?;
             if matches!(state.as_str(), "OFFLINE" | "ERROR") {
                 connection.query_drop("STOP GROUP_REPLICATION").await?;
+                // Set on a node that was excluded.
+                connection.query_drop("SET GLOBAL offline_mode = OFF").await?;
                 connection.query_drop("START GROUP_REPLICATION").await?;
             }
             connection.disconnect().await?;

@@ -28,9 +28,9 @@ pub async fn kills(arena: &Arena, count: u64) -> Notes {
         for number in 1..=count {
             arena.after_writes(random.random_range(20..80)).await;
             tokio::time::sleep(Duration::from_micros(random.random_range(0..15_000))).await;
-            arena.mariadb.crash().await.expect("it runs");
+            arena.mariadb().crash().await.expect("it runs");
             tokio::time::sleep(Duration::from_millis(random.random_range(0..1_500))).await;
-            arena.mariadb.start_again().await.expect("it comes up again");
+            arena.mariadb().start_again().await.expect("it comes up again");
             arena.advance(number);
         }
         // The servers reconnect on their own.
