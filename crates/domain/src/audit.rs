@@ -22,7 +22,7 @@ pub struct AuditEntry {
     pub at: Timestamp,
     /// The author of the change.
     pub actor: UserId,
-    /// The [name](crate::command::Decide::name) of the command, in the release that wrote the entry.
+    /// The [name](crate::command::Command::name) of the command, in the release that wrote the entry.
     pub action: String,
     /// The [`Subject::kind`], in the release that wrote the entry.
     pub subject_kind: String,
