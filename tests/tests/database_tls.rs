@@ -1,7 +1,7 @@
 //! TLS to a MariaDB that demands it, with certificates of a CA of the test.
 //!
-//! `jangteo verify` reports at once whether it could connect: the database has no tables yet, which it says only after a
-//! login.
+//! `jangteo verify` does not wait for the database, so a failed connection is an error at once. After a login it reports
+//! the missing migrations.
 
 use std::path::Path;
 use std::time::Duration;

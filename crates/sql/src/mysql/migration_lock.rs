@@ -47,7 +47,7 @@ impl Lease {
         let table = "CREATE TABLE IF NOT EXISTS migration_lease (id TINYINT NOT NULL, holder CHAR(32) NOT NULL, \
                      expires_at DATETIME(6) NOT NULL, CONSTRAINT pk_migration_lease PRIMARY KEY (id)) ENGINE = InnoDB";
         connection.batch_execute(table).await.map_err(classify)?;
-        // Each statement sees what the other nodes have committed.
+        // Each statement waits for the commits of the other nodes.
         connection.batch_execute("SET SESSION wsrep_sync_wait = 15").await.map_err(classify)?;
         let (mut lease, started_at) =
             (Self { connection, holder: format!("{:032x}", rand::random::<u128>()) }, Instant::now());
