@@ -1,7 +1,7 @@
 //! Expires overdue orders, which returns their stock. The sweeper only finds candidates; the lanes decide under the
 //! order's lock, so any number of servers may sweep.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -82,21 +82,21 @@ impl Sweeper {
 
     /// Expires all overdue orders, page by page. An order that cannot expire delays no other.
     async fn sweep(&mut self) -> Result<(), Interrupted> {
-        let (mut after, mut stuck) = (None, HashMap::new());
+        let (mut after, mut overdue) = (None, HashSet::new());
         loop {
             let due = self.list(after).await?;
-            let swept = self.expire_all(&due, &mut stuck).await;
-            if u32::try_from(due.len()).is_ok_and(|listed| listed < PAGE) || swept.is_err() {
-                if swept.is_ok() {
-                    metrics::gauge!(telemetry::ORDERS_STUCK).set(u32::try_from(stuck.len()).unwrap_or(u32::MAX));
-                    self.stuck = stuck; // Without those that are not overdue any more.
-                    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                    metrics::gauge!(telemetry::ORDERS_SWEPT_TIMESTAMP).set(now);
-                }
-                return swept;
+            overdue.extend(due.iter().map(|due| due.id));
+            self.expire_all(&due).await?;
+            if u32::try_from(due.len()).is_ok_and(|listed| listed < PAGE) {
+                break;
             }
             after = due.last().copied();
         }
+        self.stuck.retain(|id, _| overdue.contains(id));
+        metrics::gauge!(telemetry::ORDERS_STUCK).set(u32::try_from(self.stuck.len()).unwrap_or(u32::MAX));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        metrics::gauge!(telemetry::ORDERS_SWEPT_TIMESTAMP).set(now);
+        Ok(())
     }
 
     async fn list(&self, after: Option<DueOrder>) -> Result<Vec<DueOrder>, Interrupted> {
@@ -106,24 +106,25 @@ impl Sweeper {
         })
     }
 
-    /// Expires the orders of a page and adds the stuck ones to `stuck`.
-    async fn expire_all(&mut self, due: &[DueOrder], stuck: &mut HashMap<OrderId, Instant>) -> Result<(), Interrupted> {
+    /// Expires the orders of a page, except stuck ones that wait for their next attempt.
+    async fn expire_all(&mut self, due: &[DueOrder]) -> Result<(), Interrupted> {
         let now = Instant::now();
-        let is_waiting = |id: &OrderId| self.stuck.get(id).is_some_and(|retry_at| *retry_at > now);
-        let (waiting, ready): (Vec<OrderId>, Vec<OrderId>) = due.iter().map(|due| due.id).partition(is_waiting);
-        stuck.extend(waiting.iter().filter_map(|id| Some((*id, *self.stuck.get(id)?))));
+        let is_ready = |id: &OrderId| self.stuck.get(id).is_none_or(|retry_at| *retry_at <= now);
+        let ready: Vec<OrderId> = due.iter().map(|due| due.id).filter(is_ready).collect();
         let attempts = join_all(ready.iter().map(|id| self.expire(*id))).await;
         let (mut expired, mut postponed) = (0_u32, Vec::new());
         for (order_id, attempt) in ready.into_iter().zip(attempts) {
             match attempt {
-                Attempt::Expired => expired = expired.saturating_add(1),
-                Attempt::NotDue => {}
+                Attempt::Expired => {
+                    self.stuck.remove(&order_id);
+                    expired = expired.saturating_add(1);
+                }
+                Attempt::NotDue => drop(self.stuck.remove(&order_id)),
                 Attempt::Postponed(cause) => postponed.push(cause),
                 Attempt::Stuck(cause) => {
                     if self.stuck.insert(order_id, now + STUCK_RETRY).is_none() {
                         tracing::error!(%order_id, cause, "an overdue order cannot expire");
                     }
-                    stuck.insert(order_id, now + STUCK_RETRY);
                 }
             }
         }

@@ -82,7 +82,7 @@ pub(crate) async fn examine(settings: &DatabaseSettings, now: fn() -> SystemTime
 impl Host {
     fn of(options: &Opts, purpose: Purpose, connections_max: u32) -> Self {
         Self {
-            name: format!("{}:{}", options.ip_or_hostname(), options.tcp_port()),
+            name: hosts::name(options),
             purpose,
             is_local: hosts::is_local(options),
             is_verified: options.ssl_opts().is_some_and(|tls| !tls.accept_invalid_certs()),

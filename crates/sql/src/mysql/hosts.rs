@@ -57,6 +57,11 @@ pub(super) fn is_local(options: &Opts) -> bool {
     options.socket().is_some() || is_loopback(options.ip_or_hostname())
 }
 
+/// `host:port`.
+pub(super) fn name(options: &Opts) -> String {
+    format!("{}:{}", options.ip_or_hostname(), options.tcp_port())
+}
+
 fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())

@@ -26,7 +26,7 @@ pub(crate) struct Server {
     pub(super) suspected: Arc<Notify>,
 }
 
-/// A server among those that a name may lead to.
+/// The identity of a server: one host name may resolve to several servers.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     /// Unique among the servers of a cluster.

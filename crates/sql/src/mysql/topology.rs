@@ -1,9 +1,9 @@
 //! The hosts that this process uses: one writer, and one replica for reads that may lag.
 //!
 //! A monitor probes the hosts until one accepts a write, and then sends it a heartbeat. When the heartbeat fails, all
-//! hosts are probed again. If the writer does not respond, or rejects writes, or another host accepts them while its own
-//! stall, it is lost: every connection to it is closed at once, and the next writer is elected. The commit markers
-//! decide on the transactions that were under way.
+//! hosts are probed again. A writer that does not respond, or does not write while another host does, is lost: every
+//! connection to it is closed at once, and the next writer is elected. The commit markers decide on the transactions
+//! that were under way.
 //!
 //! A host that only stalls, as during a backup's lock, or is read-only, remains the writer while no other host accepts
 //! writes: it is still read.
@@ -27,10 +27,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::server::{Identity, Server};
 use super::store::Session;
-use super::{CONNECT_MAX, connect, session_options};
+use super::{CONNECT_MAX, connect, hosts, session_options};
 
 /// The pause between heartbeats, and between probes while there is no writer.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(300);
+/// The least pause: on a server that rejects all writes, each of them is a suspicion.
+const SUSPICION_INTERVAL: Duration = Duration::from_millis(50);
 /// Upper bound of a heartbeat. With the interval and the probe, a writer that stops responding is lost within 2 s.
 const HEARTBEAT_MAX: Duration = Duration::from_millis(800);
 /// Upper bound of the connections made until one leads to the elected server: a balancer may spread them over several.
@@ -48,7 +50,7 @@ pub(super) struct Topology {
     suspected: Arc<Notify>,
     elections: AtomicU64,
     replicas: Vec<Opts>,
-    replica: Mutex<Option<Elected>>,
+    replica: Mutex<Option<Replica>>,
     lag_max: Duration,
     slot: u16,
     beats: Mutex<Beats>,
@@ -85,7 +87,15 @@ impl Beats {
     }
 }
 
-/// An elected host.
+/// The replica that is fresh.
+#[derive(Clone)]
+struct Replica {
+    host: usize,
+    /// Cancelled when it is not fresh any more.
+    lost: CancellationToken,
+}
+
+/// The writer.
 #[derive(Clone)]
 struct Elected {
     host: usize,
@@ -184,7 +194,7 @@ impl Topology {
     }
 
     fn name(&self, host: usize) -> String {
-        name(&self.hosts[host])
+        hosts::name(&self.hosts[host])
     }
 
     /// Elects the first host that accepts writes.
@@ -375,8 +385,9 @@ async fn monitor(topology: Weak<Topology>, suspected: Arc<Notify>) {
         }
         drop(topology);
         let jitter = rand::random_range(Duration::ZERO..=HEARTBEAT_INTERVAL / 4);
+        sleep(SUSPICION_INTERVAL).await;
         tokio::select! {
-            () = sleep(HEARTBEAT_INTERVAL - jitter) => {}
+            () = sleep(HEARTBEAT_INTERVAL - SUSPICION_INTERVAL - jitter) => {}
             // The connection may be to a server that the name no longer leads to.
             () = suspected.notified() => connection = None,
         }
@@ -453,9 +464,8 @@ impl Topology {
                 }
                 *replica = match chosen {
                     Ok(host) => {
-                        tracing::info!(host = name(&self.replicas[host]), "reads that may lag use a replica");
-                        let identity = Arc::new(Identity { server: String::new(), group: None });
-                        Some(Elected { host, identity, lost: CancellationToken::new() })
+                        tracing::info!(host = hosts::name(&self.replicas[host]), "reads that may lag use a replica");
+                        Some(Replica { host, lost: CancellationToken::new() })
                     }
                     Err(cause) => {
                         tracing::warn!(cause, "no replica is fresh: all reads use the primary");
@@ -465,10 +475,6 @@ impl Topology {
             }
         }
     }
-}
-
-fn name(host: &Opts) -> String {
-    format!("{}:{}", host.ip_or_hostname(), host.tcp_port())
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -96,13 +96,19 @@ impl Store {
 
     /// Reads from a fresh replica, or from the primary where there is none.
     pub(super) async fn read_lagging<T: Send + 'static>(&self, query: impl Query<T>) -> Result<T, StoreError> {
-        if let Some(replica) = self.replica.as_ref().filter(|_| self.origin.has_fresh_replica()) {
-            match self.read_from(replica, query.clone()).await {
-                Err(StoreError::Unavailable(_)) => {}
-                answer => return answer,
-            }
+        match self.read_replica(query.clone()).await? {
+            Some(answer) => Ok(answer),
+            None => self.read(query).await,
         }
-        self.read(query).await
+    }
+
+    /// Reads from a fresh replica; `None` where none responds.
+    async fn read_replica<T: Send + 'static>(&self, query: impl Query<T>) -> Result<Option<T>, StoreError> {
+        let Some(replica) = self.replica.as_ref().filter(|_| self.origin.has_fresh_replica()) else { return Ok(None) };
+        match self.read_from(replica, query).await {
+            Err(StoreError::Unavailable(_)) => Ok(None),
+            answer => answer.map(Some),
+        }
     }
 
     /// As [`read_lagging`](Self::read_lagging) where the read may lag, else as [`read`](Self::read).
@@ -119,9 +125,9 @@ impl Store {
         &self,
         query: impl Query<Option<T>>,
     ) -> Result<Option<T>, StoreError> {
-        match self.read_lagging(query.clone()).await? {
-            None if self.replica.is_some() => self.read(query).await,
-            found => Ok(found),
+        match self.read_replica(query.clone()).await?.flatten() {
+            Some(row) => Ok(Some(row)),
+            None => self.read(query).await,
         }
     }
 
