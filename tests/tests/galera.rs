@@ -1,6 +1,6 @@
 //! Two servers on the two nodes of a Galera cluster, both writing. The node that commits first aborts conflicting
 //! transactions of the other: between two statements, within one, or at COMMIT. Even so, nothing is oversold or
-//! overissued, no acknowledged write is lost, and no caller sees a server error.
+//! overissued, no acknowledged write is lost, and no caller sees a server error, also while tables are altered.
 //!
 //! `GALERA_RUNS` repeats everything this many times (default: 1), each time with new products, campaigns and users.
 
@@ -20,15 +20,27 @@ const STEADY: &str = "evs.suspect_timeout=PT30S;evs.inactive_timeout=PT60S";
 const SETUP_MAX: Duration = Duration::from_secs(120);
 /// Timeout of one run, which takes 10 s on an idle machine with two cores.
 const RUN_MAX: Duration = Duration::from_secs(120);
-/// Rounds of a run. Multi-statement packets, which Galera does not execute atomically, failed in about every second
-/// round.
-const ROUNDS: usize = 8;
+/// A round for each table, which gets a new column meanwhile, as in a migration of the next release. Multi-statement
+/// packets, which Galera does not execute atomically, failed in about every second round.
+const EXPANDED: [&str; 8] = [
+    "stocks",
+    "orders",
+    "point_accounts",
+    "coupon_campaigns",
+    "idempotency_keys",
+    "stock_movements",
+    "products",
+    "commit_markers",
+];
 /// Request timeout and maximum queue wait, so that none is rejected for waiting.
 const REQUEST_TIMEOUT: &str = "30s";
 /// Maximum requests in flight: enough to fill batches on both nodes.
 const IN_FLIGHT_MAX: usize = 64;
 /// Maximum time to repeat a request with an unknown outcome.
 const RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// Rounds of concurrent corrections.
+const CORRECTIONS: usize = 5;
 
 const STOCK: usize = 100;
 const ORDERS: usize = 300;
@@ -48,14 +60,18 @@ async fn neither_oversells_nor_overissues_with_a_writer_on_each_node() {
         shop.expect_server_errors();
         let nodes = Nodes::start(&shop, &galera).await;
         nodes.examine(&shop).await;
+        let mut connection = shop.database().connect().await;
         let mut violations = Vec::new();
         for run in 1..=runs {
-            for round in 1..=ROUNDS {
-                let observed = nodes.round(&format!("{run}-{round}")).await;
+            for (round, table) in (1..).zip(EXPANDED) {
+                let round_of_run = format!("{run}-{round}");
+                let expand = format!("ALTER TABLE {table} ADD COLUMN expanded_{run} BIGINT NULL");
+                let (observed, ()) = tokio::join!(nodes.round(&round_of_run), connection.execute(&expand));
                 violations
                     .extend(observed.into_iter().map(|violation| format!("run {run}, round {round}: {violation}")));
             }
         }
+        connection.close().await;
         violations.extend(nodes.verify(&shop).await);
         let aborts = galera.aborted_transactions().await.expect("both nodes respond");
         assert!(aborts > 0, "no transaction was aborted, so this test has no significance");
@@ -66,21 +82,39 @@ async fn neither_oversells_nor_overissues_with_a_writer_on_each_node() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn servers_that_migrate_on_two_nodes_wait_for_each_other() {
+async fn migrations_and_corrections_on_two_nodes_have_one_effect() {
     let galera = Cluster::galera(2, STEADY).await.unwrap_or_else(|error| panic!("{error:#}"));
     let database = Database::create_on(galera.node(0).url()).await.expect("a database");
     run_on(database, SETUP_MAX, async |shop| {
-        let migrate = async |node: usize| {
-            let url = shop_url(galera.node(node).port(), shop.database().mysql_name());
-            shop.server().settings([("DATABASE_URL", url.as_str())]).run(["migrate"]).await
-        };
-        let migrated = tokio::join!(migrate(0), migrate(1), migrate(0), migrate(1));
-        for CommandOutput { code, stdout, stderr } in <[_; 4]>::from(migrated) {
+        for CommandOutput { code, stdout, stderr } in on_both(&shop, &galera, ["migrate"]).await {
             assert_eq!(code, Some(0), "{stdout}{stderr}");
         }
         shop.start().await;
+        let mut connection = shop.database().connect().await;
+        let mut refused = 0;
+        for round in 1..=CORRECTIONS {
+            let sales = format!("('2020-01-{round:02}', UNHEX(REPEAT('0{round}', 16)), 7, 70)");
+            connection.execute(&format!("INSERT INTO daily_sales VALUES {sales}")).await;
+            galera.synchronize().await.expect("both nodes respond");
+            let corrections = on_both(&shop, &galera, ["rebuild", "daily-sales"]).await;
+            refused += corrections.iter().filter(|output| output.code != Some(0)).count();
+            galera.synchronize().await.expect("both nodes respond");
+            let verified = shop.server().run(["verify"]).await;
+            assert_eq!(verified.code, Some(0), "round {round}: {verified:?}");
+        }
+        connection.close().await;
+        assert!(refused > 0, "no two corrections overlapped, so this test has no significance");
     })
     .await;
+}
+
+/// Runs the command four times at once, twice on each node.
+async fn on_both<const N: usize>(shop: &Shop, galera: &Cluster, arguments: [&str; N]) -> [CommandOutput; 4] {
+    let run = async |node: usize| {
+        let url = shop_url(galera.node(node).port(), shop.database().mysql_name());
+        shop.server().setting("DATABASE_URL", url).run(arguments).await
+    };
+    tokio::join!(run(0), run(1), run(0), run(1)).into()
 }
 
 /// A server on each node.

@@ -76,9 +76,9 @@ impl From<Timeout> for StoreError {
 #[error("the server of the transaction was replaced by another one without a common history")]
 pub(crate) struct OtherHistory;
 
-/// Only one correction of the books runs at a time.
+/// Another correction of the books has committed since this one began.
 #[derive(Debug, Error)]
-#[error("another correction of the books is running")]
+#[error("another correction of the books ran at the same time")]
 pub(crate) struct AlreadyCorrected;
 
 /// The error of the last connection attempt; the pool itself only reports its timeout.

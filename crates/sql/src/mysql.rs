@@ -19,7 +19,7 @@ use mysql_async::{Opts, OptsBuilder};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use crate::error::{AlreadyCorrected, NoConnection, OpenError};
+use crate::error::{NoConnection, OpenError};
 use crate::{DatabaseSettings, migrations};
 
 pub(crate) mod doctor;
@@ -177,23 +177,8 @@ async fn begin_snapshot(connection: &mut Conn) -> QueryResult<()> {
         .await
 }
 
-/// A correction needs no ticket: it has a server lock until its connection ends.
-#[derive(Debug, Clone, Copy)]
-struct Ticket;
-
-/// As [`begin_snapshot`], under an exclusive lock.
-async fn begin_snapshot_to_correct(connection: &mut Conn) -> Result<Ticket, StoreError> {
-    let text = "SELECT GET_LOCK(CONCAT('jangteo.books.', LEFT(SHA2(DATABASE(), 256), 32)), 1)";
-    let locked = sql::<Nullable<BigInt>>(text).get_result::<Option<i64>>(connection).await.map_err(classify)?;
-    if locked != Some(1) {
-        return Err(StoreError::Conflict(Arc::new(AlreadyCorrected)));
-    }
-    begin_snapshot(connection).await.map_err(classify)?;
-    Ok(Ticket)
-}
-
 /// Ends the snapshot and begins a write transaction. At REPEATABLE READ some servers reject an update of newer rows.
-async fn turn_to_writing(connection: &mut Conn, _ticket: Ticket) -> Result<(), StoreError> {
+async fn turn_to_writing(connection: &mut Conn) -> Result<(), StoreError> {
     AnsiTransactionManager::rollback_transaction(connection).await.map_err(classify)?;
     connection.batch_execute(WRITE_SESSION[0]).await.map_err(classify)?;
     AnsiTransactionManager::begin_transaction(connection).await.map_err(classify)

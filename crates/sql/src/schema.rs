@@ -213,6 +213,10 @@ tables! {
         is_tombstone -> BigInt,
         created_at -> TimeSql,
     }
+
+    book_corrections (sequence) {
+        sequence -> BigInt,
+    }
 }
 
 diesel::allow_tables_to_appear_in_same_query!(products, stocks);

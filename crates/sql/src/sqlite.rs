@@ -9,7 +9,7 @@ use diesel::QueryResult;
 use diesel::connection::SimpleConnection as _;
 use diesel::dsl::sql;
 use diesel::result::{ConnectionError, ConnectionResult, DatabaseErrorInformation, DatabaseErrorKind, Error};
-use diesel::sql_types::{BigInt, Integer};
+use diesel::sql_types::BigInt;
 use diesel::sqlite::{Sqlite, SqliteConnection};
 use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
 use diesel_async::{AsyncConnection, RunQueryDsl as _, SimpleAsyncConnection as _, TransactionManager as _};
@@ -17,7 +17,7 @@ use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use jangteo_domain::StoreError;
 
 use crate::bulk::READ_BYTES_MAX;
-use crate::error::{AlreadyCorrected, NoConnection, OpenError};
+use crate::error::{NoConnection, OpenError};
 use crate::{DatabaseSettings, WriterStatus, migrations};
 
 #[path = "shared/audit.rs"]
@@ -174,31 +174,11 @@ async fn begin_snapshot(connection: &mut Conn) -> QueryResult<()> {
     Ok(())
 }
 
-/// The number of corrections of the books before the snapshot, stored in SQLite's transactional `user_version`. If it
-/// has changed by the time of the write, another correction was first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Ticket(i32);
-
-async fn corrections(connection: &mut Conn) -> QueryResult<Ticket> {
-    sql::<Integer>("SELECT user_version FROM pragma_user_version").get_result(connection).await.map(Ticket)
-}
-
-/// As [`begin_snapshot`], with a ticket for a later write.
-async fn begin_snapshot_to_correct(connection: &mut Conn) -> Result<Ticket, StoreError> {
-    begin_snapshot(connection).await.map_err(classify)?;
-    corrections(connection).await.map_err(classify)
-}
-
-/// Ends the snapshot and begins a write transaction; fails if another correction ran meanwhile.
-async fn turn_to_writing(connection: &mut Conn, ticket: Ticket) -> Result<(), StoreError> {
+/// Ends the snapshot and begins a write transaction.
+async fn turn_to_writing(connection: &mut Conn) -> Result<(), StoreError> {
     <Conn as AsyncConnection>::TransactionManager::rollback_transaction(connection).await.map_err(classify)?;
     connection.batch_execute(WRITE_SETUP).await.map_err(classify)?;
-    connection.spawn_blocking(begin_write).await.map_err(classify)?;
-    if corrections(connection).await.map_err(classify)? != ticket {
-        return Err(StoreError::Conflict(Arc::new(AlreadyCorrected)));
-    }
-    let next = ticket.0.wrapping_add(1);
-    connection.batch_execute(&format!("PRAGMA user_version = {next}")).await.map_err(classify)
+    connection.spawn_blocking(begin_write).await.map_err(classify)
 }
 
 /// Only the busy timeout delays a statement, so no further bound is needed.

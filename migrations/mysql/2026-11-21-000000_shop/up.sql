@@ -330,3 +330,10 @@ CREATE TABLE IF NOT EXISTS heartbeats (
   beaten_at DATETIME(6) NOT NULL,
   CONSTRAINT pk_heartbeats PRIMARY KEY (slot)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
+
+-- The corrections of the books: of two that count from the same number, one fails on the key.
+CREATE TABLE IF NOT EXISTS book_corrections (
+  sequence BIGINT NOT NULL,
+  corrected_at DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
+  CONSTRAINT pk_book_corrections PRIMARY KEY (sequence)
+) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;

@@ -320,3 +320,10 @@ CREATE TABLE IF NOT EXISTS commit_markers (
   CONSTRAINT pk_commit_markers PRIMARY KEY (id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS ix_commit_markers_created ON commit_markers (created_at, id);
+
+-- The corrections of the books: of two that count from the same number, one fails on the key.
+CREATE TABLE IF NOT EXISTS book_corrections (
+  sequence INTEGER NOT NULL,
+  corrected_at INTEGER NOT NULL DEFAULT (CAST(round(unixepoch('subsec') * 1000000) AS INTEGER)),
+  CONSTRAINT pk_book_corrections PRIMARY KEY (sequence)
+) STRICT;

@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use diesel::deserialize::{FromSqlRow, StaticallySizedRow};
-use diesel::dsl::count_star;
+use diesel::dsl::{count_star, max};
 use diesel::prelude::*;
 use diesel::query_builder::{AsQuery, QueryFragment, QueryId};
+use diesel::result::{DatabaseErrorKind, Error};
 use diesel_async::RunQueryDsl;
 use jangteo_domain::coupon::{CampaignRecord, Coupon};
 use jangteo_domain::delivery::DeliveryState;
@@ -31,7 +32,8 @@ use tracing::Instrument as _;
 
 use super::store::{Session, Store, now};
 use super::writes::Writes;
-use super::{Conn, Db, Ticket, begin_snapshot, begin_snapshot_to_correct, classify, turn_to_writing};
+use super::{Conn, Db, begin_snapshot, classify, turn_to_writing};
+use crate::error::AlreadyCorrected;
 use crate::keyed::{self, Keyed};
 use crate::rows::coupon::{CampaignRow, CouponRow};
 use crate::rows::order::{OrderLineRow, OrderRow};
@@ -40,8 +42,8 @@ use crate::rows::point::{PointAccountRow, PointEntryRow};
 use crate::rows::sales::DailySaleRow;
 use crate::rows::stock::{StockMovementRow, StockRow};
 use crate::schema::{
-    commit_markers, coupon_campaigns, coupons, daily_sales, idempotency_keys, order_lines, orders, outbox_events,
-    payments, point_accounts, point_entries, products, refund_lines, refunds, stock_movements, stocks,
+    book_corrections, commit_markers, coupon_campaigns, coupons, daily_sales, idempotency_keys, order_lines, orders,
+    outbox_events, payments, point_accounts, point_entries, products, refund_lines, refunds, stock_movements, stocks,
 };
 use crate::types::{At, Coded as _, Day, Id, Integer, RawVarchar, Varchar};
 
@@ -56,10 +58,12 @@ struct Snapshot {
     taken_at: Timestamp,
 }
 
-/// A snapshot, and the evidence that no other correction ran meanwhile.
+/// A snapshot for a correction.
 struct Correction {
     snapshot: Snapshot,
-    ticket: Ticket,
+    /// The number of the last correction in the snapshot. Of two that follow it, on any nodes of a cluster, the second
+    /// fails on the key or in certification.
+    follows: i64,
 }
 
 #[async_trait]
@@ -79,8 +83,10 @@ impl BooksFactory for Store {
         let store = self.clone();
         let opening = async move {
             let mut session = store.connect_to_books().await?;
-            let ticket = begin_snapshot_to_correct(&mut session.connection).await?;
-            Ok::<_, StoreError>(Correction { snapshot: Snapshot::begun(session).await?, ticket })
+            begin_snapshot(&mut session.connection).await.map_err(classify)?;
+            let last = book_corrections::table.select(max(book_corrections::sequence));
+            let last = last.get_result::<Option<i64>>(&mut session.connection).await.map_err(classify)?;
+            Ok::<_, StoreError>(Correction { follows: last.unwrap_or(0), snapshot: Snapshot::begun(session).await? })
         };
         let opened = self.runtime.spawn(opening.in_current_span()).await;
         Ok(Box::new(opened.map_err(|panicked| StoreError::Unexpected(Arc::new(panicked)))??))
@@ -95,7 +101,15 @@ impl BooksCorrection for Correction {
 
     async fn add_sales(mut self: Box<Self>, sales: &[SaleCounted]) -> Result<(), StoreError> {
         let session = &mut self.snapshot.session;
-        turn_to_writing(&mut session.connection, self.ticket).await?;
+        turn_to_writing(&mut session.connection).await?;
+        let correction = book_corrections::sequence.eq(self.follows.saturating_add(1));
+        let inserted = diesel::insert_into(book_corrections::table).values(correction);
+        inserted.execute(&mut session.connection).await.map_err(|error| match error {
+            Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => {
+                StoreError::Conflict(Arc::new(AlreadyCorrected))
+            }
+            other => classify(other),
+        })?;
         let mut writes = Writes::new(session);
         writes.accumulate(sales.iter().map(DailySaleRow::from));
         // There is no marker for this commit.
