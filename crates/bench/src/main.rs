@@ -4,7 +4,7 @@
 //! | module | purpose |
 //! |---|---|
 //! | [`options`] | the command line |
-//! | [`run`], [`growth`], [`one`], [`limit`], [`constant`], [`sysbench`] | the measurements and the yardsticks |
+//! | [`run`], [`growth`], [`one`], [`writers`], [`limit`], [`constant`], [`sysbench`] | the measurements and the yardsticks |
 //! | [`load`], [`client`] | the callers |
 //! | [`shop`], [`past`], [`store`] | the data: decided by the domain's rules, written by the adapter |
 //! | [`recorder`], [`answers`] | transactions recorded for replay |
@@ -36,6 +36,7 @@ mod server;
 mod shop;
 mod store;
 mod sysbench;
+mod writers;
 
 use std::fs;
 use std::process::ExitCode;
@@ -82,6 +83,11 @@ enum Command {
         /// Numbers of orders, comma-separated.
         #[arg(long, value_delimiter = ',', default_values_t = [100_000, 1_000_000, 5_000_000])]
         orders: Vec<usize>,
+    },
+    /// Two servers on one Galera node against two servers on two nodes, in two minutes.
+    Writers {
+        #[command(flatten)]
+        options: Options,
     },
     /// One workload alone, for tuning and profiling.
     One {
@@ -145,6 +151,10 @@ async fn work(command: Command) -> Result<bool> {
         Command::Run { options, external } => measure(&options, &external, Profile::full(options.names)).await,
         Command::Quick { options, external } => measure(&options, &external, Profile::quick(options.names)).await,
         Command::Growth { options, orders } => measure_growth(&options, &orders).await,
+        Command::Writers { options } => {
+            println!("{}", writers::run(&options.setup(None)?).await?);
+            Ok(true)
+        }
         Command::One { subject, options, external, callers, seconds, settings } => {
             let window = Duration::from_secs(seconds);
             let setup = options.setup(Some(&external))?;

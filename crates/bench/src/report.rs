@@ -134,14 +134,14 @@ fn verified(books: &Books) -> String {
 }
 
 /// An empty table; the header's cells are separated by ` | `.
-fn table(header: &str) -> Table {
+pub fn table(header: &str) -> Table {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN).set_header(header.split(" | "));
     table
 }
 
 /// Right-aligns the numbers: all columns after the first `texts`.
-fn align(table: &mut Table, texts: usize) {
+pub fn align(table: &mut Table, texts: usize) {
     for column in table.column_iter_mut().skip(texts) {
         column.set_cell_alignment(CellAlignment::Right);
     }
@@ -245,7 +245,7 @@ fn targets_table(targets: &[TargetCheck]) -> Table {
 }
 
 /// Three significant digits, the precision of a run; whole numbers from 100.
-fn figure(value: f64) -> String {
+pub fn figure(value: f64) -> String {
     let decimals = match value.abs() {
         size if size >= 100.0 => 0,
         size if size >= 10.0 => 1,

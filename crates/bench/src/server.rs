@@ -37,7 +37,8 @@ impl Server {
 
     async fn start(command: &mut Command, log: &Path) -> Result<Self> {
         // Ctrl-C reaches only the benchmark, which then stops its children in order.
-        let process = Process::spawn(command.stderr(File::create(log)?).process_group(0))?;
+        let process =
+            Process::spawn(command.stderr(File::options().create(true).append(true).open(log)?).process_group(0))?;
         let address = process.listening().await.with_context(|| format!("see {}", log.display()))?;
         Ok(Self { process, address })
     }
