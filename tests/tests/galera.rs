@@ -40,7 +40,7 @@ const IN_FLIGHT_MAX: usize = 64;
 const RETRY_MAX: Duration = Duration::from_secs(60);
 
 /// Rounds of concurrent corrections.
-const CORRECTIONS: usize = 5;
+const CORRECTIONS: usize = 9;
 
 const STOCK: usize = 100;
 const ORDERS: usize = 300;
