@@ -552,7 +552,7 @@ proptest! {
                 shop.store.advance(duration);
             }
             let stored: Vec<_> = first.into_iter().filter_map(|(request, answer)| match answer {
-                Answer::Decided { outcome: Err(rejection), rendered } if rejection.is_not_found() => {
+                Answer::Decided { outcome: Err(rejection), rendered } if !rejection.is_stored() => {
                     assert_eq!(rendered, None, "a missing row may exist later");
                     None
                 }

@@ -24,6 +24,7 @@ use crate::id::{BatchId, IdSource, UserId};
 use crate::idempotency::{IdempotencyKey, RenderedAnswer, RequestKey, SharedRenderer, StoredAnswer};
 use crate::outbox::EventRenderer;
 use crate::outcome::Outcome;
+use crate::rejection::Rejection;
 use crate::rules::ShopRules;
 use crate::store_error::StoreError;
 use crate::transaction::{Appended, Changes, First, FirstKeys, LockSet, Locked, States, UnitOfWork, UnitOfWorkFactory};
@@ -292,7 +293,7 @@ impl Decided {
     /// Renders and stores the answer if it is audited or has a key.
     fn record(&mut self, recording: &Recording, command: &Command, context: &Context<'_>) -> Result<(), StoreError> {
         let audited = recording.audited_as.as_ref().zip(self.outcome.as_ref().ok());
-        let keyed = recording.idempotency.filter(|_| is_stored(&self.outcome));
+        let keyed = recording.idempotency.filter(|_| self.outcome.as_ref().map_or_else(Rejection::is_stored, |_| true));
         if audited.is_none() && keyed.is_none() {
             return Ok(());
         }
@@ -314,14 +315,6 @@ impl Decided {
         self.appended.answers.extend(keyed.map(stored));
         self.rendered = Some(answer);
         Ok(())
-    }
-}
-
-/// Whether the outcome is stored for a retry. A missing row may exist later, so a not-found rejection is not stored.
-fn is_stored(outcome: &Outcome) -> bool {
-    match outcome {
-        Ok(_) => true,
-        Err(rejection) => !rejection.is_not_found(),
     }
 }
 

@@ -33,14 +33,16 @@ pub enum Rejection {
 }
 
 impl Rejection {
-    /// Whether the subject does not exist, as opposed to a state that forbids the command. Such a rejection is not stored
-    /// for retries: the subject may exist later.
-    pub fn is_not_found(&self) -> bool {
+    /// Whether it is stored for retries: where a state forbids the command. An absent subject may exist later, and an
+    /// invalid value is no answer of the shop's state.
+    pub fn is_stored(&self) -> bool {
         match self {
             Self::Product(ProductRejection::NotFound { .. })
-            | Self::Coupon(CouponRejection::CampaignNotFound | CouponRejection::NotFound)
+            | Self::Coupon(
+                CouponRejection::CampaignNotFound | CouponRejection::Invalid(_) | CouponRejection::NotFound,
+            )
             | Self::Order(OrderRejection::NotFound)
-            | Self::Delivery(DeliveryRejection::EventNotFound) => true,
+            | Self::Delivery(DeliveryRejection::EventNotFound) => false,
             Self::Point(_)
             | Self::Product(ProductRejection::NotOnSale { .. })
             | Self::Stock(_)
@@ -62,7 +64,7 @@ impl Rejection {
                 | OrderRejection::RefundTooLarge { .. }
                 | OrderRejection::NotDue,
             )
-            | Self::Payment(_) => false,
+            | Self::Payment(_) => true,
         }
     }
 }
@@ -73,14 +75,15 @@ mod tests {
     use crate::testing::{SequentialIds, samples};
 
     #[test]
-    fn only_absent_subjects_are_not_found() {
+    fn absent_subjects_and_invalid_values_are_not_stored() {
         let rejections = samples::rejections(&SequentialIds::new());
-        let not_found: Vec<_> = rejections.into_iter().filter(Rejection::is_not_found).collect();
+        let not_stored: Vec<_> = rejections.into_iter().filter(|rejection| !rejection.is_stored()).collect();
         assert!(matches!(
-            not_found[..],
+            not_stored[..],
             [
                 Rejection::Product(ProductRejection::NotFound { .. }),
                 Rejection::Coupon(CouponRejection::CampaignNotFound),
+                Rejection::Coupon(CouponRejection::Invalid(_)),
                 Rejection::Coupon(CouponRejection::NotFound),
                 Rejection::Order(OrderRejection::NotFound),
                 Rejection::Delivery(DeliveryRejection::EventNotFound),

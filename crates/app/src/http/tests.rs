@@ -157,7 +157,7 @@ async fn rejects_malformed_orders(#[case] json: Value, #[case] code: &str, #[cas
 #[actix_web::test]
 async fn reports_all_field_errors_at_once() {
     let client = Client::new().await;
-    let wrong = json!({"name": "", "category": " x", "price": "1.5", "options": {"": "red"}});
+    let wrong = json!({"name": "", "category": " x", "price": "1.5", "options": {"": "red", "a:b": "red"}});
     let answer = client.call(admin(post("/v1/admin/products", wrong))).await;
     let field_errors = answer.json()["errors"].clone();
     assert_eq!(
@@ -166,6 +166,7 @@ async fn reports_all_field_errors_at_once() {
             {"pointer": "/name", "reason": "TOO_SHORT"},
             {"pointer": "/category", "reason": "SURROUNDING_WHITE_SPACE"},
             {"pointer": "/options/", "reason": "TOO_SHORT"},
+            {"pointer": "/options/a:b", "reason": "INVALID"},
             {"pointer": "/price", "reason": "TOO_PRECISE"},
         ])
     );
@@ -664,6 +665,7 @@ async fn audit_entries_of_any_release_are_listed() {
 #[rstest]
 #[case(json!({"valid_days": 3, "valid_until": "2027-01-01T00:00:00Z"}), "/valid_days")]
 #[case(json!({"valid_days": null}), "/valid_until")]
+#[case(json!({"valid_days": null, "valid_until": "2026-01-01T00:00:00+09:00"}), "/valid_until")]
 #[case(json!({"valid_days": 0}), "/valid_days")]
 #[case(json!({"quantity": 0}), "/quantity")]
 #[case(json!({"issue_closes_at": "2025-01-01T00:00:00Z"}), "/issue_closes_at")]
@@ -693,6 +695,15 @@ async fn a_campaign_changes_and_its_coupons_are_revoked() {
         |json: Value| admin(send(Method::PATCH, &format!("/v1/admin/coupon-campaigns/{campaign}")).set_json(json));
     assert_eq!(client.call(change(json!({"quantity": 20}))).await.json()["remaining"], 20);
     assert_eq!(client.call(change(json!({"quantity": 5}))).await.code(), "CAMPAIGN_QUANTITY_LOWERED");
+    for (invalid, pointer) in [
+        (json!({"quantity": 0}), "/quantity"),
+        (json!({"quantity": null}), "/quantity"),
+        (json!({"issue_closes_at": "2025-12-31T15:00:00Z"}), "/issue_closes_at"),
+    ] {
+        let rejected = client.call(change(invalid).insert_header(("Idempotency-Key", "k"))).await;
+        assert_eq!((rejected.status, rejected.code()), (StatusCode::BAD_REQUEST, "INVALID_BODY".to_owned()));
+        assert_eq!(rejected.json()["errors"][0]["pointer"], pointer);
+    }
     let issue = || kim(send(Method::POST, &format!("/v1/coupon-campaigns/{campaign}/coupons")));
     let coupon = client.call(issue()).await.json()["coupon_id"].clone();
     assert_eq!(client.call(issue()).await.code(), "COUPON_ALREADY_ISSUED");

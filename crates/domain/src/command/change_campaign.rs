@@ -43,7 +43,7 @@ mod tests {
     use super::*;
     use crate::command::scene::Scene;
     use crate::command::IssueCoupon;
-    use crate::coupon::CampaignDetails;
+    use crate::coupon::{CampaignDetails, InvalidCampaign};
     use crate::testing::fixtures::{NOON, campaign_details, fixed, noon_plus, user};
 
     fn change(campaign_id: CampaignId, quantity: Option<u32>, issue_closes_at: Option<Timestamp>) -> ChangeCampaign {
@@ -81,6 +81,16 @@ mod tests {
         let postponed = CouponRejection::ClosingPostponed { issue_closes_at: noon_plus(600) };
         assert_eq!(scene.rejection(change(id, Some(2), Some(noon_plus(601)))), lowered.into());
         assert_eq!(scene.rejection(change(id, Some(9), Some(noon_plus(601)))), postponed.into());
+    }
+
+    #[test]
+    fn rejects_details_that_a_new_campaign_could_not_have() {
+        let mut scene = Scene::new();
+        let id = scene.campaign(CampaignDetails { issue_opens_at: noon_plus(60), ..closing_at(600) });
+        let invalid = |invalid| Rejection::from(CouponRejection::Invalid(invalid));
+        assert_eq!(scene.rejection(change(id, Some(0), Some(noon_plus(60)))), invalid(InvalidCampaign::NoCoupons));
+        let closed = scene.rejection(change(id, None, Some(noon_plus(60))));
+        assert_eq!(closed, invalid(InvalidCampaign::ClosesBeforeItOpens));
     }
 
     #[test]

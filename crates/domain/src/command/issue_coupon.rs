@@ -116,6 +116,18 @@ mod tests {
     }
 
     #[test]
+    fn no_coupon_is_issued_that_has_expired() {
+        let mut scene = Scene::new();
+        let id = scene.campaign(CampaignDetails { validity: Validity::Until(noon_plus(9)), ..open_for_a_minute(2) });
+        scene.now = noon_plus(9).saturating_add(Duration::microseconds(-1));
+        issued(&mut scene, id, "kim");
+        scene.now = noon_plus(9);
+        let closed = CouponRejection::CampaignClosed { issue_closes_at: noon_plus(9) };
+        assert_eq!(rejected(&mut scene, id, "lee"), closed.into());
+        assert_eq!(scene.tables.campaigns.get(&id).map(|campaign| campaign.issued), Some(1), "it does not count");
+    }
+
+    #[test]
     fn exactly_the_quantity_is_issued_one_each() {
         let mut scene = Scene::new();
         let id = scene.campaign(open_for_a_minute(2));

@@ -87,6 +87,6 @@ mod tests {
         let event_id = scene.id();
         let rejection = scene.rejection(RedeliverEvent { event_id });
         assert_eq!(rejection, DeliveryRejection::EventNotFound.into());
-        assert!(rejection.is_not_found());
+        assert!(!rejection.is_stored());
     }
 }

@@ -66,6 +66,7 @@ impl TryFrom<CampaignDetails> for CampaignPlan {
         }
         match details.validity {
             Validity::Days(days) if !(1..=Validity::DAYS_MAX).contains(&days) => Err(InvalidCampaign::ValidDays),
+            Validity::Until(time) if time <= details.issue_opens_at => Err(InvalidCampaign::ExpiresBeforeItOpens),
             Validity::Days(_) | Validity::Until(_) => Ok(Self(details)),
         }
     }
@@ -82,6 +83,8 @@ pub enum InvalidCampaign {
     /// Not 1 to [`Validity::DAYS_MAX`] days.
     #[error("the days of validity are not between 1 and 3,650")]
     ValidDays,
+    #[error("its coupons expire before issuing opens")]
+    ExpiresBeforeItOpens,
 }
 
 /// A campaign: a fixed number of coupons, one per user. Dereferences to its [record](CampaignRecord), which only the
@@ -107,6 +110,16 @@ impl Deref for CouponCampaign {
 
     fn deref(&self) -> &CampaignRecord {
         &self.0
+    }
+}
+
+impl CampaignDetails {
+    /// The end of issuing, exclusive: the closing time, or the expiry of its coupons if that is earlier.
+    fn issue_ends_at(&self) -> Timestamp {
+        match self.validity {
+            Validity::Until(time) => self.issue_closes_at.min(time),
+            Validity::Days(_) => self.issue_closes_at,
+        }
     }
 }
 
@@ -137,27 +150,27 @@ impl CouponCampaign {
     /// Raises the quantity or advances the closing time.
     ///
     /// # Errors
-    /// In this order: [`CouponRejection::QuantityLowered`], [`CouponRejection::ClosingPostponed`].
+    /// In this order: [`CouponRejection::Invalid`] for details that a new campaign could not have,
+    /// [`CouponRejection::QuantityLowered`], [`CouponRejection::ClosingPostponed`].
     pub fn change(
         &self,
         quantity: Option<u32>,
         issue_closes_at: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<Self, CouponRejection> {
-        let mut changed = CampaignRecord { updated_at: now, ..self.0.clone() };
-        if let Some(quantity) = quantity {
-            if quantity < self.details.quantity {
-                return Err(CouponRejection::QuantityLowered { quantity: self.details.quantity });
-            }
-            changed.details.quantity = quantity;
+        let present = &self.details;
+        let CampaignPlan(details) = CampaignPlan::try_from(CampaignDetails {
+            quantity: quantity.unwrap_or(present.quantity),
+            issue_closes_at: issue_closes_at.unwrap_or(present.issue_closes_at),
+            ..present.clone()
+        })?;
+        if details.quantity < present.quantity {
+            return Err(CouponRejection::QuantityLowered { quantity: present.quantity });
         }
-        if let Some(closes_at) = issue_closes_at {
-            if closes_at > self.details.issue_closes_at {
-                return Err(CouponRejection::ClosingPostponed { issue_closes_at: self.details.issue_closes_at });
-            }
-            changed.details.issue_closes_at = closes_at;
+        if details.issue_closes_at > present.issue_closes_at {
+            return Err(CouponRejection::ClosingPostponed { issue_closes_at: present.issue_closes_at });
         }
-        Ok(Self(changed))
+        Ok(Self(CampaignRecord { details, updated_at: now, ..self.0.clone() }))
     }
 
     /// Issues a coupon and counts it.
@@ -172,12 +185,13 @@ impl CouponCampaign {
         id: CouponId,
         now: Timestamp,
     ) -> Result<(Self, Coupon), CouponRejection> {
-        let CampaignDetails { terms, quantity, issue_opens_at, issue_closes_at, validity } = &self.details;
+        let CampaignDetails { terms, quantity, issue_opens_at, issue_closes_at: _, validity } = &self.details;
+        let issue_closes_at = self.details.issue_ends_at();
         if now < *issue_opens_at {
             return Err(CouponRejection::CampaignNotOpen { issue_opens_at: *issue_opens_at });
         }
-        if now >= *issue_closes_at {
-            return Err(CouponRejection::CampaignClosed { issue_closes_at: *issue_closes_at });
+        if now >= issue_closes_at {
+            return Err(CouponRejection::CampaignClosed { issue_closes_at });
         }
         if already_issued {
             return Err(CouponRejection::AlreadyIssued);

@@ -2,6 +2,7 @@ use std::cmp::Reverse;
 
 use thiserror::Error;
 
+use crate::coupon::campaign::InvalidCampaign;
 use crate::coupon::terms::CouponTerms;
 use crate::id::{CampaignId, CouponId, OrderId, UserId};
 use crate::money::{Currency, Money};
@@ -165,6 +166,9 @@ pub enum CouponRejection {
     CampaignNotOpen { issue_opens_at: Timestamp },
     #[error("coupons were issued until {issue_closes_at:?}")]
     CampaignClosed { issue_closes_at: Timestamp },
+    /// Of a change.
+    #[error(transparent)]
+    Invalid(#[from] InvalidCampaign),
     /// Used, expired and revoked coupons count as well.
     #[error("the user has received a coupon of this campaign")]
     AlreadyIssued,

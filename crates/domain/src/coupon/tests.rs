@@ -68,7 +68,7 @@ fn a_campaign_requires_coupons_an_issue_period_and_a_validity() {
         ..valid.clone()
     };
     assert!(CampaignPlan::try_from(microsecond.clone()).is_ok());
-    let times = CampaignDetails { issue_closes_at: NOON, ..microsecond };
+    let times = CampaignDetails { issue_closes_at: NOON, ..microsecond.clone() };
     assert_eq!(CampaignPlan::try_from(times.clone()), Err(InvalidCampaign::ClosesBeforeItOpens));
     assert_eq!(CampaignPlan::try_from(CampaignDetails { quantity: 0, ..times }), Err(InvalidCampaign::NoCoupons));
     let days = |days| {
@@ -77,6 +77,11 @@ fn a_campaign_requires_coupons_an_issue_period_and_a_validity() {
     };
     assert_eq!([1, 3_650].map(days), [1, 3_650].map(|days| Ok(Validity::Days(days))));
     assert_eq!([0, 3_651].map(days), [Err(InvalidCampaign::ValidDays); 2]);
+    let until = |time| {
+        CampaignPlan::try_from(CampaignDetails { validity: Validity::Until(time), ..microsecond.clone() }).map(drop)
+    };
+    assert_eq!(until(NOON), Err(InvalidCampaign::ExpiresBeforeItOpens));
+    assert_eq!(until(NOON.saturating_add(Duration::microseconds(1))), Ok(()));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Samples of every variant.
 
-use crate::coupon::{CouponRejection, NotUsableReason};
+use crate::coupon::{CouponRejection, InvalidCampaign, NotUsableReason};
 use crate::delivery::DeliveryRejection;
 use crate::id::IdSource;
 use crate::money::Money;
@@ -29,6 +29,7 @@ pub fn rejections(ids: &dyn IdSource) -> Vec<Rejection> {
         CouponRejection::CampaignNotFound.into(),
         CouponRejection::CampaignNotOpen { issue_opens_at: NOON }.into(),
         CouponRejection::CampaignClosed { issue_closes_at: NOON }.into(),
+        CouponRejection::Invalid(InvalidCampaign::ClosesBeforeItOpens).into(),
         CouponRejection::AlreadyIssued.into(),
         CouponRejection::SoldOut.into(),
         CouponRejection::QuantityLowered { quantity: 1 }.into(),

@@ -7,18 +7,18 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use jangteo_domain::command::{ChangeCampaign, CreateCampaign, RevokeCoupon};
 use jangteo_domain::coupon::{
-    CampaignDetails, CampaignName, CampaignPlan, CouponTerms, Discount, InvalidCampaign, Percent, Validity,
+    CampaignDetails, CampaignName, CampaignPlan, CouponTerms, Discount, Percent, Validity,
 };
 use jangteo_domain::id::{CampaignId, CouponId};
 use jangteo_domain::money::PositiveMoney;
 use jangteo_domain::{Command, Currency, Timestamp};
 
 use crate::http::api::coupons::{CampaignResponse, CouponResponse};
-use crate::http::extract::body::{Body, Nothing, Strict};
+use crate::http::extract::body::{Body, Nothing, Strict, present};
 use crate::http::extract::caller::Admin;
 use crate::http::extract::path::ApiPath;
 use crate::http::extract::write::Write;
-use crate::http::respond::problem::{FieldErrors, Problem, Reason, documented as code};
+use crate::http::respond::problem::{FieldErrors, Problem, Reason, documented as code, pointer_of_campaign};
 use crate::http::values::{WrittenAmount, parse_time};
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
@@ -103,7 +103,7 @@ struct CreateCampaignRequest {
     issue_opens_at: String,
     #[schema(format = DateTime)]
     issue_closes_at: String,
-    /// The expiry of its coupons, exclusive.
+    /// The expiry of its coupons, exclusive; after `issue_opens_at`. No coupon is issued from then on.
     #[schema(format = DateTime)]
     valid_until: Option<String>,
     /// The validity of a coupon from its issue, in periods of 24 hours.
@@ -132,7 +132,7 @@ impl CreateCampaignRequest {
         })();
         let plan = details.and_then(|details| match CampaignPlan::try_from(details) {
             Ok(plan) => Some(plan),
-            Err(invalid) => field_errors.take(pointer_of(invalid), Err(invalid)),
+            Err(invalid) => field_errors.take(pointer_of_campaign(invalid), Err(invalid)),
         });
         field_errors.check(plan)
     }
@@ -144,15 +144,6 @@ impl CreateCampaignRequest {
             (Some(_), Some(_)) => field_errors.take("/valid_days", Err(Reason::Contradictory)),
             (None, None) => field_errors.take("/valid_until", Err(Reason::Missing)),
         }
-    }
-}
-
-/// The pointer of the invalid field.
-fn pointer_of(invalid: InvalidCampaign) -> &'static str {
-    match invalid {
-        InvalidCampaign::NoCoupons => "/quantity",
-        InvalidCampaign::ClosesBeforeItOpens => "/issue_closes_at",
-        InvalidCampaign::ValidDays => "/valid_days",
     }
 }
 
@@ -228,9 +219,12 @@ fn positive(written: WrittenAmount, currency: Currency) -> Result<PositiveMoney,
 #[serde(deny_unknown_fields)]
 struct ChangeCampaignRequest {
     /// The number of coupons in all; at least the current one.
+    #[schema(minimum = 1, nullable = false)]
+    #[serde(default, deserialize_with = "present")]
     quantity: Option<u32>,
-    /// The end of issuance; at most the current one.
-    #[schema(format = DateTime)]
+    /// The end of issuance; at most the current one, and after `issue_opens_at`.
+    #[schema(format = DateTime, nullable = false)]
+    #[serde(default, deserialize_with = "present")]
     issue_closes_at: Option<String>,
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use actix_web::web::{Data, Json};
 use actix_web::{HttpResponse, get, patch, post};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -18,7 +18,7 @@ use jangteo_domain::{Command, Currency};
 
 use crate::http::api::products::{ProductList, ProductResponse, ProductStatusName, ProductsQuery};
 use crate::http::deadline::Deadline;
-use crate::http::extract::body::{Body, push_key};
+use crate::http::extract::body::{Body, present, push_key};
 use crate::http::extract::caller::Admin;
 use crate::http::extract::page::ListResponse;
 use crate::http::extract::path::ApiPath;
@@ -195,22 +195,22 @@ impl ChangeProductRequest {
     }
 }
 
-/// Distinguishes `null` from an absent field; `null` is valid only where the type of the field allows it.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
-}
-
 fn take_options(written: &BTreeMap<String, String>, field_errors: &mut FieldErrors) -> Option<Options> {
     let mut options = BTreeMap::new();
     for (name, value) in written {
         let mut pointer = "/options".to_owned();
         push_key(&mut pointer, name);
-        let name = field_errors.take(pointer.clone(), OptionName::try_from(name.clone()));
+        let name = field_errors.take(pointer.clone(), option_name(name));
         let value = field_errors.take(pointer, OptionValue::try_from(value.clone()));
         options.extend(name.zip(value));
     }
     let is_whole = options.len() == written.len();
     field_errors.take("/options", Options::try_from(options)).filter(|_| is_whole)
+}
+
+/// A name without a colon, which ends it in the filter `option=name:value`.
+fn option_name(written: &str) -> Result<OptionName, Reason> {
+    if written.contains(':') { Err(Reason::Invalid) } else { Ok(OptionName::try_from(written.to_owned())?) }
 }
 
 fn price(written: WrittenAmount, currency: Currency) -> Result<Price, Reason> {

@@ -235,6 +235,11 @@ impl<'de> DeserializeSeed<'de> for DuplicateKey {
     }
 }
 
+/// Distinguishes `null` from an absent field; `null` is valid only where the type of the field allows it.
+pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
 /// A struct that is deserialized from an object only. Derived structs also accept an array of their fields.
 #[derive(Clone, Debug)]
 pub struct Strict<T>(pub T);

@@ -15,7 +15,7 @@ pub use code::{Language, ProblemCode, ProblemKind, ResponseMap, Wording, documen
 pub(crate) use document::{CONTENT_TYPE, Occurrence, Problem, ProblemResponse};
 pub(crate) use field_error::{FieldError, Reason};
 pub(crate) use field_errors::FieldErrors;
-pub(crate) use rejection::{not_usable_reason, problem_of_rejection};
+pub(crate) use rejection::{not_usable_reason, pointer_of_campaign, problem_of_rejection};
 
 #[cfg(test)]
 mod tests;

@@ -139,14 +139,14 @@ async fn campaigns(scene: &Scene) {
     let late = scene.campaign(json!({"issue_closes_at": "2029-01-01T00:00:00Z"})).await;
     let single = scene.campaign(json!({"quantity": 1})).await;
     scene.succeed(issue(&single)).await;
-    let change = |json: Value| patch(&single.replace("/v1/", "/v1/admin/").replace("/coupons", ""), json);
+    let change = |json: Value| patch(&late.replace("/v1/", "/v1/admin/").replace("/coupons", ""), json);
     scene
         .expect([
             (issue(&early), "CAMPAIGN_NOT_OPEN"),
             (issue(&late), "CAMPAIGN_CLOSED"),
             (issue(&single), "COUPON_ALREADY_ISSUED"),
             (lee(send(Method::POST, &single)), "COUPON_SOLD_OUT"),
-            (change(json!({"quantity": 0})), "CAMPAIGN_QUANTITY_LOWERED"),
+            (change(json!({"quantity": 9})), "CAMPAIGN_QUANTITY_LOWERED"),
             (change(json!({"issue_closes_at": "2037-01-01T00:00:00Z"})), "CAMPAIGN_CLOSING_POSTPONED"),
         ])
         .await;

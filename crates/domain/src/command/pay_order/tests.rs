@@ -218,7 +218,8 @@ fn rejects_an_unusable_coupon_with_its_reason() {
     let revoke = RevokeCoupon { coupon_id: revoked };
     scene.decide(revoke).expect("unused");
     let valid_until = |time| CampaignDetails { validity: Validity::Until(time), ..campaign_details(fixed(1), 1) };
-    let expired = scene.coupon(valid_until(scene.now), &kim);
+    let expired = scene.coupon(valid_until(noon_plus(1)), &kim);
+    scene.now = noon_plus(1);
     let min_of = |min| CampaignDetails {
         terms: CouponTerms { min_order_amount: Some(positive(min)), ..campaign_details(fixed(1), 1).terms },
         ..campaign_details(fixed(1), 1)

@@ -109,7 +109,7 @@ impl From<InvalidCampaign> for Reason {
     fn from(error: InvalidCampaign) -> Self {
         match error {
             InvalidCampaign::NoCoupons | InvalidCampaign::ValidDays => Self::OutOfRange,
-            InvalidCampaign::ClosesBeforeItOpens => Self::BeforeOpening,
+            InvalidCampaign::ClosesBeforeItOpens | InvalidCampaign::ExpiresBeforeItOpens => Self::BeforeOpening,
         }
     }
 }

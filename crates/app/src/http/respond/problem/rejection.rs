@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 
-use jangteo_domain::coupon::{CouponRejection, NotUsableReason};
+use jangteo_domain::coupon::{CouponRejection, InvalidCampaign, NotUsableReason};
 use jangteo_domain::delivery::DeliveryRejection;
 use jangteo_domain::order::OrderRejection;
 use jangteo_domain::payment::PaymentRejection;
@@ -14,6 +14,7 @@ use jangteo_domain::{Currency, Money, Rejection, Timestamp};
 
 use crate::http::respond::problem::code::ProblemCode;
 use crate::http::respond::problem::document::Problem;
+use crate::http::respond::problem::field_error::FieldError;
 
 /// The problem of a rejection, with the extension members of its code. Amounts are in that currency.
 pub fn problem_of_rejection(rejection: &Rejection, currency: Currency) -> Problem {
@@ -81,6 +82,10 @@ fn of_coupon(rejection: &CouponRejection) -> Problem {
         CouponRejection::CampaignClosed { issue_closes_at } => {
             Problem::new(ProblemCode::CampaignClosed).with("issue_closes_at", rfc_3339(issue_closes_at))
         }
+        CouponRejection::Invalid(invalid) => {
+            let pointer = pointer_of_campaign(invalid).to_owned();
+            Problem::of_fields(vec![FieldError { pointer, reason: invalid.into() }])
+        }
         CouponRejection::AlreadyIssued => ProblemCode::CouponAlreadyIssued.into(),
         CouponRejection::SoldOut => ProblemCode::CouponSoldOut.into(),
         CouponRejection::QuantityLowered { quantity } => {
@@ -93,6 +98,16 @@ fn of_coupon(rejection: &CouponRejection) -> Problem {
         CouponRejection::NotUsable { coupon_id, reason } => Problem::new(ProblemCode::CouponNotUsable)
             .with("coupon_id", coupon_id.to_string())
             .with("reason", not_usable_reason(reason)),
+    }
+}
+
+/// The pointer of the invalid field of a campaign.
+pub fn pointer_of_campaign(invalid: InvalidCampaign) -> &'static str {
+    match invalid {
+        InvalidCampaign::NoCoupons => "/quantity",
+        InvalidCampaign::ClosesBeforeItOpens => "/issue_closes_at",
+        InvalidCampaign::ValidDays => "/valid_days",
+        InvalidCampaign::ExpiresBeforeItOpens => "/valid_until",
     }
 }
 

@@ -81,12 +81,13 @@ fn every_problem_has_a_korean_text() {
 }
 
 #[test]
-fn a_rejection_is_404_where_it_is_not_stored_else_409() {
+fn a_rejection_is_409_where_it_is_stored_else_404_or_400() {
     let won = Currency::from_code("KRW").expect("a currency");
     for rejection in samples::rejections(&SequentialIds::new()) {
         let status = problem_of_rejection(&rejection, won).status_code();
-        let expected = if rejection.is_not_found() { StatusCode::NOT_FOUND } else { StatusCode::CONFLICT };
-        assert_eq!(status, expected, "{rejection:?}");
+        let is_conflict = status == StatusCode::CONFLICT;
+        assert_eq!(is_conflict, rejection.is_stored(), "{rejection:?}");
+        assert!(is_conflict || [StatusCode::NOT_FOUND, StatusCode::BAD_REQUEST].contains(&status), "{rejection:?}");
     }
 }
 
