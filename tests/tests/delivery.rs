@@ -479,7 +479,7 @@ async fn lists_events_by_status_page_by_page(shop: Shop) {
     newest_first.push(delivered[0].id.clone());
     assert_eq!(ids(&admin.get("/v1/admin/events").await.json(200)["data"], "order_id"), newest_first);
     assert_eq!(admin.get("/v1/admin/events?status=dead").await.json(200)["data"], json!([]));
-    for query in ["status=lost", "status=", "limit=0", "state=dead"] {
+    for query in ["status=lost", "limit=0", "state=dead"] {
         admin.get(format!("/v1/admin/events?{query}")).await.problem(400, "INVALID_QUERY");
     }
     admin.get(format!("/v1/admin/events?status=dead&cursor={cursor}")).await.problem(400, "INVALID_CURSOR");

@@ -190,7 +190,7 @@ async fn limits_the_page_size(shop: Shop) {
     for above in ["101", "1000", "4294967295", "18446744073709551615"] {
         assert_eq!(length(above).await, Some(100), "{above} is capped to 100");
     }
-    for wrong in ["0", "-1", "-100", "", "ten", "1.5", "1e1", "0x1"] {
+    for wrong in ["0", "-1", "-100", "ten", "1.5", "1e1", "0x1"] {
         server.anonymous().get(format!("/v1/products?limit={wrong}")).await.problem(400, "INVALID_QUERY");
     }
 }

@@ -276,13 +276,13 @@ impl Currency {
         Money { ten_thousandths: ONE / 10_i64.pow(self.decimals) }
     }
 
-    /// Parses an amount as entered by a person.
+    /// Parses an amount as entered by a person; trailing zeros mean nothing.
     ///
     /// # Errors
-    /// [`AmountError::TooPrecise`] for more decimals than the currency has, zeros included;
-    /// [`AmountError::OutOfRange`] beyond ±[`Money::MAX`].
+    /// [`AmountError::TooPrecise`] for more decimals than the currency has; [`AmountError::OutOfRange`] beyond
+    /// ±[`Money::MAX`].
     pub fn parse(self, written: Decimal) -> Result<Money, AmountError> {
-        if written.scale() > self.decimals {
+        if written.normalize().scale() > self.decimals {
             return Err(AmountError::TooPrecise { decimals_max: self.decimals });
         }
         Money::from_decimal(written)

@@ -23,7 +23,7 @@ pub type ItemGroupId = Text<1, 64>;
 /// The name of an option: `color`.
 pub type OptionName = Text<1, 32>;
 /// The value of an option: `red`.
-pub type OptionValue = Text<1, 64>;
+pub type OptionValue = Text<1, 255>;
 
 /// A product's options by name, at most [`Options::COUNT_MAX`] of them.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]

@@ -1,6 +1,7 @@
 //! Text of a bounded length that databases and screens can represent.
 
 use thiserror::Error;
+use unicode_normalization::UnicodeNormalization;
 
 /// Text of `MIN` to `MAX` Unicode characters, without surrounding white space and without control characters besides
 /// line feed and tab.
@@ -28,6 +29,15 @@ pub enum TextError {
 }
 
 impl<const MIN: usize, const MAX: usize> Text<MIN, MAX> {
+    /// The text as entered by a person: without surrounding white space, CRLF as a line feed, in the Unicode form NFC. The
+    /// same word entered on another system is then the same text.
+    ///
+    /// # Errors
+    /// As for stored text, but for white space at the ends.
+    pub fn parse(written: &str) -> Result<Self, TextError> {
+        Self::try_from(written.trim().replace("\r\n", "\n").nfc().collect::<String>())
+    }
+
     /// The text as a string slice.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -66,6 +76,16 @@ mod tests {
 
     fn text(text: &str) -> Result<Text<2, 4>, TextError> {
         text.to_owned().try_into()
+    }
+
+    #[test]
+    fn entered_text_is_trimmed_and_composed_before_it_is_measured() {
+        let parse = |written: &str| Text::<2, 4>::parse(written).map(String::from);
+        assert_eq!(parse("\u{3000} ab\r\n "), Ok("ab".to_owned()));
+        assert_eq!(parse("a\r\nb"), Ok("a\nb".to_owned()));
+        assert_eq!(parse("\u{1112}\u{1161}\u{11ab}\u{1100}\u{1173}\u{11af}"), Ok("한글".to_owned()));
+        assert_eq!(parse(" a "), Err(TextError::TooShort { min: 2 }));
+        assert_eq!(parse("a\rb"), Err(TextError::ControlCharacter));
     }
 
     #[test]

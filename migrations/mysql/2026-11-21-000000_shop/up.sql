@@ -66,7 +66,7 @@ CREATE TABLE IF NOT EXISTS products (
 CREATE TABLE IF NOT EXISTS product_options (
   product_id BINARY(16) NOT NULL,
   name VARCHAR(32) NOT NULL,
-  value VARCHAR(64) NOT NULL,
+  value VARCHAR(255) NOT NULL,
   CONSTRAINT pk_product_options PRIMARY KEY (product_id, name),
   INDEX ix_product_options_value (name, value, product_id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;

@@ -27,6 +27,9 @@ const DESCRIPTION: &str = "\
 The transaction core of a shop: points, products and their stock, coupons, orders and payments.
 
 - Amounts are decimal strings in the shop's currency; times are RFC 3339 in UTC.
+- Text is trimmed at both ends and composed (Unicode NFC) before its length counts; CRLF becomes LF, and other control \
+  characters but tab are rejected.
+- An empty query parameter counts as absent; unknown ones are rejected.
 - Errors are problem details (RFC 9457) with a stable `code`. Each operation lists its codes by status.
 - Writes accept an `Idempotency-Key`: a retry with the same key has one effect, and the same response.
 - Lists are paged by `limit` and `cursor`.";

@@ -78,7 +78,9 @@ fn parse_digits(text: &str) -> Result<Decimal, Reason> {
     if !is_plain {
         return Err(Reason::Invalid);
     }
-    Decimal::from_str_exact(text).map_err(|_| Reason::OutOfRange)
+    // Trailing zeros mean nothing, and a decimal has no room for many.
+    let significant = if decimals.is_some() { text.trim_end_matches('0').trim_end_matches('.') } else { text };
+    Decimal::from_str_exact(significant).map_err(|_| Reason::OutOfRange)
 }
 
 impl PartialSchema for WrittenAmount {
@@ -89,7 +91,9 @@ impl PartialSchema for WrittenAmount {
         OneOfBuilder::new()
             .item(string)
             .item(integer)
-            .description(Some("An amount in the shop's currency, with at most its number of decimals."))
+            .description(Some(
+                "An amount in the shop's currency, with at most its number of decimals; trailing zeros do not count.",
+            ))
             .examples([serde_json::json!("12000"), serde_json::json!(12000)])
             .into()
     }
@@ -185,6 +189,9 @@ mod tests {
     #[case(json!("19.99"), "USD", "19.99")]
     #[case(json!("19.9"), "USD", "19.90")]
     #[case(json!(19), "USD", "19.00")]
+    #[case(json!("20.000"), "USD", "20.00")]
+    #[case(json!("1000.0"), "KRW", "1000")]
+    #[case(json!("0.00000000000000000000000000000"), "KRW", "0")]
     fn accepts_decimal_strings_and_integers(#[case] written: Value, #[case] currency: &str, #[case] shown: &str) {
         assert_eq!(read(written, currency).expect("an amount"), Ok(shown.to_owned()));
     }
@@ -201,8 +208,8 @@ mod tests {
     #[case("-", Reason::Invalid)]
     #[case("NaN", Reason::Invalid)]
     #[case("１２", Reason::Invalid)]
-    #[case("1.0", Reason::TooPrecise)]
     #[case("1.5", Reason::TooPrecise)]
+    #[case("1.010", Reason::TooPrecise)]
     #[case("99999999999999999999", Reason::OutOfRange)]
     #[case("9999999999999999999999999999999", Reason::OutOfRange)]
     #[case("000000000000000000000000000000000", Reason::TooLong)]

@@ -97,7 +97,7 @@ pub(super) fn entries(seeds: &Seeds<'_>, owner: &UserId, order: OrderId) -> Vec<
 /// Details with the longest fields, with the shortest fields, and with characters that statements must escape.
 pub(super) fn product_details_of_every_kind() -> [ProductDetails; 3] {
     let names: Vec<String> = (0..Options::COUNT_MAX).map(|n| format!("{n:02}{}", wide(30))).collect();
-    let value = wide(64);
+    let value = wide(255);
     let pairs: Vec<_> = names.iter().map(|name| (name.as_str(), value.as_str())).collect();
     let largest = ProductDetails {
         name: text(&wide(200)),

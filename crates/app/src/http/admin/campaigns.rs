@@ -114,7 +114,7 @@ struct CreateCampaignRequest {
 impl CreateCampaignRequest {
     fn plan(&self, currency: Currency) -> Result<CampaignPlan, Problem> {
         let mut field_errors = FieldErrors::default();
-        let name = field_errors.take("/name", CampaignName::try_from(self.name.clone()));
+        let name = field_errors.take("/name", CampaignName::parse(&self.name));
         let discount = self.discount.0.discount(currency, &mut field_errors);
         let minimum = self.min_order_amount.map(|written| positive(written, currency));
         let min_order_amount = field_errors.take_optional("/min_order_amount", minimum);

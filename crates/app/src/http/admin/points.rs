@@ -61,7 +61,7 @@ impl AdjustPointsRequest {
         let amount = self.amount.in_currency(currency);
         let amount = amount.and_then(|amount| if amount.is_zero() { Err(Reason::OutOfRange) } else { Ok(amount) });
         let amount = field_errors.take("/amount", amount);
-        let reason = field_errors.take("/reason", AdjustmentReason::try_from(self.reason.clone()));
+        let reason = field_errors.take("/reason", AdjustmentReason::parse(&self.reason));
         field_errors.check(amount.zip(reason))
     }
 }

@@ -100,7 +100,8 @@ struct CreateProductRequest {
     description: String,
     #[schema(min_length = 1, max_length = 64)]
     category: String,
-    /// The options of this variant, such as `{"color": "red"}`.
+    /// The options of this variant, such as `{"color": "red"}`; at most 20, with names of 1 to 32 characters without a
+    /// colon, and values of 1 to 255.
     #[serde(default)]
     options: BTreeMap<String, String>,
     /// Shared by the variants of one item.
@@ -114,11 +115,11 @@ struct CreateProductRequest {
 impl CreateProductRequest {
     fn details(&self, currency: Currency) -> Result<ProductDetails, Problem> {
         let mut field_errors = FieldErrors::default();
-        let name = field_errors.take("/name", ProductName::try_from(self.name.clone()));
-        let description = field_errors.take("/description", ProductDescription::try_from(self.description.clone()));
-        let category = field_errors.take("/category", Category::try_from(self.category.clone()));
+        let name = field_errors.take("/name", ProductName::parse(&self.name));
+        let description = field_errors.take("/description", ProductDescription::parse(&self.description));
+        let category = field_errors.take("/category", Category::parse(&self.category));
         let options = take_options(&self.options, &mut field_errors);
-        let group = self.item_group_id.clone().map(ItemGroupId::try_from);
+        let group = self.item_group_id.as_deref().map(ItemGroupId::parse);
         let item_group_id = field_errors.take_optional("/item_group_id", group);
         let price = field_errors.take("/price", price(self.price, currency));
         let status = self.status.map_or(ProductStatus::OnSale, ProductStatus::from);
@@ -166,17 +167,20 @@ struct ChangeProductRequest {
 impl ChangeProductRequest {
     fn change(&self, currency: Currency) -> Result<ProductChange, Problem> {
         let mut field_errors = FieldErrors::default();
-        let name = field_errors.take_optional("/name", self.name.clone().map(ProductName::try_from));
-        let description =
-            field_errors.take_optional("/description", self.description.clone().map(ProductDescription::try_from));
-        let category = field_errors.take_optional("/category", self.category.clone().map(Category::try_from));
+        let name = field_errors.take_optional("/name", self.name.as_deref().map(ProductName::parse));
+        let description = self.description.as_deref().map(ProductDescription::parse);
+        let description = field_errors.take_optional("/description", description);
+        let category = field_errors.take_optional("/category", self.category.as_deref().map(Category::parse));
         let options = match &self.options {
             None => Some(None),
             Some(options) => take_options(options, &mut field_errors).map(Some),
         };
-        let item_group_id = match self.item_group_id.clone() {
+        let item_group_id = match &self.item_group_id {
             None => Some(None),
-            Some(group) => field_errors.take_optional("/item_group_id", group.map(ItemGroupId::try_from)).map(Some),
+            Some(group) => {
+                let group = group.as_deref().map(ItemGroupId::parse);
+                field_errors.take_optional("/item_group_id", group).map(Some)
+            }
         };
         let price = field_errors.take_optional("/price", self.price.map(|written| price(written, currency)));
         let status = self.status.map(ProductStatus::from);
@@ -201,16 +205,19 @@ fn take_options(written: &BTreeMap<String, String>, field_errors: &mut FieldErro
         let mut pointer = "/options".to_owned();
         push_key(&mut pointer, name);
         let name = field_errors.take(pointer.clone(), option_name(name));
-        let value = field_errors.take(pointer, OptionValue::try_from(value.clone()));
-        options.extend(name.zip(value));
+        let value = field_errors.take(pointer.clone(), OptionValue::parse(value));
+        if let Some((name, value)) = name.zip(value)
+            && options.insert(name, value).is_some()
+        {
+            field_errors.add(pointer, Reason::DuplicateKey);
+        }
     }
-    let is_whole = options.len() == written.len();
-    field_errors.take("/options", Options::try_from(options)).filter(|_| is_whole)
+    field_errors.take("/options", Options::try_from(options))
 }
 
 /// A name without a colon, which ends it in the filter `option=name:value`.
 fn option_name(written: &str) -> Result<OptionName, Reason> {
-    if written.contains(':') { Err(Reason::Invalid) } else { Ok(OptionName::try_from(written.to_owned())?) }
+    if written.contains(':') { Err(Reason::Invalid) } else { Ok(OptionName::parse(written)?) }
 }
 
 fn price(written: WrittenAmount, currency: Currency) -> Result<Price, Reason> {

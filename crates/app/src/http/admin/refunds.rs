@@ -69,7 +69,7 @@ struct RefundOrderRequest {
 impl RefundOrderRequest {
     fn check(&self, rules: &ShopRules) -> Result<(OrderLines, RefundReason), Problem> {
         let mut field_errors = FieldErrors::default();
-        let reason = field_errors.take("/reason", RefundReason::try_from(self.reason.clone()));
+        let reason = field_errors.take("/reason", RefundReason::parse(&self.reason));
         let lines = check_lines(&self.lines, rules, &mut field_errors)?;
         field_errors.check(lines.zip(reason))
     }

@@ -95,7 +95,7 @@ impl AdjustStockRequest {
         let mut field_errors = FieldErrors::default();
         let quantity = i32::try_from(self.quantity).ok().filter(|quantity| *quantity != 0);
         let quantity = field_errors.take("/quantity", quantity.ok_or(Reason::OutOfRange));
-        let reason = field_errors.take("/reason", MovementReason::try_from(self.reason.clone()));
+        let reason = field_errors.take("/reason", MovementReason::parse(&self.reason));
         field_errors.check(quantity.zip(reason))
     }
 }

@@ -114,7 +114,7 @@ async fn list_coupons(
 ) -> Result<Json<ListResponse<CouponResponse>>, Problem> {
     let Owner(user_id) = owner;
     let ApiQuery(CouponsQuery { status, limit, cursor }) = query;
-    let filter = status.filter();
+    let filter = status.unwrap_or_default().filter();
     let list = List::new(format!("coupons of {user_id} {filter:?}"));
     let page: Page<CouponId> = list.page(limit, cursor.as_deref())?;
     let coupons = deadline.read(state.queries.coupons.coupons(&user_id, filter, &page)).await?;
@@ -127,9 +127,8 @@ async fn list_coupons(
 #[into_params(parameter_in = Query)]
 struct CouponsQuery {
     /// Status of the coupon, or `all`.
-    #[serde(default)]
     #[param(inline)]
-    status: CouponFilterName,
+    status: Option<CouponFilterName>,
     /// Maximum number of rows; values above 100 count as 100.
     #[param(minimum = 1, default = 20)]
     #[serde(default, deserialize_with = "page::limit")]

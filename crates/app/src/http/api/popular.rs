@@ -15,15 +15,15 @@ use jangteo_domain::{Currency, StoreError};
 use crate::http::api::products::ProductResponse;
 use crate::http::catalog::{RANKING_DAYS_DEFAULT, Ranking};
 use crate::http::deadline::Deadline;
-use crate::http::extract::page::LIMIT_MAX;
+use crate::http::extract::page::{self, LIMIT_MAX};
 use crate::http::extract::query::ApiQuery;
 use crate::http::respond::cached_response::{CacheControl, CachedResponse};
-use crate::http::respond::problem::{FieldError, Problem, Reason};
+use crate::http::respond::problem::{FieldErrors, Problem, Reason};
 use crate::http::respond::read_cache::Dated;
 use crate::http::state::AppState;
 
-const DAYS_MAX: i64 = 30;
-const LIMIT_DEFAULT: i64 = 5;
+const DAYS_MAX: u32 = 30;
+const LIMIT_DEFAULT: u32 = 5;
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(list_popular_products);
@@ -51,14 +51,14 @@ async fn list_popular_products(
 }
 
 /// The first products of the ranking, cached or computed.
-async fn render(state: Data<AppState>, days: u32, limit: usize) -> Result<Dated<CachedResponse>, StoreError> {
+async fn render(state: Data<AppState>, days: u32, limit: u32) -> Result<Dated<CachedResponse>, StoreError> {
     let ranking = state.catalog.rankings.get(days, || count(Data::clone(&state), days)).await?;
     let answer = show(&ranking.value, limit, state.rules.currency);
     Ok(Dated { value: CachedResponse::of(&answer), as_of: ranking.as_of })
 }
 
-fn show(ranking: &Ranking, limit: usize, currency: Currency) -> PopularResponse {
-    let rows = (1_u32..).zip(&ranking.rows).take(limit);
+fn show(ranking: &Ranking, limit: u32, currency: Currency) -> PopularResponse {
+    let rows = (1..=limit).zip(&ranking.rows);
     let show = |(rank, (listing, quantity_sold)): (u32, &(ProductListing, i64))| PopularProductResponse {
         rank,
         product: ProductResponse::of_listing(listing, currency),
@@ -89,26 +89,20 @@ struct PopularQuery {
     /// Number of days, today included.
     #[param(minimum = 1, maximum = 30, default = 3)]
     days: Option<i64>,
-    /// Maximum number of rows.
-    #[param(minimum = 1, maximum = 100, default = 5)]
+    /// Maximum number of rows; values above 100 count as 100.
+    #[param(minimum = 1, default = 5)]
+    #[serde(default, deserialize_with = "page::limit")]
     limit: Option<i64>,
 }
 
 impl PopularQuery {
-    fn check(&self) -> Result<(u32, usize), Problem> {
-        let days = self.days.unwrap_or(i64::from(RANKING_DAYS_DEFAULT));
-        let limit = self.limit.unwrap_or(LIMIT_DEFAULT);
-        let within = |value: i64, max: i64| (1..=max).contains(&value);
-        let checks = [("?days", within(days, DAYS_MAX)), ("?limit", within(limit, i64::from(LIMIT_MAX)))];
-        let out_of_range = checks
-            .iter()
-            .filter(|(_, valid)| !valid)
-            .map(|(parameter, _)| FieldError { pointer: (*parameter).to_owned(), reason: Reason::OutOfRange });
-        let field_errors: Vec<FieldError> = out_of_range.collect();
-        match (u32::try_from(days), usize::try_from(limit)) {
-            (Ok(days), Ok(limit)) if field_errors.is_empty() => Ok((days, limit)),
-            _ => Err(Problem::of_query(field_errors)),
-        }
+    fn check(&self) -> Result<(u32, u32), Problem> {
+        let days = self.days.map_or(Some(RANKING_DAYS_DEFAULT), |days| u32::try_from(days).ok());
+        let mut field_errors = FieldErrors::default();
+        let days = days.filter(|days| (1..=DAYS_MAX).contains(days)).ok_or(Reason::OutOfRange);
+        let days = field_errors.take("?days", days);
+        let limit = field_errors.take("?limit", page::rows_max(self.limit, LIMIT_DEFAULT));
+        field_errors.check_query(days.zip(limit))
     }
 }
 

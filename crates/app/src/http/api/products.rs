@@ -14,9 +14,9 @@ use jangteo_domain::id::ProductId;
 use jangteo_domain::money::Money;
 use jangteo_domain::page::Page;
 use jangteo_domain::product::{
-    Category, OptionName, OptionValue, PriceRange, Product, ProductFilter, ProductKey, ProductListing, ProductName,
-    ProductSort, ProductStatus,
+    OptionName, OptionValue, PriceRange, Product, ProductFilter, ProductKey, ProductListing, ProductSort, ProductStatus,
 };
+use jangteo_domain::text::{Text, TextError};
 use jangteo_domain::time::Date;
 use jangteo_domain::{Currency, StoreError};
 
@@ -127,7 +127,7 @@ impl ProductList {
     /// # Errors
     /// `INVALID_QUERY`; `INVALID_CURSOR` for a cursor of another filter or sort order.
     pub fn of(query: ProductsQuery, currency: Currency, all_states: bool) -> Result<Self, Problem> {
-        let (limit, cursor, sort) = (query.limit, query.cursor.clone(), query.sort);
+        let (limit, cursor, sort) = (query.limit, query.cursor.clone(), query.sort.unwrap_or_default());
         let filter = query.filter(currency, all_states)?;
         let list = List::new(format!("products {filter:?} {sort:?}"));
         let page: Page<(ProductKey, Option<Date>)> = list.page(limit, cursor.as_deref())?;
@@ -193,9 +193,8 @@ pub struct ProductsQuery {
     /// `true` excludes sold-out products.
     in_stock: Option<bool>,
     /// Sort order; `-price` is descending.
-    #[serde(default)]
     #[param(inline)]
-    sort: SortName,
+    sort: Option<SortName>,
     /// Maximum number of rows; values above 100 count as 100.
     #[param(minimum = 1, default = 20)]
     #[serde(default, deserialize_with = "page::limit")]
@@ -224,9 +223,9 @@ impl ProductsQuery {
                 field_errors.push(FieldError { pointer: format!("?{parameter}"), reason: Reason::Invalid });
             }
         };
-        let category = self.category.map(Category::try_from).transpose();
+        let category = parse_filled(self.category.as_deref());
         take("category", category.is_ok());
-        let text = self.q.map(ProductName::try_from).transpose();
+        let text = parse_filled(self.q.as_deref());
         take("q", text.is_ok());
         let options = parse_options(&self.option);
         take("option", options.is_some());
@@ -253,16 +252,23 @@ impl ProductsQuery {
     }
 }
 
+/// The text of a parameter; a blank one counts as absent.
+fn parse_filled<const MIN: usize, const MAX: usize>(
+    written: Option<&str>,
+) -> Result<Option<Text<MIN, MAX>>, TextError> {
+    written.filter(|text| !text.trim().is_empty()).map(Text::parse).transpose()
+}
+
 /// `name:value` pairs, grouped and sorted by name.
 fn parse_options(pairs: &[String]) -> Option<Vec<(OptionName, Vec<OptionValue>)>> {
     let mut options: BTreeMap<OptionName, Vec<OptionValue>> = BTreeMap::new();
     if pairs.len() > OPTIONS_MAX {
         return None;
     }
-    for pair in pairs {
+    for pair in pairs.iter().filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once(':')?;
-        let name = OptionName::try_from(name.to_owned()).ok()?;
-        options.entry(name).or_default().push(OptionValue::try_from(value.to_owned()).ok()?);
+        let name = OptionName::parse(name).ok()?;
+        options.entry(name).or_default().push(OptionValue::parse(value).ok()?);
     }
     Some(options.into_iter().collect())
 }

@@ -66,13 +66,8 @@ impl List {
     /// # Errors
     /// `INVALID_QUERY` for a limit below 1, `INVALID_CURSOR` for a cursor of another list.
     pub fn page<Key: DeserializeOwned>(&self, limit: Option<i64>, cursor: Option<&str>) -> Result<Page<Key>, Problem> {
-        let limit = match limit.map(u32::try_from) {
-            None => LIMIT_DEFAULT,
-            Some(Ok(0)) => return Err(invalid_limit()),
-            Some(Ok(limit)) => limit.min(LIMIT_MAX),
-            Some(Err(_)) if limit.is_some_and(|limit| limit > 0) => LIMIT_MAX,
-            Some(Err(_)) => return Err(invalid_limit()),
-        };
+        let limit = rows_max(limit, LIMIT_DEFAULT)
+            .map_err(|reason| Problem::of_query(vec![FieldError { pointer: "?limit".to_owned(), reason }]))?;
         let after = cursor.map(|cursor| self.key(cursor).ok_or(ProblemCode::InvalidCursor)).transpose()?;
         Ok(Page { after, limit: limit + 1 })
     }
@@ -108,21 +103,32 @@ impl List {
     }
 }
 
+/// The maximum number of rows of a page by its limit: at most [`LIMIT_MAX`].
+///
+/// # Errors
+/// [`Reason::OutOfRange`] for a limit below 1.
+pub fn rows_max(limit: Option<i64>, default: u32) -> Result<u32, Reason> {
+    match limit {
+        None => Ok(default),
+        Some(..1) => Err(Reason::OutOfRange),
+        Some(limit) => Ok(u32::try_from(limit).map_or(LIMIT_MAX, |limit| limit.min(LIMIT_MAX))),
+    }
+}
+
 /// Deserializes a limit. A number beyond the range of `i64` counts as its maximum.
 ///
 /// # Errors
 /// Unless it is an integer.
 pub fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     let written = <Cow<'de, str>>::deserialize(deserializer)?;
+    if written.is_empty() {
+        return Ok(None);
+    }
     match written.parse::<i64>() {
         Ok(limit) => Ok(Some(limit)),
         Err(error) if *error.kind() == IntErrorKind::PosOverflow => Ok(Some(i64::MAX)),
         Err(_) => Err(D::Error::custom("invalid value: not an integer")),
     }
-}
-
-fn invalid_limit() -> Problem {
-    Problem::of_query(vec![FieldError { pointer: "?limit".to_owned(), reason: Reason::OutOfRange }])
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Query strings. Unknown and malformed parameters are rejected.
+//! Query strings. Unknown and malformed parameters are rejected; an empty one counts as absent, as HTML forms send it:
+//! optional parameters are `Option`s, which the decoder leaves empty then.
 
 use std::future::{Ready, ready};
 
@@ -40,21 +41,13 @@ fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
     })
 }
 
-/// Requires a value for every parameter, and UTF-8 once decoded: the decoder would replace or omit the rest.
+/// Requires UTF-8 once decoded: the decoder would replace the rest.
 fn check_form(query: &str) -> Result<(), Problem> {
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let reason = if value.is_empty() {
-            Reason::Empty
-        } else if [name, value].into_iter().any(|text| percent_decode_str(text).decode_utf8().is_err()) {
-            Reason::Invalid
-        } else {
-            continue;
-        };
-        let name = percent_decode_str(name).decode_utf8_lossy().into_owned();
-        return Err(Problem::of_query(vec![FieldError { pointer: format!("?{name}"), reason }]));
-    }
-    Ok(())
+    let invalid = query.split('&').find(|pair| percent_decode_str(pair).decode_utf8().is_err());
+    let Some(pair) = invalid else { return Ok(()) };
+    let (name, _) = pair.split_once('=').unwrap_or((pair, ""));
+    let pointer = format!("?{}", percent_decode_str(name).decode_utf8_lossy());
+    Err(Problem::of_query(vec![FieldError { pointer, reason: Reason::Invalid }]))
 }
 
 /// The pointer of a query parameter in field errors.

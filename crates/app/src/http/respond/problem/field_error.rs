@@ -37,7 +37,6 @@ pub enum Reason {
     TooMany,
     Empty,
     ControlCharacter,
-    SurroundingWhiteSpace,
     BeforeOpening,
     Contradictory,
 }
@@ -59,7 +58,6 @@ impl Reason {
             | Self::TooMany
             | Self::Empty
             | Self::ControlCharacter
-            | Self::SurroundingWhiteSpace
             | Self::BeforeOpening
             | Self::Contradictory => ProblemCode::InvalidBody,
         }
@@ -72,7 +70,8 @@ impl From<TextError> for Reason {
             TextError::TooShort { .. } => Self::TooShort,
             TextError::TooLong { .. } => Self::TooLong,
             TextError::ControlCharacter => Self::ControlCharacter,
-            TextError::SurroundingWhiteSpace => Self::SurroundingWhiteSpace,
+            // Of stored text only: input is trimmed.
+            TextError::SurroundingWhiteSpace => Self::Invalid,
         }
     }
 }
