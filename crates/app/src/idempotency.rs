@@ -57,19 +57,19 @@ fn unquote(written: &str) -> Result<String, InvalidClientKey> {
     Ok(key)
 }
 
-/// The identity of a request: its key covers the caller, the operation and the client's key, its fingerprint the query
-/// and the body.
+/// The identity of a request: its key covers the caller, the operation with the ids in its path, and the client's key,
+/// its fingerprint the body.
 pub fn idempotency_key(
     caller: &UserId,
-    method: &str,
-    path: &str,
-    query: &str,
+    operation: &str,
+    ids: &[String],
     body: &[u8],
     key: &ClientKey,
 ) -> IdempotencyKey {
+    let scope = [caller.as_str(), operation, key.0.as_str()].into_iter().chain(ids.iter().map(String::as_str));
     IdempotencyKey {
-        key: RequestKey(digest(&[caller.as_str().as_bytes(), method.as_bytes(), path.as_bytes(), key.0.as_bytes()])),
-        fingerprint: Fingerprint(digest(&[query.as_bytes(), body])),
+        key: RequestKey(digest(&scope.map(str::as_bytes).collect::<Vec<_>>())),
+        fingerprint: Fingerprint(digest(&[body])),
     }
 }
 

@@ -14,11 +14,11 @@ use crate::http::{admin, api};
 pub fn resources(config: &mut ServiceConfig<'_>) {
     api::popular::routes(config);
     api::products::routes(config);
+    api::quotes::routes(config);
     api::orders::routes(config);
     api::payments::routes(config);
     api::coupons::routes(config);
     api::points::routes(config);
-    api::quotes::routes(config);
     admin::routes(config);
 }
 
@@ -44,12 +44,14 @@ impl Methods {
 
     fn allowed(&self, path: &str) -> Vec<&str> {
         let matching = self.0.iter().filter(|(pattern, _)| pattern.is_match(path));
-        let mut methods: Vec<&str> = matching.flat_map(|(_, methods)| methods.iter().map(Method::as_str)).collect();
+        // Of a static path and one with an id, as `/orders/quote` and `/orders/{order_id}`, the static one is routed.
+        let routed = matching.min_by_key(|(pattern, _)| pattern.pattern().map_or(0, |text| text.matches('{').count()));
+        let mut methods: Vec<&str> =
+            routed.iter().flat_map(|(_, methods)| methods.iter().map(Method::as_str)).collect();
         if methods.contains(&Method::GET.as_str()) {
             methods.push(Method::HEAD.as_str());
         }
         methods.sort_unstable();
-        methods.dedup();
         methods
     }
 }

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use actix_web::http::{Method, StatusCode, header};
+use actix_web::test::TestRequest;
 use async_trait::async_trait;
 use jangteo_domain::StoreError;
 use jangteo_domain::audit::{AuditEntry, MockAuditQueries};
@@ -208,6 +209,61 @@ async fn a_repeated_request_has_one_effect_and_the_same_answer() {
 }
 
 #[actix_web::test]
+async fn a_key_is_of_one_request_however_its_path_is_spelled() {
+    let client = Client::new().await;
+    let keyed = |request: TestRequest| request.insert_header(("Idempotency-Key", "a"));
+    let mut top_ups = Vec::new();
+    for path in ["/v1/users/kim@example.com/points/top-ups", "/v1/users/kim%40example%2ecom/points/top-ups"] {
+        top_ups.push(client.call(keyed(admin(post(path, json!({"amount": "5"}))))).await);
+    }
+    assert_eq!(top_ups[1].header("idempotent-replayed"), "true", "{}", top_ups[1].json());
+    assert_eq!(top_ups[0].body, top_ups[1].body);
+
+    let product = client.product(json!({"name": "Lamp", "category": "home", "price": "1"}), 9).await;
+    for (id, available) in [(product.clone(), 10), (product.to_uppercase(), 10)] {
+        let path = format!("/v1/admin/products/{id}/stock-movements");
+        let moved = client.call(keyed(admin(post(&path, json!({"quantity": 1, "reason": "found"}))))).await;
+        assert_eq!(moved.json()["available_after"], available);
+    }
+
+    // The case of a user id matters, also of one that looks like a UUID.
+    let id = "0199b2a4-7c10-7d3e-8f21-5a6b7c8d9e01";
+    for id in [id.to_owned(), id.to_uppercase()] {
+        let path = format!("/v1/users/{id}/points/top-ups");
+        let topped_up = client.call(keyed(admin(post(&path, json!({"amount": "5"}))))).await;
+        assert_eq!((topped_up.header("idempotent-replayed"), &topped_up.json()["user_id"]), ("", &json!(id)));
+    }
+}
+
+#[rstest]
+#[case(get("/v1/users/kim/points?a=1"))]
+#[case(get("/v1/coupon-campaigns/01900000-0000-7000-8000-00000000ffff?a="))]
+#[case(get("/v1/products/01900000-0000-7000-8000-00000000ffff?a=1"))]
+#[case(get("/v1/orders/01900000-0000-7000-8000-00000000ffff?a=1"))]
+#[case(get("/v1/admin/verification?a=1"))]
+#[case(post("/v1/orders/quote?a=1", json!({"lines": []})))]
+#[case(post("/v1/users/kim/points/top-ups?a=1", json!({"amount": "5"})))]
+#[actix_web::test]
+async fn rejects_unknown_parameters_where_there_are_none(#[case] request: TestRequest) {
+    let answer = Client::new().await.call(admin(request)).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, "INVALID_QUERY".to_owned()));
+    assert_eq!(answer.json()["errors"], json!([{"pointer": "?a", "reason": "UNKNOWN_FIELD"}]));
+}
+
+#[actix_web::test]
+async fn a_change_requires_a_body() {
+    let client = Client::new().await;
+    let product = client.product(json!({"name": "Lamp", "category": "home", "price": "1"}), 1).await;
+    let campaign = client.campaign(json!({"kind": "fixed", "amount": "1"})).await;
+    for path in [format!("/v1/admin/products/{product}"), format!("/v1/admin/coupon-campaigns/{campaign}")] {
+        let change = || admin(send(Method::PATCH, &path));
+        let empty = client.call(change()).await;
+        assert_eq!((empty.status, empty.code()), (StatusCode::BAD_REQUEST, "MALFORMED_JSON".to_owned()));
+        assert_eq!(client.call(change().set_json(json!({}))).await.status, StatusCode::OK);
+    }
+}
+
+#[actix_web::test]
 async fn a_replay_repeats_the_time_left_of_the_first_answer() {
     let client = Client::new().await;
     let product = client.product(json!({"name": "Lamp", "category": "home", "price": "1"}), 9).await;
@@ -291,6 +347,8 @@ async fn keys_can_be_mandatory() {
     assert_eq!(client.call(top_up()).await.code(), "IDEMPOTENCY_KEY_REQUIRED");
     let with_key = client.call(top_up().insert_header(("Idempotency-Key", "k"))).await;
     assert_eq!(with_key.status, StatusCode::CREATED);
+    let quote = client.call(kim(post("/v1/orders/quote", json!({"lines": []})))).await;
+    assert_eq!(quote.code(), "EMPTY_ORDER", "a quote changes nothing");
 }
 
 #[rstest]
@@ -367,7 +425,6 @@ async fn the_back_office_requires_its_scope() {
 #[case("/v1/products/01900000-0000-7000-8000-00000000ffff", "PRODUCT_NOT_FOUND")]
 #[case("/v1/coupon-campaigns/01900000-0000-7000-8000-00000000ffff", "CAMPAIGN_NOT_FOUND")]
 #[case("/v1/orders/01900000-0000-7000-8000-00000000ffff", "ORDER_NOT_FOUND")]
-#[case("/v1/orders/quote", "ORDER_NOT_FOUND")]
 #[case("/v1/nothing", "NOT_FOUND")]
 #[case("/", "NOT_FOUND")]
 #[case("/v1/products/%ff", "PRODUCT_NOT_FOUND")]
@@ -381,6 +438,8 @@ async fn absent_resources_are_404(#[case] path: &str, #[case] code: &str) {
 #[rstest]
 #[case(Method::DELETE, "/v1/products", "GET, HEAD")]
 #[case(Method::PUT, "/v1/orders", "POST")]
+#[case(Method::GET, "/v1/orders/quote", "POST")]
+#[case(Method::HEAD, "/v1/orders/quote", "POST")]
 #[case(Method::POST, "/v1/products/popular", "GET, HEAD")]
 #[case(Method::GET, "/v1/users/kim/points/top-ups", "POST")]
 #[case(Method::DELETE, "/v1/admin/products", "GET, HEAD, POST")]

@@ -142,24 +142,27 @@ impl CreateProductRequest {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ChangeProductRequest {
-    #[schema(min_length = 1, max_length = 200)]
+    #[schema(min_length = 1, max_length = 200, nullable = false)]
     #[serde(default, deserialize_with = "present")]
     name: Option<String>,
-    #[schema(max_length = 10_000)]
+    #[schema(max_length = 10_000, nullable = false)]
     #[serde(default, deserialize_with = "present")]
     description: Option<String>,
-    #[schema(min_length = 1, max_length = 64)]
+    #[schema(min_length = 1, max_length = 64, nullable = false)]
     #[serde(default, deserialize_with = "present")]
     category: Option<String>,
     /// Replaces all options; absent names are removed.
+    #[schema(nullable = false)]
     #[serde(default, deserialize_with = "present")]
     options: Option<BTreeMap<String, String>>,
     /// `null` removes the product from its group.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 64)]
     item_group_id: Option<Option<String>>,
+    #[schema(nullable = false)]
     #[serde(default, deserialize_with = "present")]
     price: Option<WrittenAmount>,
+    #[schema(nullable = false)]
     #[serde(default, deserialize_with = "present")]
     status: Option<ProductStatusName>,
 }

@@ -57,7 +57,7 @@ async fn refund_order(
 #[serde(deny_unknown_fields)]
 struct RefundOrderRequest {
     /// The quantities to refund; lines of the same product are added up.
-    #[schema(value_type = Vec<OrderLineRequest>)]
+    #[schema(value_type = Vec<OrderLineRequest>, min_items = 1)]
     lines: Vec<Strict<OrderLineRequest>>,
     /// Whether to return the items to the stock.
     restock: bool,

@@ -8,7 +8,9 @@ use tokio::time::timeout_at;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::http::deadline::Deadline;
+use crate::http::extract::body::Nothing;
 use crate::http::extract::caller::Admin;
+use crate::http::extract::query::ApiQuery;
 use crate::http::respond::problem::{Problem, ProblemCode, documented as code};
 use crate::http::state::AppState;
 use crate::workers::verification::VerificationResponse;
@@ -31,6 +33,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
 #[get("/verification")]
 async fn verify_books(
     _admin: Admin,
+    _query: ApiQuery<Nothing>,
     state: Data<AppState>,
     deadline: Deadline,
 ) -> Result<Json<Arc<VerificationResponse>>, Problem> {

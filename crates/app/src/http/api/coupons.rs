@@ -64,6 +64,7 @@ async fn list_campaigns(
 async fn show_campaign(
     state: Data<AppState>,
     campaign_id: ApiPath<CampaignId>,
+    _query: ApiQuery<Nothing>,
     deadline: Deadline,
 ) -> Result<Json<CampaignResponse>, Problem> {
     let campaign = deadline.read(state.queries.coupons.campaign(campaign_id.0)).await?;

@@ -66,6 +66,7 @@ async fn show_order(
     state: Data<AppState>,
     caller: SignedIn,
     order_id: ApiPath<OrderId>,
+    _query: ApiQuery<Nothing>,
     deadline: Deadline,
 ) -> Result<Json<OrderResponse>, Problem> {
     let SignedIn(caller) = caller;
@@ -123,7 +124,7 @@ async fn cancel_order(write: Write, order_id: ApiPath<OrderId>, body: Body<Nothi
 #[serde(deny_unknown_fields)]
 struct PlaceOrderRequest {
     /// The lines; lines of the same product are added up.
-    #[schema(value_type = Vec<OrderLineRequest>)]
+    #[schema(value_type = Vec<OrderLineRequest>, min_items = 1)]
     lines: Vec<Strict<OrderLineRequest>>,
     /// The expected total; the order is rejected with `PRICE_CHANGED` at any other.
     expected_total: Option<WrittenAmount>,

@@ -14,7 +14,7 @@ use jangteo_domain::point::{EntryKind, PointAccount, PointEntry};
 use jangteo_domain::{Command, Currency};
 
 use crate::http::deadline::Deadline;
-use crate::http::extract::body::Body;
+use crate::http::extract::body::{Body, Nothing};
 use crate::http::extract::caller::Owner;
 use crate::http::extract::page::{List, PageQuery};
 use crate::http::extract::query::ApiQuery;
@@ -36,7 +36,12 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     responses((status = 200, body = PointsResponse), code::UserNotFound),
 )]
 #[get("/users/{user_id}/points")]
-async fn show_points(state: Data<AppState>, owner: Owner, deadline: Deadline) -> Result<Json<PointsResponse>, Problem> {
+async fn show_points(
+    state: Data<AppState>,
+    owner: Owner,
+    _query: ApiQuery<Nothing>,
+    deadline: Deadline,
+) -> Result<Json<PointsResponse>, Problem> {
     let Owner(user_id) = owner;
     let account = deadline.read(state.queries.points.account(&user_id)).await?;
     let account = account.unwrap_or_else(|| PointAccount::empty(user_id));

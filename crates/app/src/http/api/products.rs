@@ -22,6 +22,7 @@ use jangteo_domain::{Currency, StoreError};
 
 use crate::http::catalog::RANKING_DAYS_DEFAULT;
 use crate::http::deadline::Deadline;
+use crate::http::extract::body::Nothing;
 use crate::http::extract::caller::OptionalCaller;
 use crate::http::extract::page::{self, List, ListResponse};
 use crate::http::extract::path::ApiPath;
@@ -85,6 +86,7 @@ async fn show_product(
     state: Data<AppState>,
     caller: OptionalCaller,
     product_id: ApiPath<ProductId>,
+    _query: ApiQuery<Nothing>,
     deadline: Deadline,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {

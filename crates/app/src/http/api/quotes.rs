@@ -1,7 +1,7 @@
 //! Quotes: the price of an order, without side effects.
 
 use actix_web::post;
-use actix_web::web::{Data, Json};
+use actix_web::web::{self, Data, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -16,22 +16,25 @@ use jangteo_domain::{Currency, StoreError, UserId};
 use crate::http::api::orders::{OrderLineRequest, check_lines};
 use crate::http::api::payments::check_coupon;
 use crate::http::deadline::Deadline;
-use crate::http::extract::body::{Body, Strict};
+use crate::http::extract::body::{Body, Nothing, Strict};
 use crate::http::extract::caller::SignedIn;
+use crate::http::extract::query::ApiQuery;
 use crate::http::respond::problem::{
     FieldErrors, Problem, documented as code, not_usable_reason, problem_of_rejection,
 };
+use crate::http::routes::unmatched;
 use crate::http::state::AppState;
 use crate::http::values::AmountText;
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
-    config.service(quote_order);
+    // Other methods would reach the order of the id `quote`.
+    config.service(quote_order).route("/orders/quote", web::route().to(unmatched));
 }
 
 /// Quote an order
 ///
 /// Returns the current price, with the discount of each of the caller's coupons or the reason why it does not apply.
-/// Reserves nothing; an `Idempotency-Key` is ignored.
+/// Changes nothing, so it neither needs nor stores an `Idempotency-Key`.
 #[utoipa::path(
     tag = "orders",
     request_body = QuoteRequest,
@@ -49,6 +52,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
 async fn quote_order(
     state: Data<AppState>,
     caller: SignedIn,
+    _query: ApiQuery<Nothing>,
     deadline: Deadline,
     body: Body<QuoteRequest>,
 ) -> Result<Json<QuoteResponse>, Problem> {
@@ -89,7 +93,7 @@ async fn find_coupon(
 #[serde(deny_unknown_fields)]
 struct QuoteRequest {
     /// The lines; lines of the same product are added up.
-    #[schema(value_type = Vec<OrderLineRequest>)]
+    #[schema(value_type = Vec<OrderLineRequest>, min_items = 1)]
     lines: Vec<Strict<OrderLineRequest>>,
     /// Id of a coupon, or `best` for the usable coupon with the largest discount.
     coupon_id: Option<String>,

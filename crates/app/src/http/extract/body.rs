@@ -6,6 +6,7 @@ use std::pin::Pin;
 
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
+use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::BytesMut;
 use actix_web::{FromRequest, HttpRequest};
@@ -24,14 +25,14 @@ const BYTES_MAX: usize = 256 * 1024;
 /// The maximum number of characters of a key that a field error repeats.
 const ECHO_LENGTH_MAX: usize = 64;
 
-/// The body of a request. An absent body equals `{}`.
+/// The body of a request. An absent body equals `{}`, but for PATCH.
 pub struct Body<T> {
     pub value: T,
     /// The canonical JSON, independent of white space and of the order of keys, for the fingerprint of a request.
     pub canonical: Vec<u8>,
 }
 
-/// The body of a request without members: `{}`, or none.
+/// The body of a request without members: `{}`, or none. As a query: no parameters.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}
@@ -42,13 +43,15 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let head = check_head(request.headers());
+        // No member of a change is required, and a change without any is more likely a lost body.
+        let is_required = request.method() == Method::PATCH;
         let Deadline(deadline) = Deadline::of(request);
         let payload = payload.take();
         Box::pin(async move {
             head?;
             let read = timeout_at(deadline, read(payload)).await;
             let bytes = read.map_err(|_| ProblemCode::RequestTimeout)??;
-            parse(&bytes)
+            if is_required && bytes.is_empty() { Err(ProblemCode::MalformedJson.into()) } else { parse(&bytes) }
         })
     }
 }

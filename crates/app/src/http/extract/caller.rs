@@ -9,6 +9,7 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use jangteo_domain::UserId;
 use jangteo_domain::command::Actor;
 
+use crate::http::extract::path::USER_ID;
 use crate::http::respond::problem::{Problem, ProblemCode};
 
 /// A caller, authenticated or anonymous.
@@ -75,7 +76,7 @@ impl FromRequest for Owner {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let owner = SignedIn::of(request).and_then(|SignedIn(actor)| {
-            let named = request.match_info().query("user_id").parse::<UserId>().ok();
+            let named = request.match_info().query(USER_ID).parse::<UserId>().ok();
             named.filter(|user_id| actor.may_see(user_id)).map(Self).ok_or(ProblemCode::UserNotFound.into())
         });
         ready(owner)

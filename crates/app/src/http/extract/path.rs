@@ -10,6 +10,9 @@ use jangteo_domain::id::{CampaignId, CouponId, EventId, OrderId, ProductId};
 
 use crate::http::respond::problem::{Problem, ProblemCode};
 
+/// The name of the path parameter of users.
+pub const USER_ID: &str = "user_id";
+
 /// An id in a path. A malformed id is not found, rather than a bad request.
 pub struct ApiPath<T>(pub T);
 
@@ -54,6 +57,17 @@ impl<T: PathId> FromRequest for ApiPath<T> {
         let id = parse_uuid(request.match_info().query(T::PARAMETER));
         ready(id.map(|id| Self(T::from(id))).ok_or(T::NOT_FOUND.into()))
     }
+}
+
+/// The ids in a request's path as parsed, in the order of the path: equal for every spelling of the same address, by
+/// percent-encoding or the case of a UUID's letters.
+pub fn path_ids(request: &HttpRequest) -> Vec<String> {
+    let parsed = |(parameter, written): (&str, &str)| match parse_uuid(written) {
+        // The case of a user id matters, even in the form of a UUID.
+        Some(id) if parameter != USER_ID => id.to_string(),
+        _ => written.to_owned(),
+    };
+    request.match_info().iter().map(parsed).collect()
 }
 
 /// A UUID in its hyphenated form of 36 characters only.

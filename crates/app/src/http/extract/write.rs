@@ -11,8 +11,10 @@ use jangteo_domain::idempotency::AnswerRenderer;
 use jangteo_domain::{Answer, Command, Recording, Request};
 
 use crate::http::deadline::Deadline;
-use crate::http::extract::body::Body;
+use crate::http::extract::body::{Body, Nothing};
 use crate::http::extract::caller::SignedIn;
+use crate::http::extract::path::path_ids;
+use crate::http::extract::query::ApiQuery;
 use crate::http::respond::answer::{self, CommandResponse, Renderer, UnreadableHead};
 use crate::http::respond::problem::{Problem, ProblemCode};
 use crate::http::state::AppState;
@@ -40,6 +42,7 @@ impl FromRequest for Write {
 impl Write {
     fn of(request: &HttpRequest) -> Result<Self, Problem> {
         let SignedIn(caller) = SignedIn::of(request)?;
+        let ApiQuery(Nothing {}) = ApiQuery::of(request)?;
         let state = request.app_data::<web::Data<AppState>>().expect("the application has its state").clone();
         let key = ClientKey::of(request.headers()).map_err(|_| ProblemCode::InvalidIdempotencyKey)?;
         if key.is_none() && state.options.require_idempotency_key {
@@ -55,8 +58,7 @@ impl Write {
     /// Problems without a decision, such as a failing database. The outermost middleware renders them.
     pub async fn run<T>(self, body: &Body<T>, command: Command) -> Result<HttpResponse, Problem> {
         let idempotency = self.key.as_ref().map(|key| {
-            let (method, query) = (self.request.method().as_str(), self.request.query_string());
-            idempotency_key(&self.caller.user_id, method, self.request.path(), query, &body.canonical, key)
+            idempotency_key(&self.caller.user_id, command.name(), &path_ids(&self.request), &body.canonical, key)
         });
         let in_flight = match idempotency {
             Some(idempotency) => {

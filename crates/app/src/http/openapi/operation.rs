@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use actix_web::http::StatusCode;
 use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::AnyOfBuilder;
 use utoipa::openapi::security::SecurityRequirement;
-use utoipa::openapi::{HttpMethod, ObjectBuilder, PathItem, RefOr, Required, Response, Type};
+use utoipa::openapi::{HttpMethod, ObjectBuilder, PathItem, RefOr, Required, Response, Schema, Type};
 
 use crate::http::openapi::problem;
 use crate::http::respond::problem::ProblemCode;
@@ -65,8 +66,15 @@ pub fn complete(path: &str, method: &HttpMethod, operation: &mut Operation) {
     problems.extend(common_problems(path, method, operation));
     operation.responses.responses.extend(problem::responses(problems));
 
-    if has_body {
+    if is_write {
         operation.parameters.get_or_insert_default().push(idempotency_key().into());
+    }
+    for parameter in operation.parameters.iter_mut().flatten() {
+        if let RefOr::T(parameter) = parameter
+            && parameter.parameter_in == ParameterIn::Query
+        {
+            parameter.schema = parameter.schema.take().map(or_empty);
+        }
     }
     let is_cached = operation.responses.responses.contains_key("304");
     if is_cached {
@@ -85,17 +93,13 @@ pub fn complete(path: &str, method: &HttpMethod, operation: &mut Operation) {
 /// The problems of an operation by its path, method and parameters, beside those of its handler.
 pub fn common_problems(path: &str, method: &HttpMethod, operation: &Operation) -> Vec<ProblemCode> {
     let (has_body, is_v1) = (*method != HttpMethod::Get, path.starts_with("/v1"));
-    let has_query = |name: Option<&str>| {
-        operation.parameters.iter().flatten().any(|parameter| match parameter {
-            RefOr::T(parameter) => {
-                parameter.parameter_in == ParameterIn::Query && name.is_none_or(|name| parameter.name == name)
-            }
-            RefOr::Ref(_) => false,
-        })
-    };
+    let has_cursor = operation.parameters.iter().flatten().any(|parameter| match parameter {
+        RefOr::T(parameter) => parameter.parameter_in == ParameterIn::Query && parameter.name == "cursor",
+        RefOr::Ref(_) => false,
+    });
     let groups: [(bool, &[ProblemCode]); 6] = [
-        (has_query(None), &[ProblemCode::InvalidQuery]),
-        (has_query(Some("cursor")), &[ProblemCode::InvalidCursor]),
+        (is_v1, &[ProblemCode::InvalidQuery]),
+        (has_cursor, &[ProblemCode::InvalidCursor]),
         (path.starts_with("/v1/admin"), &[ProblemCode::Forbidden]),
         (is_v1 && has_body, OF_BODIES),
         (is_v1 && has_body && path != QUOTE, OF_WRITES),
@@ -125,6 +129,22 @@ fn idempotency_key() -> Parameter {
         ))
         .schema(Some(ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(255))))
         .build()
+}
+
+/// The schema of a query parameter, or the empty string, which counts as absent.
+fn or_empty(schema: RefOr<Schema>) -> RefOr<Schema> {
+    let is_any_text = match &schema {
+        RefOr::T(Schema::Array(_)) => true,
+        RefOr::T(Schema::Object(object)) => {
+            object.schema_type == Type::String.into() && object.enum_values.is_none() && object.format.is_none()
+        }
+        _ => false,
+    };
+    if is_any_text {
+        return schema;
+    }
+    let empty = ObjectBuilder::new().schema_type(Type::String).enum_values(Some([""]));
+    AnyOfBuilder::new().item(schema).item(empty).into()
 }
 
 fn if_none_match() -> Parameter {

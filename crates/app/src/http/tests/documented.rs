@@ -66,8 +66,9 @@ impl Operation {
     /// The operation of a request, static paths before paths with an id.
     fn find(method: &Method, path: &str) -> Option<&'static Self> {
         let method = if method == Method::HEAD { &Method::GET } else { method };
-        let matching = OPERATIONS.iter().filter(|one| one.method == method && one.pattern.is_match(path));
-        matching.min_by_key(|one| one.path.matches('{').count())
+        let matching = OPERATIONS.iter().filter(|one| one.pattern.is_match(path));
+        let routed = matching.min_by_key(|one| one.path.matches('{').count())?;
+        OPERATIONS.iter().find(|one| one.method == method && one.path == routed.path)
     }
 }
 

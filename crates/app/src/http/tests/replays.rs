@@ -1,6 +1,5 @@
 //! Replays of stored answers.
 
-use actix_web::test::TestRequest;
 use jangteo_domain::idempotency::{RenderedAnswer, StoredAnswer};
 use jangteo_domain::transaction::{Appended, Changes, LockSet};
 use jangteo_domain_testing::MemoryStore;
