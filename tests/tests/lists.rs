@@ -78,6 +78,14 @@ async fn lists(server: &Server) -> Vec<List> {
         server.restock(&product, 1).await.expect(201);
     }
     let (kim, admin, anonymous) = (server.user("kim"), server.admin(), server.anonymous());
+    let broken = server.product("broken").price(1).stock(7).create().await;
+    let order = server.order("kim", &broken, 7).await;
+    server.pay("kim", &order).await;
+    let refunds = format!("/v1/admin/orders/{}/refunds", order.id);
+    for _ in 0..7 {
+        let refund = json!({ "lines": [broken.line(1)], "restock": false, "reason": "broken" });
+        admin.post(&refunds, refund).await.expect(201);
+    }
     let list = |caller: &Caller, path: &str, member| List { caller: caller.clone(), path: path.to_owned(), member };
     vec![
         list(&kim, "/v1/users/kim/points/entries", "entry_id"),
@@ -89,6 +97,7 @@ async fn lists(server: &Server) -> Vec<List> {
         list(&anonymous, "/v1/coupon-campaigns", "campaign_id"),
         list(&admin, "/v1/admin/products", "product_id"),
         list(&admin, &format!("{}/stock-movements", product.admin_path()), "movement_id"),
+        list(&kim, &format!("/v1/orders/{}/refunds", order.id), "refund_id"),
     ]
 }
 

@@ -101,6 +101,7 @@ async fn serves_its_openapi_document(shop: Shop) {
         ("/v1/orders", "post"),
         ("/v1/orders/quote", "post"),
         ("/v1/orders/{order_id}", "get"),
+        ("/v1/orders/{order_id}/refunds", "get"),
         ("/v1/users/{user_id}/orders", "get"),
         ("/v1/orders/{order_id}/cancellation", "post"),
         ("/v1/orders/{order_id}/payment", "post"),

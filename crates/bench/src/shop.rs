@@ -158,7 +158,7 @@ impl Shop {
 
     /// An order of one item.
     pub fn place(&self, user: usize, product: usize) -> Result<Command> {
-        let lines = OrderLines::new([(self.products()[product], 1)], &self.executor.rules)?;
+        let lines = OrderLines::new([(self.products()[product], 1)], self.executor.rules.line_limits())?;
         Ok(Command::PlaceOrder(PlaceOrder { user_id: self.users[user].clone(), lines, expected_total: None }))
     }
 

@@ -1,3 +1,4 @@
+use std::num::IntErrorKind;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -102,8 +103,9 @@ fn map_response(status: StatusCode, headers: &HeaderMap) -> Result<(), DeliveryF
 /// `Retry-After` in seconds or as a date (RFC 9110, §10.2.3).
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
-    match value.parse() {
+    match value.parse::<u64>() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(error) if *error.kind() == IntErrorKind::PosOverflow => Some(Duration::MAX),
         Err(_) => httpdate::parse_http_date(value).ok()?.duration_since(now).ok(),
     }
 }
@@ -160,6 +162,7 @@ mod tests {
         assert_eq!(retry_after(&headers("7"), now), Some(Duration::from_secs(7)));
         let date = headers("Sat, 21 Nov 2026 00:01:00 GMT");
         assert_eq!(retry_after(&date, now), Some(Duration::from_secs(60)));
+        assert_eq!(retry_after(&headers("99999999999999999999"), now), Some(Duration::MAX));
         assert_eq!(retry_after(&headers("soon"), now), None);
         assert_eq!(retry_after(&headers("Sat, 21 Nov 2020 00:00:00 GMT"), now), None);
     }

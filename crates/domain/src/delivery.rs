@@ -261,7 +261,7 @@ impl Default for RetryPolicy {
 impl RetryPolicy {
     /// The outcome of failed attempt number `attempts` (from 1). `jitter` is random, from 0 to 1, and scales the pause to 50
     /// to 100 %, so that simultaneous failures are not retried simultaneously. A pause requested by the data platform is
-    /// respected up to one hour.
+    /// respected up to one day.
     pub fn outcome(&self, attempts: u32, failure: &DeliveryFailure, jitter: f64) -> DeliveryOutcome {
         match failure {
             DeliveryFailure::Permanent { reason } => DeliveryOutcome::Dead { reason: reason.clone().into() },
@@ -275,8 +275,8 @@ impl RetryPolicy {
     }
 }
 
-/// The maximum of `retry_after`: a misconfigured data platform must not delay events for days.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
+/// The maximum of `retry_after`: a misconfigured data platform must not delay events for longer.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[cfg(test)]
 mod tests {
@@ -424,9 +424,9 @@ mod tests {
     }
 
     #[test]
-    fn a_requested_pause_is_respected_up_to_an_hour() {
-        assert_eq!(pause(1, Some(90), 0.0), Duration::from_secs(90));
-        assert_eq!(pause(1, Some(1_000_000), 0.0), Duration::from_secs(3_600));
+    fn a_requested_pause_is_respected_up_to_a_day() {
+        assert_eq!(pause(1, Some(86_399), 0.0), Duration::from_secs(86_399));
+        assert_eq!(pause(1, Some(u64::MAX), 0.0), Duration::from_secs(86_400));
         assert_eq!(pause(9, Some(1), 1.0), Duration::from_secs(256));
     }
 

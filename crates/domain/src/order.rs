@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::id::{CouponId, OrderId, PaymentId, ProductId, UserId, first_id_at};
 use crate::money::{Currency, Money};
 use crate::page::{AsOf, Page};
-use crate::payment::{Payment, PaymentRejection};
+use crate::payment::{Payment, PaymentRejection, Refund};
 use crate::rules::ShopRules;
 use crate::store_error::{InvalidRecord, StoreError};
 use crate::time::{Date, Timestamp};
@@ -19,7 +19,7 @@ mod lines;
 pub(crate) mod pricing;
 
 pub use crate::payment::RefundedLine;
-pub use lines::{OrderLines, OrderLinesError, RequestedLine};
+pub use lines::{LineLimits, OrderLines, OrderLinesError, RequestedLine};
 pub use pricing::OrderLine;
 
 /// An order. Dereferences to its [record](OrderRecord), which only the methods below change.
@@ -359,6 +359,9 @@ pub trait OrderQueries: Send + Sync {
 
     /// The matching orders, newest first; the page's key is an order id.
     async fn list(&self, filter: &OrderFilter, page: &Page<OrderId>) -> Result<AsOf<Vec<Order>>, StoreError>;
+
+    /// The refunds of an order, newest first; the page's key is a sequence number.
+    async fn refunds(&self, order_id: OrderId, page: &Page<u32>) -> Result<Vec<Refund>, StoreError>;
 
     /// Unpaid orders past their deadline by the database's clock, the longest overdue first, from the one after `after`,
     /// at most `limit`. They are read on the primary, and are candidates: expiry is decided under lock.

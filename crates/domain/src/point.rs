@@ -158,13 +158,10 @@ impl PointAccount {
         Ok(Self(PointAccountRecord { open_orders: open_orders.ok_or(limit)?, ..self.0.clone() }))
     }
 
-    /// Uncounts an order that was paid, cancelled or expired.
-    ///
-    /// # Panics
-    /// When the stored count is zero, which only corruption can cause.
+    /// Uncounts an order that was paid, cancelled or expired. A count of zero, which only corruption can cause, stays: the
+    /// order ends nevertheless.
     pub fn close_order(&self) -> Self {
-        let open_orders = self.open_orders.checked_sub(1).expect("every open order was counted");
-        Self(PointAccountRecord { open_orders, ..self.0.clone() })
+        Self(PointAccountRecord { open_orders: self.open_orders.saturating_sub(1), ..self.0.clone() })
     }
 
     fn balance_with(&self, amount: Money, rules: &ShopRules) -> Result<Money, PointRejection> {
@@ -216,8 +213,8 @@ pub trait PointQueries: Send + Sync {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::SequentialIds;
     use crate::testing::fixtures::{NOON, user, won};
+    use crate::testing::{SequentialIds, rules};
 
     fn account(balance: Money) -> PointAccount {
         PointAccount(PointAccountRecord { balance, entries: 3, ..PointAccount::empty(user("kim")).0 })
@@ -256,8 +253,11 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "was counted")]
-    fn closing_an_uncounted_order_panics() {
-        account(Money::ZERO).close_order();
+    fn the_count_of_open_orders_never_wraps() {
+        assert_eq!(account(Money::ZERO).close_order().open_orders, 0);
+        let rules = ShopRules { open_orders_max: u32::MAX, ..rules() };
+        let full = PointAccountRecord { open_orders: u32::MAX, ..PointAccount::empty(user("kim")).0 };
+        let limit = OrderRejection::TooManyOpenOrders { open_orders_max: u32::MAX };
+        assert_eq!(PointAccount(full).open_order(&rules), Err(limit));
     }
 }

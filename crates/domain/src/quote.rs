@@ -1,6 +1,6 @@
 //! Quotes: the price of a prospective order.
 
-use crate::coupon::{Coupon, CouponChoice, NotUsableReason};
+use crate::coupon::{Coupon, CouponChoice, CouponRejection, NotUsableReason};
 use crate::id::{CouponId, ProductId};
 use crate::money::Money;
 use crate::order::{OrderLine, OrderLines, pricing};
@@ -50,11 +50,11 @@ pub struct QuotedCoupon {
 }
 
 impl Quote {
-    /// Quotes the lines. `coupons` are the user's unused ones, and the named one in any state, to report why it is not usable.
+    /// Quotes the lines. `coupons` are the user's unused ones, and the named one in any state: where it is not usable, the
+    /// quote is the full price, with the reason.
     ///
     /// # Errors
-    /// The errors of order and payment about products and coupons, in the same order: an unknown product, a product not on
-    /// sale, an unknown coupon, a coupon that is not usable.
+    /// In the order of order and payment: an unknown product, a product not on sale, an unknown coupon.
     pub fn new(
         lines: &OrderLines,
         listings: &[ProductListing],
@@ -66,7 +66,10 @@ impl Quote {
         let listing = |id: ProductId| listings.iter().find(|listing| listing.product.id == id);
         let lines = lines.price(|id| listing(id).map(|listing| listing.product.offer()))?;
         let total = pricing::total(&lines);
-        let chosen = choice.choose(coupons, total, rules.currency, now)?;
+        let chosen = match choice.choose(coupons, total, rules.currency, now) {
+            Err(CouponRejection::NotUsable { .. }) => None,
+            chosen => chosen?,
+        };
 
         let discount = chosen.map_or(Money::ZERO, |(_, discount)| discount);
         let coupon_id = chosen.map(|(coupon, _)| coupon.id);
@@ -113,7 +116,7 @@ mod tests {
     use super::*;
     use crate::command::CouponChoice;
     use crate::command::scene::Scene;
-    use crate::coupon::{CampaignDetails, CouponRejection, CouponTerms};
+    use crate::coupon::{CampaignDetails, CouponTerms};
     use crate::id::UserId;
     use crate::order::Order;
     use crate::product::{ProductDetails, ProductRejection, ProductStatus};
@@ -223,7 +226,8 @@ mod tests {
 
         let coupon_id = scene.coupon(campaign_details(fixed(1), 1), &kim);
         scene.advance(Duration::days(30));
-        let expired = CouponRejection::NotUsable { coupon_id, reason: NotUsableReason::Expired };
-        assert_eq!(rejection(&scene, &lines[..1], CouponChoice::Named(coupon_id)), expired.into());
+        let quote = quote(&scene, &kim, &lines[..1], CouponChoice::Named(coupon_id)).expect("the full price");
+        assert_eq!((quote.amount, quote.coupon_id), (won(1_000), None));
+        assert_eq!(quote.coupons[0].discount, Err(NotUsableReason::Expired));
     }
 }

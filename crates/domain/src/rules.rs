@@ -7,6 +7,7 @@ use thiserror::Error;
 use time::Duration;
 
 use crate::money::{Currency, Money};
+use crate::order::LineLimits;
 use crate::product::Price;
 use crate::time::{Date, Timestamp};
 
@@ -39,6 +40,11 @@ pub struct ShopRules {
 }
 
 impl ShopRules {
+    /// The limits of a new order.
+    pub fn line_limits(&self) -> LineLimits {
+        LineLimits { lines_max: self.order_lines_max, quantity_max: self.order_quantity_max }
+    }
+
     /// Validates that the limits fit together.
     ///
     /// # Errors

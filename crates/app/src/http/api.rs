@@ -7,3 +7,4 @@ pub mod points;
 pub mod popular;
 pub mod products;
 pub mod quotes;
+pub mod refunds;

@@ -16,6 +16,7 @@ pub fn resources(config: &mut ServiceConfig<'_>) {
     api::products::routes(config);
     api::quotes::routes(config);
     api::orders::routes(config);
+    api::refunds::routes(config);
     api::payments::routes(config);
     api::coupons::routes(config);
     api::points::routes(config);

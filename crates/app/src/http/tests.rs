@@ -137,8 +137,11 @@ async fn a_quote_lists_the_effect_of_every_coupon() {
 
     let revoke = send(Method::POST, &format!("/v1/admin/coupons/{}/revocation", coupons[0]));
     client.call(admin(revoke)).await;
-    let revoked = quote(json!(coupons[0])).await;
-    assert_eq!((revoked.code(), &revoked.json()["reason"]), ("COUPON_NOT_USABLE".to_owned(), &json!("REVOKED")));
+    let revoked = quote(json!(coupons[0])).await.json();
+    assert_eq!((&revoked["amount"], revoked.get("coupon_id")), (&json!("20000"), None));
+    let named = revoked["coupons"].as_array().expect("a list").iter().find(|coupon| coupon["coupon_id"] == coupons[0]);
+    let named = named.expect("the named coupon");
+    assert_eq!((&named["applied"], &named["reason"]), (&json!(false), &json!("REVOKED")));
     assert_eq!(quote(json!(UNKNOWN)).await.code(), "COUPON_NOT_FOUND");
 }
 
@@ -261,6 +264,56 @@ async fn a_change_requires_a_body() {
         assert_eq!((empty.status, empty.code()), (StatusCode::BAD_REQUEST, "MALFORMED_JSON".to_owned()));
         assert_eq!(client.call(change().set_json(json!({}))).await.status, StatusCode::OK);
     }
+}
+
+#[actix_web::test]
+async fn an_order_shows_its_refunds() {
+    let client = Client::new().await;
+    let product = client.product(json!({"name": "Lamp", "category": "home", "price": "100"}), 9).await;
+    client.call(kim(post("/v1/users/kim/points/top-ups", json!({"amount": "1000"})))).await;
+    let placed = client.call(kim(post("/v1/orders", json!({"lines": [{"product_id": product, "quantity": 3}]})))).await;
+    let path = placed.header("location").to_owned();
+    let order = placed.json()["order_id"].clone();
+    let progress = |order: &Value| {
+        let line = &order["lines"][0];
+        json!([order["status"], order["refunded_amount"], line["refunded_quantity"], line["discount_share"]])
+    };
+    assert_eq!(progress(&placed.json()), json!(["pending_payment", "0", 0, "0"]));
+    assert_eq!(client.call(kim(get(&format!("{path}/refunds")))).await.json()["data"], json!([]));
+    client.call(kim(post(&format!("{path}/payment"), json!({})))).await;
+
+    let refund = json!({"lines": [{"product_id": product, "quantity": 1}], "restock": false, "reason": " broken "});
+    let refunds = format!("/v1/admin/orders/{}/refunds", order.as_str().expect("an id"));
+    assert_eq!(client.call(admin(post(&refunds, refund))).await.status, StatusCode::CREATED);
+    let shown = client.call(kim(get(&path))).await.json();
+    assert_eq!(progress(&shown), json!(["partially_refunded", "100", 1, "0"]));
+    let cancelled = client.call(kim(post(&format!("{path}/cancellation"), json!({})))).await.json();
+    assert_eq!(progress(&cancelled), json!(["refunded", "300", 3, "0"]));
+
+    let listed = client.call(kim(get(&format!("{path}/refunds?limit=1")))).await.json();
+    let cursor = listed["next_cursor"].as_str().expect("another page");
+    let rest = client.call(kim(get(&format!("{path}/refunds?limit=1&cursor={cursor}")))).await.json();
+    assert_eq!(rest["next_cursor"], Value::Null);
+    let members = |refund: &Value| {
+        let shown = ["order_id", "sequence", "amount", "currency", "restocked", "reason", "lines"];
+        json!(shown.map(|name| &refund[name]))
+    };
+    let line = |quantity: u32, amount: &str| json!([{"product_id": product, "quantity": quantity, "amount": amount}]);
+    let [last, first] = [&listed["data"][0], &rest["data"][0]].map(members);
+    assert_eq!(last, json!([order, 2, "200", "KRW", true, "cancellation", line(2, "200")]));
+    assert_eq!(first, json!([order, 1, "100", "KRW", false, "broken", line(1, "100")]));
+    let foreign = client.call(lee(get(&format!("{path}/refunds")))).await;
+    assert_eq!((foreign.status, foreign.code()), (StatusCode::NOT_FOUND, "ORDER_NOT_FOUND".to_owned()));
+}
+
+#[actix_web::test]
+async fn a_refund_is_not_limited_as_an_order_is() {
+    let client = Client::new().await;
+    let lines: Vec<_> =
+        (0..101).map(|n| json!({"product_id": SequentialIds::id(n).to_string(), "quantity": 1_001})).collect();
+    let refund = json!({"lines": lines, "restock": false, "reason": "recall"});
+    let answer = client.call(admin(post(&format!("/v1/admin/orders/{UNKNOWN}/refunds"), refund))).await;
+    assert_eq!(answer.code(), "ORDER_NOT_FOUND");
 }
 
 #[actix_web::test]

@@ -13,7 +13,7 @@ use jangteo_domain::testing::fixtures::{NOON, product_details, text, won};
 use jangteo_domain::time::{Date, Timestamp};
 
 use crate::contract::harness::{
-    Seeds, StoreHarness, TestResult, append, assert_conflict, commit, date, insert, ten_thousandths, wide,
+    Seeds, StoreHarness, TestResult, append, assert_conflict, commit, date, insert, ten_thousandths, walk, wide,
 };
 use crate::contract::samples;
 
@@ -49,7 +49,7 @@ pub async fn every_field_of_payments_is_stored(harness: &dyn StoreHarness) -> Te
     Ok(())
 }
 
-/// Every field of a refund and of its lines is stored.
+/// Every field of a refund and of its lines is stored; an order's refunds are listed newest first.
 pub async fn every_field_of_refunds_is_stored(harness: &dyn StoreHarness) -> TestResult {
     let seeds = Seeds::new(harness);
     let [order, other] = seeds.orders().await?;
@@ -71,12 +71,23 @@ pub async fn every_field_of_refunds_is_stored(harness: &dyn StoreHarness) -> Tes
         refund(&other, 1, true, text("cancellation"), lines(1, Money::ZERO), NOON),
     ];
     commit(harness, append(refunds.clone())).await?;
-    let mut stored = harness.refunds().await;
-    stored.sort_by_key(|refund| refund.id);
-    for refund in &mut stored {
+    let in_order = |mut refund: Refund| {
         refund.lines.sort_by_key(|line| order.lines.iter().position(|of| of.product_id == line.product_id));
-    }
+        refund
+    };
+    let mut stored: Vec<_> = harness.refunds().await.into_iter().map(in_order).collect();
+    stored.sort_by_key(|refund| refund.id);
     assert_eq!(stored, refunds);
+
+    let queries = harness.queries().orders;
+    let [first, second, of_other] = refunds;
+    for (order_id, expected) in [(order.id, vec![second, first]), (other.id, vec![of_other]), (seeds.id(), vec![])] {
+        for limit in [1, 100] {
+            let read = async |page| queries.refunds(order_id, &page).await;
+            let listed = walk(limit, |refund: &Refund| refund.sequence, read).await?;
+            assert_eq!(listed.into_iter().map(in_order).collect::<Vec<_>>(), expected);
+        }
+    }
     Ok(())
 }
 

@@ -13,6 +13,7 @@ use jangteo_domain::id::{AuditEntryId, CampaignId, CouponId, OrderId, ProductId,
 use jangteo_domain::money::Money;
 use jangteo_domain::order::{DueOrder, Order, OrderFilter, OrderQueries, OrderRecord, OrderStatus};
 use jangteo_domain::page::{AsOf, Page};
+use jangteo_domain::payment::Refund;
 use jangteo_domain::point::{PointAccount, PointEntry, PointQueries};
 use jangteo_domain::product::{
     Product, ProductFilter, ProductKey, ProductListing, ProductQueries, ProductSort, ProductStatus,
@@ -122,6 +123,12 @@ impl OrderQueries for MemoryStore {
         let orders = newest_first(tables.orders.values().filter(wanted), |order| order.id, page);
         let orders = orders.into_iter().map(Order::from_stored).collect::<Result<_, _>>()?;
         Ok(AsOf { now: self.time(), value: orders })
+    }
+
+    async fn refunds(&self, order_id: OrderId, page: &Page<u32>) -> Result<Vec<Refund>, StoreError> {
+        let tables = self.committed();
+        let refunds = tables.refunds.values().filter(|refund| refund.order_id == order_id);
+        Ok(newest_first(refunds, |refund| refund.sequence, page))
     }
 
     async fn due(&self, after: Option<DueOrder>, limit: u32) -> Result<Vec<DueOrder>, StoreError> {

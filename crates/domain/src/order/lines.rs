@@ -3,9 +3,8 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use crate::id::ProductId;
-use crate::rules::ShopRules;
 
-/// The lines of an order request: at least one, each product once, quantities within the shop's limits.
+/// The lines of an order or refund request: at least one, each product once, quantities within limits.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OrderLines(Vec<RequestedLine>);
 
@@ -18,21 +17,34 @@ pub struct RequestedLine {
     pub quantity: u32,
 }
 
+/// The limits of the lines of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
+pub struct LineLimits {
+    pub lines_max: u32,
+    pub quantity_max: u32,
+}
+
+impl LineLimits {
+    /// For a refund: the order is the limit, which may have been placed under others than today's.
+    pub const NONE: Self = Self { lines_max: u32::MAX, quantity_max: u32::MAX };
+}
+
 impl OrderLines {
     /// Validates and merges the lines: quantities of the same product are added up at its first position.
     ///
     /// # Errors
     /// In this order: [`OrderLinesError::Empty`], [`OrderLinesError::TooManyLines`], and
     /// [`OrderLinesError::InvalidQuantity`] for the first invalid line.
-    pub fn new(lines: impl IntoIterator<Item = (ProductId, i64)>, rules: &ShopRules) -> Result<Self, OrderLinesError> {
+    pub fn new(lines: impl IntoIterator<Item = (ProductId, i64)>, limits: LineLimits) -> Result<Self, OrderLinesError> {
+        let LineLimits { lines_max, quantity_max } = limits;
         let lines: Vec<_> = lines.into_iter().collect();
         if lines.is_empty() {
             return Err(OrderLinesError::Empty);
         }
-        if lines.len() > usize::try_from(rules.order_lines_max).unwrap_or(usize::MAX) {
-            return Err(OrderLinesError::TooManyLines { lines_max: rules.order_lines_max });
+        if lines.len() > usize::try_from(lines_max).unwrap_or(usize::MAX) {
+            return Err(OrderLinesError::TooManyLines { lines_max });
         }
-        let quantity_max = rules.order_quantity_max;
         let mut merged: Vec<RequestedLine> = Vec::with_capacity(lines.len());
         let mut place_of = BTreeMap::new();
         for (index, (product_id, quantity)) in lines.into_iter().enumerate() {
@@ -81,15 +93,15 @@ pub enum OrderLinesError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{SequentialIds, rules};
+    use crate::testing::SequentialIds;
 
     fn id(n: u64) -> ProductId {
         SequentialIds::id(n).into()
     }
 
     fn lines(quantities: &[(u64, i64)]) -> Result<Vec<(ProductId, u32)>, OrderLinesError> {
-        let rules = ShopRules { order_lines_max: 3, order_quantity_max: 10, ..rules() };
-        let lines = OrderLines::new(quantities.iter().map(|(n, quantity)| (id(*n), *quantity)), &rules)?;
+        let limits = LineLimits { lines_max: 3, quantity_max: 10 };
+        let lines = OrderLines::new(quantities.iter().map(|(n, quantity)| (id(*n), *quantity)), limits)?;
         Ok(lines.iter().map(|line| (line.product_id, line.quantity)).collect())
     }
 
@@ -114,5 +126,7 @@ mod tests {
         }
         assert_eq!(lines(&[(1, 5), (2, 10), (1, 6)]), invalid(2));
         assert_eq!(lines(&[(1, 0), (2, 0)]), invalid(0), "the first invalid line");
+        let of_refund = |quantity| OrderLines::new([(id(1), quantity)], LineLimits::NONE).is_ok();
+        assert_eq!([0, 1, u32::MAX.into(), 1 << 32].map(of_refund), [false, true, true, false]);
     }
 }

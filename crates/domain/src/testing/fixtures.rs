@@ -126,7 +126,7 @@ pub fn rules() -> ShopRules {
 /// Requested lines under the default [`rules`].
 pub fn order_lines(lines: &[(ProductId, u32)]) -> OrderLines {
     let lines = lines.iter().map(|(product_id, quantity)| (*product_id, i64::from(*quantity)));
-    OrderLines::new(lines, &rules()).expect("lines within the rules")
+    OrderLines::new(lines, rules().line_limits()).expect("lines within the rules")
 }
 
 /// An order line without discount or refunds.

@@ -1,18 +1,22 @@
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use diesel::prelude::*;
 use diesel_async::{AsyncConnection as _, RunQueryDsl};
 use futures_util::FutureExt as _;
 use jangteo_domain::StoreError;
-use jangteo_domain::id::OrderId;
+use jangteo_domain::id::{OrderId, RefundId};
 use jangteo_domain::order::{DueOrder, Order, OrderFilter, OrderQueries, OrderStatus};
 use jangteo_domain::page::{AsOf, Page};
+use jangteo_domain::payment::Refund;
 
 use super::store::{Failure, Now, Store, now};
 use super::{Conn, Db};
 use crate::bulk::{Find, READ_BYTES_MAX, chunks};
 use crate::rows::order::{LinesOf, OrderLineRow, OrderRow, assemble};
-use crate::schema::{order_lines, orders};
-use crate::types::{At, Coded as _, Id, before_id};
+use crate::rows::payment::{RefundLineRow, RefundRow};
+use crate::schema::{order_lines, orders, refund_lines, refunds};
+use crate::types::{At, Coded as _, Id, before, before_id};
 
 fn lines_of(orders: &[OrderRow]) -> Vec<LinesOf> {
     orders.iter().map(|order| LinesOf { order_id: order.id }).collect()
@@ -76,6 +80,39 @@ impl OrderQueries for Store {
             .boxed()
         })
         .await
+    }
+
+    async fn refunds(&self, order_id: OrderId, page: &Page<u32>) -> Result<Vec<Refund>, StoreError> {
+        let page = page.clone();
+        let read = self.read(move |connection| {
+            async move {
+                let refunds = refunds::table
+                    .filter(refunds::order_id.eq(Id(order_id)))
+                    .filter(refunds::sequence.lt(before(page.after.map(u64::from))))
+                    .order(refunds::sequence.desc())
+                    .limit(page.limit.into())
+                    .select(RefundRow::as_select());
+                let refunds: Vec<RefundRow> = refunds.load(connection).await?;
+                // Refunds never change, so a second statement sees the same.
+                let lines = refund_lines::table
+                    .filter(refund_lines::refund_id.eq_any(refunds.iter().map(|refund| refund.id)))
+                    .order((refund_lines::refund_id.asc(), refund_lines::product_id.asc()))
+                    .select(RefundLineRow::as_select());
+                let lines: Vec<RefundLineRow> = lines.load(connection).await?;
+                Ok((refunds, lines))
+            }
+            .boxed()
+        });
+        let (refunds, lines) = read.await?;
+        let mut lines_of: BTreeMap<RefundId, Vec<RefundLineRow>> = BTreeMap::new();
+        for line in lines {
+            lines_of.entry(line.refund_id.0).or_default().push(line);
+        }
+        let whole = |refund: RefundRow| {
+            let lines = lines_of.remove(&refund.id.0).unwrap_or_default();
+            refund.with_lines(lines)
+        };
+        refunds.into_iter().map(whole).collect()
     }
 
     async fn due(&self, after: Option<DueOrder>, limit: u32) -> Result<Vec<DueOrder>, StoreError> {

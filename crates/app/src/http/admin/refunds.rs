@@ -8,11 +8,12 @@ use uuid::Uuid;
 
 use jangteo_domain::command::RefundOrder;
 use jangteo_domain::id::OrderId;
-use jangteo_domain::order::{Order, OrderLines};
+use jangteo_domain::order::{LineLimits, Order, OrderLines};
 use jangteo_domain::payment::{Refund, RefundReason};
-use jangteo_domain::{Command, Currency, ShopRules};
+use jangteo_domain::{Command, Currency};
 
 use crate::http::api::orders::{OrderLineRequest, OrderStatusName, check_lines};
+use crate::http::api::refunds::RefundLineResponse;
 use crate::http::extract::body::{Body, Strict};
 use crate::http::extract::caller::Admin;
 use crate::http::extract::path::ApiPath;
@@ -48,7 +49,7 @@ async fn refund_order(
     order_id: ApiPath<OrderId>,
     body: Body<RefundOrderRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let (lines, reason) = body.value.check(&write.state.rules)?;
+    let (lines, reason) = body.value.check()?;
     let command = RefundOrder { order_id: order_id.0, lines, restock: body.value.restock, reason };
     write.run(&body, Command::RefundOrder(command)).await
 }
@@ -67,10 +68,10 @@ struct RefundOrderRequest {
 }
 
 impl RefundOrderRequest {
-    fn check(&self, rules: &ShopRules) -> Result<(OrderLines, RefundReason), Problem> {
+    fn check(&self) -> Result<(OrderLines, RefundReason), Problem> {
         let mut field_errors = FieldErrors::default();
         let reason = field_errors.take("/reason", RefundReason::parse(&self.reason));
-        let lines = check_lines(&self.lines, rules, &mut field_errors)?;
+        let lines = check_lines(&self.lines, LineLimits::NONE, &mut field_errors)?;
         field_errors.check(lines.zip(reason))
     }
 }
@@ -94,25 +95,13 @@ pub struct RefundResponse {
     refunded_at: Time,
 }
 
-#[derive(Serialize, ToSchema)]
-struct RefundLineResponse {
-    product_id: Uuid,
-    quantity: u32,
-    amount: AmountText,
-}
-
 impl RefundResponse {
     pub fn of(refund: &Refund, order: &Order, currency: Currency) -> Self {
-        let lines = refund.lines.iter().map(|line| RefundLineResponse {
-            product_id: line.product_id.uuid(),
-            quantity: line.quantity,
-            amount: AmountText::of(line.amount, currency),
-        });
         Self {
             refund_id: refund.id.uuid(),
             order_id: refund.order_id.uuid(),
             order_status: order.status.into(),
-            lines: lines.collect(),
+            lines: refund.lines.iter().map(|line| RefundLineResponse::of(line, currency)).collect(),
             amount: AmountText::of(refund.amount, currency),
             refunded_amount: AmountText::of(order.refunded, currency),
             currency: currency.code(),

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use jangteo_domain::command::{CancelOrder, PlaceOrder};
 use jangteo_domain::id::{OrderId, ProductId};
-use jangteo_domain::order::{Order, OrderFilter, OrderLine, OrderLines, OrderLinesError, OrderStatus};
-use jangteo_domain::page::Page;
+use jangteo_domain::order::{LineLimits, Order, OrderFilter, OrderLine, OrderLines, OrderLinesError, OrderStatus};
+use jangteo_domain::page::{AsOf, Page};
 use jangteo_domain::{Command, Currency, Money, ShopRules, Timestamp};
 
 use crate::http::deadline::Deadline;
@@ -69,10 +69,23 @@ async fn show_order(
     _query: ApiQuery<Nothing>,
     deadline: Deadline,
 ) -> Result<Json<OrderResponse>, Problem> {
-    let SignedIn(caller) = caller;
-    let found = deadline.read(state.queries.orders.find(order_id.0)).await?;
-    let order = found.value.filter(|order| caller.may_see(&order.user_id)).ok_or(ProblemCode::OrderNotFound)?;
-    Ok(Json(OrderResponse::of(&order, found.now, state.rules.currency)))
+    let AsOf { now, value: order } = find(&state, &caller, order_id.0, deadline).await?;
+    Ok(Json(OrderResponse::of(&order, now, state.rules.currency)))
+}
+
+/// An order of the caller; of an admin, any order.
+///
+/// # Errors
+/// `ORDER_NOT_FOUND`, or errors of the read.
+pub async fn find(
+    state: &AppState,
+    SignedIn(caller): &SignedIn,
+    order_id: OrderId,
+    deadline: Deadline,
+) -> Result<AsOf<Order>, Problem> {
+    let AsOf { now, value } = deadline.read(state.queries.orders.find(order_id)).await?;
+    let order = value.filter(|order| caller.may_see(&order.user_id)).ok_or(ProblemCode::OrderNotFound)?;
+    Ok(AsOf { now, value: order })
 }
 
 /// List orders
@@ -146,18 +159,18 @@ impl PlaceOrderRequest {
         let mut field_errors = FieldErrors::default();
         let written = self.expected_total.map(|amount| amount.in_currency(rules.currency));
         let expected_total = field_errors.take_optional("/expected_total", written);
-        let lines = check_lines(&self.lines, rules, &mut field_errors)?;
+        let lines = check_lines(&self.lines, rules.line_limits(), &mut field_errors)?;
         field_errors.check(lines.zip(expected_total))
     }
 }
 
-/// Parses the lines of an order; `None` where a field error was added.
+/// Parses the lines of an order or a refund; `None` where a field error was added.
 ///
 /// # Errors
 /// `EMPTY_ORDER`; `INVALID_QUANTITY` for too many lines too.
 pub fn check_lines(
     lines: &[Strict<OrderLineRequest>],
-    rules: &ShopRules,
+    limits: LineLimits,
     field_errors: &mut FieldErrors,
 ) -> Result<Option<OrderLines>, Problem> {
     let parsed: Option<Vec<_>> = {
@@ -170,7 +183,7 @@ pub fn check_lines(
         all.into_iter().collect()
     };
     let Some(parsed) = parsed else { return Ok(None) };
-    OrderLines::new(parsed, rules).map(Some).map_err(|error| problem_of_lines(&error))
+    OrderLines::new(parsed, limits).map(Some).map_err(|error| problem_of_lines(&error))
 }
 
 fn problem_of_lines(error: &OrderLinesError) -> Problem {
@@ -212,6 +225,8 @@ pub struct OrderResponse {
     discount: AmountText,
     /// The points debited; 0 until payment.
     paid_amount: AmountText,
+    /// The sum of all refunds.
+    refunded_amount: AmountText,
     currency: &'static str,
     created_at: Time,
     /// The payment deadline, exclusive.
@@ -245,6 +260,7 @@ impl OrderResponse {
             total: AmountText::of(order.total, currency),
             discount: AmountText::of(paid.map(|paid| paid.discount).unwrap_or_default(), currency),
             paid_amount: AmountText::of(paid.map(|paid| paid.amount).unwrap_or_default(), currency),
+            refunded_amount: AmountText::of(order.refunded, currency),
             currency: currency.code(),
             created_at: order.created_at.into(),
             expires_at: order.expires_at.into(),
@@ -262,7 +278,11 @@ struct OrderLineResponse {
     name: String,
     quantity: u32,
     unit_price: AmountText,
+    /// Before the discount.
     line_total: AmountText,
+    /// The share of the line in the discount; 0 until payment.
+    discount_share: AmountText,
+    refunded_quantity: u32,
 }
 
 impl OrderLineResponse {
@@ -273,6 +293,8 @@ impl OrderLineResponse {
             quantity: line.quantity,
             unit_price: AmountText::of(line.unit_price, currency),
             line_total: AmountText::of(line.line_total(), currency),
+            discount_share: AmountText::of(line.discount_share, currency),
+            refunded_quantity: line.refunded_quantity,
         }
     }
 }

@@ -33,7 +33,8 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
 
 /// Quote an order
 ///
-/// Returns the current price, with the discount of each of the caller's coupons or the reason why it does not apply.
+/// Returns the current price, with the discount of each of the caller's coupons or the reason why it does not apply: of the
+/// coupon `coupon_id` too, without which the price is then the full one.
 /// Changes nothing, so it neither needs nor stores an `Idempotency-Key`.
 #[utoipa::path(
     tag = "orders",
@@ -45,7 +46,6 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         code::ProductNotFound,
         code::ProductNotOnSale,
         code::CouponNotFound,
-        code::CouponNotUsable,
     ),
 )]
 #[post("/orders/quote")]
@@ -59,7 +59,7 @@ async fn quote_order(
     let SignedIn(caller) = caller;
     let choice = check_coupon(body.value.coupon_id.as_deref())?;
     let mut field_errors = FieldErrors::default();
-    let lines = check_lines(&body.value.lines, &state.rules, &mut field_errors)?;
+    let lines = check_lines(&body.value.lines, state.rules.line_limits(), &mut field_errors)?;
     let lines = field_errors.check(lines)?;
 
     let product_ids: Vec<ProductId> = lines.product_ids().collect();

@@ -109,6 +109,7 @@ async fn every_example_is_true() {
     tour.call("listPointEntries", "/v1/users/kim/points/entries").await;
     tour.call("listPopularProducts", "/v1/products/popular").await;
     tour.call("refundOrder", &format!("/v1/admin/{order}/refunds")).await;
+    tour.call("listRefunds", &format!("/v1/{order}/refunds")).await;
     let events = tour.call("listEvents", "/v1/admin/events").await;
     let event = id(&events["data"][0], "event_id");
     tour.call("redeliverEvent", &format!("/v1/admin/events/{event}/redelivery")).await;

@@ -175,6 +175,7 @@ async fn orders(scene: &Scene) {
             (quote(lines(UNKNOWN, 1)), "PRODUCT_NOT_FOUND"),
             (quote(lines(hidden, 1)), "PRODUCT_NOT_ON_SALE"),
             (kim(get(&format!("/v1/orders/{UNKNOWN}"))), "ORDER_NOT_FOUND"),
+            (kim(get(&format!("/v1/orders/{UNKNOWN}/refunds"))), "ORDER_NOT_FOUND"),
             (lee(get("/v1/users/kim/orders")), "USER_NOT_FOUND"),
         ])
         .await;
@@ -211,7 +212,6 @@ async fn payments(scene: &Scene) {
             (pay(&open, json!({"coupon_id": UNKNOWN})), "COUPON_NOT_FOUND"),
             (pay(&open, json!({"coupon_id": minimum})), "COUPON_NOT_USABLE"),
             (quote(UNKNOWN), "COUPON_NOT_FOUND"),
-            (quote(&minimum), "COUPON_NOT_USABLE"),
             (revoke(UNKNOWN), "COUPON_NOT_FOUND"),
             (cancel(&unpaid), "ORDER_NOT_FOUND"),
             (cancel(&expired), "ORDER_EXPIRED"),
