@@ -99,9 +99,11 @@ impl Server {
 
 /// The setup of every connection. The busy timeout comes first, as the other pragmas may wait for another process's
 /// file lock. A commit is durable before it returns. The page cache (64 MiB at most) fits the indexes of a shop. The
-/// log grows to 16,000 pages before a checkpoint: a frequently changed page is then copied once for many commits.
+/// log grows to 16,000 pages before a checkpoint: a frequently changed page is then copied once for many commits. Beyond
+/// that size, which a long read can cause, the file is truncated again.
 const SETUP: &str = "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-                     PRAGMA foreign_keys = ON; PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 16000;";
+                     PRAGMA foreign_keys = ON; PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 16000; \
+                     PRAGMA journal_size_limit = 67108864;";
 const READ_SETUP: &str = "PRAGMA query_only = ON;";
 const WRITE_SETUP: &str = "PRAGMA query_only = OFF;";
 

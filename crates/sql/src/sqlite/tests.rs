@@ -66,6 +66,21 @@ fn a_damaged_file_is_corrupt(#[case] at: u64) {
 }
 
 #[test]
+fn a_long_read_leaves_no_long_log() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [mut writer, mut reader] = [filled(&folder), connect(&file_in(&folder))];
+    writer.batch_execute(SETUP).expect("a setup");
+    let log_size = || std::fs::metadata(folder.path().join("shop.db-wal")).expect("a log").len();
+    reader.batch_execute("BEGIN; SELECT count(*) FROM things").expect("a read");
+    writer.batch_execute("INSERT INTO things VALUES (zeroblob(80 << 20))").expect("a long log");
+    assert!(log_size() > 80 << 20);
+    reader.batch_execute("COMMIT").expect("the end of the read");
+    // The first commit checkpoints the log, the second one begins it again.
+    writer.batch_execute("INSERT INTO things VALUES ('one'); INSERT INTO things VALUES ('two')").expect("two commits");
+    assert!(log_size() <= 64 << 20, "{}", log_size());
+}
+
+#[test]
 fn no_connection_to_a_file_that_is_no_database_is_corrupt() {
     let no_connection_after =
         |cause: &str| no_connection(NoConnection { waited: Duration::ZERO, cause: Some(cause.to_owned()) }).kind();
