@@ -7,7 +7,7 @@ use time::macros::date;
 use uuid::Uuid;
 
 use jangteo_domain::command::{ChangeCampaign, Command, CouponChoice, Outcome, RefundOrder, RevokeCoupon};
-use jangteo_domain::coupon::CouponState;
+use jangteo_domain::coupon::{CampaignChange, CouponState};
 use jangteo_domain::id::{BatchId, CampaignId, CouponId, OrderId, ProductId, UserId, first_id_at};
 use jangteo_domain::money::Money;
 use jangteo_domain::order::{OrderRecord, OrderStatus};
@@ -64,7 +64,8 @@ impl BusyShop {
         let [used, restored] = [shop.coupon(campaign, &kim).await?, shop.coupon(campaign, &lee).await?];
         let revoked = shop.coupon(other_campaign, &kim).await?;
         run(&shop, RevokeCoupon { coupon_id: revoked }).await?;
-        let more = ChangeCampaign { campaign_id: campaign, quantity: Some(5), issue_closes_at: None };
+        let more = CampaignChange { quantity: Some(5), ..CampaignChange::default() };
+        let more = ChangeCampaign { campaign_id: campaign, change: more };
         run(&shop, more).await?;
 
         let lines = [(lamp, 2), (chair, 3)];

@@ -14,7 +14,7 @@ use jangteo_domain::command::{
     CreateCampaign, CreateProduct, ExpireOrder, IssueCoupon, Outcome, PayOrder, PlaceOrder, ProductChange, RefundOrder,
     Reply, RevokeCoupon, TopUpPoints,
 };
-use jangteo_domain::coupon::{CampaignDetails, CouponFilter, CouponTerms, Validity};
+use jangteo_domain::coupon::{CampaignChange, CampaignDetails, CouponFilter, CouponTerms, Validity};
 use jangteo_domain::id::{CampaignId, CouponId, OrderId, ProductId, UserId, uuid_at};
 use jangteo_domain::idempotency::{Fingerprint, IdempotencyKey, RequestKey};
 use jangteo_domain::money::Money;
@@ -226,8 +226,8 @@ impl Made {
                 ChangeProduct { product_id: product_id(*product), change }.into()
             }
             Attempt::ChangeCampaign { campaign, quantity } => {
-                ChangeCampaign { campaign_id: campaign_id(*campaign), quantity: Some(*quantity), issue_closes_at: None }
-                    .into()
+                let change = CampaignChange { quantity: Some(*quantity), ..CampaignChange::default() };
+                ChangeCampaign { campaign_id: campaign_id(*campaign), change }.into()
             }
             Attempt::Issue { campaign, user } => {
                 IssueCoupon { campaign_id: campaign_id(*campaign), user_id: user_id(*user) }.into()

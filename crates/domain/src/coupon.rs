@@ -10,7 +10,9 @@ mod campaign;
 mod issued;
 mod terms;
 
-pub use campaign::{CampaignDetails, CampaignPlan, CampaignRecord, CouponCampaign, InvalidCampaign, Validity};
+pub use campaign::{
+    CampaignChange, CampaignDetails, CampaignPlan, CampaignRecord, CouponCampaign, InvalidCampaign, Validity,
+};
 pub use issued::{Coupon, CouponChoice, CouponRejection, CouponState, CouponStatus, NotUsableReason};
 pub use terms::{CampaignName, CouponTerms, Discount, InvalidPercent, Percent};
 

@@ -826,7 +826,8 @@ async fn a_campaign_changes_and_its_coupons_are_revoked() {
     let campaign = client.campaign(json!({"kind": "fixed", "amount": "1000"})).await;
     let change =
         |json: Value| admin(send(Method::PATCH, &format!("/v1/admin/coupon-campaigns/{campaign}")).set_json(json));
-    assert_eq!(client.call(change(json!({"quantity": 20}))).await.json()["remaining"], 20);
+    let changed = client.call(change(json!({"quantity": 20, "name": " 봄맞이 "}))).await.json();
+    assert_eq!((&changed["remaining"], &changed["name"]), (&json!(20), &json!("봄맞이")));
     assert_eq!(client.call(change(json!({"quantity": 5}))).await.code(), "CAMPAIGN_QUANTITY_LOWERED");
     for (invalid, pointer) in [
         (json!({"quantity": 0}), "/quantity"),

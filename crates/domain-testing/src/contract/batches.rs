@@ -12,7 +12,7 @@ use jangteo_domain::command::{
     ExpireOrder, IssueCoupon, Outcome, PayOrder, PlaceOrder, ProductChange, RefundOrder, Reply, RevokeCoupon,
     TopUpPoints,
 };
-use jangteo_domain::coupon::{Coupon, CouponRejection, CouponState};
+use jangteo_domain::coupon::{CampaignChange, Coupon, CouponRejection, CouponState};
 use jangteo_domain::id::{BatchId, UserId};
 use jangteo_domain::order::{Order, OrderRejection, OrderStatus};
 use jangteo_domain::point::PointAccount;
@@ -155,7 +155,8 @@ pub async fn batches_of_every_command_leave_rows_that_agree(harness: &dyn StoreH
         AdjustStock { product_id, quantity: 10, reason: text("delivery") }.into(),
         ChangeProduct { product_id, change: ProductChange { price, ..ProductChange::default() } }.into(),
         issue(&kim),
-        ChangeCampaign { campaign_id, quantity: Some(2), issue_closes_at: None }.into(),
+        ChangeCampaign { campaign_id, change: CampaignChange { quantity: Some(2), ..CampaignChange::default() } }
+            .into(),
         issue(&lee),
         place(),
         place(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jangteo_domain::coupon::{Coupon, CouponCampaign, CouponState};
+use jangteo_domain::coupon::{CampaignChange, Coupon, CouponCampaign, CouponState};
 use jangteo_domain::delivery::Delivery;
 use jangteo_domain::id::UserId;
 use jangteo_domain::order::{Order, OrderStatus};
@@ -82,7 +82,8 @@ impl Rows {
         let rows = Self {
             orders: sample(orders, |order| order_with(order, |record| record.status = OrderStatus::Cancelled)),
             campaigns: sample(campaigns, |campaign| {
-                campaign.change(Some(10), None, noon_plus(1)).expect("more coupons")
+                let more = CampaignChange { quantity: Some(10), ..CampaignChange::default() };
+                campaign.change(&more, noon_plus(1)).expect("more coupons")
             }),
             coupons: sample(coupons, |coupon| coupon.revoke().expect("an unused coupon")),
             stocks: sample([&a, &b, &c].map(|product| Stock { available: 5, ..Stock::empty(product.id) }), |stock| {

@@ -10,7 +10,7 @@ use crate::command::{
     AdjustStock, CancelOrder, ChangeCampaign, ChangeProduct, CouponChoice, CreateProduct, IssueCoupon, ProductChange,
     RedeliverEvent, RefundOrder, Reply, RevokeCoupon, TopUpPoints,
 };
-use crate::coupon::CouponState;
+use crate::coupon::{CampaignChange, CouponState};
 use crate::id::{OrderId, first_id_at};
 use crate::idempotency::{AnswerRenderer, Fingerprint, MockAnswerRenderer};
 use crate::money::Money;
@@ -819,7 +819,10 @@ async fn a_batch_locks_the_rows_of_all_commands_at_once() {
     let unused = scene.coupon(campaign_details(fixed(1), 1), &kim);
     let [open, changed] = [(); 2].map(|()| scene.campaign(campaign_details(fixed(1), 9)));
     let placed = scene.order(&kim, &[(lamp, 1)]);
-    let change = ChangeCampaign { campaign_id: changed, quantity: Some(10), issue_closes_at: None };
+    let change = ChangeCampaign {
+        campaign_id: changed,
+        change: CampaignChange { quantity: Some(10), ..CampaignChange::default() },
+    };
     let details = ProductChange { name: Some(text("stool")), ..ProductChange::default() };
     let requests = [
         keyed(top_up("seo", 100), 1),

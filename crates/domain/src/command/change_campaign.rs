@@ -1,21 +1,17 @@
 use crate::audit::Subject;
 use crate::command::decide::{Context, Decide, Decision, OrderRefs, Side};
-use crate::coupon::CouponRejection;
+use crate::coupon::{CampaignChange, CouponRejection};
 use crate::id::CampaignId;
 use crate::outcome::Reply;
 use crate::rejection::Rejection;
-use crate::time::Timestamp;
 use crate::transaction::{Appended, LockSet, States};
 use crate::working_set::WorkingSet;
 
-/// Raises the quantity of a campaign or closes it earlier.
+/// Renames a campaign, raises its quantity, or closes it earlier.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ChangeCampaign {
     pub campaign_id: CampaignId,
-    /// Total number of coupons; at least the present one.
-    pub quantity: Option<u32>,
-    /// At latest the present closing time.
-    pub issue_closes_at: Option<Timestamp>,
+    pub change: CampaignChange,
 }
 
 impl Decide for ChangeCampaign {
@@ -29,7 +25,7 @@ impl Decide for ChangeCampaign {
 
     fn decide(&self, set: &WorkingSet, context: &Context<'_>) -> Result<Decision, Rejection> {
         let campaign = set.campaign(self.campaign_id).ok_or(CouponRejection::CampaignNotFound)?;
-        let changed = campaign.change(self.quantity, self.issue_closes_at, context.now)?;
+        let changed = campaign.change(&self.change, context.now)?;
         Ok(Decision {
             reply: Reply::CampaignChanged(changed.clone()),
             states: States { campaigns: vec![changed], ..States::default() },
@@ -44,10 +40,11 @@ mod tests {
     use crate::command::scene::Scene;
     use crate::command::IssueCoupon;
     use crate::coupon::{CampaignDetails, InvalidCampaign};
-    use crate::testing::fixtures::{NOON, campaign_details, fixed, noon_plus, user};
+    use crate::testing::fixtures::{NOON, campaign_details, fixed, noon_plus, text, user};
+    use crate::time::Timestamp;
 
     fn change(campaign_id: CampaignId, quantity: Option<u32>, issue_closes_at: Option<Timestamp>) -> ChangeCampaign {
-        ChangeCampaign { campaign_id, quantity, issue_closes_at }
+        ChangeCampaign { campaign_id, change: CampaignChange { name: None, quantity, issue_closes_at } }
     }
 
     fn closing_at(seconds: i64) -> CampaignDetails {
@@ -71,6 +68,22 @@ mod tests {
         let same = scene.decide(change(id, Some(4), Some(noon_plus(60))));
         assert_eq!(same, Ok(Reply::CampaignChanged(campaign.clone())), "the present values are accepted");
         assert_eq!(scene.decide(change(id, None, None)), Ok(Reply::CampaignChanged(campaign)));
+    }
+
+    #[test]
+    fn a_new_name_is_that_of_later_coupons() {
+        let mut scene = Scene::new();
+        let id = scene.campaign(closing_at(600));
+        let issue = |user_id| IssueCoupon { campaign_id: id, user_id: user(user_id) };
+        scene.decide(issue("kim")).expect("an open campaign");
+        let change = CampaignChange { name: Some(text("spring")), ..CampaignChange::default() };
+        let Ok(Reply::CampaignChanged(campaign)) = scene.decide(ChangeCampaign { campaign_id: id, change }) else {
+            panic!("a campaign is expected");
+        };
+        assert_eq!(campaign.details.terms.name, text("spring"));
+        scene.decide(issue("lee")).expect("an open campaign");
+        let names = scene.tables.coupons.values().map(|coupon| coupon.terms.name.as_str());
+        assert_eq!(names.collect::<Vec<_>>(), ["welcome", "spring"]);
     }
 
     #[test]

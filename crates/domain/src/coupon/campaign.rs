@@ -4,7 +4,7 @@ use thiserror::Error;
 use time::Duration;
 
 use crate::coupon::issued::{Coupon, CouponRejection, CouponState};
-use crate::coupon::terms::CouponTerms;
+use crate::coupon::terms::{CampaignName, CouponTerms};
 use crate::id::{CampaignId, CouponId, UserId};
 use crate::store_error::InvalidRecord;
 use crate::time::Timestamp;
@@ -70,6 +70,17 @@ impl TryFrom<CampaignDetails> for CampaignPlan {
             Validity::Days(_) | Validity::Until(_) => Ok(Self(details)),
         }
     }
+}
+
+/// The details of a campaign to change; `None` leaves a detail as it is.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct CampaignChange {
+    /// Of later coupons.
+    pub name: Option<CampaignName>,
+    /// Total number of coupons; at least the present one.
+    pub quantity: Option<u32>,
+    /// At latest the present closing time.
+    pub issue_closes_at: Option<Timestamp>,
 }
 
 /// Reasons to reject the details of a campaign.
@@ -147,19 +158,17 @@ impl CouponCampaign {
         Ok(Self(record))
     }
 
-    /// Raises the quantity or advances the closing time.
+    /// Renames the campaign, raises its quantity, or advances its closing time.
     ///
     /// # Errors
     /// In this order: [`CouponRejection::Invalid`] for details that a new campaign could not have,
     /// [`CouponRejection::QuantityLowered`], [`CouponRejection::ClosingPostponed`].
-    pub fn change(
-        &self,
-        quantity: Option<u32>,
-        issue_closes_at: Option<Timestamp>,
-        now: Timestamp,
-    ) -> Result<Self, CouponRejection> {
+    pub fn change(&self, change: &CampaignChange, now: Timestamp) -> Result<Self, CouponRejection> {
+        let CampaignChange { name, quantity, issue_closes_at } = change;
         let present = &self.details;
+        let name = name.as_ref().unwrap_or(&present.terms.name).clone();
         let CampaignPlan(details) = CampaignPlan::try_from(CampaignDetails {
+            terms: CouponTerms { name, ..present.terms.clone() },
             quantity: quantity.unwrap_or(present.quantity),
             issue_closes_at: issue_closes_at.unwrap_or(present.issue_closes_at),
             ..present.clone()

@@ -1,6 +1,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::*;
+use crate::coupon::CampaignChange;
 use crate::idempotency::{Fingerprint, IdempotencyKey, RenderedAnswer, RequestKey, StoredAnswer};
 use crate::order::Cancellation;
 use crate::testing::SequentialIds;
@@ -148,7 +149,8 @@ fn a_decision_that_changes_a_row_twice_panics() {
 
 #[test]
 fn existing_rows_are_updated_and_absent_rows_inserted() {
-    let raised = nine_coupons().change(Some(10), None, noon_plus(1)).expect("more coupons");
+    let more = CampaignChange { quantity: Some(10), ..CampaignChange::default() };
+    let raised = nine_coupons().change(&more, noon_plus(1)).expect("more coupons");
     let Ok(Cancellation::Unpaid(cancelled)) = order().cancel(won_currency(), NOON) else {
         panic!("an unpaid order is cancellable");
     };

@@ -7,11 +7,11 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use jangteo_domain::command::{ChangeCampaign, CreateCampaign, RevokeCoupon};
 use jangteo_domain::coupon::{
-    CampaignDetails, CampaignName, CampaignPlan, CouponTerms, Discount, Percent, Validity,
+    CampaignChange, CampaignDetails, CampaignName, CampaignPlan, CouponTerms, Discount, Percent, Validity,
 };
 use jangteo_domain::id::{CampaignId, CouponId};
 use jangteo_domain::money::PositiveMoney;
-use jangteo_domain::{Command, Currency, Timestamp};
+use jangteo_domain::{Command, Currency};
 
 use crate::http::api::coupons::{CampaignResponse, CouponResponse};
 use crate::http::extract::body::{Body, Nothing, Strict, present};
@@ -45,7 +45,7 @@ async fn create_campaign(
 
 /// Change a coupon campaign
 ///
-/// Raises the quantity, or brings the closing time forward; absent fields are unchanged.
+/// Renames the campaign, raises the quantity, or brings the closing time forward; absent fields are unchanged.
 #[utoipa::path(
     tag = "admin",
     params(("campaign_id" = Uuid, Path, description = "Id of the campaign")),
@@ -64,8 +64,7 @@ async fn change_campaign(
     campaign_id: ApiPath<CampaignId>,
     body: Body<ChangeCampaignRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let issue_closes_at = body.value.issue_closes_at()?;
-    let command = ChangeCampaign { campaign_id: campaign_id.0, quantity: body.value.quantity, issue_closes_at };
+    let command = ChangeCampaign { campaign_id: campaign_id.0, change: body.value.change()? };
     write.run(&body, Command::ChangeCampaign(command)).await
 }
 
@@ -218,6 +217,10 @@ fn positive(written: WrittenAmount, currency: Currency) -> Result<PositiveMoney,
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ChangeCampaignRequest {
+    /// The name of later coupons.
+    #[schema(min_length = 1, max_length = 200, nullable = false)]
+    #[serde(default, deserialize_with = "present")]
+    name: Option<String>,
     /// The number of coupons in all; at least the current one.
     #[schema(minimum = 1, nullable = false)]
     #[serde(default, deserialize_with = "present")]
@@ -229,9 +232,12 @@ struct ChangeCampaignRequest {
 }
 
 impl ChangeCampaignRequest {
-    fn issue_closes_at(&self) -> Result<Option<Timestamp>, Problem> {
+    fn change(&self) -> Result<CampaignChange, Problem> {
         let mut field_errors = FieldErrors::default();
+        let name = field_errors.take_optional("/name", self.name.as_deref().map(CampaignName::parse));
         let time = field_errors.take_optional("/issue_closes_at", self.issue_closes_at.as_deref().map(parse_time));
-        field_errors.check(time)
+        let quantity = self.quantity;
+        let change = name.zip(time);
+        field_errors.check(change.map(|(name, issue_closes_at)| CampaignChange { name, quantity, issue_closes_at }))
     }
 }
