@@ -305,7 +305,7 @@ const LOST_CONNECTIONS: [KnownError; 8] = [
 ];
 
 /// The server is unreachable or read-only.
-const OUTAGES: [KnownError; 16] = [
+const OUTAGES: [KnownError; 19] = [
     (1021, "Disk full"),
     (1026, "No space left on device"),
     (1036, "is read only"), // InnoDB's own mode
@@ -322,6 +322,9 @@ const OUTAGES: [KnownError; 16] = [
     (1836, "read-only"),
     (1969, "Query execution was interrupted"),
     (3024, "maximum statement execution time"),
+    (3032, "offline mode"),
+    (3100, "Error on observer while running replication hook"), // Group Replication
+    (4094, "'group_replication_set_as_primary()' is executing"),
 ];
 
 impl Store {

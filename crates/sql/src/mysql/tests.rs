@@ -20,6 +20,13 @@ use super::*;
 #[case(1290, "The MySQL server is running with the --super-read-only option so it cannot execute this", "unavailable")]
 #[case(1836, "Running in read-only mode", "unavailable")]
 #[case(2006, "MySQL server has gone away", "unavailable")]
+#[case(3032, "The server is currently in offline mode", "unavailable")]
+#[case(3100, "Error on observer while running replication hook 'before_commit'.", "unavailable")]
+#[case(
+    4094,
+    "All queries have been blocked while function 'group_replication_set_as_primary()' is executing.",
+    "unavailable"
+)]
 #[case(4025, "CONSTRAINT `ck_stocks_available` failed for `shop`.`stocks`", "unexpected")]
 #[case(4031, "The client was disconnected by the server because of inactivity.", "unavailable")]
 #[case(1064, "You have an error in your SQL syntax", "unexpected")]

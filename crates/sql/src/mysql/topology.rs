@@ -318,13 +318,14 @@ impl NoBeat {
 }
 
 /// The server accepts no writes of any session.
-const REJECTS_WRITES: [u16; 6] = [
+const REJECTS_WRITES: [u16; 7] = [
     1290, // read_only
     1598, // The binary log failed.
     1792, // A transaction in a read-only session or server.
     1836, // InnoDB's read-only mode.
     3100, // Group Replication rejected the transaction.
     3101, // Group Replication rolled it back.
+    4094, // Group Replication changes its primary.
 ];
 /// The server accepts no queries of any session.
 const REJECTS_QUERIES: [u16; 3] = [
