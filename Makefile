@@ -59,9 +59,12 @@ chaos: chaos-tools ## Kill, cut, stall and lock everything, hundreds of times; C
 	cargo build --release --workspace --locked
 	target/release/jangteo-chaos full --document docs/reliability.md
 
-cluster: test-tools ## Kill, pause and restart database nodes, for a quarter of an hour; MYSQLD_ROOT=FOLDER for MySQL too
+# An interrupted run continues after the last fault in this file.
+CLUSTER_RESULTS = target/cluster-results.jsonl
+cluster: test-tools ## Kill, pause, separate and restart database nodes, for an hour; MYSQLD_ROOT=FOLDER for MySQL too
 	cargo build --release --workspace --locked
-	target/release/jangteo-chaos cluster --document docs/reliability.md
+	target/release/jangteo-chaos cluster --results $(CLUSTER_RESULTS) --document docs/reliability.md
+	rm -f $(CLUSTER_RESULTS)
 
 chaos-quick: chaos-tools ## The same, each a few times, in under 3 minutes
 	cargo build --workspace --locked

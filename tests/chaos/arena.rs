@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 use indicatif::ProgressBar;
 use jangteo_testkit::{
-    Claims, Cluster, MariaDb, Proxy, RawConnection, Server, ServerBuilder, Shop, eventually_within, shop_url,
+    Claims, Cluster, MariaDb, Node, Proxy, RawConnection, Server, ServerBuilder, Shop, eventually_within, shop_url,
+    shop_url_of,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -48,8 +49,8 @@ pub enum Host {
 pub struct Arena {
     pub shop: Shop,
     host: Host,
-    /// Between the servers and a single MariaDB.
-    proxy: Option<Proxy>,
+    /// Between the servers and MariaDB, or each node of a cluster.
+    proxies: Vec<Proxy>,
     pub journal: Journal,
     /// Products, campaigns and orders known to the callers.
     pub stock: Mutex<Stock>,
@@ -73,14 +74,18 @@ pub struct Arena {
 impl Arena {
     pub async fn new(shop: Shop, host: Host, seed: u64, progress: ProgressBar) -> anyhow::Result<Self> {
         shop.expect_server_errors();
-        let proxy = match &host {
-            Host::MariaDb(mariadb) => Some(Proxy::start(mariadb.port(), seed).await?),
-            Host::Sqlite | Host::Cluster(_) => None,
+        let proxies = match &host {
+            Host::Sqlite => Vec::new(),
+            Host::MariaDb(mariadb) => vec![Proxy::start(mariadb.port(), seed).await?],
+            Host::Cluster(cluster) => {
+                let start = async |node: &Node| Proxy::start_to(node.host().parse()?, seed).await;
+                try_join_all(cluster.nodes().iter().map(start)).await?
+            }
         };
         Ok(Self {
             shop,
             host,
-            proxy,
+            proxies,
             journal: Journal::default(),
             stock: Mutex::default(),
             keyless: Mutex::default(),
@@ -96,10 +101,17 @@ impl Arena {
         })
     }
 
+    /// The proxy of a single MariaDB.
+    ///
     /// # Panics
-    /// On another database than a single MariaDB.
+    /// On SQLite.
     pub fn proxy(&self) -> &Proxy {
-        self.proxy.as_ref().expect("MariaDB has a proxy")
+        &self.proxies[0]
+    }
+
+    /// The proxies of a cluster's nodes, in order.
+    pub fn proxies(&self) -> &[Proxy] {
+        &self.proxies
     }
 
     /// # Panics
@@ -137,6 +149,21 @@ impl Arena {
             Host::MariaDb(_) => builder.setting("DATABASE_URL", shop_url(self.proxy().port(), name())),
             Host::Cluster(cluster) => builder.setting("DATABASE_URL", cluster.shop_url(0, name())),
         }
+    }
+
+    /// A builder for a server that connects to all nodes of the cluster through their proxies.
+    pub fn server_through_proxies(&self) -> ServerBuilder {
+        let hosts: Vec<String> = self.proxies.iter().map(Proxy::host).collect();
+        let name = self.shop.database().mysql_name();
+        self.server().setting("DATABASE_URL", shop_url_of(&hosts.join(","), name))
+    }
+
+    /// The index of the node that the first server writes to.
+    pub async fn writer(&self) -> usize {
+        let writer = self.servers()[0].database_writer().await.expect("the metrics name the writer");
+        let mut hosts = self.cluster().nodes().iter().zip(&self.proxies);
+        let index = hosts.position(|(node, proxy)| node.host() == writer || proxy.host() == writer);
+        index.unwrap_or_else(|| panic!("{writer} is a node"))
     }
 
     /// Starts a server and opens it for calls.
@@ -300,7 +327,7 @@ impl Arena {
     /// Ends all faults and resolves the outcome of every write.
     pub async fn resolve(&self) {
         self.hang_up_one_in(0);
-        if let Some(proxy) = &self.proxy {
+        for proxy in &self.proxies {
             proxy.freeze(false);
         }
         let turn = AtomicU64::new(0);
@@ -335,9 +362,12 @@ impl Arena {
 
     /// Log lines of panics.
     pub fn panics(&self) -> Vec<String> {
-        let servers = self.every_server.lock().expect("no panic while it is held");
-        let logs = servers.iter().map(Server::log).collect::<String>();
-        logs.lines().filter(|line| line.contains("panicked at")).map(str::to_owned).collect()
+        self.log().lines().filter(|line| line.contains("panicked at")).map(str::to_owned).collect()
+    }
+
+    /// The logs of all servers.
+    pub fn log(&self) -> String {
+        self.every_server.lock().expect("no panic while it is held").iter().map(Server::log).collect()
     }
 
     /// Transaction retries of the current servers, by cause.

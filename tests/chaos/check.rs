@@ -7,13 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jangteo_testkit::{Column, Connection};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::arena::{Arena, KEYLESS, Keyless, token};
 use crate::journal::{Entry, Operation};
 
 /// The violations found by the check.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Violations {
     /// Acknowledged effects that are missing.
     pub lost: Vec<String>,

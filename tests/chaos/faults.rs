@@ -24,8 +24,12 @@ pub enum Store {
     MariaDb,
     /// Three nodes of MariaDB.
     Galera,
+    /// The same, on a network that can be separated.
+    SeparableGalera,
     /// Three nodes of MySQL in Group Replication.
     Group,
+    /// The same, on a network that can be separated.
+    SeparableGroup,
 }
 
 impl Store {
@@ -33,8 +37,8 @@ impl Store {
         match self {
             Self::Sqlite => "SQLite",
             Self::MariaDb => "MariaDB",
-            Self::Galera => "MariaDB Galera",
-            Self::Group => "MySQL Group Replication",
+            Self::Galera | Self::SeparableGalera => "MariaDB Galera",
+            Self::Group | Self::SeparableGroup => "MySQL Group Replication",
         }
     }
 }
@@ -102,10 +106,32 @@ pub const FAULTS: &[Fault] = faults![
 
 /// Run by `jangteo-chaos cluster` only.
 pub const CLUSTER_FAULTS: &[Fault] = faults![
-    "writer killed", Galera, 0, 20, cluster::kills;
-    "writer paused", Galera, 0, 5, cluster::pauses;
-    "writer shut down", Galera, 0, 5, cluster::shutdowns;
-    "rolling restart", Galera, 0, 2, cluster::rolling_restarts;
+    "writer killed", Galera, 0, 3, cluster::kills;
+    "writer killed, excluded early", Galera, 0, 20, cluster::early_kills;
+    "writer paused", Galera, 0, 3, cluster::pauses;
+    "writer cut off from the other nodes", SeparableGalera, 0, 3, cluster::separations_from_peers;
+    "writer cut off from its clients", Galera, 0, 3, cluster::separations_from_clients;
+    "writer cut off from everything", SeparableGalera, 0, 3, cluster::separations_from_all;
+    "COMMIT arrives at a paused writer", Galera, 0, 3, cluster::late_commits;
+    "writer shut down", Galera, 0, 3, cluster::shutdowns;
+    "rolling restart of nodes", Galera, 0, 2, cluster::rolling_restarts;
+    "rolling restart of servers", Galera, 0, 5, server::shutdowns;
     "all nodes killed", Galera, 0, 2, cluster::blackouts;
+    "node rejoins by a full copy", Galera, 0, 2, cluster::full_transfers;
+    "writer killed", Group, 0, 3, cluster::kills;
+    "writer killed, excluded early", Group, 0, 20, cluster::early_kills;
+    "writer killed while the next one lags", Group, 0, 3, cluster::stale_promotions;
+    "writer paused", Group, 0, 3, cluster::pauses;
+    "writer cut off from the other nodes", SeparableGroup, 0, 3, cluster::separations_from_peers;
+    "writer cut off from its clients", Group, 0, 3, cluster::separations_from_clients;
+    "writer cut off from everything", SeparableGroup, 0, 3, cluster::separations_from_all;
+    "COMMIT arrives at a paused writer", Group, 0, 3, cluster::late_commits;
+    "writer shut down", Group, 0, 3, cluster::shutdowns;
+    "rolling restart of nodes", Group, 0, 2, cluster::rolling_restarts;
+    "rolling restart of servers", Group, 0, 5, server::shutdowns;
+    "all nodes killed", Group, 0, 2, cluster::blackouts;
     "switch-over", Group, 0, 5, cluster::switch_overs;
+    "switch-over with a limit of 1 s", Group, 0, 5, cluster::limited_switch_overs;
+    "writer in offline mode for 2 s", Group, 0, 3, cluster::offline_modes;
+    "group rejects transactions for 2 s", Group, 0, 3, cluster::rejected_commits;
 ];

@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use futures_util::stream::iter;
 use jangteo_testkit::{RawResponse, Response};
 use reqwest::Method;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Header of a replayed response.
@@ -189,7 +190,7 @@ impl Entry {
 pub struct Journal(Mutex<Vec<Entry>>);
 
 /// Totals of a journal.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Statistics {
     pub writes: u64,
     /// Writes with an unknown outcome at the end of the fault.

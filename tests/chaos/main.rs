@@ -18,12 +18,12 @@ use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 use futures_util::FutureExt;
-use jangteo_testkit::{Backend, Cluster, Database, MariaDb, binary, raise_open_files_max, run_on};
+use jangteo_testkit::{Backend, Cluster, Database, MariaDb, Network, binary, raise_open_files_max, run_on};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::arena::{Arena, Host};
@@ -49,6 +49,12 @@ struct Arguments {
     /// Only faults whose `NAME (DATABASE)` contains this text.
     #[arg(long, conflicts_with = "document")]
     only: Option<String>,
+    /// Number of injections, where a fault has more than one.
+    #[arg(long)]
+    times: Option<u64>,
+    /// Appends each result to this file, and does not repeat the faults that succeeded there with the same build.
+    #[arg(long)]
+    results: Option<PathBuf>,
     /// Writes the Markdown table between the two markers of this document.
     #[arg(long)]
     document: Option<PathBuf>,
@@ -87,11 +93,16 @@ async fn try_all(arguments: &Arguments) -> Result<ExitCode> {
         Extent::Quick | Extent::Full => (FAULTS, Some(Arc::new(MariaDb::start().await?))),
         Extent::Cluster => (CLUSTER_FAULTS, None),
     };
-    let mut report = Report::new(seed, is_of_clusters);
+    let build = binary().metadata()?.modified()?.duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
+    let mut report = Report::new(build, seed, is_of_clusters);
+    if let Some(results) = &arguments.results {
+        report.read_results(results).with_context(|| results.display().to_string())?;
+    }
     for fault in faults {
         let count = if arguments.extent == Extent::Quick { fault.quick } else { fault.full };
+        let count = arguments.times.filter(|_| count > 1).unwrap_or(count);
         let is_wanted = arguments.only.as_ref().is_none_or(|only| fault.title().contains(only.as_str()));
-        if count > 0 && is_wanted {
+        if count > 0 && is_wanted && !report.reuse(fault, count) {
             let started = Instant::now();
             let progress = report.begin(fault, count);
             // A failure is printed where it occurs; the remaining faults still run.
@@ -107,6 +118,9 @@ async fn try_all(arguments: &Arguments) -> Result<ExitCode> {
                 Err(_) => Run::Failed,
             };
             report.end(fault, count, started.elapsed(), run);
+            if let Some(results) = &arguments.results {
+                report.append_result(results).with_context(|| results.display().to_string())?;
+            }
         }
     }
     println!("{}", report.table());
@@ -121,7 +135,7 @@ async fn try_all(arguments: &Arguments) -> Result<ExitCode> {
     Ok(if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs one fault on a new database, and on a new cluster; `None` without the programs of the cluster.
+/// Runs one fault on a new database, and on a new cluster; `None` without the cluster's programs or privileges.
 async fn try_fault(
     fault: &Fault,
     count: u64,
@@ -129,13 +143,20 @@ async fn try_fault(
     seed: u64,
     progress: indicatif::ProgressBar,
 ) -> Result<Option<Outcome>> {
+    let network = match fault.store {
+        Store::Sqlite | Store::MariaDb | Store::Galera | Store::Group => Network::Loopback,
+        Store::SeparableGalera | Store::SeparableGroup => Network::Namespaces,
+    };
+    if !network.is_available() {
+        return Ok(None);
+    }
     let host = match fault.store {
         Store::Sqlite => Host::Sqlite,
         Store::MariaDb => Host::MariaDb(mariadb.context("it was started")?.clone()),
-        Store::Galera => Host::Cluster(Cluster::galera(NODES, "").await?),
-        Store::Group => {
+        Store::Galera | Store::SeparableGalera => Host::Cluster(Cluster::galera(network, NODES, "").await?),
+        Store::Group | Store::SeparableGroup => {
             let Some(root) = std::env::var_os("MYSQLD_ROOT") else { return Ok(None) };
-            Host::Cluster(Cluster::group_replication(NODES, root.as_ref()).await?)
+            Host::Cluster(Cluster::group_replication(network, NODES, root.as_ref()).await?)
         }
     };
     let database = match &host {

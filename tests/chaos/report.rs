@@ -1,6 +1,7 @@
 //! The report, for the terminal and for `docs/reliability.md`.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use anyhow::{Context, Result};
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::{Deserialize, Serialize};
 
 use crate::check::Violations;
 use crate::faults::{Fault, Notes};
@@ -36,6 +38,7 @@ const HEADER: [&str; 10] = [
 const CLUSTER_HEADER: [&str; 2] = ["silence of callers, s", "of a plain connection, s"];
 
 /// Outcome of a fault.
+#[derive(Serialize, Deserialize)]
 pub struct Outcome {
     pub statistics: Statistics,
     pub check: Violations,
@@ -59,19 +62,24 @@ impl Outcome {
     }
 }
 
+#[derive(Serialize, Deserialize)]
 struct Line {
-    name: &'static str,
-    database: &'static str,
+    /// Of the server's binary: results of another build are not reused.
+    build: u64,
+    seed: u64,
+    name: String,
+    database: String,
     count: u64,
     took: Duration,
     result: Run,
 }
 
 /// Whether a fault ran.
+#[derive(Serialize, Deserialize)]
 pub enum Run {
     Completed(Box<Outcome>),
     Failed,
-    /// For lack of a database.
+    /// For lack of a database, or of the right to separate its nodes.
     Skipped,
 }
 
@@ -82,18 +90,52 @@ impl Line {
             Run::Failed | Run::Skipped => None,
         }
     }
+
+    fn is_ok(&self) -> bool {
+        self.outcome().is_some_and(|outcome| outcome.violations().next().is_none())
+    }
 }
 
 pub struct Report {
+    build: u64,
     seed: u64,
     is_of_clusters: bool,
     lines: Vec<Line>,
+    /// Successful lines of earlier runs.
+    earlier: Vec<Line>,
     started: Option<ProgressBar>,
 }
 
 impl Report {
-    pub fn new(seed: u64, is_of_clusters: bool) -> Self {
-        Self { seed, is_of_clusters, lines: Vec::new(), started: None }
+    /// `build` identifies the server's binary.
+    pub fn new(build: u64, seed: u64, is_of_clusters: bool) -> Self {
+        Self { build, seed, is_of_clusters, lines: Vec::new(), earlier: Vec::new(), started: None }
+    }
+
+    /// Reads the results of earlier runs of the same build.
+    pub fn read_results(&mut self, file: &Path) -> Result<()> {
+        if !file.exists() {
+            return Ok(());
+        }
+        let lines = fs::read_to_string(file)?.lines().map(serde_json::from_str).collect::<Result<Vec<Line>, _>>()?;
+        self.earlier = lines.into_iter().filter(|line| line.build == self.build && line.is_ok()).collect();
+        Ok(())
+    }
+
+    /// Takes over the last result of an earlier run with at least as many injections, if there is one.
+    pub fn reuse(&mut self, fault: &Fault, count: u64) -> bool {
+        let is_same = |line: &Line| (&*line.name, &*line.database) == (fault.name, fault.store.name());
+        let is_enough = |line: &Line| is_same(line) && line.count >= count;
+        let Some(index) = self.earlier.iter().rposition(is_enough) else { return false };
+        println!("done before: {}", fault.title());
+        self.lines.push(self.earlier.swap_remove(index));
+        true
+    }
+
+    /// Appends the last result to the file.
+    pub fn append_result(&self, file: &Path) -> Result<()> {
+        let line = serde_json::to_string(self.lines.last().context("a fault has ended")?)?;
+        Ok(writeln!(OpenOptions::new().create(true).append(true).open(file)?, "{line}")?)
     }
 
     /// Shows the progress of a fault.
@@ -119,7 +161,8 @@ impl Report {
                 violations => format!("{violations} VIOLATIONS"),
             },
         };
-        let line = Line { name: fault.name, database: fault.store.name(), count, took, result };
+        let (name, database) = (fault.name.to_owned(), fault.store.name().to_owned());
+        let line = Line { build: self.build, seed: self.seed, name, database, count, took, result };
         println!("{verdict}: {} ({}), {} times, {:.1} s", line.name, line.database, count, took.as_secs_f64());
         for note in line.outcome().iter().flat_map(|outcome| &outcome.notes) {
             println!("    {note}");
@@ -135,7 +178,7 @@ impl Report {
             column.set_cell_alignment(CellAlignment::Right);
         }
         for line in &self.lines {
-            let mut cells = vec![line.name.to_owned(), line.database.to_owned(), line.count.to_string()];
+            let mut cells = vec![line.name.clone(), line.database.clone(), line.count.to_string()];
             match &line.result {
                 Run::Completed(outcome) => {
                     let Outcome { statistics, check, silences, .. } = &**outcome;
@@ -188,11 +231,13 @@ impl Report {
                 outcome.notes.iter().map(item)
             })
             .collect();
-        let seed = self.seed;
+        let mut seeds: Vec<String> = self.lines.iter().map(|line| line.seed.to_string()).collect();
+        seeds.dedup();
+        let seeds = seeds.join(", ");
         let minutes = took.as_secs_f64() / 60.0;
         let table = self.table();
         let text =
-            format!("{before}{begin}\nSeed {seed}, {minutes:.0} minutes.\n\n{table}\n\nNotes:\n\n{notes}{end}{after}");
+            format!("{before}{begin}\nSeed {seeds}, {minutes:.0} minutes.\n\n{table}\n\nNotes:\n\n{notes}{end}{after}");
         Ok(fs::write(document, text)?)
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::iter;
-use jangteo_testkit::{Call, Cluster, Column, Database, Response, Server, Shop, eventually_within, run_on};
+use jangteo_testkit::{Call, Cluster, Column, Database, Network, Response, Server, Shop, eventually_within, run_on};
 use rand::seq::SliceRandom as _;
 use serde_json::json;
 use tokio::sync::watch;
@@ -32,7 +32,7 @@ const REQUESTS_OF_ONE_KEY: usize = 40;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_write_is_lost_or_repeated_when_a_node_fails() {
-    let cluster = Cluster::galera(NODES, "").await.unwrap_or_else(|error| panic!("{error:#}"));
+    let cluster = Cluster::galera(Network::Loopback, NODES, "").await.unwrap_or_else(|error| panic!("{error:#}"));
     let database = Database::create_on(cluster.url()).await.expect("a database");
     run_on(database, TEST_MAX, async |shop| {
         shop.expect_server_errors();

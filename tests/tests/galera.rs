@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::iter;
 use jangteo_testkit::{
-    Call, Cluster, CommandOutput, Database, Response, Server, Shop, eventually_within, run_on, shop_url,
+    Call, Cluster, CommandOutput, Database, Network, Response, Server, Shop, eventually_within, run_on, shop_url,
 };
 use serde_json::json;
 
@@ -53,7 +53,7 @@ const REQUESTS_PER_KEY: usize = 8;
 #[tokio::test(flavor = "multi_thread")]
 async fn neither_oversells_nor_overissues_with_a_writer_on_each_node() {
     let runs: u32 = std::env::var("GALERA_RUNS").map_or(1, |runs| runs.parse().expect("GALERA_RUNS is a number"));
-    let galera = Cluster::galera(2, STEADY).await.unwrap_or_else(|error| panic!("{error:#}"));
+    let galera = Cluster::galera(Network::Loopback, 2, STEADY).await.unwrap_or_else(|error| panic!("{error:#}"));
     let database = Database::create_on(galera.node(0).url()).await.expect("a database");
     run_on(database, SETUP_MAX + RUN_MAX * runs, async |shop| {
         // Server errors are counted among the violations.
@@ -83,7 +83,7 @@ async fn neither_oversells_nor_overissues_with_a_writer_on_each_node() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn migrations_and_corrections_on_two_nodes_have_one_effect() {
-    let galera = Cluster::galera(2, STEADY).await.unwrap_or_else(|error| panic!("{error:#}"));
+    let galera = Cluster::galera(Network::Loopback, 2, STEADY).await.unwrap_or_else(|error| panic!("{error:#}"));
     let database = Database::create_on(galera.node(0).url()).await.expect("a database");
     run_on(database, SETUP_MAX, async |shop| {
         for CommandOutput { code, stdout, stderr } in on_both(&shop, &galera, ["migrate"]).await {

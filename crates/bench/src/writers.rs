@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use comfy_table::Table;
-use jangteo_testkit::Cluster;
+use jangteo_testkit::{Cluster, Network};
 use tokio::try_join;
 
 use crate::client::Request;
@@ -47,7 +47,7 @@ pub async fn run(setup: &Setup) -> Result<Table> {
     let Setup { program, seed, names, .. } = setup;
     let progress = Progress::new((TURN + WARM_UP) * TURNS * 4);
     progress.step("starting two nodes");
-    let galera = Cluster::galera(2, STEADY).await?;
+    let galera = Cluster::galera(Network::Loopback, 2, STEADY).await?;
     let database = Database::attach(&galera.node(0).url(), &program.logs).await?;
     let url = database.create(NAME).await?;
     let size = Size { users: SIZE, products: PRODUCTS, names: *names };

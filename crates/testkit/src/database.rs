@@ -120,6 +120,14 @@ impl Database {
         }
     }
 
+    /// Opens a separate connection to one host of a cluster, by its URL without a database.
+    ///
+    /// # Panics
+    /// On SQLite, or if the host cannot be reached.
+    pub async fn connect_to(&self, host: &str) -> Connection {
+        Connection::Mysql(host_connection(host, Some(self.mysql_name())).await.expect("the host responds"))
+    }
+
     /// Kills all connections to the database, as a failover does. Does nothing on SQLite.
     pub async fn kill_connections(&self) {
         let Place::Mysql { server, name } = &self.place else { return };
@@ -344,6 +352,24 @@ impl Connection {
         let rows = self.rows(table, &[Column::Plain(expression)], Row::number).await;
         assert_eq!(rows.len(), 1, "{expression} from {table}");
         rows[0]
+    }
+
+    /// Opens a connection to a server by its URL.
+    ///
+    /// # Panics
+    /// If the server cannot be reached.
+    pub async fn open(url: &str) -> Self {
+        Self::Mysql(host_connection(url, None).await.expect("the server responds"))
+    }
+
+    /// Evaluates an expression to text.
+    ///
+    /// # Panics
+    /// On SQLite, or if the server rejects the expression.
+    pub async fn text(&mut self, expression: &str) -> String {
+        let Self::Mysql(connection) = self else { panic!("not a MySQL database") };
+        let text = connection.query_first(format!("SELECT CAST({expression} AS CHAR)")).await;
+        text.unwrap_or_else(|error| panic!("{expression}: {error}")).expect("a row")
     }
 
     /// Waits until a connection of the MySQL server waits for a row lock, and returns the connection's id.

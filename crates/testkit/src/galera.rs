@@ -1,7 +1,7 @@
 //! The nodes of a MariaDB Galera cluster, all writable.
 //!
 //! All nodes start on copies of the first one's files, so no tool for full state transfers is needed: a node that joins
-//! receives only the transactions that it lacks (an incremental state transfer).
+//! receives only the transactions that it lacks (an incremental state transfer), unless a test discards its files.
 
 use std::ffi::OsString;
 use std::fs;
@@ -28,10 +28,12 @@ const PROVIDERS: [&str; 4] = [
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Required for replication, or for a fast start of small nodes.
-const SETTINGS: [&str; 8] = [
+const SETTINGS: [&str; 9] = [
     "--wsrep-on=ON",
     "--binlog-format=ROW",
     "--innodb-autoinc-lock-mode=2",
+    // As a donor of a full transfer.
+    "--wsrep-sst-auth=admin:admin",
     // Survives a crash of the node, but not of the machine.
     "--innodb-flush-log-at-trx-commit=2",
     "--innodb-buffer-pool-size=64M",
@@ -77,7 +79,7 @@ impl Galera {
     pub(crate) fn new(folder: &Path, nodes: &[Node], options: &str) -> Result<Self> {
         let tools = folder.join("tools");
         make_tools(&tools)?;
-        let addresses = nodes.iter().map(|node| format!("127.0.0.1:{}", node.ports.replication));
+        let addresses = nodes.iter().map(Node::replication_host);
         Ok(Self {
             provider: provider()?,
             name: format!("jangteo-{:016x}", rand::random::<u64>()),
@@ -107,6 +109,17 @@ impl Galera {
         }
         let position = self.position(node).await?;
         self.launch(node, &position, &[&format!("--wsrep-start-position={position}")]).await
+    }
+
+    /// Starts a node without its files, which receives all of another one's.
+    pub(crate) async fn rejoin_empty(&self, node: &Node) -> Result<()> {
+        let data = node.folder.join("data");
+        fs::remove_dir_all(&data)?;
+        fs::create_dir(&data)?;
+        let address = format!("{}:{}", node.address, node.ports.full_transfer);
+        let (method, receive) =
+            (format!("--wsrep-sst-method={}", full_transfer()), format!("--wsrep-sst-receive-address={address}"));
+        self.launch(node, "", &[&method, &receive]).await
     }
 
     /// Starts a new cluster on the node with the highest position, which the others join.
@@ -159,27 +172,28 @@ impl Galera {
     async fn launch(&self, node: &Node, position: &str, arguments: &[&str]) -> Result<()> {
         let mut command = self.command(node);
         command.args(arguments).env("POSITION", position);
-        node.set_process(mariadb::start(command, &node.folder, node.port()).await?).await;
+        node.set_process(mariadb::start(command, &node.folder, &node.host()).await?).await;
         synced(node).await
     }
 
     fn command(&self, node: &Node) -> Command {
-        let Ports { sql, replication, transfer } = node.ports;
+        let Ports { sql, transfer, .. } = node.ports;
+        let (address, replication) = (&node.address, node.replication_host());
         let mut command = mariadb::command(&node.folder, sql);
         command
             .args(SETTINGS)
+            .arg(format!("--bind-address={address}"))
             .arg(format!("--wsrep-provider={}", self.provider))
             .arg(format!("--wsrep-cluster-name={}", self.name))
             .arg(format!("--wsrep-cluster-address={}", self.address))
-            .arg(format!("--wsrep-node-address=127.0.0.1:{replication}"))
+            .arg(format!("--wsrep-node-address={replication}"))
             .arg(format!(
-                "--wsrep-provider-options={};base_port={replication};\
-                 gmcast.listen_addr=tcp://127.0.0.1:{replication};\
-                 ist.recv_addr=127.0.0.1:{transfer};ist.recv_bind=127.0.0.1:{transfer}",
-                self.options
+                "--wsrep-provider-options={};base_port={};gmcast.listen_addr=tcp://{replication};\
+                 ist.recv_addr={address}:{transfer};ist.recv_bind={address}:{transfer}",
+                self.options, node.ports.replication
             ))
             .env("PATH", self.path());
-        command
+        node.within_network(command)
     }
 
     /// The cluster's id and the number of the last transaction in the node's files, after crash recovery.
@@ -199,6 +213,15 @@ impl Galera {
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap_or_default());
         path
+    }
+}
+
+/// The best installed method of full transfers. A donor by rsync accepts no writes meanwhile.
+fn full_transfer() -> &'static str {
+    if Path::new("/usr/bin/mariabackup").exists() && Path::new("/usr/bin/socat").exists() {
+        "mariabackup"
+    } else {
+        "rsync"
     }
 }
 

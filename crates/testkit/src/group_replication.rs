@@ -11,16 +11,16 @@ use mysql_async::prelude::Queryable;
 use tokio::process::Command;
 
 use crate::cluster::{Node, Ports};
-use crate::mariadb::{self, START_MAX};
+use crate::mariadb;
 
+/// Maximum time until a node is a member. It receives and applies what it missed.
+const JOIN_MAX: Duration = Duration::from_secs(150);
 /// Interval between queries of a node's state.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Required for replication, or for a fast start of small nodes. Timeouts of the group are MySQL's own.
-const SETTINGS: [&str; 17] = [
+const SETTINGS: [&str; 15] = [
     "--mysqlx=OFF",
-    "--bind-address=127.0.0.1",
-    "--report-host=127.0.0.1",
     "--skip-name-resolve=ON",
     "--gtid-mode=ON",
     "--enforce-gtid-consistency=ON",
@@ -42,10 +42,10 @@ const SETTINGS: [&str; 17] = [
 
 /// Users and the channel by which a node recovers, on each node by itself.
 const INIT: &str = "SET sql_log_bin = 0;\n\
-    CREATE USER admin@'127.0.0.1' IDENTIFIED BY 'admin';\n\
-    GRANT ALL ON *.* TO admin@'127.0.0.1' WITH GRANT OPTION;\n\
-    CREATE USER shop@'127.0.0.1' IDENTIFIED BY 'shop';\n\
-    GRANT ALL ON `jangteo\\_test\\_%`.* TO shop@'127.0.0.1';\n\
+    CREATE USER admin IDENTIFIED BY 'admin';\n\
+    GRANT ALL ON *.* TO admin WITH GRANT OPTION;\n\
+    CREATE USER shop IDENTIFIED BY 'shop';\n\
+    GRANT ALL ON `jangteo\\_test\\_%`.* TO shop;\n\
     CHANGE REPLICATION SOURCE TO SOURCE_USER = 'admin', SOURCE_PASSWORD = 'admin' \
     FOR CHANNEL 'group_replication_recovery';\n";
 
@@ -63,7 +63,7 @@ impl GroupReplication {
     pub(crate) fn new(root: &Path, nodes: &[Node]) -> Result<Self> {
         let program = server(root);
         ensure!(program.exists(), "{} does not exist: set MYSQLD_ROOT to an unpacked MySQL", program.display());
-        let seeds = nodes.iter().map(|node| format!("127.0.0.1:{}", node.ports.replication));
+        let seeds = nodes.iter().map(Node::replication_host);
         Ok(Self {
             root: root.to_owned(),
             name: format!("5a0b0f5e-0000-4000-8000-{:012x}", rand::random::<u64>() >> 16),
@@ -135,10 +135,9 @@ impl GroupReplication {
         Ok(())
     }
 
-    pub(crate) async fn switch_over(&self, to: &Node) -> Result<()> {
-        let mut connection = to.connect().await?;
-        connection.query_drop("SELECT group_replication_set_as_primary(@@GLOBAL.server_uuid)").await?;
-        Ok(connection.disconnect().await?)
+    pub(crate) async fn switch_over(to: &Node, limit: Option<u32>) -> Result<()> {
+        let limit = limit.map(|limit| format!(", {limit}")).unwrap_or_default();
+        to.execute(&format!("SELECT group_replication_set_as_primary(@@GLOBAL.server_uuid{limit})")).await
     }
 
     /// Number of members in sync that the node sees.
@@ -160,12 +159,12 @@ impl GroupReplication {
     async fn launch(&self, node: &Node, arguments: &[&str]) -> Result<()> {
         let mut command = self.command(node);
         command.args(arguments);
-        node.set_process(mariadb::start(command, &node.folder, node.port()).await?).await;
+        node.set_process(mariadb::start(command, &node.folder, &node.host()).await?).await;
         Ok(())
     }
 
     fn command(&self, node: &Node) -> Command {
-        let Ports { sql, replication, .. } = node.ports;
+        let Ports { sql, .. } = node.ports;
         let (program, usr) = (server(&self.root), self.root.join("usr"));
         // The unpacked packages of a distribution, with the loader and the libraries that they depend on.
         let libraries = usr.join("lib/x86_64-linux-gnu");
@@ -191,6 +190,8 @@ impl GroupReplication {
             .arg(format!("--datadir={}", node.folder.join("data").display()))
             .arg(format!("--tmpdir={}", node.folder.join("tmp").display()))
             .arg(format!("--secure-file-priv={}", node.folder.join("tmp").display()))
+            .arg(format!("--bind-address={}", node.address))
+            .arg(format!("--report-host={}", node.address))
             .arg(format!("--port={sql}"))
             .arg(format!("--report-port={sql}"))
             // Relative to the data folder: the path of a socket must be short.
@@ -198,10 +199,10 @@ impl GroupReplication {
             .args(SETTINGS)
             .arg(format!("--server-id={sql}"))
             .arg(format!("--loose-group-replication-group-name={}", self.name))
-            .arg(format!("--loose-group-replication-local-address=127.0.0.1:{replication}"))
+            .arg(format!("--loose-group-replication-local-address={}", node.replication_host()))
             .arg(format!("--loose-group-replication-group-seeds={}", self.seeds))
             .args(mariadb::user_argument());
-        command
+        node.within_network(command)
     }
 }
 
@@ -221,7 +222,8 @@ async fn join(node: &Node) -> Result<()> {
                 connection.query_drop("STOP GROUP_REPLICATION").await?;
                 // Set on a node that was excluded.
                 connection.query_drop("SET GLOBAL offline_mode = OFF").await?;
-                connection.query_drop("START GROUP_REPLICATION").await?;
+                // Rejected while the group has not yet excluded the node's former process.
+                let _retried = connection.query_drop("START GROUP_REPLICATION").await;
             }
             connection.disconnect().await?;
             if state == "ONLINE" {
@@ -230,7 +232,7 @@ async fn join(node: &Node) -> Result<()> {
             tokio::time::sleep(PAUSE).await;
         }
     };
-    let joined = tokio::time::timeout(START_MAX, joining).await;
+    let joined = tokio::time::timeout(JOIN_MAX, joining).await;
     let joined = joined.context("the node does not join in time").and_then(|joined| joined);
     joined.with_context(|| format!("the node does not join:\n{}", mariadb::log(&node.folder)))
 }

@@ -149,7 +149,7 @@ pub fn shop_url(port: u16, database: &str) -> String {
 }
 
 /// Like [`shop_url`], of `host:port`, or of several, separated by commas.
-pub(crate) fn shop_url_of(hosts: &str, database: &str) -> String {
+pub fn shop_url_of(hosts: &str, database: &str) -> String {
     format!("mysql://shop:shop@{hosts}/{database}")
 }
 
@@ -172,17 +172,17 @@ pub(crate) async fn install(folder: &Path) -> Result<()> {
     if !installed.status.success() {
         bail!("mariadb-install-db failed: {}", String::from_utf8_lossy(&installed.stderr));
     }
-    let init = "CREATE USER IF NOT EXISTS admin@'127.0.0.1' IDENTIFIED BY 'admin';\n\
-                GRANT ALL ON *.* TO admin@'127.0.0.1';\n\
-                CREATE USER IF NOT EXISTS shop@'127.0.0.1' IDENTIFIED BY 'shop';\n\
-                GRANT ALL ON `jangteo\\_test\\_%`.* TO shop@'127.0.0.1';\n";
+    let init = "CREATE USER IF NOT EXISTS admin IDENTIFIED BY 'admin';\n\
+                GRANT ALL ON *.* TO admin;\n\
+                CREATE USER IF NOT EXISTS shop IDENTIFIED BY 'shop';\n\
+                GRANT ALL ON `jangteo\\_test\\_%`.* TO shop;\n";
     fs::write(folder.join("init.sql"), init).context("cannot write init.sql")
 }
 
 async fn launch(folder: &Path, port: u16, settings: &[String], additional: &[&str]) -> Result<Child> {
     let mut command = command(folder, port);
     command.arg(init_argument(folder)).args(settings).args(additional);
-    start(command, folder, port).await
+    start(command, folder, &host(port)).await
 }
 
 async fn shut_down(process: &mut Child, port: u16) -> Result<()> {
@@ -216,7 +216,7 @@ pub(crate) fn command(folder: &Path, port: u16) -> Command {
 ///
 /// # Errors
 /// If it exits or accepts no connection within [`START_MAX`]. The error contains its log.
-pub(crate) async fn start(mut command: Command, folder: &Path, port: u16) -> Result<Child> {
+pub(crate) async fn start(mut command: Command, folder: &Path, host: &str) -> Result<Child> {
     let mut process = command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -227,7 +227,7 @@ pub(crate) async fn start(mut command: Command, folder: &Path, port: u16) -> Res
         .spawn()
         .context("the database does not start: install the package mariadb-server")?;
     let deadline = Instant::now() + START_MAX;
-    let options = Opts::from_url(&url(&host(port)))?;
+    let options = Opts::from_url(&url(host))?;
     loop {
         if let Some(status) = process.try_wait()? {
             bail!("the database exited with {status}:\n{}", log(folder));

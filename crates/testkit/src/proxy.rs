@@ -38,6 +38,8 @@ const STATEMENTS_MAX: u32 = 12;
 pub enum InjectionPoint {
     /// At a COMMIT.
     Commit,
+    /// At a COMMIT in one packet with statements that contain this text.
+    CommitOf(&'static str),
     /// At a random statement of a transaction.
     Statement,
 }
@@ -69,6 +71,10 @@ pub enum NetworkFault {
     ArriveLate(Duration),
     /// No data in either direction for this long.
     Stall(Duration),
+    /// The proxy freezes. The database receives the command when it thaws.
+    FreezeBefore,
+    /// The database executes the command, and the proxy freezes. The client receives the reply when it thaws.
+    FreezeAfter,
 }
 
 /// A series of injections.
@@ -121,10 +127,18 @@ impl Proxy {
     /// # Errors
     /// If there is no free port.
     pub async fn start(upstream_port: u16, seed: u64) -> Result<Self> {
+        Self::start_to(([127, 0, 0, 1], upstream_port).into(), seed).await
+    }
+
+    /// Like [`Proxy::start`], to any address.
+    ///
+    /// # Errors
+    /// If there is no free port.
+    pub async fn start_to(upstream: SocketAddr, seed: u64) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let state = Arc::new(State {
-            upstream: SocketAddr::from(([127, 0, 0, 1], upstream_port)),
+            upstream,
             chance: Mutex::new(Chance { random: StdRng::seed_from_u64(seed), plan: None, left: 0 }),
             injected: watch::Sender::new(0),
             frozen: watch::Sender::new(false),
@@ -138,6 +152,11 @@ impl Proxy {
     /// Port of the proxy.
     pub fn port(&self) -> u16 {
         self.address.port()
+    }
+
+    /// `host:port` of the proxy.
+    pub fn host(&self) -> String {
+        self.address.to_string()
     }
 
     /// Starts a series of injections.
@@ -291,6 +310,24 @@ impl Connection {
                                 self.state.record_injected();
                                 upstream.write_all(&packet).await?;
                             }
+                            NetworkFault::FreezeBefore => {
+                                self.state.freeze();
+                                self.state.wait_until_thawed(&mut frozen).await.map_err(gone)?;
+                                upstream.write_all(&packet).await?;
+                                // Executed although the client may have closed the connection.
+                                client.write_all(&Reply::read(upstream).await?.0.concat()).await?;
+                            }
+                            NetworkFault::FreezeAfter => {
+                                upstream.write_all(&packet).await?;
+                                let reply = Reply::read(upstream).await?;
+                                if reply.is_ok() {
+                                    self.state.freeze();
+                                    self.state.wait_until_thawed(&mut frozen).await.map_err(gone)?;
+                                } else {
+                                    self.state.record_result(false);
+                                }
+                                client.write_all(&reply.0.concat()).await?;
+                            }
                         }
                     }
                 }
@@ -321,7 +358,13 @@ impl Connection {
             let was_begun = self.statements.take().is_some();
             let target = if was_begun { self.target.take() } else { self.state.target() };
             let fault = target.map(|(_, fault)| fault).filter(|_| !self.only_reads);
-            return fault.filter(|_| self.state.inject(InjectionPoint::Commit));
+            return fault.filter(|_| {
+                self.state.inject(|point| match point {
+                    InjectionPoint::Commit => true,
+                    InjectionPoint::CommitOf(part) => text.windows(part.len()).any(|window| window == part.as_bytes()),
+                    InjectionPoint::Statement => false,
+                })
+            });
         }
         if command == COM_QUERY && (text.starts_with(b"BEGIN") || text.starts_with(b"START TRANSACTION")) {
             self.only_reads = text.ends_with(b"READ ONLY");
@@ -342,7 +385,7 @@ impl Connection {
             let statements = self.statements.as_mut()?;
             *statements += 1;
             let fault = self.target.filter(|(target, _)| target == statements).map(|(_, fault)| fault);
-            return fault.filter(|_| self.state.inject(InjectionPoint::Statement));
+            return fault.filter(|_| self.state.inject(|point| point == InjectionPoint::Statement));
         }
         None
     }
@@ -367,10 +410,10 @@ impl State {
         Some((statement, plan.fault))
     }
 
-    /// Whether to inject the fault at this point.
-    fn inject(&self, point: InjectionPoint) -> bool {
+    /// Whether to inject the fault here.
+    fn inject(&self, is_here: impl FnOnce(InjectionPoint) -> bool) -> bool {
         let mut chance = self.chance.lock().expect("no panic while it is held");
-        let injects = chance.left > 0 && chance.plan.is_some_and(|plan| plan.point == point);
+        let injects = chance.left > 0 && chance.plan.is_some_and(|plan| is_here(plan.point));
         chance.left -= u64::from(injects);
         injects
     }
@@ -382,6 +425,12 @@ impl State {
         } else {
             self.chance.lock().expect("no panic while it is held").left += 1;
         }
+    }
+
+    /// Stops all data, as an injected fault.
+    fn freeze(&self) {
+        self.frozen.send_replace(true);
+        self.record_injected();
     }
 
     fn record_injected(&self) {

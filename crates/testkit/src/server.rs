@@ -77,6 +77,8 @@ impl ServerBuilder {
             ("DATABASE_URL", database_url.as_str()),
             ("DATABASE_POOL_MAX", "8"),
             ("BIND", "127.0.0.1:0"),
+            // A node of a cluster may be on a network of this machine.
+            ("DATABASE_TLS", "off"),
             ("RATE_LIMIT", "off"),
             // Debug builds on a busy machine are slow, and these tests do not measure queue waits.
             ("QUEUE_WAIT_MAX", "10s"),
@@ -239,6 +241,13 @@ impl Server {
     /// The log so far.
     pub fn log(&self) -> String {
         self.0.process.log()
+    }
+
+    /// `host:port` of the database that the server writes to, by its metrics.
+    pub async fn database_writer(&self) -> Option<String> {
+        let metrics = String::from_utf8(self.anonymous().get("/metrics").await.expect(200).body).expect("UTF-8");
+        let mut series = metrics.lines().filter_map(|line| line.strip_prefix("jangteo_database_writer{host=\""));
+        series.find_map(|line| line.strip_suffix("\"} 1")).map(str::to_owned)
     }
 
     /// Lifts the limit of the file size.

@@ -190,6 +190,24 @@ async fn stalls_and_continues() {
 }
 
 #[tokio::test]
+async fn freezes_before_or_after_a_commit_of_a_table() {
+    for (fault, rows_while_frozen) in [(NetworkFault::FreezeBefore, 0), (NetworkFault::FreezeAfter, 1)] {
+        let fixture = Fixture::new().await;
+        fixture.inject(InjectionPoint::CommitOf("UPDATE others"), fault);
+        assert!(fixture.write(1).await, "not a commit of that table");
+        fixture.inject(InjectionPoint::CommitOf("UPDATE notes"), fault);
+        let (written, ()) = tokio::join!(fixture.write(2), async {
+            fixture.proxy.injected(1, |_| {}).await;
+            assert_eq!(fixture.rows().await, 1 + rows_while_frozen);
+            fixture.proxy.freeze(false);
+        });
+        assert!(written);
+        assert_eq!(fixture.rows().await, 2);
+        fixture.end().await;
+    }
+}
+
+#[tokio::test]
 async fn freezes_and_resets_all() {
     let fixture = Fixture::new().await;
     fixture.proxy.freeze(true);
