@@ -123,6 +123,7 @@ pub const CLUSTER_FAULTS: &[Fault] = faults![
     "writer killed while the next one lags", Group, 0, 3, cluster::stale_promotions;
     "writer paused", Group, 0, 3, cluster::pauses;
     "writer cut off from the other nodes", SeparableGroup, 0, 3, cluster::separations_from_peers;
+    "writer cut off from the other nodes, resigns after 1 s", SeparableGroup, 0, 3, cluster::resignations;
     "writer cut off from its clients", Group, 0, 3, cluster::separations_from_clients;
     "writer cut off from everything", SeparableGroup, 0, 3, cluster::separations_from_all;
     "COMMIT arrives at a paused writer", Group, 0, 3, cluster::late_commits;
@@ -133,5 +134,4 @@ pub const CLUSTER_FAULTS: &[Fault] = faults![
     "switch-over", Group, 0, 5, cluster::switch_overs;
     "switch-over with a limit of 1 s", Group, 0, 5, cluster::limited_switch_overs;
     "writer in offline mode for 2 s", Group, 0, 3, cluster::offline_modes;
-    "group rejects transactions for 2 s", Group, 0, 3, cluster::rejected_commits;
 ];

@@ -28,7 +28,7 @@ const PROVIDERS: [&str; 4] = [
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Required for replication, or for a fast start of small nodes.
-const SETTINGS: [&str; 9] = [
+const SETTINGS: [&str; 8] = [
     "--wsrep-on=ON",
     "--binlog-format=ROW",
     "--innodb-autoinc-lock-mode=2",
@@ -36,7 +36,6 @@ const SETTINGS: [&str; 9] = [
     "--wsrep-sst-auth=admin:admin",
     // Survives a crash of the node, but not of the machine.
     "--innodb-flush-log-at-trx-commit=2",
-    "--innodb-buffer-pool-size=64M",
     "--innodb-log-file-size=32M",
     "--wsrep-slave-threads=2",
     "--wsrep-sst-method=incremental",

@@ -212,29 +212,34 @@ fn server(root: &Path) -> PathBuf {
     if archived.exists() { archived } else { root.join("usr/sbin/mysqld") }
 }
 
-/// Waits until a node is a member that accepts queries; starts its replication if it is not in a group.
+/// Waits until a node is online.
 async fn join(node: &Node) -> Result<()> {
     let joining = async {
-        loop {
-            let mut connection = node.connect().await?;
-            let state = state(&mut connection).await?;
-            if matches!(state.as_str(), "OFFLINE" | "ERROR") {
-                connection.query_drop("STOP GROUP_REPLICATION").await?;
-                // Set on a node that was excluded.
-                connection.query_drop("SET GLOBAL offline_mode = OFF").await?;
-                // Rejected while the group has not yet excluded the node's former process.
-                let _retried = connection.query_drop("START GROUP_REPLICATION").await;
-            }
-            connection.disconnect().await?;
-            if state == "ONLINE" {
-                return anyhow::Ok(());
-            }
+        // A node that has just been excluded closes connections.
+        while !is_online(node).await.unwrap_or(false) {
+            ensure!(node.is_running().await?, "the node exited");
             tokio::time::sleep(PAUSE).await;
         }
+        anyhow::Ok(())
     };
     let joined = tokio::time::timeout(JOIN_MAX, joining).await;
     let joined = joined.context("the node does not join in time").and_then(|joined| joined);
     joined.with_context(|| format!("the node does not join:\n{}", mariadb::log(&node.folder)))
+}
+
+/// Whether a node is a member that accepts queries. Starts its replication if it is not in a group.
+async fn is_online(node: &Node) -> Result<bool> {
+    let mut connection = node.connect().await?;
+    let state = state(&mut connection).await?;
+    if matches!(state.as_str(), "OFFLINE" | "ERROR") {
+        connection.query_drop("STOP GROUP_REPLICATION").await?;
+        // Set on a node that was excluded.
+        connection.query_drop("SET GLOBAL offline_mode = OFF").await?;
+        // Rejected while the group has not yet excluded the node's former process.
+        connection.query_drop("START GROUP_REPLICATION").await?;
+    }
+    connection.disconnect().await?;
+    Ok(state == "ONLINE")
 }
 
 async fn state(connection: &mut Conn) -> Result<String> {

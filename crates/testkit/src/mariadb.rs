@@ -21,11 +21,10 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(crate) const PORT_ATTEMPTS_MAX: u32 = 5;
 
 /// Required for the guarantees, or for a fast start of a small server.
-const SETTINGS: [&str; 10] = [
+const SETTINGS: [&str; 9] = [
     // A commit returns once the log is on the disk, as acknowledged writes require.
     "--innodb-flush-log-at-trx-commit=1",
     "--innodb-doublewrite=ON",
-    "--innodb-buffer-pool-size=128M",
     "--innodb-log-file-size=48M",
     "--skip-log-bin",
     "--skip-name-resolve",
@@ -34,6 +33,11 @@ const SETTINGS: [&str; 10] = [
     "--performance-schema=OFF",
     "--bind-address=127.0.0.1",
 ];
+
+/// Read by the server and the programs that it starts, instead of the machine's files.
+const SETTINGS_FILE: &str = "my.cnf";
+/// As an argument of the server, this setting breaks Galera's transfers by mariabackup.
+const FILE_SETTINGS: &str = "[mysqld]\ninnodb_buffer_pool_size = 128M\n";
 
 /// The server, killed when dropped.
 #[derive(Debug)]
@@ -176,6 +180,7 @@ pub(crate) async fn install(folder: &Path) -> Result<()> {
                 GRANT ALL ON *.* TO admin;\n\
                 CREATE USER IF NOT EXISTS shop IDENTIFIED BY 'shop';\n\
                 GRANT ALL ON `jangteo\\_test\\_%`.* TO shop;\n";
+    fs::write(folder.join(SETTINGS_FILE), FILE_SETTINGS).context("cannot write my.cnf")?;
     fs::write(folder.join("init.sql"), init).context("cannot write init.sql")
 }
 
@@ -201,7 +206,7 @@ pub(crate) fn init_argument(folder: &Path) -> String {
 pub(crate) fn command(folder: &Path, port: u16) -> Command {
     let mut command = Command::new(mariadbd());
     command
-        .arg("--no-defaults")
+        .arg(format!("--defaults-file={}", folder.join(SETTINGS_FILE).display()))
         .arg(format!("--datadir={}", folder.join("data").display()))
         .arg(format!("--tmpdir={}", folder.join("tmp").display()))
         .arg(format!("--port={port}"))

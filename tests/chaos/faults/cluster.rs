@@ -17,7 +17,7 @@ use crate::faults::Notes;
 const PROGRESS: usize = 40;
 /// Maximum time until the servers have another writer.
 const ELECTION_MAX: Duration = Duration::from_secs(60);
-/// Duration of a state in which the primary rejects all writes, or the next primary applies nothing.
+/// Duration of a state in which the primary accepts no sessions, or the next primary applies nothing.
 const REJECTION: Duration = Duration::from_secs(2);
 /// The limit of a switch-over, in seconds.
 const SWITCH_OVER_LIMIT: Option<u32> = Some(1);
@@ -122,20 +122,31 @@ pub async fn separations_from_peers(arena: &Arena, count: u64) -> Notes {
     separate(arena, count, Separation::FromPeers).await
 }
 
+/// The same, with a primary that gives up after a second and rejects the transactions under way (3100).
+pub async fn resignations(arena: &Arena, count: u64) -> Notes {
+    repeat(arena, count, async |cluster, writer| {
+        let setting = "SET GLOBAL group_replication_unreachable_majority_timeout = 1";
+        cluster.execute_everywhere(setting).await.expect("all nodes respond");
+        separate_writer(arena, cluster, writer, Separation::FromPeers).await;
+    })
+    .await
+}
+
 /// The writer loses all its connections.
 pub async fn separations_from_all(arena: &Arena, count: u64) -> Notes {
     separate(arena, count, Separation::FromAll).await
 }
 
 async fn separate(arena: &Arena, count: u64, separation: Separation) -> Notes {
-    repeat(arena, count, async |cluster, writer| {
-        cluster.separate(writer, separation).unwrap_or_else(|error| panic!("{error:#}"));
-        moved_from(arena, writer).await;
-        arena.after_writes(PROGRESS).await;
-        cluster.reconnect(writer).unwrap_or_else(|error| panic!("{error:#}"));
-        rejoin(arena, cluster, writer).await;
-    })
-    .await
+    repeat(arena, count, async |cluster, writer| separate_writer(arena, cluster, writer, separation).await).await
+}
+
+async fn separate_writer(arena: &Arena, cluster: &Cluster, writer: usize, separation: Separation) {
+    cluster.separate(writer, separation).unwrap_or_else(|error| panic!("{error:#}"));
+    moved_from(arena, writer).await;
+    arena.after_writes(PROGRESS).await;
+    cluster.reconnect(writer).unwrap_or_else(|error| panic!("{error:#}"));
+    rejoin(arena, cluster, writer).await;
 }
 
 /// The servers lose their connections to the writer, which remains in its cluster. A primary remains one until an
@@ -197,9 +208,13 @@ pub async fn stale_promotions(arena: &Arena, count: u64) -> Notes {
         let connect = async |(_, node): (usize, &Node)| database.connect_to(&node.url()).await;
         let mut locks: Vec<Connection> = join_all(others.map(connect)).await;
         for lock in &mut locks {
-            // Transactions are applied in order, so those of the shop wait behind one of the plain connection.
-            lock.execute("LOCK TABLES plain_rows READ").await;
+            lock.execute("BEGIN").await;
+            lock.number("COUNT(*)", "plain_rows").await;
         }
+        // It waits for the readers, and the shop's transactions are applied after it.
+        let mut connection = database.connect_to(&cluster.node(writer).url()).await;
+        connection.execute("ALTER TABLE plain_rows COMMENT = 'changed'").await;
+        connection.close().await;
         arena.after_writes(PROGRESS).await;
         cluster.node(writer).kill().await.expect("it runs");
         eventually_within(ELECTION_MAX, "the group has another primary", async || {
@@ -217,21 +232,11 @@ pub async fn stale_promotions(arena: &Arena, count: u64) -> Notes {
 
 /// The primary accepts no sessions of ordinary users for a while (3032).
 pub async fn offline_modes(arena: &Arena, count: u64) -> Notes {
-    reject(arena, count, "SET GLOBAL offline_mode = ON", "SET GLOBAL offline_mode = OFF").await
-}
-
-/// The group rejects the transactions of its primary for a while (3100): they exceed its limit.
-pub async fn rejected_commits(arena: &Arena, count: u64) -> Notes {
-    let limit = |bytes: u32| format!("SET GLOBAL group_replication_transaction_size_limit = {bytes}");
-    reject(arena, count, &limit(1), &limit(150_000_000)).await
-}
-
-async fn reject(arena: &Arena, count: u64, begin: &str, end: &str) -> Notes {
     repeat(arena, count, async |cluster, writer| {
         let node = cluster.node(writer);
-        node.execute(begin).await.unwrap_or_else(|error| panic!("{error:#}"));
+        node.execute("SET GLOBAL offline_mode = ON").await.unwrap_or_else(|error| panic!("{error:#}"));
         tokio::time::sleep(REJECTION).await;
-        node.execute(end).await.unwrap_or_else(|error| panic!("{error:#}"));
+        node.execute("SET GLOBAL offline_mode = OFF").await.unwrap_or_else(|error| panic!("{error:#}"));
     })
     .await
 }
