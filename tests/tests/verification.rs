@@ -175,6 +175,11 @@ const CORRUPTIONS: &[(&str, &str, &str)] = &[
     ("point_accounts", "SET balance = -1 WHERE user_id = 'kim'", "account kim: the balance is -"),
     ("point_accounts", "SET entries = entries + 1 WHERE user_id = 'kim'", "account kim: counts"),
     ("point_accounts", "SET open_orders = open_orders + 1 WHERE user_id = 'kim'", "account kim: counts 2 open orders"),
+    (
+        "point_accounts",
+        "SET reserved_quantity = reserved_quantity + 9 WHERE user_id = 'kim'",
+        "account kim: counts 10 reserved items",
+    ),
     ("point_accounts", "SET hash = {zeros} WHERE user_id = 'kim'", "account kim: its hash is not"),
     ("point_accounts", "SET updated_at = NULL WHERE user_id = 'kim'", "account kim: was changed at none"),
     ("point_accounts", "DELETE WHERE user_id = 'kim'", "account kim: entry 1 has no account"),

@@ -284,6 +284,8 @@ fn rules() -> Result<ShopRules> {
         order_lines_max: 100,
         order_quantity_max: 1_000,
         open_orders_max: 20,
+        unpaid_orders_max: 500,
+        reserved_quantity_max: 1_000,
         calendar: Arc::new(Seoul),
     };
     rules.check()?;

@@ -207,6 +207,7 @@ damages! {
     a_count_of_entries: |tables, shop| account(tables, shop, |row| row.entries += 1) => "account kim: counts";
     the_hash_of_an_account: |tables, shop| account(tables, shop, |row| row.hash[0] ^= 1) => "account kim: its hash is not";
     a_count_of_open_orders: |tables, shop| account(tables, shop, |row| row.open_orders = 0) => "account kim: counts 0 open orders";
+    a_count_of_reserved_items: |tables, shop| account(tables, shop, |row| row.reserved_quantity = 0) => "account kim: counts 0 reserved items";
     the_time_of_an_account: |tables, shop| account(tables, shop, |row| row.updated_at = None) => "account kim: was changed at none";
     no_account: |tables, shop| remove(&mut tables.accounts, &shop.kim) => "account kim: entry 1 has no account";
     an_amount: |tables, shop| entry(tables, shop, |row| more(&mut row.amount)) => "account kim: entry 1: the balance is";

@@ -95,6 +95,10 @@ pub enum OrderRejection {
     PriceChanged { expected_total: Money, total: Money },
     #[error("a user may have at most {open_orders_max} unpaid orders")]
     TooManyOpenOrders { open_orders_max: u32 },
+    #[error("a user may place at most {unpaid_orders_max} orders a day without paying them")]
+    TooManyUnpaidOrders { unpaid_orders_max: u32 },
+    #[error("a user may reserve at most {reserved_quantity_max} items, not {reserved} and {requested} more")]
+    ReservationLimitExceeded { reserved: u64, requested: u64, reserved_quantity_max: u32 },
     #[error("the order has expired")]
     Expired,
     #[error("the order is cancelled already")]
@@ -134,6 +138,11 @@ pub struct RefundedOrder {
 }
 
 impl Order {
+    /// The items of all lines.
+    pub fn quantity(&self) -> u64 {
+        self.lines.iter().map(|line| u64::from(line.quantity)).sum()
+    }
+
     /// Places an order; the products of its lines must be distinct.
     ///
     /// # Errors

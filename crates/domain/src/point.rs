@@ -7,17 +7,17 @@ use thiserror::Error;
 
 use crate::id::{EntryId, OrderId, UserId};
 use crate::money::{Money, PositiveMoney};
-use crate::order::OrderRejection;
+use crate::order::{Order, OrderRejection};
 use crate::page::Page;
 use crate::rules::ShopRules;
 use crate::store_error::{InvalidRecord, StoreError};
-use crate::time::Timestamp;
+use crate::time::{Date, Timestamp};
 
 mod ledger;
 
 pub use ledger::{AdjustmentReason, EntryKind, LedgerHash, PointEntry};
 
-/// The points and the count of open orders of one user, locked as one row. Dereferences to its
+/// The points of one user and the counts of their orders, locked as one row. Dereferences to its
 /// [record](PointAccountRecord), which only the methods below change.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PointAccount(PointAccountRecord);
@@ -33,8 +33,14 @@ pub struct PointAccountRecord {
     pub entries: u64,
     /// The hash of the last entry.
     pub hash: LedgerHash,
-    /// Orders in `pending_payment`; counted here so that the limit holds on any number of servers.
+    /// Orders in `pending_payment`; counted here, as the two below, so that the limit holds on any number of servers.
     pub open_orders: u32,
+    /// The items that they reserve.
+    pub reserved_quantity: u64,
+    /// The day of the user's last order, in the shop's calendar.
+    pub ordered_on: Option<Date>,
+    /// The orders of that day that are not paid, whatever became of them.
+    pub unpaid_orders: u32,
     /// The time of the last entry; `None` before the first.
     pub updated_at: Option<Timestamp>,
 }
@@ -68,6 +74,9 @@ impl PointAccount {
             entries: 0,
             hash: [0; 32],
             open_orders: 0,
+            reserved_quantity: 0,
+            ordered_on: None,
+            unpaid_orders: 0,
             updated_at: None,
         })
     }
@@ -148,20 +157,45 @@ impl PointAccount {
         Ok(self.post(id, EntryKind::Refund, amount, balance, Some(order_id), now))
     }
 
-    /// Counts one more open order.
+    /// Counts a new order.
     ///
     /// # Errors
-    /// [`OrderRejection::TooManyOpenOrders`].
-    pub fn open_order(&self, rules: &ShopRules) -> Result<Self, OrderRejection> {
-        let limit = OrderRejection::TooManyOpenOrders { open_orders_max: rules.open_orders_max };
-        let open_orders = self.open_orders.checked_add(1).filter(|count| *count <= rules.open_orders_max);
-        Ok(Self(PointAccountRecord { open_orders: open_orders.ok_or(limit)?, ..self.0.clone() }))
+    /// In this order: [`OrderRejection::TooManyOpenOrders`], [`OrderRejection::TooManyUnpaidOrders`],
+    /// [`OrderRejection::ReservationLimitExceeded`].
+    pub fn open_order(&self, order: &Order, rules: &ShopRules) -> Result<Self, OrderRejection> {
+        let ShopRules { open_orders_max, unpaid_orders_max, reserved_quantity_max, .. } = *rules;
+        let open_orders = self.open_orders.checked_add(1).filter(|count| *count <= open_orders_max);
+        let open_orders = open_orders.ok_or(OrderRejection::TooManyOpenOrders { open_orders_max })?;
+
+        let today = Some(rules.calendar.day_of(order.created_at));
+        let unpaid_orders = if self.ordered_on == today { self.unpaid_orders } else { 0 };
+        let unpaid_orders = unpaid_orders.checked_add(1).filter(|count| *count <= unpaid_orders_max);
+        let unpaid_orders = unpaid_orders.ok_or(OrderRejection::TooManyUnpaidOrders { unpaid_orders_max })?;
+
+        let requested = order.quantity();
+        let reserved = self.reserved_quantity;
+        let limit = OrderRejection::ReservationLimitExceeded { reserved, requested, reserved_quantity_max };
+        let sum = reserved.checked_add(requested).filter(|sum| *sum <= reserved_quantity_max.into());
+        let reserved_quantity = sum.ok_or(limit)?;
+        let counts =
+            PointAccountRecord { open_orders, reserved_quantity, ordered_on: today, unpaid_orders, ..self.0.clone() };
+        Ok(Self(counts))
     }
 
-    /// Uncounts an order that was paid, cancelled or expired. A count of zero, which only corruption can cause, stays: the
-    /// order ends nevertheless.
-    pub fn close_order(&self) -> Self {
-        Self(PointAccountRecord { open_orders: self.open_orders.saturating_sub(1), ..self.0.clone() })
+    /// Uncounts an open order that was cancelled or expired. A count that is too low, which only corruption can cause,
+    /// becomes zero: the order ends nevertheless.
+    pub fn close_order(&self, order: &Order) -> Self {
+        let open_orders = self.open_orders.saturating_sub(1);
+        let reserved_quantity = self.reserved_quantity.saturating_sub(order.quantity());
+        Self(PointAccountRecord { open_orders, reserved_quantity, ..self.0.clone() })
+    }
+
+    /// Uncounts an open order that was paid.
+    pub fn close_paid_order(&self, order: &Order, rules: &ShopRules) -> Self {
+        let Self(closed) = self.close_order(order);
+        let is_counted = closed.ordered_on == Some(rules.calendar.day_of(order.created_at));
+        let unpaid_orders = closed.unpaid_orders.saturating_sub(u32::from(is_counted));
+        Self(PointAccountRecord { unpaid_orders, ..closed })
     }
 
     fn balance_with(&self, amount: Money, rules: &ShopRules) -> Result<Money, PointRejection> {
@@ -213,7 +247,8 @@ pub trait PointQueries: Send + Sync {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::fixtures::{NOON, user, won};
+    use crate::id::ProductId;
+    use crate::testing::fixtures::{NOON, order_line, pending_order, user, won};
     use crate::testing::{SequentialIds, rules};
 
     fn account(balance: Money) -> PointAccount {
@@ -252,12 +287,36 @@ mod tests {
         assert!(PointAccount::from_stored(PointAccountRecord { balance: Money::ZERO, ..record }).is_ok());
     }
 
+    fn order(quantity: u32, at: Timestamp) -> Order {
+        let line = order_line(ProductId::from(SequentialIds::id(3)), quantity, 1);
+        pending_order(SequentialIds::id(4).into(), &user("kim"), vec![line], at)
+    }
+
     #[test]
-    fn the_count_of_open_orders_never_wraps() {
-        assert_eq!(account(Money::ZERO).close_order().open_orders, 0);
-        let rules = ShopRules { open_orders_max: u32::MAX, ..rules() };
-        let full = PointAccountRecord { open_orders: u32::MAX, ..PointAccount::empty(user("kim")).0 };
-        let limit = OrderRejection::TooManyOpenOrders { open_orders_max: u32::MAX };
-        assert_eq!(PointAccount(full).open_order(&rules), Err(limit));
+    fn the_counts_of_orders_never_wrap() {
+        let closed = account(Money::ZERO).close_paid_order(&order(2, NOON), &rules());
+        assert_eq!((closed.open_orders, closed.reserved_quantity, closed.unpaid_orders), (0, 0, 0));
+        let most = u32::MAX;
+        let rules = ShopRules {
+            open_orders_max: most,
+            unpaid_orders_max: most,
+            reserved_quantity_max: most,
+            ..rules()
+        };
+        let today = Some(rules.calendar.day_of(NOON));
+        let empty = || PointAccount::empty(user("kim")).0;
+        let full = PointAccountRecord { open_orders: most, ..empty() };
+        let limit = OrderRejection::TooManyOpenOrders { open_orders_max: most };
+        assert_eq!(PointAccount(full).open_order(&order(1, NOON), &rules), Err(limit));
+        let full = PointAccountRecord { ordered_on: today, unpaid_orders: most, ..empty() };
+        let limit = OrderRejection::TooManyUnpaidOrders { unpaid_orders_max: most };
+        assert_eq!(PointAccount(full).open_order(&order(1, NOON), &rules), Err(limit));
+        let full = PointAccountRecord { reserved_quantity: u64::MAX, ..empty() };
+        let limit = OrderRejection::ReservationLimitExceeded {
+            reserved: u64::MAX,
+            requested: 1,
+            reserved_quantity_max: most,
+        };
+        assert_eq!(PointAccount(full).open_order(&order(1, NOON), &rules), Err(limit));
     }
 }

@@ -58,6 +58,8 @@ impl Rejection {
             | Self::Order(
                 OrderRejection::PriceChanged { .. }
                 | OrderRejection::TooManyOpenOrders { .. }
+                | OrderRejection::TooManyUnpaidOrders { .. }
+                | OrderRejection::ReservationLimitExceeded { .. }
                 | OrderRejection::Expired
                 | OrderRejection::AlreadyCancelled
                 | OrderRejection::NotPaid

@@ -35,6 +35,10 @@ pub struct ShopRules {
     pub order_quantity_max: u32,
     /// The maximum of unpaid orders of a user: bounds the stock that one user can reserve without paying.
     pub open_orders_max: u32,
+    /// The maximum of orders of a user and a day that are not paid: bounds the rows that one user can write for nothing.
+    pub unpaid_orders_max: u32,
+    /// The maximum of items that the unpaid orders of a user reserve.
+    pub reserved_quantity_max: u32,
     /// The calendar that assigns a sale to its day.
     pub calendar: Arc<dyn ShopCalendar>,
 }
@@ -58,6 +62,8 @@ impl ShopRules {
             ("order_lines_max", self.order_lines_max > 0),
             ("order_quantity_max", self.order_quantity_max > 0),
             ("open_orders_max", self.open_orders_max > 0),
+            ("unpaid_orders_max", self.unpaid_orders_max > 0),
+            ("reserved_quantity_max", self.reserved_quantity_max > 0),
         ];
         if let Some((name, _)) = positive.into_iter().find(|(_, positive)| !positive) {
             return Err(InvalidRules::NotPositive { name });
@@ -80,6 +86,8 @@ impl fmt::Debug for ShopRules {
             .field("order_lines_max", &self.order_lines_max)
             .field("order_quantity_max", &self.order_quantity_max)
             .field("open_orders_max", &self.open_orders_max)
+            .field("unpaid_orders_max", &self.unpaid_orders_max)
+            .field("reserved_quantity_max", &self.reserved_quantity_max)
             .finish_non_exhaustive()
     }
 }
@@ -118,6 +126,8 @@ mod tests {
             (ShopRules { order_lines_max: 0, ..rules() }, "order_lines_max"),
             (ShopRules { order_quantity_max: 0, ..rules() }, "order_quantity_max"),
             (ShopRules { open_orders_max: 0, ..rules() }, "open_orders_max"),
+            (ShopRules { unpaid_orders_max: 0, ..rules() }, "unpaid_orders_max"),
+            (ShopRules { reserved_quantity_max: 0, ..rules() }, "reserved_quantity_max"),
         ] {
             assert_eq!(rules.check(), Err(InvalidRules::NotPositive { name }));
         }

@@ -27,7 +27,7 @@ mod stock;
 mod text;
 mod walk;
 
-pub use books::{Books, BooksCorrection, BooksFactory, EventOutline, Rows, StrayLines, Unreadable};
+pub use books::{Books, BooksCorrection, BooksFactory, EventOutline, OpenOrders, Rows, StrayLines, Unreadable};
 #[cfg(any(test, feature = "mock"))]
 pub use books::{MockBooks, MockBooksCorrection, MockBooksFactory};
 pub use finding::{Finding, Part};

@@ -17,6 +17,9 @@ tables! {
         entries -> BigInt,
         hash -> Binary,
         open_orders -> BigInt,
+        reserved_quantity -> BigInt,
+        ordered_on -> Nullable<Date>,
+        unpaid_orders -> BigInt,
         updated_at -> Nullable<TimeSql>,
     }
 

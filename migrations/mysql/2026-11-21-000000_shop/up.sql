@@ -17,11 +17,16 @@ CREATE TABLE IF NOT EXISTS point_accounts (
   entries BIGINT NOT NULL COMMENT 'sequence of the last ledger entry',
   hash BINARY(32) NOT NULL COMMENT 'hash of the last ledger entry',
   open_orders BIGINT NOT NULL COMMENT 'unpaid orders',
+  reserved_quantity BIGINT NOT NULL COMMENT 'items of the unpaid orders',
+  ordered_on DATE NULL COMMENT 'day of the last order',
+  unpaid_orders BIGINT NOT NULL COMMENT 'orders of that day that are not paid, whatever became of them',
   updated_at DATETIME(6) NULL COMMENT 'time of the last entry',
   CONSTRAINT pk_point_accounts PRIMARY KEY (user_id),
   CONSTRAINT ck_point_accounts_balance CHECK (balance >= 0),
   CONSTRAINT ck_point_accounts_entries CHECK (entries >= 0),
-  CONSTRAINT ck_point_accounts_open_orders CHECK (open_orders BETWEEN 0 AND 4294967295)
+  CONSTRAINT ck_point_accounts_open_orders CHECK (open_orders BETWEEN 0 AND 4294967295),
+  CONSTRAINT ck_point_accounts_reserved_quantity CHECK (reserved_quantity >= 0),
+  CONSTRAINT ck_point_accounts_unpaid_orders CHECK (unpaid_orders BETWEEN 0 AND 4294967295)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
 
 -- The append-only ledger. `jangteo verify` compares it with the orders through ix_point_entries_order.

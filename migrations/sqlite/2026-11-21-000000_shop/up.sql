@@ -16,11 +16,16 @@ CREATE TABLE IF NOT EXISTS point_accounts (
   entries INTEGER NOT NULL, -- sequence of the last ledger entry
   hash BLOB NOT NULL, -- hash of the last ledger entry
   open_orders INTEGER NOT NULL, -- unpaid orders
+  reserved_quantity INTEGER NOT NULL, -- items of the unpaid orders
+  ordered_on TEXT, -- day of the last order
+  unpaid_orders INTEGER NOT NULL, -- orders of that day that are not paid, whatever became of them
   updated_at INTEGER, -- time of the last entry
   CONSTRAINT pk_point_accounts PRIMARY KEY (user_id),
   CONSTRAINT ck_point_accounts_balance CHECK (balance >= 0),
   CONSTRAINT ck_point_accounts_entries CHECK (entries >= 0),
-  CONSTRAINT ck_point_accounts_open_orders CHECK (open_orders BETWEEN 0 AND 4294967295)
+  CONSTRAINT ck_point_accounts_open_orders CHECK (open_orders BETWEEN 0 AND 4294967295),
+  CONSTRAINT ck_point_accounts_reserved_quantity CHECK (reserved_quantity >= 0),
+  CONSTRAINT ck_point_accounts_unpaid_orders CHECK (unpaid_orders BETWEEN 0 AND 4294967295)
 ) STRICT, WITHOUT ROWID;
 
 -- The append-only ledger. `jangteo verify` compares it with the orders through ix_point_entries_order.

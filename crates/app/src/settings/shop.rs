@@ -27,6 +27,8 @@ pub fn rules(values: &Values) -> Result<ShopRules, SettingsError> {
         order_lines_max: values.order_lines_max.get(),
         order_quantity_max: values.order_quantity_max.get(),
         open_orders_max: values.open_orders_max.get(),
+        unpaid_orders_max: values.unpaid_orders_max.get(),
+        reserved_quantity_max: values.reserved_quantity_max.get(),
         calendar: Arc::new(values.shop_time_zone.clone()),
     };
     rules.check().map_err(|error| SettingsError::Limits(error.to_string()))?;

@@ -76,6 +76,8 @@ settings! {
     order_lines_max: NonZeroU32 = "100", "Maximum lines of an order";
     order_quantity_max: NonZeroU32 = "1000", "Maximum quantity of an order line";
     open_orders_max: NonZeroU32 = "20", "Maximum unpaid orders of a user";
+    reserved_quantity_max: NonZeroU32 = "1000", "Maximum items that the unpaid orders of a user reserve";
+    unpaid_orders_max: NonZeroU32 = "500", "Maximum orders that a user places in a day and does not pay";
     batch_max: NonZeroUsize = "256", "Maximum commands of a transaction; 1 turns batching off";
     write_lanes: WriteLanes = "auto", "Concurrent write transactions; `auto` is 1 on SQLite and 2 on MySQL";
     queue_max: NonZeroUsize = "10000", "Maximum commands in the queue";

@@ -12,7 +12,7 @@ use jangteo_domain::retention::Retention;
 use jangteo_domain::sales::PopularProduct;
 use jangteo_domain::stock::{MovementKind, StockMovement};
 use jangteo_domain::store_error::StoreError;
-use jangteo_domain::testing::fixtures::account_with;
+use jangteo_domain::testing::fixtures::{account_with, rules};
 use jangteo_domain::verification::verify;
 
 use crate::contract::harness::{StoreHarness, walk};
@@ -71,10 +71,16 @@ impl Books {
 
         let empty = || PointAccount::empty(user_id.clone());
         let account = queries.points.account(user_id).await?.unwrap_or_else(empty);
-        let open_orders = orders.iter().filter(|order| order.status == OrderStatus::PendingPayment).count();
+        let open: Vec<_> = orders.iter().filter(|order| order.status == OrderStatus::PendingPayment).collect();
+        let day_of = |order: &Order| rules().calendar.day_of(order.created_at);
+        let ordered_on = orders.iter().map(day_of).max();
+        let unpaid = orders.iter().filter(|order| order.paid.is_none() && Some(day_of(order)) == ordered_on).count();
         let expected = account_with(user_id, |record| {
             entries.iter().for_each(|entry| add_entry(record, entry));
-            record.open_orders = u32::try_from(open_orders).expect("few orders");
+            record.open_orders = u32::try_from(open.len()).expect("few orders");
+            record.reserved_quantity = open.iter().map(|order| order.quantity()).sum();
+            record.ordered_on = ordered_on;
+            record.unpaid_orders = u32::try_from(unpaid).expect("few orders");
         });
         assert_eq!(account, expected, "the account agrees with its ledger and its orders");
         self.entries.extend(entries);

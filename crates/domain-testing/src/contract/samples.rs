@@ -38,6 +38,9 @@ pub(super) fn accounts() -> [PointAccount; 3] {
         record.entries = SEQUENCE_MAX;
         record.hash = [0xff; 32];
         record.open_orders = u32::MAX;
+        record.reserved_quantity = SEQUENCE_MAX;
+        record.ordered_on = Some(date!(9999 - 12 - 31));
+        record.unpaid_orders = u32::MAX;
         record.updated_at = Some(Timestamp::MAX);
     });
     let smallest = account_with(&user("a"), |record| {

@@ -15,7 +15,7 @@ use jangteo_domain::sales::SaleCounted;
 use jangteo_domain::stock::{Stock, StockMovement};
 use jangteo_domain::store_error::StoreError;
 use jangteo_domain::time::{Date, Timestamp};
-use jangteo_domain::verification::{Books, BooksCorrection, BooksFactory, EventOutline, Rows, StrayLines};
+use jangteo_domain::verification::{Books, BooksCorrection, BooksFactory, EventOutline, OpenOrders, Rows, StrayLines};
 
 type PageResult<Key, Row> = Result<Rows<Key, Row>, StoreError>;
 
@@ -106,13 +106,16 @@ impl Books for MemoryBooks {
         Ok(page_of(&self.tables.accounts, after.as_ref(), limit))
     }
 
-    async fn open_orders(&mut self, after: Option<UserId>, limit: u32) -> PageResult<UserId, (UserId, u32)> {
+    async fn open_orders(&mut self, after: Option<UserId>, limit: u32) -> PageResult<UserId, OpenOrders> {
         let open = self.tables.orders.values().filter(|order| order.status == OrderStatus::PendingPayment);
         let mut counts = std::collections::BTreeMap::new();
         for order in open {
-            *counts.entry(order.user_id.clone()).or_insert(0) += 1;
+            let none = || OpenOrders { user_id: order.user_id.clone(), orders: 0, quantity: 0 };
+            let count = counts.entry(order.user_id.clone()).or_insert_with(none);
+            count.orders += 1;
+            count.quantity += order.lines.iter().map(|line| u64::from(line.quantity)).sum::<u64>();
         }
-        Ok(page(counts.into_iter().map(|(user_id, count)| (user_id.clone(), (user_id, count))), after.as_ref(), limit))
+        Ok(page(counts.into_iter(), after.as_ref(), limit))
     }
 
     async fn entries(&mut self, after: Option<(UserId, u64)>, limit: u32) -> PageResult<(UserId, u64), PointEntry> {

@@ -62,7 +62,7 @@ pub(super) fn close_unpaid(
 ) -> Result<(States, Appended), Rejection> {
     let reserved = order.lines.iter().map(|line: &OrderLine| (line.product_id, line.quantity));
     let (stocks, stock_movements) = restore_stock(order.id, reserved, kind, set, context)?;
-    let accounts = vec![set.account(&order.user_id).close_order()];
+    let accounts = vec![set.account(&order.user_id).close_order(order)];
     let states = States { orders: vec![order.clone()], accounts, stocks, ..States::default() };
     Ok((states, Appended { stock_movements, ..Appended::default() }))
 }

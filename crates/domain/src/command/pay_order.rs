@@ -62,6 +62,7 @@ impl Decide for PayOrder {
             paid_at: now,
             sales_day: rules.calendar.day_of(now),
         };
+        let account = account.close_paid_order(order, rules);
         let paid = payable.pay(&payment, rules.currency);
         let event = OutboxEvent::order_paid(context.new_id(), &paid, &payment, rules.currency, events);
         let appended = Appended {
@@ -73,7 +74,7 @@ impl Decide for PayOrder {
         };
         let states = States {
             orders: vec![paid],
-            accounts: vec![account.close_order()],
+            accounts: vec![account],
             coupons: coupon.map(|coupon| coupon.use_for(payment.order_id, now)).into_iter().collect(),
             ..States::default()
         };

@@ -36,7 +36,7 @@ impl Decide for PlaceOrder {
         let (stocks, stock_movements) = self.reserve_stock(order_id, set, context)?;
         let Context { rules, now, .. } = *context;
         let order = Order::place(order_id, &self.user_id, lines, self.expected_total, rules, now)?;
-        let accounts = vec![set.account(&self.user_id).open_order(rules)?];
+        let accounts = vec![set.account(&self.user_id).open_order(&order, rules)?];
         Ok(Decision {
             reply: Reply::OrderPlaced { order: order.clone(), now },
             states: States { orders: vec![order], stocks, accounts, ..States::default() },

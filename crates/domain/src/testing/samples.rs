@@ -42,6 +42,8 @@ pub fn rejections(ids: &dyn IdSource) -> Vec<Rejection> {
         OrderRejection::NotFound.into(),
         OrderRejection::PriceChanged { expected_total: won(1), total: won(2) }.into(),
         OrderRejection::TooManyOpenOrders { open_orders_max: 1 }.into(),
+        OrderRejection::TooManyUnpaidOrders { unpaid_orders_max: 1 }.into(),
+        OrderRejection::ReservationLimitExceeded { reserved: 1, requested: 2, reserved_quantity_max: 2 }.into(),
         OrderRejection::Expired.into(),
         OrderRejection::AlreadyCancelled.into(),
         OrderRejection::NotDue.into(),

@@ -69,6 +69,16 @@ pub struct EventOutline {
     pub event_type: String,
 }
 
+/// The open orders of a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
+pub struct OpenOrders {
+    pub user_id: UserId,
+    pub orders: u32,
+    /// The items of all their lines.
+    pub quantity: u64,
+}
+
 /// One snapshot of the books. Every list returns at most `limit` rows after the key `after`, in ascending key order;
 /// unreadable rows count towards the limit.
 #[expect(missing_docs, reason = "the lists are named after their rows, and the type of `after` is the key")]
@@ -84,12 +94,12 @@ pub trait Books: Send {
         after: Option<UserId>,
         limit: u32,
     ) -> Result<Rows<UserId, PointAccountRecord>, StoreError>;
-    /// Number of open orders of each user with any, by user.
+    /// The open orders of each user with any, by user.
     async fn open_orders(
         &mut self,
         after: Option<UserId>,
         limit: u32,
-    ) -> Result<Rows<UserId, (UserId, u32)>, StoreError>;
+    ) -> Result<Rows<UserId, OpenOrders>, StoreError>;
     async fn entries(
         &mut self,
         after: Option<(UserId, u64)>,

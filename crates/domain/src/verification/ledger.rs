@@ -6,13 +6,13 @@ use crate::time::Timestamp;
 use crate::verification::finding::Finding;
 use crate::verification::run::Verification;
 use crate::verification::text::Text;
-use crate::verification::walk::{Accounts, Entries, OpenOrders, Walk};
+use crate::verification::walk::{Accounts, Entries, OrdersOfUsers, Walk};
 
 /// Compares each account with its entries and open orders.
 pub(super) async fn verify(audit: &mut Verification<'_>) -> Result<(), StoreError> {
     let mut accounts = Walk::<Accounts>::default();
     let mut entries = Walk::<Entries>::default();
-    let mut open_orders = Walk::<OpenOrders>::default();
+    let mut open_orders = Walk::<OrdersOfUsers>::default();
     while let Some(account) = accounts.next(audit).await? {
         let user_id = &account.user_id;
         strays(audit, &mut entries, &mut open_orders, Some(user_id)).await?;
@@ -23,10 +23,15 @@ pub(super) async fn verify(audit: &mut Verification<'_>) -> Result<(), StoreErro
         }
         ledger.compare(audit, &account);
 
-        let counted = open_orders.next_if(audit, |(user, _)| user == user_id).await?.map_or(0, |(_, count)| count);
-        audit.expect(account.open_orders == counted, || Finding::Account {
+        let counted = open_orders.next_if(audit, |counted| counted.user_id == *user_id).await?;
+        let (orders, quantity) = counted.map_or((0, 0), |counted| (counted.orders, counted.quantity));
+        audit.expect(account.open_orders == orders, || Finding::Account {
             user_id: user_id.clone(),
-            description: format!("counts {} open orders, but there are {counted}", account.open_orders),
+            description: format!("counts {} open orders, but there are {orders}", account.open_orders),
+        });
+        audit.expect(account.reserved_quantity == quantity, || Finding::Account {
+            user_id: user_id.clone(),
+            description: format!("counts {} reserved items, but there are {quantity}", account.reserved_quantity),
         });
     }
     strays(audit, &mut entries, &mut open_orders, None).await
@@ -36,7 +41,7 @@ pub(super) async fn verify(audit: &mut Verification<'_>) -> Result<(), StoreErro
 async fn strays(
     audit: &mut Verification<'_>,
     entries: &mut Walk<Entries>,
-    open_orders: &mut Walk<OpenOrders>,
+    open_orders: &mut Walk<OrdersOfUsers>,
     next_account: Option<&UserId>,
 ) -> Result<(), StoreError> {
     let is_stray = |user_id: &UserId| next_account.is_none_or(|next| user_id < next);
@@ -44,8 +49,9 @@ async fn strays(
         let description = format!("entry {} has no account", entry.sequence);
         audit.find(Finding::Account { user_id: entry.user_id, description });
     }
-    while let Some((user_id, count)) = open_orders.next_if(audit, |(user_id, _)| is_stray(user_id)).await? {
-        audit.find(Finding::Account { user_id, description: format!("{count} open orders have no account") });
+    while let Some(counted) = open_orders.next_if(audit, |counted| is_stray(&counted.user_id)).await? {
+        let description = format!("{} open orders have no account", counted.orders);
+        audit.find(Finding::Account { user_id: counted.user_id, description });
     }
     Ok(())
 }

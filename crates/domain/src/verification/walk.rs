@@ -9,7 +9,7 @@ use crate::sales::SaleCounted;
 use crate::stock::{Stock, StockMovement};
 use crate::store_error::StoreError;
 use crate::time::Date;
-use crate::verification::books::{Books, EventOutline, Rows};
+use crate::verification::books::{Books, EventOutline, OpenOrders, Rows};
 use crate::verification::run::Verification;
 
 /// Rows per query: large against the cost of a round trip, small against memory.
@@ -40,7 +40,7 @@ macro_rules! lists {
 
 lists! {
     Accounts: UserId => PointAccountRecord, accounts;
-    OpenOrders: UserId => (UserId, u32), open_orders;
+    OrdersOfUsers: UserId => OpenOrders, open_orders;
     Entries: (UserId, u64) => PointEntry, entries;
     Products: ProductId => ProductId, products;
     Stocks: ProductId => Stock, stocks;

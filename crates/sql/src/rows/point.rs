@@ -3,7 +3,7 @@ use jangteo_domain::point::{EntryKind, PointAccount, PointAccountRecord, PointEn
 use jangteo_domain::{StoreError, UserId};
 
 use crate::rows::{lookups, mappings, rows};
-use crate::types::{Amount, At, Bytes, Code, Id, Integer, Varchar, codes};
+use crate::types::{Amount, At, Bytes, Code, Day, Id, Integer, Varchar, codes};
 
 rows! {
     PointAccountRow of point_accounts {
@@ -13,6 +13,9 @@ rows! {
         entries: Integer<u64>,
         hash: Bytes<32>,
         open_orders: Integer<u32>,
+        reserved_quantity: Integer<u64>,
+        ordered_on: Option<Day>,
+        unpaid_orders: Integer<u32>,
         updated_at: Option<At>,
     }
 
@@ -46,6 +49,7 @@ codes! {
 mappings! {
     PointAccountRecord as PointAccountRow {
         user_id: user_id, balance: balance, entries: entries, hash: hash, open_orders: open_orders,
+        reserved_quantity: reserved_quantity, ordered_on: ordered_on, unpaid_orders: unpaid_orders,
         updated_at: updated_at,
     }
 }

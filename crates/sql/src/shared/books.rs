@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use diesel::deserialize::{FromSqlRow, StaticallySizedRow};
-use diesel::dsl::{count_star, max};
+use diesel::dsl::{max, sql};
 use diesel::prelude::*;
 use diesel::query_builder::{AsQuery, QueryFragment, QueryId};
 use diesel::result::{DatabaseErrorKind, Error};
+use diesel::sql_types::BigInt;
 use diesel_async::RunQueryDsl;
 use jangteo_domain::coupon::{CampaignRecord, Coupon};
 use jangteo_domain::delivery::DeliveryState;
@@ -26,7 +27,7 @@ use jangteo_domain::retention::PruneTarget;
 use jangteo_domain::sales::SaleCounted;
 use jangteo_domain::stock::{Stock, StockMovement};
 use jangteo_domain::time::Date;
-use jangteo_domain::verification::{Books, BooksCorrection, BooksFactory, EventOutline, Rows, StrayLines, Unreadable};
+use jangteo_domain::verification::{Books, BooksCorrection, BooksFactory, EventOutline, OpenOrders, Rows, StrayLines, Unreadable};
 use jangteo_domain::{StoreError, Timestamp, UserId};
 use tracing::Instrument as _;
 
@@ -329,15 +330,23 @@ impl Books for Snapshot {
         Ok(page("point_accounts", rows, limit, key, |row| Ok(row.into())))
     }
 
-    async fn open_orders(&mut self, after: Option<UserId>, limit: u32) -> PageResult<UserId, (UserId, u32)> {
+    async fn open_orders(&mut self, after: Option<UserId>, limit: u32) -> PageResult<UserId, OpenOrders> {
+        let counts = (
+            orders::user_id,
+            sql::<BigInt>("COUNT(DISTINCT orders.id)"),
+            sql::<BigInt>("CAST(SUM(order_lines.quantity) AS SIGNED)"),
+        );
         let query = orders::table
+            .inner_join(order_lines::table.on(order_lines::order_id.eq(orders::id)))
             .filter(orders::status.eq(OrderStatus::PendingPayment.code()))
             .group_by(orders::user_id)
-            .select((orders::user_id, (orders::user_id, count_star())));
-        let rows: Vec<Keyed<Varchar<UserId>, (Varchar<UserId>, Integer<u32>)>> =
+            .select((orders::user_id, counts));
+        let rows: Vec<Keyed<Varchar<UserId>, (Varchar<UserId>, Integer<u32>, Integer<u64>)>> =
             load_by!(self, limit, query, orders::user_id, after after.map(String::from));
         let key = |Varchar(user_id): Varchar<UserId>| (user_id.clone(), user_id.to_string());
-        Ok(page("orders", rows, limit, key, |(Varchar(user_id), Integer(count))| Ok((user_id, count))))
+        Ok(page("orders", rows, limit, key, |(Varchar(user_id), Integer(orders), Integer(quantity))| {
+            Ok(OpenOrders { user_id, orders, quantity })
+        }))
     }
 
     async fn entries(&mut self, after: Option<(UserId, u64)>, limit: u32) -> PageResult<(UserId, u64), PointEntry> {

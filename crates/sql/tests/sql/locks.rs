@@ -136,7 +136,7 @@ impl Rows {
         };
         let revoke = |coupon: &Coupon| Coupon { state: CouponState::Revoked, ..coupon.clone() };
         let rename = |product: &Product| product.change(details("chair", "blue"), NOON);
-        let open_order = |account: &PointAccount| account.open_order(&rules()).expect("the first order");
+        let open_order = |row: &Rows| row.account.open_order(&row.order, &rules()).expect("the first order");
         let redeliver = |event: &OutboxEvent| (Delivery::new(event), Delivery::new(event).redeliver(noon_plus(1)));
         Changes {
             orders: updated(rows, |row| (row.order.clone(), expire(&row.order))),
@@ -144,7 +144,7 @@ impl Rows {
             coupons: updated(rows, |row| (row.coupon.clone(), revoke(&row.coupon))),
             products: updated(rows, |row| (row.product.clone(), rename(&row.product))),
             stocks: updated(rows, |row| (row.stock.clone(), Stock { available: 1, ..row.stock.clone() })),
-            accounts: updated(rows, |row| (row.account.clone(), open_order(&row.account))),
+            accounts: updated(rows, |row| (row.account.clone(), open_order(row))),
             events: updated(rows, |row| redeliver(&row.event)),
             appended: Appended::default(),
         }

@@ -44,6 +44,8 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         code::OutOfStock,
         code::PriceChanged,
         code::TooManyOpenOrders,
+        code::TooManyUnpaidOrders,
+        code::ReservationLimitExceeded,
     ),
 )]
 #[post("/orders")]

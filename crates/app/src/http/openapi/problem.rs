@@ -96,6 +96,18 @@ struct ProblemFields {
     /// The maximum number of unpaid orders of a user.
     #[schema(nullable = false)]
     open_orders_max: Option<u32>,
+    /// The maximum number of orders that a user places in a day and does not pay.
+    #[schema(nullable = false)]
+    unpaid_orders_max: Option<u32>,
+    /// The items that the user's unpaid orders reserve.
+    #[schema(nullable = false)]
+    reserved: Option<u64>,
+    /// The items of the order.
+    #[schema(nullable = false)]
+    requested_quantity: Option<u64>,
+    /// The maximum number of items that the unpaid orders of a user reserve.
+    #[schema(nullable = false)]
+    reserved_quantity_max: Option<u32>,
     /// The maximum number of lines.
     #[schema(nullable = false)]
     lines_max: Option<u32>,

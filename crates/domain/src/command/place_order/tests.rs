@@ -118,6 +118,65 @@ fn rejects_more_open_orders_than_a_user_may_have() {
 }
 
 #[test]
+fn rejects_more_reserved_items_than_a_user_may_have() {
+    let mut scene = Scene::new();
+    scene.rules.reserved_quantity_max = 5;
+    let [lamp, chair] = [scene.lamp(1, 9), scene.lamp(1, 9)];
+    let kim = scene.user("kim", 100);
+    let limit = |reserved, requested| {
+        Rejection::from(OrderRejection::ReservationLimitExceeded { reserved, requested, reserved_quantity_max: 5 })
+    };
+    assert_eq!(scene.rejection(place(&kim, &[(lamp, 3), (chair, 3)])), limit(0, 6));
+    let paid = scene.order(&kim, &[(lamp, 2), (chair, 1)]);
+    let cancelled = scene.order(&kim, &[(lamp, 2)]);
+    assert_eq!(scene.rejection(place(&kim, &[(lamp, 1)])), limit(5, 1));
+    scene.cancel(cancelled, &kim).expect("cancellable");
+    assert_eq!(scene.rejection(place(&kim, &[(lamp, 3)])), limit(3, 3));
+    scene.pay(paid, &kim, CouponChoice::None).expect("payable");
+    let expired = scene.order(&kim, &[(lamp, 5)]);
+    scene.advance(Duration::minutes(10));
+    scene.expire(expired).expect("past its deadline");
+    assert_eq!(scene.stored_account(&kim).reserved_quantity, 0);
+}
+
+#[test]
+fn rejects_more_orders_of_a_day_than_a_user_may_leave_unpaid() {
+    let mut scene = Scene::new();
+    scene.rules.unpaid_orders_max = 2;
+    let lamp = scene.lamp(1, 9);
+    let [kim, lee] = [scene.user("kim", 100), user("lee")];
+    let limit = Rejection::from(OrderRejection::TooManyUnpaidOrders { unpaid_orders_max: 2 });
+    for _ in 0..2 {
+        let order = scene.order(&kim, &[(lamp, 1)]);
+        scene.cancel(order, &kim).expect("cancellable");
+    }
+    assert_eq!(scene.rejection(place(&kim, &[(lamp, 1)])), limit);
+    scene.order(&lee, &[(lamp, 1)]);
+
+    scene.advance(Duration::days(1));
+    let paid = scene.order(&kim, &[(lamp, 1)]);
+    scene.pay(paid, &kim, CouponChoice::None).expect("payable");
+    let late = scene.order(&kim, &[(lamp, 1)]);
+    scene.order(&kim, &[(lamp, 1)]);
+    assert_eq!(scene.rejection(place(&kim, &[(lamp, 1)])), limit, "paid orders do not count");
+    scene.cancel(late, &kim).expect("cancellable");
+    assert_eq!(scene.rejection(place(&kim, &[(lamp, 1)])), limit, "cancelled ones do");
+}
+
+#[test]
+fn a_payment_on_a_later_day_does_not_count_for_that_day() {
+    let mut scene = Scene::new();
+    scene.rules.order_ttl = Duration::days(2);
+    let lamp = scene.lamp(1, 9);
+    let kim = scene.user("kim", 100);
+    let first = scene.order(&kim, &[(lamp, 1)]);
+    scene.advance(Duration::days(1));
+    scene.order(&kim, &[(lamp, 1)]);
+    scene.pay(first, &kim, CouponChoice::None).expect("payable");
+    assert_eq!(scene.stored_account(&kim).unpaid_orders, 1);
+}
+
+#[test]
 fn paid_and_expired_orders_are_not_open() {
     let mut scene = Scene::new();
     let lamp = scene.lamp(1_000, 9);

@@ -101,6 +101,9 @@ fn text_is_quoted() {
         entries: Integer(0),
         hash: Bytes([0; 32]),
         open_orders: Integer(0),
+        reserved_quantity: Integer(0),
+        ordered_on: None,
+        unpaid_orders: Integer(0),
         updated_at: None,
     };
     assert!(written(|writes| writes.insert([account])).contains("VALUES ('kim',"));

@@ -241,6 +241,16 @@ problem_codes! {
         "Too many open orders", "미결제 주문 한도 초과",
         "A user can have at most `open_orders_max` unpaid orders. Pay or cancel one first.",
         "미결제 주문은 최대 `open_orders_max`건입니다. 먼저 결제하거나 취소하세요.";
+    TooManyUnpaidOrders, "TOO_MANY_UNPAID_ORDERS", CONFLICT, Final,
+        "Too many unpaid orders today", "하루 미결제 주문 한도 초과",
+        "A user can place at most `unpaid_orders_max` orders a day without paying them. Try again tomorrow.",
+        "결제하지 않는 주문은 하루 최대 `unpaid_orders_max`건입니다. 내일 다시 시도하세요.";
+    ReservationLimitExceeded, "RESERVATION_LIMIT_EXCEEDED", CONFLICT, Final,
+        "Reservation limit exceeded", "예약 수량 한도 초과",
+        "Unpaid orders of a user can reserve at most `reserved_quantity_max` items; `reserved` are reserved, and \
+         `requested_quantity` more are ordered. Pay or cancel an order first.",
+        "미결제 주문으로 예약할 수 있는 수량은 최대 `reserved_quantity_max`개입니다. 이미 `reserved`개가 예약되어 있고 \
+         `requested_quantity`개를 더 주문했습니다. 먼저 결제하거나 취소하세요.";
     CampaignNotOpen, "CAMPAIGN_NOT_OPEN", CONFLICT, Final,
         "Campaign not open", "발급 시작 전",
         "Coupon issuance opens at `issue_opens_at`.", "쿠폰 발급은 `issue_opens_at`에 시작됩니다.";

@@ -130,6 +130,15 @@ fn of_order(rejection: &OrderRejection, currency: Currency) -> Problem {
         OrderRejection::TooManyOpenOrders { open_orders_max } => {
             Problem::new(ProblemCode::TooManyOpenOrders).with("open_orders_max", open_orders_max)
         }
+        OrderRejection::TooManyUnpaidOrders { unpaid_orders_max } => {
+            Problem::new(ProblemCode::TooManyUnpaidOrders).with("unpaid_orders_max", unpaid_orders_max)
+        }
+        OrderRejection::ReservationLimitExceeded { reserved, requested, reserved_quantity_max } => {
+            Problem::new(ProblemCode::ReservationLimitExceeded)
+                .with("reserved", reserved)
+                .with("requested_quantity", requested)
+                .with("reserved_quantity_max", reserved_quantity_max)
+        }
         OrderRejection::Expired => ProblemCode::OrderExpired.into(),
         OrderRejection::AlreadyCancelled => ProblemCode::OrderAlreadyCancelled.into(),
         OrderRejection::NotPaid => ProblemCode::OrderNotPaid.into(),
