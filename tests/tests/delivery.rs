@@ -352,21 +352,27 @@ async fn records_deliveries_in_flight_on_shutdown(shop: Shop) {
 }
 
 async fn delivers_to_the_mock_platform_in_dev_mode(shop: Shop) {
-    let server = shop.server().arguments(["--dev"]).start().await;
+    let server = shop.server().demo().start().await;
     let call = eventually("the log contains the receiver's URL", async || {
         let log = server.log();
         let line = log.lines().find(|line| line.contains("curl -s http://") && line.ends_with("/events"));
         line.map(|line| line[line.find("http://").expect("an address")..].to_owned())
     })
     .await;
-    let tea = tea(&server).await;
-    let orders = paid_orders(&server, &tea, 1).await;
+    let token = shop.server().demo().run(["token", "--user", "kim"]).await;
+    let kim = server.bearer(token.stdout.trim());
+    kim.post("/v1/users/kim/points/top-ups", json!({ "amount": "1000000" })).await.expect(201);
+    let product = &server.anonymous().get("/v1/products?limit=1").await.json(200)["data"][0]["product_id"];
+    let lines = json!({ "lines": [{ "product_id": product, "quantity": 1 }] });
+    let order = kim.post("/v1/orders", lines).await.json(201)["order_id"].clone();
+    let payment = format!("/v1/orders/{}/payment", order.as_str().expect("an id"));
+    kim.post(payment, json!({})).await.expect(201);
     let received = eventually("the event is received", async || {
         let response = reqwest::get(&call).await.expect("a response").json::<Value>().await.expect("JSON");
         (response["total"] == 1).then(|| response["data"][0]["event"].clone())
     })
     .await;
-    assert_eq!(received["subject"], json!(orders[0].id));
+    assert_eq!(received["subject"], order);
 }
 
 async fn relays_only_to_a_configured_platform(shop: Shop) {

@@ -116,6 +116,18 @@ fn the_runbook_lists_every_setting_with_its_default_and_its_meaning() {
     assert_eq!(documented, expected.collect::<Vec<_>>());
 }
 
+/// A copied secret is known to everyone.
+#[test]
+fn no_document_prints_a_secret() {
+    for path in
+        ["README.md", "docs/README.ko.md", RUNBOOK, "docs/operations/Containerfile", "docs/operations/jangteo.service"]
+    {
+        for value in read(path).split("_SECRET=").skip(1) {
+            assert!(value.starts_with("\"$("), "{path}: {}", value.lines().next().unwrap_or_default());
+        }
+    }
+}
+
 #[test]
 fn every_mutant_is_documented_with_its_test_and_no_other() {
     let text = read("docs/testing.md");

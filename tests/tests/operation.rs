@@ -15,6 +15,7 @@ scenarios![
     does_not_migrate_if_disabled,
     seeding_is_idempotent,
     starts_a_demo_shop_in_dev_mode,
+    rejects_another_shop_in_dev_mode,
     waits_for_a_database_that_starts_late,
     gives_up_on_an_unreachable_database,
     completes_accepted_requests_on_shutdown,
@@ -332,8 +333,7 @@ async fn seeding_is_idempotent(shop: Shop) {
 }
 
 async fn starts_a_demo_shop_in_dev_mode(shop: Shop) {
-    let keyless = shop.server().without("JWT_SECRET").without("JWT_ALGORITHM").without("JWT_ISSUER");
-    let server = keyless.without("JWT_AUDIENCE").arguments(["--dev"]).start().await;
+    let server = shop.server().demo().start().await;
     let calls = eventually("calls are printed", async || {
         let log = server.log();
         (log.contains("curl") && log.contains("Bearer ")).then_some(log)
@@ -349,6 +349,19 @@ async fn starts_a_demo_shop_in_dev_mode(shop: Shop) {
     assert!(list["data"].as_array().is_some_and(|products| !products.is_empty()), "no demo catalogue");
     let lines = json!({ "lines": [{ "product_id": list["data"][0]["product_id"], "quantity": 1 }] });
     server.bearer(token).post("/v1/orders/quote", lines).await.expect(200);
+}
+
+async fn rejects_another_shop_in_dev_mode(shop: Shop) {
+    let server = shop.start().await;
+    server.top_up("kim", 1).await;
+    let rejected = shop.server().demo().run(["serve", "--dev"]).await;
+    assert!(rejected.code.is_some_and(|code| code != 0), "{rejected:?}");
+    assert!(rejected.stderr.contains("DATABASE_URL: ") && rejected.stderr.contains("not the demo"), "{rejected:?}");
+    assert_eq!(server.anonymous().get("/v1/products").await.json(200)["data"], json!([]), "nothing is written");
+    // With the demo's products it is a demo shop.
+    let seeded = shop.server().run(["seed"]).await;
+    assert_eq!(seeded.code, Some(0), "{seeded:?}");
+    shop.server().demo().start().await.anonymous().get("/v1/products").await.expect(200);
 }
 
 /// A TCP forwarder that can be closed.

@@ -2,19 +2,18 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
+use nix::unistd::geteuid;
 use secrecy::SecretString;
-
-use jangteo_domain::UserId;
 
 use crate::auth::{self, ADMIN_SCOPE};
 use crate::settings::{Settings, TOKEN_SECRET_BYTES_MIN, TokenKey, TokenParties, TokenSettings};
@@ -22,7 +21,7 @@ use crate::settings::{Settings, TOKEN_SECRET_BYTES_MIN, TokenKey, TokenParties, 
 mod catalog;
 mod data_platform;
 
-pub use catalog::seed;
+pub use catalog::{FIRST_PRODUCT, seed};
 pub use data_platform::{DemoDataPlatform, data_platform};
 
 /// File of the development key, next to an SQLite database or in the working directory.
@@ -33,12 +32,31 @@ const TOKEN_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 /// The development key, if there is one.
 pub fn key(settings: &Settings) -> anyhow::Result<Option<SecretString>> {
     let path = key_path(settings);
-    match fs::read_to_string(&path) {
-        Ok(key) if key.trim().len() >= TOKEN_SECRET_BYTES_MIN => Ok(Some(key.trim().into())),
-        Ok(_) => Err(anyhow::anyhow!("{}: not a development key; delete the file to create a new one", path.display())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| path.display().to_string()),
+    let mut file = match fs::File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| path.display().to_string()),
+    };
+    let metadata = file.metadata()?;
+    check_access(&path, metadata.uid(), geteuid().as_raw(), metadata.mode())?;
+    let mut key = String::new();
+    file.read_to_string(&mut key).with_context(|| path.display().to_string())?;
+    if key.trim().len() < TOKEN_SECRET_BYTES_MIN {
+        bail!("{}: not a development key; delete the file to create a new one", path.display());
     }
+    Ok(Some(key.trim().into()))
+}
+
+/// A key that others can write is theirs, and one that they can read signs their tokens.
+fn check_access(path: &Path, owner: u32, user: u32, mode: u32) -> anyhow::Result<()> {
+    let path = path.display();
+    if owner != user {
+        bail!("{path}: the file belongs to another user; delete it to create a new key");
+    }
+    if mode & 0o077 != 0 {
+        bail!("{path}: others have access to the file; run `chmod 600 {path}`, or delete it to create a new key");
+    }
+    Ok(())
 }
 
 /// Token settings with the development key, which is created if there is none.
@@ -70,15 +88,12 @@ fn create_key(path: &Path) -> anyhow::Result<SecretString> {
 /// The output of `serve --dev`: tokens, and sample calls from top-up to payment.
 pub fn welcome(
     address: SocketAddr,
-    secret: Option<&SecretString>,
+    secret: &SecretString,
     parties: &TokenParties,
     events: Option<SocketAddr>,
 ) -> anyhow::Result<String> {
-    let token = |user: &str, scope: &str| match secret {
-        Some(secret) => auth::sign(secret, parties, &user.parse::<UserId>()?, scope, TOKEN_TTL),
-        None => Ok("<a token of your identity provider>".to_owned()),
-    };
-    let product = catalog::FIRST_PRODUCT;
+    let token = |user: &str, scope: &str| auth::sign(secret, parties, &user.parse()?, scope, TOKEN_TTL);
+    let product = FIRST_PRODUCT;
     let campaign = catalog::FIRST_CAMPAIGN;
     let mut text = String::new();
     writeln!(text, "\n# A demo shop with a development key: not for production.")?;

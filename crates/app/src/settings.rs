@@ -9,7 +9,7 @@
 //! | `source` | the file, the variables, the files of secrets |
 //! | `database`, `shop`, `tokens`, `data_platform` | settings that depend on each other |
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -38,6 +38,7 @@ pub use table::{SETTINGS, Setting};
 pub(crate) use tokens::{TokenKey, TokenParties, TokenSettings};
 pub(crate) use value::{LogFormat, TOKEN_SECRET_BYTES_MIN};
 
+use error::invalid;
 use table::Values;
 
 /// All settings, validated one by one and against each other.
@@ -67,6 +68,8 @@ pub(crate) struct Settings {
     /// The address may contain a credential.
     #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "`None` in builds without traces"))]
     pub traces_endpoint: Option<SecretString>,
+    /// The keys of the settings that are set.
+    keys: BTreeSet<String>,
 }
 
 impl Settings {
@@ -84,14 +87,25 @@ impl Settings {
     /// # Errors
     /// The first invalid setting.
     pub fn from_sources(file: Option<&Path>, variables: HashMap<String, String>) -> Result<Self, SettingsError> {
-        source::read(file, variables)?.try_into()
+        let (values, keys) = source::read(file, variables)?;
+        Self::new(values, keys)
     }
-}
 
-impl TryFrom<Values> for Settings {
-    type Error = SettingsError;
+    /// Rejects the settings of a real shop: the demo signs with a key of its own, and prints tokens for everything.
+    ///
+    /// # Errors
+    /// The first setting that `serve --dev` does not accept.
+    pub fn check_demo(&self) -> Result<(), SettingsError> {
+        if let Some(key) = self.keys.iter().find(|key| key.starts_with("jwt_")) {
+            return Err(invalid(key.to_ascii_uppercase(), "not with `serve --dev`, which has a key of its own"));
+        }
+        if !self.bind.ip().is_loopback() {
+            return Err(invalid("BIND", "a loopback address with `serve --dev`, which prints tokens for everything"));
+        }
+        Ok(())
+    }
 
-    fn try_from(values: Values) -> Result<Self, SettingsError> {
+    fn new(values: Values, keys: BTreeSet<String>) -> Result<Self, SettingsError> {
         let database = DatabaseSettings::from(&values);
         Ok(Self {
             rules: Arc::new(shop::rules(&values)?),
@@ -111,6 +125,7 @@ impl TryFrom<Values> for Settings {
             log_format: values.log_format,
             log_filter: values.rust_log,
             traces_endpoint: values.otel_exporter_otlp_endpoint.map(|collector| collector.0),
+            keys,
         })
     }
 }

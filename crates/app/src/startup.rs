@@ -269,6 +269,25 @@ pub async fn books(settings: &Settings) -> anyhow::Result<Arc<dyn BooksFactory>>
     }
 }
 
+/// Rejects a database with another shop than the demo, before anything is written to it.
+///
+/// # Errors
+/// That shop, or an unavailable database.
+pub async fn check_demo_database(settings: &Settings) -> anyhow::Result<()> {
+    let database = open_started(settings).await?;
+    let has_other_shop = database.has_shop_without(demo::FIRST_PRODUCT).await;
+    database.close().await;
+    let name = settings.database.display_name();
+    match has_other_shop {
+        Ok(false) => Ok(()),
+        Ok(true) => bail!(
+            "DATABASE_URL: {name} has a shop that is not the demo; set another one for `serve --dev`, such as \
+             sqlite:demo.db, or serve this one without --dev"
+        ),
+        Err(error) => bail!("{name} cannot be used: {}", chain(&error)),
+    }
+}
+
 async fn open(settings: &Settings) -> anyhow::Result<Database> {
     if settings.database.tls == Some(Tls::Encrypt) {
         tracing::warn!(

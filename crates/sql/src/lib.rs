@@ -20,6 +20,7 @@ use jangteo_domain::delivery::EventQueue;
 use jangteo_domain::retention::Pruning;
 use jangteo_domain::verification::BooksFactory;
 use jangteo_domain::{Queries, StoreError, UnitOfWorkFactory};
+use uuid::Uuid;
 
 mod bulk;
 pub mod doctor;
@@ -94,6 +95,14 @@ impl Database {
     /// Whether migrations are pending. Changes nothing; fails like a query.
     pub async fn migrations_pending(&self) -> Result<bool, StoreError> {
         on!(&self.store, store => store.migrations_pending().await)
+    }
+
+    /// Whether there are products, campaigns or accounts, but not this product. Reads tables of any version.
+    ///
+    /// # Errors
+    /// Fails like a query.
+    pub async fn has_shop_without(&self, product: Uuid) -> Result<bool, StoreError> {
+        on!(&self.store, store => store.has_shop_without(product).await)
     }
 
     /// Checks that the database responds within 3 s; [`StoreError::Unavailable`] if not.

@@ -119,6 +119,11 @@ impl ServerBuilder {
         self
     }
 
+    /// Serves the demo shop, with its own key.
+    pub fn demo(self) -> Self {
+        TOKEN_SETTINGS.iter().fold(self, |server, (name, _)| server.without(name)).arguments(["--dev"])
+    }
+
     /// Sets the soft limit of open files and sockets; the hard limit is unchanged.
     pub fn open_files(self, count: u64) -> Self {
         self.limit(format!("ulimit -S -n {count}"))

@@ -6,17 +6,20 @@ use crate::auth::Authenticator;
 use crate::cli::{doctor, token};
 use crate::demo::{self, DemoDataPlatform};
 use crate::settings::Settings;
-use crate::startup::{Server, check_database};
+use crate::startup::{self, Server, check_database};
 use crate::system::shutdown_signal;
 use crate::telemetry::Telemetry;
 
 /// Serves the API until the shutdown signal. With `check_config` it only checks the settings, with `connect` also the
 /// database.
 pub async fn run(mut settings: Settings, dev: bool, check_config: bool, connect: bool) -> anyhow::Result<ExitCode> {
-    if dev && settings.tokens.is_none() && !check_config {
-        settings.tokens = Some(demo::token_settings(&settings)?);
+    if dev {
+        settings.check_demo()?;
     }
     check_database(&settings)?;
+    if dev && !check_config {
+        settings.tokens = Some(demo::token_settings(&settings)?);
+    }
     let authenticator = match &settings.tokens {
         Some(tokens) => Some(Authenticator::new(tokens, &settings.token_parties).await?),
         None if dev => None,
@@ -33,6 +36,9 @@ pub async fn run(mut settings: Settings, dev: bool, check_config: bool, connect:
 
 async fn serve(mut settings: Settings, authenticator: Authenticator, dev: bool) -> anyhow::Result<()> {
     let stopped = shutdown_signal()?;
+    if dev {
+        startup::check_demo_database(&settings).await?;
+    }
     let platform =
         if dev && settings.data_platform.url.is_none() { Some(demo::data_platform(&mut settings)?) } else { None };
     let server = Server::start(&settings, authenticator).await?;
@@ -42,8 +48,8 @@ async fn serve(mut settings: Settings, authenticator: Authenticator, dev: bool) 
     println!("listening on http://{}", server.address());
     if dev {
         let events = platform.as_ref().map(DemoDataPlatform::address);
-        let secret = token::secret(&settings).ok();
-        print!("{}", demo::welcome(server.address(), secret.as_ref(), &settings.token_parties, events)?);
+        let secret = token::secret(&settings)?;
+        print!("{}", demo::welcome(server.address(), &secret, &settings.token_parties, events)?);
     }
     let served = server.run_until(stopped).await;
     if let Some(platform) = platform {

@@ -3,6 +3,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use jangteo_domain_testing::{MemoryStore, TestShop};
 
+use rstest::rstest;
 use secrecy::ExposeSecret;
 
 use super::*;
@@ -28,6 +29,18 @@ fn the_key_is_created_once_and_readable_by_its_owner_only() {
     assert_eq!(mode & 0o777, 0o600);
 }
 
+#[rstest]
+#[case(7, 0o100_600, None)]
+#[case(7, 0o100_400, None)]
+#[case(7, 0o100_640, Some("chmod 600 .key"))]
+#[case(7, 0o100_602, Some("chmod 600 .key"))]
+#[case(8, 0o100_600, Some("another user"))]
+fn a_key_that_others_can_access_is_rejected(#[case] owner: u32, #[case] mode: u32, #[case] advice: Option<&str>) {
+    let error = check_access(Path::new(".key"), owner, 7, mode).err().map(|error| error.to_string());
+    assert_eq!(error.is_some(), advice.is_some(), "{error:?}");
+    assert!(advice.is_none_or(|advice| error.is_some_and(|error| error.contains(advice))));
+}
+
 #[tokio::test]
 async fn the_demo_shop_is_created_once() {
     let store = MemoryStore::new();
@@ -35,7 +48,7 @@ async fn the_demo_shop_is_created_once() {
     let created = seed(&shop.executor, &store.queries()).await.expect("the demo");
     assert!(created > 0);
     assert_eq!(seed(&shop.executor, &store.queries()).await.expect("nothing new"), 0);
-    let first = store.queries().products.find(catalog::FIRST_PRODUCT.into()).await.expect("a read");
+    let first = store.queries().products.find(FIRST_PRODUCT.into()).await.expect("a read");
     assert!(first.is_some_and(|listing| listing.available > 0));
     assert!(store.queries().coupons.campaign(catalog::FIRST_CAMPAIGN.into()).await.expect("a read").is_some());
 }
@@ -44,7 +57,7 @@ async fn the_demo_shop_is_created_once() {
 fn the_sample_calls_are_shell_commands() {
     let parties = TokenParties { issuer: "i".to_owned(), audience: "a".to_owned() };
     let address = "127.0.0.1:8080".parse().expect("an address");
-    let text = welcome(address, Some(&"k".repeat(32).into()), &parties, Some(address)).expect("a welcome");
+    let text = welcome(address, &"k".repeat(32).into(), &parties, Some(address)).expect("a welcome");
     let is_shell = |line: &str| {
         line.is_empty()
             || ["#", "curl ", "SHOP=", "ADMIN=", "KIM=", "JSON="].iter().any(|start| line.starts_with(start))

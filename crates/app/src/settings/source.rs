@@ -1,6 +1,6 @@
 //! The sources of settings: defaults, the file, the variables, and the files of secrets.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use config::{Config, ConfigError, Environment, File, FileFormat, Map, Source as _, Value};
@@ -9,8 +9,11 @@ use serde::Deserialize as _;
 use crate::settings::error::{SettingsError, invalid};
 use crate::settings::table::{SETTINGS, Values};
 
-/// Merges all sources and parses every setting.
-pub fn read(file: Option<&Path>, variables: HashMap<String, String>) -> Result<Values, SettingsError> {
+/// Merges all sources and parses every setting. Also returns the keys of those that are set.
+pub fn read(
+    file: Option<&Path>,
+    variables: HashMap<String, String>,
+) -> Result<(Values, BTreeSet<String>), SettingsError> {
     let mut sources = Config::builder();
     if let Some(path) = file {
         sources = sources.add_source(File::from(path).format(FileFormat::Toml));
@@ -23,13 +26,16 @@ pub fn read(file: Option<&Path>, variables: HashMap<String, String>) -> Result<V
         for file_key in file_key {
             read_secret(&mut written, key, file_key)?;
         }
-        written.entry((*key).to_owned()).or_insert_with(|| setting.default.into());
     }
     let is_unknown = |key: &&String| !SETTINGS.iter().any(|setting| setting.keys[0] == key.as_str());
     if let Some(key) = written.keys().find(is_unknown) {
         return Err(SettingsError::File(format!("unknown setting {key}; `jangteo serve --help` lists all")));
     }
-    Values::deserialize(Value::from(written)).map_err(setting_error)
+    let keys = written.keys().cloned().collect();
+    for setting in SETTINGS {
+        written.entry(setting.keys[0].to_owned()).or_insert_with(|| setting.default.into());
+    }
+    Ok((Values::deserialize(Value::from(written)).map_err(setting_error)?, keys))
 }
 
 /// Replaces the key of a file by the secret in that file.

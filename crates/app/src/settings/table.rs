@@ -84,7 +84,7 @@ settings! {
     queue_wait_max: Duration = "500ms", "Maximum wait of a command in the queue";
     request_timeout: Duration = "10s", "Timeout of a request";
     jwt_algorithm: Option<Algorithm>, "Signature algorithm of tokens: `HS256`, `RS256`, `ES256` or `EdDSA`";
-    jwt_secret | jwt_secret_file: Option<TokenSecret>, "Secret of `HS256`, at least 32 bytes";
+    jwt_secret | jwt_secret_file: Option<TokenSecret>, "Secret of `HS256`, at least 32 bytes, of which 12 differ";
     jwt_public_key_file: Option<PathBuf>, "File with a public key in PEM";
     jwt_jwks: Option<KeySetLocation>, "JSON Web Key Set, a file or an https URL";
     jwt_issuer: String = "jangteo", "Claim `iss` of valid tokens";
@@ -93,7 +93,7 @@ settings! {
     rate_limit: RateLimit = "600/m", "Requests of a caller to a server, per `s`, `m` or `h`; or `off`";
     data_platform_url: Option<WebUrl>, "Receiver of events, an http or https URL";
     data_platform_secret | data_platform_secret_file: Option<DataPlatformSecret>,
-        "Secret for the signatures of events, at least 16 bytes";
+        "Secret for the signatures of events, at least 16 bytes, of which 12 differ";
     data_platform_timeout: Duration = "10s", "Timeout of a delivery, at most 5m";
     data_platform_pause_first: Duration = "1s", "Pause after the first failed delivery of an event; doubles with each";
     data_platform_pause_max: Duration = "5m", "Maximum pause between deliveries of an event";

@@ -1,6 +1,7 @@
 //! The types of single settings.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
@@ -21,6 +22,10 @@ use crate::calendar::TimeZoneCalendar;
 /// An HS256 secret has at least as many bytes as the hash (RFC 7518, 3.2).
 pub const TOKEN_SECRET_BYTES_MIN: usize = 32;
 const DATA_PLATFORM_SECRET_BYTES_MIN: usize = 16;
+/// A repeated word has fewer; 32 random hexadecimal digits have more.
+const SECRET_BYTES_DISTINCT_MIN: usize = 12;
+/// Examples of earlier documents.
+const PUBLISHED_SECRETS: [&str; 1] = ["at least 32 bytes that nobody else knows"];
 
 /// The type of a setting.
 pub trait Value: Sized {
@@ -264,9 +269,20 @@ impl Value for DataPlatformSecret {
     }
 }
 
-/// A secret of at least `min` bytes.
-pub fn secret(text: &str, min: usize) -> Result<SecretString, Cow<'static, str>> {
-    if text.len() < min { Err(format!("at least {min} bytes").into()) } else { Ok(text.into()) }
+/// A secret of at least `min` bytes that is neither monotonous nor printed in our documents.
+fn secret(text: &str, min: usize) -> Result<SecretString, Cow<'static, str>> {
+    if text.len() < min {
+        return Err(format!("at least {min} bytes").into());
+    }
+    if text.bytes().collect::<BTreeSet<_>>().len() < SECRET_BYTES_DISTINCT_MIN {
+        return Err(
+            format!("at least {SECRET_BYTES_DISTINCT_MIN} different bytes, as of `openssl rand -base64 48`").into()
+        );
+    }
+    if PUBLISHED_SECRETS.contains(&text) {
+        return Err("it is printed in the documentation; create one by `openssl rand -base64 48`".into());
+    }
+    Ok(text.into())
 }
 
 fn from_str<T: FromStr>(text: &str, expected: &'static str) -> Result<T, Cow<'static, str>> {

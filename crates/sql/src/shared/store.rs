@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bb8::{ManageConnection, RunError};
 use diesel::QueryResult;
-use diesel::dsl::sql;
+use diesel::dsl::{exists, sql};
 use diesel::expression::{AppearsOnTable, Expression, SelectableExpression, ValidGrouping, is_aggregate};
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::result::{ConnectionError, ConnectionResult};
 use diesel::sql_types::{BigInt, Text};
+use diesel::{ExpressionMethods as _, QueryDsl as _};
 use diesel_async::pooled_connection::PoolableConnection as _;
 use diesel_async::{AsyncConnection, RunQueryDsl as _, TransactionManager as _};
 use futures_util::FutureExt as _;
@@ -21,6 +22,7 @@ use jangteo_domain::{Queries, StoreError, Timestamp};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tracing::Instrument as _;
+use uuid::Uuid;
 
 use super::in_doubt::InDoubt;
 use super::{
@@ -28,7 +30,8 @@ use super::{
     while_current,
 };
 use crate::error::{LastConnectError, NoConnection, Timeout};
-use crate::types::{At, TimeSql};
+use crate::schema::{coupon_campaigns, point_accounts, products};
+use crate::types::{At, Id, TimeSql};
 use crate::{DatabaseStatistics, PoolStatistics, migrations};
 
 /// Upper bound of the wait for a connection, including a new one. After that callers should retry later.
@@ -164,8 +167,7 @@ impl Store {
         let wanted = migrations::versions::<Db>(MIGRATIONS)?;
         let applied = self.read(|connection| {
             async move {
-                let tables: i64 = sql::<BigInt>(COUNT_MIGRATIONS_TABLES).get_result(connection).await?;
-                if tables == 0 {
+                if !has_tables(connection).await? {
                     return Ok(Vec::new());
                 }
                 let versions = sql::<Text>("SELECT version FROM __diesel_schema_migrations");
@@ -175,6 +177,31 @@ impl Store {
         });
         let applied: BTreeSet<String> = applied.await?.into_iter().collect();
         Ok(wanted.iter().any(|version| !applied.contains(version)))
+    }
+
+    /// Whether there is a shop that lacks this product.
+    pub(crate) async fn has_shop_without(&self, product: Uuid) -> Result<bool, StoreError> {
+        let product = Id(product);
+        let has_shop = self.read(move |connection| {
+            async move {
+                if !has_tables(connection).await? {
+                    return Ok(false);
+                }
+                // Of keys only: other columns may be of another version.
+                let ids = products::table.select(products::id);
+                let campaigns = coupon_campaigns::table.select(coupon_campaigns::id);
+                let accounts = point_accounts::table.select(point_accounts::user_id);
+                let has_product = diesel::select(exists(ids.filter(products::id.eq(product))));
+                if has_product.get_result(connection).await? {
+                    return Ok(false);
+                }
+                Ok(diesel::select(exists(ids)).get_result(connection).await?
+                    || diesel::select(exists(campaigns)).get_result(connection).await?
+                    || diesel::select(exists(accounts)).get_result(connection).await?)
+            }
+            .boxed()
+        });
+        has_shop.await
     }
 
     pub(crate) fn statistics(&self) -> DatabaseStatistics {
@@ -195,6 +222,12 @@ impl DatabaseClock for Store {
     async fn now(&self) -> Result<Timestamp, StoreError> {
         self.read(|connection| now(connection).boxed()).await
     }
+}
+
+/// Whether a migration has begun.
+async fn has_tables(connection: &mut Conn) -> QueryResult<bool> {
+    let tables: i64 = sql::<BigInt>(COUNT_MIGRATIONS_TABLES).get_result(connection).await?;
+    Ok(tables > 0)
 }
 
 pub(super) async fn now(connection: &mut Conn) -> Result<Timestamp, Failure> {
