@@ -1,6 +1,8 @@
 //! The SQLite dialect: one file, one writer, several readers.
 
+use std::fs::OpenOptions;
 use std::future::Future;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -109,9 +111,10 @@ const WRITE_SETUP: &str = "PRAGMA query_only = OFF;";
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/sqlite");
 
-/// Validates the paths and builds the pools. It opens no file.
+/// Validates the paths, creates a missing file and builds the pools. It opens no database.
 pub(crate) fn open(settings: &DatabaseSettings) -> Result<Store, OpenError> {
     let path = file(&settings.url)?;
+    create(path);
     let server = Server::default();
     let writers = (manager(path, SETUP.to_owned(), &server), 1);
     let reader = |path: &str| (manager(path, format!("{SETUP} {READ_SETUP}"), &server), settings.pool_max);
@@ -120,6 +123,19 @@ pub(crate) fn open(settings: &DatabaseSettings) -> Result<Store, OpenError> {
     // The relay queues with the lane for the one writer. On a connection of its own it would rarely find the file lock
     // free while the lane is busy.
     Ok(Store::new(Primary(path.into()), Pools { writers, readers, replica, background: None }))
+}
+
+/// Creates a missing file for its owner only; the log and the journal get its mode. Otherwise SQLite lets everyone read the
+/// shop. Never opens an existing file, as closing it would release the locks of this process. SQLite reports any error.
+fn create(url: &str) {
+    let (path, parameters) = match url.strip_prefix("file:") {
+        Some(uri) => uri.split_once('?').unwrap_or((uri, "")),
+        None => (url, ""),
+    };
+    let mode = parameters.split('&').find_map(|parameter| parameter.strip_prefix("mode="));
+    if mode.is_none_or(|mode| mode == "rwc") {
+        let _reported_by_sqlite = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    }
 }
 
 pub(crate) fn check(settings: &DatabaseSettings) -> Result<(), OpenError> {

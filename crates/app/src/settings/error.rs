@@ -5,7 +5,7 @@ use thiserror::Error;
 /// An invalid setting, or settings that contradict each other.
 #[derive(Debug, Error)]
 pub enum SettingsError {
-    /// The file is unreadable, or has an unknown key.
+    /// The file is unreadable, is no TOML, or has an unknown key.
     #[error("the configuration file: {0}")]
     File(String),
     /// A value is invalid by itself, or beside another setting.

@@ -16,11 +16,13 @@ pub fn read(
 ) -> Result<(Values, BTreeSet<String>), SettingsError> {
     let mut sources = Config::builder();
     if let Some(path) = file {
-        sources = sources.add_source(File::from(path).format(FileFormat::Toml));
+        let text = std::fs::read_to_string(path);
+        let text = text.map_err(|error| SettingsError::File(format!("{} cannot be read: {error}", path.display())))?;
+        sources = sources.add_source(File::from_str(&text, FileFormat::Toml));
     }
     let variables = variables.into_iter().collect();
     sources = sources.add_source(Environment::default().ignore_empty(true).source(Some(variables)));
-    let mut written = sources.build().and_then(|config| config.collect()).map_err(|error| file_error(&error))?;
+    let mut written = sources.build().and_then(|config| config.collect()).map_err(setting_error)?;
     for setting in SETTINGS {
         let [key, file_key @ ..] = setting.keys else { continue };
         for file_key in file_key {
@@ -45,27 +47,36 @@ fn read_secret(written: &mut Map<String, Value>, key: &str, file_key: &str) -> R
     if written.contains_key(key) {
         return Err(invalid(name, format!("set it or {}, not both", key.to_ascii_uppercase())));
     }
-    let path = path.into_string().map_err(|error| file_error(&error))?;
+    let path = path.into_string().map_err(|_| invalid(name.as_str(), "the path of a file"))?;
     let secret = std::fs::read_to_string(path);
-    let secret = secret.map_err(|error| invalid(name, format!("the file cannot be read: {error}")))?;
-    written.insert(key.to_owned(), secret.trim_end_matches(['\r', '\n']).into());
-    Ok(())
+    let secret = secret.map_err(|error| invalid(name.as_str(), format!("the file cannot be read: {error}")))?;
+    match secret.trim_end_matches(['\r', '\n']) {
+        // Otherwise it would count as absent, and events would be unsigned.
+        "" => Err(invalid(name, "the file is empty")),
+        secret => {
+            written.insert(key.to_owned(), secret.into());
+            Ok(())
+        }
+    }
 }
 
-/// A rejected value by its variable. Other errors are of the file's form.
+/// The error without any text of the file, which may be a secret.
 fn setting_error(error: ConfigError) -> SettingsError {
     match error {
         ConfigError::At { error, key: Some(key), .. } if matches!(*error, ConfigError::Message(_)) => {
             invalid(key.to_ascii_uppercase(), error.to_string())
         }
-        other => file_error(&other),
+        ConfigError::Type { key: Some(key), .. } => invalid(key.to_ascii_uppercase(), "one value, no list or table"),
+        ConfigError::FileParse { cause, .. } => {
+            SettingsError::File(format!("{}not valid TOML", position(&cause.to_string()).unwrap_or_default()))
+        }
+        _ => SettingsError::File("not a table of settings".to_owned()),
     }
 }
 
-/// One line without the excerpt of the file, which may show a secret.
-fn file_error(error: &ConfigError) -> SettingsError {
-    let text = error.to_string();
-    let lines =
-        text.lines().filter(|line| !line.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit()).starts_with('|'));
-    SettingsError::File(lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" "))
+/// The position in an error of the parser, whose first line is `TOML parse error at line 1, column 2`.
+fn position(error: &str) -> Option<String> {
+    let (line, column) = error.lines().next()?.split_once(" at line ")?.1.split_once(", column ")?;
+    let [line, column]: [u64; 2] = [line.parse().ok()?, column.parse().ok()?];
+    Some(format!("line {line}, column {column}: "))
 }

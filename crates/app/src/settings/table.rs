@@ -91,7 +91,7 @@ settings! {
     jwt_audience: String = "jangteo", "Claim `aud` of valid tokens";
     require_idempotency_key: bool = "false", "Reject writes without an `Idempotency-Key`";
     rate_limit: RateLimit = "600/m", "Requests of a caller to a server, per `s`, `m` or `h`; or `off`";
-    data_platform_url: Option<WebUrl>, "Receiver of events, an http or https URL";
+    data_platform_url | data_platform_url_file: Option<WebUrl>, "Receiver of events, an http or https URL";
     data_platform_secret | data_platform_secret_file: Option<DataPlatformSecret>,
         "Secret for the signatures of events, at least 16 bytes, of which 12 differ";
     data_platform_timeout: Duration = "10s", "Timeout of a delivery, at most 5m";
@@ -100,7 +100,7 @@ settings! {
     auto_migrate: bool = "true", "Migrate the database at start: `serve`, `relay` and `seed`";
     log_format: LogFormat = "text", "Format of the log on standard error: `text` or `json`";
     rust_log: String = "info", "Log filter, such as `info,jangteo=debug`";
-    otel_exporter_otlp_endpoint: Option<TraceCollector>,
+    otel_exporter_otlp_endpoint | otel_exporter_otlp_endpoint_file: Option<TraceCollector>,
         "Trace collector (OTLP, protobuf over HTTP), an http or https URL; in builds with the feature `otel`";
 }
 

@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -67,7 +68,7 @@ impl Journal {
         };
         if let Some(path) = path {
             journal.load(&path)?;
-            journal.file = Some(OpenOptions::new().create(true).append(true).open(&path)?);
+            journal.file = Some(OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?);
         }
         Ok(journal)
     }

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use diesel::Connection as _;
@@ -52,6 +53,28 @@ fn another_writer_is_a_conflict() {
     one.batch_execute("BEGIN EXCLUSIVE").expect("the lock");
     let error = connect(&file_in(&folder)).batch_execute("DELETE FROM things").expect_err("it is locked");
     assert_eq!(classify(error).kind(), "conflict");
+}
+
+#[rstest]
+#[case("", "")]
+#[case("file:", "")]
+#[case("file:", "?mode=rwc")]
+fn a_new_file_and_its_log_are_private(#[case] scheme: &str, #[case] parameters: &str) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = file_in(&folder);
+    create(&format!("{scheme}{}{parameters}", path.display()));
+    let mut connection = connect(&path);
+    connection.batch_execute("PRAGMA journal_mode = WAL; CREATE TABLE t (x)").expect("a table");
+    let files = std::fs::read_dir(folder.path()).expect("a folder").map(|file| file.expect("a file"));
+    let modes: Vec<u32> = files.map(|file| file.metadata().expect("its metadata").permissions().mode()).collect();
+    assert_eq!(modes, [0o100_600; 3], "the file, its log and its index");
+}
+
+#[test]
+fn a_file_that_must_exist_is_not_created() {
+    let folder = tempfile::tempdir().expect("a folder");
+    create(&format!("file:{}?mode=ro", file_in(&folder).display()));
+    assert!(!file_in(&folder).exists());
 }
 
 #[rstest]
