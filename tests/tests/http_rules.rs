@@ -1,6 +1,8 @@
 //! HTTP rules of all routes: errors, methods, media types, bodies, languages, request ids.
 
-use jangteo_testkit::{RawConnection, RawResponse, Server, Shop, scenarios, scenarios_on_sqlite, token};
+use std::time::Duration;
+
+use jangteo_testkit::{RawConnection, RawResponse, Server, Shop, eventually, scenarios, scenarios_on_sqlite, token};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -18,6 +20,7 @@ scenarios_on_sqlite![
     rejects_invalid_utf8,
     rejects_bad_percent_encoding,
     survives_huge_headers_and_garbage,
+    logs_no_error_of_a_caller,
     responds_in_korean_when_preferred,
     accepts_only_safe_request_ids,
     supports_head_and_options,
@@ -269,6 +272,24 @@ async fn rejects_control_characters_and_stores_other_text(shop: Shop) {
     }
 }
 
+async fn logs_no_error_of_a_caller(shop: Shop) {
+    let server = shop.start().await;
+    let tls_hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
+    let bad_chunk = b"POST /v1/orders HTTP/1.1\r\nhost: shop\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n";
+    let bad_length = b"POST /v1/orders HTTP/1.1\r\nhost: shop\r\ncontent-length: x\r\n\r\n";
+    let huge = [b"GET / HTTP/1.1\r\nhost: ".as_slice(), &[b'x'; 512 * 1024]].concat();
+    let http2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let raw_text = "GET /상품 HTTP/1.1\r\nhost: shop\r\n\r\n".as_bytes();
+    for bytes in [tls_hello.as_slice(), bad_chunk, bad_length, &huge, http2, raw_text] {
+        let mut connection = RawConnection::open(&server).await;
+        connection.send(bytes).await;
+        connection.closed_within(Duration::from_secs(30)).await;
+    }
+    server.anonymous().get("/v1/products").header("x-request-id", "after-all").await.expect(200);
+    eventually("a later line", async || server.log().contains("after-all").then_some(())).await;
+    assert!(!server.log().contains("ERROR"), "{}", server.log());
+}
+
 async fn survives_huge_headers_and_garbage(shop: Shop) {
     let server = shop.start().await;
     let huge = format!("GET /v1/products HTTP/1.1\r\nhost: shop\r\nx-huge: {}\r\n\r\n", "x".repeat(512 * 1024));
@@ -378,7 +399,7 @@ async fn continues_a_trace(shop: Shop) {
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     let parent = format!("00-{trace}-00f067aa0ba902b7-01");
     server.anonymous().get("/v1/products").header("traceparent", &parent).await.expect(200);
-    jangteo_testkit::eventually("the log names the trace", async || server.log().contains(trace).then_some(())).await;
+    eventually("the log names the trace", async || server.log().contains(trace).then_some(())).await;
     // Malformed trace contexts are ignored.
     for parent in ["nonsense", "00-00000000000000000000000000000000-00f067aa0ba902b7-01", ""] {
         server.anonymous().get("/v1/products").header("traceparent", parent).await.expect(200);

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey, Header, TokenData, Validation, decode, decode_header, encode,
     get_current_timestamp,
@@ -48,21 +49,35 @@ impl Keys {
     }
 }
 
-/// A rejected token. The reason is for the log only.
+/// A rejected token. The text is for logs and metrics only: one of few, and without any part of the token.
 #[derive(Debug, Error)]
 pub enum RejectedToken {
     /// Its form, signature or claims are invalid.
-    #[error("the token is not valid")]
+    #[error("{}", reason(.0.kind()))]
     Invalid(#[from] jsonwebtoken::errors::Error),
     /// Its key id is not in the key set.
-    #[error("the key id is unknown")]
+    #[error("unknown key")]
     UnknownKey,
     /// It requires an extension that this server does not support (RFC 7515, 4.1.11).
-    #[error("the token has critical extensions")]
+    #[error("critical extension")]
     CriticalExtension,
     /// Its subject is not a user id.
-    #[error(transparent)]
+    #[error("subject")]
     Subject(#[from] jangteo_domain::id::InvalidUserId),
+}
+
+fn reason(kind: &ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::ExpiredSignature => "expired",
+        ErrorKind::ImmatureSignature => "not valid yet",
+        ErrorKind::InvalidIssuer => "issuer",
+        ErrorKind::InvalidAudience => "audience",
+        ErrorKind::MissingRequiredClaim(_) | ErrorKind::InvalidClaimFormat(_) => "claims",
+        ErrorKind::InvalidSignature => "signature",
+        ErrorKind::InvalidAlgorithm => "algorithm",
+        // The enum is open.
+        _ => "malformed",
+    }
 }
 
 #[derive(Deserialize)]

@@ -28,4 +28,5 @@ mod telemetry;
 mod trace_parent;
 #[cfg(feature = "otel")]
 mod traces;
+mod user_label;
 mod workers;

@@ -7,7 +7,7 @@
 //! | `table` | every setting: name, type, default, meaning |
 //! | `value` | the types of single settings |
 //! | `source` | the file, the variables, the files of secrets |
-//! | `database`, `shop`, `tokens`, `data_platform` | settings that depend on each other |
+//! | `database`, `shop`, `tokens`, `data_platform`, `log_user` | settings that depend on each other |
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -24,6 +24,7 @@ use jangteo_domain::retention::Retention;
 mod data_platform;
 mod database;
 mod error;
+mod log_user;
 mod shop;
 mod source;
 mod table;
@@ -33,6 +34,7 @@ mod value;
 pub(crate) use data_platform::DataPlatformSettings;
 pub(crate) use database::{DatabaseSettings, LaneSettings};
 pub(crate) use error::SettingsError;
+pub(crate) use log_user::LogUser;
 pub(crate) use table::help;
 pub use table::{SETTINGS, Setting};
 pub(crate) use tokens::{TokenKey, TokenParties, TokenSettings};
@@ -63,6 +65,7 @@ pub(crate) struct Settings {
     pub data_platform: DataPlatformSettings,
     pub auto_migrate: bool,
     pub log_format: LogFormat,
+    pub log_user: LogUser,
     /// Directives of `tracing_subscriber`'s `EnvFilter`.
     pub log_filter: String,
     /// The address may contain a credential.
@@ -111,6 +114,7 @@ impl Settings {
             rules: Arc::new(shop::rules(&values)?),
             retention: shop::retention(&values)?,
             lanes: LaneSettings::new(&values, &database)?,
+            log_user: LogUser::new(&values)?,
             tokens: TokenSettings::new(&values)?,
             data_platform: DataPlatformSettings::new(&values)?,
             token_parties: TokenParties { issuer: values.jwt_issuer, audience: values.jwt_audience },

@@ -39,6 +39,7 @@ use crate::lanes::Lanes;
 use crate::settings::{DataPlatformSettings, DatabaseSettings, Settings};
 use crate::system::{UuidSource, install_crypto, raise_open_files_max};
 use crate::telemetry;
+use crate::user_label::UserLabels;
 use crate::workers::pruner::Pruner;
 use crate::workers::relay::{Relay, RunningRelay, sample_backlog};
 use crate::workers::sweeper::Sweeper;
@@ -105,6 +106,7 @@ impl Server {
                 health: Arc::new(Health(database.clone())),
                 readiness: readiness.clone(),
             },
+            users: UserLabels::new(settings)?,
             success: http::success,
             options: options(settings),
         });

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use anyhow::anyhow;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, registry};
@@ -15,6 +16,8 @@ use crate::traces::Traces;
 
 /// Duration of requests in seconds, by route, method and status.
 pub const REQUEST_SECONDS: &str = "jangteo_http_request_duration_seconds";
+/// Requests denied by 401, 403 or 429, by status and reason.
+pub const REQUESTS_DENIED: &str = "jangteo_requests_denied_total";
 /// Commands per transaction, expired ones excluded.
 pub const BATCH_SIZE: &str = "jangteo_batch_size";
 /// Duration of a transaction with its retries, in seconds.
@@ -56,6 +59,10 @@ pub const POOL_CONNECTIONS: &str = "jangteo_pool_connections";
 /// Maximum database connections, by pool.
 pub const POOL_CONNECTIONS_MAX: &str = "jangteo_pool_connections_max";
 
+/// The target whose errors are those of callers: a malformed request, TLS on a plain port, a broken connection. Visible by
+/// a directive of its own in `RUST_LOG`.
+const CALLERS_ERRORS: &str = "actix_http";
+
 const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 const SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
@@ -69,12 +76,24 @@ pub fn init_logs(settings: &Settings) -> anyhow::Result<()> {
 }
 
 fn logs(settings: &Settings) -> anyhow::Result<impl Layer<Registry> + use<>> {
-    let filter = EnvFilter::try_new(&settings.log_filter)
+    log_to(settings, std::io::stderr, std::io::stderr().is_terminal())
+}
+
+/// The log in the format and with the filter of the settings.
+///
+/// # Errors
+/// A filter that `EnvFilter` cannot parse.
+pub fn log_to<W>(settings: &Settings, writer: W, is_terminal: bool) -> anyhow::Result<impl Layer<Registry> + use<W>>
+where
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::try_new(format!("{CALLERS_ERRORS}=off,{}", settings.log_filter))
         .map_err(|_| anyhow!("RUST_LOG: not a filter, such as info,jangteo=debug"))?;
-    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let lines = fmt::layer().with_writer(writer).with_ansi(is_terminal);
     Ok(match settings.log_format {
         LogFormat::Text => lines.with_filter(filter).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
+        // Spans are not nested: the list would be the current one again.
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).with_filter(filter).boxed(),
     })
 }
 
@@ -138,6 +157,7 @@ pub fn statistics() -> PrometheusHandle {
 
 fn describe() {
     metrics::describe_histogram!(REQUEST_SECONDS, metrics::Unit::Seconds, "Requests, by route, method and status");
+    metrics::describe_counter!(REQUESTS_DENIED, "Requests denied by 401, 403 or 429, by status and reason");
     metrics::describe_histogram!(BATCH_SIZE, "Commands per transaction");
     metrics::describe_histogram!(BATCH_SECONDS, metrics::Unit::Seconds, "Transactions with their retries");
     metrics::describe_histogram!(QUEUE_SECONDS, metrics::Unit::Seconds, "Longest wait in the queue of each batch");

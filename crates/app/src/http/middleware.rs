@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
-use actix_web::http::Method;
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, web};
 use futures_util::FutureExt;
@@ -20,6 +20,7 @@ use crate::http::state::AppState;
 
 mod accept;
 mod authentication;
+mod denial;
 mod headers;
 mod language;
 mod problems;
@@ -41,7 +42,7 @@ pub async fn respond_to_every_request(
         language: language::preferred(&request),
     };
     let method = request.method().clone();
-    let span = telemetry::span(&request, &occurrence);
+    let span = telemetry::span(&request, &occurrence, &state.users);
     if method == Method::HEAD {
         // HEAD is routed as GET (RFC 9110, 9.3.2); the HTTP layer below omits the body.
         request.head_mut().method = Method::GET;
@@ -80,15 +81,24 @@ pub async fn admit(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
+    let client = denial::client(&request);
     let caller = authentication::caller(&state.access, &request).await;
+    if let Ok(Some(actor)) = &caller {
+        tracing::Span::current().record("user_id", &*state.users.of(&actor.user_id));
+    }
     // A request with an invalid token counts for its address: such tokens must not bypass the limit.
     rate_limit::check(&state.access, &request, caller.as_ref().ok().and_then(Option::as_ref))?;
     if let Some(actor) = caller? {
-        tracing::Span::current().record("user_id", actor.user_id.as_str());
         request.extensions_mut().insert(actor);
     }
     accept::check(&request)?;
     let is_compressed = compression::is_requested(&request);
     let response = next.call(request).await?;
+    match response.status() {
+        // A handler that requires a token: an invalid one does not get here.
+        StatusCode::UNAUTHORIZED => denial::unauthenticated(client, "no token".to_owned()),
+        StatusCode::FORBIDDEN => denial::forbidden(),
+        _ => {}
+    }
     Ok(if is_compressed { compression::compress(response).await } else { response.map_into_boxed_body() })
 }

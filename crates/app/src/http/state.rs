@@ -10,6 +10,7 @@ use crate::http::catalog::Catalog;
 use crate::http::operations::Operations;
 use crate::http::respond::answer::Success;
 use crate::lanes::Lanes;
+use crate::user_label::UserLabels;
 
 /// The state that all handlers share.
 pub struct AppState {
@@ -19,6 +20,7 @@ pub struct AppState {
     pub catalog: Catalog,
     pub access: Access,
     pub operations: Operations,
+    pub users: UserLabels,
     /// Renders the success of a command. Passed in, as it depends on all resources, which depend on this state.
     pub success: fn(&Reply, Currency) -> Success,
     pub options: Options,

@@ -4,6 +4,7 @@ mod catalogs;
 mod client;
 mod documented;
 mod examples;
+mod logs;
 mod problems;
 mod replays;
 #[cfg(feature = "otel")]

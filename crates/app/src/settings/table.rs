@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use crate::calendar::TimeZoneCalendar;
 use crate::settings::value::{
-    DataPlatformSecret, DatabaseTls, DatabaseUrl, KeySetLocation, LogFormat, RateLimit, TokenSecret, TraceCollector,
+    DatabaseTls, DatabaseUrl, HmacKey, KeySetLocation, LogFormat, LogUserForm, RateLimit, TokenSecret, TraceCollector,
     WebUrl, WriteLanes, parsed,
 };
 
@@ -92,13 +92,16 @@ settings! {
     require_idempotency_key: bool = "false", "Reject writes without an `Idempotency-Key`";
     rate_limit: RateLimit = "600/m", "Requests of a caller to a server, per `s`, `m` or `h`; or `off`";
     data_platform_url | data_platform_url_file: Option<WebUrl>, "Receiver of events, an http or https URL";
-    data_platform_secret | data_platform_secret_file: Option<DataPlatformSecret>,
+    data_platform_secret | data_platform_secret_file: Option<HmacKey>,
         "Secret for the signatures of events, at least 16 bytes, of which 12 differ";
     data_platform_timeout: Duration = "10s", "Timeout of a delivery, at most 5m";
     data_platform_pause_first: Duration = "1s", "Pause after the first failed delivery of an event; doubles with each";
     data_platform_pause_max: Duration = "5m", "Maximum pause between deliveries of an event";
     auto_migrate: bool = "true", "Migrate the database at start: `serve`, `relay` and `seed`";
     log_format: LogFormat = "text", "Format of the log on standard error: `text` or `json`";
+    log_user: LogUserForm = "plain", "Users in the log: `plain` for their ids, or `hash` for keyed hashes";
+    log_user_key | log_user_key_file: Option<HmacKey>,
+        "Key of the hashes of `LOG_USER`, at least 16 bytes, of which 12 differ; by default derived from `JWT_SECRET`";
     rust_log: String = "info", "Log filter, such as `info,jangteo=debug`";
     otel_exporter_otlp_endpoint | otel_exporter_otlp_endpoint_file: Option<TraceCollector>,
         "Trace collector (OTLP, protobuf over HTTP), an http or https URL; in builds with the feature `otel`";

@@ -132,6 +132,15 @@ fn keys_and_algorithms_must_fit(#[case] variables: &[(&str, &str)]) {
     assert!(load(variables).is_err());
 }
 
+#[test]
+fn hashes_of_users_need_a_secret() {
+    let public = [("LOG_USER", "hash"), ("JWT_JWKS", "keys.json"), ("JWT_ALGORITHM", "ES256")];
+    let error = load(&public).expect_err("no secret").to_string();
+    assert!(error.starts_with("LOG_USER_KEY: "), "{error}");
+    assert!(load(&[&public[..], &[("LOG_USER_KEY", "0123456789abcdef")]].concat()).is_ok());
+    assert!(load(&[public[0], ("JWT_SECRET", "0123456789abcdef0123456789abcdef")]).is_ok());
+}
+
 #[rstest]
 #[case("https://keys.example/jwks", true)]
 #[case("http://localhost:8081/jwks", true)]

@@ -21,7 +21,8 @@ use crate::calendar::TimeZoneCalendar;
 
 /// An HS256 secret has at least as many bytes as the hash (RFC 7518, 3.2).
 pub const TOKEN_SECRET_BYTES_MIN: usize = 32;
-const DATA_PLATFORM_SECRET_BYTES_MIN: usize = 16;
+/// Its hashes are known outside of the server, and a shorter key could be guessed.
+const HMAC_KEY_BYTES_MIN: usize = 16;
 /// A repeated word has fewer; 32 random hexadecimal digits have more.
 const SECRET_BYTES_DISTINCT_MIN: usize = 12;
 /// Examples of earlier documents.
@@ -150,6 +151,25 @@ impl Value for LogFormat {
     }
 }
 
+/// Users in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogUserForm {
+    /// By their ids.
+    Plain,
+    /// By keyed hashes of them.
+    Hash,
+}
+
+impl Value for LogUserForm {
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        match text {
+            "plain" => Ok(Self::Plain),
+            "hash" => Ok(Self::Hash),
+            _ => Err("plain or hash".into()),
+        }
+    }
+}
+
 /// An http or https URL, which may contain a credential.
 #[derive(Clone)]
 pub struct WebUrl(pub SecretString);
@@ -260,12 +280,12 @@ impl Value for KeySetLocation {
     }
 }
 
-/// The secret that signs events.
-pub struct DataPlatformSecret(pub SecretString);
+/// The key of keyed hashes: signatures of events, users in the log.
+pub struct HmacKey(pub SecretString);
 
-impl Value for DataPlatformSecret {
+impl Value for HmacKey {
     fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
-        secret(text, DATA_PLATFORM_SECRET_BYTES_MIN).map(Self)
+        secret(text, HMAC_KEY_BYTES_MIN).map(Self)
     }
 }
 

@@ -4,6 +4,7 @@ use actix_web::http::header::{self, HeaderValue};
 use jangteo_domain::command::Actor;
 
 use crate::http::access::Access;
+use crate::http::middleware::denial;
 use crate::http::respond::problem::{Problem, ProblemCode};
 
 /// The caller; `None` without a token.
@@ -12,16 +13,18 @@ use crate::http::respond::problem::{Problem, ProblemCode};
 /// 401 for an invalid token, and for more than one.
 pub async fn caller(access: &Access, request: &ServiceRequest) -> Result<Option<Actor>, Problem> {
     let mut headers = request.headers().get_all(header::AUTHORIZATION);
-    let token = match (headers.next(), headers.next()) {
+    let authenticated = match (headers.next(), headers.next()) {
         (None, _) => return Ok(None),
-        (Some(value), None) => bearer_token(value).ok_or_else(invalid_token)?,
-        (Some(_), Some(_)) => return Err(invalid_token()),
+        (Some(value), None) => match bearer_token(value) {
+            Some(token) => access.authenticator.authenticate(token).await.map_err(|error| error.to_string()),
+            None => Err("no bearer token".to_owned()),
+        },
+        (Some(_), Some(_)) => Err("several tokens".to_owned()),
     };
-    let actor = access.authenticator.authenticate(token).await.map_err(|error| {
-        tracing::debug!(%error, "token rejected");
+    authenticated.map(Some).map_err(|reason| {
+        denial::unauthenticated(denial::client(request), reason);
         invalid_token()
-    })?;
-    Ok(Some(actor))
+    })
 }
 
 /// The token after the scheme (RFC 6750, 2.1), which is case-insensitive (RFC 9110, 11.1).

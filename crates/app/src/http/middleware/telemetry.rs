@@ -10,15 +10,18 @@ use tracing::Span;
 use crate::http::respond::problem::Occurrence;
 use crate::telemetry::REQUEST_SECONDS;
 use crate::trace_parent::TraceParent;
+use crate::user_label::UserLabels;
 
 /// The span of all log lines of a request.
-pub fn span(request: &ServiceRequest, occurrence: &Occurrence) -> Span {
+pub fn span(request: &ServiceRequest, occurrence: &Occurrence, users: &UserLabels) -> Span {
     let trace = request.headers().get("traceparent").and_then(|value| value.to_str().ok()).and_then(TraceParent::parse);
+    // Decoded, as the router does it: `/%75sers/kim` has a user id.
+    let pattern = users.pattern(request.match_info().as_str());
     let span = tracing::info_span!(
         "request",
         request_id = occurrence.request_id,
         method = %request.method(),
-        path = request.path(),
+        path = pattern.as_deref().unwrap_or(request.path()),
         trace_id = trace.map(|trace| trace.trace_id),
         parent_id = trace.map(|trace| trace.parent_id),
         user_id = tracing::field::Empty,

@@ -39,6 +39,7 @@ use crate::lanes::Lanes;
 use crate::settings::{Settings, TokenKey, TokenParties, TokenSettings};
 use crate::system::UuidSource;
 use crate::telemetry;
+use crate::user_label::UserLabels;
 use crate::workers::verification::Verifier;
 
 const SECRET: &str = "a secret of the tests, 32 bytes or more";
@@ -59,6 +60,7 @@ struct Parts {
     queries: Queries,
     books: Arc<dyn BooksFactory>,
     events: Arc<dyn EventRenderer>,
+    users: UserLabels,
 }
 
 /// The method and path of a request, and the response to it.
@@ -68,7 +70,14 @@ impl Parts {
     fn of(store: &MemoryStore) -> Self {
         let options =
             Options { request_timeout: Duration::from_secs(10), require_idempotency_key: false, serve_metrics: true };
-        Self { options, rate_limit: None, queries: store.queries(), books: store.books(), events: Arc::new(JsonEvents) }
+        Self {
+            options,
+            rate_limit: None,
+            queries: store.queries(),
+            books: store.books(),
+            events: Arc::new(JsonEvents),
+            users: UserLabels::Plain,
+        }
     }
 }
 
@@ -92,6 +101,11 @@ impl Client {
     /// A server with a rate limit for each caller.
     pub async fn limited(rate_limit: Quota) -> Self {
         Self::start(|parts| parts.rate_limit = Some(rate_limit)).await
+    }
+
+    /// A server that hashes users in the log.
+    pub async fn hashing_users() -> Self {
+        Self::start(|parts| parts.users = UserLabels::hashed(SECRET.as_bytes())).await
     }
 
     /// A server with other read ports.
@@ -128,7 +142,7 @@ impl Client {
         let store = MemoryStore::new();
         let mut parts = Parts::of(&store);
         change(&mut parts);
-        let Parts { options, rate_limit, queries, books, events } = parts;
+        let Parts { options, rate_limit, queries, books, events, users } = parts;
         let rules = Arc::new(rules());
         let executor = BatchExecutor {
             factory: store.factory(),
@@ -155,6 +169,7 @@ impl Client {
                 health: Arc::new(Healthy),
                 readiness: readiness.clone(),
             },
+            users,
             success,
             options,
         };
