@@ -13,7 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
 use nix::unistd::geteuid;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::auth::{self, ADMIN_SCOPE};
 use crate::settings::{Settings, TOKEN_SECRET_BYTES_MIN, TokenKey, TokenParties, TokenSettings};
@@ -74,15 +74,19 @@ fn key_path(settings: &Settings) -> PathBuf {
 
 /// Creates a random key in a file that only its owner can read.
 fn create_key(path: &Path) -> anyhow::Result<SecretString> {
-    let key = URL_SAFE_NO_PAD.encode(rand::random::<[u8; TOKEN_SECRET_BYTES_MIN]>());
+    let key = random_key();
     let mut file = fs::OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(path)
         .with_context(|| path.display().to_string())?;
-    writeln!(file, "{key}")?;
-    Ok(key.into())
+    writeln!(file, "{}", key.expose_secret())?;
+    Ok(key)
+}
+
+fn random_key() -> SecretString {
+    URL_SAFE_NO_PAD.encode(rand::random::<[u8; TOKEN_SECRET_BYTES_MIN]>()).into()
 }
 
 /// The output of `serve --dev`: tokens, and sample calls from top-up to payment.

@@ -370,11 +370,13 @@ async fn migrate_opened(settings: &Settings, database: &Database) -> anyhow::Res
 
 /// The client of the data platform, if a URL is set. Connects later.
 fn data_platform(settings: &Settings) -> anyhow::Result<Option<HttpDataPlatform>> {
-    let DataPlatformSettings { url, secret, timeout, retry: _ } = &settings.data_platform;
-    let Some(url) = url else { return Ok(None) };
+    let DataPlatformSettings { destination, secret, timeout, retry: _ } = &settings.data_platform;
+    let Some(destination) = destination.clone() else { return Ok(None) };
+    if secret.is_none() {
+        tracing::warn!("DATA_PLATFORM_SECRET is not set: events are unsigned, and anyone can forge them");
+    }
     install_crypto();
-    let url = url.expose_secret().parse().context("DATA_PLATFORM_URL")?;
-    let gateway = GatewaySettings { url, secret: secret.clone(), timeout: *timeout };
+    let gateway = GatewaySettings { destination, secret: secret.clone(), timeout: *timeout };
     Ok(Some(HttpDataPlatform::new(gateway).context("DATA_PLATFORM_URL")?))
 }
 

@@ -1,4 +1,6 @@
+use std::error::Error as _;
 use std::num::IntErrorKind;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -9,13 +11,14 @@ use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
 use crate::cloud_event::{CONTENT_TYPE, CloudEvent};
+use crate::destination::{Destination, InvalidDestination, PermittedAddresses};
 use crate::signature::{SIGNATURE_HEADER, Signature};
 
 /// Address and credentials of the data platform.
 #[derive(Debug, Clone)]
 pub struct GatewaySettings {
-    /// Target of the POST requests, `http` or `https`.
-    pub url: Url,
+    /// Target of the POST requests.
+    pub destination: Destination,
     /// Signing key; events are unsigned without one.
     pub secret: Option<SecretString>,
     /// Maximum duration of one attempt, from connecting to the end of the response head.
@@ -31,35 +34,27 @@ pub struct HttpDataPlatform {
     secret: Option<SecretString>,
 }
 
-/// Error in the settings of the gateway.
+/// The HTTP client cannot be built.
 #[derive(Debug, Error)]
-pub enum InvalidGateway {
-    /// Neither `http` nor `https`.
-    #[error("the data platform's URL must begin with http:// or https://")]
-    Scheme,
-    /// The HTTP client cannot be built.
-    #[error("the client of the data platform cannot be built")]
-    Client(#[source] reqwest::Error),
-}
+#[error("the client of the data platform cannot be built")]
+pub struct InvalidGateway(#[source] reqwest::Error);
 
 impl HttpDataPlatform {
     /// Creates the client without network access.
     ///
     /// # Errors
-    /// A URL or secret that cannot be used, see [`InvalidGateway`].
+    /// A missing TLS provider or root certificate.
     pub fn new(settings: GatewaySettings) -> Result<Self, InvalidGateway> {
-        let GatewaySettings { url, secret, timeout } = settings;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(InvalidGateway::Scheme);
-        }
+        let GatewaySettings { destination, secret, timeout } = settings;
         let client = Client::builder()
             .redirect(redirect::Policy::none())
+            .dns_resolver(Arc::new(PermittedAddresses))
             .timeout(timeout)
             .connect_timeout(timeout.min(CONNECT_TIMEOUT))
             .user_agent(concat!("jangteo/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(InvalidGateway::Client)?;
-        Ok(Self { client, url, secret })
+            .map_err(InvalidGateway)?;
+        Ok(Self { client, url: destination.url(), secret })
     }
 }
 
@@ -112,7 +107,10 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 
 /// Error text without the URL, which may contain a credential.
 fn error_text(error: &reqwest::Error) -> String {
-    let text = if error.is_timeout() {
+    let mut causes = std::iter::successors(error.source(), |&cause| cause.source());
+    let text = if causes.any(|cause| cause.is::<InvalidDestination>()) {
+        "the name resolves to a link-local address or a metadata service"
+    } else if error.is_timeout() {
         "no answer in time"
     } else if error.is_connect() {
         "no connection"
@@ -129,7 +127,26 @@ fn unix_seconds() -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use reqwest::dns::{Name, Resolve, Resolving};
+
     use super::*;
+
+    struct OnlyMetadata;
+
+    impl Resolve for OnlyMetadata {
+        fn resolve(&self, _: Name) -> Resolving {
+            Box::pin(async { Err(InvalidDestination::Metadata.into()) })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_of_a_metadata_service_is_the_reason() {
+        // Already installed by another test of this process.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder().no_proxy().dns_resolver(Arc::new(OnlyMetadata)).build().expect("a client");
+        let error = client.get("http://data.example/").send().await.expect_err("no address");
+        assert!(error_text(&error).contains("metadata"), "{}", error_text(&error));
+    }
 
     fn headers(retry_after: &str) -> HeaderMap {
         HeaderMap::from_iter([(RETRY_AFTER, retry_after.parse().expect("a header"))])

@@ -6,12 +6,14 @@
 //! database.
 
 mod cloud_event;
+mod destination;
 mod events;
 mod gateway;
 pub mod mock;
 mod signature;
 
 pub use cloud_event::{CONTENT_TYPE, CloudEvent, SOURCE};
+pub use destination::{Destination, InvalidDestination};
 pub use events::JsonEvents;
 pub use gateway::{GatewaySettings, HttpDataPlatform, InvalidGateway};
 pub use signature::{InvalidSignature, SIGNATURE_HEADER, Signature};

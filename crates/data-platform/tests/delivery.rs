@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use jangteo_data_platform::mock::{self, Behavior, Counters, MockSettings};
-use jangteo_data_platform::{GatewaySettings, HttpDataPlatform};
+use jangteo_data_platform::{Destination, GatewaySettings, HttpDataPlatform};
 use jangteo_domain::delivery::{DataPlatform, Delivery, DeliveryFailure, StoredEvent};
 use jangteo_domain::outbox::OutboxEvent;
 use jangteo_domain::time::Timestamp;
@@ -44,7 +44,7 @@ impl Mock {
 fn platform(url: &str, secret: &str) -> HttpDataPlatform {
     install_crypto();
     let settings = GatewaySettings {
-        url: url.parse().expect("a URL"),
+        destination: Destination::parse(url, false).expect("a URL"),
         secret: Some(secret.into()),
         timeout: Duration::from_millis(500),
     };
@@ -165,6 +165,14 @@ async fn every_fault_of_the_platform_is_distinguished() {
     assert_eq!(failures, expected);
     platform.deliver(&event(1, 1)).await.expect("received");
     assert_eq!(mock.counters().await.received, 1);
+    mock.server.stop(false).await;
+}
+
+#[tokio::test]
+async fn a_name_is_resolved_at_connect() {
+    let mock = Mock::start(Behavior::default());
+    let url = events_url(&mock).replace("127.0.0.1", "localhost");
+    platform(&url, SECRET).deliver(&event(1, 1)).await.expect("received");
     mock.server.stop(false).await;
 }
 

@@ -39,8 +39,8 @@ async fn serve(mut settings: Settings, authenticator: Authenticator, dev: bool) 
     if dev {
         startup::check_demo_database(&settings).await?;
     }
-    let platform =
-        if dev && settings.data_platform.url.is_none() { Some(demo::data_platform(&mut settings)?) } else { None };
+    let has_platform = settings.data_platform.destination.is_some();
+    let platform = if dev && !has_platform { Some(demo::data_platform(&mut settings)?) } else { None };
     let server = Server::start(&settings, authenticator).await?;
     if dev {
         server.seed().await?;

@@ -2,8 +2,10 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use actix_web::dev::ServerHandle;
 use anyhow::Context;
+use jangteo_data_platform::Destination;
 use jangteo_data_platform::mock::{self, Behavior, MockSettings};
 
+use crate::demo::random_key;
 use crate::settings::Settings;
 
 /// File of received events, next to an SQLite database or in the working directory.
@@ -24,16 +26,13 @@ pub fn data_platform(settings: &mut Settings) -> anyhow::Result<DemoDataPlatform
         .context("no free port for the events of the demo")?;
     let address = listener.local_addr()?;
     let file = settings.database.sibling_file(EVENTS_FILE);
-    let receiver = MockSettings {
-        secret: settings.data_platform.secret.clone(),
-        file: Some(file.clone()),
-        behavior: Behavior::default(),
-        seed: 0,
-    };
+    let secret = settings.data_platform.secret.get_or_insert_with(random_key);
+    let receiver =
+        MockSettings { secret: Some(secret.clone()), file: Some(file.clone()), behavior: Behavior::default(), seed: 0 };
     let server = mock::serve(listener, receiver).with_context(|| file.display().to_string())?;
     let handle = server.handle();
     tokio::spawn(server);
-    settings.data_platform.url = Some(format!("http://{address}/events").into());
+    settings.data_platform.destination = Some(Destination::parse(&format!("http://{address}/events"), false)?);
     Ok(DemoDataPlatform { address, handle })
 }
 

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use jangteo_data_platform::{Destination, InvalidDestination};
 use jangteo_domain::delivery::RetryPolicy;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::settings::error::{SettingsError, invalid};
 use crate::settings::table::Values;
+use crate::settings::value::WebUrl;
 
 /// A shutdown waits for the deliveries in flight.
 const TIMEOUT_MAX: Duration = Duration::from_secs(300);
@@ -14,8 +16,8 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(300);
 /// The receiver of events and the retry policy.
 #[derive(Debug)]
 pub struct DataPlatformSettings {
-    /// It may contain a credential. Events wait in the outbox without it.
-    pub url: Option<SecretString>,
+    /// Events wait in the outbox without it.
+    pub destination: Option<Destination>,
     pub secret: Option<SecretString>,
     pub timeout: Duration,
     pub retry: RetryPolicy,
@@ -30,11 +32,20 @@ impl DataPlatformSettings {
         if values.data_platform_timeout > TIMEOUT_MAX {
             return Err(invalid("DATA_PLATFORM_TIMEOUT", "at most 5m"));
         }
+        let destination = |url: &WebUrl| Destination::parse(url.0.expose_secret(), values.data_platform_allow_http);
         Ok(Self {
-            url: values.data_platform_url.as_ref().map(|url| url.0.clone()),
+            destination: values.data_platform_url.as_ref().map(destination).transpose().map_err(invalid_destination)?,
             secret: values.data_platform_secret.as_ref().map(|secret| secret.0.clone()),
             timeout: values.data_platform_timeout,
             retry,
         })
     }
+}
+
+fn invalid_destination(error: InvalidDestination) -> SettingsError {
+    let advice = match error {
+        InvalidDestination::Malformed | InvalidDestination::Metadata => "",
+        InvalidDestination::Unencrypted => " or DATA_PLATFORM_ALLOW_HTTP=true",
+    };
+    invalid("DATA_PLATFORM_URL", format!("{error}{advice}"))
 }

@@ -91,7 +91,9 @@ settings! {
     jwt_audience: String = "jangteo", "Claim `aud` of valid tokens";
     require_idempotency_key: bool = "false", "Reject writes without an `Idempotency-Key`";
     rate_limit: RateLimit = "600/m", "Requests of a caller to a server, per `s`, `m` or `h`; or `off`";
-    data_platform_url | data_platform_url_file: Option<WebUrl>, "Receiver of events, an http or https URL";
+    data_platform_url | data_platform_url_file: Option<WebUrl>,
+        "Receiver of events, an https URL; or http on this machine";
+    data_platform_allow_http: bool = "false", "Send events over http to another machine";
     data_platform_secret | data_platform_secret_file: Option<HmacKey>,
         "Secret for the signatures of events, at least 16 bytes, of which 12 differ";
     data_platform_timeout: Duration = "10s", "Timeout of a delivery, at most 5m";

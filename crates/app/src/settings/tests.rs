@@ -1,5 +1,6 @@
 use std::num::NonZeroU32;
 
+use jangteo_data_platform::Destination;
 use jangteo_domain::delivery::RetryPolicy;
 use rstest::rstest;
 use secrecy::ExposeSecret as _;
@@ -25,7 +26,7 @@ fn every_setting_but_the_key_has_a_default() {
     assert_eq!(settings.lanes.write_lanes.get(), 1);
     assert_eq!(settings.request_timeout, Duration::from_secs(10));
     assert_eq!(settings.rate_limit, NonZeroU32::new(600).map(Quota::per_minute));
-    assert!(settings.data_platform.url.is_none() && settings.data_platform.secret.is_none());
+    assert!(settings.data_platform.destination.is_none() && settings.data_platform.secret.is_none());
     assert_eq!(settings.data_platform.timeout, Duration::from_secs(10));
     assert_eq!(settings.data_platform.retry, RetryPolicy::default());
     assert!(settings.tokens.is_none() && settings.auto_migrate && !settings.require_idempotency_key);
@@ -77,6 +78,8 @@ fn an_empty_variable_counts_as_absent() {
 #[case("DATA_PLATFORM_URL", "data.example")]
 #[case("DATA_PLATFORM_URL", "ftp://data.example/events")]
 #[case("DATA_PLATFORM_URL", "https://")]
+#[case("DATA_PLATFORM_URL", "http://data.example/events")]
+#[case("DATA_PLATFORM_URL", "https://169.254.169.254/")]
 #[case("DATA_PLATFORM_SECRET", "short")]
 #[case("DATA_PLATFORM_SECRET", "0123456789a0123456789a")]
 #[case("DATA_PLATFORM_TIMEOUT", "0s")]
@@ -149,6 +152,14 @@ fn a_key_set_is_a_url_or_a_file(#[case] location: &str, #[case] is_url: bool) {
     let settings = load(&[("JWT_JWKS", location), ("JWT_ALGORITHM", "ES256")]).expect("settings");
     let key = settings.tokens.expect("a key").key;
     assert_eq!(matches!(key, TokenKey::KeySetUrl(_)), is_url);
+}
+
+#[test]
+fn http_to_another_machine_is_allowed_explicitly() {
+    let url = ("DATA_PLATFORM_URL", "http://data.example/events");
+    let error = load(&[url]).expect_err("unencrypted").to_string();
+    assert!(error.contains("DATA_PLATFORM_ALLOW_HTTP=true"), "{error}");
+    assert!(load(&[url, ("DATA_PLATFORM_ALLOW_HTTP", "true")]).expect("settings").data_platform.destination.is_some());
 }
 
 #[test]
@@ -234,8 +245,8 @@ fn every_secret_may_come_from_a_file() {
     let Some(TokenSettings { key: TokenKey::Secret(key), .. }) = settings.tokens else { panic!("no secret") };
     assert_eq!(key.expose_secret(), "0123456789abcdef0123456789abcdef");
     assert_eq!(settings.data_platform.secret.expect("a secret").expose_secret(), key.expose_secret());
-    let platform = settings.data_platform.url.expect("a receiver");
-    assert_eq!(platform.expose_secret(), "https://shop:secret@data.example/events");
+    let destination = Destination::parse("https://shop:secret@data.example/events", false);
+    assert_eq!(settings.data_platform.destination, destination.ok());
 }
 
 #[test]
