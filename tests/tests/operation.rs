@@ -283,6 +283,11 @@ async fn prints_a_token_and_nothing_else(shop: Shop) {
     let short = server.bearer(token(&["boss", "admin", "1s"]).await);
     short.get("/v1/admin/products").await.expect(200);
     eventually("the token expires", async || (short.get("/v1/admin/products").await.status == 401).then_some(())).await;
+    let too_long = shop.server().run(["token", "--user", "kim", "--ttl", "25h"]).await;
+    assert!(
+        too_long.code.is_some_and(|code| code != 0) && too_long.stderr.contains("TOKEN_LIFETIME_MAX"),
+        "{too_long:?}"
+    );
     for wrong in [["token", "--user", "kim lee"], ["token", "--user", ""], ["token", "--ttl", "1h"]] {
         let rejected = shop.server().run(wrong).await;
         assert!(rejected.code.is_some_and(|code| code != 0) && rejected.stdout.is_empty(), "{wrong:?}: {rejected:?}");

@@ -15,13 +15,18 @@ use thiserror::Error;
 use jangteo_domain::UserId;
 use jangteo_domain::command::Actor;
 
-use crate::settings::{TokenKey, TokenParties, TokenSettings};
+use crate::settings::{TokenKey, TokenLimits, TokenParties, TokenSettings};
 
 mod key_set;
+mod key_strength;
 mod verified_tokens;
 
 use key_set::{KeyError, KeySet, KeySource};
+use key_strength::is_strong;
 use verified_tokens::{Fingerprint, LEEWAY_SECONDS, VerifiedToken, VerifiedTokens};
+
+/// The types of access tokens (RFC 7519, 5.1; RFC 9068, 2.1).
+const TYPES: [&str; 3] = ["JWT", "at+jwt", "application/at+jwt"];
 
 /// The scope of the back office.
 pub const ADMIN_SCOPE: &str = "admin";
@@ -32,6 +37,7 @@ pub struct Authenticator {
     keys: Keys,
     /// `None` with a shared secret, where verification is as cheap as a lookup.
     verified_tokens: Option<VerifiedTokens>,
+    lifetime_max: Duration,
 }
 
 enum Keys {
@@ -40,10 +46,10 @@ enum Keys {
 }
 
 impl Keys {
-    /// Grows with each reading of the keys.
-    fn generation(&self) -> u64 {
+    /// Grows with each reading of the keys; `None` while they are not trusted.
+    fn generation(&self) -> Option<u64> {
         match self {
-            Self::Fixed(_) => 0,
+            Self::Fixed(_) => Some(0),
             Self::Set(keys) => keys.generation(),
         }
     }
@@ -61,6 +67,12 @@ pub enum RejectedToken {
     /// It requires an extension that this server does not support (RFC 7515, 4.1.11).
     #[error("critical extension")]
     CriticalExtension,
+    /// It is no access token, such as an ID token or a proof of possession.
+    #[error("type")]
+    Type,
+    /// It lives longer than `TOKEN_LIFETIME_MAX`.
+    #[error("lifetime")]
+    Lifetime,
     /// Its subject is not a user id.
     #[error("subject")]
     Subject(#[from] jangteo_domain::id::InvalidUserId),
@@ -85,6 +97,7 @@ struct Claims {
     sub: String,
     /// Possibly with a fraction of a second (RFC 7519, 2).
     exp: f64,
+    iat: Option<f64>,
     #[serde(default)]
     scope: String,
 }
@@ -94,7 +107,8 @@ impl Authenticator {
     ///
     /// # Errors
     /// A file without a usable key. A failed fetch from a URL is no error: it is retried later.
-    pub async fn new(settings: &TokenSettings, parties: &TokenParties) -> Result<Self, KeyError> {
+    pub async fn new(settings: &TokenSettings, parties: &TokenParties, limits: TokenLimits) -> Result<Self, KeyError> {
+        let TokenLimits { lifetime_max, key_set_stale_max } = limits;
         let algorithm = settings.algorithm;
         let keys = match &settings.key {
             TokenKey::Secret(secret) => Keys::Fixed(DecodingKey::from_secret(secret.expose_secret().as_bytes())),
@@ -103,11 +117,23 @@ impl Authenticator {
                 let pem = std::fs::read(path).map_err(|source| KeyError::Unreadable { setting, source })?;
                 Keys::Fixed(public_key(algorithm, &pem).ok_or(KeyError::NoKey { setting, algorithm })?)
             }
-            TokenKey::KeySetFile(path) => Keys::Set(KeySet::load(KeySource::file(path), algorithm).await?),
-            TokenKey::KeySetUrl(url) => Keys::Set(KeySet::load(KeySource::url(url)?, algorithm).await?),
+            TokenKey::KeySetFile(path) => {
+                Keys::Set(KeySet::load(KeySource::file(path), algorithm, key_set_stale_max).await?)
+            }
+            TokenKey::KeySetUrl(url) => {
+                Keys::Set(KeySet::load(KeySource::url(url)?, algorithm, key_set_stale_max).await?)
+            }
         };
         let verified_tokens = (algorithm != Algorithm::HS256).then(VerifiedTokens::new);
-        Ok(Self { validation: validation(algorithm, parties), keys, verified_tokens })
+        Ok(Self { validation: validation(algorithm, parties), keys, verified_tokens, lifetime_max })
+    }
+
+    /// The time of the last successful reading of the key set, 1970 for none; `None` without a key set.
+    pub fn keys_read_at(&self) -> Option<SystemTime> {
+        match &self.keys {
+            Keys::Fixed(_) => None,
+            Keys::Set(keys) => Some(keys.read_at()),
+        }
     }
 
     /// Returns the subject of a valid token and its scope.
@@ -120,7 +146,10 @@ impl Authenticator {
             return Ok(actor);
         };
         // Read before the keys: a verification by old keys must not be cached as one by new keys.
-        let generation = self.keys.generation();
+        let Some(generation) = self.keys.generation() else {
+            let (actor, _expires_at) = self.verify(token).await?;
+            return Ok(actor);
+        };
         let fingerprint = Fingerprint::of(token);
         if let Some(actor) = verified_tokens.find(&fingerprint, generation, get_current_timestamp()).await {
             return Ok(actor);
@@ -143,7 +172,14 @@ impl Authenticator {
         if header.crit.is_some() {
             return Err(RejectedToken::CriticalExtension);
         }
-        let Claims { sub, exp, scope } = claims;
+        if !header.typ.is_none_or(|typ| TYPES.iter().any(|known| typ.eq_ignore_ascii_case(known))) {
+            return Err(RejectedToken::Type);
+        }
+        let Claims { sub, exp, iat, scope } = claims;
+        let issued_at = iat.unwrap_or_else(|| (get_current_timestamp() + LEEWAY_SECONDS) as f64);
+        if exp - issued_at > self.lifetime_max.as_secs_f64() {
+            return Err(RejectedToken::Lifetime);
+        }
         let is_admin = scope.split(' ').any(|scope| scope == ADMIN_SCOPE);
         // Rounded as in the verification of the times.
         Ok((Actor { user_id: UserId::try_from(sub)?, is_admin }, exp.round() as u64))
@@ -168,7 +204,7 @@ fn public_key(algorithm: Algorithm, pem: &[u8]) -> Option<DecodingKey> {
         Algorithm::EdDSA => DecodingKey::from_ed_pem(pem),
         _ => return None, // The settings accept no other algorithm.
     };
-    key.ok()
+    key.ok().filter(is_strong)
 }
 
 #[derive(Serialize)]

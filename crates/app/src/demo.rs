@@ -26,8 +26,8 @@ pub use data_platform::{DemoDataPlatform, data_platform};
 
 /// File of the development key, next to an SQLite database or in the working directory.
 const KEY_FILE: &str = ".jangteo-dev-key";
-/// Validity of the printed tokens.
-const TOKEN_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+/// Maximum validity of the printed tokens.
+pub const TOKEN_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The development key, if there is one.
 pub fn key(settings: &Settings) -> anyhow::Result<Option<SecretString>> {
@@ -94,9 +94,10 @@ pub fn welcome(
     address: SocketAddr,
     secret: &SecretString,
     parties: &TokenParties,
+    ttl: Duration,
     events: Option<SocketAddr>,
 ) -> anyhow::Result<String> {
-    let token = |user: &str, scope: &str| auth::sign(secret, parties, &user.parse()?, scope, TOKEN_TTL);
+    let token = |user: &str, scope: &str| auth::sign(secret, parties, &user.parse()?, scope, ttl);
     let product = FIRST_PRODUCT;
     let campaign = catalog::FIRST_CAMPAIGN;
     let mut text = String::new();

@@ -37,7 +37,7 @@ pub(crate) use error::SettingsError;
 pub(crate) use log_user::LogUser;
 pub(crate) use table::help;
 pub use table::{SETTINGS, Setting};
-pub(crate) use tokens::{TokenKey, TokenParties, TokenSettings};
+pub(crate) use tokens::{TokenKey, TokenLimits, TokenParties, TokenSettings};
 pub(crate) use value::{LogFormat, TOKEN_SECRET_BYTES_MIN};
 
 use error::invalid;
@@ -59,6 +59,7 @@ pub(crate) struct Settings {
     pub tokens: Option<TokenSettings>,
     /// Also for tokens that a development key signs.
     pub token_parties: TokenParties,
+    pub token_limits: TokenLimits,
     pub require_idempotency_key: bool,
     /// Per caller; `None` for no limit.
     pub rate_limit: Option<Quota>,
@@ -118,6 +119,10 @@ impl Settings {
             tokens: TokenSettings::new(&values)?,
             data_platform: DataPlatformSettings::new(&values)?,
             token_parties: TokenParties { issuer: values.jwt_issuer, audience: values.jwt_audience },
+            token_limits: TokenLimits {
+                lifetime_max: values.token_lifetime_max,
+                key_set_stale_max: values.jwks_stale_max,
+            },
             database,
             bind: values.bind,
             metrics_bind: values.metrics_bind,

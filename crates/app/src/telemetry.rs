@@ -18,6 +18,8 @@ use crate::traces::Traces;
 pub const REQUEST_SECONDS: &str = "jangteo_http_request_duration_seconds";
 /// Requests denied by 401, 403 or 429, by status and reason.
 pub const REQUESTS_DENIED: &str = "jangteo_requests_denied_total";
+/// Time of the last successful reading of the key set, in seconds since 1970; 0 for none.
+pub const TOKEN_KEYS_READ_TIMESTAMP: &str = "jangteo_token_keys_read_timestamp_seconds";
 /// Commands per transaction, expired ones excluded.
 pub const BATCH_SIZE: &str = "jangteo_batch_size";
 /// Duration of a transaction with its retries, in seconds.
@@ -158,6 +160,7 @@ pub fn statistics() -> PrometheusHandle {
 fn describe() {
     metrics::describe_histogram!(REQUEST_SECONDS, metrics::Unit::Seconds, "Requests, by route, method and status");
     metrics::describe_counter!(REQUESTS_DENIED, "Requests denied by 401, 403 or 429, by status and reason");
+    metrics::describe_gauge!(TOKEN_KEYS_READ_TIMESTAMP, metrics::Unit::Seconds, "Last reading of the key set");
     metrics::describe_histogram!(BATCH_SIZE, "Commands per transaction");
     metrics::describe_histogram!(BATCH_SECONDS, metrics::Unit::Seconds, "Transactions with their retries");
     metrics::describe_histogram!(QUEUE_SECONDS, metrics::Unit::Seconds, "Longest wait in the queue of each batch");

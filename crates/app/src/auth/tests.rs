@@ -7,6 +7,8 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 use super::*;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
+const LIMITS: TokenLimits =
+    TokenLimits { lifetime_max: Duration::from_secs(24 * 60 * 60), key_set_stale_max: Duration::from_secs(60 * 60) };
 
 fn parties() -> TokenParties {
     TokenParties { issuer: "issuer".to_owned(), audience: "shop".to_owned() }
@@ -14,7 +16,7 @@ fn parties() -> TokenParties {
 
 async fn authenticator() -> Authenticator {
     let settings = TokenSettings { algorithm: Algorithm::HS256, key: TokenKey::Secret(SECRET.into()) };
-    Authenticator::new(&settings, &parties()).await.expect("a secret")
+    Authenticator::new(&settings, &parties(), LIMITS).await.expect("a secret")
 }
 
 fn now() -> i64 {
@@ -44,6 +46,9 @@ fn token(header: &Header, claims: &Value) -> String {
 #[case(json!({"aud": ["other", "shop"]}), true)]
 #[case(json!({"exp": now() - 2}), true)]
 #[case(json!({"nbf": now() + 2}), true)]
+#[case(json!({"iat": now(), "exp": now() + 86_400}), true)]
+#[case(json!({"iat": now() - 86_000, "exp": now() + 400}), true)]
+#[case(json!({"exp": now() + 86_400}), true)]
 #[tokio::test]
 async fn a_valid_token_identifies_its_subject(#[case] changed: Value, #[case] is_admin: bool) {
     let token = token(&Header::default(), &claims(changed));
@@ -64,6 +69,10 @@ async fn a_valid_token_identifies_its_subject(#[case] changed: Value, #[case] is
 #[case(json!({"iss": null}))]
 #[case(json!({"aud": null}))]
 #[case(json!({"sub": null}))]
+#[case(json!({"iat": now(), "exp": now() + 86_401}))]
+#[case(json!({"iat": now() - 90_000, "exp": now() + 60}))]
+#[case(json!({"iat": "today"}))]
+#[case(json!({"exp": now() + 86_460}))]
 #[tokio::test]
 async fn a_token_with_an_invalid_claim_is_rejected(#[case] changed: Value) {
     let token = token(&Header::default(), &claims(changed));
@@ -83,6 +92,37 @@ async fn another_algorithm_is_rejected() {
 
 fn own((first, rest): (&str, &str)) -> (String, String) {
     (first.to_owned(), rest.to_owned())
+}
+
+#[rstest]
+#[case(None, true)]
+#[case(Some("JWT"), true)]
+#[case(Some("jwt"), true)]
+#[case(Some("At+Jwt"), true)]
+#[case(Some("application/at+jwt"), true)]
+#[case(Some("application/jwt"), false)]
+#[case(Some("dpop+jwt"), false)]
+#[case(Some("id_token"), false)]
+#[case(Some(""), false)]
+#[tokio::test]
+async fn only_access_tokens_are_accepted(#[case] typ: Option<&str>, #[case] is_accepted: bool) {
+    let header = Header { typ: typ.map(str::to_owned), ..Header::default() };
+    let token = token(&header, &claims(json!({})));
+    assert_eq!(authenticator().await.authenticate(&token).await.is_ok(), is_accepted);
+}
+
+#[rstest]
+#[case(json!({"exp": now() - 10}), "expired")]
+#[case(json!({"iss": "other"}), "issuer")]
+#[case(json!({"aud": null}), "claims")]
+#[case(json!({"sub": "two words"}), "subject")]
+#[case(json!({"scope": ["do-not-show"]}), "malformed")]
+#[case(json!({"exp": now() + 90_000}), "lifetime")]
+#[tokio::test]
+async fn the_reason_of_a_rejection_is_one_of_few(#[case] changed: Value, #[case] reason: &str) {
+    let token = token(&Header::default(), &claims(changed));
+    let rejected = authenticator().await.authenticate(&token).await.expect_err("an invalid claim");
+    assert_eq!(rejected.to_string(), reason);
 }
 
 #[tokio::test]
@@ -117,14 +157,14 @@ async fn a_key_set_ignores_shared_secrets() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), serde_json::to_vec(&json!({"keys": [jwk]})).expect("JSON")).expect("written");
     let settings = TokenSettings { algorithm: Algorithm::ES256, key: TokenKey::KeySetFile(file.path().into()) };
-    assert!(matches!(Authenticator::new(&settings, &parties()).await, Err(KeyError::NoKey { .. })));
+    assert!(matches!(Authenticator::new(&settings, &parties(), LIMITS).await, Err(KeyError::NoKey { .. })));
 }
 
 #[tokio::test]
 async fn a_missing_file_is_an_error() {
     for key in [TokenKey::KeySetFile("/nowhere".into()), TokenKey::PublicKeyFile("/nowhere".into())] {
         let settings = TokenSettings { algorithm: Algorithm::RS256, key };
-        assert!(matches!(Authenticator::new(&settings, &parties()).await, Err(KeyError::Unreadable { .. })));
+        assert!(matches!(Authenticator::new(&settings, &parties(), LIMITS).await, Err(KeyError::Unreadable { .. })));
     }
 }
 
@@ -148,7 +188,7 @@ async fn authenticator_by_public_key(algorithm: Algorithm, public: &[u8]) -> Aut
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), public).expect("written");
     let settings = TokenSettings { algorithm, key: TokenKey::PublicKeyFile(file.path().into()) };
-    Authenticator::new(&settings, &parties()).await.expect("a public key")
+    Authenticator::new(&settings, &parties(), LIMITS).await.expect("a public key")
 }
 
 #[tokio::test]
@@ -176,7 +216,7 @@ async fn a_key_set_finds_keys_by_id() {
     std::fs::write(file.path(), serde_json::to_vec(&json!({"keys": keys})).expect("JSON")).expect("written");
     for (algorithm, private, _) in KEY_PAIRS {
         let settings = TokenSettings { algorithm, key: TokenKey::KeySetFile(file.path().into()) };
-        let authenticator = Authenticator::new(&settings, &parties()).await.expect("a key set");
+        let authenticator = Authenticator::new(&settings, &parties(), LIMITS).await.expect("a key set");
         let token = |key_id: Option<String>| {
             let header = Header { kid: key_id, ..Header::new(algorithm) };
             encode(&header, &claims(json!({})), &signing_key(algorithm, private)).expect("a token")
@@ -211,29 +251,101 @@ async fn a_cached_verification_accepts_no_other_token() {
     }
 }
 
-#[tokio::test]
-async fn a_cached_verification_does_not_outlive_its_key() {
-    let (algorithm, private, _) = KEY_PAIRS[1];
-    let file = tempfile::NamedTempFile::new().expect("a file");
-    let publish = |key_id: &str| {
-        let mut jwk = Jwk::from_encoding_key(&signing_key(algorithm, private), algorithm).expect("a key");
-        jwk.common.key_id = Some(key_id.to_owned());
-        std::fs::write(file.path(), serde_json::to_vec(&json!({"keys": [jwk]})).expect("JSON")).expect("written");
-    };
-    let token = |key_id: &str| {
-        let header = Header { kid: Some(key_id.to_owned()), ..Header::new(algorithm) };
-        encode(&header, &claims(json!({})), &signing_key(algorithm, private)).expect("a token")
-    };
-    publish("old");
-    let settings = TokenSettings { algorithm, key: TokenKey::KeySetFile(file.path().into()) };
-    let authenticator = Authenticator::new(&settings, &parties()).await.expect("a key set");
-    assert!(authenticator.authenticate(&token("old")).await.is_ok());
+/// A key set in a file, and the tokens of its keys.
+struct Published {
+    file: tempfile::NamedTempFile,
+    algorithm: Algorithm,
+    key: EncodingKey,
+}
 
-    publish("new");
+impl Published {
+    fn new(key_ids: &[&str]) -> Self {
+        let (algorithm, private, _) = KEY_PAIRS[1];
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let published = Self { file, algorithm, key: signing_key(algorithm, private) };
+        published.publish(key_ids);
+        published
+    }
+
+    fn publish(&self, key_ids: &[&str]) {
+        let keys = key_ids.iter().map(|key_id| {
+            let mut jwk = Jwk::from_encoding_key(&self.key, self.algorithm).expect("a key");
+            jwk.common.key_id = Some((*key_id).to_owned());
+            jwk
+        });
+        self.write(&json!({"keys": keys.collect::<Vec<_>>()}).to_string());
+    }
+
+    fn write(&self, text: &str) {
+        std::fs::write(self.file.path(), text).expect("written");
+    }
+
+    fn token(&self, key_id: &str) -> String {
+        let header = Header { kid: Some(key_id.to_owned()), ..Header::new(self.algorithm) };
+        encode(&header, &claims(json!({})), &self.key).expect("a token")
+    }
+
+    async fn authenticator(&self) -> Authenticator {
+        let key = TokenKey::KeySetFile(self.file.path().into());
+        let settings = TokenSettings { algorithm: self.algorithm, key };
+        Authenticator::new(&settings, &parties(), LIMITS).await.expect("a key set")
+    }
+}
+
+async fn reload(authenticator: &Authenticator) {
     let Keys::Set(keys) = &authenticator.keys else { panic!("a key set") };
     keys.read().await;
-    assert!(authenticator.authenticate(&token("new")).await.is_ok());
-    assert!(authenticator.authenticate(&token("old")).await.is_err());
+}
+
+#[rstest]
+#[case::for_another(&["new"])]
+#[case::without_another(&[])]
+#[tokio::test]
+async fn a_withdrawn_key_is_not_trusted_cached_or_not(#[case] key_ids: &[&str]) {
+    let published = Published::new(&["old"]);
+    let authenticator = published.authenticator().await;
+    assert!(authenticator.authenticate(&published.token("old")).await.is_ok());
+
+    published.publish(key_ids);
+    reload(&authenticator).await;
+    assert!(authenticator.authenticate(&published.token("old")).await.is_err());
+    for key_id in key_ids {
+        assert!(authenticator.authenticate(&published.token(key_id)).await.is_ok());
+    }
+}
+
+#[rstest]
+#[case("nonsense")]
+#[case(&" ".repeat((1 << 20) + 1))]
+#[tokio::test(start_paused = true)]
+async fn keys_that_cannot_be_read_are_trusted_for_an_hour(#[case] text: &str) {
+    let published = Published::new(&["a"]);
+    let authenticator = published.authenticator().await;
+    let read_at = authenticator.keys_read_at();
+    let token = published.token("a");
+    published.write(text);
+    reload(&authenticator).await;
+    tokio::time::advance(LIMITS.key_set_stale_max - Duration::from_secs(1)).await;
+    assert!(authenticator.authenticate(&token).await.is_ok());
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert!(authenticator.authenticate(&token).await.is_err(), "cached");
+    assert!(authenticator.authenticate(&published.token("a")).await.is_err());
+    assert_eq!(authenticator.keys_read_at(), read_at);
+
+    published.publish(&["a"]);
+    reload(&authenticator).await;
+    assert!(authenticator.authenticate(&token).await.is_ok());
+    assert_ne!(authenticator.keys_read_at(), read_at);
+}
+
+#[tokio::test]
+async fn a_key_set_ignores_weak_keys() {
+    let modulus = base64::Engine::encode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, [0xff; 128]);
+    let published = Published::new(&[]);
+    published.write(&json!({"keys": [{"kty": "RSA", "n": modulus, "e": "AQAB"}]}).to_string());
+    let key = TokenKey::KeySetFile(published.file.path().into());
+    let settings = TokenSettings { algorithm: Algorithm::RS256, key };
+    assert!(matches!(Authenticator::new(&settings, &parties(), LIMITS).await, Err(KeyError::NoKey { .. })));
 }
 
 fn key_set_of(algorithm: Algorithm, private: &[u8]) -> Value {
@@ -247,8 +359,9 @@ async fn a_key_set_is_fetched_from_its_url() {
     let provider = MockServer::start().await;
     let keys = ResponseTemplate::new(200).set_body_json(key_set_of(algorithm, private));
     Mock::given(method("GET")).and(path("/keys.json")).respond_with(keys).expect(1).mount(&provider).await;
-    let key = TokenKey::KeySetUrl(format!("{}/keys.json", provider.uri()));
-    let authenticator = Authenticator::new(&TokenSettings { algorithm, key }, &parties()).await.expect("a key set");
+    let key = TokenKey::KeySetUrl(format!("{}/keys.json", provider.uri()).parse().expect("a URL"));
+    let authenticator =
+        Authenticator::new(&TokenSettings { algorithm, key }, &parties(), LIMITS).await.expect("a key set");
     let token = |private| {
         encode(&Header::new(algorithm), &claims(json!({})), &signing_key(algorithm, private)).expect("a token")
     };
@@ -267,19 +380,23 @@ async fn a_url_without_keys_rejects_every_token() {
     let provider = MockServer::start().await;
     let elsewhere = ResponseTemplate::new(302).insert_header("location", format!("{}/keys", provider.uri()));
     let keys = ResponseTemplate::new(200).set_body_json(key_set_of(algorithm, private));
+    let huge = format!("{}{}", key_set_of(algorithm, private), " ".repeat(1 << 20));
     for (at, answer) in [
         ("/missing", ResponseTemplate::new(404)),
         ("/moved", elsewhere),
         ("/nonsense", ResponseTemplate::new(200).set_body_string("<html>")),
+        ("/huge", ResponseTemplate::new(200).set_body_string(huge)),
         ("/keys", keys),
     ] {
         Mock::given(path(at)).respond_with(answer).mount(&provider).await;
     }
     let token = encode(&Header::new(algorithm), &claims(json!({})), &signing_key(algorithm, private));
     let token = token.expect("a token");
-    for (at, is_accepted) in [("/missing", false), ("/moved", false), ("/nonsense", false), ("/keys", true)] {
-        let key = TokenKey::KeySetUrl(format!("{}{at}", provider.uri()));
-        let authenticator = Authenticator::new(&TokenSettings { algorithm, key }, &parties()).await;
+    for (at, is_accepted) in
+        [("/missing", false), ("/moved", false), ("/nonsense", false), ("/huge", false), ("/keys", true)]
+    {
+        let key = TokenKey::KeySetUrl(format!("{}{at}", provider.uri()).parse().expect("a URL"));
+        let authenticator = Authenticator::new(&TokenSettings { algorithm, key }, &parties(), LIMITS).await;
         let authenticator = authenticator.expect("an address");
         assert_eq!(authenticator.authenticate(&token).await.is_ok(), is_accepted, "{at}");
     }

@@ -21,7 +21,7 @@ pub async fn run(mut settings: Settings, dev: bool, check_config: bool, connect:
         settings.tokens = Some(demo::token_settings(&settings)?);
     }
     let authenticator = match &settings.tokens {
-        Some(tokens) => Some(Authenticator::new(tokens, &settings.token_parties).await?),
+        Some(tokens) => Some(Authenticator::new(tokens, &settings.token_parties, settings.token_limits).await?),
         None if dev => None,
         None => bail!("JWT_SECRET: set it, JWT_PUBLIC_KEY_FILE or JWT_JWKS, or use `serve --dev` for a demo shop"),
     };
@@ -49,7 +49,8 @@ async fn serve(mut settings: Settings, authenticator: Authenticator, dev: bool) 
     if dev {
         let events = platform.as_ref().map(DemoDataPlatform::address);
         let secret = token::secret(&settings)?;
-        print!("{}", demo::welcome(server.address(), &secret, &settings.token_parties, events)?);
+        let ttl = settings.token_limits.lifetime_max.min(demo::TOKEN_TTL);
+        print!("{}", demo::welcome(server.address(), &secret, &settings.token_parties, ttl, events)?);
     }
     let served = server.run_until(stopped).await;
     if let Some(platform) = platform {

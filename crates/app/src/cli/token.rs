@@ -11,6 +11,9 @@ use crate::settings::{Settings, TokenKey, TokenSettings};
 use crate::{auth, demo};
 
 pub fn signed(settings: &Settings, user: &UserId, scope: &str, ttl: Duration) -> anyhow::Result<String> {
+    if ttl > settings.token_limits.lifetime_max {
+        bail!("--ttl: servers reject a token that is valid for longer than TOKEN_LIFETIME_MAX");
+    }
     auth::sign(&secret(settings)?, &settings.token_parties, user, scope, ttl)
 }
 

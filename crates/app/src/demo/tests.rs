@@ -57,7 +57,7 @@ async fn the_demo_shop_is_created_once() {
 fn the_sample_calls_are_shell_commands() {
     let parties = TokenParties { issuer: "i".to_owned(), audience: "a".to_owned() };
     let address = "127.0.0.1:8080".parse().expect("an address");
-    let text = welcome(address, &"k".repeat(32).into(), &parties, Some(address)).expect("a welcome");
+    let text = welcome(address, &"k".repeat(32).into(), &parties, TOKEN_TTL, Some(address)).expect("a welcome");
     let is_shell = |line: &str| {
         line.is_empty()
             || ["#", "curl ", "SHOP=", "ADMIN=", "KIM=", "JSON="].iter().any(|start| line.starts_with(start))

@@ -1,7 +1,7 @@
 //! Operation: liveness, readiness and metrics.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
@@ -114,6 +114,10 @@ fn set_writer(host: Option<String>) {
 fn measure(state: &AppState) {
     // A queue is far below 2^53, the limit of exact integers in an f64.
     metrics::gauge!(telemetry::QUEUE_DEPTH).set(state.lanes.depth() as f64);
+    if let Some(read_at) = state.access.authenticator.keys_read_at() {
+        let since_1970 = read_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        metrics::gauge!(telemetry::TOKEN_KEYS_READ_TIMESTAMP).set(since_1970.as_secs_f64());
+    }
     if let Some(writer) = state.operations.health.writer() {
         metrics::counter!(telemetry::WRITER_ELECTIONS).absolute(writer.elections);
         set_writer(writer.host);

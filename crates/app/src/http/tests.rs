@@ -864,6 +864,19 @@ async fn limits_the_rate_of_each_caller() {
 }
 
 #[actix_web::test]
+async fn shows_when_the_keys_of_tokens_were_read() {
+    const READ_AT: &str = "jangteo_token_keys_read_timestamp_seconds ";
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let (x, y) = ("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0");
+    let keys = json!({"keys": [{"kty": "EC", "crv": "P-256", "x": x, "y": y}]});
+    std::fs::write(file.path(), keys.to_string()).expect("written");
+    let client = Client::with_key_set(file.path()).await;
+    let metrics = String::from_utf8(client.call(get("/metrics")).await.body).expect("text");
+    let read_at = metrics.lines().find_map(|line| line.strip_prefix(READ_AT)?.parse::<f64>().ok());
+    assert!(read_at.is_some_and(|read_at| read_at > 0.0), "{metrics}");
+}
+
+#[actix_web::test]
 async fn a_panic_is_an_internal_error() {
     let client = Client::panicking().await;
     let answer = client.call(kim(get("/v1/users/kim/points"))).await;

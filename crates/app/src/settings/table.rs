@@ -87,6 +87,8 @@ settings! {
     jwt_secret | jwt_secret_file: Option<TokenSecret>, "Secret of `HS256`, at least 32 bytes, of which 12 differ";
     jwt_public_key_file: Option<PathBuf>, "File with a public key in PEM";
     jwt_jwks: Option<KeySetLocation>, "JSON Web Key Set, a file or an https URL";
+    jwks_stale_max: Duration = "1h", "Time for which a key set is trusted while it cannot be read";
+    token_lifetime_max: Duration = "24h", "Maximum validity of a token, from its `iat`, or from now";
     jwt_issuer: String = "jangteo", "Claim `iss` of valid tokens";
     jwt_audience: String = "jangteo", "Claim `aud` of valid tokens";
     require_idempotency_key: bool = "false", "Reject writes without an `Idempotency-Key`";

@@ -29,6 +29,8 @@ fn every_setting_but_the_key_has_a_default() {
     assert!(settings.data_platform.destination.is_none() && settings.data_platform.secret.is_none());
     assert_eq!(settings.data_platform.timeout, Duration::from_secs(10));
     assert_eq!(settings.data_platform.retry, RetryPolicy::default());
+    let TokenLimits { lifetime_max, key_set_stale_max } = settings.token_limits;
+    assert_eq!((lifetime_max.as_secs(), key_set_stale_max.as_secs()), (86_400, 3_600));
     assert!(settings.tokens.is_none() && settings.auto_migrate && !settings.require_idempotency_key);
 }
 
@@ -130,6 +132,10 @@ fn a_secret_is_never_shown() {
 #[case(&[("JWT_JWKS", "keys.json"), ("JWT_ALGORITHM", "HS256")])]
 #[case(&[("JWT_JWKS", "http://keys.example/jwks"), ("JWT_ALGORITHM", "RS256")])]
 #[case(&[("JWT_JWKS", "http://localhost.example/jwks"), ("JWT_ALGORITHM", "RS256")])]
+#[case(&[("JWT_JWKS", "http://localhost:x@keys.example/jwks"), ("JWT_ALGORITHM", "RS256")])]
+#[case(&[("JWT_JWKS", "https://shop:secret@keys.example/jwks"), ("JWT_ALGORITHM", "RS256")])]
+#[case(&[("JWT_JWKS", "https://"), ("JWT_ALGORITHM", "RS256")])]
+#[case(&[("JWT_JWKS", "ftp://keys.example/jwks"), ("JWT_ALGORITHM", "RS256")])]
 #[case(&[("JWT_SECRET", "0123456789abcdef0123456789abcdef"), ("JWT_JWKS", "keys.json")])]
 fn keys_and_algorithms_must_fit(#[case] variables: &[(&str, &str)]) {
     assert!(load(variables).is_err());

@@ -1,8 +1,10 @@
 //! The verification of tokens.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
+use reqwest::Url;
 use secrecy::SecretString;
 
 use crate::settings::error::{SettingsError, invalid};
@@ -26,7 +28,7 @@ pub enum TokenKey {
     /// A file with a JSON Web Key Set.
     KeySetFile(PathBuf),
     /// The URL of a JSON Web Key Set.
-    KeySetUrl(String),
+    KeySetUrl(Url),
 }
 
 /// The parties of a token.
@@ -36,6 +38,15 @@ pub struct TokenParties {
     pub issuer: String,
     /// Required claim `aud` of tokens, and that of signed ones.
     pub audience: String,
+}
+
+/// Limits of the trust in tokens and keys.
+#[derive(Debug, Clone, Copy)]
+pub struct TokenLimits {
+    /// From the claim `iat` to `exp`.
+    pub lifetime_max: Duration,
+    /// Time for which the keys of a set are trusted after its last successful reading.
+    pub key_set_stale_max: Duration,
 }
 
 impl TokenSettings {

@@ -12,6 +12,7 @@ use governor::Quota;
 use jangteo_domain::Currency;
 use jangteo_sql::Tls;
 use jsonwebtoken::Algorithm;
+use reqwest::Url;
 use rust_decimal::Decimal;
 use secrecy::SecretString;
 use serde::de::Error as _;
@@ -176,7 +177,7 @@ pub struct WebUrl(pub SecretString);
 
 impl Value for WebUrl {
     fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
-        let url = reqwest::Url::parse(text).ok();
+        let url = Url::parse(text).ok();
         match url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
             Some(_) => Ok(Self(text.into())),
             None => Err("an http or https URL, such as https://data.example/events".into()),
@@ -264,19 +265,24 @@ impl Value for TokenSecret {
 /// The location of a JSON Web Key Set.
 pub enum KeySetLocation {
     File(PathBuf),
-    Url(String),
+    Url(Url),
 }
 
 impl Value for KeySetLocation {
     fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
-        if text.starts_with("https://") {
-            return Ok(Self::Url(text.to_owned()));
+        if !text.contains("://") {
+            return Ok(Self::File(text.into()));
         }
-        let Some(rest) = text.strip_prefix("http://") else { return Ok(Self::File(text.into())) };
-        let is_local = ["localhost", "127.0.0.1", "[::1]"]
-            .iter()
-            .any(|host| rest.strip_prefix(host).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/'])));
-        if is_local { Ok(Self::Url(text.to_owned())) } else { Err("https, unless the host is this machine".into()) }
+        let url = Url::parse(text).map_err(|_| "a file or an https URL, such as https://id.example/keys")?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("a URL without user and password".into());
+        }
+        let is_local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+        match url.scheme() {
+            "https" => Ok(Self::Url(url)),
+            "http" if is_local => Ok(Self::Url(url)),
+            _ => Err("https, unless the host is this machine".into()),
+        }
     }
 }
 

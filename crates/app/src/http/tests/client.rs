@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,7 @@ use jangteo_domain::testing::{NoBackoff, rules};
 use jangteo_domain::verification::BooksFactory;
 use jangteo_domain::{BatchExecutor, Queries, StoreError};
 use jangteo_domain_testing::MemoryStore;
+use jsonwebtoken::Algorithm;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
@@ -61,6 +63,7 @@ struct Parts {
     books: Arc<dyn BooksFactory>,
     events: Arc<dyn EventRenderer>,
     users: UserLabels,
+    tokens: TokenSettings,
 }
 
 /// The method and path of a request, and the response to it.
@@ -77,6 +80,7 @@ impl Parts {
             books: store.books(),
             events: Arc::new(JsonEvents),
             users: UserLabels::Plain,
+            tokens: TokenSettings { algorithm: Algorithm::HS256, key: TokenKey::Secret(secret()) },
         }
     }
 }
@@ -106,6 +110,12 @@ impl Client {
     /// A server that hashes users in the log.
     pub async fn hashing_users() -> Self {
         Self::start(|parts| parts.users = UserLabels::hashed(SECRET.as_bytes())).await
+    }
+
+    /// A server that reads the keys of tokens from a file.
+    pub async fn with_key_set(file: &Path) -> Self {
+        let key = TokenKey::KeySetFile(file.to_owned());
+        Self::start(|parts| parts.tokens = TokenSettings { algorithm: Algorithm::ES256, key }).await
     }
 
     /// A server with other read ports.
@@ -142,7 +152,7 @@ impl Client {
         let store = MemoryStore::new();
         let mut parts = Parts::of(&store);
         change(&mut parts);
-        let Parts { options, rate_limit, queries, books, events, users } = parts;
+        let Parts { options, rate_limit, queries, books, events, users, tokens } = parts;
         let rules = Arc::new(rules());
         let executor = BatchExecutor {
             factory: store.factory(),
@@ -151,13 +161,12 @@ impl Client {
             events,
             backoff: Arc::new(NoBackoff),
         };
-        let lane_settings = Settings::from_sources(None, HashMap::new()).expect("the defaults").lanes;
+        let Settings { lanes: lane_settings, token_limits: limits, .. } =
+            Settings::from_sources(None, HashMap::new()).expect("the defaults");
         // Without their handle the lanes live as long as the server.
         let (lanes, _) = Lanes::start(&executor, lane_settings);
-        let token_settings =
-            TokenSettings { algorithm: jsonwebtoken::Algorithm::HS256, key: TokenKey::Secret(secret()) };
         let readiness = Readiness::default();
-        let authenticator = Authenticator::new(&token_settings, &parties()).await.expect("a secret");
+        let authenticator = Authenticator::new(&tokens, &parties(), limits).await.expect("keys");
         let state = AppState {
             rules,
             catalog: Catalog::start(lanes.catalog_version(), &queries.stocks),
