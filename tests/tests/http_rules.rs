@@ -28,6 +28,7 @@ scenarios_on_sqlite![
     reveals_no_internal_details,
     continues_a_trace,
     limits_the_rate_of_each_caller,
+    identifies_clients_behind_a_proxy,
     applies_the_request_timeout_to_slow_bodies,
 ];
 
@@ -422,6 +423,19 @@ async fn limits_the_rate_of_each_caller(shop: Shop) {
     for _ in 0..20 {
         server.anonymous().get("/livez").await.expect(200);
     }
+}
+
+async fn identifies_clients_behind_a_proxy(shop: Shop) {
+    let settings =
+        [("TRUSTED_PROXIES", "127.0.0.0/8"), ("CLIENT_ADDRESS_HEADER", "X-Real-Ip"), ("RATE_LIMIT_ANONYMOUS", "5/h")];
+    let server = shop.server().settings(settings).start().await;
+    let read = |address: &str| server.anonymous().get("/v1/products").header("x-real-ip", address);
+    for _ in 0..5 {
+        read("203.0.113.9").await.expect(200);
+    }
+    read("203.0.113.9").await.problem(429, "RATE_LIMITED");
+    read("203.0.113.8").await.expect(200);
+    eventually("the log has the address", async || server.log().contains("203.0.113.9").then_some(())).await;
 }
 
 /// A client that sends its body slowly affects neither other requests nor the timeout.

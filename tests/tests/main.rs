@@ -6,6 +6,7 @@ mod audit_log;
 mod auth;
 mod cached_responses;
 mod commit_replies;
+mod connections;
 mod coupons;
 mod database_tls;
 mod delivery;

@@ -9,7 +9,8 @@
 //! | `api`, `admin` | a file for each resource |
 //! | `replies` | the success of each command |
 //! | `routes`, `openapi` | all resources under their paths, and the document of them |
-//! | `state` | shared state of handlers: `catalog` (cached reads), `access` (callers), `operations` (this server) |
+//! | `listener`, `connection` | the server, and the limits of its connections |
+//! | `state` | shared state of handlers: `catalog` (cached reads), `access` (callers), `cors` (origins), `operations` (this server) |
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
@@ -21,9 +22,13 @@ pub(crate) mod access;
 mod admin;
 mod api;
 pub(crate) mod catalog;
+pub(crate) mod connection;
+pub(crate) mod cors;
 mod deadline;
 mod extract;
+mod headers;
 mod health;
+pub(crate) mod listener;
 mod middleware;
 mod openapi;
 pub(crate) mod operations;

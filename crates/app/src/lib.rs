@@ -16,6 +16,7 @@ mod backoff;
 mod calendar;
 mod catalog_version;
 pub mod cli;
+mod client_address;
 mod demo;
 mod error_chain;
 pub mod http;

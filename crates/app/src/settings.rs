@@ -11,15 +11,19 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::http::header::HeaderValue;
 use governor::Quota;
 use secrecy::SecretString;
 
 use jangteo_domain::ShopRules;
 use jangteo_domain::retention::Retention;
+
+use crate::client_address::TrustedProxies;
 
 mod data_platform;
 mod database;
@@ -50,6 +54,13 @@ pub(crate) struct Settings {
     pub bind: SocketAddr,
     /// `None` for metrics on the API's port.
     pub metrics_bind: Option<SocketAddr>,
+    pub trusted_proxies: TrustedProxies,
+    /// As written in `Origin`; empty for no CORS.
+    pub cors_origins: Vec<HeaderValue>,
+    pub connections_per_address_max: NonZeroUsize,
+    pub keep_alive: Duration,
+    /// Also of an unread body.
+    pub request_head_timeout: Duration,
     pub rules: Arc<ShopRules>,
     pub order_sweep_interval: Duration,
     pub retention: Retention,
@@ -61,8 +72,10 @@ pub(crate) struct Settings {
     pub token_parties: TokenParties,
     pub token_limits: TokenLimits,
     pub require_idempotency_key: bool,
-    /// Per caller; `None` for no limit.
+    /// Per user; `None` for no limit.
     pub rate_limit: Option<Quota>,
+    /// Per address.
+    pub rate_limit_anonymous: Option<Quota>,
     pub data_platform: DataPlatformSettings,
     pub auto_migrate: bool,
     pub log_format: LogFormat,
@@ -126,10 +139,19 @@ impl Settings {
             database,
             bind: values.bind,
             metrics_bind: values.metrics_bind,
+            trusted_proxies: TrustedProxies {
+                networks: values.trusted_proxies.0,
+                header: values.client_address_header.0,
+            },
+            cors_origins: values.cors_origins.0,
+            connections_per_address_max: values.connections_per_address_max,
+            keep_alive: values.keep_alive,
+            request_head_timeout: values.request_head_timeout,
             order_sweep_interval: values.order_sweep_interval,
             request_timeout: values.request_timeout,
             require_idempotency_key: values.require_idempotency_key,
             rate_limit: values.rate_limit.0,
+            rate_limit_anonymous: values.rate_limit_anonymous.0,
             auto_migrate: values.auto_migrate,
             log_format: values.log_format,
             log_filter: values.rust_log,

@@ -1,13 +1,11 @@
 //! Composition root: starts all components and shuts them down in order. The only module that depends on the store.
 
-use std::any::Any;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use actix_web::dev::ServerHandle;
-use actix_web::rt::net::TcpStream;
-use actix_web::{HttpServer, web};
+use actix_web::dev::{Server as ActixServer, ServerHandle};
+use actix_web::web;
 use anyhow::{Context, anyhow, bail};
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
@@ -18,7 +16,6 @@ use jangteo_sql::doctor::Check;
 use jangteo_sql::{Database, Tls};
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::ExposeSecret;
-use socket2::{Domain, Socket, Type};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, interval, sleep};
 use tokio_util::sync::CancellationToken;
@@ -31,10 +28,14 @@ use crate::backoff::JitteredBackoff;
 use crate::demo;
 use crate::error_chain::chain;
 use crate::http;
-use crate::http::access::Access;
+use crate::http::access::{Access, RateLimits};
 use crate::http::catalog::Catalog;
-use crate::http::operations::{DatabaseHealth, Operations, PoolStatistics, Readiness, WriterStatus};
+use crate::http::connection::places::Places;
+use crate::http::cors::Cors;
+use crate::http::listener::{self, ConnectionLimits, RunningServer};
+use crate::http::operations::{DatabaseHealth, LastCheck, Operations, PoolStatistics, Readiness, WriterStatus};
 use crate::http::state::{AppState, Options};
+use crate::idempotency::InFlight;
 use crate::lanes::Lanes;
 use crate::settings::{DataPlatformSettings, DatabaseSettings, Settings};
 use crate::system::{UuidSource, install_crypto, raise_open_files_max};
@@ -48,14 +49,6 @@ use crate::workers::verification::Verifier;
 /// Maximum wait for a database that is still starting.
 const DATABASE_START_MAX: Duration = Duration::from_secs(30);
 const DATABASE_START_POLL: Duration = Duration::from_millis(500);
-/// Timeout of the head of a request, and of the close of a connection.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// Maximum time for which sent data may stay unacknowledged by a client.
-const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(20);
-/// Timeout of an idle connection; longer than that of usual proxies, so that the proxy closes it first.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// Maximum connections in the accept queue. A client beyond it may wait for minutes on a half-open connection.
-const BACKLOG_MAX: i32 = 4_096;
 /// Maximum connections per HTTP worker.
 const CONNECTIONS_MAX: usize = 10_000;
 /// Interval of the cleanup of metrics and rate limits.
@@ -100,24 +93,28 @@ impl Server {
             queries: queries.clone(),
             lanes: lanes.clone(),
             catalog: Catalog::start(lanes.catalog_version(), &queries.stocks),
-            access: Access::new(authenticator, settings.rate_limit),
+            access: Access {
+                authenticator,
+                limits: RateLimits::new(settings.rate_limit, settings.rate_limit_anonymous),
+                proxies: settings.trusted_proxies.clone(),
+                in_flight: InFlight::default(),
+            },
+            cors: (!settings.cors_origins.is_empty()).then(|| Cors { origins: settings.cors_origins.clone() }),
             operations: Operations {
                 verifier: Arc::clone(&verifier),
                 health: Arc::new(Health(database.clone())),
                 readiness: readiness.clone(),
+                last_check: LastCheck::default(),
             },
             users: UserLabels::new(settings)?,
             success: http::success,
             options: options(settings),
         });
 
-        let listener = bind("BIND", settings.bind)?;
+        let listener = listener::bind("BIND", settings.bind)?;
         let address = listener.local_addr()?;
-        let (http, http_handle) = serve(state.clone().into_inner(), listener, settings.request_timeout)?;
-        let metrics_handle = settings
-            .metrics_bind
-            .map(|address| serve_metrics(Some(state.clone()), bind("METRICS_BIND", address)?))
-            .transpose()?;
+        let (http, http_handle) = serve_api(state.clone(), listener, settings)?;
+        let metrics_handle = serve_metrics(Some(state.clone()), settings)?;
 
         let shutdown = CancellationToken::new();
         let mut workers = JoinSet::new();
@@ -128,7 +125,7 @@ impl Server {
         start(Sweeper::new(Arc::clone(&queries.orders), lanes, settings.order_sweep_interval).run().boxed());
         start(Pruner::new(database.pruning(), settings.retention).run().boxed());
         start(sample_backlog(database.event_queue()).boxed());
-        start(upkeep(statistics, move || state.access.drop_idle_callers()).boxed());
+        start(upkeep(statistics, move || state.access.limits.drop_idle()).boxed());
         if platform.is_none() {
             tracing::warn!("DATA_PLATFORM_URL is not set: the events of paid orders wait in the outbox");
         }
@@ -212,8 +209,7 @@ pub async fn relay(settings: &Settings, stopped: impl Future<Output = ()>) -> an
     let platform = data_platform(settings)?.context("DATA_PLATFORM_URL: not set")?;
     let database = open_started(settings).await?;
     auto_migrate(settings, &database).await?;
-    let metrics_handle =
-        settings.metrics_bind.map(|address| serve_metrics(None, bind("METRICS_BIND", address)?)).transpose()?;
+    let metrics_handle = serve_metrics(None, settings)?;
     let mut relay = RunningRelay::start(relay_to(platform, settings, &database));
     tracing::info!("delivering events");
     tokio::select! {
@@ -403,61 +399,29 @@ fn options(settings: &Settings) -> Options {
     }
 }
 
-fn bind(name: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let listen = || {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-        socket.set_reuse_address(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG_MAX)?;
-        socket.set_nonblocking(true)?;
-        Ok::<TcpListener, std::io::Error>(socket.into())
-    };
-    listen().with_context(|| format!("{name}: cannot listen on {address}"))
-}
-
-type RunningServer = (JoinHandle<std::io::Result<()>>, ServerHandle);
-
-fn serve(state: Arc<AppState>, listener: TcpListener, request_timeout: Duration) -> anyhow::Result<RunningServer> {
-    let server = HttpServer::new(move || http::app(web::Data::from(Arc::clone(&state))))
-        .client_request_timeout(HEAD_TIMEOUT)
-        .client_disconnect_timeout(HEAD_TIMEOUT)
-        .keep_alive(KEEP_ALIVE)
-        .max_connections(CONNECTIONS_MAX)
-        .on_connect(|connection, _| limit_unacknowledged(connection))
+fn serve_api(state: web::Data<AppState>, listener: TcpListener, settings: &Settings) -> anyhow::Result<RunningServer> {
+    let builder = ActixServer::build()
+        .max_concurrent_connections(CONNECTIONS_MAX)
         // Accepted requests complete; one more second for the transmission of the response.
-        .shutdown_timeout(request_timeout.as_secs() + 1)
-        .disable_signals()
-        .listen(listener)?
-        .run();
-    let handle = server.handle();
-    Ok((tokio::spawn(server), handle))
+        .shutdown_timeout(settings.request_timeout.as_secs() + 1);
+    let application = move || http::app(state.clone());
+    listener::serve(builder, listener, connection_limits(settings), application)
 }
 
-/// Only Linux has this limit.
-#[cfg(not(target_os = "linux"))]
-fn limit_unacknowledged(_: &dyn Any) {}
+fn serve_metrics(state: Option<web::Data<AppState>>, settings: &Settings) -> anyhow::Result<Option<ServerHandle>> {
+    let Some(address) = settings.metrics_bind else { return Ok(None) };
+    let (builder, listener) = (ActixServer::build().workers(1), listener::bind("METRICS_BIND", address)?);
+    let application = move || http::metrics_app(state.clone());
+    let (_, handle) = listener::serve(builder, listener, connection_limits(settings), application)?;
+    Ok(Some(handle))
+}
 
-/// Makes the kernel close a connection whose client does not read: actix has no write timeout.
-#[cfg(target_os = "linux")]
-fn limit_unacknowledged(connection: &dyn Any) {
-    if let Some(stream) = connection.downcast_ref::<TcpStream>() {
-        let limited = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX));
-        if let Err(error) = limited {
-            tracing::debug!(%error, "cannot limit unacknowledged data of a connection");
-        }
+fn connection_limits(settings: &Settings) -> ConnectionLimits {
+    ConnectionLimits {
+        timeout: settings.request_head_timeout,
+        keep_alive: settings.keep_alive,
+        places: Places::new(settings.connections_per_address_max, settings.trusted_proxies.clone()),
     }
-}
-
-fn serve_metrics(state: Option<web::Data<AppState>>, listener: TcpListener) -> anyhow::Result<ServerHandle> {
-    let server = HttpServer::new(move || http::metrics_app(state.clone()))
-        .workers(1)
-        .client_request_timeout(HEAD_TIMEOUT)
-        .disable_signals()
-        .listen(listener)?
-        .run();
-    let handle = server.handle();
-    tokio::spawn(server);
-    Ok(handle)
 }
 
 /// Removes old samples of histograms and runs `clean_up`, every 30 s.

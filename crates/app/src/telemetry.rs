@@ -20,6 +20,8 @@ pub const REQUEST_SECONDS: &str = "jangteo_http_request_duration_seconds";
 pub const REQUESTS_DENIED: &str = "jangteo_requests_denied_total";
 /// Time of the last successful reading of the key set, in seconds since 1970; 0 for none.
 pub const TOKEN_KEYS_READ_TIMESTAMP: &str = "jangteo_token_keys_read_timestamp_seconds";
+/// Connections beyond the maximum of their client's address.
+pub const CONNECTIONS_REJECTED: &str = "jangteo_connections_rejected_total";
 /// Commands per transaction, expired ones excluded.
 pub const BATCH_SIZE: &str = "jangteo_batch_size";
 /// Duration of a transaction with its retries, in seconds.
@@ -161,6 +163,7 @@ fn describe() {
     metrics::describe_histogram!(REQUEST_SECONDS, metrics::Unit::Seconds, "Requests, by route, method and status");
     metrics::describe_counter!(REQUESTS_DENIED, "Requests denied by 401, 403 or 429, by status and reason");
     metrics::describe_gauge!(TOKEN_KEYS_READ_TIMESTAMP, metrics::Unit::Seconds, "Last reading of the key set");
+    metrics::describe_counter!(CONNECTIONS_REJECTED, "Connections beyond the maximum of their client's address");
     metrics::describe_histogram!(BATCH_SIZE, "Commands per transaction");
     metrics::describe_histogram!(BATCH_SECONDS, metrics::Unit::Seconds, "Transactions with their retries");
     metrics::describe_histogram!(QUEUE_SECONDS, metrics::Unit::Seconds, "Longest wait in the queue of each batch");

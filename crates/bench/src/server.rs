@@ -68,6 +68,7 @@ impl Program {
             .env("DATABASE_URL", database_url)
             .envs(TOKEN_SETTINGS)
             .env("RATE_LIMIT", "off")
+            .env("RATE_LIMIT_ANONYMOUS", "off")
             .env("CURRENCY", "KRW")
             .env("SHOP_TIME_ZONE", "Asia/Seoul")
             .env("RUST_LOG", "warn")

@@ -80,6 +80,7 @@ impl ServerBuilder {
             // A node of a cluster may be on a network of this machine.
             ("DATABASE_TLS", "off"),
             ("RATE_LIMIT", "off"),
+            ("RATE_LIMIT_ANONYMOUS", "off"),
             // Debug builds on a busy machine are slow, and these tests do not measure queue waits.
             ("QUEUE_WAIT_MAX", "10s"),
             ("RUST_LOG", "info"),
@@ -127,6 +128,11 @@ impl ServerBuilder {
     /// Sets the soft limit of open files and sockets; the hard limit is unchanged.
     pub fn open_files(self, count: u64) -> Self {
         self.limit(format!("ulimit -S -n {count}"))
+    }
+
+    /// Sets the soft and the hard limit of open files and sockets.
+    pub fn open_files_max(self, count: u64) -> Self {
+        self.limit(format!("ulimit -n {count}"))
     }
 
     /// Limits the size of files in bytes, to simulate a full disk, until [`Server::lift_file_size_max`].

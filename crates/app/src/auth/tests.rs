@@ -304,11 +304,15 @@ async fn reload(authenticator: &Authenticator) {
 async fn a_withdrawn_key_is_not_trusted_cached_or_not(#[case] key_ids: &[&str]) {
     let published = Published::new(&["old"]);
     let authenticator = published.authenticator().await;
-    assert!(authenticator.authenticate(&published.token("old")).await.is_ok());
+    let old = published.token("old");
+    assert!(authenticator.find_verified(&old).await.is_none(), "valid, but unknown");
+    assert!(authenticator.authenticate(&old).await.is_ok());
+    assert!(authenticator.find_verified(&old).await.is_some());
 
     published.publish(key_ids);
     reload(&authenticator).await;
-    assert!(authenticator.authenticate(&published.token("old")).await.is_err());
+    assert!(authenticator.find_verified(&old).await.is_none());
+    assert!(authenticator.authenticate(&old).await.is_err());
     for key_id in key_ids {
         assert!(authenticator.authenticate(&published.token(key_id)).await.is_ok());
     }

@@ -1,24 +1,19 @@
 //! Operation: liveness, readiness and metrics.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::web::{Data, Json, ServiceConfig};
 use actix_web::{App, Error, HttpResponse, get};
 use serde::Serialize;
-use tokio::time::timeout;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig as ApiConfig;
 
-use crate::error_chain::chain;
 use crate::http::respond::problem::{Problem, ProblemCode, documented as code};
 use crate::http::state::AppState;
 use crate::telemetry;
-
-/// The maximum response time of the database of a ready server.
-const DATABASE_TIMEOUT: Duration = Duration::from_millis(500);
 
 pub fn routes(config: &mut ApiConfig<'_>, serve_metrics: bool) {
     config.service(live).service(ready);
@@ -59,19 +54,18 @@ async fn live() -> Json<HealthResponse> {
 /// Check readiness
 ///
 /// Returns 200 while the database responds within 500 ms, its migrations are at head, and the server is not draining.
+/// The database is checked once a second at most.
 #[utoipa::path(tag = "operation", security(()), responses((status = 200, body = HealthResponse), code::NotReady))]
 #[get("/readyz")]
 async fn ready(state: Data<AppState>) -> Result<Json<HealthResponse>, Problem> {
     if state.operations.readiness.is_draining() {
         return Err(ProblemCode::NotReady.into());
     }
-    match timeout(DATABASE_TIMEOUT, state.operations.health.is_usable()).await {
-        Ok(Ok(true)) => return Ok(Json(HealthResponse { status: "ready" })),
-        Ok(Ok(false)) => tracing::warn!("not ready: pending migrations"),
-        Ok(Err(error)) => tracing::warn!(kind = error.kind(), cause = chain(&error), "not ready"),
-        Err(_elapsed) => tracing::warn!("not ready: database timeout"),
+    if state.operations.is_database_usable().await {
+        Ok(Json(HealthResponse { status: "ready" }))
+    } else {
+        Err(ProblemCode::NotReady.into())
     }
-    Err(ProblemCode::NotReady.into())
 }
 
 #[derive(Serialize, ToSchema)]

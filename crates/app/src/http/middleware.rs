@@ -6,6 +6,7 @@ use std::panic::AssertUnwindSafe;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
+use actix_web::http::header::HeaderMap;
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, web};
@@ -13,6 +14,8 @@ use futures_util::FutureExt;
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use crate::client_address::ClientAddress;
+use crate::http::cors;
 use crate::http::deadline::Deadline;
 use crate::http::respond::compression;
 use crate::http::respond::problem::{Occurrence, Problem, ProblemCode};
@@ -21,10 +24,10 @@ use crate::http::state::AppState;
 mod accept;
 mod authentication;
 mod denial;
+mod head_size;
 mod headers;
 mod language;
 mod problems;
-mod rate_limit;
 mod request_id;
 mod telemetry;
 
@@ -41,37 +44,66 @@ pub async fn respond_to_every_request(
         instance: request.path().to_owned(),
         language: language::preferred(&request),
     };
+    let client = state.access.proxies.client(request.head());
     let method = request.method().clone();
-    let span = telemetry::span(&request, &occurrence, &state.users);
+    let span = telemetry::span(&request, &occurrence, client, &state.users);
     if method == Method::HEAD {
         // HEAD is routed as GET (RFC 9110, 9.3.2); the HTTP layer below omits the body.
         request.head_mut().method = Method::GET;
     }
+    request.extensions_mut().insert(client);
     request.extensions_mut().insert(occurrence.clone());
     request.extensions_mut().insert(Deadline(received_at + state.options.request_timeout));
 
-    let responding = async move { next.call(request).await }.instrument(span.clone());
+    let origin = state.cors.as_ref().and_then(|cors| cors.origin(request.head()));
+    let is_preflight = origin.is_some() && cors::is_preflight(request.head());
+    let admitted = head_size::check(&request);
+    let admitted = admitted.and_then(|()| limit_outside_api(&state, request.path(), is_preflight, client));
+    let responding = async move {
+        admitted?;
+        if is_preflight {
+            return Ok(request.into_response(cors::preflight()));
+        }
+        next.call(request).await.map(ServiceResponse::map_into_boxed_body)
+    };
+    let responding = responding.instrument(span.clone());
     // Unwind safe: only shared state is used afterwards, and no panic leaves that inconsistent.
     let outcome = AssertUnwindSafe(responding).catch_unwind().await;
     let _in_span = span.enter();
     let response = match outcome {
-        Ok(Ok(response)) => Ok(problems::render(response.map_into_boxed_body(), &occurrence)),
+        Ok(Ok(response)) => Ok(problems::render(response, &occurrence)),
         Ok(Err(error)) => Err(problems::of_error(&error).render(&occurrence)),
         Err(_panic) => Err(Problem::new(ProblemCode::InternalError).render(&occurrence)),
     };
     let is_draining = state.operations.readiness.is_draining();
+    let complete = |headers: &mut HeaderMap| {
+        headers::complete(headers, &occurrence, is_draining);
+        if state.cors.is_some() {
+            cors::allow(headers, origin);
+        }
+    };
     match response {
         Ok(mut response) => {
             let route = response.request().match_pattern();
-            headers::complete(response.response_mut().headers_mut(), &occurrence, is_draining);
+            complete(response.response_mut().headers_mut());
             telemetry::record(&span, &method, route, response.status(), received_at.elapsed());
             Ok(response)
         }
         Err(mut response) => {
-            headers::complete(response.headers_mut(), &occurrence, is_draining);
+            complete(response.headers_mut());
             telemetry::record(&span, &method, None, response.status(), received_at.elapsed());
             Err(InternalError::from_response("", response).into())
         }
+    }
+}
+
+/// Counts requests outside of the API by address, except for probes. The API counts by user where it can.
+fn limit_outside_api(state: &AppState, path: &str, is_preflight: bool, client: ClientAddress) -> Result<(), Problem> {
+    let is_api = path.strip_prefix("/v1").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if is_api && !is_preflight || matches!(path, "/livez" | "/readyz") {
+        Ok(())
+    } else {
+        state.access.limits.count_address(client).inspect_err(|_| denial::limited("address"))
     }
 }
 
@@ -81,15 +113,14 @@ pub async fn admit(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let client = denial::client(&request);
-    let caller = authentication::caller(&state.access, &request).await;
-    if let Ok(Some(actor)) = &caller {
-        tracing::Span::current().record("user_id", &*state.users.of(&actor.user_id));
-    }
-    // A request with an invalid token counts for its address: such tokens must not bypass the limit.
-    rate_limit::check(&state.access, &request, caller.as_ref().ok().and_then(Option::as_ref))?;
-    if let Some(actor) = caller? {
-        request.extensions_mut().insert(actor);
+    let client = ClientAddress::of(&request);
+    match authentication::caller(&state.access, &request).await? {
+        Some(actor) => {
+            tracing::Span::current().record("user_id", &*state.users.of(&actor.user_id));
+            state.access.limits.count_user(&actor.user_id).inspect_err(|_| denial::limited("user"))?;
+            request.extensions_mut().insert(actor);
+        }
+        None => state.access.limits.count_address(client).inspect_err(|_| denial::limited("address"))?,
     }
     accept::check(&request)?;
     let is_compressed = compression::is_requested(&request);

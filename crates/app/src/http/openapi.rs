@@ -1,5 +1,8 @@
 //! The OpenAPI document, generated from the handlers, and the page that shows it.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use actix_web::http::header::{self, HeaderName};
 use actix_web::middleware::DefaultHeaders;
 use actix_web::{HttpRequest, HttpResponse, get, guard, mime, web};
@@ -8,10 +11,11 @@ use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{ContactBuilder, Info, InfoBuilder, LicenseBuilder, OpenApi, ServerBuilder};
 use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_actix_web::{AppExt, scope};
-use utoipa_swagger_ui::{Config, SwaggerUi};
+use utoipa_swagger_ui::{Config, SwaggerFile, serve};
 
 use crate::http::health;
 use crate::http::respond::cached_response::{CacheControl, CachedResponse};
+use crate::http::respond::problem::{Problem, ProblemCode};
 use crate::http::routes::resources;
 
 mod examples;
@@ -113,7 +117,6 @@ async fn show_document(document: web::Data<Document>, request: HttpRequest) -> H
 
 /// Serves the page of the document, which loads nothing from other servers, and leads browsers to it from `/`.
 pub fn page(config: &mut web::ServiceConfig) {
-    let page = SwaggerUi::new("/{_:.*}").config(Config::from("/openapi.json"));
     let policy = DefaultHeaders::new().add((
         header::CONTENT_SECURITY_POLICY,
         "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'",
@@ -126,7 +129,28 @@ pub fn page(config: &mut web::ServiceConfig) {
             "/docs",
             web::get().to(|| async { HttpResponse::PermanentRedirect().insert_header(location("/docs/")).finish() }),
         )
-        .service(web::scope("/docs").wrap(policy).service(page));
+        .service(web::scope("/docs").wrap(policy).route("/{file:.*}", web::get().to(show_page)));
+}
+
+/// A file of the page, which browsers store and revalidate.
+async fn show_page(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let file = page_file(request.match_info().query("file")).ok_or(ProblemCode::NotFound)?;
+    Ok(file.respond(&request, CacheControl::Revalidate).await)
+}
+
+/// A file of the page, hashed and compressed on its first use.
+fn page_file(name: &str) -> Option<Arc<CachedResponse>> {
+    static FILES: Mutex<BTreeMap<String, Arc<CachedResponse>>> = Mutex::new(BTreeMap::new());
+
+    let mut files = FILES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(file) = files.get(name) {
+        return Some(Arc::clone(file));
+    }
+    let SwaggerFile { bytes, content_type, .. } = serve(name, Arc::new(Config::from("/openapi.json"))).ok()??;
+    let file = CachedResponse::of_file(bytes.into_owned().into(), content_type.parse().ok()?);
+    let file = Arc::new(file);
+    files.insert(name.to_owned(), Arc::clone(&file));
+    Some(file)
 }
 
 fn location(path: &'static str) -> (HeaderName, &'static str) {

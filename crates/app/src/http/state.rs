@@ -7,6 +7,7 @@ use jangteo_domain::{Currency, Queries, Reply, ShopRules};
 
 use crate::http::access::Access;
 use crate::http::catalog::Catalog;
+use crate::http::cors::Cors;
 use crate::http::operations::Operations;
 use crate::http::respond::answer::Success;
 use crate::lanes::Lanes;
@@ -19,6 +20,8 @@ pub struct AppState {
     pub lanes: Lanes,
     pub catalog: Catalog,
     pub access: Access,
+    /// `None` without allowed origins.
+    pub cors: Option<Cors>,
     pub operations: Operations,
     pub users: UserLabels,
     /// Renders the success of a command. Passed in, as it depends on all resources, which depend on this state.

@@ -860,20 +860,53 @@ async fn limits_the_rate_of_each_caller() {
     let seconds: u64 = limited.header("retry-after").parse().expect("seconds");
     assert!((3_000..=3_600).contains(&seconds), "{seconds}");
     assert_eq!(client.call(lee(get("/v1/products"))).await.status, StatusCode::OK);
-    assert_eq!(client.call(get("/livez")).await.status, StatusCode::OK);
+}
+
+#[rstest]
+#[case("/v1/products")]
+#[case("/metrics")]
+#[case("/openapi.json")]
+#[actix_web::test]
+async fn limits_requests_without_a_token_by_address(#[case] path: &str) {
+    let one_an_hour = governor::Quota::per_hour(std::num::NonZeroU32::MIN);
+    let client = Client::limited(one_an_hour).await;
+    let read = |address: &str| {
+        let request = get(path).peer_addr(([10, 0, 0, 1], 1234).into());
+        client.call(request.insert_header(("X-Forwarded-For", format!("198.51.100.1, {address}"))))
+    };
+    assert_eq!(read("203.0.113.9").await.status, StatusCode::OK);
+    assert_eq!(read("203.0.113.9").await.code(), "RATE_LIMITED");
+    assert_eq!(read("2001:db8:1:2::3").await.status, StatusCode::OK);
+    assert_eq!(read("2001:db8:1:2::4").await.code(), "RATE_LIMITED");
+    assert_eq!(client.call(kim(get("/v1/products"))).await.status, StatusCode::OK);
+    for probe in ["/livez", "/livez", "/readyz", "/readyz"] {
+        assert_eq!(client.call(get(probe)).await.status, StatusCode::OK);
+    }
 }
 
 #[actix_web::test]
-async fn shows_when_the_keys_of_tokens_were_read() {
-    const READ_AT: &str = "jangteo_token_keys_read_timestamp_seconds ";
-    let file = tempfile::NamedTempFile::new().expect("a file");
-    let (x, y) = ("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0");
-    let keys = json!({"keys": [{"kty": "EC", "crv": "P-256", "x": x, "y": y}]});
-    std::fs::write(file.path(), keys.to_string()).expect("written");
-    let client = Client::with_key_set(file.path()).await;
-    let metrics = String::from_utf8(client.call(get("/metrics")).await.body).expect("text");
-    let read_at = metrics.lines().find_map(|line| line.strip_prefix(READ_AT)?.parse::<f64>().ok());
-    assert!(read_at.is_some_and(|read_at| read_at > 0.0), "{metrics}");
+async fn rejected_tokens_are_limited_by_address_apart_from_other_requests() {
+    let two_an_hour = governor::Quota::per_hour(std::num::NonZeroU32::MIN.saturating_add(1));
+    let client = Client::limited(two_an_hour).await;
+    let send = |authorization: &str| client.call(get("/v1/products").insert_header(("Authorization", authorization)));
+    for rejected in ["Bearer no.valid.token", "Basic a2ltOmtpbQ=="] {
+        assert_eq!(send(rejected).await.code(), "UNAUTHENTICATED");
+    }
+    let limited = send("Bearer no.valid.token").await;
+    assert_eq!(limited.code(), "RATE_LIMITED");
+    let seconds: u64 = limited.header("retry-after").parse().expect("seconds");
+    assert!((1_500..=1_800).contains(&seconds), "{seconds}");
+    assert_eq!(client.call(get("/v1/products")).await.status, StatusCode::OK);
+    assert_eq!(client.call(kim(get("/v1/products"))).await.status, StatusCode::OK);
+}
+
+#[actix_web::test]
+async fn a_large_head_is_rejected() {
+    let client = Client::new().await;
+    let read = |length| client.call(get("/v1/products").insert_header(("X-Large", "x".repeat(length))));
+    let rejected = read(16 * 1024).await;
+    assert_eq!((rejected.status.as_u16(), rejected.code()), (431, "HEADERS_TOO_LARGE".to_owned()));
+    assert_eq!(read(16 * 1000).await.status, StatusCode::OK);
 }
 
 #[actix_web::test]
@@ -1000,6 +1033,59 @@ async fn responses_have_security_headers() {
     assert_eq!(answer.header("access-control-allow-origin"), "");
 }
 
+/// The headers of CORS in a response.
+fn cors(answer: &client::Answer) -> Vec<(&str, &str)> {
+    let headers = answer.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().expect("text")));
+    let mut headers: Vec<_> = headers.filter(|(name, _)| name.starts_with("access-control")).collect();
+    headers.sort_unstable();
+    headers
+}
+
+fn preflight(origin: &'static str) -> TestRequest {
+    let headers = [("Origin", origin), ("Access-Control-Request-Method", "POST")];
+    headers.into_iter().fold(send(Method::OPTIONS, "/v1/orders"), TestRequest::insert_header)
+}
+
+#[actix_web::test]
+async fn pages_of_allowed_origins_may_call() {
+    const ORIGIN: &str = "https://shop.example";
+    let client = Client::for_pages_of(ORIGIN).await;
+    let permission = client.call(preflight(ORIGIN)).await;
+    assert_eq!(permission.status, StatusCode::NO_CONTENT);
+    let exposed = ("access-control-expose-headers", "ETag, Idempotent-Replayed, Location, Retry-After, X-Request-Id");
+    let origin = ("access-control-allow-origin", ORIGIN);
+    assert_eq!(
+        cors(&permission),
+        [
+            ("access-control-allow-headers", "Authorization, Content-Type, Idempotency-Key, If-Match"),
+            ("access-control-allow-methods", "GET, HEAD, POST, PUT, PATCH, DELETE"),
+            origin,
+            exposed,
+            ("access-control-max-age", "600"),
+        ]
+    );
+    assert!(!permission.header("x-request-id").is_empty());
+    for request in [get("/v1/products"), get("/v1/users/kim/points"), get("/v1/nothing")] {
+        let answer = client.call(request.insert_header(("Origin", ORIGIN))).await;
+        assert_eq!(cors(&answer), [origin, exposed], "{}", answer.status);
+    }
+    for request in [get("/v1/products").insert_header(("Origin", "https://evil.example")), get("/v1/products")] {
+        let answer = client.call(request).await;
+        assert_eq!((answer.status, cors(&answer)), (StatusCode::OK, vec![]));
+        assert!(answer.headers.get_all("vary").any(|vary| vary == "Origin"));
+    }
+    assert_eq!(client.call(preflight("https://evil.example")).await.status, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[actix_web::test]
+async fn there_is_no_cors_without_origins() {
+    let client = Client::new().await;
+    let rejected = client.call(preflight("https://shop.example")).await;
+    assert_eq!((rejected.status, cors(&rejected)), (StatusCode::METHOD_NOT_ALLOWED, vec![]));
+    let answer = client.call(get("/v1/coupon-campaigns").insert_header(("Origin", "https://shop.example"))).await;
+    assert_eq!((answer.status, cors(&answer), answer.header("vary")), (StatusCode::OK, vec![], ""));
+}
+
 #[actix_web::test]
 async fn the_page_of_the_document_loads_nothing_from_elsewhere() {
     let client = Client::new().await;
@@ -1008,6 +1094,14 @@ async fn the_page_of_the_document_loads_nothing_from_elsewhere() {
     let html = String::from_utf8(page.body.clone()).expect("text");
     assert_eq!(page.status, StatusCode::OK);
     assert!(!html.contains("http://") && !html.contains("https://"), "{html}");
+    assert!(page.header("content-security-policy").contains("'self'"));
+    let script = || get("/docs/swagger-ui-bundle.js").insert_header(("Accept-Encoding", "gzip"));
+    let compressed = client.call(script()).await;
+    assert_eq!((compressed.status, compressed.header("content-encoding")), (StatusCode::OK, "gzip"));
+    assert_eq!(compressed.header("cache-control"), "public, no-cache");
+    let again = client.call(script().insert_header(("If-None-Match", compressed.header("etag")))).await;
+    assert_eq!((again.status, again.body.len()), (StatusCode::NOT_MODIFIED, 0));
+    assert_eq!(client.call(get("/docs/nothing.js")).await.code(), "NOT_FOUND");
     let document = client.call(get("/openapi.json")).await.json();
     assert_eq!(document, serde_json::to_value(super::openapi()).expect("JSON"));
 }

@@ -14,8 +14,8 @@ use serde::Deserialize;
 
 use crate::calendar::TimeZoneCalendar;
 use crate::settings::value::{
-    DatabaseTls, DatabaseUrl, HmacKey, KeySetLocation, LogFormat, LogUserForm, RateLimit, TokenSecret, TraceCollector,
-    WebUrl, WriteLanes, parsed,
+    AddressHeader, DatabaseTls, DatabaseUrl, HmacKey, KeySetLocation, LogFormat, LogUserForm, Networks, Origins, RateLimit,
+    TokenSecret, TraceCollector, WebUrl, WriteLanes, parsed,
 };
 
 /// A row of the table.
@@ -65,6 +65,13 @@ settings! {
     database_pool_max: NonZeroU32 = "16", "Maximum connections for reads";
     bind: SocketAddr = "127.0.0.1:8080", "Address of the API";
     metrics_bind: Option<SocketAddr>, "Address of `/metrics`; by default the API's";
+    client_address_header: AddressHeader = "X-Forwarded-For",
+        "Header of the trusted proxies with the client's address, to which each appends that of its peer";
+    trusted_proxies: Networks, "Addresses and networks of proxies, separated by commas, such as `10.0.0.0/8`";
+    cors_origins: Origins, "Origins whose pages may call the API, separated by commas, such as `https://shop.example`";
+    connections_per_address_max: NonZeroUsize = "256", "Maximum connections of a client's address";
+    keep_alive: Duration = "75s", "Timeout of a connection between two requests";
+    request_head_timeout: Duration = "5s", "Timeout of the head of a request, and of the rest of a body that is not read";
     currency: Currency = "KRW", "Currency of the shop, an ISO 4217 code with at most 4 decimals";
     shop_time_zone: TimeZoneCalendar = "Asia/Seoul", "Time zone of the shop's days, an IANA name";
     order_ttl: Duration = "10m", "Time to pay an order before it expires";
@@ -92,7 +99,9 @@ settings! {
     jwt_issuer: String = "jangteo", "Claim `iss` of valid tokens";
     jwt_audience: String = "jangteo", "Claim `aud` of valid tokens";
     require_idempotency_key: bool = "false", "Reject writes without an `Idempotency-Key`";
-    rate_limit: RateLimit = "600/m", "Requests of a caller to a server, per `s`, `m` or `h`; or `off`";
+    rate_limit: RateLimit = "600/m", "Requests of a user to a server, per `s`, `m` or `h`; or `off`";
+    rate_limit_anonymous: RateLimit = "600/m",
+        "Requests without a token, and rejected tokens, of a client's address to a server; or `off`";
     data_platform_url | data_platform_url_file: Option<WebUrl>,
         "Receiver of events, an https URL; or http on this machine";
     data_platform_allow_http: bool = "false", "Send events over http to another machine";

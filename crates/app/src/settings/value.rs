@@ -2,13 +2,15 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use actix_web::http::header::{self, HeaderName, HeaderValue};
 use governor::Quota;
+use ipnet::IpNet;
 use jangteo_domain::Currency;
 use jangteo_sql::Tls;
 use jsonwebtoken::Algorithm;
@@ -108,6 +110,44 @@ impl Value for Currency {
 impl Value for TimeZoneCalendar {
     fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
         Self::of(text).ok_or("a time zone of the IANA database, such as Asia/Seoul".into())
+    }
+}
+
+/// Networks, each an address with the length of its prefix, or a single address.
+pub struct Networks(pub Vec<IpNet>);
+
+impl Value for Networks {
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        let network = |text: &str| text.parse().or_else(|_| text.parse().map(|address: IpAddr| address.into()));
+        let networks = text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(network);
+        let networks: Result<_, _> = networks.collect();
+        networks.map(Self).map_err(|_| "addresses or networks, such as 10.0.0.0/8, separated by commas".into())
+    }
+}
+
+/// Origins of pages, as browsers send them in `Origin`.
+pub struct Origins(pub Vec<HeaderValue>);
+
+impl Value for Origins {
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        let origin = |text: &str| {
+            let url = reqwest::Url::parse(text).ok()?;
+            let is_origin = matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text;
+            if is_origin { text.parse().ok() } else { None }
+        };
+        let origins = text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(origin);
+        let origins: Option<_> = origins.collect();
+        origins.map(Self).ok_or("origins, such as https://shop.example, separated by commas; without a path".into())
+    }
+}
+
+/// The name of a header with addresses.
+pub struct AddressHeader(pub HeaderName);
+
+impl Value for AddressHeader {
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        let name = HeaderName::from_str(text).ok().filter(|name| *name != header::FORWARDED);
+        name.map(Self).ok_or("a header of plain addresses, such as X-Forwarded-For; not Forwarded".into())
     }
 }
 

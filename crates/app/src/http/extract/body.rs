@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
@@ -17,6 +18,7 @@ use serde_json::{Map, Value};
 use serde_path_to_error::{Path, Segment};
 use tokio::time::timeout_at;
 
+use crate::http::connection::Progress;
 use crate::http::deadline::Deadline;
 use crate::http::respond::problem::{FieldError, Problem, ProblemCode, Reason};
 
@@ -47,10 +49,14 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
         let is_required = request.method() == Method::PATCH;
         let Deadline(deadline) = Deadline::of(request);
         let payload = payload.take();
+        let progress = request.conn_data::<Rc<Progress>>().cloned();
         Box::pin(async move {
             head?;
             let read = timeout_at(deadline, read(payload)).await;
             let bytes = read.map_err(|_| ProblemCode::RequestTimeout)??;
+            if let Some(progress) = progress {
+                progress.finish_body();
+            }
             if is_required && bytes.is_empty() { Err(ProblemCode::MalformedJson.into()) } else { parse(&bytes) }
         })
     }

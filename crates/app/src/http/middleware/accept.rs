@@ -1,11 +1,12 @@
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{self, Accept, Header};
 
+use crate::http::headers::is_present;
 use crate::http::respond::problem::{Problem, ProblemCode};
 
 /// Rejects a request that does not accept JSON, before it has any effect.
 pub fn check(request: &ServiceRequest) -> Result<(), Problem> {
-    if !request.headers().contains_key(header::ACCEPT) {
+    if !is_present(request.headers(), header::ACCEPT) {
         return Ok(());
     }
     let accepted = Accept::parse(request).map_err(|_| ProblemCode::NotAcceptable)?;

@@ -3,26 +3,36 @@ use actix_web::http::header::{self, HeaderValue};
 
 use jangteo_domain::command::Actor;
 
+use crate::client_address::ClientAddress;
 use crate::http::access::Access;
 use crate::http::middleware::denial;
 use crate::http::respond::problem::{Problem, ProblemCode};
 
-/// The caller; `None` without a token.
+/// The caller; `None` without a token. A token that is known to be valid costs the limits of its address nothing.
 ///
 /// # Errors
-/// 401 for an invalid token, and for more than one.
+/// 401 for an invalid token, and for more than one; 429 for an unknown one from an address with too many of those.
 pub async fn caller(access: &Access, request: &ServiceRequest) -> Result<Option<Actor>, Problem> {
     let mut headers = request.headers().get_all(header::AUTHORIZATION);
-    let authenticated = match (headers.next(), headers.next()) {
+    let token = match (headers.next(), headers.next()) {
         (None, _) => return Ok(None),
-        (Some(value), None) => match bearer_token(value) {
-            Some(token) => access.authenticator.authenticate(token).await.map_err(|error| error.to_string()),
-            None => Err("no bearer token".to_owned()),
-        },
-        (Some(_), Some(_)) => Err("several tokens".to_owned()),
+        (Some(value), None) => bearer_token(value).ok_or("no bearer token"),
+        (Some(_), Some(_)) => Err("several tokens"),
+    };
+    if let Ok(token) = token
+        && let Some(actor) = access.authenticator.find_verified(token).await
+    {
+        return Ok(Some(actor));
+    }
+    let client = ClientAddress::of(request);
+    access.limits.admit_token(client).inspect_err(|_| denial::limited("address"))?;
+    let authenticated = match token {
+        Ok(token) => access.authenticator.authenticate(token).await.map_err(|error| error.to_string()),
+        Err(reason) => Err(reason.to_owned()),
     };
     authenticated.map(Some).map_err(|reason| {
-        denial::unauthenticated(denial::client(request), reason);
+        access.limits.count_rejected_token(client);
+        denial::unauthenticated(client, reason);
         invalid_token()
     })
 }

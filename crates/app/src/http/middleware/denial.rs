@@ -1,20 +1,13 @@
 //! Denied requests (401, 403, 429), by reason. The reasons are a bounded set.
 
-use std::net::IpAddr;
-
-use actix_web::dev::ServiceRequest;
 use metrics::SharedString;
 
+use crate::client_address::ClientAddress;
 use crate::telemetry::REQUESTS_DENIED;
 
-/// The address of the client.
-pub fn client(request: &ServiceRequest) -> Option<IpAddr> {
-    request.peer_addr().map(|address| address.ip())
-}
-
 /// Counts a 401, and logs it for the detection of attacks.
-pub fn unauthenticated(client: Option<IpAddr>, reason: String) {
-    tracing::info!(reason, client = client.map(tracing::field::display), "authentication failed");
+pub fn unauthenticated(client: ClientAddress, reason: String) {
+    tracing::info!(reason, %client, "authentication failed");
     count("401", reason);
 }
 

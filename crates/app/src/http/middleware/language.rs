@@ -1,10 +1,14 @@
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{self, AcceptLanguage, Header};
 
+use crate::http::headers::is_present;
 use crate::http::respond::problem::Language;
 
 /// The preferred one of the supported languages; English by default.
 pub fn preferred(request: &ServiceRequest) -> Language {
+    if !is_present(request.headers(), header::ACCEPT_LANGUAGE) {
+        return Language::English;
+    }
     let Ok(mut accepted) = AcceptLanguage::parse(request) else { return Language::English };
     accepted.retain(|preference| preference.quality > header::Quality::ZERO);
     let ranked = accepted.ranked();
@@ -36,6 +40,8 @@ mod tests {
     #[case("fr", Language::English)]
     #[case("*", Language::English)]
     #[case(";;;", Language::English)]
+    #[case(&format!("ko{}", ",fr".repeat(340)), Language::Korean)]
+    #[case(&format!("ko{}", ",fr".repeat(341)), Language::English)]
     fn selects_the_preferred_language(#[case] accept_language: &str, #[case] expected: Language) {
         let request = TestRequest::get().insert_header((header::ACCEPT_LANGUAGE, accept_language)).to_srv_request();
         assert_eq!(preferred(&request), expected);

@@ -7,13 +7,19 @@ use actix_web::dev::ServiceRequest;
 use actix_web::http::{Method, StatusCode};
 use tracing::Span;
 
+use crate::client_address::ClientAddress;
 use crate::http::respond::problem::Occurrence;
 use crate::telemetry::REQUEST_SECONDS;
 use crate::trace_parent::TraceParent;
 use crate::user_label::UserLabels;
 
 /// The span of all log lines of a request.
-pub fn span(request: &ServiceRequest, occurrence: &Occurrence, users: &UserLabels) -> Span {
+pub fn span(
+    request: &ServiceRequest,
+    occurrence: &Occurrence,
+    client: ClientAddress,
+    users: &UserLabels,
+) -> Span {
     let trace = request.headers().get("traceparent").and_then(|value| value.to_str().ok()).and_then(TraceParent::parse);
     // Decoded, as the router does it: `/%75sers/kim` has a user id.
     let pattern = users.pattern(request.match_info().as_str());
@@ -22,6 +28,7 @@ pub fn span(request: &ServiceRequest, occurrence: &Occurrence, users: &UserLabel
         request_id = occurrence.request_id,
         method = %request.method(),
         path = pattern.as_deref().unwrap_or(request.path()),
+        client_address = %client,
         trace_id = trace.map(|trace| trace.trace_id),
         parent_id = trace.map(|trace| trace.parent_id),
         user_id = tracing::field::Empty,

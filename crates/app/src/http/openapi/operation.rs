@@ -13,10 +13,9 @@ use crate::http::openapi::problem;
 use crate::http::respond::problem::ProblemCode;
 
 /// Of every operation under `/v1`.
-const OF_ALL: &[ProblemCode] = &[
+const OF_V1: &[ProblemCode] = &[
     ProblemCode::Unauthenticated,
     ProblemCode::NotAcceptable,
-    ProblemCode::RateLimited,
     ProblemCode::InternalError,
     ProblemCode::DatabaseUnavailable,
 ];
@@ -97,13 +96,16 @@ pub fn common_problems(path: &str, method: &HttpMethod, operation: &Operation) -
         RefOr::T(parameter) => parameter.parameter_in == ParameterIn::Query && parameter.name == "cursor",
         RefOr::Ref(_) => false,
     });
-    let groups: [(bool, &[ProblemCode]); 6] = [
+    let is_probe = matches!(path, "/livez" | "/readyz");
+    let groups: [(bool, &[ProblemCode]); 8] = [
         (is_v1, &[ProblemCode::InvalidQuery]),
         (has_cursor, &[ProblemCode::InvalidCursor]),
         (path.starts_with("/v1/admin"), &[ProblemCode::Forbidden]),
         (is_v1 && has_body, OF_BODIES),
         (is_v1 && has_body && path != QUOTE, OF_WRITES),
-        (is_v1, OF_ALL),
+        (is_v1, OF_V1),
+        (!is_probe, &[ProblemCode::RateLimited]),
+        (true, &[ProblemCode::HeadersTooLarge]),
     ];
     groups.into_iter().filter(|(applies, _)| *applies).flat_map(|(_, codes)| codes).copied().collect()
 }

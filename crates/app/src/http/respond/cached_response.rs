@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use tokio::sync::OnceCell;
 
+use crate::http::headers::is_present;
 use crate::http::respond::compression;
 use crate::idempotency::digest;
 
@@ -31,7 +32,8 @@ impl CacheControl {
 
 /// A response that does not depend on the caller.
 pub struct CachedResponse {
-    json: Bytes,
+    bytes: Bytes,
+    media_type: HeaderValue,
     /// Weak, as the compressed bytes share it.
     tag: EntityTag,
     written_tag: HeaderValue,
@@ -46,28 +48,34 @@ impl CachedResponse {
 
     /// A response of serialized JSON.
     pub fn of_json(json: Bytes) -> Self {
-        let tag = EntityTag::new_weak(URL_SAFE_NO_PAD.encode(digest(&[&json])));
+        Self::of_file(json, HeaderValue::from_static("application/json"))
+    }
+
+    /// A response of any media type.
+    pub fn of_file(bytes: Bytes, media_type: HeaderValue) -> Self {
+        let tag = EntityTag::new_weak(URL_SAFE_NO_PAD.encode(digest(&[&bytes])));
         let written_tag = HeaderValue::from_str(&tag.to_string()).expect("base64");
-        Self { json, tag, written_tag, compressed: OnceCell::new() }
+        Self { bytes, media_type, tag, written_tag, compressed: OnceCell::new() }
     }
 
     /// The maximum size in memory, in bytes, compressed bytes included.
     pub fn weight(&self) -> usize {
-        2 * self.json.len() + size_of::<Self>()
+        2 * self.bytes.len() + size_of::<Self>()
     }
 
     /// The response to the request: 304 where the caller has it, compressed where the caller accepts that.
     pub async fn respond(&self, request: &HttpRequest, cache_control: CacheControl) -> HttpResponse {
+        let ok = |body| HttpResponse::Ok().content_type(self.media_type.clone()).body(body);
         let mut response = if self.is_known_to(request) {
             HttpResponse::NotModified().finish()
         } else {
             match self.compressed_for(request).await {
                 Some(compressed) => {
-                    let mut response = HttpResponse::Ok().content_type(mime()).body(compressed);
+                    let mut response = ok(compressed);
                     compression::set_encoding(response.headers_mut());
                     response
                 }
-                None => HttpResponse::Ok().content_type(mime()).body(self.json.clone()),
+                None => ok(self.bytes.clone()),
             }
         };
         self.describe(response.headers_mut(), cache_control);
@@ -76,7 +84,7 @@ impl CachedResponse {
 
     /// Whether `If-None-Match` contains the tag (RFC 9110, 13.1.2).
     fn is_known_to(&self, request: &HttpRequest) -> bool {
-        if !request.headers().contains_key(header::IF_NONE_MATCH) {
+        if !is_present(request.headers(), header::IF_NONE_MATCH) {
             return false;
         }
         match IfNoneMatch::parse(request) {
@@ -87,10 +95,10 @@ impl CachedResponse {
     }
 
     async fn compressed_for(&self, request: &HttpRequest) -> Option<Bytes> {
-        if self.json.len() < compression::LENGTH_MIN || !compression::is_requested(request) {
+        if self.bytes.len() < compression::LENGTH_MIN || !compression::is_requested(request) {
             return None;
         }
-        self.compressed.get_or_init(|| compression::compressed(self.json.clone())).await.clone()
+        self.compressed.get_or_init(|| compression::compressed(self.bytes.clone())).await.clone()
     }
 
     fn describe(&self, headers: &mut HeaderMap, cache_control: CacheControl) {
@@ -98,8 +106,4 @@ impl CachedResponse {
         headers.insert(header::CACHE_CONTROL, cache_control.cache_control());
         compression::set_vary(headers);
     }
-}
-
-fn mime() -> HeaderValue {
-    HeaderValue::from_static("application/json")
 }

@@ -11,13 +11,15 @@ use actix_web::{HttpMessage, web};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use crate::http::headers::is_present;
+
 /// The minimum length of a compressed body, in bytes. A shorter one fits into one packet.
 pub const LENGTH_MIN: usize = 1_024;
 
 /// Whether `Accept-Encoding` prefers gzip.
 pub fn is_requested(request: &impl HttpMessage) -> bool {
     // Few clients send the header, and parsing it is the most expensive step.
-    if !request.headers().contains_key(header::ACCEPT_ENCODING) {
+    if !is_present(request.headers(), header::ACCEPT_ENCODING) {
         return false;
     }
     let known = [Encoding::gzip(), Encoding::identity()];

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::body::{MessageBody, to_bytes};
 use actix_web::dev::Service;
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{HeaderMap, HeaderValue, X_FORWARDED_FOR};
 use actix_web::http::{Method, StatusCode};
 use actix_web::test::{TestRequest, init_service};
 use actix_web::web::Data;
@@ -26,17 +26,19 @@ use jangteo_domain::testing::{NoBackoff, rules};
 use jangteo_domain::verification::BooksFactory;
 use jangteo_domain::{BatchExecutor, Queries, StoreError};
 use jangteo_domain_testing::MemoryStore;
-use jsonwebtoken::Algorithm;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use super::documented;
 use crate::auth::{ADMIN_SCOPE, Authenticator, sign};
-use crate::http::access::Access;
+use crate::client_address::TrustedProxies;
+use crate::http::access::{Access, RateLimits};
 use crate::http::catalog::Catalog;
-use crate::http::operations::{DatabaseHealth, Operations, PoolStatistics, Readiness, WriterStatus};
+use crate::http::cors::Cors;
+use crate::http::operations::{DatabaseHealth, LastCheck, Operations, PoolStatistics, Readiness, WriterStatus};
 use crate::http::state::{AppState, Options};
 use crate::http::{app, success};
+use crate::idempotency::InFlight;
 use crate::lanes::Lanes;
 use crate::settings::{Settings, TokenKey, TokenParties, TokenSettings};
 use crate::system::UuidSource;
@@ -58,12 +60,13 @@ pub struct Client {
 /// The replaceable parts of a server.
 struct Parts {
     options: Options,
+    /// Of a user, and of an address.
     rate_limit: Option<Quota>,
+    cors: Option<Cors>,
     queries: Queries,
     books: Arc<dyn BooksFactory>,
     events: Arc<dyn EventRenderer>,
     users: UserLabels,
-    tokens: TokenSettings,
 }
 
 /// The method and path of a request, and the response to it.
@@ -76,11 +79,11 @@ impl Parts {
         Self {
             options,
             rate_limit: None,
+            cors: None,
             queries: store.queries(),
             books: store.books(),
             events: Arc::new(JsonEvents),
             users: UserLabels::Plain,
-            tokens: TokenSettings { algorithm: Algorithm::HS256, key: TokenKey::Secret(secret()) },
         }
     }
 }
@@ -102,7 +105,7 @@ impl Client {
         Self::start(|parts| change(&mut parts.options)).await
     }
 
-    /// A server with a rate limit for each caller.
+    /// A server with a rate limit for each user and address, behind the proxy 10.0.0.1.
     pub async fn limited(rate_limit: Quota) -> Self {
         Self::start(|parts| parts.rate_limit = Some(rate_limit)).await
     }
@@ -112,10 +115,9 @@ impl Client {
         Self::start(|parts| parts.users = UserLabels::hashed(SECRET.as_bytes())).await
     }
 
-    /// A server that reads the keys of tokens from a file.
-    pub async fn with_key_set(file: &Path) -> Self {
-        let key = TokenKey::KeySetFile(file.to_owned());
-        Self::start(|parts| parts.tokens = TokenSettings { algorithm: Algorithm::ES256, key }).await
+    /// A server for pages of the origin.
+    pub async fn for_pages_of(origin: &'static str) -> Self {
+        Self::start(|parts| parts.cors = Some(Cors { origins: vec![HeaderValue::from_static(origin)] })).await
     }
 
     /// A server with other read ports.
@@ -152,7 +154,7 @@ impl Client {
         let store = MemoryStore::new();
         let mut parts = Parts::of(&store);
         change(&mut parts);
-        let Parts { options, rate_limit, queries, books, events, users, tokens } = parts;
+        let Parts { options, rate_limit, cors, queries, books, events, users } = parts;
         let rules = Arc::new(rules());
         let executor = BatchExecutor {
             factory: store.factory(),
@@ -165,18 +167,27 @@ impl Client {
             Settings::from_sources(None, HashMap::new()).expect("the defaults");
         // Without their handle the lanes live as long as the server.
         let (lanes, _) = Lanes::start(&executor, lane_settings);
+        let token_settings =
+            TokenSettings { algorithm: jsonwebtoken::Algorithm::HS256, key: TokenKey::Secret(secret()) };
         let readiness = Readiness::default();
-        let authenticator = Authenticator::new(&tokens, &parties(), limits).await.expect("keys");
+        let authenticator = Authenticator::new(&token_settings, &parties(), limits).await.expect("a secret");
         let state = AppState {
             rules,
             catalog: Catalog::start(lanes.catalog_version(), &queries.stocks),
             queries,
             lanes,
-            access: Access::new(authenticator, rate_limit),
+            access: Access {
+                authenticator,
+                limits: RateLimits::new(rate_limit, rate_limit),
+                proxies: TrustedProxies { networks: vec![IpAddr::from([10, 0, 0, 1]).into()], header: X_FORWARDED_FOR },
+                in_flight: InFlight::default(),
+            },
+            cors,
             operations: Operations {
                 verifier: Arc::new(Verifier::new(books, Retention::default())),
                 health: Arc::new(Healthy),
                 readiness: readiness.clone(),
+                last_check: LastCheck::default(),
             },
             users,
             success,

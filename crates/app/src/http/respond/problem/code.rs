@@ -316,6 +316,9 @@ problem_codes! {
         "Too Many Requests", "요청 한도 초과",
         "The caller exceeded the rate limit. Wait for the seconds in Retry-After.",
         "요청 한도를 넘었습니다. Retry-After의 시간(초)만큼 기다리세요.";
+    HeadersTooLarge, "HEADERS_TOO_LARGE", REQUEST_HEADER_FIELDS_TOO_LARGE, Final,
+        "Request Header Fields Too Large", "요청 헤더 크기 초과",
+        "The head of a request is limited to 16 KiB.", "요청 헤더는 최대 16KiB입니다.";
     InternalError, "INTERNAL_ERROR", INTERNAL_SERVER_ERROR, Final,
         "Internal Server Error", "내부 서버 오류",
         "An unexpected error occurred. The logs contain the request id.",
