@@ -30,6 +30,16 @@ const TYPES: [&str; 3] = ["JWT", "at+jwt", "application/at+jwt"];
 
 /// The scope of the back office.
 pub const ADMIN_SCOPE: &str = "admin";
+/// The scope of a payment service: top-ups of any user, and nothing more.
+pub const TOP_UP_SCOPE: &str = "points:top-up";
+
+/// The bearer of a valid token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bearer {
+    pub actor: Actor,
+    /// Whether the token has the scope [`TOP_UP_SCOPE`].
+    pub is_payment_service: bool,
+}
 
 /// Verifies bearer tokens by signature, times, issuer and audience.
 pub struct Authenticator {
@@ -136,43 +146,43 @@ impl Authenticator {
         }
     }
 
-    /// Returns the subject of a token that is known to be valid. With a shared secret the token is verified, which costs
+    /// Returns the bearer of a token that is known to be valid. With a shared secret the token is verified, which costs
     /// no more than a lookup.
-    pub async fn find_verified(&self, token: &str) -> Option<Actor> {
+    pub async fn find_verified(&self, token: &str) -> Option<Bearer> {
         match &self.verified_tokens {
             Some(tokens) => {
                 let generation = self.keys.generation()?;
                 tokens.find(&Fingerprint::of(token), generation, get_current_timestamp()).await
             }
-            None => self.verify(token).await.ok().map(|(actor, _expires_at)| actor),
+            None => self.verify(token).await.ok().map(|(bearer, _expires_at)| bearer),
         }
     }
 
-    /// Returns the subject of a valid token and its scope.
+    /// Returns the bearer of a valid token.
     ///
     /// # Errors
     /// A token that is malformed, forged, expired, or of another issuer or audience.
-    pub async fn authenticate(&self, token: &str) -> Result<Actor, RejectedToken> {
+    pub async fn authenticate(&self, token: &str) -> Result<Bearer, RejectedToken> {
         let Some(verified_tokens) = &self.verified_tokens else {
-            let (actor, _expires_at) = self.verify(token).await?;
-            return Ok(actor);
+            let (bearer, _expires_at) = self.verify(token).await?;
+            return Ok(bearer);
         };
         // Read before the keys: a verification by old keys must not be cached as one by new keys.
         let Some(generation) = self.keys.generation() else {
-            let (actor, _expires_at) = self.verify(token).await?;
-            return Ok(actor);
+            let (bearer, _expires_at) = self.verify(token).await?;
+            return Ok(bearer);
         };
         let fingerprint = Fingerprint::of(token);
-        if let Some(actor) = verified_tokens.find(&fingerprint, generation, get_current_timestamp()).await {
-            return Ok(actor);
+        if let Some(bearer) = verified_tokens.find(&fingerprint, generation, get_current_timestamp()).await {
+            return Ok(bearer);
         }
-        let (actor, expires_at) = self.verify(token).await?;
-        verified_tokens.insert(fingerprint, VerifiedToken { actor: actor.clone(), expires_at, generation }).await;
-        Ok(actor)
+        let (bearer, expires_at) = self.verify(token).await?;
+        verified_tokens.insert(fingerprint, VerifiedToken { bearer: bearer.clone(), expires_at, generation }).await;
+        Ok(bearer)
     }
 
-    /// Returns the caller and the expiry of the token, in seconds since 1970.
-    async fn verify(&self, token: &str) -> Result<(Actor, u64), RejectedToken> {
+    /// Returns the bearer and the expiry of the token, in seconds since 1970.
+    async fn verify(&self, token: &str) -> Result<(Bearer, u64), RejectedToken> {
         let TokenData { header, claims } = match &self.keys {
             Keys::Fixed(key) => decode(token, key, &self.validation)?,
             Keys::Set(keys) => {
@@ -192,9 +202,10 @@ impl Authenticator {
         if exp - issued_at > self.lifetime_max.as_secs_f64() {
             return Err(RejectedToken::Lifetime);
         }
-        let is_admin = scope.split(' ').any(|scope| scope == ADMIN_SCOPE);
+        let has = |wanted| scope.split(' ').any(|scope| scope == wanted);
+        let actor = Actor { user_id: UserId::try_from(sub)?, is_admin: has(ADMIN_SCOPE) };
         // Rounded as in the verification of the times.
-        Ok((Actor { user_id: UserId::try_from(sub)?, is_admin }, exp.round() as u64))
+        Ok((Bearer { actor, is_payment_service: has(TOP_UP_SCOPE) }, exp.round() as u64))
     }
 }
 

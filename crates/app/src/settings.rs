@@ -42,7 +42,7 @@ pub(crate) use log_user::LogUser;
 pub(crate) use table::help;
 pub use table::{SETTINGS, Setting};
 pub(crate) use tokens::{TokenKey, TokenLimits, TokenParties, TokenSettings};
-pub(crate) use value::{LogFormat, TOKEN_SECRET_BYTES_MIN};
+pub(crate) use value::{LogFormat, TOKEN_SECRET_BYTES_MIN, TopUpBy};
 
 use error::invalid;
 use table::Values;
@@ -72,6 +72,7 @@ pub(crate) struct Settings {
     pub token_parties: TokenParties,
     pub token_limits: TokenLimits,
     pub require_idempotency_key: bool,
+    pub top_up_by: TopUpBy,
     /// Per user; `None` for no limit.
     pub rate_limit: Option<Quota>,
     /// Per address.
@@ -150,6 +151,7 @@ impl Settings {
             order_sweep_interval: values.order_sweep_interval,
             request_timeout: values.request_timeout,
             require_idempotency_key: values.require_idempotency_key,
+            top_up_by: values.top_up_by,
             rate_limit: values.rate_limit.0,
             rate_limit_anonymous: values.rate_limit_anonymous.0,
             auto_migrate: values.auto_migrate,

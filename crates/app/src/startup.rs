@@ -395,6 +395,7 @@ fn options(settings: &Settings) -> Options {
     Options {
         request_timeout: settings.request_timeout,
         require_idempotency_key: settings.require_idempotency_key,
+        top_up_by: settings.top_up_by,
         serve_metrics: settings.metrics_bind.is_none(),
     }
 }

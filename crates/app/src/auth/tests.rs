@@ -52,7 +52,7 @@ fn token(header: &Header, claims: &Value) -> String {
 #[tokio::test]
 async fn a_valid_token_identifies_its_subject(#[case] changed: Value, #[case] is_admin: bool) {
     let token = token(&Header::default(), &claims(changed));
-    let actor = authenticator().await.authenticate(&token).await.expect("a valid token");
+    let Bearer { actor, .. } = authenticator().await.authenticate(&token).await.expect("a valid token");
     assert_eq!(actor, Actor { user_id: "kim".parse().expect("a user"), is_admin });
 }
 
@@ -146,7 +146,7 @@ async fn unknown_critical_extensions_are_rejected() {
 async fn the_tokens_of_the_command_are_valid() {
     let user = "kim@example.com".parse().expect("a user");
     let token = sign(&SECRET.into(), &parties(), &user, ADMIN_SCOPE, Duration::from_secs(60)).expect("a token");
-    let actor = authenticator().await.authenticate(&token).await.expect("a valid token");
+    let Bearer { actor, .. } = authenticator().await.authenticate(&token).await.expect("a valid token");
     assert_eq!(actor, Actor { user_id: user, is_admin: true });
 }
 
@@ -247,7 +247,7 @@ async fn a_cached_verification_accepts_no_other_token() {
             assert!(authenticator.authenticate(&forged).await.is_err(), "{algorithm:?}: {forged}");
         }
         let lee = authenticator.authenticate(&others).await.expect("a valid token");
-        assert_eq!(lee.user_id.as_str(), "lee");
+        assert_eq!(lee.actor.user_id.as_str(), "lee");
     }
 }
 

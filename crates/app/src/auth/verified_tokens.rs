@@ -5,7 +5,7 @@ use std::time::Duration;
 use moka::future::Cache;
 use sha2::{Digest as _, Sha256};
 
-use jangteo_domain::command::Actor;
+use crate::auth::Bearer;
 
 /// Maximum difference between the clocks of the issuer and this server, for the claims `exp` and `nbf`.
 pub(super) const LEEWAY_SECONDS: u64 = 5;
@@ -26,7 +26,7 @@ impl Fingerprint {
 /// The outcome of a verification.
 #[derive(Clone)]
 pub(super) struct VerifiedToken {
-    pub actor: Actor,
+    pub bearer: Bearer,
     /// The claim `exp`, in seconds since 1970.
     pub expires_at: u64,
     /// The generation of its key.
@@ -40,12 +40,12 @@ impl VerifiedTokens {
         Self(Cache::builder().max_capacity(TOKENS_MAX).time_to_live(AGE_MAX).build())
     }
 
-    /// The caller, if the token was verified with keys of this generation and is not expired at `now`, in seconds since
+    /// The bearer, if the token was verified with keys of this generation and is not expired at `now`, in seconds since
     /// 1970.
-    pub(super) async fn find(&self, token: &Fingerprint, generation: u64, now: u64) -> Option<Actor> {
+    pub(super) async fn find(&self, token: &Fingerprint, generation: u64, now: u64) -> Option<Bearer> {
         let verified = self.0.get(&token.0).await?;
         let is_good = verified.generation == generation && now <= verified.expires_at.saturating_add(LEEWAY_SECONDS);
-        is_good.then_some(verified.actor)
+        is_good.then_some(verified.bearer)
     }
 
     pub(super) async fn insert(&self, token: Fingerprint, verified: VerifiedToken) {
@@ -62,8 +62,8 @@ mod tests {
     #[tokio::test]
     async fn a_verification_is_valid_for_its_token_its_time_and_its_keys() {
         let verified_tokens = VerifiedTokens::new();
-        let kim = customer(&user("kim"));
-        let verified = VerifiedToken { actor: kim.clone(), expires_at: 1_000, generation: 7 };
+        let kim = Bearer { actor: customer(&user("kim")), is_payment_service: true };
+        let verified = VerifiedToken { bearer: kim.clone(), expires_at: 1_000, generation: 7 };
         verified_tokens.insert(Fingerprint::of("token"), verified).await;
         let found = async |token, generation, now| verified_tokens.find(&Fingerprint::of(token), generation, now).await;
 

@@ -5,7 +5,7 @@ use anyhow::bail;
 use crate::auth::Authenticator;
 use crate::cli::{doctor, token};
 use crate::demo::{self, DemoDataPlatform};
-use crate::settings::Settings;
+use crate::settings::{Settings, TopUpBy};
 use crate::startup::{self, Server, check_database};
 use crate::system::shutdown_signal;
 use crate::telemetry::Telemetry;
@@ -36,6 +36,12 @@ pub async fn run(mut settings: Settings, dev: bool, check_config: bool, connect:
 
 async fn serve(mut settings: Settings, authenticator: Authenticator, dev: bool) -> anyhow::Result<()> {
     let stopped = shutdown_signal()?;
+    if !dev && settings.top_up_by == TopUpBy::Owner {
+        tracing::warn!(
+            "TOP_UP_BY=owner: every user can add points to their own balance without paying; set TOP_UP_BY=scope where \
+             points are worth money"
+        );
+    }
     if dev {
         startup::check_demo_database(&settings).await?;
     }

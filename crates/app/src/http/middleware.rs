@@ -115,10 +115,10 @@ pub async fn admit(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let client = ClientAddress::of(&request);
     match authentication::caller(&state.access, &request).await? {
-        Some(actor) => {
-            tracing::Span::current().record("user_id", &*state.users.of(&actor.user_id));
-            state.access.limits.count_user(&actor.user_id).inspect_err(|_| denial::limited("user"))?;
-            request.extensions_mut().insert(actor);
+        Some(bearer) => {
+            tracing::Span::current().record("user_id", &*state.users.of(&bearer.actor.user_id));
+            state.access.limits.count_user(&bearer.actor.user_id).inspect_err(|_| denial::limited("user"))?;
+            request.extensions_mut().insert(bearer);
         }
         None => state.access.limits.count_address(client).inspect_err(|_| denial::limited("address"))?,
     }

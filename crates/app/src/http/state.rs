@@ -11,6 +11,7 @@ use crate::http::cors::Cors;
 use crate::http::operations::Operations;
 use crate::http::respond::answer::Success;
 use crate::lanes::Lanes;
+use crate::settings::TopUpBy;
 use crate::user_label::UserLabels;
 
 /// The state that all handlers share.
@@ -36,6 +37,8 @@ pub struct Options {
     pub request_timeout: Duration,
     /// Rejects writes without an `Idempotency-Key`.
     pub require_idempotency_key: bool,
+    /// Who tops up points, beside the back office.
+    pub top_up_by: TopUpBy,
     /// Serves `/metrics` on the API's address.
     pub serve_metrics: bool,
 }

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::calendar::TimeZoneCalendar;
 use crate::settings::value::{
     AddressHeader, DatabaseTls, DatabaseUrl, HmacKey, KeySetLocation, LogFormat, LogUserForm, Networks, Origins, RateLimit,
-    TokenSecret, TraceCollector, WebUrl, WriteLanes, parsed,
+    TokenSecret, TopUpBy, TraceCollector, WebUrl, WriteLanes, parsed,
 };
 
 /// A row of the table.
@@ -79,6 +79,8 @@ settings! {
     idempotency_retention: Duration = "24h", "Retention of idempotency keys and their responses, at least 24h";
     event_retention: Duration = "30d", "Retention of delivered events";
     top_up_max: Decimal = "1000000", "Maximum amount of a top-up";
+    top_up_by: TopUpBy = "owner",
+        "Who tops up points, beside the back office: `owner` for the user and payment services, or `scope` for these alone";
     balance_max: Decimal = "10000000", "Maximum balance of an account";
     order_lines_max: NonZeroU32 = "100", "Maximum lines of an order";
     order_quantity_max: NonZeroU32 = "1000", "Maximum quantity of an order line";

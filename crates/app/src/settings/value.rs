@@ -211,6 +211,25 @@ impl Value for LogUserForm {
     }
 }
 
+/// Who tops up points, beside the back office.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TopUpBy {
+    /// The user, and payment services.
+    Owner,
+    /// Payment services: tokens with the scope `points:top-up`.
+    Scope,
+}
+
+impl Value for TopUpBy {
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        match text {
+            "owner" => Ok(Self::Owner),
+            "scope" => Ok(Self::Scope),
+            _ => Err("owner or scope".into()),
+        }
+    }
+}
+
 /// An http or https URL, which may contain a credential.
 #[derive(Clone)]
 pub struct WebUrl(pub SecretString);

@@ -15,7 +15,7 @@ use jangteo_domain::{Command, Currency};
 
 use crate::http::deadline::Deadline;
 use crate::http::extract::body::{Body, Nothing};
-use crate::http::extract::caller::Owner;
+use crate::http::extract::caller::{Owner, TopUpRecipient};
 use crate::http::extract::page::{List, PageQuery};
 use crate::http::extract::query::ApiQuery;
 use crate::http::extract::write::Write;
@@ -50,7 +50,9 @@ async fn show_points(
 
 /// Top up points (충전)
 ///
-/// Adds points to the balance, with an entry in the ledger. Limits apply to a single top-up and to the balance after it.
+/// Adds points to the balance, with an entry in the ledger. Limits apply to a single top-up and to the balance after it. A
+/// token with the scope `points:top-up` tops up any user; where the shop requires that scope, a user cannot top up
+/// their own points.
 #[utoipa::path(
     tag = "points",
     params(("user_id" = String, Path, description = "Id of the user")),
@@ -59,14 +61,19 @@ async fn show_points(
         (status = 201, body = PointTopUpResponse),
         code::AmountNotPositive,
         code::AmountTooPrecise,
+        code::Forbidden,
         code::UserNotFound,
         code::TopUpLimitExceeded,
         code::BalanceLimitExceeded,
     ),
 )]
 #[post("/users/{user_id}/points/top-ups")]
-async fn top_up_points(owner: Owner, write: Write, body: Body<TopUpPointsRequest>) -> Result<HttpResponse, Problem> {
-    let Owner(user_id) = owner;
+async fn top_up_points(
+    recipient: TopUpRecipient,
+    write: Write,
+    body: Body<TopUpPointsRequest>,
+) -> Result<HttpResponse, Problem> {
+    let TopUpRecipient(user_id) = recipient;
     let amount = body.value.amount(write.state.rules.currency)?;
     write.run(&body, Command::TopUpPoints(TopUpPoints { user_id, amount })).await
 }

@@ -1,8 +1,7 @@
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{self, HeaderValue};
 
-use jangteo_domain::command::Actor;
-
+use crate::auth::Bearer;
 use crate::client_address::ClientAddress;
 use crate::http::access::Access;
 use crate::http::middleware::denial;
@@ -12,7 +11,7 @@ use crate::http::respond::problem::{Problem, ProblemCode};
 ///
 /// # Errors
 /// 401 for an invalid token, and for more than one; 429 for an unknown one from an address with too many of those.
-pub async fn caller(access: &Access, request: &ServiceRequest) -> Result<Option<Actor>, Problem> {
+pub async fn caller(access: &Access, request: &ServiceRequest) -> Result<Option<Bearer>, Problem> {
     let mut headers = request.headers().get_all(header::AUTHORIZATION);
     let token = match (headers.next(), headers.next()) {
         (None, _) => return Ok(None),
@@ -20,9 +19,9 @@ pub async fn caller(access: &Access, request: &ServiceRequest) -> Result<Option<
         (Some(_), Some(_)) => Err("several tokens"),
     };
     if let Ok(token) = token
-        && let Some(actor) = access.authenticator.find_verified(token).await
+        && let Some(bearer) = access.authenticator.find_verified(token).await
     {
-        return Ok(Some(actor));
+        return Ok(Some(bearer));
     }
     let client = ClientAddress::of(request);
     access.limits.admit_token(client).inspect_err(|_| denial::limited("address"))?;

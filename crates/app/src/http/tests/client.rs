@@ -40,7 +40,7 @@ use crate::http::state::{AppState, Options};
 use crate::http::{app, success};
 use crate::idempotency::InFlight;
 use crate::lanes::Lanes;
-use crate::settings::{Settings, TokenKey, TokenParties, TokenSettings};
+use crate::settings::{Settings, TokenKey, TokenParties, TokenSettings, TopUpBy};
 use crate::system::UuidSource;
 use crate::telemetry;
 use crate::user_label::UserLabels;
@@ -75,7 +75,12 @@ type Call = (Method, String, Answer);
 impl Parts {
     fn of(store: &MemoryStore) -> Self {
         let options =
-            Options { request_timeout: Duration::from_secs(10), require_idempotency_key: false, serve_metrics: true };
+            Options {
+                request_timeout: Duration::from_secs(10),
+                require_idempotency_key: false,
+                top_up_by: TopUpBy::Owner,
+                serve_metrics: true,
+            };
         Self {
             options,
             rate_limit: None,
