@@ -17,6 +17,7 @@ mod calendar;
 mod catalog_version;
 pub mod cli;
 mod client_address;
+mod cursor_keys;
 mod demo;
 mod error_chain;
 pub mod http;

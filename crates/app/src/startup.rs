@@ -25,6 +25,7 @@ use jangteo_domain::{BatchExecutor, Queries, StoreError};
 
 use crate::auth::Authenticator;
 use crate::backoff::JitteredBackoff;
+use crate::cursor_keys::{CursorKeyStore, CursorKeys, StoredKey};
 use crate::demo;
 use crate::error_chain::chain;
 use crate::http;
@@ -88,6 +89,11 @@ impl Server {
         let (lanes, drain) = Lanes::start(&executor, settings.lanes);
         let readiness = Readiness::default();
         let verifier = Arc::new(Verifier::new(database.books(), settings.retention));
+        let cursor_keys = Arc::new(CursorKeys::of_this_process());
+        let stored_cursor_keys = Arc::new(StoredCursorKeys(database.clone()));
+        if let Err(error) = cursor_keys.read(&*stored_cursor_keys).await {
+            tracing::warn!(error = chain(&error), "the keys of cursors cannot be read yet");
+        }
         let state = web::Data::new(AppState {
             rules: Arc::clone(&settings.rules),
             queries: queries.clone(),
@@ -106,6 +112,7 @@ impl Server {
                 readiness: readiness.clone(),
                 last_check: LastCheck::default(),
             },
+            cursor_keys: Arc::clone(&cursor_keys),
             users: UserLabels::new(settings)?,
             success: http::success,
             options: options(settings),
@@ -123,6 +130,7 @@ impl Server {
             workers.spawn(async move { shutdown.run_until_cancelled(worker).await.unwrap_or_default() });
         };
         start(Sweeper::new(Arc::clone(&queries.orders), lanes, settings.order_sweep_interval).run().boxed());
+        start(cursor_keys.keep_current(stored_cursor_keys).boxed());
         start(Pruner::new(database.pruning(), settings.retention).run().boxed());
         start(sample_backlog(database.event_queue()).boxed());
         start(upkeep(statistics, move || state.access.limits.drop_idle()).boxed());
@@ -432,6 +440,19 @@ async fn upkeep(statistics: PrometheusHandle, clean_up: impl Fn()) {
         ticks.tick().await;
         statistics.run_upkeep();
         clean_up();
+    }
+}
+
+struct StoredCursorKeys(Database);
+
+#[async_trait]
+impl CursorKeyStore for StoredCursorKeys {
+    async fn cursor_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
+        let stored = |key: jangteo_sql::CursorKey| StoredKey {
+            secret: key.secret,
+            age: key.age.try_into().unwrap_or_default(),
+        };
+        Ok(self.0.cursor_keys().await?.into_iter().map(stored).collect())
     }
 }
 

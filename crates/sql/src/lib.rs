@@ -60,6 +60,15 @@ macro_rules! on {
     };
 }
 
+/// A key that authenticates cursors, the same for all servers.
+#[derive(Clone)]
+pub struct CursorKey {
+    /// Random.
+    pub secret: [u8; 32],
+    /// By the database's clock.
+    pub age: time::Duration,
+}
+
 impl Database {
     /// Validates the URLs and builds the pools. It opens no connection, so a server can start before its database; a
     /// missing SQLite file is created, for its owner only. Connections live on the calling runtime, which must be multi-threaded.
@@ -90,6 +99,11 @@ impl Database {
     /// fails.
     pub async fn migrate(&self) -> Result<Vec<String>, StoreError> {
         on!(&self.store, store => store.migrate().await)
+    }
+
+    /// The newest keys of cursors, the newest first. Creates the first one.
+    pub async fn cursor_keys(&self) -> Result<Vec<CursorKey>, StoreError> {
+        on!(&self.store, store => store.cursor_keys().await)
     }
 
     /// Whether migrations are pending. Changes nothing; fails like a query.

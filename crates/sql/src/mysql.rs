@@ -35,6 +35,8 @@ mod audit;
 mod books;
 #[path = "shared/coupon.rs"]
 mod coupon;
+#[path = "shared/cursor_keys.rs"]
+mod cursor_keys;
 #[path = "shared/delivery.rs"]
 mod delivery;
 #[path = "shared/in_doubt.rs"]

@@ -217,6 +217,12 @@ tables! {
         created_at -> TimeSql,
     }
 
+    cursor_keys (sequence) {
+        sequence -> BigInt,
+        secret -> Binary,
+        created_at -> TimeSql,
+    }
+
     book_corrections (sequence) {
         sequence -> BigInt,
     }

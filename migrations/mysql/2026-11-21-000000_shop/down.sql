@@ -1,4 +1,5 @@
 -- Drops every table of the shop.
+DROP TABLE IF EXISTS cursor_keys;
 DROP TABLE IF EXISTS book_corrections;
 DROP TABLE IF EXISTS heartbeats;
 DROP TABLE IF EXISTS commit_markers;

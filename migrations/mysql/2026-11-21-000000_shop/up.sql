@@ -342,3 +342,11 @@ CREATE TABLE IF NOT EXISTS book_corrections (
   corrected_at DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
   CONSTRAINT pk_book_corrections PRIMARY KEY (sequence)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
+
+-- The keys that authenticate cursors. The newest two are valid.
+CREATE TABLE IF NOT EXISTS cursor_keys (
+  sequence BIGINT NOT NULL,
+  secret BINARY(32) NOT NULL,
+  created_at DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
+  CONSTRAINT pk_cursor_keys PRIMARY KEY (sequence)
+) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;

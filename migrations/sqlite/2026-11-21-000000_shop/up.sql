@@ -332,3 +332,11 @@ CREATE TABLE IF NOT EXISTS book_corrections (
   corrected_at INTEGER NOT NULL DEFAULT (CAST(round(unixepoch('subsec') * 1000000) AS INTEGER)),
   CONSTRAINT pk_book_corrections PRIMARY KEY (sequence)
 ) STRICT;
+
+-- The keys that authenticate cursors. The newest two are valid.
+CREATE TABLE IF NOT EXISTS cursor_keys (
+  sequence INTEGER NOT NULL,
+  secret BLOB NOT NULL,
+  created_at INTEGER NOT NULL DEFAULT (CAST(round(unixepoch('subsec') * 1000000) AS INTEGER)),
+  CONSTRAINT pk_cursor_keys PRIMARY KEY (sequence)
+) STRICT;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jangteo_domain::{Currency, Queries, Reply, ShopRules};
 
+use crate::cursor_keys::CursorKeys;
 use crate::http::access::Access;
 use crate::http::catalog::Catalog;
 use crate::http::cors::Cors;
@@ -24,6 +25,7 @@ pub struct AppState {
     /// `None` without allowed origins.
     pub cors: Option<Cors>,
     pub operations: Operations,
+    pub cursor_keys: Arc<CursorKeys>,
     pub users: UserLabels,
     /// Renders the success of a command. Passed in, as it depends on all resources, which depend on this state.
     pub success: fn(&Reply, Currency) -> Success,

@@ -131,7 +131,7 @@ pub struct Origins(pub Vec<HeaderValue>);
 impl Value for Origins {
     fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
         let origin = |text: &str| {
-            let url = reqwest::Url::parse(text).ok()?;
+            let url = Url::parse(text).ok()?;
             let is_origin = matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text;
             if is_origin { text.parse().ok() } else { None }
         };

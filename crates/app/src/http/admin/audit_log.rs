@@ -38,7 +38,7 @@ async fn list_audit_entries(
 ) -> Result<Json<ListResponse<AuditEntryResponse>>, Problem> {
     let ApiQuery(query) = query;
     let filter = query.filter()?;
-    let list = List::new(format!("audit log {filter:?}"));
+    let list = List::new(&state.cursor_keys, format!("audit log {filter:?}"));
     let page: Page<AuditEntryId> = list.page(query.limit, query.cursor.as_deref())?;
     let entries = deadline.read(state.queries.audit.list(&filter, &page)).await?;
     Ok(Json(list.answer(page.limit, &entries, |entry| entry.id, AuditEntryResponse::of)))

@@ -41,7 +41,7 @@ async fn list_events(
 ) -> Result<Json<ListResponse<EventResponse>>, Problem> {
     let ApiQuery(EventsQuery { status, limit, cursor }) = query;
     let delivery_state = status.map(DeliveryState::from);
-    let list = List::new(format!("events {delivery_state:?}"));
+    let list = List::new(&state.cursor_keys, format!("events {delivery_state:?}"));
     let page: Page<EventId> = list.page(limit, cursor.as_deref())?;
     let deliveries = deadline.read(state.queries.deliveries.list(delivery_state, &page)).await?;
     Ok(Json(list.answer(page.limit, &deliveries, |delivery| delivery.event_id, EventResponse::of)))

@@ -36,7 +36,7 @@ async fn list_all_orders(
 ) -> Result<Json<ListResponse<OrderResponse>>, Problem> {
     let ApiQuery(query) = query;
     let filter = query.filter()?;
-    let list = List::new(format!("all orders {filter:?}"));
+    let list = List::new(&state.cursor_keys, format!("all orders {filter:?}"));
     let page: Page<OrderId> = list.page(query.limit, query.cursor.as_deref())?;
     let orders = deadline.read(state.queries.orders.list(&filter, &page)).await?;
     let show = |order: &Order| OrderResponse::of(order, orders.now, state.rules.currency);

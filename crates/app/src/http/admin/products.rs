@@ -65,7 +65,7 @@ async fn list_all_products(
     deadline: Deadline,
     query: ApiQuery<ProductsQuery>,
 ) -> Result<Json<ListResponse<ProductResponse>>, Problem> {
-    let list = ProductList::of(query.0, state.rules.currency, true)?;
+    let list = ProductList::of(query.0, &state, true)?;
     Ok(Json(deadline.read(list.read(&state)).await?))
 }
 

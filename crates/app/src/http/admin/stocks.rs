@@ -70,7 +70,7 @@ async fn list_stock_movements(
 ) -> Result<Json<ListResponse<StockMovementResponse>>, Problem> {
     let ApiPath(product_id) = product_id;
     let ApiQuery(PageQuery { limit, cursor }) = query;
-    let list = List::new(format!("stock movements of {product_id}"));
+    let list = List::new(&state.cursor_keys, format!("stock movements of {product_id}"));
     let page: Page<u64> = list.page(limit, cursor.as_deref())?;
     let movements = deadline.read(state.queries.stocks.movements(product_id, &page)).await?;
     if movements.is_empty() && deadline.read(state.queries.products.find(product_id)).await?.is_none() {

@@ -44,7 +44,7 @@ async fn list_campaigns(
     query: ApiQuery<PageQuery>,
 ) -> Result<Json<ListResponse<CampaignResponse>>, Problem> {
     let ApiQuery(PageQuery { limit, cursor }) = query;
-    let list = List::new("coupon campaigns");
+    let list = List::new(&state.cursor_keys, "coupon campaigns");
     let page: Page<CampaignId> = list.page(limit, cursor.as_deref())?;
     let campaigns = deadline.read(state.queries.coupons.campaigns(&page)).await?;
     let show = |campaign: &CouponCampaign| CampaignResponse::of(campaign, state.rules.currency);
@@ -116,7 +116,7 @@ async fn list_coupons(
     let Owner(user_id) = owner;
     let ApiQuery(CouponsQuery { status, limit, cursor }) = query;
     let filter = status.unwrap_or_default().filter();
-    let list = List::new(format!("coupons of {user_id} {filter:?}"));
+    let list = List::new(&state.cursor_keys, format!("coupons of {user_id} {filter:?}"));
     let page: Page<CouponId> = list.page(limit, cursor.as_deref())?;
     let coupons = deadline.read(state.queries.coupons.coupons(&user_id, filter, &page)).await?;
     let show = |coupon: &Coupon| CouponResponse::of(coupon, coupons.now, state.rules.currency);

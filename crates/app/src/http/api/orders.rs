@@ -108,7 +108,7 @@ async fn list_orders(
     let Owner(user_id) = owner;
     let ApiQuery(OrdersQuery { status, limit, cursor }) = query;
     let status = status.map(OrderStatus::from);
-    let list = List::new(format!("orders of {user_id} {status:?}"));
+    let list = List::new(&state.cursor_keys, format!("orders of {user_id} {status:?}"));
     let filter = OrderFilter { status, ..OrderFilter::of_user(&user_id) };
     let page: Page<OrderId> = list.page(limit, cursor.as_deref())?;
     let orders = deadline.read(state.queries.orders.list(&filter, &page)).await?;

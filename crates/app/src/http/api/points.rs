@@ -96,7 +96,7 @@ async fn list_point_entries(
     let Owner(user_id) = owner;
     let ApiQuery(PageQuery { limit, cursor }) = query;
     let currency = state.rules.currency;
-    let list = List::new(format!("point entries of {user_id}"));
+    let list = List::new(&state.cursor_keys, format!("point entries of {user_id}"));
     let page: Page<u64> = list.page(limit, cursor.as_deref())?;
     let entries = deadline.read(state.queries.points.entries(&user_id, &page)).await?;
     let show = |entry: &PointEntry| PointEntryResponse::of(entry, currency);

@@ -59,7 +59,7 @@ async fn list_products(
         Some(page) => page,
         None => {
             let ApiQuery(query) = ApiQuery::of(&request)?;
-            let list = Arc::new(ProductList::of(query, state.rules.currency, false)?);
+            let list = Arc::new(ProductList::of(query, &state, false)?);
             let read = || read_page(Data::clone(&state), Arc::clone(&list));
             deadline.read(state.catalog.pages.get(name(), read)).await?
         }
@@ -128,10 +128,11 @@ impl ProductList {
     ///
     /// # Errors
     /// `INVALID_QUERY`; `INVALID_CURSOR` for a cursor of another filter or sort order.
-    pub fn of(query: ProductsQuery, currency: Currency, all_states: bool) -> Result<Self, Problem> {
+    pub fn of(query: ProductsQuery, state: &AppState, all_states: bool) -> Result<Self, Problem> {
         let (limit, cursor, sort) = (query.limit, query.cursor.clone(), query.sort.unwrap_or_default());
+        let currency = state.rules.currency;
         let filter = query.filter(currency, all_states)?;
-        let list = List::new(format!("products {filter:?} {sort:?}"));
+        let list = List::new(&state.cursor_keys, format!("products {filter:?} {sort:?}"));
         let page: Page<(ProductKey, Option<Date>)> = list.page(limit, cursor.as_deref())?;
         if matches!((sort, &page.after), (SortName::Popular, Some((_, None)))) {
             return Err(ProblemCode::InvalidCursor.into());

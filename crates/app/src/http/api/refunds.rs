@@ -45,7 +45,7 @@ async fn list_refunds(
 ) -> Result<Json<ListResponse<OrderRefundResponse>>, Problem> {
     let (ApiPath(order_id), ApiQuery(PageQuery { limit, cursor })) = (order_id, query);
     orders::find(&state, &caller, order_id, deadline).await?;
-    let list = List::new(format!("refunds of {order_id}"));
+    let list = List::new(&state.cursor_keys, format!("refunds of {order_id}"));
     let page: Page<u32> = list.page(limit, cursor.as_deref())?;
     let refunds = deadline.read(state.queries.orders.refunds(order_id, &page)).await?;
     let show = |refund: &Refund| OrderRefundResponse::of(refund, state.rules.currency);

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::num::IntErrorKind;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,8 +14,8 @@ use utoipa::openapi::schema::{Array, ArrayBuilder};
 
 use jangteo_domain::page::Page;
 
+use crate::cursor_keys::{CursorKeys, TAG_LENGTH};
 use crate::http::respond::problem::{FieldError, Problem, ProblemCode, Reason};
-use crate::idempotency::digest;
 
 /// The default number of rows of a page.
 const LIMIT_DEFAULT: u32 = 20;
@@ -53,12 +54,15 @@ fn rows_of<T: ToSchema>() -> Array {
 }
 
 /// A list with its filters. A cursor is valid for one of them only.
-pub struct List(String);
+pub struct List {
+    keys: Arc<CursorKeys>,
+    name: String,
+}
 
 impl List {
     /// The list of that name, with all filters and the sort order.
-    pub fn new(name_and_filters: impl Into<String>) -> Self {
-        Self(name_and_filters.into())
+    pub fn new(keys: &Arc<CursorKeys>, name_and_filters: impl Into<String>) -> Self {
+        Self { keys: Arc::clone(keys), name: name_and_filters.into() }
     }
 
     /// The page to read: one row more than requested, to detect the last page.
@@ -86,20 +90,16 @@ impl List {
         ListResponse { data: rows.iter().map(show).collect(), next_cursor }
     }
 
-    /// The checksum of the list, its filters and the key; then the key.
+    /// The tag of the list, its filters and the key; then the key.
     fn cursor<Key: Serialize>(&self, key: &Key) -> String {
         let key = serde_json::to_vec(key).expect("keys are numbers, ids and text");
-        URL_SAFE_NO_PAD.encode([&self.checksum(&key)[..], &key].concat())
+        URL_SAFE_NO_PAD.encode([&self.keys.sign(&self.name, &key)[..], &key].concat())
     }
 
     fn key<Key: DeserializeOwned>(&self, cursor: &str) -> Option<Key> {
         let bytes = (cursor.len() <= CURSOR_LENGTH_MAX).then(|| URL_SAFE_NO_PAD.decode(cursor).ok()).flatten()?;
-        let (checksum, key) = bytes.split_at_checked(16)?;
-        if checksum == self.checksum(key) { serde_json::from_slice(key).ok() } else { None }
-    }
-
-    fn checksum(&self, key: &[u8]) -> [u8; 16] {
-        digest(&[self.0.as_bytes(), key])
+        let (tag, key) = bytes.split_first_chunk::<TAG_LENGTH>()?;
+        if self.keys.accepts(tag, &self.name, key) { serde_json::from_slice(key).ok() } else { None }
     }
 }
 
@@ -133,13 +133,21 @@ pub fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use rstest::rstest;
 
     use super::*;
 
+    static KEYS: LazyLock<Arc<CursorKeys>> = LazyLock::new(|| Arc::new(CursorKeys::of_this_process()));
+
+    fn list(name: &str) -> List {
+        List::new(&KEYS, name)
+    }
+
     #[test]
     fn a_cursor_decodes_to_its_key() {
-        let list = List::new("orders of kim");
+        let list = list("orders of kim");
         let cursor = list.cursor(&("이름", 7_u64));
         let page: Page<(String, u64)> = list.page(None, Some(&cursor)).expect("its own cursor");
         assert_eq!(page, Page { after: Some(("이름".to_owned(), 7)), limit: 21 });
@@ -147,7 +155,7 @@ mod tests {
 
     #[test]
     fn rejects_a_modified_cursor() {
-        let list = List::new("orders of kim");
+        let list = list("orders of kim");
         let cursor = list.cursor(&12_345_u64);
         for index in 0..cursor.len() {
             let replacement = if cursor.as_bytes()[index] == b'A' { "B" } else { "A" };
@@ -163,14 +171,14 @@ mod tests {
     #[case("!!!")]
     #[case("AAAA")]
     fn rejects_malformed_cursors(#[case] cursor: &str) {
-        let page: Result<Page<u64>, Problem> = List::new("orders").page(None, Some(cursor));
+        let page: Result<Page<u64>, Problem> = list("orders").page(None, Some(cursor));
         assert_eq!(page.expect_err("no cursor").code(), ProblemCode::InvalidCursor);
     }
 
     #[test]
     fn rejects_a_cursor_of_another_list() {
-        let cursor = List::new("orders of kim").cursor(&1_u64);
-        let page: Result<Page<u64>, Problem> = List::new("orders of lee").page(None, Some(&cursor));
+        let cursor = list("orders of kim").cursor(&1_u64);
+        let page: Result<Page<u64>, Problem> = list("orders of lee").page(None, Some(&cursor));
         assert_eq!(page.expect_err("another list").code(), ProblemCode::InvalidCursor);
     }
 
@@ -184,13 +192,13 @@ mod tests {
     #[case(Some(-1), None)]
     #[case(Some(i64::MIN), None)]
     fn limits_are_1_to_100(#[case] limit: Option<i64>, #[case] expected: Option<u32>) {
-        let page: Result<Page<u64>, Problem> = List::new("orders").page(limit, None);
+        let page: Result<Page<u64>, Problem> = list("orders").page(limit, None);
         assert_eq!(page.map(|page| page.limit - 1).ok(), expected);
     }
 
     #[test]
     fn the_last_page_has_no_cursor() {
-        let list = List::new("orders");
+        let list = list("orders");
         let page: Page<u64> = list.page(Some(2), None).expect("a page");
         let answer = |rows: &[u64]| list.answer(page.limit, rows, |row| *row, |row| *row);
         assert_eq!(answer(&[1, 2, 3]).data, [1, 2]);

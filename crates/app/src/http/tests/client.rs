@@ -32,6 +32,7 @@ use serde_json::{Value, json};
 use super::documented;
 use crate::auth::{ADMIN_SCOPE, Authenticator, sign};
 use crate::client_address::TrustedProxies;
+use crate::cursor_keys::CursorKeys;
 use crate::http::access::{Access, RateLimits};
 use crate::http::catalog::Catalog;
 use crate::http::cors::Cors;
@@ -194,6 +195,7 @@ impl Client {
                 readiness: readiness.clone(),
                 last_check: LastCheck::default(),
             },
+            cursor_keys: Arc::new(CursorKeys::of_this_process()),
             users,
             success,
             options,
