@@ -78,7 +78,7 @@ async fn rejects_amounts_that_are_not_positive(shop: Shop) {
 
 async fn rejects_amounts_with_more_decimals_than_the_currency_has(shop: Shop) {
     let server = shop.start().await;
-    for amount in ["0.5", "1.0", "1000.00", "12000.0001", "0.00000000000000000000000001"] {
+    for amount in ["0.5", "1.010", "12000.0001", "0.00000000000000000000000001"] {
         let response = server.user("kim").post(TOP_UPS, json!({ "amount": amount })).await;
         response.problem(400, "AMOUNT_TOO_PRECISE");
         response.invalid_field("/amount");
