@@ -448,10 +448,8 @@ struct StoredCursorKeys(Database);
 #[async_trait]
 impl CursorKeyStore for StoredCursorKeys {
     async fn cursor_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
-        let stored = |key: jangteo_sql::CursorKey| StoredKey {
-            secret: key.secret,
-            age: key.age.try_into().unwrap_or_default(),
-        };
+        let stored =
+            |key: jangteo_sql::CursorKey| StoredKey { secret: key.secret, age: key.age.try_into().unwrap_or_default() };
         Ok(self.0.cursor_keys().await?.into_iter().map(stored).collect())
     }
 }

@@ -297,12 +297,8 @@ mod tests {
         let closed = account(Money::ZERO).close_paid_order(&order(2, NOON), &rules());
         assert_eq!((closed.open_orders, closed.reserved_quantity, closed.unpaid_orders), (0, 0, 0));
         let most = u32::MAX;
-        let rules = ShopRules {
-            open_orders_max: most,
-            unpaid_orders_max: most,
-            reserved_quantity_max: most,
-            ..rules()
-        };
+        let rules =
+            ShopRules { open_orders_max: most, unpaid_orders_max: most, reserved_quantity_max: most, ..rules() };
         let today = Some(rules.calendar.day_of(NOON));
         let empty = || PointAccount::empty(user("kim")).0;
         let full = PointAccountRecord { open_orders: most, ..empty() };
@@ -312,11 +308,8 @@ mod tests {
         let limit = OrderRejection::TooManyUnpaidOrders { unpaid_orders_max: most };
         assert_eq!(PointAccount(full).open_order(&order(1, NOON), &rules), Err(limit));
         let full = PointAccountRecord { reserved_quantity: u64::MAX, ..empty() };
-        let limit = OrderRejection::ReservationLimitExceeded {
-            reserved: u64::MAX,
-            requested: 1,
-            reserved_quantity_max: most,
-        };
+        let limit =
+            OrderRejection::ReservationLimitExceeded { reserved: u64::MAX, requested: 1, reserved_quantity_max: most };
         assert_eq!(PointAccount(full).open_order(&order(1, NOON), &rules), Err(limit));
     }
 }

@@ -33,7 +33,9 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use time::Duration;
 
-use client::{Client, admin, get, kim, lee, post, send};
+use client::{Client, admin, by, get, kim, lee, post, send};
+
+use crate::settings::TopUpBy;
 
 const UNKNOWN: &str = "01900000-0000-7000-8000-00000000ffff";
 
@@ -1166,4 +1168,36 @@ async fn a_verification_beyond_the_deadline_is_reported_as_running() {
     let answer = client.call(admin(get("/v1/admin/verification"))).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::SERVICE_UNAVAILABLE, "VERIFICATION_RUNNING".to_owned()));
     assert_eq!(answer.header("retry-after"), "5");
+}
+
+#[rstest]
+#[case::the_user("kim", "", 201, 403)]
+#[case::another_user("lee", "", 404, 404)]
+#[case::the_back_office("boss", "admin", 201, 201)]
+#[case::a_payment_service("payments", "points:top-up", 201, 201)]
+#[case::one_of_several_scopes("payments", "profile points:top-up", 201, 201)]
+#[case::a_similar_scope("payments", "points:top-up-history", 404, 404)]
+#[actix_web::test]
+async fn only_payment_services_top_up_where_the_shop_says_so(
+    #[case] caller: &str,
+    #[case] scope: &str,
+    #[case] by_owner: u16,
+    #[case] by_scope: u16,
+) {
+    for (top_up_by, expected) in [(TopUpBy::Owner, by_owner), (TopUpBy::Scope, by_scope)] {
+        let client = Client::with(|options| options.top_up_by = top_up_by).await;
+        let top_up = post("/v1/users/kim/points/top-ups", json!({"amount": "5"}));
+        assert_eq!(client.call(by(caller, scope, top_up)).await.status.as_u16(), expected, "{top_up_by:?}");
+    }
+}
+
+#[actix_web::test]
+async fn a_payment_service_may_do_nothing_else() {
+    let client = Client::new().await;
+    for path in ["/v1/users/kim/points", "/v1/users/kim/points/entries", "/v1/users/kim/orders"] {
+        let answer = client.call(by("payments", "points:top-up", get(path))).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    let answer = client.call(by("payments", "points:top-up", get("/v1/admin/orders"))).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
 }

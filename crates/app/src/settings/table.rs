@@ -14,8 +14,8 @@ use serde::Deserialize;
 
 use crate::calendar::TimeZoneCalendar;
 use crate::settings::value::{
-    AddressHeader, DatabaseTls, DatabaseUrl, HmacKey, KeySetLocation, LogFormat, LogUserForm, Networks, Origins, RateLimit,
-    TokenSecret, TopUpBy, TraceCollector, WebUrl, WriteLanes, parsed,
+    AddressHeader, DatabaseTls, DatabaseUrl, HmacKey, KeySetLocation, LogFormat, LogUserForm, Networks, Origins,
+    RateLimit, TokenSecret, TopUpBy, TraceCollector, WebUrl, WriteLanes, parsed,
 };
 
 /// A row of the table.

@@ -95,11 +95,7 @@ pub trait Books: Send {
         limit: u32,
     ) -> Result<Rows<UserId, PointAccountRecord>, StoreError>;
     /// The open orders of each user with any, by user.
-    async fn open_orders(
-        &mut self,
-        after: Option<UserId>,
-        limit: u32,
-    ) -> Result<Rows<UserId, OpenOrders>, StoreError>;
+    async fn open_orders(&mut self, after: Option<UserId>, limit: u32) -> Result<Rows<UserId, OpenOrders>, StoreError>;
     async fn entries(
         &mut self,
         after: Option<(UserId, u64)>,

@@ -27,7 +27,9 @@ use jangteo_domain::retention::PruneTarget;
 use jangteo_domain::sales::SaleCounted;
 use jangteo_domain::stock::{Stock, StockMovement};
 use jangteo_domain::time::Date;
-use jangteo_domain::verification::{Books, BooksCorrection, BooksFactory, EventOutline, OpenOrders, Rows, StrayLines, Unreadable};
+use jangteo_domain::verification::{
+    Books, BooksCorrection, BooksFactory, EventOutline, OpenOrders, Rows, StrayLines, Unreadable,
+};
 use jangteo_domain::{StoreError, Timestamp, UserId};
 use tracing::Instrument as _;
 

@@ -14,12 +14,7 @@ use crate::trace_parent::TraceParent;
 use crate::user_label::UserLabels;
 
 /// The span of all log lines of a request.
-pub fn span(
-    request: &ServiceRequest,
-    occurrence: &Occurrence,
-    client: ClientAddress,
-    users: &UserLabels,
-) -> Span {
+pub fn span(request: &ServiceRequest, occurrence: &Occurrence, client: ClientAddress, users: &UserLabels) -> Span {
     let trace = request.headers().get("traceparent").and_then(|value| value.to_str().ok()).and_then(TraceParent::parse);
     // Decoded, as the router does it: `/%75sers/kim` has a user id.
     let pattern = users.pattern(request.match_info().as_str());

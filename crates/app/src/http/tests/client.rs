@@ -75,13 +75,12 @@ type Call = (Method, String, Answer);
 
 impl Parts {
     fn of(store: &MemoryStore) -> Self {
-        let options =
-            Options {
-                request_timeout: Duration::from_secs(10),
-                require_idempotency_key: false,
-                top_up_by: TopUpBy::Owner,
-                serve_metrics: true,
-            };
+        let options = Options {
+            request_timeout: Duration::from_secs(10),
+            require_idempotency_key: false,
+            top_up_by: TopUpBy::Owner,
+            serve_metrics: true,
+        };
         Self {
             options,
             rate_limit: None,

@@ -183,6 +183,22 @@ async fn orders(scene: &Scene) {
         scene.succeed(lee(post("/v1/orders", lines(lamp, 1)))).await;
     }
     scene.expect([(lee(post("/v1/orders", lines(lamp, 1))), "TOO_MANY_OPEN_ORDERS")]).await;
+
+    let delivery = json!({"quantity": 1_000, "reason": "delivery"});
+    scene.succeed(admin(post(&format!("/v1/admin/products/{lamp}/stock-movements"), delivery))).await;
+    let cancel = |order: &Value| {
+        let id = order["order_id"].as_str().expect("an id");
+        kim(post(&format!("/v1/orders/{id}/cancellation"), json!({})))
+    };
+    let order = scene.succeed(place(lines(lamp, 1_000))).await;
+    scene.expect([(place(lines(lamp, 1)), "RESERVATION_LIMIT_EXCEEDED")]).await;
+    scene.succeed(cancel(&order)).await;
+    for _ in 1..500 {
+        let order = scene.succeed(place(lines(lamp, 1))).await;
+        scene.succeed(cancel(&order)).await;
+    }
+    scene.expect([(place(lines(lamp, 1)), "TOO_MANY_UNPAID_ORDERS")]).await;
+    scene.client.store.advance(Duration::days(1));
 }
 
 async fn payments(scene: &Scene) {
@@ -257,6 +273,8 @@ async fn every_declared_problem_occurs() {
     payments(&scene).await;
     operation(&scene).await;
     let mut received = scene.client.problems.into_inner();
+    // See `only_payment_services_top_up_where_the_shop_says_so`.
+    received.insert(("topUpPoints".to_owned(), "FORBIDDEN".to_owned()));
     // Its books never open: see `a_verification_beyond_the_deadline_is_reported_as_running`.
     received.insert(("verifyBooks".to_owned(), "VERIFICATION_RUNNING".to_owned()));
 

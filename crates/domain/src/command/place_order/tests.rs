@@ -219,6 +219,7 @@ fn checks_existence_then_sale_then_stock_then_price_then_open_orders() {
 fn the_largest_order_within_the_rules_can_be_placed() {
     let mut scene = Scene::new();
     scene.rules.check().expect("the defaults fit together");
+    scene.rules.reserved_quantity_max = 100_000;
     let details = ProductDetails {
         price: Price::try_from(Price::MAX).expect("the highest price"),
         ..product_details("yacht", 1)
