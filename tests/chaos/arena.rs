@@ -43,7 +43,7 @@ pub enum Keyless {
 pub enum Host {
     Sqlite,
     MariaDb(Arc<MariaDb>),
-    Cluster(Cluster),
+    Cluster(Box<Cluster>),
 }
 
 pub struct Arena {

@@ -153,10 +153,10 @@ async fn try_fault(
     let host = match fault.store {
         Store::Sqlite => Host::Sqlite,
         Store::MariaDb => Host::MariaDb(mariadb.context("it was started")?.clone()),
-        Store::Galera | Store::SeparableGalera => Host::Cluster(Cluster::galera(network, NODES, "").await?),
+        Store::Galera | Store::SeparableGalera => Host::Cluster(Box::new(Cluster::galera(network, NODES, "").await?)),
         Store::Group | Store::SeparableGroup => {
             let Some(root) = std::env::var_os("MYSQLD_ROOT") else { return Ok(None) };
-            Host::Cluster(Cluster::group_replication(network, NODES, root.as_ref()).await?)
+            Host::Cluster(Box::new(Cluster::group_replication(network, NODES, root.as_ref()).await?))
         }
     };
     let database = match &host {

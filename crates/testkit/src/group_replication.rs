@@ -40,6 +40,9 @@ const SETTINGS: [&str; 15] = [
     "--loose-group-replication-paxos-single-leader=OFF",
 ];
 
+/// Otherwise a node that is restarted accepts writes until it is in its group, which then lacks them.
+const READ_ONLY: &str = "--super-read-only=ON";
+
 /// Users and the channel by which a node recovers, on each node by itself.
 const INIT: &str = "SET sql_log_bin = 0;\n\
     CREATE USER admin IDENTIFIED BY 'admin';\n\
@@ -88,7 +91,7 @@ impl GroupReplication {
     /// Starts a node that does not run, and waits until it is a member.
     pub(crate) async fn rejoin(&self, node: &Node) -> Result<()> {
         if !node.is_running().await? {
-            self.launch(node, &[]).await?;
+            self.launch(node, &[READ_ONLY]).await?;
         }
         join(node).await
     }
@@ -96,7 +99,7 @@ impl GroupReplication {
     /// Starts all nodes, and a new group on the one with the most transactions, which the others join.
     pub(crate) async fn start_again(&self, nodes: &[Node]) -> Result<()> {
         for node in nodes {
-            self.launch(node, &[]).await?;
+            self.launch(node, &[READ_ONLY]).await?;
         }
         self.form(nodes).await
     }
