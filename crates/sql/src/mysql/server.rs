@@ -56,7 +56,11 @@ impl Server {
                          'group_replication_single_primary_mode')";
         let variables: Vec<(String, String)> =
             connection.query(variables).await.map_err(|error| ConnectionError::BadConnection(error.to_string()))?;
-        Self::from_variables(&Variables(variables))
+        let variables = Variables(variables);
+        if variables.is_group_member() && is_outside_of_its_group(connection).await? {
+            return Err(ConnectionError::BadConnection("the server is outside of its group".to_owned()));
+        }
+        Self::from_variables(&variables)
     }
 
     fn from_variables(variables: &Variables) -> ConnectionResult<Self> {
@@ -114,6 +118,14 @@ impl Server {
     pub(super) fn row_bytes_max(&self) -> usize {
         self.max_allowed_packet.saturating_sub(PACKET_RESERVE)
     }
+}
+
+/// Whether a member has started but not joined. It may accept writes, which its group would lack. Known from MySQL 8.1 on,
+/// to any user.
+async fn is_outside_of_its_group(connection: &mut Conn) -> ConnectionResult<bool> {
+    let status = connection.query_first("SHOW GLOBAL STATUS LIKE 'Gr_last_consensus_end_timestamp'").await;
+    let status: Option<(String, String)> = status.map_err(|error| ConnectionError::BadConnection(error.to_string()))?;
+    Ok(status.is_some_and(|(_, last)| last.is_empty()))
 }
 
 /// Variables of a server, with their values.
