@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_rotation_invalidates_no_new_cursor() {
         let old = key(1, Duration::from_secs(1_000_000));
-        let [before, fresh] = [server(&[old.clone()]), server(&[key(2, Duration::ZERO), old.clone()])];
+        let [before, fresh] = [server(std::slice::from_ref(&old)), server(&[key(2, Duration::ZERO), old.clone()])];
         assert!(accepts(&before, &fresh) && accepts(&fresh, &before));
         let rotated = server(&[key(2, SIGNS_AFTER), old]);
         assert!(accepts(&fresh, &rotated) && accepts(&rotated, &fresh) && !accepts(&before, &rotated));

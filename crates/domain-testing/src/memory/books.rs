@@ -115,7 +115,7 @@ impl Books for MemoryBooks {
             count.orders += 1;
             count.quantity += order.lines.iter().map(|line| u64::from(line.quantity)).sum::<u64>();
         }
-        Ok(page(counts.into_iter(), after.as_ref(), limit))
+        Ok(page(counts, after.as_ref(), limit))
     }
 
     async fn entries(&mut self, after: Option<(UserId, u64)>, limit: u32) -> PageResult<(UserId, u64), PointEntry> {
