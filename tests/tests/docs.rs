@@ -116,7 +116,7 @@ fn the_runbook_lists_every_setting_with_its_default_and_its_meaning() {
     assert_eq!(documented, expected.collect::<Vec<_>>());
 }
 
-/// A copied secret is known to everyone.
+/// A printed secret is copied into production.
 #[test]
 fn no_document_prints_a_secret() {
     for path in

@@ -47,14 +47,14 @@ pub fn key(settings: &Settings) -> anyhow::Result<Option<SecretString>> {
     Ok(Some(key.trim().into()))
 }
 
-/// A key that others can write is theirs, and one that they can read signs their tokens.
+/// Another user who can write the key chooses it, and one who can read it signs tokens.
 fn check_access(path: &Path, owner: u32, user: u32, mode: u32) -> anyhow::Result<()> {
     let path = path.display();
     if owner != user {
         bail!("{path}: the file belongs to another user; delete it to create a new key");
     }
     if mode & 0o077 != 0 {
-        bail!("{path}: others have access to the file; run `chmod 600 {path}`, or delete it to create a new key");
+        bail!("{path}: other users have access to the file; run `chmod 600 {path}`, or delete it to create a new key");
     }
     Ok(())
 }

@@ -109,7 +109,7 @@ impl Settings {
         Self::new(values, keys)
     }
 
-    /// Rejects the settings of a real shop: the demo signs with a key of its own, and prints tokens for everything.
+    /// Rejects the settings of a real shop: the demo signs with a key of its own, and prints admin tokens.
     ///
     /// # Errors
     /// The first setting that `serve --dev` does not accept.
@@ -118,7 +118,7 @@ impl Settings {
             return Err(invalid(key.to_ascii_uppercase(), "not with `serve --dev`, which has a key of its own"));
         }
         if !self.bind.ip().is_loopback() {
-            return Err(invalid("BIND", "a loopback address with `serve --dev`, which prints tokens for everything"));
+            return Err(invalid("BIND", "a loopback address with `serve --dev`, which prints admin tokens"));
         }
         Ok(())
     }

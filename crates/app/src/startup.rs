@@ -377,7 +377,7 @@ fn data_platform(settings: &Settings) -> anyhow::Result<Option<HttpDataPlatform>
     let DataPlatformSettings { destination, secret, timeout, retry: _ } = &settings.data_platform;
     let Some(destination) = destination.clone() else { return Ok(None) };
     if secret.is_none() {
-        tracing::warn!("DATA_PLATFORM_SECRET is not set: events are unsigned, and anyone can forge them");
+        tracing::warn!("DATA_PLATFORM_SECRET is not set: events are unsigned, and forged ones go unnoticed");
     }
     install_crypto();
     let gateway = GatewaySettings { destination, secret: secret.clone(), timeout: *timeout };

@@ -127,8 +127,9 @@ pub(crate) fn open(settings: &DatabaseSettings) -> Result<Store, OpenError> {
     Ok(Store::new(Primary(path.into()), Pools { writers, readers, replica, background: None }))
 }
 
-/// Creates a missing file for its owner only; the log and the journal get its mode. Otherwise SQLite lets everyone read the
-/// shop. Never opens an existing file, as closing it would release the locks of this process. SQLite reports any error.
+/// Creates a missing file for its owner only; the log and the journal get its mode. By default SQLite makes files that all
+/// users can read. Never opens an existing file, as closing it would release the locks of this process. SQLite reports
+/// any error.
 fn create(url: &str) {
     let (path, parameters) = match url.strip_prefix("file:") {
         Some(uri) => uri.split_once('?').unwrap_or((uri, "")),
