@@ -131,7 +131,7 @@ async fn counters(pair: [&Endpoint; 2]) -> Result<BTreeMap<&'static str, f64>> {
     for endpoint in pair {
         let request = Request { method: "GET", path: "/metrics", token: None, key: None, body: "" };
         let (_, body) = load::call(&endpoint.address, &request).await?;
-        for line in String::from_utf8(body)?.lines().filter(|line| !line.starts_with('#')) {
+        for line in String::from_utf8(body)?.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
             let (name, value) = line.rsplit_once(' ').context("a metric has a value")?;
             for (wanted, sum) in &mut sums {
                 if name.starts_with(wanted) {
