@@ -128,7 +128,7 @@ impl Report {
         let is_enough = |line: &Line| is_same(line) && line.count >= count;
         let Some(index) = self.earlier.iter().rposition(is_enough) else { return false };
         println!("done before: {}", fault.title());
-        self.lines.push(self.earlier.swap_remove(index));
+        self.lines.push(self.earlier.remove(index));
         true
     }
 
@@ -231,13 +231,12 @@ impl Report {
                 outcome.notes.iter().map(item)
             })
             .collect();
-        let mut seeds: Vec<String> = self.lines.iter().map(|line| line.seed.to_string()).collect();
-        seeds.dedup();
-        let seeds = seeds.join(", ");
+        let is_one_run = self.lines.iter().all(|line| line.seed == self.seed);
+        let seed = if is_one_run { format!("Seed {}", self.seed) } else { "Several runs".to_owned() };
         let minutes = took.as_secs_f64() / 60.0;
         let table = self.table();
         let text =
-            format!("{before}{begin}\nSeed {seeds}, {minutes:.0} minutes.\n\n{table}\n\nNotes:\n\n{notes}{end}{after}");
+            format!("{before}{begin}\n{seed}, {minutes:.0} minutes.\n\n{table}\n\nNotes:\n\n{notes}{end}{after}");
         Ok(fs::write(document, text)?)
     }
 }
