@@ -87,7 +87,6 @@ pub async fn run(setup: &Setup) -> Result<Table> {
     for server in servers {
         server.stop().await?;
     }
-    galera.synchronize().await?;
     program.verify(&url).await?.check()?;
     database.stop().await?;
     progress.finish();
