@@ -39,7 +39,7 @@ pub struct PointAccountRecord {
     pub reserved_quantity: u64,
     /// The day of the user's last order, in the shop's calendar.
     pub ordered_on: Option<Date>,
-    /// The orders of that day that are not paid, whatever became of them.
+    /// The orders of that day that are not paid, ended ones included.
     pub unpaid_orders: u32,
     /// The time of the last entry; `None` before the first.
     pub updated_at: Option<Timestamp>,

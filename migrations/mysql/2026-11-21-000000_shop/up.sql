@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS point_accounts (
   open_orders BIGINT NOT NULL COMMENT 'unpaid orders',
   reserved_quantity BIGINT NOT NULL COMMENT 'items of the unpaid orders',
   ordered_on DATE NULL COMMENT 'day of the last order',
-  unpaid_orders BIGINT NOT NULL COMMENT 'orders of that day that are not paid, whatever became of them',
+  unpaid_orders BIGINT NOT NULL COMMENT 'orders of that day that are not paid, ended ones included',
   updated_at DATETIME(6) NULL COMMENT 'time of the last entry',
   CONSTRAINT pk_point_accounts PRIMARY KEY (user_id),
   CONSTRAINT ck_point_accounts_balance CHECK (balance >= 0),

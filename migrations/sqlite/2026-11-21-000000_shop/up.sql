@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS point_accounts (
   open_orders INTEGER NOT NULL, -- unpaid orders
   reserved_quantity INTEGER NOT NULL, -- items of the unpaid orders
   ordered_on TEXT, -- day of the last order
-  unpaid_orders INTEGER NOT NULL, -- orders of that day that are not paid, whatever became of them
+  unpaid_orders INTEGER NOT NULL, -- orders of that day that are not paid, ended ones included
   updated_at INTEGER, -- time of the last entry
   CONSTRAINT pk_point_accounts PRIMARY KEY (user_id),
   CONSTRAINT ck_point_accounts_balance CHECK (balance >= 0),
