@@ -70,15 +70,16 @@ impl CursorKeys {
 
     /// Reads the keys again and again, until it is dropped.
     pub async fn keep_current(self: Arc<Self>, store: Arc<dyn CursorKeyStore>) {
+        let mut pause = RETRY_INTERVAL;
         loop {
-            let pause = match self.read(&*store).await {
+            sleep(pause).await;
+            pause = match self.read(&*store).await {
                 Ok(()) => RELOAD_INTERVAL,
                 Err(error) => {
                     tracing::debug!(error = chain(&error), "the keys of cursors cannot be read");
                     RETRY_INTERVAL
                 }
             };
-            sleep(pause).await;
         }
     }
 

@@ -33,7 +33,7 @@ pub struct PointAccountRecord {
     pub entries: u64,
     /// The hash of the last entry.
     pub hash: LedgerHash,
-    /// Orders in `pending_payment`; counted here, as the two below, so that the limit holds on any number of servers.
+    /// Orders in `pending_payment`; counted here, as those below, so that the limits hold on any number of servers.
     pub open_orders: u32,
     /// The items that they reserve.
     pub reserved_quantity: u64,

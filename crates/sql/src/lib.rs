@@ -71,7 +71,8 @@ pub struct CursorKey {
 
 impl Database {
     /// Validates the URLs and builds the pools. It opens no connection, so a server can start before its database; a
-    /// missing SQLite file is created, for its owner only. Connections live on the calling runtime, which must be multi-threaded.
+    /// missing SQLite file is created, for its owner only. Connections live on the calling runtime, which must be
+    /// multi-threaded.
     ///
     /// # Errors
     /// The first invalid setting.

@@ -336,10 +336,10 @@ impl Books for Snapshot {
         let counts = (
             orders::user_id,
             sql::<BigInt>("COUNT(DISTINCT orders.id)"),
-            sql::<BigInt>("CAST(SUM(order_lines.quantity) AS SIGNED)"),
+            sql::<BigInt>("CAST(COALESCE(SUM(order_lines.quantity), 0) AS SIGNED)"),
         );
         let query = orders::table
-            .inner_join(order_lines::table.on(order_lines::order_id.eq(orders::id)))
+            .left_join(order_lines::table.on(order_lines::order_id.eq(orders::id)))
             .filter(orders::status.eq(OrderStatus::PendingPayment.code()))
             .group_by(orders::user_id)
             .select((orders::user_id, counts));
