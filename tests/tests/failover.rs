@@ -2,25 +2,20 @@
 //! write is lost, none has two effects, and none has an effect after a response that rules it out.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::future::join_all;
 use futures_util::stream::iter;
-use jangteo_testkit::{Call, Cluster, Column, Database, Network, Response, Server, Shop, eventually_within, run_on};
+use jangteo_testkit::{Call, Cluster, Database, Network, Server, Shop, eventually_within, run_on};
 use rand::seq::SliceRandom as _;
 use serde_json::json;
-use tokio::sync::watch;
+
+use crate::load::{Load, PROGRESS_MAX, decided};
 
 /// Timeout of the whole test, which takes about a minute.
 const TEST_MAX: Duration = Duration::from_secs(240);
-/// Maximum time until writes succeed again. Galera excludes a silent node after 5 s.
-const PROGRESS_MAX: Duration = Duration::from_secs(60);
 const NODES: usize = 3;
-/// Concurrent callers; every second one sends keys.
-const CALLERS: usize = 12;
 /// Requests in flight during a race.
 const IN_FLIGHT_MAX: usize = 32;
 
@@ -37,32 +32,33 @@ async fn no_write_is_lost_or_repeated_when_a_node_fails() {
     run_on(database, TEST_MAX, async |shop| {
         shop.expect_server_errors();
         let server = start(&shop, &cluster, 0).await;
-        let load =
-            Load { cluster: &cluster, server: &server, created: AtomicUsize::new(0), requests: Mutex::default() };
+        let load = Load::of(&server);
+        let nodes = Nodes { cluster: &cluster, load: &load };
         load.during("kill", 1, async {
-            let failed = load.writer().await;
-            load.cluster.node(failed).kill().await.expect("it runs");
-            load.moves_from(failed).await;
-            load.rejoins(failed).await;
+            let failed = nodes.writer().await;
+            cluster.node(failed).kill().await.expect("it runs");
+            nodes.moves_from(failed).await;
+            nodes.rejoins(failed).await;
         })
         .await;
         load.during("pause", 1, async {
-            let failed = load.writer().await;
-            load.cluster.node(failed).pause().await.expect("it runs");
-            load.moves_from(failed).await;
-            load.cluster.node(failed).resume().await.expect("it is paused");
-            load.rejoins(failed).await;
+            let failed = nodes.writer().await;
+            cluster.node(failed).pause().await.expect("it runs");
+            nodes.moves_from(failed).await;
+            cluster.node(failed).resume().await.expect("it is paused");
+            nodes.rejoins(failed).await;
         })
         .await;
         load.during("rolling restart", NODES, async {
             for node in 0..NODES {
-                load.cluster.node(node).shut_down().await.expect("it runs");
-                load.moves_from(node).await;
-                load.rejoins(node).await;
+                cluster.node(node).shut_down().await.expect("it runs");
+                nodes.moves_from(node).await;
+                nodes.rejoins(node).await;
             }
         })
         .await;
-        load.check(&shop).await;
+        cluster.synchronize().await.expect("all nodes respond");
+        load.check(shop.database().connect().await).await;
         race(&shop, &cluster, &server).await;
         cluster.synchronize().await.expect("all nodes respond");
     })
@@ -75,139 +71,30 @@ async fn start(shop: &Shop, cluster: &Cluster, first: usize) -> Server {
     shop.server().settings([("DATABASE_URL", url.as_str()), ("RUST_LOG", "warn")]).start().await
 }
 
-/// A top-up, unique by user and amount.
-struct Request {
-    fault: &'static str,
-    user: String,
-    amount: i64,
-    key: Option<String>,
-    outcome: Outcome,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Created,
-    NoEffect,
-    Unknown,
-}
-
-/// Callers that top up points while a node fails.
-struct Load<'a> {
+/// The nodes under the load of one server.
+struct Nodes<'a> {
     cluster: &'a Cluster,
-    server: &'a Server,
-    /// Successful top-ups.
-    created: AtomicUsize,
-    requests: Mutex<Vec<Request>>,
+    load: &'a Load<'a>,
 }
 
-impl Load<'_> {
-    /// Sends top-ups until `fault` ends, in which the callers observe at most this many failures of the writer.
-    async fn during(&self, fault: &'static str, failures: usize, failing: impl Future<Output = ()>) {
-        let stop = watch::Sender::new(false);
-        let callers = join_all((0..CALLERS).map(|number| self.call(fault, number, stop.subscribe())));
-        let failing = async {
-            self.progress().await;
-            failing.await;
-            stop.send_replace(true);
-        };
-        tokio::join!(failing, callers);
-        let requests = self.requests.lock().expect("no panic while it is held");
-        let is_unknown = |request: &&Request| request.fault == fault && request.outcome == Outcome::Unknown;
-        let unknown = requests.iter().filter(is_unknown).count();
-        // A caller has one request in flight.
-        assert!(unknown <= failures * CALLERS / 2, "{fault}: {unknown} unknown outcomes without a key");
-    }
-
-    async fn call(&self, fault: &'static str, number: usize, stop: watch::Receiver<bool>) {
-        let user = format!("{}-{number}", fault.replace(' ', "-"));
-        let caller = self.server.user(&user);
-        let mut amount = 0;
-        while !*stop.borrow() {
-            amount += 1;
-            let call = caller.post(format!("/v1/users/{user}/points/top-ups"), json!({ "amount": amount.to_string() }));
-            let key = (number % 2 == 1).then(|| format!("{user}-{amount}"));
-            let outcome = outcome(&match &key {
-                Some(key) => decided(call.key(key)).await,
-                None => call.await,
-            });
-            self.created.fetch_add(usize::from(outcome == Outcome::Created), Ordering::SeqCst);
-            let request = Request { fault, user: user.clone(), amount, key, outcome };
-            self.requests.lock().expect("no panic while it is held").push(request);
-        }
-    }
-
-    /// Waits until the callers complete more writes.
-    async fn progress(&self) {
-        let before = self.created.load(Ordering::SeqCst);
-        eventually_within(PROGRESS_MAX, "writes succeed", async || {
-            (self.created.load(Ordering::SeqCst) >= before + 4 * CALLERS).then_some(())
-        })
-        .await;
-    }
-
+impl Nodes<'_> {
     async fn writer(&self) -> usize {
-        self.cluster.writer_of(self.server).await.expect("the metrics name the writer")
+        self.cluster.writer_of(self.load.server).await.expect("the metrics name the writer")
     }
 
     /// Waits until the callers' writes reach another node.
     async fn moves_from(&self, failed: usize) {
         eventually_within(PROGRESS_MAX, "the metrics name another writer", async || {
-            self.cluster.writer_of(self.server).await.filter(|writer| *writer != failed)
+            self.cluster.writer_of(self.load.server).await.filter(|writer| *writer != failed)
         })
         .await;
-        self.progress().await;
+        self.load.progress().await;
     }
 
     async fn rejoins(&self, node: usize) {
         self.cluster.rejoin(node).await.unwrap_or_else(|error| panic!("{error:#}"));
-        self.progress().await;
+        self.load.progress().await;
     }
-
-    /// Compares the requests with the ledger.
-    async fn check(&self, shop: &Shop) {
-        self.cluster.synchronize().await.expect("all nodes respond");
-        let mut connection = shop.database().connect().await;
-        let columns = [Column::Plain("user_id"), Column::Money("amount")];
-        let read = |row: &mut jangteo_testkit::Row| (row.text(), row.number() / 10_000);
-        let mut ledger = BTreeMap::new();
-        for entry in connection.rows("point_entries", &columns, read).await {
-            *ledger.entry(entry).or_insert(0) += 1;
-        }
-        connection.close().await;
-        let mut violations = Vec::new();
-        for Request { fault, user, amount, key, outcome } in &*self.requests.lock().expect("no panic while it is held")
-        {
-            let effects = ledger.remove(&(user.clone(), *amount)).unwrap_or(0);
-            let violation = match (outcome, effects) {
-                (Outcome::Created, 1) | (Outcome::NoEffect, 0) | (Outcome::Unknown, 0 | 1) => continue,
-                (Outcome::Created, 0) => "lost",
-                (Outcome::NoEffect, 1) => "untrue",
-                (Outcome::Created | Outcome::NoEffect | Outcome::Unknown, _) => "twice",
-            };
-            violations.push(format!("{fault}: {violation}: {amount} of {user}, {key:?}"));
-        }
-        violations.extend(ledger.keys().map(|entry| format!("never sent: {entry:?}")));
-        assert!(violations.is_empty(), "{violations:#?}");
-    }
-}
-
-fn outcome(response: &Response) -> Outcome {
-    match (response.status, response.document()["code"].as_str()) {
-        (201, _) => Outcome::Created,
-        (503, Some("OUTCOME_UNKNOWN")) => Outcome::Unknown,
-        (503, Some("DATABASE_UNAVAILABLE" | "OVERLOADED")) => Outcome::NoEffect,
-        _ => panic!("{response}"),
-    }
-}
-
-/// Repeats a call with a key until its outcome is known.
-async fn decided(call: Call) -> Response {
-    eventually_within(PROGRESS_MAX, "the outcome of the key is known", async || {
-        let response = call.clone().await;
-        let is_retryable = response.status == 503 || response.document()["code"] == "REQUEST_IN_PROGRESS";
-        (!is_retryable).then_some(response)
-    })
-    .await
 }
 
 /// Orders of a small stock, coupons of a small campaign and one key, on two servers that prefer different nodes, while a

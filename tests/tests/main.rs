@@ -21,6 +21,7 @@ mod http_rules;
 mod idempotency;
 mod late_commits;
 mod lists;
+mod load;
 mod mysql_faults;
 mod mysql_settings;
 mod operation;

@@ -5,8 +5,7 @@
 use std::time::Duration;
 
 use jangteo_testkit::{
-    Connection, Database, InjectionPoint, MariaDb, NetworkFault, Plan, Proxy, Response, Server, Shop, run_on,
-    shop_url_of,
+    Database, InjectionPoint, MariaDb, NetworkFault, Plan, Proxy, Response, Server, Shop, run_on, shop_url_of,
 };
 use serde_json::json;
 
@@ -23,42 +22,26 @@ async fn a_promoted_replica_does_not_rule_out_a_commit_that_it_lacks() {
 }
 
 async fn promote(has_commits: bool) {
-    let start = async |settings: &[&str]| {
-        let settings = [&["log-bin", "binlog-format=ROW"][..], settings].concat();
-        MariaDb::start_in(&std::env::temp_dir(), &settings).await.expect("a server")
-    };
-    let (primary, replica) = (start(&["server-id=1"]).await, start(&["server-id=2", "read-only"]).await);
+    let (primary, replica) = MariaDb::start_with_replica().await.expect("two servers");
     let database = Database::create_on(format!("{},127.0.0.1:{}", primary.url(), replica.port())).await.expect("one");
     run_on(database, TEST_MAX, async |shop| {
         shop.expect_server_errors();
-        let mut replication = Connection::open(&replica.url()).await;
-        for statement in [
-            format!(
-                "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {}, MASTER_USER = 'admin', \
-                 MASTER_PASSWORD = 'admin', MASTER_USE_GTID = slave_pos",
-                primary.port()
-            ),
-            "START SLAVE".to_owned(),
-        ] {
-            replication.execute(&statement).await;
-        }
         // A server for each of two commits at once.
         let [keyless, keyed] =
             [Cut::start(&shop, &primary, &replica).await, Cut::start(&shop, &primary, &replica).await];
-        replicate(&primary, &mut replication).await;
+        replica.catch_up_with(&primary).await.expect("replicated");
         if !has_commits {
-            replication.execute("STOP SLAVE").await;
+            replica.execute("STOP SLAVE").await.expect("stopped");
         }
         let promoting = async {
             for cut in [&keyless, &keyed] {
                 cut.proxy.injected(1, |_| {}).await;
             }
             if has_commits {
-                replicate(&primary, &mut replication).await;
-                replication.execute("STOP SLAVE").await;
+                replica.catch_up_with(&primary).await.expect("replicated");
             }
             primary.crash().await.expect("it runs");
-            replication.execute("SET GLOBAL read_only = OFF").await;
+            replica.promote().await.expect("promoted");
         };
         let (one, other, ()) = tokio::join!(keyless.top_up(None), keyed.top_up(Some("key")), promoting);
         for (response, cut) in [(one, &keyless), (other, &keyed)] {
@@ -80,7 +63,6 @@ async fn promote(has_commits: bool) {
         assert_eq!(retried.header("idempotent-replayed").is_some(), has_commits);
         assert_eq!(promoted.number("COUNT(*)", "point_entries").await, if has_commits { 2 } else { 1 });
         promoted.close().await;
-        replication.close().await;
     })
     .await;
 }
@@ -108,12 +90,4 @@ impl Cut {
         let call = self.server.user(user).post(format!("/v1/users/{user}/points/top-ups"), json!({ "amount": "7" }));
         key.map_or_else(|| call.clone(), |key| call.clone().key(key)).await
     }
-}
-
-/// Waits until the replica has applied all transactions of the primary.
-async fn replicate(primary: &MariaDb, replication: &mut Connection) {
-    let mut connection = Connection::open(&primary.url()).await;
-    let position = connection.text("@@GLOBAL.gtid_binlog_pos").await;
-    connection.close().await;
-    assert_eq!(replication.text(&format!("MASTER_GTID_WAIT('{position}', 60)")).await, "0");
 }

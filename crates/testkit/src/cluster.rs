@@ -211,6 +211,17 @@ impl Cluster {
         self.rejoin(index).await
     }
 
+    /// Restarts a killed node of Group Replication outside of its group, where it accepts writes.
+    ///
+    /// # Errors
+    /// If it does not start, or for Galera.
+    pub async fn start_outside(&self, index: usize) -> Result<()> {
+        match &self.replication {
+            Replication::Galera(_) => bail!("a node of Galera joins as it starts"),
+            Replication::Group(group) => group.launch(&self.nodes[index], &[]).await,
+        }
+    }
+
     /// Makes another node the primary of Group Replication. With a limit in seconds, transactions under way are rolled
     /// back after it; without, they are waited for.
     ///

@@ -159,7 +159,7 @@ impl GroupReplication {
         Ok(connection.disconnect().await?)
     }
 
-    async fn launch(&self, node: &Node, arguments: &[&str]) -> Result<()> {
+    pub(crate) async fn launch(&self, node: &Node, arguments: &[&str]) -> Result<()> {
         let mut command = self.command(node);
         command.args(arguments);
         node.set_process(mariadb::start(command, &node.folder, &node.host()).await?).await;

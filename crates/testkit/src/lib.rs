@@ -20,6 +20,7 @@ mod process;
 mod proxy;
 mod raw;
 mod receiver;
+mod replication;
 mod scenario;
 mod server;
 mod token;

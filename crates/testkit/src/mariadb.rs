@@ -177,7 +177,7 @@ pub(crate) async fn install(folder: &Path) -> Result<()> {
         bail!("mariadb-install-db failed: {}", String::from_utf8_lossy(&installed.stderr));
     }
     let init = "CREATE USER IF NOT EXISTS admin IDENTIFIED BY 'admin';\n\
-                GRANT ALL ON *.* TO admin;\n\
+                GRANT ALL ON *.* TO admin WITH GRANT OPTION;\n\
                 CREATE USER IF NOT EXISTS shop IDENTIFIED BY 'shop';\n\
                 GRANT ALL ON `jangteo\\_test\\_%`.* TO shop;\n";
     fs::write(folder.join(SETTINGS_FILE), FILE_SETTINGS).context("cannot write my.cnf")?;

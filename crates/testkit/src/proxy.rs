@@ -96,7 +96,8 @@ pub struct Proxy {
 }
 
 struct State {
-    upstream: SocketAddr,
+    /// Of new connections.
+    upstream: Mutex<SocketAddr>,
     chance: Mutex<Chance>,
     /// Injected faults of the plan.
     injected: watch::Sender<u64>,
@@ -135,10 +136,18 @@ impl Proxy {
     /// # Errors
     /// If there is no free port.
     pub async fn start_to(upstream: SocketAddr, seed: u64) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        Self::start_at(([127, 0, 0, 1], 0).into(), upstream, seed).await
+    }
+
+    /// Like [`Proxy::start_to`], listening on this address; port 0 is any free one.
+    ///
+    /// # Errors
+    /// If the port is taken.
+    pub async fn start_at(address: SocketAddr, upstream: SocketAddr, seed: u64) -> Result<Self> {
+        let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let state = Arc::new(State {
-            upstream,
+            upstream: Mutex::new(upstream),
             chance: Mutex::new(Chance { random: StdRng::seed_from_u64(seed), plan: None, left: 0 }),
             injected: watch::Sender::new(0),
             frozen: watch::Sender::new(false),
@@ -191,6 +200,14 @@ impl Proxy {
         }
     }
 
+    /// Forwards new connections to another address, as a balancer does. Open ones stay where they are.
+    ///
+    /// # Panics
+    /// If a connection of the proxy has panicked.
+    pub fn retarget(&self, upstream: SocketAddr) {
+        *self.state.upstream.lock().expect("no panic while it is held") = upstream;
+    }
+
     /// Breaks all connections.
     pub fn reset_all(&self) {
         self.state.resets.send_modify(|resets| *resets += 1);
@@ -237,7 +254,8 @@ enum End {
 impl Connection {
     async fn serve(mut client: TcpStream, state: Arc<State>) {
         // If the database is down, the client sees a closed connection, as without the proxy.
-        let Ok(mut upstream) = TcpStream::connect(state.upstream).await else { return };
+        let address = *state.upstream.lock().expect("no panic while it is held");
+        let Ok(mut upstream) = TcpStream::connect(address).await else { return };
         for stream in [&client, &upstream] {
             stream.set_nodelay(true).expect("a socket option");
         }

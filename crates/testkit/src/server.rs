@@ -67,7 +67,10 @@ pub struct ServerBuilder {
     shop: Shop,
     settings: Vec<(String, String)>,
     arguments: Vec<String>,
+    /// Shell commands that prepare the process.
     limits: Vec<String>,
+    /// Whether the process has mounts of its own.
+    has_own_mounts: bool,
 }
 
 impl ServerBuilder {
@@ -87,7 +90,7 @@ impl ServerBuilder {
         ];
         let settings = settings.into_iter().chain(TOKEN_SETTINGS);
         let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Self { shop, settings, arguments: vec!["serve".to_owned()], limits: Vec::new() }
+        Self { shop, settings, arguments: vec!["serve".to_owned()], limits: Vec::new(), has_own_mounts: false }
     }
 
     /// Sets a setting.
@@ -141,6 +144,13 @@ impl ServerBuilder {
         self.limit(format!("trap '' XFSZ && ulimit -S -f {}", bytes / 512))
     }
 
+    /// Resolves names by this file instead of the machine's `/etc/hosts`, which is not changed. Needs root or user
+    /// namespaces.
+    pub fn hosts_file(mut self, file: &Path) -> Self {
+        self.has_own_mounts = true;
+        self.limit(format!("mount --bind '{}' /etc/hosts", file.display()))
+    }
+
     /// Adds a shell command that sets a limit.
     fn limit(mut self, limit: String) -> Self {
         self.limits.push(limit);
@@ -192,7 +202,11 @@ impl ServerBuilder {
         if !self.limits.is_empty() {
             // The shell sets the limits and then executes the server.
             let limits = self.limits.iter().map(|limit| format!("{limit} && ")).collect::<String>();
-            command = clean_command("sh");
+            command = clean_command(if self.has_own_mounts { "unshare" } else { "sh" });
+            if self.has_own_mounts {
+                let as_root = nix::unistd::geteuid().is_root();
+                command.arg("--mount").args((!as_root).then_some("--map-root-user")).arg("sh");
+            }
             command.args(["-c", &format!("{limits}exec \"$@\""), "sh"]).arg(binary());
         }
         command.args(arguments).envs(self.settings.iter().map(|(name, value)| (name, value)));
