@@ -3,6 +3,7 @@
 mod clocks;
 mod cluster;
 mod database;
+mod group;
 mod network;
 mod overload;
 mod platform;
@@ -134,4 +135,7 @@ pub const CLUSTER_FAULTS: &[Fault] = faults![
     "switch-over", Group, 0, 5, cluster::switch_overs;
     "switch-over with a limit of 1 s", Group, 0, 5, cluster::limited_switch_overs;
     "writer in offline mode for 2 s", Group, 0, 3, cluster::offline_modes;
+    "writer leaves its group and accepts writes", Group, 0, 2, group::departures;
+    "writer restarts outside of its group", Group, 0, 2, group::restarts_outside;
+    "group with several primaries", Group, 0, 2, group::several_primaries;
 ];

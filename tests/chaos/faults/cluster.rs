@@ -14,7 +14,7 @@ use crate::arena::Arena;
 use crate::faults::Notes;
 
 /// Writes that the callers must complete after each step, more than are in flight.
-const PROGRESS: usize = 40;
+pub const PROGRESS: usize = 40;
 /// Maximum time until the servers have another writer.
 const ELECTION_MAX: Duration = Duration::from_secs(60);
 /// Duration of a state in which the primary accepts no sessions, or the next primary applies nothing.
@@ -112,7 +112,7 @@ pub async fn limited_switch_overs(arena: &Arena, count: u64) -> Notes {
     repeat(arena, count, async |cluster, writer| switch_over(cluster, writer, SWITCH_OVER_LIMIT).await).await
 }
 
-async fn switch_over(cluster: &Cluster, from: usize, limit: Option<u32>) {
+pub async fn switch_over(cluster: &Cluster, from: usize, limit: Option<u32>) {
     let next = (from + 1) % cluster.nodes().len();
     cluster.switch_over(next, limit).await.unwrap_or_else(|error| panic!("{error:#}"));
 }
@@ -242,7 +242,7 @@ pub async fn offline_modes(arena: &Arena, count: u64) -> Notes {
 }
 
 /// Waits until the servers write to another node.
-async fn moved_from(arena: &Arena, writer: usize) {
+pub async fn moved_from(arena: &Arena, writer: usize) {
     let failed = [arena.cluster().node(writer).host(), arena.proxies()[writer].host()];
     eventually_within(ELECTION_MAX, "the servers have another writer", async || {
         let writers = join_all(arena.servers().iter().map(Server::database_writer)).await;
@@ -251,7 +251,7 @@ async fn moved_from(arena: &Arena, writer: usize) {
     .await;
 }
 
-async fn rejoin(arena: &Arena, cluster: &Cluster, index: usize) {
+pub async fn rejoin(arena: &Arena, cluster: &Cluster, index: usize) {
     arena.after_writes(PROGRESS).await;
     cluster.rejoin(index).await.unwrap_or_else(|error| panic!("{error:#}"));
 }

@@ -31,8 +31,21 @@ pub(crate) struct Server {
 pub(super) struct Identity {
     /// Unique among the servers of a cluster.
     pub(super) server: String,
-    /// The group whose members agree on the order of all transactions: Group Replication or Galera.
-    pub(super) group: Option<String>,
+    /// The group whose members agree on the order of all transactions.
+    pub(super) group: Option<Group>,
+}
+
+/// A group, by its name.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Group {
+    GroupReplication(String),
+    Galera(String),
+}
+
+impl Identity {
+    pub(super) fn is_group_member(&self) -> bool {
+        matches!(self.group, Some(Group::GroupReplication(_)))
+    }
 }
 
 /// How related statements are sent.
@@ -166,8 +179,8 @@ impl Variables {
             || [part("hostname"), part("port"), part("wsrep_node_name")].join(":"),
             |unique| [unique, part("wsrep_node_name")].join(" ").trim_end().to_owned(),
         );
-        let group = self.given("group_replication_group_name").map(|group| format!("group replication {group}"));
-        let cluster = || self.replicates_by_wsrep().then(|| format!("wsrep {}", part("wsrep_cluster_name")));
+        let group = self.given("group_replication_group_name").map(|name| Group::GroupReplication(name.to_owned()));
+        let cluster = || self.replicates_by_wsrep().then(|| Group::Galera(part("wsrep_cluster_name").to_owned()));
         Identity { server, group: group.or_else(cluster) }
     }
 }

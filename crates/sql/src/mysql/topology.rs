@@ -269,7 +269,7 @@ impl Topology {
             Err(Failed::Rejected(reason)) => return Probe::Closed(reason),
             Err(Failed::Lost(reason)) => return Probe::Unusable(reason),
         };
-        match self.beat(&mut connection).await {
+        match self.beat(&mut connection, &server.identity).await {
             Ok(()) => Probe::Writable(server.identity),
             Err(NoBeat::Unwritable(reason)) => Probe::Unwritable(server.identity, reason),
             Err(NoBeat::Unusable(reason)) => Probe::Unusable(reason),
@@ -277,10 +277,16 @@ impl Topology {
     }
 
     /// Writes a heartbeat.
-    async fn beat(&self, connection: &mut Conn) -> Result<(), NoBeat> {
+    async fn beat(&self, connection: &mut Conn, server: &Identity) -> Result<(), NoBeat> {
         let (slot, beat, sent_at) = (self.slot, locked(&self.beats).next(), Instant::now());
+        let values = format!("{slot}, {beat}, UTC_TIMESTAMP(6)");
+        let row = if server.is_group_member() {
+            format!("SELECT {values} {IF_IN_GROUP}")
+        } else {
+            format!("VALUES ({values})")
+        };
         let heartbeat = format!(
-            "INSERT INTO heartbeats (slot, beat, beaten_at) VALUES ({slot}, {beat}, UTC_TIMESTAMP(6)) \
+            "INSERT INTO heartbeats (slot, beat, beaten_at) {row} \
              ON DUPLICATE KEY UPDATE beat = VALUES(beat), beaten_at = VALUES(beaten_at)"
         );
         match timeout(HEARTBEAT_MAX, connection.query_drop(heartbeat)).await {
@@ -317,8 +323,13 @@ impl NoBeat {
     }
 }
 
+/// Fails (1123) on a member outside of its group, which may accept writes that the group lacks, and on one without a
+/// majority. Other sources of this state need a privilege, or do not change when a member leaves.
+const IF_IN_GROUP: &str = "FROM DUAL WHERE group_replication_get_write_concurrency() > 0";
+
 /// The server accepts no writes of any session.
-const REJECTS_WRITES: [u16; 7] = [
+const REJECTS_WRITES: [u16; 8] = [
+    1123, // See `IF_IN_GROUP`.
     1290, // read_only
     1598, // The binary log failed.
     1792, // A transaction in a read-only session or server.
@@ -401,7 +412,7 @@ async fn watch_writer(topology: &Topology, writer: &Elected, connection: &mut Op
         Some(connection) => connection,
         None => connection.insert(open_writer(topology, writer).await?),
     };
-    topology.beat(connected).await.map_err(NoBeat::into_reason)
+    topology.beat(connected, &writer.identity).await.map_err(NoBeat::into_reason)
 }
 
 async fn open_writer(topology: &Topology, writer: &Elected) -> Result<Conn, String> {

@@ -10,6 +10,8 @@ use crate::mysql::server::{Identity, REFUSALS, Variables};
 const MYSQL_MIN: [u32; 3] = [8, 0, 19];
 const MARIADB_MIN: [u32; 3] = [10, 6, 0];
 const PACKET_BYTES_MIN: u64 = 1 << 20;
+/// The default of `group_replication_transaction_size_limit`, in bytes. No batch reaches it.
+const GROUP_TRANSACTION_BYTES_MIN: u64 = 150_000_000;
 /// Upper bound of the differences between clocks, in seconds.
 const CLOCKS_MAX: f64 = 1.0;
 const READ_PRIVILEGES: [&str; 1] = ["SELECT"];
@@ -146,7 +148,7 @@ const SESSION_RULES: [Rule; 4] = [
     Rule { variable: "lc_messages", holds: |_, value| value == "en_US", otherwise: State::Refused, advice: DROPPED },
 ];
 
-const WRITE_RULES: [Rule; 5] = [
+const WRITE_RULES: [Rule; 6] = [
     Rule {
         variable: "innodb_flush_log_at_trx_commit",
         holds: |_, value| value == "1",
@@ -179,6 +181,13 @@ const WRITE_RULES: [Rule; 5] = [
         holds: |_, value| value.parse().is_ok_and(|bytes: u64| bytes >= PACKET_BYTES_MIN),
         otherwise: State::Warning,
         advice: "set max_allowed_packet=16M, at least 1M: a command with a larger row is rejected",
+    },
+    Rule {
+        variable: "group_replication_transaction_size_limit",
+        holds: |_, value| value.parse().is_ok_and(|bytes: u64| bytes == 0 || bytes >= GROUP_TRANSACTION_BYTES_MIN),
+        otherwise: State::Warning,
+        advice: "set group_replication_transaction_size_limit=150000000: the group rejects a larger batch as it does \
+                 writes at a failure (3100), so its callers get 503 although the database is available",
     },
 ];
 
