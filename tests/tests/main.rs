@@ -33,6 +33,7 @@ mod points;
 mod products;
 mod promotion;
 mod races;
+mod replica_reads;
 mod retention;
 mod sqlite_commits;
 mod sqlite_faults;

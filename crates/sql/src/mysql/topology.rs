@@ -2,14 +2,11 @@
 //!
 //! A monitor probes the hosts until one accepts a write, and then sends it a heartbeat. When the heartbeat fails, all
 //! hosts are probed again. A writer that does not respond, or does not write while another host does, is lost: every
-//! connection to it is closed at once, and the next writer is elected. The commit markers decide on the transactions
-//! that were under way.
+//! statement on it ends at once, no connection to it is used again, and the next writer is elected. The commit markers
+//! decide on the transactions that were under way.
 //!
 //! A host that only stalls, as during a backup's lock, or is read-only, remains the writer while no other host accepts
 //! writes: it is still read.
-//!
-//! A replica is used while it has a heartbeat of this process that is young enough. Its age is measured by the clock of
-//! this process alone.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,6 +25,9 @@ use tokio_util::sync::CancellationToken;
 use super::server::{Identity, Server};
 use super::store::Session;
 use super::{CONNECT_MAX, connect, hosts, session_options};
+use replicas::{Replica, monitor_replicas};
+
+mod replicas;
 
 /// The pause between heartbeats, and between probes while there is no writer.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(300);
@@ -85,14 +85,6 @@ impl Beats {
         let found = self.sent.iter().rev().find(|(sent, _)| *sent == beat);
         found.map(|(_, sent_at)| sent_at.elapsed())
     }
-}
-
-/// The replica that is fresh.
-#[derive(Clone)]
-struct Replica {
-    host: usize,
-    /// Cancelled when it is not fresh any more.
-    lost: CancellationToken,
 }
 
 /// The writer.
@@ -167,19 +159,6 @@ impl Topology {
         }
         self.suspected.notify_one();
         Err(bad(format!("{} leads to another server", self.name(writer.host))))
-    }
-
-    /// Whether a replica is fresh.
-    pub(super) fn has_replica(&self) -> bool {
-        locked(&self.replica).is_some()
-    }
-
-    /// Connects to the replica that is fresh.
-    pub(super) async fn connect_to_replica(&self, session: &[&'static str]) -> ConnectionResult<Session> {
-        let replica = locked(&self.replica).clone().ok_or_else(|| bad("no replica is fresh".to_owned()))?;
-        let mut session = connect(session_options(&self.replicas[replica.host], session)).await?;
-        session.server.lost = replica.lost;
-        Ok(session)
     }
 
     async fn writer(&self) -> ConnectionResult<Elected> {
@@ -423,70 +402,6 @@ async fn open_writer(topology: &Topology, writer: &Elected) -> Result<Conn, Stri
         }
     }
     Err("its name leads to another server".to_owned())
-}
-
-/// Elects a replica while it is fresh.
-async fn monitor_replicas(topology: Weak<Topology>) {
-    let mut connections: Vec<Option<Conn>> = Vec::new();
-    while let Some(topology) = topology.upgrade() {
-        connections.resize_with(topology.replicas.len(), || None);
-        let current = locked(&topology.replica).as_ref().map(|replica| replica.host);
-        // The current one first, so that it remains while it is fresh.
-        let hosts = current.into_iter().chain((0..topology.replicas.len()).filter(|host| Some(*host) != current));
-        let mut chosen = Err("there is none".to_owned());
-        for host in hosts {
-            chosen = topology.check_replica(host, &mut connections[host]).await.map(|()| host);
-            if chosen.is_ok() {
-                break;
-            }
-            connections[host] = None;
-        }
-        topology.set_replica(chosen);
-        drop(topology);
-        sleep(HEARTBEAT_INTERVAL).await;
-    }
-}
-
-impl Topology {
-    /// Whether the replica has a young heartbeat.
-    async fn check_replica(&self, host: usize, connection: &mut Option<Conn>) -> Result<(), String> {
-        let connected = match connection {
-            Some(connection) => connection,
-            None => connection.insert(open(&self.replicas[host]).await.map_err(Failed::into_reason)?.0),
-        };
-        let query = format!("SELECT beat FROM heartbeats WHERE slot = {}", self.slot);
-        let read = timeout(HEARTBEAT_MAX, connected.query_first::<u64, _>(query)).await;
-        let beat = read.map_err(|_| "no answer".to_owned())?.map_err(|error| error.to_string())?;
-        let age = beat.and_then(|beat| locked(&self.beats).age(beat));
-        match age {
-            Some(age) if age <= self.lag_max => Ok(()),
-            Some(age) => Err(format!("its last heartbeat is {} ms old", age.as_millis())),
-            None => Err("it has no recent heartbeat of this server".to_owned()),
-        }
-    }
-
-    fn set_replica(&self, chosen: Result<usize, String>) {
-        let mut replica = locked(&self.replica);
-        match (&*replica, chosen) {
-            (Some(current), Ok(host)) if current.host == host => {}
-            (None, Err(_)) => {}
-            (before, chosen) => {
-                if let Some(before) = before {
-                    before.lost.cancel();
-                }
-                *replica = match chosen {
-                    Ok(host) => {
-                        tracing::info!(host = hosts::name(&self.replicas[host]), "reads that may lag use a replica");
-                        Some(Replica { host, lost: CancellationToken::new() })
-                    }
-                    Err(cause) => {
-                        tracing::warn!(cause, "no replica is fresh: all reads use the primary");
-                        None
-                    }
-                };
-            }
-        }
-    }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -99,19 +99,22 @@ impl Store {
 
     /// Reads from a fresh replica, or from the primary where there is none.
     pub(super) async fn read_lagging<T: Send + 'static>(&self, query: impl Query<T>) -> Result<T, StoreError> {
-        match self.read_replica(query.clone()).await? {
+        match self.read_replica(query.clone()).await {
             Some(answer) => Ok(answer),
             None => self.read(query).await,
         }
     }
 
-    /// Reads from a fresh replica; `None` where none responds.
-    async fn read_replica<T: Send + 'static>(&self, query: impl Query<T>) -> Result<Option<T>, StoreError> {
-        let Some(replica) = self.replica.as_ref().filter(|_| self.origin.has_fresh_replica()) else { return Ok(None) };
-        match self.read_from(replica, query).await {
-            Err(StoreError::Unavailable(_)) => Ok(None),
-            answer => answer.map(Some),
+    /// Reads from a fresh replica; `None` where none answers. An error of the replica is not the caller's: it may lack a
+    /// table of the last migration, or rows, and the primary has them.
+    async fn read_replica<T: Send + 'static>(&self, query: impl Query<T>) -> Option<T> {
+        let replica = self.replica.as_ref().filter(|_| self.origin.has_fresh_replica())?;
+        let answer = self.read_from(replica, query).await;
+        let unexpected = answer.as_ref().err().filter(|error| !matches!(error, StoreError::Unavailable(_)));
+        if let Some(cause) = unexpected.and_then(std::error::Error::source) {
+            tracing::warn!(%cause, "a read failed on the replica: the primary answers");
         }
+        answer.ok()
     }
 
     /// As [`read_lagging`](Self::read_lagging) where the read may lag, else as [`read`](Self::read).
@@ -128,7 +131,7 @@ impl Store {
         &self,
         query: impl Query<Option<T>>,
     ) -> Result<Option<T>, StoreError> {
-        match self.read_replica(query.clone()).await?.flatten() {
+        match self.read_replica(query.clone()).await.flatten() {
             Some(row) => Ok(Some(row)),
             None => self.read(query).await,
         }
