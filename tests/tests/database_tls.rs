@@ -9,6 +9,8 @@ use std::time::Duration;
 use jangteo_testkit::{CommandOutput, Database, MariaDb, run_on};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 
+use crate::doctor::checks;
+
 const SETUP_MAX: Duration = Duration::from_secs(120);
 
 /// A certificate authority.
@@ -55,14 +57,27 @@ async fn certificates_are_verified_unless_the_settings_say_otherwise() {
     let (port, name) = (mariadb.port(), database.mysql_name().to_owned());
     let ca_files = [path("ours.pem"), path("other.pem")];
     run_on(database, SETUP_MAX, async |shop| {
-        let mut admin = shop.database().connect().await;
-        admin.execute("ALTER USER shop REQUIRE SSL").await;
-        let connect = async |host: &str, tls: &str, ca_file: &str| {
+        let server = |host: &str, tls: &str, ca_file: &str| {
             let url = format!("mysql://shop:shop@{host}:{port}/{name}");
             let server = shop.server().settings([("DATABASE_URL", url.as_str()), ("DATABASE_TLS", tls)]);
-            server.setting("DATABASE_CA_FILE", ca_file).run(["verify"]).await
+            server.setting("DATABASE_CA_FILE", ca_file)
         };
         let [ours_file, other_file] = &ca_files;
+        let examine = async |host: &str, tls: &str, ca_file: &str| {
+            let examined = server(host, tls, ca_file).run(["doctor", "--json"]).await;
+            checks(&examined).remove("TLS").unwrap_or_else(|| panic!("{examined:?}"))
+        };
+        assert_eq!(examine("localhost", "verify", ours_file).await, "ok: ");
+        assert!(
+            examine("localhost", "encrypt", "").await.starts_with("warning: set DATABASE_TLS=verify: a man in the")
+        );
+        assert_eq!(examine("localhost", "off", "").await, "ok: ");
+        // An address of this machine that is not the loopback's.
+        assert!(examine("0.0.0.0", "off", "").await.starts_with("warning: set DATABASE_TLS=verify: the network"));
+
+        let mut admin = shop.database().connect().await;
+        admin.execute("ALTER USER shop REQUIRE SSL").await;
+        let connect = async |host: &str, tls: &str, ca_file: &str| server(host, tls, ca_file).run(["verify"]).await;
         connected(&connect("localhost", "verify", ours_file).await);
         connected(&connect("localhost", "encrypt", "").await);
         refused(&connect("localhost", "off", "").await, "Access denied");

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jangteo_testkit::{
-    Backend, CommandOutput, Database, MariaDb, Shop, run_on, scenarios, scenarios_on_sqlite, shop_url,
+    Backend, CommandOutput, Database, MariaDb, Shop, eventually, run_on, scenarios, scenarios_on_sqlite, shop_url,
+    shop_url_of,
 };
 use serde_json::Value;
 
@@ -16,13 +17,26 @@ scenarios![examines_a_database_and_changes_nothing];
 scenarios_on_sqlite![a_database_that_cannot_be_reached_is_refused];
 
 /// The checks by name, each with its state and advice, as in `warning: set …`.
-fn checks(output: &CommandOutput) -> BTreeMap<String, String> {
+pub fn checks(output: &CommandOutput) -> BTreeMap<String, String> {
+    let check = |check: &Value| (text(check, "name"), format!("{}: {}", text(check, "state"), text(check, "advice")));
+    list(output).iter().map(check).collect()
+}
+
+/// The checks of one target, each with its state, value and advice, as in `ok replica, read-only: `.
+fn checks_of(output: &CommandOutput, target: &str) -> BTreeMap<String, String> {
+    let list = list(output);
+    let of_target = list.iter().filter(|check| check["target"] == target);
+    let line = |check: &Value| format!("{} {}: {}", text(check, "state"), text(check, "value"), text(check, "advice"));
+    of_target.map(|check| (text(check, "name"), line(check))).collect()
+}
+
+fn list(output: &CommandOutput) -> Vec<Value> {
     let document: Value = serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
-    let check = |check: &Value| {
-        let text = |member: &str| check[member].as_str().unwrap_or_default().to_owned();
-        (text("name"), format!("{}: {}", text("state"), text("advice")))
-    };
-    document["checks"].as_array().expect("checks").iter().map(check).collect()
+    document["checks"].as_array().expect("checks").clone()
+}
+
+fn text(check: &Value, member: &str) -> String {
+    check[member].as_str().unwrap_or_default().to_owned()
 }
 
 async fn examines_a_database_and_changes_nothing(shop: Shop) {
@@ -117,6 +131,74 @@ async fn every_wrong_setting_of_a_server_is_reported() {
         for (setting, name, line) in WRONG {
             assert!(checks_of_wrong[name].starts_with(line), "{setting}: {checks_of_wrong:#?}");
         }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_roles_of_a_primary_and_its_replica_are_reported() {
+    let (primary, replica) = MariaDb::start_with_replica().await.expect("two servers");
+    let database = Database::create_on(primary.url()).await.expect("a database");
+    run_on(database, TIME_MAX, async |shop| {
+        shop.expect_no_books();
+        let name = shop.database().mysql_name();
+        let [one, other] = [&primary, &replica].map(|server| format!("127.0.0.1:{}", server.port()));
+        let url = shop_url_of(&format!("{one},{other}"), name);
+        let server = shop.server().setting("DATABASE_URL", url);
+        let examine = async || server.run(["doctor", "--json"]).await;
+        let expect = |output: &CommandOutput, target: &str, name: &str, line: &str| {
+            let checks = checks_of(output, target);
+            assert!(checks[name].starts_with(line), "{target} {name}, not {line}: {checks:#?}");
+        };
+        replica.catch_up_with(&primary).await.expect("replicated");
+        let withheld = examine().await;
+        assert_eq!(withheld.code, Some(0), "{withheld:?}");
+        for host in [&one, &other] {
+            expect(&withheld, host, "topology", "unknown single server or replica, ");
+        }
+
+        primary.execute("GRANT SLAVE MONITOR ON *.* TO shop").await.expect("granted");
+        replica.catch_up_with(&primary).await.expect("replicated");
+        let asynchronous = examine().await;
+        assert_eq!(asynchronous.code, Some(0), "{asynchronous:?}");
+        expect(&asynchronous, &one, "topology", "ok single server, writer");
+        expect(&asynchronous, &one, "semi-synchronous replication", "warning off, with replicas: enable it");
+        expect(&asynchronous, &other, "topology", "ok replica, read-only");
+        expect(&asynchronous, "all hosts", "writer", &format!("ok {one}"));
+
+        for statement in
+            ["SET GLOBAL rpl_semi_sync_slave_enabled = ON", "STOP SLAVE IO_THREAD", "START SLAVE IO_THREAD"]
+        {
+            replica.execute(statement).await.expect("no error");
+        }
+        primary.execute("SET GLOBAL rpl_semi_sync_master_enabled = ON").await.expect("no error");
+        eventually("semi-synchronous replication is seen", async || {
+            checks_of(&examine().await, &one)["semi-synchronous replication"].starts_with("ok on").then_some(())
+        })
+        .await;
+
+        replica.execute("SET GLOBAL read_only = OFF").await.expect("no error");
+        let writable = examine().await;
+        assert_eq!(writable.code, Some(0), "{writable:?}");
+        expect(&writable, &other, "topology", "warning replica, writer: set read_only=ON: ");
+        expect(&writable, "all hosts", "writer", &format!("warning {one}, {other}: set read_only=ON on all hosts but"));
+        replica.execute("SET GLOBAL read_only = ON").await.expect("no error");
+
+        // For reads only, a replica needs no privilege to write and no durability.
+        primary.execute("CREATE USER reader IDENTIFIED BY 'reader'").await.expect("created");
+        primary.execute(&format!("GRANT SELECT ON {name}.* TO reader")).await.expect("granted");
+        replica.catch_up_with(&primary).await.expect("replicated");
+        let server = shop.server().setting("DATABASE_URL", shop_url_of(&one, name));
+        let server = server.setting("DATABASE_READ_URL", format!("mysql://reader:reader@{other}/{name}"));
+        let read = server.run(["doctor", "--json"]).await;
+        assert_eq!(read.code, Some(0), "{read:?}");
+        expect(&read, &other, "privileges", "ok SELECT");
+        assert!(!checks_of(&read, &other).contains_key("sync_binlog"), "{read:?}");
+
+        replica.crash().await.expect("it runs");
+        let alone = examine().await;
+        assert_eq!(alone.code, Some(0), "{alone:?}");
+        expect(&alone, &other, "connection", "warning ");
     })
     .await;
 }

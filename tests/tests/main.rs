@@ -24,6 +24,7 @@ mod lists;
 mod load;
 mod mysql_faults;
 mod mysql_settings;
+mod one_name;
 mod operation;
 mod orders;
 mod overload;
