@@ -140,8 +140,9 @@ impl Arena {
 
     /// A builder for a server that connects to its database through the proxy, or to all nodes of the cluster.
     pub fn server(&self) -> ServerBuilder {
-        // Orders must not expire on their own, so that their state follows from the responses.
-        let settings = [("ORDER_TTL", "6h"), ("RUST_LOG", "warn")];
+        // Orders must not expire on their own, so that their state follows from the responses. On a busy machine a
+        // client opens connections that wait for their requests.
+        let settings = [("ORDER_TTL", "6h"), ("REQUEST_HEAD_TIMEOUT", "30s"), ("RUST_LOG", "warn")];
         let builder = self.shop.server().settings(settings);
         let name = || self.shop.database().mysql_name();
         match &self.host {

@@ -7,6 +7,7 @@ mod group;
 mod network;
 mod overload;
 mod platform;
+mod races;
 mod server;
 mod waits;
 
@@ -119,6 +120,7 @@ pub const CLUSTER_FAULTS: &[Fault] = faults![
     "rolling restart of servers", Galera, 0, 5, server::shutdowns;
     "all nodes killed", Galera, 0, 2, cluster::blackouts;
     "node rejoins by a full copy", Galera, 0, 2, cluster::full_transfers;
+    "races at the kill of a writer", Galera, 0, 3, races::at_kills;
     "writer killed", Group, 0, 3, cluster::kills;
     "writer killed, excluded early", Group, 0, 20, cluster::early_kills;
     "writer killed while the next one lags", Group, 0, 3, cluster::stale_promotions;
@@ -135,6 +137,7 @@ pub const CLUSTER_FAULTS: &[Fault] = faults![
     "switch-over", Group, 0, 5, cluster::switch_overs;
     "switch-over with a limit of 1 s", Group, 0, 5, cluster::limited_switch_overs;
     "writer in offline mode for 2 s", Group, 0, 3, cluster::offline_modes;
+    "races at a switch-over", Group, 0, 3, races::at_switch_overs;
     "writer leaves its group and accepts writes", Group, 0, 2, group::departures;
     "writer restarts outside of its group", Group, 0, 2, group::restarts_outside;
     "group with several primaries", Group, 0, 2, group::several_primaries;

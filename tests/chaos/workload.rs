@@ -47,7 +47,7 @@ impl Stock {
 }
 
 /// Creates a product and returns its id, if acknowledged.
-async fn make_product(arena: &Arena, random: &mut StdRng, name: &str) -> Option<String> {
+pub async fn make_product(arena: &Arena, random: &mut StdRng, name: &str) -> Option<String> {
     let price = random.random_range(100..900).to_string();
     let body = json!({ "name": name, "category": "chaos", "price": price });
     let write = arena.write(Operation::CreateProduct, None, "/v1/admin/products".to_owned(), body);
@@ -77,11 +77,11 @@ async fn make_campaign(arena: &Arena, random: &mut StdRng) -> Option<String> {
     Some(campaign)
 }
 
-fn success(response: Option<DefiniteResponse>) -> Option<Value> {
+pub fn success(response: Option<DefiniteResponse>) -> Option<Value> {
     response.filter(DefiniteResponse::is_success).map(|response| response.document())
 }
 
-fn text(document: &Value, member: &str) -> String {
+pub fn text(document: &Value, member: &str) -> String {
     document[member].as_str().unwrap_or_else(|| panic!("no {member:?} in {document}")).to_owned()
 }
 
