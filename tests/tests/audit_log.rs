@@ -10,6 +10,9 @@ scenarios![
     records_back_office_actions_on_behalf_of_users,
     records_neither_rejections_nor_replays,
     is_filtered_and_paged,
+    records_operations_at_the_command_line,
+    chains_changes_of_all_servers,
+    accepts_lines_of_servers_of_the_previous_version,
 ];
 
 const LOG: &str = "/v1/admin/audit-log";
@@ -80,7 +83,17 @@ async fn records_every_change_of_the_back_office(shop: Shop) {
         let line = &log[0];
         assert_fields(
             line,
-            &["audit_entry_id", "actor", "action", "subject_kind", "subject_id", "result", "created_at"],
+            &[
+                "audit_entry_id",
+                "actor",
+                "action",
+                "subject_kind",
+                "subject_id",
+                "result",
+                "created_at",
+                "request_id",
+                "address",
+            ],
             &["reason"],
         );
         assert_uuid_v7(&line["audit_entry_id"]);
@@ -88,6 +101,10 @@ async fn records_every_change_of_the_back_office(shop: Shop) {
         let shown = ["actor", "action", "subject_kind", "subject_id", "reason"].map(|member| line[member].clone());
         assert_eq!(json!(shown), json!(["back-office", action, kind, id, reason]));
         assert_eq!(line["result"], result, "{action}");
+        assert_eq!(
+            (line["request_id"].as_str(), &line["address"]),
+            (response.header("x-request-id"), &json!("127.0.0.1"))
+        );
     }
 }
 
@@ -138,4 +155,78 @@ async fn is_filtered_and_paged(shop: Shop) {
     for query in ["actor=a%20b", "subject_id=%C3%A9", "since=1"] {
         server.admin().get(format!("{LOG}?{query}")).await.problem(400, "INVALID_QUERY");
     }
+}
+
+async fn assert_books_agree(shop: &Shop) {
+    let verified = shop.server().run(["verify"]).await;
+    assert_eq!(verified.code, Some(0), "{verified:?}");
+}
+
+async fn records_operations_at_the_command_line(shop: Shop) {
+    let server = shop.start().await;
+    let seeded = shop.server().run(["seed"]).await;
+    let rebuilt = shop.server().run(["rebuild", "daily-sales"]).await;
+    let issued = shop.server().run(["token", "--user", "kim", "--scope", "admin", "--ttl", "5m"]).await;
+    for output in [&seeded, &rebuilt, &issued] {
+        assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{output:?}");
+    }
+    assert_eq!(issued.stdout.lines().count(), 1, "nothing but the token: {issued:?}");
+    let log = log(&server).await;
+    let shown = |line: &Value| ["action", "subject_kind", "subject_id"].map(|member| line[member].clone());
+    assert_eq!(json!(shown(&log[0])), json!(["issue_token", "user", "kim"]));
+    assert_eq!(log[0]["result"], json!({ "user_id": "kim", "scope": "admin", "expires_in_seconds": 300 }));
+    assert_eq!(json!(shown(&log[1])), json!(["rebuild_daily_sales", "table", "daily_sales"]));
+    let seeded = log[2..].iter().filter(|line| line["action"] == "create_product").count();
+    assert!(seeded > 0 && log[2..].iter().any(|line| line["action"] == "create_campaign"), "{log:?}");
+    for line in &log {
+        assert!(line["actor"].as_str().is_some_and(|actor| actor.starts_with("cli:")), "{line}");
+        assert_eq!((&line["request_id"], &line["address"]), (&Value::Null, &Value::Null));
+    }
+    assert_books_agree(&shop).await;
+}
+
+/// Concurrent changes of one actor, on different rows and two servers, have one chain without gaps.
+async fn chains_changes_of_all_servers(shop: Shop) {
+    let [one, two] = [shop.start().await, shop.start().await];
+    let mut products = Vec::new();
+    for number in 0..4 {
+        products.push(one.product(&format!("tea {number}")).price(100).stock(9).create().await);
+    }
+    let changes = (0..40).map(|nth| {
+        let (server, tea) = (if nth % 2 == 0 { &one } else { &two }, &products[nth % 4]);
+        let points = server
+            .admin()
+            .post(format!("/v1/admin/users/user-{nth}/points/adjustments"), json!({ "amount": "5", "reason": "gift" }));
+        async move {
+            server.restock(tea, 1).await.expect(201);
+            points.await.expect(201);
+        }
+    });
+    futures_util::future::join_all(changes).await;
+    let mut connection = shop.database().connect().await;
+    let entries = connection.number("COUNT(*)", "audit_log WHERE sequence IS NOT NULL").await;
+    assert_eq!(connection.number("entries", "audit_chains").await, entries);
+    assert!(entries >= 88, "{entries}");
+    connection.close().await;
+    assert_books_agree(&shop).await;
+}
+
+/// During a rollout, servers of 0.2.0 write lines without a place in a chain.
+async fn accepts_lines_of_servers_of_the_previous_version(shop: Shop) {
+    let server = shop.start().await;
+    let tea = server.product("tea").price(100).stock(9).create().await;
+    let mut connection = shop.database().connect().await;
+    let insert = |number: u8| {
+        format!(
+            "INSERT INTO audit_log (id, created_at, actor, action, subject_kind, subject_id, reason, body) \
+             SELECT X'0190{number:028x}', created_at, actor, action, subject_kind, subject_id, reason, body \
+             FROM audit_log WHERE sequence = 1"
+        )
+    };
+    connection.execute(&insert(1)).await;
+    server.restock(&tea, 1).await.expect(201);
+    connection.execute(&insert(2)).await;
+    connection.close().await;
+    assert_eq!(log(&server).await.len(), 5);
+    assert_books_agree(&shop).await;
 }

@@ -153,7 +153,11 @@ async fn agrees_after_all_kinds_of_operations(shop: Shop) {
     assert_eq!((verified.code, verified.stderr.as_str()), (Some(0), ""), "{verified:?}");
     let lines: Vec<&str> = verified.stdout.lines().collect();
     let parts: Vec<&str> = lines.iter().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(parts, ["ledger", "stock", "orders", "coupons", "sales", "retention", "The"], "{verified:?}");
+    assert_eq!(
+        parts,
+        ["ledger", "stock", "orders", "coupons", "sales", "audit_log", "retention", "The"],
+        "{verified:?}"
+    );
     assert_eq!(lines.last(), Some(&"The books agree."));
 
     let verified = shop.server().run(["verify", "--json"]).await;
@@ -164,7 +168,7 @@ async fn agrees_after_all_kinds_of_operations(shop: Shop) {
     assert_eq!((&document["findings_total"], &document["findings"]), (&json!(0), &json!([])));
     let parts = document["parts"].as_array().expect("a list");
     let names: Vec<&Value> = parts.iter().map(|part| &part["part"]).collect();
-    assert_eq!(names, ["ledger", "stock", "orders", "coupons", "sales", "retention"]);
+    assert_eq!(names, ["ledger", "stock", "orders", "coupons", "sales", "audit_log", "retention"]);
     let rows: i64 = parts.iter().map(|part| part["rows"].as_i64().expect("a number")).sum();
     assert!(rows > 50 && document["rows"] == rows, "{document}");
 }
@@ -349,6 +353,20 @@ const CORRUPTIONS: &[(&str, &str, &str)] = &[
     ("daily_sales", "SET revenue = revenue + 1 WHERE product_id = {mug}", "sales {today} {mug}: "),
     ("daily_sales", "SET day = '2020-01-01' WHERE product_id = {mug}", "sales 2020-01-01 {mug}: "),
     ("daily_sales", "DELETE WHERE product_id = {mug}", "sales {today} {mug}: "),
+    ("audit_log", "SET body = '{}' WHERE sequence = 1", "audit_log back-office: entry 1: its hash"),
+    ("audit_log", "SET address = NULL WHERE sequence = 2", "audit_log back-office: entry 2: its hash"),
+    (
+        "audit_log",
+        "SET sequence = NULL, hash = NULL WHERE sequence = 1",
+        "audit_log back-office: entry 2: follows entry 0",
+    ),
+    ("audit_log", "DELETE WHERE sequence = 2", "audit_log back-office: entry 3: follows entry 1"),
+    (
+        "audit_log",
+        "DELETE WHERE sequence = (SELECT entries FROM audit_chains)",
+        "audit_log back-office: the chain counts",
+    ),
+    ("audit_chains", "DELETE WHERE actor = 'back-office'", "audit_log back-office: entry "),
     (
         "idempotency_keys",
         "SET created_at = {long_ago} WHERE request_key = \

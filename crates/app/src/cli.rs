@@ -166,7 +166,7 @@ async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
             println!("{created} created");
         }
         Command::Token { user, scope, ttl } => {
-            println!("{}", token::signed(&settings, &user, &scope, ttl)?);
+            println!("{}", token::signed(&settings, &user, &scope, ttl).await?);
         }
         Command::Relay => {
             let telemetry = Telemetry::start(&settings)?;

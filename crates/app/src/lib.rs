@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Only `startup` depends on the store. Only `lanes` writes, except for the relay, which records delivery outcomes,
-//! the pruner, which deletes expired rows, and `jangteo rebuild`, which corrects denormalized tables.
+//! the pruner, which deletes expired rows, `jangteo rebuild`, which corrects denormalized tables, and `operator`, which
+//! runs commands of the command line.
 
 mod auth;
 mod backoff;
@@ -23,6 +24,7 @@ mod error_chain;
 pub mod http;
 mod idempotency;
 mod lanes;
+mod operator;
 pub mod settings;
 mod startup;
 mod system;

@@ -20,6 +20,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
+use jangteo_domain::command::{Operation, RecordOperation};
 use jangteo_domain::verification::BooksFactory;
 use jangteo_domain::{BatchExecutor, Queries, StoreError};
 
@@ -38,6 +39,7 @@ use crate::http::operations::{DatabaseHealth, LastCheck, Operations, PoolStatist
 use crate::http::state::{AppState, Options};
 use crate::idempotency::InFlight;
 use crate::lanes::Lanes;
+use crate::operator;
 use crate::settings::{DataPlatformSettings, DatabaseSettings, Settings};
 use crate::system::{UuidSource, install_crypto, raise_open_files_max};
 use crate::telemetry;
@@ -263,13 +265,28 @@ pub async fn seed(settings: &Settings) -> anyhow::Result<usize> {
 /// # Errors
 /// An unavailable database, or missing migrations.
 pub async fn books(settings: &Settings) -> anyhow::Result<Arc<dyn BooksFactory>> {
+    Ok(open_existing(settings).await?.books())
+}
+
+/// Records an operation in the audit log of an existing, migrated database. Does not wait for the database.
+///
+/// # Errors
+/// An unavailable database, or missing migrations.
+pub async fn record(settings: &Settings, operation: Operation) -> anyhow::Result<()> {
+    let database = open_existing(settings).await?;
+    let recorded = operator::execute(&executor(settings, &database), RecordOperation { operation }).await;
+    database.close().await;
+    recorded.map(drop)
+}
+
+async fn open_existing(settings: &Settings) -> anyhow::Result<Database> {
     // SQLite would create the file.
     if let Some(path) = settings.database.sqlite_path().filter(|path| !path.exists()) {
         bail!("DATABASE_URL: there is no database {}", path.display());
     }
     let database = open(settings).await?;
     match database.migrations_pending().await {
-        Ok(false) => Ok(database.books()),
+        Ok(false) => Ok(database),
         Ok(true) => bail!("the database lacks migrations: run `jangteo migrate` first"),
         Err(error) => bail!("{} cannot be used: {}", settings.database.display_name(), chain(&error)),
     }

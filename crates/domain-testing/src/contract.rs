@@ -67,6 +67,7 @@ macro_rules! transaction_contract {
             every_field_of_products_is_stored,
             every_field_of_stocks_is_stored,
             every_field_of_accounts_is_stored,
+            every_field_of_audit_chains_is_stored,
             every_field_of_deliveries_is_stored,
             every_byte_of_answers_is_stored,
             user_ids_are_case_sensitive,

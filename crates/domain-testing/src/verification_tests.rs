@@ -6,22 +6,26 @@ use time::Duration;
 use time::macros::date;
 use uuid::Uuid;
 
+use jangteo_domain::audit::{AuditChain, AuditEntry};
+use jangteo_domain::batch::{Answer, Recording, Request};
 use jangteo_domain::command::{ChangeCampaign, Command, CouponChoice, Outcome, RefundOrder, RevokeCoupon};
 use jangteo_domain::coupon::{CampaignChange, CouponState};
-use jangteo_domain::id::{BatchId, CampaignId, CouponId, OrderId, ProductId, UserId, first_id_at};
+use jangteo_domain::id::{AuditEntryId, BatchId, CampaignId, CouponId, OrderId, ProductId, UserId, first_id_at};
 use jangteo_domain::money::Money;
 use jangteo_domain::order::{OrderRecord, OrderStatus};
 use jangteo_domain::outbox::OutboxEvent;
+use jangteo_domain::page::Page;
 use jangteo_domain::payment::{Payment, Refund};
 use jangteo_domain::point::{EntryKind, PointAccountRecord, PointEntry};
 use jangteo_domain::retention::{PruneTarget, Retention};
 use jangteo_domain::sales::SaleCounted;
 use jangteo_domain::stock::{MovementKind, Stock};
 use jangteo_domain::store_error::StoreError;
-use jangteo_domain::testing::SequentialIds;
 use jangteo_domain::testing::fixtures::{
     NOON, campaign_details, fixed, noon_plus, order_lines, percent, positive, text, user, won,
 };
+use jangteo_domain::testing::{PlainAnswers, SequentialIds};
+use jangteo_domain::time::Timestamp;
 use jangteo_domain::verification::{
     Finding, MockBooks, Part, RebuildError, Rows, Summary, Unreadable, rebuild_daily_sales, verify,
 };
@@ -107,8 +111,15 @@ impl BusyShop {
     }
 }
 
+/// Runs a command of the back office.
 async fn run(shop: &TestShop, command: impl Into<Command>) -> Result<(), StoreError> {
-    decided(shop.run(command).await?);
+    let audited_as = Some(user("root").into());
+    let recording = Some(Recording { idempotency: None, audited_as, renderer: Arc::new(PlainAnswers) });
+    let mut answers = shop.executor.execute(&[Request { recording, ..Request::new(command) }]).await;
+    match answers.pop().expect("an answer")? {
+        Answer::Decided { outcome, .. } => decided(outcome),
+        other @ (Answer::Replayed(_) | Answer::KeyReused) => panic!("without a key the answer is {other:?}"),
+    }
     Ok(())
 }
 
@@ -178,6 +189,27 @@ fn payment(tables: &mut Tables, shop: &BusyShop, damage: impl FnOnce(&mut Paymen
 
 fn refund(tables: &mut Tables, shop: &BusyShop, damage: impl FnOnce(&mut Refund)) {
     change(&mut tables.refunds, &(shop.partly, 1), damage);
+}
+
+/// The place of the back office's entry with this sequence number, 1 to 5.
+fn audited(tables: &Tables, sequence: u64) -> AuditEntryId {
+    tables.audit_links[&(user("root"), sequence)]
+}
+
+fn audit(tables: &mut Tables, sequence: u64, damage: impl FnOnce(&mut AuditEntry)) {
+    let id = audited(tables, sequence);
+    change(&mut tables.audit, &id, damage);
+}
+
+fn audit_chain(tables: &mut Tables, damage: impl FnOnce(&mut AuditChain)) {
+    change(&mut tables.audit_chains, &user("root"), damage);
+}
+
+/// Adds a copy of an entry without a link, as the release 0.2.0 writes it.
+fn add_unchained(tables: &mut Tables, at: Timestamp) {
+    let entry = tables.audit[&audited(tables, 1)].clone();
+    let entry = AuditEntry { id: unknown(), at, link: None, actor: user("kim"), ..entry };
+    Arc::make_mut(&mut tables.audit).insert(entry.id, entry);
 }
 
 /// An id without a row.
@@ -296,6 +328,18 @@ damages! {
     revenue: |tables, shop| change(&mut tables.sales, &(date!(2030 - 01 - 01), shop.chair), |row| more(&mut row.1)) => "sales 2030-01-01 {chair}: the paid orders differ from the daily sales by 0 ";
     no_sales: |tables, shop| remove(&mut tables.sales, &(date!(2030 - 01 - 01), shop.lamp)) => "sales 2030-01-01 {lamp}: ";
     sales_without_orders: |tables, shop| { Arc::make_mut(&mut tables.sales).insert((date!(2020 - 01 - 01), shop.lamp), (1, won(1))); } => "sales 2020-01-01 {lamp}: the paid orders differ from the daily sales by -1 ";
+    // The audit log.
+    the_body_of_an_audit_entry: |tables, _| audit(tables, 2, |row| row.body = "{}".to_owned()) => "audit_log root: entry 2: its hash";
+    the_address_of_an_audit_entry: |tables, _| audit(tables, 5, |row| row.address = Some("192.0.2.7".to_owned())) => "audit_log root: entry 5: its hash";
+    the_hash_of_an_audit_entry: |tables, _| audit(tables, 2, |row| row.link.as_mut().expect("a link").hash[0] ^= 1) => "audit_log root: entry 3: its hash";
+    no_link: |tables, _| audit(tables, 2, |row| row.link = None) => "audit_log root: entry 3: follows entry 1";
+    no_audit_entry: |tables, _| { let id = audited(tables, 2); remove(&mut tables.audit, &id) } => "audit_log root: entry 3: follows entry 1";
+    no_last_audit_entry: |tables, _| { let id = audited(tables, 5); remove(&mut tables.audit, &id) } => "audit_log root: the chain counts 5 entries, but the last entry is 4";
+    an_audit_entry_of_another_actor: |tables, _| audit(tables, 1, |row| row.actor = user("kim")) => "audit_log kim: entry ";
+    a_count_of_audit_entries: |tables, _| audit_chain(tables, |row| row.entries = 6) => "audit_log root: the chain counts 6";
+    the_hash_of_an_audit_chain: |tables, _| audit_chain(tables, |row| row.hash[0] ^= 1) => "audit_log root: the hash of the chain";
+    no_audit_chain: |tables, _| remove(&mut tables.audit_chains, &user("root")) => "audit_log root: entry ";
+    a_forged_audit_entry: |tables, shop| add_unchained(tables, shop.store.time()) => "audit_log kim: entry ";
 }
 
 /// Damages a busy shop and asserts a finding. Names of rows in braces are replaced by their ids.
@@ -336,7 +380,7 @@ async fn a_finding_has_its_kind_and_ids() -> Result<(), StoreError> {
     assert_eq!(finding.kind(), "sales");
     assert_eq!(finding.ids(), [("day", day.to_string()), ("product_id", shop.lamp.to_string())]);
     let of_parts: Vec<u64> = summary.parts.iter().map(|part| part.findings).collect();
-    assert_eq!(of_parts, [0, 0, 0, 0, 1, 0]);
+    assert_eq!(of_parts, [0, 0, 0, 0, 1, 0, 0]);
     Ok(())
 }
 
@@ -388,7 +432,8 @@ async fn unreadable_rows_are_found_once() -> Result<(), StoreError> {
     expect_nothing! {
         expect_accounts expect_open_orders expect_entries expect_products expect_stocks expect_movements expect_orders
         expect_stray_order_lines expect_payments expect_refunds expect_stray_refund_lines expect_entries_by_order
-        expect_movements_by_order expect_events expect_campaigns expect_coupons
+        expect_movements_by_order expect_events expect_campaigns expect_coupons expect_audit_chains
+        expect_chained_audit_entries expect_unchained_audit_entries
     }
     let sale = SaleCounted {
         day: date!(2030 - 01 - 01),
@@ -405,6 +450,25 @@ async fn unreadable_rows_are_found_once() -> Result<(), StoreError> {
     assert_eq!(findings[0], Finding::Unreadable(unreadable));
     assert_eq!(findings[1].ids(), [("day", sale.day.to_string()), ("product_id", sale.product_id.to_string())]);
     assert_eq!(findings.len(), 2);
+    Ok(())
+}
+
+/// Servers of the release 0.2.0 write entries without links before a rollout and during it.
+#[tokio::test]
+async fn entries_without_links_are_accepted_until_the_end_of_a_rollout() -> Result<(), StoreError> {
+    let shop = BusyShop::new().await?;
+    let entries = shop.store.queries().audit.list(&Default::default(), &Page { after: None, limit: 9 }).await?;
+    let first_at = entries.last().expect("the first entry").at;
+    let day = Duration::days(1);
+    for (age, findings) in [(-day, 0), (day, 0), (day + Duration::microseconds(1), 1)] {
+        shop.store.damage(|tables| add_unchained(tables, first_at.saturating_add(age)));
+        assert_eq!(shop.verify().await?.1.findings(), findings, "{age}");
+    }
+    shop.store.damage(|tables| {
+        tables.audit_chains = Table::default();
+        Arc::make_mut(&mut tables.audit).retain(|_, entry| entry.link.is_none());
+    });
+    assert_eq!(shop.verify().await?.0, [], "no entry has a link yet");
     Ok(())
 }
 

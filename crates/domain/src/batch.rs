@@ -18,9 +18,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::audit::AuditEntry;
+use crate::audit::{AuditEntry, AuditedCaller};
 use crate::command::{Command, Context, Decision, OrderRefs};
-use crate::id::{BatchId, IdSource, UserId};
+use crate::id::{BatchId, IdSource};
 use crate::idempotency::{IdempotencyKey, RenderedAnswer, RequestKey, SharedRenderer, StoredAnswer};
 use crate::outbox::EventRenderer;
 use crate::outcome::Outcome;
@@ -52,8 +52,8 @@ pub struct Request {
 pub struct Recording {
     /// Key and fingerprint of the request; its answer is stored under the key.
     pub idempotency: Option<IdempotencyKey>,
-    /// The back office user of the change, for the audit log.
-    pub audited_as: Option<UserId>,
+    /// The back office user or operator of the change, for the audit log.
+    pub audited_as: Option<AuditedCaller>,
     /// Called at most once, before the commit.
     pub renderer: SharedRenderer,
 }
@@ -241,9 +241,12 @@ fn lock_set(requests: &[Request], first: &First) -> LockSet {
         stored.is_none_or(Option::is_none)
     };
     let mut locks = LockSet::default();
-    for rule in requests.iter().filter(is_new).map(|request| request.command.rule()) {
+    for request in requests.iter().filter(is_new) {
+        let rule = request.command.rule();
         let order = rule.order_id().and_then(|id| first.orders.get(&id)?.as_ref()).map(OrderRefs::from);
         rule.declare_locks(order.as_ref(), &mut locks);
+        let audited_as = request.recording.as_ref().and_then(|recording| recording.audited_as.as_ref());
+        locks.audit_chains.extend(audited_as.map(|caller| caller.actor.clone()));
     }
     locks
 }
@@ -285,13 +288,19 @@ impl Decided {
         };
         let mut decided = Self { outcome, rendered: None, states, appended };
         if let Some(recording) = &request.recording {
-            decided.record(recording, &request.command, context)?;
+            decided.record(recording, &request.command, set, context)?;
         }
         Ok(decided)
     }
 
     /// Renders and stores the answer if it is audited or has a key.
-    fn record(&mut self, recording: &Recording, command: &Command, context: &Context<'_>) -> Result<(), StoreError> {
+    fn record(
+        &mut self,
+        recording: &Recording,
+        command: &Command,
+        set: &WorkingSet,
+        context: &Context<'_>,
+    ) -> Result<(), StoreError> {
         let audited = recording.audited_as.as_ref().zip(self.outcome.as_ref().ok());
         let keyed = recording.idempotency.filter(|_| self.outcome.as_ref().map_or_else(Rejection::is_stored, |_| true));
         if audited.is_none() && keyed.is_none() {
@@ -301,16 +310,23 @@ impl Decided {
         if answer.head.len() > RenderedAnswer::HEAD_LENGTH_MAX || answer.body.len() > RenderedAnswer::BODY_LENGTH_MAX {
             return Err(StoreError::unexpected("an answer is too long to be stored"));
         }
-        self.appended.audit.extend(audited.map(|(actor, reply)| AuditEntry {
-            id: context.new_id(),
-            at: context.now,
-            actor: actor.clone(),
-            action: command.name().to_owned(),
-            subject_kind: reply.subject().kind().to_owned(),
-            subject_id: reply.subject().to_string(),
-            reason: command.rule().reason().cloned(),
-            body: answer.body.clone(),
-        }));
+        if let Some((AuditedCaller { actor, request_id, address }, reply)) = audited {
+            let (chain, entry) = set.audit_chain(actor).append(AuditEntry {
+                id: context.new_id(),
+                at: context.now,
+                actor: actor.clone(),
+                action: command.rule().action().unwrap_or(command.name()).to_owned(),
+                subject_kind: reply.subject().kind().to_owned(),
+                subject_id: reply.subject().to_string(),
+                reason: command.rule().reason().cloned(),
+                body: answer.body.clone(),
+                request_id: request_id.as_ref().map(|id| id.as_str().to_owned()),
+                address: address.as_ref().map(ToString::to_string),
+                link: None,
+            });
+            self.states.audit_chains.push(chain);
+            self.appended.audit.push(entry);
+        }
         let stored = |request| StoredAnswer { request, answer: answer.clone(), at: context.now };
         self.appended.answers.extend(keyed.map(stored));
         self.rendered = Some(answer);

@@ -1,6 +1,7 @@
 //! The outcome of a command.
 
 use crate::audit::Subject;
+use crate::command::Operation;
 use crate::coupon::{Coupon, CouponCampaign};
 use crate::delivery::Delivery;
 use crate::id::OrderId;
@@ -34,6 +35,7 @@ pub enum Reply {
     OrderRefunded { refund: Refund, order: Order },
     OrderExpired(OrderId),
     EventRedelivered(Delivery),
+    OperationRecorded(Operation),
 }
 
 impl Reply {
@@ -51,6 +53,7 @@ impl Reply {
             Self::OrderPaid(payment) => Subject::Order(payment.order_id),
             Self::OrderExpired(order_id) => Subject::Order(*order_id),
             Self::EventRedelivered(delivery) => Subject::Event(delivery.event_id),
+            Self::OperationRecorded(operation) => operation.subject(),
         }
     }
 }

@@ -5,14 +5,14 @@
 //! changes and makes them durable.
 //!
 //! Every transaction locks rows in this order, and within a table in ascending key order: orders, campaigns, coupons,
-//! products, stocks, point accounts, events. Transactions that follow it cannot deadlock on these rows.
+//! products, stocks, point accounts, events, audit chains. Transactions that follow it cannot deadlock on these rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use async_trait::async_trait;
 
-use crate::audit::AuditEntry;
+use crate::audit::{AuditChain, AuditEntry};
 use crate::coupon::{Coupon, CouponCampaign};
 use crate::delivery::Delivery;
 use crate::id::{BatchId, CampaignId, CouponId, EventId, OrderId, ProductId, UserId};
@@ -103,6 +103,8 @@ pub struct LockSet {
     pub stocks: BTreeSet<ProductId>,
     pub accounts: BTreeSet<UserId>,
     pub events: BTreeSet<EventId>,
+    /// The actors of audited commands.
+    pub audit_chains: BTreeSet<UserId>,
 }
 
 /// How much of a product is read: the columns of an offer, or the whole row.
@@ -138,6 +140,8 @@ pub struct Locked {
     /// `None` for a user without points or orders so far.
     pub accounts: BTreeMap<UserId, Option<PointAccount>>,
     pub events: BTreeMap<EventId, Option<Delivery>>,
+    /// `None` for an actor without entries so far.
+    pub audit_chains: BTreeMap<UserId, Option<AuditChain>>,
     /// The database's time after the last lock.
     pub now: Timestamp,
 }
@@ -179,6 +183,7 @@ pub struct LockedKeys {
     pub stocks: BTreeSet<ProductId>,
     pub accounts: BTreeSet<UserId>,
     pub events: BTreeSet<EventId>,
+    pub audit_chains: BTreeSet<UserId>,
 }
 
 impl LockedKeys {
@@ -198,6 +203,7 @@ impl LockedKeys {
             stocks,
             accounts,
             events,
+            audit_chains,
             now: _,
         } = locked;
         self.campaigns.extend(found(campaigns));
@@ -207,6 +213,7 @@ impl LockedKeys {
         self.stocks.extend(found(stocks));
         self.accounts.extend(found(accounts));
         self.events.extend(found(events));
+        self.audit_chains.extend(found(audit_chains));
     }
 }
 
@@ -225,6 +232,7 @@ pub struct States {
     pub stocks: Vec<Stock>,
     pub accounts: Vec<PointAccount>,
     pub events: Vec<Delivery>,
+    pub audit_chains: Vec<AuditChain>,
 }
 
 /// All changes of a transaction. Adapters destructure it without `..`, so that a forgotten table does not compile.
@@ -241,6 +249,7 @@ pub struct Changes {
     pub accounts: RowChanges<PointAccount>,
     /// Deliveries of stored events; events are inserted with [`Appended::outbox`].
     pub events: RowChanges<Delivery>,
+    pub audit_chains: RowChanges<AuditChain>,
     /// Rows that are written once.
     pub appended: Appended,
 }
@@ -344,4 +353,5 @@ keyed! {
     Stock => ProductId: |stock| stock.product_id;
     PointAccount => UserId: |account| account.user_id.clone();
     Delivery => EventId: |delivery| delivery.event_id;
+    AuditChain => UserId: |chain| chain.actor.clone();
 }

@@ -10,10 +10,12 @@
 //! | [`Part::Orders`] | each order has a valid state and times, and agrees with its lines, payment, refunds, ledger entries, stock movements, events and coupon |
 //! | [`Part::Coupons`] | each campaign counts its coupons, within its quantity and one per user; each used coupon has one order |
 //! | [`Part::Sales`] | the daily sales equal the paid orders net of refunds |
+//! | [`Part::AuditLog`] | each actor's entries form one chain up to its head; entries without a link are of the time before chains |
 //! | [`Part::Retention`] | no row exceeds its retention time |
 //!
 //! [`rebuild_daily_sales`] corrects the only table that can be derived from the others.
 
+mod audit_log;
 mod books;
 mod coupons;
 mod finding;
@@ -83,6 +85,8 @@ pub async fn verify(
     coupons::verify(&mut audit).await?;
     audit.begin(Part::Sales);
     sales::verify(&mut audit, &sold).await?;
+    audit.begin(Part::AuditLog);
+    audit_log::verify(&mut audit).await?;
     audit.begin(Part::Retention);
     retention::verify(&mut audit).await?;
     Ok(Summary { taken_at, parts: audit.parts })

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::audit::AuditChain;
 use crate::coupon::{Coupon, CouponCampaign};
 use crate::delivery::Delivery;
 use crate::id::{CampaignId, CouponId, EventId, OrderId, ProductId, UserId};
@@ -28,6 +29,7 @@ pub struct WorkingSet {
     stocks: Table<Stock>,
     accounts: Table<PointAccount>,
     events: Table<Delivery>,
+    audit_chains: Table<AuditChain>,
     appended: Appended,
 }
 
@@ -44,6 +46,7 @@ impl WorkingSet {
             stocks,
             accounts,
             events,
+            audit_chains,
             now: _,
         } = locked;
         let mut whole = BTreeMap::new();
@@ -68,6 +71,7 @@ impl WorkingSet {
             stocks: Table::locked(stocks),
             accounts: Table::locked(accounts),
             events: Table::locked(events),
+            audit_chains: Table::locked(audit_chains),
             appended: Appended::default(),
         }
     }
@@ -122,12 +126,18 @@ impl WorkingSet {
         self.events.get("event", &id)
     }
 
+    /// The actor's chain; empty if none is stored.
+    pub fn audit_chain(&self, actor: &UserId) -> AuditChain {
+        let chain = self.audit_chains.get("audit chain", actor);
+        chain.cloned().unwrap_or_else(|| AuditChain::empty(actor.clone()))
+    }
+
     /// Applies a decision that was made on the present state.
     ///
     /// # Panics
     /// If the decision changes a row twice, which is a bug of the command.
     pub fn absorb(&mut self, states: States, appended: Appended) {
-        let States { orders, campaigns, coupons, products, stocks, accounts, events } = states;
+        let States { orders, campaigns, coupons, products, stocks, accounts, events, audit_chains } = states;
         for coupon in &coupons {
             self.past_recipients.entry((coupon.campaign_id, coupon.user_id.clone())).and_modify(|had| *had = true);
             if let Some(ids) = self.unused_coupons_of.get_mut(&coupon.user_id) {
@@ -141,6 +151,7 @@ impl WorkingSet {
         self.stocks.put(stocks);
         self.accounts.put(accounts);
         self.events.put(events);
+        self.audit_chains.put(audit_chains);
         self.appended.extend(appended);
     }
 
@@ -156,6 +167,7 @@ impl WorkingSet {
             stocks: self.stocks.into_changes(),
             accounts: self.accounts.into_changes(),
             events: self.events.into_changes(),
+            audit_chains: self.audit_chains.into_changes(),
             appended,
         }
     }

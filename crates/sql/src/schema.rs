@@ -201,6 +201,16 @@ tables! {
         subject_id -> Text,
         reason -> Nullable<Text>,
         body -> Text,
+        sequence -> Nullable<BigInt>,
+        request_id -> Nullable<Text>,
+        address -> Nullable<Text>,
+        hash -> Nullable<Binary>,
+    }
+
+    audit_chains (actor) {
+        actor -> Text,
+        entries -> BigInt,
+        hash -> Binary,
     }
 
     idempotency_keys (created_at, request_key) {

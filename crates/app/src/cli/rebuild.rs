@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::process::ExitCode;
 
 use anyhow::anyhow;
+use jangteo_domain::command::Operation;
 use jangteo_domain::verification::rebuild_daily_sales;
 
 use crate::cli::progress::Bar;
@@ -13,6 +14,7 @@ use crate::startup;
 
 /// Recomputes the daily sales from the orders and prints the number of changed rows.
 pub async fn daily_sales(settings: &Settings) -> anyhow::Result<ExitCode> {
+    startup::record(settings, Operation::RebuildDailySales).await?;
     let books = startup::books(settings).await?;
     let mut bar = Bar::new();
     let rebuilt = rebuild_daily_sales(&*books, &mut bar).await;

@@ -6,15 +6,24 @@ use anyhow::{Context, bail};
 use secrecy::SecretString;
 
 use jangteo_domain::UserId;
+use jangteo_domain::command::Operation;
 
 use crate::settings::{Settings, TokenKey, TokenSettings};
-use crate::{auth, demo};
+use crate::{auth, demo, startup};
 
-pub fn signed(settings: &Settings, user: &UserId, scope: &str, ttl: Duration) -> anyhow::Result<String> {
+/// A new token, recorded in the audit log if the database can be reached: a token is also needed for a shop on another
+/// machine, or before the first migration.
+pub async fn signed(settings: &Settings, user: &UserId, scope: &str, ttl: Duration) -> anyhow::Result<String> {
     if ttl > settings.token_limits.lifetime_max {
         bail!("--ttl: servers reject a token that is valid for longer than TOKEN_LIFETIME_MAX");
     }
-    auth::sign(&secret(settings)?, &settings.token_parties, user, scope, ttl)
+    let token = auth::sign(&secret(settings)?, &settings.token_parties, user, scope, ttl)?;
+    let operation =
+        Operation::IssueToken { user_id: user.clone(), scope: scope.to_owned(), expires_in_seconds: ttl.as_secs() };
+    if let Err(error) = startup::record(settings, operation).await {
+        eprintln!("jangteo: the token is not in the audit log: {error:#}");
+    }
+    Ok(token)
 }
 
 /// The secret of HS256, configured or of `serve --dev`.

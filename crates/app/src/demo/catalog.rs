@@ -2,20 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use time::Duration;
 use uuid::Uuid;
 
-use jangteo_domain::command::{AdjustStock, CreateCampaign, CreateProduct, Outcome};
+use jangteo_domain::command::{AdjustStock, CreateCampaign, CreateProduct};
 use jangteo_domain::coupon::{CampaignDetails, CampaignPlan, CouponTerms, Discount, Percent, Validity};
 use jangteo_domain::id::{IdSource, ProductId};
-use jangteo_domain::idempotency::{AnswerRenderer, Fingerprint, IdempotencyKey, RenderedAnswer, RequestKey};
+use jangteo_domain::idempotency::{Fingerprint, IdempotencyKey, RequestKey};
 use jangteo_domain::money::PositiveMoney;
 use jangteo_domain::product::{OptionName, OptionValue, Options, Price, ProductDetails, ProductStatus};
 use jangteo_domain::text::Text;
-use jangteo_domain::{BatchExecutor, Command, Money, Queries, Recording, Request, StoreError, Timestamp};
+use jangteo_domain::{BatchExecutor, Command, Currency, Money, Queries, Recording, Request, StoreError, Timestamp};
 
 use crate::idempotency::digest;
+use crate::operator;
 
 /// The product of the sample order.
 pub const FIRST_PRODUCT: Uuid = id(1);
@@ -120,28 +122,32 @@ pub async fn seed(executor: &BatchExecutor, queries: &Queries) -> Result<usize, 
     Ok(created)
 }
 
-/// Runs the commands in one transaction that gives each of its rows this id; they are in different tables.
+/// Runs the commands in one transaction that gives its first row this id.
 async fn run_as(id: Uuid, executor: &BatchExecutor, commands: &[Command]) -> Result<(), StoreError> {
-    let ids = Arc::new(FixedId { id, batches: Arc::clone(&executor.ids) });
-    let requests: Vec<_> = commands.iter().map(|command| once(command, id)).collect();
+    let ids = Arc::new(FixedId { id, others: Arc::clone(&executor.ids), is_used: AtomicBool::new(false) });
+    let requests: Vec<_> = commands.iter().map(|command| once(command, id, executor.rules.currency)).collect();
     for answer in (BatchExecutor { ids, ..executor.clone() }).execute(&requests).await {
         answer?;
     }
     Ok(())
 }
 
+/// The first row of each attempt has the fixed id.
 struct FixedId {
     id: Uuid,
-    batches: Arc<dyn IdSource>,
+    others: Arc<dyn IdSource>,
+    is_used: AtomicBool,
 }
 
 impl IdSource for FixedId {
+    /// The id of a transaction: the start of an attempt.
     fn next_id(&self) -> Uuid {
-        self.batches.next_id()
+        self.is_used.store(false, Ordering::Relaxed);
+        self.others.next_id()
     }
 
-    fn next_id_at(&self, _at: Timestamp) -> Uuid {
-        self.id
+    fn next_id_at(&self, at: Timestamp) -> Uuid {
+        if self.is_used.swap(true, Ordering::Relaxed) { self.others.next_id_at(at) } else { self.id }
     }
 }
 
@@ -194,20 +200,12 @@ fn campaign(
 }
 
 /// A request with an idempotency key: two servers that seed concurrently have one effect.
-fn once(command: &Command, id: Uuid) -> Request {
+fn once(command: &Command, id: Uuid, currency: Currency) -> Request {
     let key = digest(&[b"demo", command.name().as_bytes(), id.as_bytes()]);
     let idempotency = Some(IdempotencyKey { key: RequestKey(key), fingerprint: Fingerprint(key) });
-    let recording = Recording { idempotency, audited_as: None, renderer: Arc::new(NoAnswer) };
+    let renderer = Arc::new(operator::ResponseBody(currency));
+    let recording = Recording { idempotency, audited_as: Some(operator::caller()), renderer };
     Request { command: command.clone(), recording: Some(recording) }
-}
-
-/// Renders nothing: no client can send a request with these keys.
-struct NoAnswer;
-
-impl AnswerRenderer for NoAnswer {
-    fn render(&self, _outcome: &Outcome) -> RenderedAnswer {
-        RenderedAnswer { head: String::new(), body: String::new() }
-    }
 }
 
 /// A fixed id in the form of a UUIDv7, older than any generated id.

@@ -2,7 +2,9 @@
 
 use actix_web::http::StatusCode;
 use serde::Serialize;
+use serde_json::json;
 
+use jangteo_domain::command::Operation;
 use jangteo_domain::{Currency, Reply};
 
 use crate::http::admin::events::EventResponse;
@@ -53,6 +55,13 @@ pub fn success(reply: &Reply, currency: Currency) -> Success {
             created(format!("/v1/orders/{}", order.id), RefundResponse::of(refund, order, currency))
         }
         Reply::EventRedelivered(delivery) => ok(EventResponse::of(delivery)),
+        // No client sends this command: it is of the command line, and its body is for the audit log.
+        Reply::OperationRecorded(operation) => ok(match operation {
+            Operation::IssueToken { user_id, scope, expires_in_seconds } => {
+                json!({ "user_id": user_id.as_str(), "scope": scope, "expires_in_seconds": expires_in_seconds })
+            }
+            Operation::RebuildDailySales => json!({}),
+        }),
         // No client sends this command: only the sweeper expires orders.
         Reply::OrderExpired(_) => Success { status: StatusCode::NO_CONTENT, location: None, body: String::new() },
     }

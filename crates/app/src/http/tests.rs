@@ -781,6 +781,9 @@ async fn audit_entries_of_any_release_are_listed() {
         subject_id: "Seoul 7".to_owned(),
         reason: None,
         body: body.to_owned(),
+        request_id: (number == 1).then(|| "r-1".to_owned()),
+        address: (number == 1).then(|| "192.0.2.7".to_owned()),
+        link: None,
     };
     let entries = vec![entry(2, "warehouse", "moved, but not in JSON"), entry(1, "warehouse", r#"{"to":["Busan"]}"#)];
     let client = Client::reading(|queries| {
@@ -796,6 +799,9 @@ async fn audit_entries_of_any_release_are_listed() {
     assert_eq!(listed["data"][1]["result"], json!({"to": ["Busan"]}));
     assert_eq!(listed["data"][1]["subject_kind"], "warehouse");
     assert_eq!(listed["data"][1]["subject_id"], "Seoul 7");
+    let origin = |at: usize| ["request_id", "address"].map(|member| listed["data"][at][member].clone());
+    assert_eq!(origin(0), [Value::Null, Value::Null]);
+    assert_eq!(origin(1), [json!("r-1"), json!("192.0.2.7")]);
 }
 
 #[rstest]

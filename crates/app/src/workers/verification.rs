@@ -43,7 +43,7 @@ pub struct VerificationResponse {
 /// A verified part of the books.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 struct VerifiedPart {
-    /// `ledger`, `stock`, `orders`, `coupons`, `sales` or `retention`.
+    /// `ledger`, `stock`, `orders`, `coupons`, `sales`, `audit_log` or `retention`.
     part: &'static str,
     rows: u64,
     findings: u64,

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use jangteo_domain::audit::{AuditEntry, AuditFilter, Subject};
+use jangteo_domain::audit::{AuditEntry, AuditFilter, AuditLink, Subject};
 use jangteo_domain::batch::{Answer, Recording, Request};
 use jangteo_domain::command::{AdjustStock, Command, CreateProduct, TopUpPoints};
 use jangteo_domain::testing::PlainAnswers;
@@ -10,10 +10,12 @@ use jangteo_domain::time::Timestamp;
 use crate::TestShop;
 use crate::contract::commits::audit_entry;
 use crate::contract::harness::{Seeds, StoreHarness, TestResult, append, commit, first_page, walk, wide};
+use crate::contract::samples::SEQUENCE_MAX;
 
 /// An audited request.
 fn audited(actor: &str, command: impl Into<Command>) -> Request {
-    let recording = Recording { idempotency: None, audited_as: Some(user(actor)), renderer: Arc::new(PlainAnswers) };
+    let recording =
+        Recording { idempotency: None, audited_as: Some(user(actor).into()), renderer: Arc::new(PlainAnswers) };
     Request { recording: Some(recording), ..Request::new(command) }
 }
 
@@ -27,6 +29,7 @@ pub async fn every_field_of_audit_entries_is_returned(harness: &dyn StoreHarness
         Subject::Coupon(seeds.id()),
         Subject::Order(seeds.id()),
         Subject::Event(seeds.id()),
+        Subject::Table("daily_sales"),
     ];
     let mut entries = subjects.map(|subject| AuditEntry {
         subject_kind: subject.kind().to_owned(),
@@ -36,6 +39,9 @@ pub async fn every_field_of_audit_entries_is_returned(harness: &dyn StoreHarness
     });
     entries[0].reason = Some(text(&wide(200)));
     entries[0].at = Timestamp::MIN;
+    entries[0].request_id = Some("r".repeat(64));
+    entries[0].address = Some("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255".to_owned());
+    entries[0].link = Some(AuditLink { sequence: SEQUENCE_MAX, hash: [0xff; 32] });
     entries[1].body = wide(1 << 20);
     entries[2].body = "{\"name\":\"램프 'lamp' \\\"🎈\\\"\"}".to_owned();
     entries[3].body = String::new();
@@ -99,6 +105,9 @@ pub async fn the_audit_log_has_an_entry_for_each_audited_change(harness: &dyn St
     assert!(entries.iter().rev().map(|entry| &entry.body).eq(&bodies), "{entries:?}");
     assert!(entries.iter().all(|e| (e.subject_kind.as_str(), &e.subject_id) == (subject.kind(), &subject.to_string())));
     assert!(entries.iter().all(|entry| entry.actor == user("root")));
+    let links: Vec<_> = entries.iter().rev().filter_map(|entry| entry.link).collect();
+    assert_eq!(links.iter().map(|link| link.sequence).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(links[1].hash, entries[0].hash_after(&links[0].hash, 2));
     let movements = harness.queries().stocks.movements(product_id, &first_page(10)).await?;
     assert_eq!(movements.len(), 2, "{movements:?}");
     Ok(())

@@ -1,6 +1,6 @@
 use futures_util::future::{Either, join, select};
 
-use jangteo_domain::audit::AuditEntry;
+use jangteo_domain::audit::{AuditChain, AuditEntry};
 use jangteo_domain::coupon::CouponState;
 use jangteo_domain::id::{BatchId, CampaignId, UserId};
 use jangteo_domain::order::Order;
@@ -54,6 +54,7 @@ impl Everything {
             stocks: RowChanges::inserted([Stock { available: 5, movements: 1, ..Stock::empty(product.id) }]),
             accounts: RowChanges::inserted([account]),
             events: RowChanges::default(),
+            audit_chains: RowChanges::inserted([AuditChain::empty(user("root"))]),
             appended: Appended {
                 point_entries: vec![samples::top_up(&seeds, &user_id, 1)],
                 stock_movements: vec![samples::adjustment(&seeds, product.id, 1)],
@@ -68,7 +69,7 @@ impl Everything {
         Self { user_id, order, product, campaign_id: campaign.id, changes }
     }
 
-    /// The keys of all nine lockable rows.
+    /// The keys of all lockable rows.
     fn keys(&self) -> Keys {
         let events = self.changes.appended.outbox.iter().map(|event| event.id);
         let locks = LockSet {
@@ -79,6 +80,7 @@ impl Everything {
             stocks: set([self.product.id]),
             accounts: set([self.user_id.clone()]),
             events: set(events),
+            audit_chains: set([user("root")]),
             ..LockSet::default()
         };
         Keys { first: FirstKeys { answers: set([answer(1).request.key]), orders: set([self.order.id]) }, locks }
@@ -92,7 +94,7 @@ impl Everything {
     }
 }
 
-const ALL: usize = 9;
+const ALL: usize = 10;
 
 pub(super) fn audit_entry(seeds: &Seeds<'_>) -> AuditEntry {
     AuditEntry {
@@ -104,6 +106,9 @@ pub(super) fn audit_entry(seeds: &Seeds<'_>) -> AuditEntry {
         subject_id: "1".to_owned(),
         reason: None,
         body: "{}".to_owned(),
+        request_id: None,
+        address: None,
+        link: None,
     }
 }
 

@@ -106,6 +106,7 @@ macro_rules! for_each_table {
         $check($harness, &$sample.stocks).await?;
         $check($harness, &$sample.accounts).await?;
         $check($harness, &$sample.events).await?;
+        $check($harness, &$sample.audit_chains).await?;
     };
 }
 
@@ -154,7 +155,7 @@ fn with_answer(mut changes: Changes) -> Changes {
 /// An update changes its own row only: two updates in one batch have their own values, and other rows are unchanged.
 pub async fn updates_of_one_batch_change_their_own_rows(harness: &dyn TransactionHarness) -> TestResult {
     let sample = Rows::seed(harness).await?;
-    let Rows { orders, campaigns, coupons, products, stocks, accounts, events } = &sample;
+    let Rows { orders, campaigns, coupons, products, stocks, accounts, events, audit_chains } = &sample;
     let changes = Changes {
         orders: orders.update(1).orders,
         campaigns: campaigns.update(0).campaigns,
@@ -163,6 +164,7 @@ pub async fn updates_of_one_batch_change_their_own_rows(harness: &dyn Transactio
         stocks: stocks.update(1).stocks,
         accounts: accounts.update(0).accounts,
         events: events.update(1).events,
+        audit_chains: audit_chains.update(0).audit_chains,
         ..Changes::default()
     };
     commit(harness, changes).await?;
@@ -172,7 +174,8 @@ pub async fn updates_of_one_batch_change_their_own_rows(harness: &dyn Transactio
     assert_updated(harness, products, 0).await?;
     assert_updated(harness, stocks, 1).await?;
     assert_updated(harness, accounts, 0).await?;
-    assert_updated(harness, events, 1).await
+    assert_updated(harness, events, 1).await?;
+    assert_updated(harness, audit_chains, 0).await
 }
 
 async fn assert_updated<Row: LockableRow>(

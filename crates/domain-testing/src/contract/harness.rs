@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use time::{Date, Month};
 use uuid::Uuid;
 
-use jangteo_domain::audit::AuditEntry;
+use jangteo_domain::audit::{AuditChain, AuditEntry};
 use jangteo_domain::coupon::{Coupon, CouponCampaign};
 use jangteo_domain::delivery::{Delivery, EventQueue};
 use jangteo_domain::id::{BatchId, IdSource, ProductId, UserId};
@@ -125,6 +125,7 @@ lockable_rows! {
     Stock: stocks in locks, |(_, locked)| locked.stocks;
     PointAccount: accounts in locks, |(_, locked)| locked.accounts;
     Delivery: events in locks, |(_, locked)| locked.events;
+    AuditChain: audit_chains in locks, |(_, locked)| locked.audit_chains;
 }
 
 impl LockableRow for Product {
@@ -229,6 +230,7 @@ impl Keys {
         declare::<Stock>(changes, &mut keys);
         declare::<PointAccount>(changes, &mut keys);
         declare::<Delivery>(changes, &mut keys);
+        declare::<AuditChain>(changes, &mut keys);
         keys
     }
 }
@@ -256,6 +258,7 @@ pub(super) async fn lock(
     assert!(locked.stocks.keys().eq(&keys.locks.stocks), "an entry for each stock: {locked:?}");
     assert!(locked.accounts.keys().eq(&keys.locks.accounts), "an entry for each account: {locked:?}");
     assert!(locked.events.keys().eq(&keys.locks.events), "an entry for each event: {locked:?}");
+    assert!(locked.audit_chains.keys().eq(&keys.locks.audit_chains), "an entry for each chain: {locked:?}");
     Ok((unit_of_work, (first, locked)))
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jangteo_domain::audit::AuditChain;
 use jangteo_domain::coupon::{CampaignChange, Coupon, CouponCampaign, CouponState};
 use jangteo_domain::delivery::Delivery;
 use jangteo_domain::id::UserId;
@@ -35,6 +36,7 @@ pub(super) struct Rows {
     pub stocks: Sample<Stock>,
     pub accounts: Sample<PointAccount>,
     pub events: Sample<Delivery>,
+    pub audit_chains: Sample<AuditChain>,
 }
 
 /// A way to lock rows.
@@ -90,6 +92,11 @@ impl Rows {
                 Stock { available: 3, movements: 1, ..stock.clone() }
             }),
             products: sample([a, b, c], |product| product.change(product_details("bed", 4), noon_plus(1))),
+            audit_chains: sample(users.clone().map(AuditChain::empty), |chain| AuditChain {
+                entries: 1,
+                hash: [1; 32],
+                ..chain.clone()
+            }),
             accounts: sample(users.map(PointAccount::empty), |account| {
                 account_with(&account.user_id, |record| {
                     record.balance = won(5);
@@ -109,6 +116,7 @@ impl Rows {
             stocks: RowChanges::inserted(rows.stocks.stored.clone()),
             accounts: RowChanges::inserted(rows.accounts.stored.clone()),
             events: RowChanges::default(),
+            audit_chains: RowChanges::inserted(rows.audit_chains.stored.clone()),
             appended: appended([first, second]),
         };
         commit(harness, changes).await?;
@@ -120,7 +128,7 @@ impl Rows {
         const FIRST: [usize; 2] = [0, 1];
         const SECOND: [usize; 2] = [1, 0];
 
-        let Self { orders, campaigns, coupons, products, stocks, accounts, events } = self;
+        let Self { orders, campaigns, coupons, products, stocks, accounts, events, audit_chains } = self;
         let mut offers = products.lockable("offers", SECOND);
         for keys in &mut offers.keys {
             keys.locks.products.values_mut().for_each(|depth| *depth = ProductDepth::Offer);
@@ -137,6 +145,7 @@ impl Rows {
             stocks.lockable("stocks", FIRST),
             accounts.lockable("accounts", FIRST),
             events.lockable("events", FIRST),
+            audit_chains.lockable("audit chains", FIRST),
         ]
     }
 
@@ -160,6 +169,7 @@ impl Rows {
                 all.locks.stocks.extend(stocks);
                 all.locks.accounts.extend(locks.accounts);
                 all.locks.events.extend(locks.events);
+                all.locks.audit_chains.extend(locks.audit_chains);
             }
         }
         all
@@ -182,6 +192,7 @@ pub(super) fn count((first, locked): &View) -> usize {
         + locked.stocks.values().flatten().count()
         + locked.accounts.values().flatten().count()
         + locked.events.values().flatten().count()
+        + locked.audit_chains.values().flatten().count()
 }
 
 /// The rows found, without the time.

@@ -25,7 +25,7 @@ pub async fn each_named_key_has_an_entry(harness: &dyn TransactionHarness) -> Te
         assert_eq!(count(&view(harness, &absent).await?), 0, "{name}");
     }
     // All tables in one unit of work, two rows each.
-    assert_eq!(count(&view(harness, &sample.all()).await?), 2 * 7);
+    assert_eq!(count(&view(harness, &sample.all()).await?), 2 * 8);
     let (first, locked) = view(harness, &Keys::default()).await?;
     assert_eq!((first, locked.clone()), (First::default(), Locked::nothing(locked.now)));
     Ok(())

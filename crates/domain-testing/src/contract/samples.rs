@@ -27,10 +27,10 @@ use crate::contract::harness::{Seeds, answer, commit, insert, request, ten_thous
 pub(super) const DAY: Date = date!(2030 - 01 - 01);
 
 /// The highest storable sequence number.
-const SEQUENCE_MAX: u64 = i64::MAX.cast_unsigned();
+pub(super) const SEQUENCE_MAX: u64 = i64::MAX.cast_unsigned();
 
 /// The longest user id, with every kind of character.
-const LONGEST: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_.:|@-012345";
+pub(super) const LONGEST: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_.:|@-012345";
 
 pub(super) fn accounts() -> [PointAccount; 3] {
     let largest = account_with(&user(LONGEST), |record| {

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use jangteo_domain::audit::AuditChain;
 use jangteo_domain::coupon::{Coupon, CouponState};
 use jangteo_domain::delivery::{AttemptOutcome, Delivery, DeliveryOutcome, FailureReason};
 use jangteo_domain::id::{CampaignId, UserId};
@@ -106,6 +107,15 @@ pub async fn every_field_of_stocks_is_stored(harness: &dyn TransactionHarness) -
 pub async fn every_field_of_accounts_is_stored(harness: &dyn TransactionHarness) -> TestResult {
     let accounts = samples::accounts();
     assert_every_field_is_stored(harness, &accounts, &samples::changed_accounts(&accounts)).await
+}
+
+/// Chains: the longest actor, the largest count, the hash.
+pub async fn every_field_of_audit_chains_is_stored(harness: &dyn TransactionHarness) -> TestResult {
+    let largest =
+        AuditChain { entries: samples::SEQUENCE_MAX, hash: [0xff; 32], ..AuditChain::empty(user(samples::LONGEST)) };
+    let chains = [largest.clone(), AuditChain::empty(user("a"))];
+    let changed = [AuditChain::empty(largest.actor.clone()), AuditChain { actor: user("a"), ..largest }];
+    assert_every_field_is_stored(harness, &chains, &changed).await
 }
 
 /// A new event's delivery is pending and due at once; every later state is stored.

@@ -5,8 +5,11 @@ use async_trait::async_trait;
 use crate::memory::MemoryStore;
 use crate::memory::tables::{Table, Tables, conflict};
 use crate::memory::transaction::MemoryUnitOfWork;
+use jangteo_domain::audit::{AuditChain, AuditEntry};
 use jangteo_domain::coupon::{CampaignRecord, Coupon};
-use jangteo_domain::id::{CampaignId, CouponId, EntryId, MovementId, OrderId, PaymentId, ProductId, RefundId, UserId};
+use jangteo_domain::id::{
+    AuditEntryId, CampaignId, CouponId, EntryId, MovementId, OrderId, PaymentId, ProductId, RefundId, UserId,
+};
 use jangteo_domain::order::{OrderRecord, OrderStatus};
 use jangteo_domain::payment::{Payment, Refund};
 use jangteo_domain::point::{PointAccountRecord, PointEntry};
@@ -231,5 +234,28 @@ impl Books for MemoryBooks {
             ((day, product_id), SaleCounted { day, product_id, quantity, revenue })
         });
         Ok(page(counted, after.as_ref(), limit))
+    }
+
+    async fn audit_chains(&mut self, after: Option<UserId>, limit: u32) -> PageResult<UserId, AuditChain> {
+        Ok(page_of(&self.tables.audit_chains, after.as_ref(), limit))
+    }
+
+    async fn chained_audit_entries(
+        &mut self,
+        after: Option<(UserId, u64)>,
+        limit: u32,
+    ) -> PageResult<(UserId, u64), AuditEntry> {
+        let entries = self.tables.audit.values().cloned();
+        let chained = entries.filter_map(|entry| Some(((entry.actor.clone(), entry.link?.sequence), entry)));
+        Ok(page(chained, after.as_ref(), limit))
+    }
+
+    async fn unchained_audit_entries(
+        &mut self,
+        after: Option<AuditEntryId>,
+        limit: u32,
+    ) -> PageResult<AuditEntryId, AuditEntry> {
+        let unchained = self.tables.audit.values().filter(|entry| entry.link.is_none());
+        Ok(page(unchained.map(|entry| (entry.id, entry.clone())), after.as_ref(), limit))
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use jangteo_domain::audit::AuditEntry;
+use jangteo_domain::audit::{AuditChain, AuditEntry};
 use jangteo_domain::coupon::{CampaignRecord, Coupon};
 use jangteo_domain::delivery::Delivery;
 use jangteo_domain::id::{AuditEntryId, BatchId, CampaignId, CouponId, EventId, OrderId, ProductId, UserId};
@@ -40,6 +40,9 @@ pub(crate) struct Tables {
     pub sales: Table<(Date, ProductId), (i64, Money)>,
     pub outbox: Table<(OrderId, u32), OutboxEvent>,
     pub audit: Table<AuditEntryId, AuditEntry>,
+    pub audit_chains: Table<UserId, AuditChain>,
+    /// The entries in a chain.
+    pub audit_links: Table<(UserId, u64), AuditEntryId>,
     pub deliveries: Table<EventId, Delivery>,
     pub answered: Table<RequestKey, StoredAnswer>,
     /// The time of insertion.

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 use futures_util::lock::OwnedMutexGuard;
 
+use jangteo_domain::audit::AuditChain;
 use jangteo_domain::coupon::{CampaignRecord, Coupon, CouponCampaign, CouponState};
 use jangteo_domain::delivery::Delivery;
 use jangteo_domain::id::{BatchId, CouponId, ProductId};
@@ -89,8 +90,17 @@ impl MemoryUnitOfWork {
 impl UnitOfWork for MemoryUnitOfWork {
     async fn lock(&mut self, keys: &LockSet) -> Result<Locked, StoreError> {
         self.check_connection()?;
-        let LockSet { campaigns, past_recipients, unused_coupons_of, coupons, products, stocks, accounts, events } =
-            keys;
+        let LockSet {
+            campaigns,
+            past_recipients,
+            unused_coupons_of,
+            coupons,
+            products,
+            stocks,
+            accounts,
+            events,
+            audit_chains,
+        } = keys;
         let tables = &self.tables;
         let mut unused: BTreeMap<UserId, BTreeSet<CouponId>> =
             unused_coupons_of.iter().map(|user_id| (user_id.clone(), BTreeSet::new())).collect();
@@ -121,6 +131,7 @@ impl UnitOfWork for MemoryUnitOfWork {
             stocks: rows(&tables.stocks, stocks),
             accounts: aggregates(rows(&tables.accounts, accounts), PointAccount::from_stored)?,
             events: rows(&tables.deliveries, events),
+            audit_chains: rows(&tables.audit_chains, audit_chains),
             now: self.store.time(),
         };
         self.locked.add(&locked);
@@ -134,7 +145,7 @@ impl UnitOfWork for MemoryUnitOfWork {
 }
 
 fn write(tables: &mut Tables, locked: &LockedKeys, changes: Changes) -> Result<(), StoreError> {
-    let Changes { orders, campaigns, coupons, products, stocks, accounts, events, appended } = changes;
+    let Changes { orders, campaigns, coupons, products, stocks, accounts, events, audit_chains, appended } = changes;
     for coupon in &coupons.inserted {
         insert(&mut tables.past_recipients, (coupon.campaign_id, coupon.user_id.clone()), coupon.id)?;
     }
@@ -150,6 +161,7 @@ fn write(tables: &mut Tables, locked: &LockedKeys, changes: Changes) -> Result<(
     used.filter_map(Coupon::order_id).try_for_each(|id| require(&tables.orders, &id))?;
     save(&mut tables.coupons, &locked.coupons, coupons, Coupon::clone)?;
     save(&mut tables.deliveries, &locked.events, events, Delivery::clone)?;
+    save(&mut tables.audit_chains, &locked.audit_chains, audit_chains, AuditChain::clone)?;
     append(tables, appended)
 }
 
@@ -203,6 +215,10 @@ fn append(tables: &mut Tables, appended: Appended) -> Result<(), StoreError> {
         insert_event(tables, event)?;
     }
     for entry in audit {
+        if let Some(link) = entry.link {
+            let key = (entry.actor.clone(), link.sequence);
+            insert(&mut tables.audit_links, key, entry.id)?;
+        }
         insert(&mut tables.audit, entry.id, entry)?;
     }
     for answer in answers {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
+use jangteo_domain::audit::AuditChain;
 use jangteo_domain::coupon::{Coupon, CouponCampaign, CouponState};
 use jangteo_domain::delivery::Delivery;
 use jangteo_domain::id::{BatchId, CampaignId, UserId};
@@ -34,6 +35,7 @@ struct Tables {
     stocks: Table<Stock>,
     accounts: Table<PointAccount>,
     events: Table<Delivery>,
+    audit_chains: Table<AuditChain>,
     answers: BTreeMap<RequestKey, StoredAnswer>,
     recipients: BTreeSet<(CampaignId, UserId)>,
     appended: Appended,
@@ -86,8 +88,17 @@ impl UnitOfWorkFactory for OwnStore {
 #[async_trait]
 impl UnitOfWork for OwnUnitOfWork {
     async fn lock(&mut self, keys: &LockSet) -> Result<Locked, StoreError> {
-        let LockSet { campaigns, past_recipients, unused_coupons_of, coupons, products, stocks, accounts, events } =
-            keys;
+        let LockSet {
+            campaigns,
+            past_recipients,
+            unused_coupons_of,
+            coupons,
+            products,
+            stocks,
+            accounts,
+            events,
+            audit_chains,
+        } = keys;
         let tables = &mut self.tables;
         let now = tables.last_time.max(Some(clock())).expect("a time");
         tables.last_time = Some(now);
@@ -110,12 +121,14 @@ impl UnitOfWork for OwnUnitOfWork {
             stocks: tables.stocks.lock(stocks),
             accounts: tables.accounts.lock(accounts),
             events: tables.events.lock(events),
+            audit_chains: tables.audit_chains.lock(audit_chains),
             now,
         })
     }
 
     async fn commit(mut self: Box<Self>, changes: Changes) -> Result<(), StoreError> {
-        let Changes { orders, campaigns, coupons, products, stocks, accounts, events, appended } = changes;
+        let Changes { orders, campaigns, coupons, products, stocks, accounts, events, audit_chains, appended } =
+            changes;
         let tables = &mut self.tables;
         for Coupon { campaign_id, user_id, .. } in &coupons.inserted {
             if !tables.recipients.insert((*campaign_id, user_id.clone())) {
@@ -129,6 +142,7 @@ impl UnitOfWork for OwnUnitOfWork {
         tables.stocks.write(stocks)?;
         tables.accounts.write(accounts)?;
         tables.events.write(events)?;
+        tables.audit_chains.write(audit_chains)?;
         tables.append(appended)?;
         let Self { tables, mut committed } = *self;
         *committed = tables;

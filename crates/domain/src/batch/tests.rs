@@ -5,13 +5,14 @@ use time::Duration;
 use uuid::Uuid;
 
 use super::*;
+use crate::audit::AuditChain;
 use crate::command::scene::{Scene, Tables, pay, place};
 use crate::command::{
     AdjustStock, CancelOrder, ChangeCampaign, ChangeProduct, CouponChoice, CreateProduct, IssueCoupon, ProductChange,
     RedeliverEvent, RefundOrder, Reply, RevokeCoupon, TopUpPoints,
 };
 use crate::coupon::{CampaignChange, CouponState};
-use crate::id::{OrderId, first_id_at};
+use crate::id::{OrderId, UserId, first_id_at};
 use crate::idempotency::{AnswerRenderer, Fingerprint, MockAnswerRenderer};
 use crate::money::Money;
 use crate::order::{OrderRejection, OrderStatus};
@@ -25,7 +26,7 @@ use crate::testing::fixtures::{
     product_details, text, user, won,
 };
 use crate::testing::{NoBackoff, PlainAnswers, PlainEvents, SequentialIds};
-use crate::transaction::{ProductDepth, RowChanges};
+use crate::transaction::{ProductDepth, RowChanges, Update};
 
 /// The scripted outcome of one transaction.
 enum Step {
@@ -265,7 +266,7 @@ fn recorded(
     audited_as: Option<&str>,
     renderer: impl AnswerRenderer + 'static,
 ) -> Request {
-    let audited_as = audited_as.map(user);
+    let audited_as = audited_as.map(|actor| user(actor).into());
     Request { recording: Some(Recording { idempotency, audited_as, renderer: Arc::new(renderer) }), ..request }
 }
 
@@ -618,7 +619,8 @@ async fn a_not_found_rejection_is_not_stored() {
     assert_eq!(run.answers.len(), 2);
     assert!(run.answers.iter().all(|answer| answer.as_ref().is_ok_and(|answer| *answer == not_found)));
     assert_eq!(run.begun[0].1.orders, [order_id].into());
-    assert_eq!(run.locked, [LockSet::default()], "a missing order has no rows");
+    let locked = LockSet { audit_chains: [user("admin")].into(), ..LockSet::default() };
+    assert_eq!(run.locked, [locked], "a missing order has no rows");
 }
 
 #[tokio::test]
@@ -694,6 +696,9 @@ async fn audited_successes_append_an_entry_with_the_response_body() {
         subject_id,
         reason: (at == 0).then(|| text("found")),
         body: body.to_owned(),
+        request_id: None,
+        address: None,
+        link: audit[at].link,
     };
     let expected = [
         entry(0, "lee", "adjust_stock", "product", lamp.to_string(), "moved"),
@@ -701,7 +706,32 @@ async fn audited_successes_append_an_entry_with_the_response_body() {
     ];
     assert_eq!(audit[..], expected);
     assert_ne!(audit[0].id, audit[1].id);
+    let chain =
+        |entry: &AuditEntry| AuditChain { actor: entry.actor.clone(), entries: 1, hash: entry.hash_after(&[0; 32], 1) };
+    assert_eq!(run.commits[0].audit_chains, RowChanges::inserted(audit.iter().map(chain)));
+    assert!(audit.iter().all(|entry| entry.link.is_some_and(|link| link.hash == chain(entry).hash)));
     assert_eq!(answers.iter().map(|answer| answer.request).collect::<Vec<_>>(), [key(1), key(2)]);
+}
+
+#[tokio::test]
+async fn audited_changes_of_one_actor_continue_their_chain() {
+    let by = |actor| recorded(top_up("kim", 1), None, Some(actor), renders(rendered("200", "more")));
+    let first = run([Step::Commits], &[by("lee"), by("park"), by("lee")]).await;
+    let scene = Scene { tables: first.tables, ..Scene::new() };
+    let second = Shop::of(scene, [Step::Commits]).run(&[by("lee")]).await;
+    let written = [&first.commits[0], &second.commits[0]].map(|changes| changes.appended.audit.clone()).concat();
+    let own: Vec<_> = written.iter().filter(|entry| entry.actor == user("lee")).collect();
+    let links: Vec<_> = own.iter().filter_map(|entry| entry.link).collect();
+    assert_eq!(links.iter().map(|link| link.sequence).collect::<Vec<_>>(), [1, 2, 3]);
+    assert!(
+        own[1..]
+            .iter()
+            .zip(links.windows(2))
+            .all(|(entry, pair)| { entry.hash_after(&pair[0].hash, pair[1].sequence) == pair[1].hash })
+    );
+    let Update { before, after } = &second.commits[0].audit_chains.updated[0];
+    assert_eq!((before.entries, after.entries, after.hash), (2, 3, links[2].hash));
+    assert_eq!(second.locked[0].audit_chains, [user("lee")].into());
 }
 
 #[tokio::test]
@@ -859,6 +889,7 @@ async fn a_batch_locks_the_rows_of_all_commands_at_once() {
         stocks: [lamp, chair, table].into(),
         accounts: [kim, lee, park, user("seo")].into(),
         events: [event_id].into(),
+        audit_chains: BTreeSet::new(),
     };
     assert_eq!(run.locked, [locks]);
     assert_eq!(run.tables.coupons[&candidate].state, CouponState::Used { order_id: pending, at: NOON });

@@ -20,6 +20,11 @@ pub trait Decide {
         None
     }
 
+    /// The action in the audit log, if it is not the command's name.
+    fn action(&self) -> Option<&'static str> {
+        None
+    }
+
     /// The side of its tables, and its most contended row; a new row is not contended.
     fn contention(&self) -> (Side, Option<Subject>);
 

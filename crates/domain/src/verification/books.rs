@@ -1,7 +1,10 @@
 use async_trait::async_trait;
 
+use crate::audit::{AuditChain, AuditEntry};
 use crate::coupon::{CampaignRecord, Coupon};
-use crate::id::{CampaignId, CouponId, EntryId, EventId, MovementId, OrderId, PaymentId, ProductId, RefundId, UserId};
+use crate::id::{
+    AuditEntryId, CampaignId, CouponId, EntryId, EventId, MovementId, OrderId, PaymentId, ProductId, RefundId, UserId,
+};
 use crate::order::OrderRecord;
 use crate::payment::{Payment, Refund};
 use crate::point::{PointAccountRecord, PointEntry};
@@ -173,4 +176,19 @@ pub trait Books: Send {
         after: Option<(Date, ProductId)>,
         limit: u32,
     ) -> Result<Rows<(Date, ProductId), SaleCounted>, StoreError>;
+    /// The chains of the audit log, by actor.
+    async fn audit_chains(&mut self, after: Option<UserId>, limit: u32)
+    -> Result<Rows<UserId, AuditChain>, StoreError>;
+    /// The entries in a chain, by actor and sequence.
+    async fn chained_audit_entries(
+        &mut self,
+        after: Option<(UserId, u64)>,
+        limit: u32,
+    ) -> Result<Rows<(UserId, u64), AuditEntry>, StoreError>;
+    /// The entries without a link.
+    async fn unchained_audit_entries(
+        &mut self,
+        after: Option<AuditEntryId>,
+        limit: u32,
+    ) -> Result<Rows<AuditEntryId, AuditEntry>, StoreError>;
 }

@@ -18,13 +18,16 @@ pub enum Part {
     Coupons,
     /// Daily sales.
     Sales,
+    /// The audit log and its chains.
+    AuditLog,
     /// Rows with a limited retention.
     Retention,
 }
 
 impl Part {
     /// In the order of verification.
-    pub const ALL: [Self; 6] = [Self::Ledger, Self::Stock, Self::Orders, Self::Coupons, Self::Sales, Self::Retention];
+    pub const ALL: [Self; 7] =
+        [Self::Ledger, Self::Stock, Self::Orders, Self::Coupons, Self::Sales, Self::AuditLog, Self::Retention];
 
     /// A short name for reports and metrics.
     pub fn name(self) -> &'static str {
@@ -34,6 +37,7 @@ impl Part {
             Self::Orders => "orders",
             Self::Coupons => "coupons",
             Self::Sales => "sales",
+            Self::AuditLog => "audit_log",
             Self::Retention => "retention",
         }
     }
@@ -59,6 +63,8 @@ pub enum Finding {
     Coupon { coupon_id: CouponId, description: String },
     /// Sales of a day, or of a product on it, that disagree with the paid orders.
     Sales { day: Date, product_id: Option<ProductId>, description: String },
+    /// An actor's audit log that disagrees with its chain.
+    AuditLog { actor: UserId, description: String },
     /// Rows beyond their retention time.
     Retention { of: PruneTarget, description: String },
 }
@@ -75,6 +81,7 @@ impl Finding {
             Self::Campaign { .. } => "campaign",
             Self::Coupon { .. } => "coupon",
             Self::Sales { .. } => "sales",
+            Self::AuditLog { .. } => "audit_log",
             Self::Retention { .. } => "retention",
         }
     }
@@ -95,6 +102,7 @@ impl Finding {
                 let product_id = product_id.map(|product_id| ("product_id", product_id.to_string()));
                 [("day", day.to_string())].into_iter().chain(product_id).collect()
             }
+            Self::AuditLog { actor, .. } => vec![("actor", actor.to_string())],
             Self::Retention { of, .. } => vec![("of", of.name().to_owned())],
         }
     }
@@ -110,6 +118,7 @@ impl Finding {
             | Self::Campaign { description, .. }
             | Self::Coupon { description, .. }
             | Self::Sales { description, .. }
+            | Self::AuditLog { description, .. }
             | Self::Retention { description, .. } => description,
         }
     }

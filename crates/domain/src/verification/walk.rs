@@ -1,7 +1,8 @@
 use std::collections::VecDeque;
 
+use crate::audit::{AuditChain, AuditEntry};
 use crate::coupon::{CampaignRecord, Coupon};
-use crate::id::{CampaignId, EntryId, MovementId, OrderId, PaymentId, ProductId, RefundId, UserId};
+use crate::id::{AuditEntryId, CampaignId, EntryId, MovementId, OrderId, PaymentId, ProductId, RefundId, UserId};
 use crate::order::OrderRecord;
 use crate::payment::{Payment, Refund};
 use crate::point::{PointAccountRecord, PointEntry};
@@ -56,6 +57,9 @@ lists! {
     Campaigns: CampaignId => CampaignRecord, campaigns;
     Coupons: (CampaignId, UserId) => Coupon, coupons;
     Sales: (Date, ProductId) => SaleCounted, daily_sales;
+    AuditChains: UserId => AuditChain, audit_chains;
+    ChainedAuditEntries: (UserId, u64) => AuditEntry, chained_audit_entries;
+    UnchainedAuditEntries: AuditEntryId => AuditEntry, unchained_audit_entries;
 }
 
 /// A cursor over a list.

@@ -1,6 +1,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::*;
+use crate::audit::AuditChain;
 use crate::coupon::CampaignChange;
 use crate::idempotency::{Fingerprint, IdempotencyKey, RenderedAnswer, RequestKey, StoredAnswer};
 use crate::order::Cancellation;
@@ -43,6 +44,10 @@ fn delivery() -> Delivery {
     Delivery::new(&event(id(5), id(1), 1))
 }
 
+fn chain(entries: u64) -> AuditChain {
+    AuditChain { entries, ..AuditChain::empty(user("root")) }
+}
+
 fn empty_set() -> WorkingSet {
     WorkingSet::new(BTreeMap::new(), Locked::nothing(NOON))
 }
@@ -58,6 +63,7 @@ fn full_set() -> WorkingSet {
         stocks: [(id(2), Some(stock()))].into(),
         accounts: [(user("kim"), Some(account(5)))].into(),
         events: [(id(5), Some(delivery()))].into(),
+        audit_chains: [(user("root"), Some(chain(1)))].into(),
         ..Locked::nothing(NOON)
     };
     WorkingSet::new([(id(1), Some(order()))].into(), locked)
@@ -74,6 +80,7 @@ fn declared_set() -> WorkingSet {
         stocks: [(id(2), None)].into(),
         accounts: [(user("kim"), None)].into(),
         events: [(id(5), None)].into(),
+        audit_chains: [(user("root"), None)].into(),
         ..Locked::nothing(NOON)
     };
     WorkingSet::new([(id(1), None)].into(), locked)
@@ -82,7 +89,7 @@ fn declared_set() -> WorkingSet {
 /// A read of one table; returns whether the row exists.
 type Read = fn(&WorkingSet) -> bool;
 
-const READS: [(&str, Read); 10] = [
+const READS: [(&str, Read); 11] = [
     ("order", |set| set.order(id(1)).is_some()),
     ("campaign", |set| set.campaign(id(3)).is_some()),
     ("recipient", |set| set.has_received_coupon(id(3), &user("kim"))),
@@ -94,6 +101,7 @@ const READS: [(&str, Read); 10] = [
     ("stock", |set| set.stock(id(2)).is_some()),
     ("account", |set| set.account(&user("kim")).balance.is_positive()),
     ("event", |set| set.delivery(id(5)).is_some()),
+    ("audit chain", |set| set.audit_chain(&user("root")).entries > 0),
 ];
 
 fn panic_message<T>(run: impl FnOnce() -> T) -> Option<String> {
@@ -132,7 +140,7 @@ fn a_product_that_is_declared_as_an_offer_cannot_be_read_whole() {
 
 #[test]
 fn a_decision_that_changes_a_row_twice_panics() {
-    let twice: [States; 7] = [
+    let twice: [States; 8] = [
         States { orders: vec![order(), order()], ..States::default() },
         States { campaigns: vec![nine_coupons(); 2], ..States::default() },
         States { coupons: vec![coupon(4), coupon(4)], ..States::default() },
@@ -140,6 +148,7 @@ fn a_decision_that_changes_a_row_twice_panics() {
         States { stocks: vec![stock(), stock()], ..States::default() },
         States { accounts: vec![account(1), account(2)], ..States::default() },
         States { events: vec![delivery(), delivery()], ..States::default() },
+        States { audit_chains: vec![chain(1), chain(2)], ..States::default() },
     ];
     for states in twice {
         let message = panic_message(|| full_set().absorb(states.clone(), Appended::default()));
@@ -162,6 +171,7 @@ fn existing_rows_are_updated_and_absent_rows_inserted() {
         stocks: vec![Stock { available: 4, ..stock() }],
         accounts: vec![account(6)],
         events: vec![delivery().redeliver(noon_plus(1))],
+        audit_chains: vec![chain(2)],
     };
     let [mut full, mut declared] = [full_set(), declared_set()];
     for set in [&mut full, &mut declared] {
@@ -170,7 +180,7 @@ fn existing_rows_are_updated_and_absent_rows_inserted() {
     assert_eq!(full.order(id(1)), Some(&cancelled));
     assert_eq!(declared.order(id(1)), Some(&cancelled));
 
-    let States { orders, campaigns, coupons, products, stocks, accounts, events } = after.clone();
+    let States { orders, campaigns, coupons, products, stocks, accounts, events, audit_chains } = after.clone();
     let updated = Changes {
         orders: RowChanges::updated([(order(), cancelled)]),
         campaigns: RowChanges::updated([(nine_coupons(), raised)]),
@@ -179,6 +189,7 @@ fn existing_rows_are_updated_and_absent_rows_inserted() {
         stocks: RowChanges::updated([(stock(), stocks[0].clone())]),
         accounts: RowChanges::updated([(account(5), accounts[0].clone())]),
         events: RowChanges::updated([(delivery(), events[0].clone())]),
+        audit_chains: RowChanges::updated([(chain(1), audit_chains[0].clone())]),
         appended: Appended::default(),
     };
     assert_eq!(full.into_changes(), updated);
@@ -190,6 +201,7 @@ fn existing_rows_are_updated_and_absent_rows_inserted() {
         stocks: RowChanges::inserted(stocks),
         accounts: RowChanges::inserted(accounts),
         events: RowChanges::inserted(events),
+        audit_chains: RowChanges::inserted(audit_chains),
         appended: Appended::default(),
     };
     assert_eq!(declared.into_changes(), inserted);

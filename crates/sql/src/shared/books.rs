@@ -17,9 +17,12 @@ use diesel::query_builder::{AsQuery, QueryFragment, QueryId};
 use diesel::result::{DatabaseErrorKind, Error};
 use diesel::sql_types::BigInt;
 use diesel_async::RunQueryDsl;
+use jangteo_domain::audit::{AuditChain, AuditEntry};
 use jangteo_domain::coupon::{CampaignRecord, Coupon};
 use jangteo_domain::delivery::DeliveryState;
-use jangteo_domain::id::{CampaignId, CouponId, EntryId, EventId, MovementId, OrderId, PaymentId, ProductId, RefundId};
+use jangteo_domain::id::{
+    AuditEntryId, CampaignId, CouponId, EntryId, EventId, MovementId, OrderId, PaymentId, ProductId, RefundId,
+};
 use jangteo_domain::order::{OrderRecord, OrderStatus};
 use jangteo_domain::payment::{Payment, Refund};
 use jangteo_domain::point::{PointAccountRecord, PointEntry};
@@ -38,6 +41,7 @@ use super::writes::Writes;
 use super::{Conn, Db, begin_snapshot, classify, turn_to_writing};
 use crate::error::AlreadyCorrected;
 use crate::keyed::{self, Keyed};
+use crate::rows::audit::{AuditChainRow, AuditEntryRow};
 use crate::rows::coupon::{CampaignRow, CouponRow};
 use crate::rows::order::{OrderLineRow, OrderRow};
 use crate::rows::payment::{PaymentRow, RefundLineRow, RefundRow};
@@ -45,8 +49,9 @@ use crate::rows::point::{PointAccountRow, PointEntryRow};
 use crate::rows::sales::DailySaleRow;
 use crate::rows::stock::{StockMovementRow, StockRow};
 use crate::schema::{
-    book_corrections, commit_markers, coupon_campaigns, coupons, daily_sales, idempotency_keys, order_lines, orders,
-    outbox_events, payments, point_accounts, point_entries, products, refund_lines, refunds, stock_movements, stocks,
+    audit_chains, audit_log, book_corrections, commit_markers, coupon_campaigns, coupons, daily_sales,
+    idempotency_keys, order_lines, orders, outbox_events, payments, point_accounts, point_entries, products,
+    refund_lines, refunds, stock_movements, stocks,
 };
 use crate::types::{At, Coded as _, Day, Id, Integer, RawVarchar, Varchar};
 
@@ -287,6 +292,13 @@ fn id_and_sequence<T: Debug + Copy + Display, Sequence: Copy + Display>(
     ((id, sequence), format!("{id} {sequence}"))
 }
 
+fn user_and_sequence(
+    (Varchar(user_id), Integer(sequence)): (Varchar<UserId>, Integer<u64>),
+) -> ((UserId, u64), String) {
+    let shown = format!("{user_id} {sequence}");
+    ((user_id, sequence), shown)
+}
+
 fn two_ids<A: Debug + Copy + Display, B: Debug + Copy + Display>((Id(a), Id(b)): (Id<A>, Id<B>)) -> ((A, B), String) {
     ((a, b), format!("{a} {b}"))
 }
@@ -357,11 +369,7 @@ impl Books for Snapshot {
         let after = after.map(|(user_id, sequence)| (String::from(user_id), stored(sequence)));
         let rows: Vec<Keyed<(Varchar<UserId>, Integer<u64>), PointEntryRow>> =
             load_by!(self, limit, query, point_entries::user_id, point_entries::sequence, after after);
-        let key = |(Varchar(user_id), Integer(sequence)): (Varchar<UserId>, Integer<u64>)| {
-            let shown = format!("{user_id} {sequence}");
-            ((user_id, sequence), shown)
-        };
-        Ok(page("point_entries", rows, limit, key, |row| Ok(row.into())))
+        Ok(page("point_entries", rows, limit, user_and_sequence, |row| Ok(row.into())))
     }
 
     async fn products(&mut self, after: Option<ProductId>, limit: u32) -> PageResult<ProductId, ProductId> {
@@ -564,5 +572,41 @@ impl Books for Snapshot {
             load_by!(self, limit, query, daily_sales::day, daily_sales::product_id, after after);
         let key = |(Day(day), Id(product_id)): (Day, Id<ProductId>)| ((day, product_id), format!("{day} {product_id}"));
         Ok(page("daily_sales", rows, limit, key, |row| Ok(row.into())))
+    }
+
+    async fn audit_chains(&mut self, after: Option<UserId>, limit: u32) -> PageResult<UserId, AuditChain> {
+        let query = audit_chains::table.select((audit_chains::actor, columns_of::<AuditChainRow>()));
+        let rows: Vec<Keyed<Varchar<UserId>, AuditChainRow>> =
+            load_by!(self, limit, query, audit_chains::actor, after after.map(String::from));
+        let key = |Varchar(actor): Varchar<UserId>| (actor.clone(), actor.to_string());
+        Ok(page("audit_chains", rows, limit, key, |row| Ok(row.into())))
+    }
+
+    async fn chained_audit_entries(
+        &mut self,
+        after: Option<(UserId, u64)>,
+        limit: u32,
+    ) -> PageResult<(UserId, u64), AuditEntry> {
+        let sequence = audit_log::sequence.assume_not_null();
+        let query = audit_log::table
+            .filter(audit_log::sequence.is_not_null())
+            .select(((audit_log::actor, sequence), columns_of::<AuditEntryRow>()));
+        let after = after.map(|(actor, sequence)| (String::from(actor), stored(sequence)));
+        let rows: Vec<Keyed<(Varchar<UserId>, Integer<u64>), AuditEntryRow>> =
+            load_by!(self, limit, query, audit_log::actor, sequence, after after);
+        Ok(page("audit_log", rows, limit, user_and_sequence, |row| Ok(row.into())))
+    }
+
+    async fn unchained_audit_entries(
+        &mut self,
+        after: Option<AuditEntryId>,
+        limit: u32,
+    ) -> PageResult<AuditEntryId, AuditEntry> {
+        let query = audit_log::table
+            .filter(audit_log::sequence.is_null())
+            .select((audit_log::id, columns_of::<AuditEntryRow>()));
+        let rows: Vec<Keyed<Id<AuditEntryId>, AuditEntryRow>> =
+            load_by!(self, limit, query, audit_log::id, after after.map(Id));
+        Ok(page("audit_log", rows, limit, id, |row| Ok(row.into())))
     }
 }

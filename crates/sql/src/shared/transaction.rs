@@ -10,6 +10,7 @@ use diesel_async::RunQueryDsl as _;
 use diesel_async::methods::LoadQuery;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use jangteo_domain::audit::AuditChain;
 use jangteo_domain::coupon::{Coupon, CouponCampaign};
 use jangteo_domain::delivery::Delivery;
 use jangteo_domain::id::{BatchId, CampaignId, CouponId, EventId, OrderId, ProductId};
@@ -32,7 +33,7 @@ use super::writes::{Writes, begin, rule_out};
 use super::{Conn, bounded, explain, explain_begin, is_connection_lost};
 use crate::bulk::{Find, Lock, Lookup, Row, chunks};
 use crate::error::{OtherHistory, Timeout};
-use crate::rows::audit::AuditEntryRow;
+use crate::rows::audit::{AuditChainOf, AuditChainRow, AuditEntryRow};
 use crate::rows::coupon::{CampaignById, CampaignRow, CandidatesOf, CouponById, CouponRow, PastRecipientOf, StateCode};
 use crate::rows::idempotency::{AnsweredRequest, CommitMarkerRow, IdempotencyKeyRow, MarkerOf};
 use crate::rows::order::{LockOrders, LockedOrderRow, OrderById, OrderLineRow, OrderRow, assemble};
@@ -282,8 +283,17 @@ impl UnitOfWork for Transaction {
 
 impl Transaction {
     async fn lock_all(&mut self, keys: &LockSet) -> Result<Locked, StoreError> {
-        let LockSet { campaigns, past_recipients, unused_coupons_of, coupons, products, stocks, accounts, events } =
-            keys;
+        let LockSet {
+            campaigns,
+            past_recipients,
+            unused_coupons_of,
+            coupons,
+            products,
+            stocks,
+            accounts,
+            events,
+            audit_chains,
+        } = keys;
         let campaigns = self.lock_keys(campaigns, |id| CampaignById { id: Id(*id) }, CouponCampaign::try_from).await?;
         let past_recipients = self.past_recipients(past_recipients).await?;
         let unused_coupons_of = self.unused_coupons_of(unused_coupons_of).await?;
@@ -294,9 +304,21 @@ impl Transaction {
         let account_of = |id: &UserId| AccountOf { user_id: Varchar(id.clone()) };
         let accounts = self.lock_keys(accounts, account_of, PointAccount::try_from).await?;
         let events = self.lock_keys(events, |id| DeliveryOf { id: Id(*id) }, |row| Ok(Delivery::from(row))).await?;
+        let chain_of = |actor: &UserId| AuditChainOf { actor: Varchar(actor.clone()) };
+        let audit_chains = self.lock_keys(audit_chains, chain_of, |row| Ok(AuditChain::from(row))).await?;
         let now = self.now().await?;
-        let locked =
-            Locked { campaigns, past_recipients, unused_coupons_of, coupons, products, stocks, accounts, events, now };
+        let locked = Locked {
+            campaigns,
+            past_recipients,
+            unused_coupons_of,
+            coupons,
+            products,
+            stocks,
+            accounts,
+            events,
+            audit_chains,
+            now,
+        };
         self.locked.add(&locked);
         Ok(locked)
     }
@@ -304,7 +326,7 @@ impl Transaction {
 
 /// Adds the writes of all changes.
 fn put_all(writes: &mut Writes, changes: Changes, locked: &LockedKeys) -> Result<(), StoreError> {
-    let Changes { orders, campaigns, coupons, products, stocks, accounts, events, appended } = changes;
+    let Changes { orders, campaigns, coupons, products, stocks, accounts, events, audit_chains, appended } = changes;
     put_products(writes, &products, &locked.products)?;
     put::<_, StockRow>(writes, &stocks, &locked.stocks)?;
     put::<_, CampaignRow>(writes, &campaigns, &locked.campaigns)?;
@@ -314,6 +336,7 @@ fn put_all(writes: &mut Writes, changes: Changes, locked: &LockedKeys) -> Result
     writes.save(orders.updated.iter().flat_map(OrderLineRow::changed));
     put::<_, CouponRow>(writes, &coupons, &locked.coupons)?;
     put_deliveries(writes, &events, &locked.events)?;
+    put::<_, AuditChainRow>(writes, &audit_chains, &locked.audit_chains)?;
     put_appended(writes, &appended);
     Ok(())
 }

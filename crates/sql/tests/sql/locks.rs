@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jangteo_domain::audit::AuditChain;
 use jangteo_domain::coupon::{CampaignRecord, Coupon, CouponCampaign, CouponState};
 use jangteo_domain::delivery::Delivery;
 use jangteo_domain::id::{OrderId, ProductId};
@@ -96,6 +97,11 @@ impl Rows {
         }
     }
 
+    /// Of the user as an actor.
+    fn audit_chain(&self) -> AuditChain {
+        AuditChain::empty(self.account.user_id.clone())
+    }
+
     async fn lock(database: &TestDatabase, rows: &[Self]) -> Result<Box<dyn UnitOfWork>, StoreError> {
         let orders = FirstKeys { orders: rows.iter().map(|row| row.order.id).collect(), ..FirstKeys::default() };
         let (mut unit, _) = database.database.unit_of_work_factory().begin(batch_id(), &orders).await?;
@@ -105,6 +111,7 @@ impl Rows {
             stocks: rows.iter().map(|row| row.stock.product_id).collect(),
             accounts: rows.iter().map(|row| row.account.user_id.clone()).collect(),
             events: rows.iter().map(|row| row.event.id).collect(),
+            audit_chains: rows.iter().map(|row| row.account.user_id.clone()).collect(),
             ..LockSet::default()
         };
         rows.iter().for_each(|row| keys.add_product(row.product.id, ProductDepth::Whole));
@@ -121,6 +128,7 @@ impl Rows {
             products: RowChanges::inserted(rows.iter().map(|row| row.product.clone())),
             stocks: RowChanges::inserted(rows.iter().map(|row| row.stock.clone())),
             accounts: RowChanges::inserted(rows.iter().map(|row| row.account.clone())),
+            audit_chains: RowChanges::inserted(rows.iter().map(Self::audit_chain)),
             appended: Appended { outbox: rows.iter().map(|row| row.event.clone()).collect(), ..Appended::default() },
             ..Changes::default()
         }
@@ -146,6 +154,7 @@ impl Rows {
             stocks: updated(rows, |row| (row.stock.clone(), Stock { available: 1, ..row.stock.clone() })),
             accounts: updated(rows, |row| (row.account.clone(), open_order(row))),
             events: updated(rows, |row| redeliver(&row.event)),
+            audit_chains: updated(rows, |row| (row.audit_chain(), AuditChain { entries: 1, ..row.audit_chain() })),
             appended: Appended::default(),
         }
     }

@@ -79,6 +79,9 @@ fn line(number: u32, body: &str) -> AuditEntry {
         subject_id: "kim".to_owned(),
         reason: None,
         body: body.to_owned(),
+        request_id: None,
+        address: None,
+        link: None,
     }
 }
 

@@ -27,7 +27,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
 
 /// List audit log entries
 ///
-/// Returns the changes made with the scope `admin`, newest first. Each entry is written in the transaction of its change.
+/// Returns the changes made with the scope `admin` or at the command line (actor `cli:USER`), newest first. Each entry is written in the transaction of its change.
 #[utoipa::path(tag = "admin", params(AuditQuery), responses((status = 200, body = ListResponse<AuditEntryResponse>)))]
 #[get("/audit-log")]
 async fn list_audit_entries(
@@ -77,11 +77,11 @@ impl AuditQuery {
 #[derive(Serialize, ToSchema)]
 struct AuditEntryResponse {
     audit_entry_id: Uuid,
-    /// The user who made the change.
+    /// The user who made the change; `cli:` and the name of the operating system's user for the command line.
     actor: String,
     /// The name of the command, such as `change_product`.
     action: String,
-    /// The kind of the changed resource: `user`, `product`, `campaign`, `coupon`, `order` or `event`.
+    /// The kind of the changed resource: `user`, `product`, `campaign`, `coupon`, `order`, `event` or `table`.
     subject_kind: String,
     /// The id of the changed resource.
     subject_id: String,
@@ -92,6 +92,14 @@ struct AuditEntryResponse {
     /// The body of the response to the change.
     #[schema(value_type = std::collections::BTreeMap<String, Value>)]
     result: Value,
+    /// The id of the request; absent for changes at the command line and for entries of version 0.2.0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    request_id: Option<String>,
+    /// The client's address, under the same conditions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    address: Option<String>,
     created_at: Time,
 }
 
@@ -105,6 +113,8 @@ impl AuditEntryResponse {
             subject_id: entry.subject_id.clone(),
             reason: entry.reason.as_ref().map(|reason| reason.as_str().to_owned()),
             result: json_or_text(&entry.body),
+            request_id: entry.request_id.clone(),
+            address: entry.address.clone(),
             created_at: entry.at.into(),
         }
     }

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 
+use jangteo_domain::audit::AuditedCaller;
 use jangteo_domain::command::Actor;
 use jangteo_domain::idempotency::AnswerRenderer;
 use jangteo_domain::{Answer, Command, Recording, Request};
 
+use crate::client_address::ClientAddress;
 use crate::http::deadline::Deadline;
 use crate::http::extract::body::{Body, Nothing};
 use crate::http::extract::caller::SignedIn;
@@ -67,8 +69,12 @@ impl Write {
             None => None,
         };
         let name = command.name();
-        let audited_as = self.caller.is_admin.then(|| self.caller.user_id.clone());
         let renderer = Arc::new(Renderer::of(&self.request, self.state.rules.currency, self.state.success));
+        let audited_as = self.caller.is_admin.then(|| AuditedCaller {
+            actor: self.caller.user_id.clone(),
+            request_id: renderer.request_id().to_owned().try_into().ok(),
+            address: Some(ClientAddress::of(&self.request).0),
+        });
         let recording = (idempotency.is_some() || audited_as.is_some()).then(|| Recording {
             idempotency,
             audited_as,

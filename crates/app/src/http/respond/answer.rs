@@ -59,6 +59,11 @@ impl Renderer {
         Self { occurrence, currency, success }
     }
 
+    /// The id of the request.
+    pub fn request_id(&self) -> &str {
+        &self.occurrence.request_id
+    }
+
     fn success(&self, reply: &Reply) -> RenderedAnswer {
         let Success { status, location, body } = (self.success)(reply, self.currency);
         let head = Head { status, location: location.as_deref().unwrap_or_default(), problem: None };

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
+use crate::audit::AuditChain;
 use crate::coupon::{Coupon, CouponCampaign, CouponState};
 use crate::delivery::Delivery;
 use crate::id::{CampaignId, CouponId, EventId, OrderId, ProductId, UserId};
@@ -24,6 +25,7 @@ pub(crate) struct Tables {
     pub stocks: BTreeMap<ProductId, Stock>,
     pub accounts: BTreeMap<UserId, PointAccount>,
     pub events: BTreeMap<EventId, Delivery>,
+    pub audit_chains: BTreeMap<UserId, AuditChain>,
     pub answers: BTreeMap<RequestKey, StoredAnswer>,
     pub written: Appended,
 }
@@ -36,8 +38,17 @@ impl Tables {
 
     /// The rows of exactly these keys, products at exactly the requested depth.
     pub fn lock(&self, keys: &LockSet, now: Timestamp) -> Locked {
-        let LockSet { campaigns, past_recipients, unused_coupons_of, coupons, products, stocks, accounts, events } =
-            keys;
+        let LockSet {
+            campaigns,
+            past_recipients,
+            unused_coupons_of,
+            coupons,
+            products,
+            stocks,
+            accounts,
+            events,
+            audit_chains,
+        } = keys;
         let has_received = |pair: &(CampaignId, UserId)| {
             self.coupons.values().any(|coupon| (coupon.campaign_id, &coupon.user_id) == (pair.0, &pair.1))
         };
@@ -63,13 +74,15 @@ impl Tables {
             stocks: found(&self.stocks, stocks),
             accounts: found(&self.accounts, accounts),
             events: found(&self.events, events),
+            audit_chains: found(&self.audit_chains, audit_chains),
             now,
         }
     }
 
     /// Writes the changes; panics on an update that does not match its row.
     pub fn apply(&mut self, changes: Changes) {
-        let Changes { orders, campaigns, coupons, products, stocks, accounts, events, appended } = changes;
+        let Changes { orders, campaigns, coupons, products, stocks, accounts, events, audit_chains, appended } =
+            changes;
         write(&mut self.orders, orders);
         write(&mut self.campaigns, campaigns);
         write(&mut self.coupons, coupons);
@@ -77,6 +90,7 @@ impl Tables {
         write(&mut self.stocks, stocks);
         write(&mut self.accounts, accounts);
         write(&mut self.events, events);
+        write(&mut self.audit_chains, audit_chains);
         self.events.extend(appended.outbox.iter().map(|event| (event.id, Delivery::new(event))));
         self.answers.extend(appended.answers.iter().map(|answer| (answer.request.key, answer.clone())));
         self.written.extend(appended);
