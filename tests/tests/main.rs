@@ -36,6 +36,7 @@ mod promotion;
 mod races;
 mod replica_reads;
 mod retention;
+mod revocations;
 mod sqlite_commits;
 mod sqlite_faults;
 mod typed_client;

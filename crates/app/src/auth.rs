@@ -1,6 +1,7 @@
 //! Authentication by bearer tokens, with one algorithm and the operator's keys. No claim is used before the signature,
 //! the times, the issuer and the audience are verified.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use jsonwebtoken::errors::ErrorKind;
@@ -10,6 +11,7 @@ use jsonwebtoken::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use thiserror::Error;
 
 use jangteo_domain::UserId;
@@ -17,13 +19,16 @@ use jangteo_domain::command::Actor;
 
 use crate::settings::{TokenKey, TokenLimits, TokenParties, TokenSettings};
 
+mod deny_list;
 mod key_set;
 mod key_strength;
 mod verified_tokens;
 
+pub use deny_list::DenyList;
+use deny_list::TokenClaims;
 use key_set::{KeyError, KeySet, KeySource};
 use key_strength::is_strong;
-use verified_tokens::{Fingerprint, LEEWAY_SECONDS, VerifiedToken, VerifiedTokens};
+use verified_tokens::{Fingerprint, LEEWAY_SECONDS, Verified, VerifiedToken, VerifiedTokens};
 
 /// The types of access tokens (RFC 7519, 5.1; RFC 9068, 2.1).
 const TYPES: [&str; 3] = ["JWT", "at+jwt", "application/at+jwt"];
@@ -48,6 +53,7 @@ pub struct Authenticator {
     /// `None` with a shared secret, where verification is as cheap as a lookup.
     verified_tokens: Option<VerifiedTokens>,
     lifetime_max: Duration,
+    deny_list: Arc<DenyList>,
 }
 
 enum Keys {
@@ -83,6 +89,9 @@ pub enum RejectedToken {
     /// It lives longer than `TOKEN_LIFETIME_MAX`.
     #[error("lifetime")]
     Lifetime,
+    /// It is on the deny list.
+    #[error("revoked")]
+    Revoked,
     /// Its subject is not a user id.
     #[error("subject")]
     Subject(#[from] jangteo_domain::id::InvalidUserId),
@@ -108,6 +117,8 @@ struct Claims {
     /// Possibly with a fraction of a second (RFC 7519, 2).
     exp: f64,
     iat: Option<f64>,
+    /// Text, but other values are common enough.
+    jti: Option<Value>,
     #[serde(default)]
     scope: String,
 }
@@ -135,7 +146,13 @@ impl Authenticator {
             }
         };
         let verified_tokens = (algorithm != Algorithm::HS256).then(VerifiedTokens::new);
-        Ok(Self { validation: validation(algorithm, parties), keys, verified_tokens, lifetime_max })
+        Ok(Self {
+            validation: validation(algorithm, parties),
+            keys,
+            verified_tokens,
+            lifetime_max,
+            deny_list: Arc::default(),
+        })
     }
 
     /// The time of the last successful reading of the key set, 1970 for none; `None` without a key set.
@@ -146,15 +163,25 @@ impl Authenticator {
         }
     }
 
+    /// The revoked tokens; empty until it is read.
+    pub fn deny_list(&self) -> &Arc<DenyList> {
+        &self.deny_list
+    }
+
+    /// The maximum lifetime of a token.
+    pub fn lifetime_max(&self) -> Duration {
+        self.lifetime_max
+    }
+
     /// Returns the bearer of a token that is known to be valid. With a shared secret the token is verified, which costs
     /// no more than a lookup.
     pub async fn find_verified(&self, token: &str) -> Option<Bearer> {
         match &self.verified_tokens {
             Some(tokens) => {
                 let generation = self.keys.generation()?;
-                tokens.find(&Fingerprint::of(token), generation, get_current_timestamp()).await
+                self.find_cached(tokens, &Fingerprint::of(token), generation).await
             }
-            None => self.verify(token).await.ok().map(|(bearer, _expires_at)| bearer),
+            None => self.verify(token).await.ok().map(|verified| verified.bearer),
         }
     }
 
@@ -164,25 +191,29 @@ impl Authenticator {
     /// A token that is malformed, forged, expired, or of another issuer or audience.
     pub async fn authenticate(&self, token: &str) -> Result<Bearer, RejectedToken> {
         let Some(verified_tokens) = &self.verified_tokens else {
-            let (bearer, _expires_at) = self.verify(token).await?;
-            return Ok(bearer);
+            return Ok(self.verify(token).await?.bearer);
         };
         // Read before the keys: a verification by old keys must not be cached as one by new keys.
         let Some(generation) = self.keys.generation() else {
-            let (bearer, _expires_at) = self.verify(token).await?;
-            return Ok(bearer);
+            return Ok(self.verify(token).await?.bearer);
         };
         let fingerprint = Fingerprint::of(token);
-        if let Some(bearer) = verified_tokens.find(&fingerprint, generation, get_current_timestamp()).await {
+        if let Some(bearer) = self.find_cached(verified_tokens, &fingerprint, generation).await {
             return Ok(bearer);
         }
-        let (bearer, expires_at) = self.verify(token).await?;
-        verified_tokens.insert(fingerprint, VerifiedToken { bearer: bearer.clone(), expires_at, generation }).await;
+        let verified = self.verify(token).await?;
+        let bearer = verified.bearer.clone();
+        verified_tokens.insert(fingerprint, VerifiedToken { verified, generation }).await;
         Ok(bearer)
     }
 
-    /// Returns the bearer and the expiry of the token, in seconds since 1970.
-    async fn verify(&self, token: &str) -> Result<(Bearer, u64), RejectedToken> {
+    /// The bearer of a cached token, unless it was revoked meanwhile.
+    async fn find_cached(&self, tokens: &VerifiedTokens, token: &Fingerprint, generation: u64) -> Option<Bearer> {
+        let verified = tokens.find(token, generation, get_current_timestamp()).await?;
+        (!self.deny_list.denies(&verified.claims)).then_some(verified.bearer)
+    }
+
+    async fn verify(&self, token: &str) -> Result<Verified, RejectedToken> {
         let TokenData { header, claims } = match &self.keys {
             Keys::Fixed(key) => decode(token, key, &self.validation)?,
             Keys::Set(keys) => {
@@ -197,15 +228,21 @@ impl Authenticator {
         if !header.typ.is_none_or(|typ| TYPES.iter().any(|known| typ.eq_ignore_ascii_case(known))) {
             return Err(RejectedToken::Type);
         }
-        let Claims { sub, exp, iat, scope } = claims;
+        let Claims { sub, exp, iat, jti, scope } = claims;
         let issued_at = iat.unwrap_or_else(|| (get_current_timestamp() + LEEWAY_SECONDS) as f64);
         if exp - issued_at > self.lifetime_max.as_secs_f64() {
             return Err(RejectedToken::Lifetime);
         }
         let has = |wanted| scope.split(' ').any(|scope| scope == wanted);
         let actor = Actor { user_id: UserId::try_from(sub)?, is_admin: has(ADMIN_SCOPE) };
+        let id = jti.and_then(|id| id.as_str()?.to_owned().try_into().ok());
+        let claims = TokenClaims { id, user_id: actor.user_id.clone(), issued_at: iat };
+        if self.deny_list.denies(&claims) {
+            return Err(RejectedToken::Revoked);
+        }
         // Rounded as in the verification of the times.
-        Ok((Bearer { actor, is_payment_service: has(TOP_UP_SCOPE) }, exp.round() as u64))
+        let expires_at = exp.round() as u64;
+        Ok(Verified { bearer: Bearer { actor, is_payment_service: has(TOP_UP_SCOPE) }, expires_at, claims })
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 use jangteo_domain::UserId;
@@ -53,11 +54,14 @@ enum Command {
     Migrate,
     /// Create the missing demo products and campaigns
     Seed,
-    /// Print a token signed with `JWT_SECRET`, or with the key of `serve --dev`
+    /// Print a token signed with `JWT_SECRET`, or with the key of `serve --dev`; or revoke tokens
+    #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
     Token {
+        #[command(subcommand)]
+        command: Option<TokenCommand>,
         /// Subject of the token
-        #[arg(long, value_name = "USER")]
-        user: UserId,
+        #[arg(long, value_name = "USER", required = true)]
+        user: Option<UserId>,
         /// Scope of the token: `admin` for the back office
         #[arg(long, default_value = "")]
         scope: String,
@@ -91,6 +95,12 @@ enum Command {
     },
     /// Print the OpenAPI document
     Openapi,
+}
+
+#[derive(Subcommand)]
+enum TokenCommand {
+    /// Revoke a token, or all tokens of a user issued before a time
+    Revoke(token::Revoke),
 }
 
 #[derive(Subcommand)]
@@ -165,7 +175,12 @@ async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
             let created = startup::seed(&settings).await?;
             println!("{created} created");
         }
-        Command::Token { user, scope, ttl } => {
+        Command::Token { command: Some(TokenCommand::Revoke(arguments)), .. } => {
+            init_logs(&settings)?;
+            token::revoke(&settings, arguments).await?;
+        }
+        Command::Token { command: None, user, scope, ttl } => {
+            let user = user.context("--user: required")?;
             println!("{}", token::signed(&settings, &user, &scope, ttl).await?);
         }
         Command::Relay => {

@@ -22,9 +22,9 @@ use tokio_util::sync::CancellationToken;
 
 use jangteo_domain::command::{Operation, RecordOperation};
 use jangteo_domain::verification::BooksFactory;
-use jangteo_domain::{BatchExecutor, Queries, StoreError};
+use jangteo_domain::{BatchExecutor, Command, Queries, Reply, StoreError};
 
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, DenyList};
 use crate::backoff::JitteredBackoff;
 use crate::cursor_keys::{CursorKeyStore, CursorKeys, StoredKey};
 use crate::demo;
@@ -96,6 +96,8 @@ impl Server {
         if let Err(error) = cursor_keys.read(&*stored_cursor_keys).await {
             tracing::warn!(error = chain(&error), "the keys of cursors cannot be read yet");
         }
+        let deny_list = Arc::clone(authenticator.deny_list());
+        read_deny_list(&deny_list, &database, settings).await?;
         let state = web::Data::new(AppState {
             rules: Arc::clone(&settings.rules),
             queries: queries.clone(),
@@ -133,6 +135,7 @@ impl Server {
         };
         start(Sweeper::new(Arc::clone(&queries.orders), lanes, settings.order_sweep_interval).run().boxed());
         start(cursor_keys.keep_current(stored_cursor_keys).boxed());
+        start(deny_list.keep_current(Arc::clone(&queries.revocations)).boxed());
         start(Pruner::new(database.pruning(), settings.retention).run().boxed());
         start(sample_backlog(database.event_queue()).boxed());
         start(upkeep(statistics, move || state.access.limits.drop_idle()).boxed());
@@ -273,10 +276,18 @@ pub async fn books(settings: &Settings) -> anyhow::Result<Arc<dyn BooksFactory>>
 /// # Errors
 /// An unavailable database, or missing migrations.
 pub async fn record(settings: &Settings, operation: Operation) -> anyhow::Result<()> {
+    execute(settings, RecordOperation { operation }).await.map(drop)
+}
+
+/// Runs a command of the operator on an existing, migrated database. Does not wait for the database.
+///
+/// # Errors
+/// An unavailable database, or missing migrations.
+pub async fn execute(settings: &Settings, command: impl Into<Command>) -> anyhow::Result<Reply> {
     let database = open_existing(settings).await?;
-    let recorded = operator::execute(&executor(settings, &database), RecordOperation { operation }).await;
+    let reply = operator::execute(&executor(settings, &database), command).await;
     database.close().await;
-    recorded.map(drop)
+    reply
 }
 
 async fn open_existing(settings: &Settings) -> anyhow::Result<Database> {
@@ -377,6 +388,16 @@ async fn auto_migrate(settings: &Settings, database: &Database) -> anyhow::Resul
         migrate_opened(settings, database).await?;
     }
     Ok(())
+}
+
+/// Reads the revoked tokens before the first request. Before the migration there are none, and the server is not ready.
+async fn read_deny_list(deny_list: &DenyList, database: &Database, settings: &Settings) -> anyhow::Result<()> {
+    let Err(error) = deny_list.read(&*database.queries().revocations).await else { return Ok(()) };
+    if !settings.auto_migrate && database.migrations_pending().await.unwrap_or(false) {
+        tracing::warn!(error = chain(&error), "the revoked tokens cannot be read before the migration");
+        return Ok(());
+    }
+    bail!("the revoked tokens cannot be read from {}: {}", settings.database.display_name(), chain(&error))
 }
 
 async fn migrate_opened(settings: &Settings, database: &Database) -> anyhow::Result<Vec<String>> {

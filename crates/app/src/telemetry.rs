@@ -20,6 +20,8 @@ pub const REQUEST_SECONDS: &str = "jangteo_http_request_duration_seconds";
 pub const REQUESTS_DENIED: &str = "jangteo_requests_denied_total";
 /// Time of the last successful reading of the key set, in seconds since 1970; 0 for none.
 pub const TOKEN_KEYS_READ_TIMESTAMP: &str = "jangteo_token_keys_read_timestamp_seconds";
+/// Time of the last successful reading of the deny list, in seconds since 1970.
+pub const TOKEN_REVOCATIONS_READ_TIMESTAMP: &str = "jangteo_token_revocations_read_timestamp_seconds";
 /// Connections beyond the maximum of their client's address.
 pub const CONNECTIONS_REJECTED: &str = "jangteo_connections_rejected_total";
 /// Commands per transaction, expired ones excluded.

@@ -29,6 +29,7 @@ mod orders;
 mod points;
 mod reads;
 mod retention;
+mod revocations;
 mod samples;
 mod stored;
 mod visibility;
@@ -51,6 +52,7 @@ pub use orders::*;
 pub use points::*;
 pub use reads::*;
 pub use retention::*;
+pub use revocations::*;
 pub use stored::*;
 pub use visibility::*;
 
@@ -181,6 +183,9 @@ macro_rules! store_contract {
             every_field_of_audit_entries_is_returned,
             audit_walks_miss_and_repeat_nothing,
             the_audit_log_has_an_entry_for_each_audited_change,
+            every_field_of_revocations_is_returned,
+            only_revocations_past_their_end_are_pruned,
+            revoked_tokens_are_listed,
 
             a_paid_and_cancelled_order_leaves_rows_that_agree,
             an_expired_order_leaves_rows_that_agree,

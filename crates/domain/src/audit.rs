@@ -12,6 +12,7 @@ use crate::page::Page;
 use crate::store_error::StoreError;
 use crate::text::Text;
 use crate::time::Timestamp;
+use crate::token::TokenId;
 
 /// The back office's reason for a change.
 pub type AuditReason = Text<1, 200>;
@@ -137,6 +138,8 @@ pub enum Subject {
     Coupon(CouponId),
     Order(OrderId),
     Event(EventId),
+    /// A revoked token.
+    Token(TokenId),
     /// A table that an operator rebuilds.
     Table(&'static str),
 }
@@ -151,6 +154,7 @@ impl Subject {
             Self::Coupon(_) => "coupon",
             Self::Order(_) => "order",
             Self::Event(_) => "event",
+            Self::Token(_) => "token",
             Self::Table(_) => "table",
         }
     }
@@ -166,6 +170,7 @@ impl fmt::Display for Subject {
             Self::Coupon(id) => id.fmt(f),
             Self::Order(id) => id.fmt(f),
             Self::Event(id) => id.fmt(f),
+            Self::Token(id) => id.as_str().fmt(f),
             Self::Table(name) => name.fmt(f),
         }
     }

@@ -70,5 +70,6 @@ commands! {
     redeliver_event::RedeliverEvent;
     refund_order::RefundOrder;
     revoke_coupon::RevokeCoupon;
+    revoke_tokens::RevokeTokens with TokensToRevoke;
     top_up_points::TopUpPoints;
 }

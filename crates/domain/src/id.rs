@@ -81,6 +81,7 @@ ids! {
     /// The id of an event for the data platform.
     EventId;
     AuditEntryId;
+    RevocationId;
     /// The id of one transaction of the write path, and of its commit marker.
     BatchId;
 }

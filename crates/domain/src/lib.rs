@@ -22,6 +22,7 @@
 //! | [`transaction`], [`store_error`] | the write port and its errors |
 //! | [`queries`], [`page`] | all read ports, and pagination |
 //! | [`delivery`] | the delivery of events to the data platform |
+//! | [`token`] | revoked tokens |
 //! | [`retention`] | the retention of rows with a limited lifetime |
 //! | [`verification`] | the verification of the books: recomputation of denormalized values |
 //! | `testing` (feature `testing`) | fixtures, sequential ids, a backoff without pauses |
@@ -124,6 +125,7 @@ pub mod stock;
 pub mod store_error;
 pub mod text;
 pub mod time;
+pub mod token;
 pub mod transaction;
 pub mod verification;
 pub mod working_set;

@@ -12,6 +12,7 @@ use crate::product::Product;
 use crate::rejection::Rejection;
 use crate::stock::StockMovement;
 use crate::time::Timestamp;
+use crate::token::{Revocation, RevokedTokens};
 
 /// The outcome of a command: a reply, or a rejection that changed nothing.
 pub type Outcome = Result<Reply, Rejection>;
@@ -36,6 +37,7 @@ pub enum Reply {
     OrderExpired(OrderId),
     EventRedelivered(Delivery),
     OperationRecorded(Operation),
+    TokensRevoked(Revocation),
 }
 
 impl Reply {
@@ -54,6 +56,10 @@ impl Reply {
             Self::OrderExpired(order_id) => Subject::Order(*order_id),
             Self::EventRedelivered(delivery) => Subject::Event(delivery.event_id),
             Self::OperationRecorded(operation) => operation.subject(),
+            Self::TokensRevoked(revocation) => match &revocation.tokens {
+                RevokedTokens::One(token_id) => Subject::Token(token_id.clone()),
+                RevokedTokens::OfUser { user_id, .. } => Subject::User(user_id.clone()),
+            },
         }
     }
 }

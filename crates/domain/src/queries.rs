@@ -14,6 +14,7 @@ use crate::sales::SalesQueries;
 use crate::stock::StockQueries;
 use crate::store_error::StoreError;
 use crate::time::Timestamp;
+use crate::token::RevocationQueries;
 
 /// The read ports of one store. They return committed data, take no locks, may use a replica, and gate no write.
 #[derive(Clone)]
@@ -26,6 +27,7 @@ pub struct Queries {
     pub orders: Arc<dyn OrderQueries>,
     pub sales: Arc<dyn SalesQueries>,
     pub audit: Arc<dyn AuditQueries>,
+    pub revocations: Arc<dyn RevocationQueries>,
     pub deliveries: Arc<dyn DeliveryQueries>,
     pub clock: Arc<dyn DatabaseClock>,
 }
@@ -35,7 +37,7 @@ impl Queries {
     pub fn of<S>(store: S) -> Self
     where
         S: PointQueries + ProductQueries + StockQueries + CouponQueries + OrderQueries + SalesQueries,
-        S: AuditQueries + DeliveryQueries + DatabaseClock + 'static,
+        S: AuditQueries + RevocationQueries + DeliveryQueries + DatabaseClock + 'static,
     {
         let store = Arc::new(store);
         Self {
@@ -46,6 +48,7 @@ impl Queries {
             orders: store.clone(),
             sales: store.clone(),
             audit: store.clone(),
+            revocations: store.clone(),
             deliveries: store.clone(),
             clock: store,
         }

@@ -14,11 +14,14 @@ pub enum PruneTarget {
     CommitMarkers,
     /// Events acknowledged by the data platform. Pending and dead events are retained.
     DeliveredEvents,
+    /// Revocations of tokens that have all expired.
+    TokenRevocations,
 }
 
 impl PruneTarget {
     /// In the order of pruning.
-    pub const ALL: [Self; 3] = [Self::AnsweredRequests, Self::CommitMarkers, Self::DeliveredEvents];
+    pub const ALL: [Self; 4] =
+        [Self::AnsweredRequests, Self::CommitMarkers, Self::DeliveredEvents, Self::TokenRevocations];
 
     /// A short name for logs and metrics.
     pub fn name(self) -> &'static str {
@@ -26,6 +29,7 @@ impl PruneTarget {
             Self::AnsweredRequests => "answered_requests",
             Self::CommitMarkers => "commit_markers",
             Self::DeliveredEvents => "delivered_events",
+            Self::TokenRevocations => "token_revocations",
         }
     }
 }
@@ -51,12 +55,17 @@ impl Retention {
     /// hand.
     pub const COMMIT_MARKERS: Duration = Duration::days(1);
 
+    /// The retention time of revocations, since their end. Covers the difference between the clocks of the database and
+    /// of the servers, which decide when a token has expired.
+    pub const TOKEN_REVOCATIONS: Duration = Duration::hours(1);
+
     /// The retention time of the target.
     pub fn of(&self, target: PruneTarget) -> Duration {
         match target {
             PruneTarget::AnsweredRequests => self.answered_requests,
             PruneTarget::CommitMarkers => Self::COMMIT_MARKERS,
             PruneTarget::DeliveredEvents => self.delivered_events,
+            PruneTarget::TokenRevocations => Self::TOKEN_REVOCATIONS,
         }
     }
 }

@@ -26,6 +26,7 @@ use crate::sales::DailySales;
 use crate::stock::{Stock, StockMovement};
 use crate::store_error::StoreError;
 use crate::time::Timestamp;
+use crate::token::Revocation;
 
 /// Opens transactions and reads commit markers.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
@@ -305,6 +306,7 @@ pub struct Appended {
     /// Due for delivery at once.
     pub outbox: Vec<OutboxEvent>,
     pub audit: Vec<AuditEntry>,
+    pub revocations: Vec<Revocation>,
     /// Answers of keyed requests, in ascending key order. An existing key is a [`StoreError::Conflict`].
     pub answers: Vec<StoredAnswer>,
 }
@@ -312,7 +314,8 @@ pub struct Appended {
 impl Appended {
     /// Adds the rows of a later decision.
     pub fn extend(&mut self, later: Self) {
-        let Self { point_entries, stock_movements, payments, refunds, sales, outbox, audit, answers } = later;
+        let Self { point_entries, stock_movements, payments, refunds, sales, outbox, audit, revocations, answers } =
+            later;
         self.point_entries.extend(point_entries);
         self.stock_movements.extend(stock_movements);
         self.payments.extend(payments);
@@ -320,6 +323,7 @@ impl Appended {
         self.sales.extend(&sales);
         self.outbox.extend(outbox);
         self.audit.extend(audit);
+        self.revocations.extend(revocations);
         self.answers.extend(answers);
     }
 }

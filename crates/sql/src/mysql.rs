@@ -55,6 +55,8 @@ mod sales;
 mod stock;
 #[path = "shared/store.rs"]
 mod store;
+#[path = "shared/token.rs"]
+mod token;
 #[path = "shared/transaction.rs"]
 mod transaction;
 
@@ -367,6 +369,8 @@ const PRUNE_ANSWERED_REQUESTS: &str =
 const PRUNE_COMMIT_MARKERS: &str = "DELETE FROM commit_markers WHERE created_at <= ? ORDER BY created_at, id LIMIT ?";
 const PRUNE_DELIVERED_EVENTS: &str =
     "DELETE FROM outbox_events WHERE state = 'delivered' AND due_at <= ? ORDER BY due_at, id LIMIT ?";
+const PRUNE_TOKEN_REVOCATIONS: &str =
+    "DELETE FROM token_revocations WHERE expires_at <= ? ORDER BY expires_at, id LIMIT ?";
 
 #[cfg(test)]
 mod tests;

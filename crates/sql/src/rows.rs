@@ -18,6 +18,7 @@ pub(crate) mod point;
 pub(crate) mod product;
 pub(crate) mod sales;
 pub(crate) mod stock;
+pub(crate) mod token;
 
 /// A stored value that the domain rejects.
 pub(crate) fn corrupt(error: impl StdError + Send + Sync + 'static) -> StoreError {

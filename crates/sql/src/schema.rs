@@ -207,6 +207,15 @@ tables! {
         hash -> Nullable<Binary>,
     }
 
+    token_revocations (id) {
+        id -> Binary,
+        token_id -> Nullable<Text>,
+        user_id -> Nullable<Text>,
+        issued_before -> Nullable<TimeSql>,
+        expires_at -> TimeSql,
+        created_at -> TimeSql,
+    }
+
     audit_chains (actor) {
         actor -> Text,
         entries -> BigInt,

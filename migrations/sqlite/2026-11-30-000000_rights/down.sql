@@ -19,3 +19,4 @@ ALTER TABLE audit_log_of_0_2_0 RENAME TO audit_log;
 CREATE INDEX ix_audit_log_actor ON audit_log (actor, id);
 CREATE INDEX ix_audit_log_subject ON audit_log (subject_id, id);
 DROP TABLE IF EXISTS audit_chains;
+DROP TABLE IF EXISTS token_revocations;

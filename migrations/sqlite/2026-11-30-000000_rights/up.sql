@@ -1,4 +1,4 @@
--- The audit log in chains, with the origin of each request. SQLite cannot change a CHECK, so the table is copied.
+-- The audit log in chains, with the origin of each request, and the revoked tokens. SQLite cannot change a CHECK, so the table is copied.
 
 -- The heads of the chains, each locked by every audited change of its actor.
 CREATE TABLE IF NOT EXISTS audit_chains (
@@ -8,6 +8,20 @@ CREATE TABLE IF NOT EXISTS audit_chains (
   CONSTRAINT pk_audit_chains PRIMARY KEY (actor),
   CONSTRAINT ck_audit_chains_entries CHECK (entries >= 0)
 ) STRICT, WITHOUT ROWID;
+
+-- Deleted after expires_at.
+CREATE TABLE IF NOT EXISTS token_revocations (
+  id BLOB NOT NULL,
+  token_id TEXT, -- the claim jti of one token
+  user_id TEXT, -- of all tokens of a user issued before a time
+  issued_before INTEGER,
+  expires_at INTEGER NOT NULL, -- when all of these tokens have expired
+  created_at INTEGER NOT NULL,
+  CONSTRAINT pk_token_revocations PRIMARY KEY (id),
+  CONSTRAINT ck_token_revocations_tokens CHECK (
+    (token_id IS NULL) <> (user_id IS NULL) AND (user_id IS NULL) = (issued_before IS NULL))
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS ix_token_revocations_expires ON token_revocations (expires_at);
 
 CREATE TABLE audit_log_in_chains (
   id BLOB NOT NULL,
@@ -25,7 +39,7 @@ CREATE TABLE audit_log_in_chains (
   CONSTRAINT pk_audit_log PRIMARY KEY (id),
   CONSTRAINT uq_audit_log_actor_sequence UNIQUE (actor, sequence),
   CONSTRAINT ck_audit_log_subject CHECK (
-    subject_kind IN ('user', 'product', 'campaign', 'coupon', 'order', 'event', 'table')),
+    subject_kind IN ('user', 'product', 'campaign', 'coupon', 'order', 'event', 'table', 'token')),
   CONSTRAINT ck_audit_log_link CHECK ((sequence IS NULL) = (hash IS NULL) AND (sequence IS NULL OR sequence >= 1))
 ) STRICT;
 INSERT INTO audit_log_in_chains (id, created_at, actor, action, subject_kind, subject_id, reason, body)

@@ -4,6 +4,10 @@ use serde_json::{Value, json};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
+use jangteo_domain::Timestamp;
+use jangteo_domain::testing::SequentialIds;
+use jangteo_domain::token::{MockRevocationQueries, Revocation, RevokedTokens};
+
 use super::*;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -404,4 +408,35 @@ async fn a_url_without_keys_rejects_every_token() {
         let authenticator = authenticator.expect("an address");
         assert_eq!(authenticator.authenticate(&token).await.is_ok(), is_accepted, "{at}");
     }
+}
+
+/// Revokes the tokens of kim that were issued before now, and one of lee's.
+async fn revoke(authenticator: &Authenticator) {
+    let issued_before = Timestamp::from_offset_date_time(time::OffsetDateTime::now_utc()).expect("a time");
+    let of_user = RevokedTokens::OfUser { user_id: "kim".parse().expect("a user"), issued_before };
+    let one = RevokedTokens::One("t-1".to_owned().try_into().expect("an id"));
+    let revocation =
+        |tokens| Revocation { id: SequentialIds::id(1).into(), tokens, expires_at: Timestamp::MAX, at: Timestamp::MIN };
+    let mut revocations = MockRevocationQueries::new();
+    revocations.expect_all().return_once(move || Ok(vec![revocation(of_user), revocation(one)]));
+    authenticator.deny_list().read(&revocations).await.expect("a list");
+}
+
+#[rstest]
+#[case(json!({"iat": now() - 60}), false)]
+#[case(json!({}), false)]
+#[case(json!({"iat": now() + 60}), true)]
+#[case(json!({"sub": "lee"}), true)]
+#[case(json!({"sub": "lee", "jti": "t-1"}), false)]
+#[case(json!({"sub": "lee", "jti": "t-2"}), true)]
+#[case(json!({"sub": "lee", "jti": 7}), true)]
+#[tokio::test]
+async fn a_revoked_token_is_rejected(#[case] changed: Value, #[case] is_accepted: bool) {
+    let authenticator = authenticator().await;
+    let token = token(&Header::default(), &claims(changed));
+    authenticator.authenticate(&token).await.expect("not revoked yet");
+    revoke(&authenticator).await;
+    assert_eq!(authenticator.find_verified(&token).await.is_some(), is_accepted);
+    let rejected = authenticator.authenticate(&token).await.err().map(|error| error.to_string());
+    assert_eq!(rejected.as_deref(), (!is_accepted).then_some("revoked"));
 }

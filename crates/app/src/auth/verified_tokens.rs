@@ -6,6 +6,7 @@ use moka::future::Cache;
 use sha2::{Digest as _, Sha256};
 
 use crate::auth::Bearer;
+use crate::auth::deny_list::TokenClaims;
 
 /// Maximum difference between the clocks of the issuer and this server, for the claims `exp` and `nbf`.
 pub(super) const LEEWAY_SECONDS: u64 = 5;
@@ -25,10 +26,18 @@ impl Fingerprint {
 
 /// The outcome of a verification.
 #[derive(Clone)]
-pub(super) struct VerifiedToken {
+pub(super) struct Verified {
     pub bearer: Bearer,
     /// The claim `exp`, in seconds since 1970.
     pub expires_at: u64,
+    /// Compared with the deny list on each use.
+    pub claims: TokenClaims,
+}
+
+/// A cached outcome.
+#[derive(Clone)]
+pub(super) struct VerifiedToken {
+    pub verified: Verified,
     /// The generation of its key.
     pub generation: u64,
 }
@@ -40,12 +49,12 @@ impl VerifiedTokens {
         Self(Cache::builder().max_capacity(TOKENS_MAX).time_to_live(AGE_MAX).build())
     }
 
-    /// The bearer, if the token was verified with keys of this generation and is not expired at `now`, in seconds since
+    /// The outcome, if the token was verified with keys of this generation and is not expired at `now`, in seconds since
     /// 1970.
-    pub(super) async fn find(&self, token: &Fingerprint, generation: u64, now: u64) -> Option<Bearer> {
-        let verified = self.0.get(&token.0).await?;
-        let is_good = verified.generation == generation && now <= verified.expires_at.saturating_add(LEEWAY_SECONDS);
-        is_good.then_some(verified.bearer)
+    pub(super) async fn find(&self, token: &Fingerprint, generation: u64, now: u64) -> Option<Verified> {
+        let cached = self.0.get(&token.0).await?;
+        let expires_at = cached.verified.expires_at.saturating_add(LEEWAY_SECONDS);
+        (cached.generation == generation && now <= expires_at).then_some(cached.verified)
     }
 
     pub(super) async fn insert(&self, token: Fingerprint, verified: VerifiedToken) {
@@ -63,9 +72,13 @@ mod tests {
     async fn a_verification_is_valid_for_its_token_its_time_and_its_keys() {
         let verified_tokens = VerifiedTokens::new();
         let kim = Bearer { actor: customer(&user("kim")), is_payment_service: true };
-        let verified = VerifiedToken { bearer: kim.clone(), expires_at: 1_000, generation: 7 };
-        verified_tokens.insert(Fingerprint::of("token"), verified).await;
-        let found = async |token, generation, now| verified_tokens.find(&Fingerprint::of(token), generation, now).await;
+        let claims = TokenClaims { id: None, user_id: user("kim"), issued_at: None };
+        let verified = Verified { bearer: kim.clone(), expires_at: 1_000, claims };
+        verified_tokens.insert(Fingerprint::of("token"), VerifiedToken { verified, generation: 7 }).await;
+        let found = async |token, generation, now| {
+            let found = verified_tokens.find(&Fingerprint::of(token), generation, now).await;
+            found.map(|verified| verified.bearer)
+        };
 
         assert_eq!(found("token", 7, 0).await, Some(kim.clone()));
         assert_eq!(found("token", 7, 1_000 + LEEWAY_SECONDS).await, Some(kim));

@@ -11,6 +11,7 @@ pub mod points;
 pub mod products;
 pub mod refunds;
 pub mod stocks;
+pub mod token_revocations;
 pub mod verification;
 
 pub fn routes(config: &mut ServiceConfig<'_>) {
@@ -24,6 +25,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
             .configure(points::routes)
             .configure(events::routes)
             .configure(audit_log::routes)
+            .configure(token_revocations::routes)
             .configure(verification::routes),
     );
 }

@@ -108,9 +108,11 @@ fn set_writer(host: Option<String>) {
 fn measure(state: &AppState) {
     // A queue is far below 2^53, the limit of exact integers in an f64.
     metrics::gauge!(telemetry::QUEUE_DEPTH).set(state.lanes.depth() as f64);
+    let since_1970 = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    let revoked_read_at = state.access.authenticator.deny_list().read_at();
+    metrics::gauge!(telemetry::TOKEN_REVOCATIONS_READ_TIMESTAMP).set(since_1970(revoked_read_at));
     if let Some(read_at) = state.access.authenticator.keys_read_at() {
-        let since_1970 = read_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        metrics::gauge!(telemetry::TOKEN_KEYS_READ_TIMESTAMP).set(since_1970.as_secs_f64());
+        metrics::gauge!(telemetry::TOKEN_KEYS_READ_TIMESTAMP).set(since_1970(read_at));
     }
     if let Some(writer) = state.operations.health.writer() {
         metrics::counter!(telemetry::WRITER_ELECTIONS).absolute(writer.elections);

@@ -11,6 +11,7 @@ use crate::http::admin::events::EventResponse;
 use crate::http::admin::points::PointAdjustmentResponse;
 use crate::http::admin::refunds::RefundResponse;
 use crate::http::admin::stocks::StockMovementResponse;
+use crate::http::admin::token_revocations::TokenRevocationResponse;
 use crate::http::api::coupons::{CampaignResponse, CouponResponse};
 use crate::http::api::orders::OrderResponse;
 use crate::http::api::payments::PaymentResponse;
@@ -55,6 +56,9 @@ pub fn success(reply: &Reply, currency: Currency) -> Success {
             created(format!("/v1/orders/{}", order.id), RefundResponse::of(refund, order, currency))
         }
         Reply::EventRedelivered(delivery) => ok(EventResponse::of(delivery)),
+        Reply::TokensRevoked(revocation) => {
+            created("/v1/admin/token-revocations".to_owned(), TokenRevocationResponse::of(revocation))
+        }
         // No client sends this command: it is of the command line, and its body is for the audit log.
         Reply::OperationRecorded(operation) => ok(match operation {
             Operation::IssueToken { user_id, scope, expires_in_seconds } => {

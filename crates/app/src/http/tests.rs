@@ -39,6 +39,46 @@ use crate::settings::TopUpBy;
 
 const UNKNOWN: &str = "01900000-0000-7000-8000-00000000ffff";
 
+/// A body of a revocation, and the place and reason of its error.
+#[rstest]
+#[case(json!({}), "/jti", "MISSING")]
+#[case(json!({"expires_at": "2030-01-01T12:00:00Z"}), "/jti", "MISSING")]
+#[case(json!({"jti": ""}), "/jti", "TOO_SHORT")]
+#[case(json!({"jti": "a".repeat(256)}), "/jti", "TOO_LONG")]
+#[case(json!({"jti": " a"}), "/jti", "INVALID")]
+#[case(json!({"user_id": "two words"}), "/user_id", "INVALID")]
+#[case(json!({"jti": "t-1", "user_id": "kim"}), "/user_id", "CONTRADICTORY")]
+#[case(json!({"jti": "t-1", "issued_before": "2030-01-01T12:00:00Z"}), "/issued_before", "CONTRADICTORY")]
+#[case(json!({"user_id": "kim", "expires_at": "2030-01-01T12:00:00Z"}), "/expires_at", "CONTRADICTORY")]
+#[case(json!({"user_id": "kim", "issued_before": "today"}), "/issued_before", "INVALID")]
+#[actix_web::test]
+async fn a_revocation_names_one_token_or_one_user(#[case] body: Value, #[case] pointer: &str, #[case] reason: &str) {
+    let client = Client::new().await;
+    let answer = client.call(admin(post("/v1/admin/token-revocations", body))).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert_eq!(answer.json()["errors"], json!([{"pointer": pointer, "reason": reason}]));
+}
+
+#[actix_web::test]
+async fn revocations_are_audited_and_of_the_back_office() {
+    let client = Client::new().await;
+    let revoke =
+        || post("/v1/admin/token-revocations", json!({"jti": "t-1", "expires_at": "2030-01-02T21:00:00+09:00"}));
+    assert_eq!(client.call(kim(revoke())).await.code(), "FORBIDDEN");
+    assert_eq!(client.call(kim(get("/v1/admin/token-revocations"))).await.code(), "FORBIDDEN");
+    let made = client.call(admin(revoke())).await;
+    assert_eq!((made.status, made.header("location")), (StatusCode::CREATED, "/v1/admin/token-revocations"));
+    let shown = ["jti", "expires_at", "user_id", "issued_before"].map(|member| made.json()[member].clone());
+    assert_eq!(json!(shown), json!(["t-1", "2030-01-02T12:00:00Z", null, null]));
+    let listed = client.call(admin(get("/v1/admin/token-revocations"))).await.json();
+    assert_eq!(listed["data"], json!([made.json()]));
+    let line = client.call(admin(get("/v1/admin/audit-log"))).await.json()["data"][0].clone();
+    let shown = ["action", "subject_kind", "subject_id"].map(|member| line[member].clone());
+    assert_eq!(json!(shown), json!(["revoke_tokens", "token", "t-1"]));
+    let metrics = client.call(get("/metrics")).await;
+    assert!(String::from_utf8_lossy(&metrics.body).contains("jangteo_token_revocations_read_timestamp_seconds"));
+}
+
 #[actix_web::test]
 async fn points_are_topped_up_and_listed() {
     let client = Client::new().await;

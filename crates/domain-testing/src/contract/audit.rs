@@ -30,6 +30,7 @@ pub async fn every_field_of_audit_entries_is_returned(harness: &dyn StoreHarness
         Subject::Order(seeds.id()),
         Subject::Event(seeds.id()),
         Subject::Table("daily_sales"),
+        Subject::Token(text(&wide(255))),
     ];
     let mut entries = subjects.map(|subject| AuditEntry {
         subject_kind: subject.kind().to_owned(),

@@ -11,9 +11,11 @@ use jangteo_domain::stock::Stock;
 use jangteo_domain::store_error::StoreError;
 use jangteo_domain::testing::batch_id;
 use jangteo_domain::testing::fixtures::{
-    NOON, account_with, campaign, campaign_details, fixed, order_line, pending_order, product_details, user, won,
+    NOON, account_with, campaign, campaign_details, fixed, noon_plus, order_line, pending_order, product_details, text,
+    user, won,
 };
 use jangteo_domain::time::Timestamp;
+use jangteo_domain::token::{Revocation, RevokedTokens};
 use jangteo_domain::transaction::{Appended, Changes, FirstKeys, LockSet, ProductDepth, RowChanges};
 
 use crate::contract::harness::{
@@ -63,6 +65,7 @@ impl Everything {
                 sales: [sale].into_iter().collect(),
                 outbox: vec![samples::paid_event(&seeds, &order, NOON)],
                 audit: vec![audit_entry(&seeds)],
+                revocations: vec![revocation(&seeds)],
                 answers: vec![answer(1)],
             },
         };
@@ -112,6 +115,10 @@ pub(super) fn audit_entry(seeds: &Seeds<'_>) -> AuditEntry {
     }
 }
 
+pub(super) fn revocation(seeds: &Seeds<'_>) -> Revocation {
+    Revocation { id: seeds.id(), tokens: RevokedTokens::One(text("t-1")), expires_at: noon_plus(1), at: NOON }
+}
+
 /// A dropped unit of work stores nothing, and its keys are free again.
 pub async fn a_dropped_unit_of_work_stores_nothing(harness: &dyn TransactionHarness) -> TestResult {
     let everything = Everything::new(harness);
@@ -141,7 +148,8 @@ pub async fn append_only_changes_are_stored(harness: &dyn TransactionHarness) ->
     let appended = everything.changes.appended.clone();
     commit(harness, Changes { appended: Appended::default(), ..everything.changes.clone() }).await?;
     assert_eq!(everything.stored(harness).await?, ALL - 2, "neither answer nor event");
-    let Appended { point_entries, stock_movements, payments, refunds, sales, outbox, audit, answers } = appended;
+    let Appended { point_entries, stock_movements, payments, refunds, sales, outbox, audit, revocations, answers } =
+        appended;
     let only = Appended::default;
     for appended in [
         Appended { point_entries, ..only() },
@@ -151,12 +159,14 @@ pub async fn append_only_changes_are_stored(harness: &dyn TransactionHarness) ->
         Appended { sales, ..only() },
         Appended { outbox, ..only() },
         Appended { audit, ..only() },
+        Appended { revocations, ..only() },
         Appended { answers, ..only() },
     ] {
         let id = batch_id();
         commit_as(harness, id, Changes { appended: appended.clone(), ..Changes::default() }).await?;
         assert!(harness.factory().committed(id).await?, "{appended:?}");
-        if appended.sales.is_empty() && appended.audit.is_empty() && appended.refunds.is_empty() {
+        let [audit, revocations, refunds] = [appended.audit.len(), appended.revocations.len(), appended.refunds.len()];
+        if appended.sales.is_empty() && audit + revocations + refunds == 0 {
             assert_conflict(commit(harness, Changes { appended, ..Changes::default() }).await);
         }
     }

@@ -30,6 +30,7 @@ use jangteo_domain::stock::{Stock, StockMovement};
 use jangteo_domain::store_error::StoreError;
 use jangteo_domain::testing::fixtures::{NOON, order_line, pending_order, product_details, user};
 use jangteo_domain::testing::{SequentialIds, batch_id};
+use jangteo_domain::token::Revocation;
 use jangteo_domain::transaction::{
     Appended, Changes, First, FirstKeys, Keyed, LockSet, Locked, LockedProduct, ProductDepth, RowChanges, UnitOfWork,
     UnitOfWorkFactory,
@@ -163,6 +164,7 @@ appended_rows! {
     Refund: refunds;
     OutboxEvent: outbox;
     AuditEntry: audit;
+    Revocation: revocations;
     StoredAnswer: answers;
 }
 

@@ -27,6 +27,7 @@ async fn visible(everything: &Everything, harness: &dyn StoreHarness) -> Result<
         ("sales", !queries.sales.popular(DAY, DAY, 9).await?.is_empty()),
         ("delivery", !queries.deliveries.list(None, &first_page(9)).await?.is_empty()),
         ("audit", !queries.audit.list(&Default::default(), &first_page(9)).await?.is_empty()),
+        ("revocation", !queries.revocations.all().await?.is_empty()),
         ("payment", !harness.payments().await.is_empty()),
         ("refund", !harness.refunds().await.is_empty()),
         ("event", !harness.outbox_events().await.is_empty()),
@@ -45,8 +46,22 @@ pub async fn queries_see_committed_rows_only(harness: &dyn StoreHarness) -> Test
     commit(harness, everything.changes.clone()).await?;
     let visible = visible(&everything, harness).await?;
     let expected = [
-        "account", "entry", "product", "stock", "movement", "campaign", "coupon", "order", "orders", "sales",
-        "delivery", "audit", "payment", "refund", "event",
+        "account",
+        "entry",
+        "product",
+        "stock",
+        "movement",
+        "campaign",
+        "coupon",
+        "order",
+        "orders",
+        "sales",
+        "delivery",
+        "audit",
+        "revocation",
+        "payment",
+        "refund",
+        "event",
     ];
     assert_eq!(visible, expected);
     Ok(())

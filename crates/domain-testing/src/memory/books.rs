@@ -101,6 +101,7 @@ impl Books for MemoryBooks {
             PruneTarget::DeliveredEvents => {
                 tables.deliveries.values().filter_map(|delivery| delivery.delivered_at).collect()
             }
+            PruneTarget::TokenRevocations => Vec::new(),
         };
         Ok(times.iter().min().copied().zip(times.iter().max().copied()))
     }

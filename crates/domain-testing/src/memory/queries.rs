@@ -9,7 +9,7 @@ use crate::memory::MemoryStore;
 use crate::memory::tables::Tables;
 use jangteo_domain::audit::{AuditEntry, AuditFilter, AuditQueries};
 use jangteo_domain::coupon::{Coupon, CouponCampaign, CouponFilter, CouponQueries, CouponState};
-use jangteo_domain::id::{AuditEntryId, CampaignId, CouponId, OrderId, ProductId, UserId};
+use jangteo_domain::id::{AuditEntryId, CampaignId, CouponId, OrderId, ProductId, RevocationId, UserId};
 use jangteo_domain::money::Money;
 use jangteo_domain::order::{DueOrder, Order, OrderFilter, OrderQueries, OrderRecord, OrderStatus};
 use jangteo_domain::page::{AsOf, Page};
@@ -23,6 +23,7 @@ use jangteo_domain::sales::{PopularProduct, SalesQueries};
 use jangteo_domain::stock::{StockMovement, StockQueries};
 use jangteo_domain::store_error::StoreError;
 use jangteo_domain::time::{Date, Timestamp};
+use jangteo_domain::token::{Revocation, RevocationQueries};
 
 /// The page's rows after its key, newest first.
 pub(super) fn newest_first<'a, Key: Ord + 'a, Row: Clone + 'a>(
@@ -287,5 +288,16 @@ impl AuditQueries for MemoryStore {
                 && filter.subject_id.as_ref().is_none_or(|subject_id| entry.subject_id == *subject_id)
         };
         Ok(newest_first(tables.audit.values().filter(wanted), |entry| entry.id, page))
+    }
+}
+
+#[async_trait]
+impl RevocationQueries for MemoryStore {
+    async fn all(&self) -> Result<Vec<Revocation>, StoreError> {
+        Ok(self.committed().revocations.values().cloned().collect())
+    }
+
+    async fn list(&self, page: &Page<RevocationId>) -> Result<Vec<Revocation>, StoreError> {
+        Ok(newest_first(self.committed().revocations.values(), |revocation| revocation.id, page))
     }
 }

@@ -22,6 +22,7 @@ impl Pruning for MemoryStore {
                 PruneTarget::AnsweredRequests => prune_answered(tables, until, limit),
                 PruneTarget::CommitMarkers => prune_markers(tables, until, limit),
                 PruneTarget::DeliveredEvents => prune_events(tables, until, limit),
+                PruneTarget::TokenRevocations => prune_revocations(tables, until, limit),
             };
             Ok(u32::try_from(pruned).unwrap_or(u32::MAX))
         })
@@ -46,6 +47,12 @@ fn prune_answered(tables: &mut Tables, until: Timestamp, limit: usize) -> usize 
 fn prune_markers(tables: &mut Tables, until: Timestamp, limit: usize) -> usize {
     let old = oldest(tables.markers.iter().map(|(id, at)| (*at, *id)), until, limit);
     let rows = Arc::make_mut(&mut tables.markers);
+    old.iter().filter(|id| rows.remove(id).is_some()).count()
+}
+
+fn prune_revocations(tables: &mut Tables, until: Timestamp, limit: usize) -> usize {
+    let old = oldest(tables.revocations.values().map(|row| (row.expires_at, row.id)), until, limit);
+    let rows = Arc::make_mut(&mut tables.revocations);
     old.iter().filter(|id| rows.remove(id).is_some()).count()
 }
 

@@ -8,7 +8,9 @@ use uuid::Uuid;
 use jangteo_domain::audit::{AuditChain, AuditEntry};
 use jangteo_domain::coupon::{CampaignRecord, Coupon};
 use jangteo_domain::delivery::Delivery;
-use jangteo_domain::id::{AuditEntryId, BatchId, CampaignId, CouponId, EventId, OrderId, ProductId, UserId};
+use jangteo_domain::id::{
+    AuditEntryId, BatchId, CampaignId, CouponId, EventId, OrderId, ProductId, RevocationId, UserId,
+};
 use jangteo_domain::idempotency::{RequestKey, StoredAnswer};
 use jangteo_domain::money::Money;
 use jangteo_domain::order::OrderRecord;
@@ -20,6 +22,7 @@ use jangteo_domain::sales::SaleCounted;
 use jangteo_domain::stock::{Stock, StockMovement};
 use jangteo_domain::store_error::StoreError;
 use jangteo_domain::time::{Date, Timestamp};
+use jangteo_domain::token::Revocation;
 
 /// A table by a unique key. It is copied on write, so a copy of all tables is cheap.
 pub(crate) type Table<Key, Row> = Arc<BTreeMap<Key, Row>>;
@@ -43,6 +46,7 @@ pub(crate) struct Tables {
     pub audit_chains: Table<UserId, AuditChain>,
     /// The entries in a chain.
     pub audit_links: Table<(UserId, u64), AuditEntryId>,
+    pub revocations: Table<RevocationId, Revocation>,
     pub deliveries: Table<EventId, Delivery>,
     pub answered: Table<RequestKey, StoredAnswer>,
     /// The time of insertion.

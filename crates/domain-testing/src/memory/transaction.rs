@@ -186,7 +186,8 @@ fn save<Row: Keyed, Record: Clone + PartialEq>(
 }
 
 fn append(tables: &mut Tables, appended: Appended) -> Result<(), StoreError> {
-    let Appended { point_entries, stock_movements, payments, refunds, sales, outbox, audit, answers } = appended;
+    let Appended { point_entries, stock_movements, payments, refunds, sales, outbox, audit, revocations, answers } =
+        appended;
     for entry in point_entries {
         check(!entry.balance_after.is_negative(), || format!("{:?} has a balance below zero", entry.id))?;
         require(&tables.accounts, &entry.user_id)?;
@@ -220,6 +221,9 @@ fn append(tables: &mut Tables, appended: Appended) -> Result<(), StoreError> {
             insert(&mut tables.audit_links, key, entry.id)?;
         }
         insert(&mut tables.audit, entry.id, entry)?;
+    }
+    for revocation in revocations {
+        insert(&mut tables.revocations, revocation.id, revocation)?;
     }
     for answer in answers {
         insert(&mut tables.answered, answer.request.key, answer)?;

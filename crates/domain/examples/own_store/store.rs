@@ -177,8 +177,17 @@ impl<Row: Keyed + Clone + PartialEq> Table<Row> {
 
 impl Tables {
     fn append(&mut self, appended: Appended) -> Result<(), StoreError> {
-        let Appended { point_entries, stock_movements, payments, refunds, sales: _, outbox, audit: _, answers } =
-            &appended;
+        let Appended {
+            point_entries,
+            stock_movements,
+            payments,
+            refunds,
+            sales: _,
+            outbox,
+            audit: _,
+            revocations: _,
+            answers,
+        } = &appended;
         point_entries.iter().try_for_each(|entry| self.take("entry", (&entry.user_id, entry.sequence)))?;
         stock_movements.iter().try_for_each(|moved| self.take("movement", (moved.product_id, moved.sequence)))?;
         payments.iter().try_for_each(|payment| self.take("payment", payment.order_id))?;

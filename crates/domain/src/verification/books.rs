@@ -90,7 +90,8 @@ pub struct OpenOrders {
 pub trait Books: Send {
     /// Time of the snapshot, by the database's clock.
     async fn taken_at(&mut self) -> Result<Timestamp, StoreError>;
-    /// The retention times of the oldest and the newest row; `None` without rows.
+    /// The retention times of the oldest and the newest row; `None` without rows, and for revocations, whose end is not a
+    /// matter of their age.
     async fn retained(&mut self, target: PruneTarget) -> Result<Option<(Timestamp, Timestamp)>, StoreError>;
     async fn accounts(
         &mut self,

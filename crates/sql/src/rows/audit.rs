@@ -14,7 +14,7 @@ rows! {
         actor: Varchar<UserId>,
         action: RawVarchar<64>,
         subject_kind: RawVarchar<20>,
-        subject_id: RawVarchar<64>,
+        subject_id: RawVarchar<255>,
         reason: Option<Varchar<AuditReason>>,
         body: LongText,
         sequence: Option<Integer<u64>>,

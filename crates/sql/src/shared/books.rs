@@ -332,6 +332,7 @@ impl Books for Snapshot {
             PruneTarget::AnsweredRequests => range!(self, idempotency_keys::table, idempotency_keys::created_at),
             PruneTarget::CommitMarkers => range!(self, commit_markers::table, commit_markers::created_at),
             PruneTarget::DeliveredEvents => range!(self, delivered, outbox_events::due_at),
+            PruneTarget::TokenRevocations => Ok(None),
         }
     }
 

@@ -43,6 +43,7 @@ use crate::rows::point::{AccountOf, PointAccountRow, PointEntryRow};
 use crate::rows::product::{OfferOf, OptionsOf, ProductById, ProductOptionRow, ProductRow, ProductSearchTextRow};
 use crate::rows::sales::DailySaleRow;
 use crate::rows::stock::{StockMovementRow, StockOf, StockRow};
+use crate::rows::token::RevocationRow;
 use crate::types::{At, Bytes, Id, Varchar};
 
 /// Upper bound of connection and `BEGIN`, retries included. Lock waits come later.
@@ -394,7 +395,8 @@ fn put_deliveries(
 }
 
 fn put_appended(writes: &mut Writes, appended: &Appended) {
-    let Appended { point_entries, stock_movements, payments, refunds, sales, outbox, audit, answers } = appended;
+    let Appended { point_entries, stock_movements, payments, refunds, sales, outbox, audit, revocations, answers } =
+        appended;
     writes.insert(point_entries.iter().map(PointEntryRow::from));
     writes.insert(stock_movements.iter().map(StockMovementRow::from));
     writes.insert(payments.iter().map(PaymentRow::from));
@@ -403,6 +405,7 @@ fn put_appended(writes: &mut Writes, appended: &Appended) {
     writes.accumulate(sales.iter().map(|sale| DailySaleRow::from(&sale)));
     writes.insert(outbox.iter().map(OutboxEventRow::from));
     writes.insert(audit.iter().map(AuditEntryRow::from));
+    writes.insert(revocations.iter().map(RevocationRow::from));
     writes.insert(answers.iter().map(IdempotencyKeyRow::from));
 }
 

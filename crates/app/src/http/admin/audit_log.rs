@@ -81,7 +81,7 @@ struct AuditEntryResponse {
     actor: String,
     /// The name of the command, such as `change_product`.
     action: String,
-    /// The kind of the changed resource: `user`, `product`, `campaign`, `coupon`, `order`, `event` or `table`.
+    /// The kind of the changed resource: `user`, `product`, `campaign`, `coupon`, `order`, `event`, `token` or `table`.
     subject_kind: String,
     /// The id of the changed resource.
     subject_id: String,

@@ -118,6 +118,9 @@ async fn every_example_is_true() {
     let issued = tour.client.call(lee(send(Method::POST, &format!("/v1/{campaign}/coupons")))).await.json();
     tour.call("revokeCoupon", &format!("/v1/admin/coupons/{}/revocation", id(&issued, "coupon_id"))).await;
 
+    // At the last call of kim: the list is read again at once.
+    tour.call("revokeTokens", "/v1/admin/token-revocations").await;
+    tour.call("listTokenRevocations", "/v1/admin/token-revocations").await;
     tour.call("verifyBooks", "/v1/admin/verification").await;
     tour.call("live", "/livez").await;
     tour.call("ready", "/readyz").await;
