@@ -37,6 +37,7 @@ mod races;
 mod replica_reads;
 mod retention;
 mod revocations;
+mod search;
 mod sqlite_commits;
 mod sqlite_faults;
 mod typed_client;

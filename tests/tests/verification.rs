@@ -529,7 +529,7 @@ async fn reports_why_it_cannot_run(shop: Shop) {
         Backend::Sqlite => "sqlite:nowhere.db".to_owned(),
         Backend::Mysql => format!("mysql://kim:not-to-be-shown@127.0.0.1:{port}/shop"),
     };
-    for arguments in [["verify", "--json"], ["rebuild", "daily-sales"]] {
+    for arguments in [["verify", "--json"], ["rebuild", "daily-sales"], ["rebuild", "search-index"]] {
         let failed = shop.server().setting("DATABASE_URL", &nowhere).run(arguments).await;
         assert_eq!(failed.code, Some(if arguments[0] == "verify" { 2 } else { 1 }), "{failed:?}");
         assert_eq!((failed.stdout.as_str(), failed.stderr.lines().count()), ("", 1), "{failed:?}");

@@ -107,6 +107,8 @@ enum TokenCommand {
 enum RebuildTable {
     /// Daily sales, from orders and refunds; prints the number of changed rows
     DailySales,
+    /// Search index, from names and descriptions; prints the number of products
+    SearchIndex,
 }
 
 impl Command {
@@ -163,6 +165,10 @@ async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Rebuild { table: RebuildTable::DailySales } => {
             init_logs(&settings)?;
             return rebuild::daily_sales(&settings).await;
+        }
+        Command::Rebuild { table: RebuildTable::SearchIndex } => {
+            init_logs(&settings)?;
+            return rebuild::search_index(&settings).await;
         }
         Command::Migrate => {
             init_logs(&settings)?;

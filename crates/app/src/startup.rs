@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use jangteo_data_platform::{GatewaySettings, HttpDataPlatform, JsonEvents};
 use jangteo_group_commit::Drain;
 use jangteo_sql::doctor::Check;
-use jangteo_sql::{Database, Tls};
+use jangteo_sql::{Database, SearchLimits, Tls};
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::ExposeSecret;
 use tokio::task::{JoinHandle, JoinSet};
@@ -46,12 +46,15 @@ use crate::telemetry;
 use crate::user_label::UserLabels;
 use crate::workers::pruner::Pruner;
 use crate::workers::relay::{Relay, RunningRelay, sample_backlog};
+use crate::workers::search_indexer::{self, SearchIndex};
 use crate::workers::sweeper::Sweeper;
 use crate::workers::verification::Verifier;
 
 /// Maximum wait for a database that is still starting.
 const DATABASE_START_MAX: Duration = Duration::from_secs(30);
 const DATABASE_START_POLL: Duration = Duration::from_millis(500);
+/// Maximum retries of a transaction of `jangteo rebuild search-index`.
+const REBUILD_RETRIES_MAX: u32 = 5;
 /// Maximum connections per HTTP worker.
 const CONNECTIONS_MAX: usize = 10_000;
 /// Interval of the cleanup of metrics and rate limits.
@@ -137,6 +140,7 @@ impl Server {
         start(cursor_keys.keep_current(stored_cursor_keys).boxed());
         start(deny_list.keep_current(Arc::clone(&queries.revocations)).boxed());
         start(Pruner::new(database.pruning(), settings.retention).run().boxed());
+        start(search_indexer::run(Arc::new(StoredSearchIndex(database.clone()))).boxed());
         start(sample_backlog(database.event_queue()).boxed());
         start(upkeep(statistics, move || state.access.limits.drop_idle()).boxed());
         if platform.is_none() {
@@ -268,7 +272,7 @@ pub async fn seed(settings: &Settings) -> anyhow::Result<usize> {
 /// # Errors
 /// An unavailable database, or missing migrations.
 pub async fn books(settings: &Settings) -> anyhow::Result<Arc<dyn BooksFactory>> {
-    Ok(open_existing(settings).await?.books())
+    Ok(existing(settings).await?.books())
 }
 
 /// Records an operation in the audit log of an existing, migrated database. Does not wait for the database.
@@ -284,13 +288,39 @@ pub async fn record(settings: &Settings, operation: Operation) -> anyhow::Result
 /// # Errors
 /// An unavailable database, or missing migrations.
 pub async fn execute(settings: &Settings, command: impl Into<Command>) -> anyhow::Result<Reply> {
-    let database = open_existing(settings).await?;
+    let database = existing(settings).await?;
     let reply = operator::execute(&executor(settings, &database), command).await;
     database.close().await;
     reply
 }
 
-async fn open_existing(settings: &Settings) -> anyhow::Result<Database> {
+/// Writes the search index of every product, and calls `progress` with the number of products of each transaction.
+///
+/// # Errors
+/// As [`books`], or an error of the store; the products before it are indexed.
+pub async fn rebuild_search_index(settings: &Settings, mut progress: impl FnMut(u64)) -> anyhow::Result<()> {
+    let database = existing(settings).await?;
+    let (mut last, mut attempts) = (None, 0);
+    loop {
+        match database.rebuild_search_index(last, search_indexer::PRODUCTS_MAX).await {
+            Ok(ids) if ids.is_empty() => break,
+            Ok(ids) => {
+                progress(ids.len() as u64);
+                (last, attempts) = (ids.last().copied(), 0);
+            }
+            // A change of one of the products, or of an SQLite file, at the same time.
+            Err(StoreError::Conflict(_) | StoreError::Unavailable(_)) if attempts < REBUILD_RETRIES_MAX => {
+                attempts += 1
+            }
+            Err(error) => bail!("the search index was not rebuilt: {}", chain(&error)),
+        }
+    }
+    database.close().await;
+    Ok(())
+}
+
+/// An existing, migrated database.
+async fn existing(settings: &Settings) -> anyhow::Result<Database> {
     // SQLite would create the file.
     if let Some(path) = settings.database.sqlite_path().filter(|path| !path.exists()) {
         bail!("DATABASE_URL: there is no database {}", path.display());
@@ -348,7 +378,7 @@ pub async fn examine(settings: &Settings) -> anyhow::Result<Vec<Check>> {
 }
 
 fn database_settings(settings: &Settings) -> jangteo_sql::DatabaseSettings {
-    let DatabaseSettings { url, read_url, tls, ca_file, read_lag_max, pool_max } = &settings.database;
+    let DatabaseSettings { url, read_url, tls, ca_file, read_lag_max, pool_max, search_pool_max } = &settings.database;
     jangteo_sql::DatabaseSettings {
         url: url.expose_secret().to_owned(),
         read_url: read_url.as_ref().map(|url| url.expose_secret().to_owned()),
@@ -356,6 +386,8 @@ fn database_settings(settings: &Settings) -> jangteo_sql::DatabaseSettings {
         ca_file: ca_file.clone(),
         read_lag_max: *read_lag_max,
         pool_max: *pool_max,
+        search_pool_max: *search_pool_max,
+        search_limits: SearchLimits::default(),
         write_connections: settings.lanes.write_lanes.get(),
     }
 }
@@ -492,6 +524,15 @@ impl CursorKeyStore for StoredCursorKeys {
     }
 }
 
+struct StoredSearchIndex(Database);
+
+#[async_trait]
+impl SearchIndex for StoredSearchIndex {
+    async fn index(&self, limit: u32) -> Result<u32, StoreError> {
+        self.0.index_search_texts(limit).await
+    }
+}
+
 struct Health(Database);
 
 #[async_trait]
@@ -514,6 +555,8 @@ impl DatabaseHealth for Health {
             connections_max: pool.connections_max,
         };
         let background = statistics.background.map(|pool| named("background", pool));
-        [named("read", statistics.read), named("write", statistics.write)].into_iter().chain(background).collect()
+        let pools =
+            [named("read", statistics.read), named("search", statistics.search), named("write", statistics.write)];
+        pools.into_iter().chain(background).collect()
     }
 }

@@ -2,5 +2,6 @@
 
 pub mod pruner;
 pub mod relay;
+pub mod search_indexer;
 pub mod sweeper;
 pub mod verification;

@@ -330,7 +330,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::rows::product::{ProductSearchTextRow, search_form};
+    use crate::rows::product_search::{ProductSearchTextRow, search_form};
     use crate::rows::stock::{StockOf, StockRow};
     use crate::types::{Id, LongText};
 

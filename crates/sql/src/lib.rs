@@ -17,12 +17,14 @@
 use std::sync::Arc;
 
 use jangteo_domain::delivery::EventQueue;
+use jangteo_domain::id::ProductId;
 use jangteo_domain::retention::Pruning;
 use jangteo_domain::verification::BooksFactory;
 use jangteo_domain::{Queries, StoreError, UnitOfWorkFactory};
 use uuid::Uuid;
 
 mod bulk;
+mod deadline;
 pub mod doctor;
 mod error;
 mod keyed;
@@ -36,7 +38,7 @@ mod types;
 
 pub use error::OpenError;
 pub use mysql::WriterStatus;
-pub use settings::{DatabaseSettings, Tls};
+pub use settings::{DatabaseSettings, SearchLimits, Tls};
 
 /// The shop's database. Clones share the connections.
 #[derive(Clone)]
@@ -105,6 +107,27 @@ impl Database {
     /// The newest keys of cursors, the newest first. Creates the first one.
     pub async fn cursor_keys(&self) -> Result<Vec<CursorKey>, StoreError> {
         on!(&self.store, store => store.cursor_keys().await)
+    }
+
+    /// Writes the search index of products that lack it, at most `limit`, and returns their number. Servers before the
+    /// index leave such products behind; until then, searches read all of them.
+    ///
+    /// # Errors
+    /// Fails like a transaction; nothing is written then.
+    pub async fn index_search_texts(&self, limit: u32) -> Result<u32, StoreError> {
+        on!(&self.store, store => store.index_search_texts(limit).await)
+    }
+
+    /// Writes the search index of the next products by id, at most `limit`, and returns their ids: none at the end.
+    ///
+    /// # Errors
+    /// Fails like a transaction; nothing is written then.
+    pub async fn rebuild_search_index(
+        &self,
+        after: Option<ProductId>,
+        limit: u32,
+    ) -> Result<Vec<ProductId>, StoreError> {
+        on!(&self.store, store => store.rebuild_search_index(after, limit).await)
     }
 
     /// Whether migrations are pending. Changes nothing; fails like a query.
@@ -184,7 +207,11 @@ impl DatabaseSettings {
         if self.read_url.as_deref().map_or(Ok(dialect), Dialect::of)? != dialect {
             return Err(OpenError::MixedDialects);
         }
-        let at_least_one = [("pool_max", self.pool_max), ("write_connections", self.write_connections)];
+        let at_least_one = [
+            ("pool_max", self.pool_max),
+            ("search_pool_max", self.search_pool_max),
+            ("write_connections", self.write_connections),
+        ];
         match at_least_one.into_iter().find(|(_, connections)| *connections == 0) {
             Some((name, _)) => Err(OpenError::NoConnections { name }),
             None => Ok(dialect),
@@ -217,6 +244,8 @@ impl Dialect {
 pub struct DatabaseStatistics {
     /// Connections of the read ports.
     pub read: PoolStatistics,
+    /// Connections of searches for a text.
+    pub search: PoolStatistics,
     /// Connections of units of work and of marker queries.
     pub write: PoolStatistics,
     /// Outbox, overdue orders and pruning; `None` on SQLite, where they share the write pool.

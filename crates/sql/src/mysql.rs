@@ -7,6 +7,7 @@ use std::time::Duration;
 use diesel::QueryResult;
 use diesel::dsl::sql;
 use diesel::mysql::Mysql;
+use diesel::query_builder::AstPass;
 use diesel::result::{ConnectionError, ConnectionResult, DatabaseErrorInformation, DatabaseErrorKind, Error};
 use diesel::sql_types::{BigInt, Nullable};
 use diesel_async::{
@@ -19,7 +20,9 @@ use mysql_async::{Opts, OptsBuilder};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
+use crate::deadline::Deadline;
 use crate::error::{NoConnection, OpenError};
+use crate::rows::product_search::Word;
 use crate::{DatabaseSettings, migrations};
 
 pub(crate) mod doctor;
@@ -47,10 +50,14 @@ mod order;
 mod point;
 #[path = "shared/product.rs"]
 mod product;
+#[path = "shared/product_search.rs"]
+mod product_search;
 #[path = "shared/retention.rs"]
 mod retention;
 #[path = "shared/sales.rs"]
 mod sales;
+#[path = "shared/search_index.rs"]
+mod search_index;
 #[path = "shared/stock.rs"]
 mod stock;
 #[path = "shared/store.rs"]
@@ -118,15 +125,20 @@ pub(crate) fn open(settings: &DatabaseSettings) -> Result<Store, OpenError> {
     // One connection per lane, and one for marker queries.
     let writers = (writer(&WRITE_SESSION), settings.write_connections + 1);
     let readers = (writer(&READ_SESSION), settings.pool_max);
-    let from_replica = Arc::clone(&topology);
-    let replica = Manager::new(move || {
-        let topology = Arc::clone(&from_replica);
-        async move { topology.connect_to_replica(&READ_SESSION).await }
-    });
-    let replica = has_replica.then_some((replica, settings.pool_max));
+    let replica = |connections| {
+        let from_replica = Arc::clone(&topology);
+        let replica = Manager::new(move || {
+            let topology = Arc::clone(&from_replica);
+            async move { topology.connect_to_replica(&READ_SESSION).await }
+        });
+        has_replica.then_some((replica, connections))
+    };
+    let (searchers, search_replica) = (settings.search_pool_max, replica(settings.search_pool_max));
+    let (searchers, replica) = ((writer(&READ_SESSION), searchers), replica(settings.pool_max));
     // One connection to claim events, one to record their outcomes, one to list overdue orders.
     let background = Some((writer(&WRITE_SESSION), 3));
-    Ok(Store::new(Primary(topology), Pools { writers, readers, replica, background }))
+    let pools = Pools { writers, readers, replica, searchers, search_replica, background };
+    Ok(Store::new(Primary(Arc::clone(&topology)), pools, settings.search_limits))
 }
 
 pub(crate) fn check(settings: &DatabaseSettings) -> Result<(), OpenError> {
@@ -204,6 +216,33 @@ async fn while_current<T>(server: &Server, limit: Duration, work: impl Future<Ou
 }
 
 const NOW: &str = "UTC_TIMESTAMP(6)";
+
+/// A join whose tables are read in this order.
+const THEN_JOIN: &str = " STRAIGHT_JOIN ";
+
+/// Around the words of a search in the index.
+const INDEXED: (&str, &str) =
+    ("SELECT product_id FROM product_search_grams WHERE MATCH (grams) AGAINST (", " IN BOOLEAN MODE)");
+
+/// Whether the server's settings let all words into the index: they have 9 to 13 letters.
+const IS_INDEX_COMPLETE: &str = "CAST(@@innodb_ft_min_token_size <= 9 AND @@innodb_ft_max_token_size >= 13 AS SIGNED)";
+
+/// A search in the index for all of these words.
+fn index_text(words: &[Word]) -> String {
+    words.iter().map(|word| format!("+{word}")).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether a search in the index found more than the server's memory for it allows. The texts are MySQL's and MariaDB's.
+fn is_index_exceeded(error: &Error) -> bool {
+    let texts = ["exceeds result cache limit", "Table handler out of memory"];
+    matches!(error, Error::DatabaseError(_, information) if texts.iter().any(|text| information.message().contains(text)))
+}
+
+/// The session's time limit ends each statement of a search.
+#[expect(clippy::unnecessary_wraps, reason = "as of SQLite, whose statements end by a condition")]
+fn push_deadline<'b>(_out: &mut AstPass<'_, 'b, Db>, _deadline: &'b Deadline) -> QueryResult<()> {
+    Ok(())
+}
 
 /// Classifies a failed statement. Where the text is unknown it queries the server for the error number: a deadlock's
 /// text is in the server's own language. The connection is unusable afterwards.

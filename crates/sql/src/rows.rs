@@ -16,6 +16,7 @@ pub(crate) mod outbox;
 pub(crate) mod payment;
 pub(crate) mod point;
 pub(crate) mod product;
+pub(crate) mod product_search;
 pub(crate) mod sales;
 pub(crate) mod stock;
 pub(crate) mod token;

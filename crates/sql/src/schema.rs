@@ -59,6 +59,11 @@ tables! {
         search_text -> Text,
     }
 
+    product_search_grams (product_id) {
+        product_id -> Binary,
+        grams -> Text,
+    }
+
     stocks (product_id) {
         product_id -> Binary,
         available -> BigInt,

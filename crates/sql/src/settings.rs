@@ -19,6 +19,10 @@ pub struct DatabaseSettings {
     pub read_lag_max: Duration,
     /// Upper bound of concurrent reads.
     pub pool_max: u32,
+    /// Upper bound of concurrent searches for a text.
+    pub search_pool_max: u32,
+    /// The steps of a search.
+    pub search_limits: SearchLimits,
     /// Upper bound of concurrent write transactions. SQLite always has one.
     pub write_connections: u32,
 }
@@ -33,8 +37,29 @@ impl DatabaseSettings {
             ca_file: None,
             read_lag_max: Duration::from_secs(2),
             pool_max: 1,
+            search_pool_max: 1,
+            search_limits: SearchLimits::default(),
             write_connections: 1,
         }
+    }
+}
+
+/// Numbers of products by which a search for a text chooses its way. The result is the same for all of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SearchLimits {
+    /// Read in the order of the list, before the index.
+    pub first: u32,
+    /// Read to find the rarest words of the text.
+    pub sample: u32,
+    /// Maximum candidates of the index; with more, all products are read in the order of the list.
+    pub candidates: u32,
+    /// Maximum products that are not in the index yet; with more, it is not used.
+    pub unindexed: u32,
+}
+
+impl Default for SearchLimits {
+    fn default() -> Self {
+        Self { first: 2_000, sample: 500, candidates: 10_000, unindexed: 1_000 }
     }
 }
 
@@ -58,6 +83,8 @@ impl fmt::Debug for DatabaseSettings {
             .field("ca_file", &self.ca_file)
             .field("read_lag_max", &self.read_lag_max)
             .field("pool_max", &self.pool_max)
+            .field("search_pool_max", &self.search_pool_max)
+            .field("search_limits", &self.search_limits)
             .field("write_connections", &self.write_connections)
             .finish()
     }

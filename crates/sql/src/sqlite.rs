@@ -20,6 +20,7 @@ use jangteo_domain::StoreError;
 
 use crate::bulk::READ_BYTES_MAX;
 use crate::error::{NoConnection, OpenError};
+use crate::rows::product_search::Word;
 use crate::{DatabaseSettings, WriterStatus, migrations};
 
 #[path = "shared/audit.rs"]
@@ -40,10 +41,14 @@ mod order;
 mod point;
 #[path = "shared/product.rs"]
 mod product;
+#[path = "shared/product_search.rs"]
+mod product_search;
 #[path = "shared/retention.rs"]
 mod retention;
 #[path = "shared/sales.rs"]
 mod sales;
+#[path = "shared/search_index.rs"]
+mod search_index;
 #[path = "shared/stock.rs"]
 mod stock;
 #[path = "shared/store.rs"]
@@ -54,8 +59,10 @@ mod token;
 mod transaction;
 mod writes;
 
+mod deadline;
 pub(crate) mod doctor;
 
+use deadline::push_deadline;
 pub(crate) use store::Store;
 use store::{Manager, Pools, Session};
 
@@ -121,12 +128,16 @@ pub(crate) fn open(settings: &DatabaseSettings) -> Result<Store, OpenError> {
     create(path);
     let server = Server::default();
     let writers = (manager(path, SETUP.to_owned(), &server), 1);
-    let reader = |path: &str| (manager(path, format!("{SETUP} {READ_SETUP}"), &server), settings.pool_max);
-    let readers = reader(path);
-    let replica = settings.read_url.as_deref().map(file).transpose()?.map(reader);
+    let reader = |path: &str, connections| (manager(path, format!("{SETUP} {READ_SETUP}"), &server), connections);
+    let readers = reader(path, settings.pool_max);
+    let searchers = reader(path, settings.search_pool_max);
+    let replica = settings.read_url.as_deref().map(file).transpose()?;
+    let search_replica = replica.map(|path| reader(path, settings.search_pool_max));
+    let replica = replica.map(|path| reader(path, settings.pool_max));
     // The relay queues with the lane for the one writer. On a connection of its own it would rarely find the file lock
     // free while the lane is busy.
-    Ok(Store::new(Primary(path.into()), Pools { writers, readers, replica, background: None }))
+    let pools = Pools { writers, readers, replica, searchers, search_replica, background: None };
+    Ok(Store::new(Primary(path.into()), pools, settings.search_limits))
 }
 
 /// Creates a missing file for its owner only; the log and the journal get its mode. By default SQLite makes files that all
@@ -180,7 +191,11 @@ fn manager(path: &str, setup: String, server: &Server) -> Manager {
 
 async fn connect(path: String, setup: String, server: Server) -> ConnectionResult<Session> {
     let mut connection = Conn::establish(&path).await?;
-    let set_up = connection.spawn_blocking(move |connection| connection.batch_execute(&setup)).await;
+    let set_up = move |connection: &mut SqliteConnection| {
+        deadline::register(connection)?;
+        connection.batch_execute(&setup)
+    };
+    let set_up = connection.spawn_blocking(set_up).await;
     set_up.map_err(ConnectionError::CouldntSetupConfiguration)?;
     Ok(Session { connection, server })
 }
@@ -216,6 +231,29 @@ async fn while_current<T>(_server: &Server, _limit: Duration, work: impl Future<
 
 /// The database's time; SQLite's clock has milliseconds.
 pub(crate) const NOW: &str = "CAST(round(unixepoch('subsec') * 1000000) AS INTEGER)";
+
+/// A join whose tables are read in this order.
+const THEN_JOIN: &str = " CROSS JOIN ";
+
+/// Around the words of a search in the index.
+const INDEXED: (&str, &str) = (
+    "SELECT product_search_rows.product_id FROM product_search_index CROSS JOIN product_search_rows \
+     ON product_search_rows.id = product_search_index.rowid WHERE product_search_index MATCH ",
+    "",
+);
+
+/// FTS5 takes all words.
+const IS_INDEX_COMPLETE: &str = "1";
+
+/// A search in the index for all of these words.
+fn index_text(words: &[Word]) -> String {
+    words.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+/// FTS5 has no limit.
+fn is_index_exceeded(_error: &Error) -> bool {
+    false
+}
 
 /// As [`classify`]: there is no further detail to query.
 async fn explain(error: Error, _session: &mut Session) -> StoreError {

@@ -25,6 +25,7 @@ pub struct DatabaseSettings {
     pub ca_file: Option<PathBuf>,
     pub read_lag_max: Duration,
     pub pool_max: u32,
+    pub search_pool_max: u32,
 }
 
 impl From<&Values> for DatabaseSettings {
@@ -36,6 +37,7 @@ impl From<&Values> for DatabaseSettings {
             ca_file: values.database_ca_file.clone(),
             read_lag_max: values.read_lag_max,
             pool_max: values.database_pool_max.get(),
+            search_pool_max: values.database_search_pool_max.get(),
         }
     }
 }

@@ -63,6 +63,7 @@ settings! {
     database_read_url | database_read_url_file: Option<DatabaseUrl>, "Read replica, of the same kind as the database";
     read_lag_max: Duration = "2s", "Maximum age of the heartbeat on a replica that is read";
     database_pool_max: NonZeroU32 = "16", "Maximum connections for reads";
+    database_search_pool_max: NonZeroU32 = "4", "Maximum connections for searches of products by text";
     bind: SocketAddr = "127.0.0.1:8080", "Address of the API";
     metrics_bind: Option<SocketAddr>, "Address of `/metrics`; by default the API's";
     client_address_header: AddressHeader = "X-Forwarded-For",

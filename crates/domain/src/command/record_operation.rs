@@ -25,6 +25,8 @@ pub enum Operation {
     },
     /// Recorded before the rebuild, which may fail.
     RebuildDailySales,
+    /// Likewise.
+    RebuildSearchIndex,
 }
 
 impl Operation {
@@ -33,6 +35,7 @@ impl Operation {
         match self {
             Self::IssueToken { user_id, .. } => Subject::User(user_id.clone()),
             Self::RebuildDailySales => Subject::Table("daily_sales"),
+            Self::RebuildSearchIndex => Subject::Table("search_index"),
         }
     }
 }
@@ -43,6 +46,7 @@ impl Decide for RecordOperation {
         Some(match self.operation {
             Operation::IssueToken { .. } => "issue_token",
             Operation::RebuildDailySales => "rebuild_daily_sales",
+            Operation::RebuildSearchIndex => "rebuild_search_index",
         })
     }
 

@@ -72,9 +72,10 @@ struct Clock {
 
 pub(crate) async fn examine(settings: &DatabaseSettings, now: fn() -> SystemTime) -> Result<Vec<Check>, OpenError> {
     let (writers, readers) = hosts_of(settings)?;
-    let connections_max = settings.write_connections + OTHER_CONNECTIONS + settings.pool_max;
+    let readers_max = settings.pool_max + settings.search_pool_max;
+    let connections_max = settings.write_connections + OTHER_CONNECTIONS + readers_max;
     let writers = writers.into_iter().map(|options| (Host::of(&options, Purpose::Write, connections_max), options));
-    let readers = readers.into_iter().map(|options| (Host::of(&options, Purpose::Read, settings.pool_max), options));
+    let readers = readers.into_iter().map(|options| (Host::of(&options, Purpose::Read, readers_max), options));
     let examined = writers.chain(readers).map(async |(host, options)| (host, read(&options, now).await));
     Ok(checks::evaluate(&join_all(examined).await))
 }

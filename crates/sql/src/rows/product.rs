@@ -41,13 +41,6 @@ rows! {
     } {
         value: Varchar<OptionValue>,
     }
-
-    /// The full-text column of a product.
-    ProductSearchTextRow of product_search_texts {
-        product_id: Id<ProductId>,
-    } {
-        search_text: LongText,
-    }
 }
 
 lookups! {
@@ -62,15 +55,6 @@ codes! {
         Hidden = "hidden",
         Discontinued = "discontinued",
     }
-}
-
-/// Separates name and description in the searched text. The domain rejects control characters, so no search text
-/// contains it.
-const SEARCH_SEPARATOR: char = '\u{1f}';
-
-/// Case-insensitive form of a text, in every script.
-pub(crate) fn search_form(text: &str) -> String {
-    text.to_lowercase()
 }
 
 /// Options as a JSON object.
@@ -133,14 +117,6 @@ impl TryFrom<ProductOfferRow> for ProductOffer {
     fn try_from(row: ProductOfferRow) -> Result<Self, StoreError> {
         let price = row.price.0.try_into().map_err(corrupt)?;
         Ok(Self { product_id: row.id.0, name: row.name.0, price, status: row.status.0 })
-    }
-}
-
-impl From<&Product> for ProductSearchTextRow {
-    fn from(product: &Product) -> Self {
-        let ProductDetails { name, description, .. } = &product.details;
-        let searched = format!("{}{SEARCH_SEPARATOR}{}", name.as_str(), description.as_str());
-        Self { product_id: Id(product.id), search_text: LongText(search_form(&searched)) }
     }
 }
 

@@ -12,10 +12,13 @@ use jangteo_domain::product::{
 };
 use jangteo_domain::time::Date;
 
-use super::Db;
+use super::product_search::search;
 use super::store::Store;
+use super::{Db, INDEXED, THEN_JOIN, push_deadline};
 use crate::bulk::Row;
-use crate::rows::product::{ProductRow, search_form};
+use crate::deadline::Deadline;
+use crate::rows::product::ProductRow;
+use crate::rows::product_search::{IS_UNINDEXED, search_form};
 use crate::schema::{products, stocks};
 use crate::types::{Amount, Id, Integer, MoneySql};
 
@@ -28,9 +31,13 @@ impl ProductQueries for Store {
     ) -> Result<Vec<(ProductListing, ProductKey)>, StoreError> {
         let sort = filter.sort;
         let query = ProductList::new(filter, page)?;
-        let rows =
-            self.read_lagging(move |connection| async move { Ok(query.load::<ListRow>(connection).await?) }.boxed());
-        let rows = rows.await?;
+        let rows = if query.text.is_some() {
+            let limits = self.search_limits;
+            self.search(move |connection| search(connection, query, limits).boxed()).await?
+        } else {
+            self.read_lagging(move |connection| async move { Ok(query.load::<ListRow>(connection).await?) }.boxed())
+                .await?
+        };
         rows.into_iter()
             .map(|(row, available, sold)| {
                 let listing = listing(row, available)?;
@@ -92,22 +99,38 @@ fn key_of(product: &Product, sort: ProductSort, sold: i64) -> ProductKey {
     }
 }
 
-type ListRow = (ProductRow, Integer<u64>, Integer<i64>);
+pub(super) type ListRow = (ProductRow, Integer<u64>, Integer<i64>);
 
 /// A page of a product list, in raw SQL: joins and conditions depend on the filter. Each sort ends with the id and is
 /// that of an index; the explicit bound on its first column makes the database enter the index there.
 #[derive(Debug, Clone)]
-struct ProductList {
+pub(super) struct ProductList {
+    /// The products that may match.
+    source: Source,
+    /// Of a search.
+    deadline: Option<Deadline>,
     all_states: bool,
     category: Option<String>,
     options: Vec<(String, Vec<String>)>,
-    text: Option<String>,
+    /// In [`search_form`].
+    pub text: Option<String>,
     price_min: Option<Amount>,
     price_max: Option<Amount>,
     in_stock: bool,
     sold_since: Option<Date>,
     order: Order,
-    limit: i64,
+    pub limit: i64,
+}
+
+/// The products among which a list searches. All sources have the same result, except [`First`](Self::First).
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    /// All, in the order of the list.
+    All,
+    /// The first ones in the order of the list, up to this number.
+    First(i64),
+    /// Those with these words in the search index, and those that are not indexed yet.
+    Indexed(String),
 }
 
 /// The sort, and the position to start after.
@@ -148,6 +171,8 @@ impl ProductList {
     fn new(filter: &ProductFilter, page: &Page<ProductKey>) -> Result<Self, StoreError> {
         let words = |values: &[OptionValue]| values.iter().map(|value| value.as_str().to_owned()).collect();
         Ok(Self {
+            source: Source::All,
+            deadline: None,
             all_states: filter.all_states,
             category: filter.category.as_ref().map(|category| category.as_str().to_owned()),
             options: filter.options.iter().map(|(name, values)| (name.as_str().to_owned(), words(values))).collect(),
@@ -167,9 +192,49 @@ impl ProductList {
         })
     }
 
+    /// The same list from another source.
+    pub fn from(&self, source: Source, deadline: Deadline) -> Self {
+        Self { source, deadline: Some(deadline), ..self.clone() }
+    }
+
+    pub fn is_by_popularity(&self) -> bool {
+        self.sold_since.is_some()
+    }
+
+    /// From a source of few products the joins follow in this order: each begins with a key, not in the list's order.
     fn push_tables<'b>(&'b self, out: &mut AstPass<'_, 'b, Db>) -> QueryResult<()> {
-        out.push_sql(" FROM products JOIN stocks ON stocks.product_id = products.id");
-        if self.text.is_some() {
+        let (texts, join) = match &self.source {
+            Source::All => (self.text.is_some(), " JOIN "),
+            Source::First(_) | Source::Indexed(_) => (false, THEN_JOIN),
+        };
+        match &self.source {
+            Source::All => out.push_sql(" FROM products"),
+            Source::First(products) => {
+                out.push_sql(" FROM (SELECT products.id AS product_id FROM products");
+                if self.in_stock {
+                    out.push_sql(" JOIN stocks ON stocks.product_id = products.id");
+                }
+                self.push_filter(out)?;
+                self.push_order(out)?;
+                out.push_sql(" LIMIT ");
+                out.push_bind_param::<BigInt, _>(products)?;
+            }
+            Source::Indexed(words) => {
+                out.push_sql(&format!(
+                    " FROM (SELECT product_id FROM product_search_texts WHERE {IS_UNINDEXED} UNION "
+                ));
+                push_indexed(out, words)?;
+            }
+        }
+        if !matches!(self.source, Source::All) {
+            let join_products = "products ON products.id = product_search_texts.product_id";
+            out.push_sql(&format!(
+                ") AS found{join}product_search_texts ON product_search_texts.product_id = found.product_id\
+                 {join}{join_products}"
+            ));
+        }
+        out.push_sql(&format!("{join}stocks ON stocks.product_id = products.id"));
+        if texts {
             out.push_sql(" JOIN product_search_texts ON product_search_texts.product_id = products.id");
         }
         if let Some(since) = &self.sold_since {
@@ -199,12 +264,19 @@ impl ProductList {
         if self.in_stock {
             out.push_sql(" AND stocks.available > 0");
         }
+        if let Some(deadline) = &self.deadline {
+            push_deadline(out, deadline)?;
+        }
+        self.options.iter().try_for_each(|(name, values)| push_option(out, name, values))
+    }
+
+    fn push_text<'b>(&'b self, out: &mut AstPass<'_, 'b, Db>) -> QueryResult<()> {
         if let Some(text) = &self.text {
             out.push_sql(" AND INSTR(product_search_texts.search_text, ");
             out.push_bind_param::<Text, _>(text)?;
             out.push_sql(") > 0");
         }
-        self.options.iter().try_for_each(|(name, values)| push_option(out, name, values))
+        Ok(())
     }
 
     fn push_order<'b>(&'b self, out: &mut AstPass<'_, 'b, Db>) -> QueryResult<()> {
@@ -243,6 +315,14 @@ impl ProductList {
 
 /// Items sold, in a list with sales.
 const SOLD: &str = "COALESCE(sales.sold, 0)";
+
+/// The products with all of these words in the search index.
+pub(super) fn push_indexed<'b>(out: &mut AstPass<'_, 'b, Db>, words: &'b String) -> QueryResult<()> {
+    out.push_sql(INDEXED.0);
+    out.push_bind_param::<Text, _>(words)?;
+    out.push_sql(INDEXED.1);
+    Ok(())
+}
 
 /// Matches products with one of these values of the option.
 fn push_option<'b>(out: &mut AstPass<'_, 'b, Db>, name: &'b String, values: &'b [String]) -> QueryResult<()> {
@@ -311,6 +391,7 @@ impl QueryFragment<Db> for ProductList {
         out.push_sql(" AS sold");
         self.push_tables(&mut out)?;
         self.push_filter(&mut out)?;
+        self.push_text(&mut out)?;
         self.push_order(&mut out)?;
         out.push_sql(" LIMIT ");
         out.push_bind_param::<BigInt, _>(&self.limit)

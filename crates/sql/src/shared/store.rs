@@ -32,7 +32,7 @@ use super::{
 use crate::error::{LastConnectError, NoConnection, Timeout};
 use crate::schema::{coupon_campaigns, point_accounts, products};
 use crate::types::{At, Id, TimeSql};
-use crate::{DatabaseStatistics, PoolStatistics, migrations};
+use crate::{DatabaseStatistics, PoolStatistics, SearchLimits, migrations};
 
 /// Upper bound of the wait for a connection, including a new one. After that callers should retry later.
 const CONNECTION_WAIT_MAX: Duration = Duration::from_secs(1);
@@ -51,6 +51,10 @@ pub(crate) struct Store {
     pub(super) writers: Pool,
     readers: Pool,
     replica: Option<Pool>,
+    /// Connections of searches, so that slow ones leave the others alone.
+    searchers: Pool,
+    search_replica: Option<Pool>,
+    pub(super) search_limits: SearchLimits,
     /// Connections for background work such as the relay; `None` with a single writer, which is then shared.
     background: Option<Pool>,
     /// The runtime of connections and reads. A caller that is dropped, or whose own runtime ends, never cancels a call
@@ -63,18 +67,23 @@ pub(super) struct Pools {
     pub writers: (Manager, u32),
     pub readers: (Manager, u32),
     pub replica: Option<(Manager, u32)>,
+    pub searchers: (Manager, u32),
+    pub search_replica: Option<(Manager, u32)>,
     pub background: Option<(Manager, u32)>,
 }
 
 impl Store {
     /// Builds the pools on the current runtime. It opens no connection.
-    pub(super) fn new(origin: Primary, pools: Pools) -> Self {
+    pub(super) fn new(origin: Primary, pools: Pools, search_limits: SearchLimits) -> Self {
         Self {
             origin,
             in_doubt: InDoubt::default(),
             writers: Pool::new(pools.writers),
             readers: Pool::new(pools.readers),
             replica: pools.replica.map(Pool::new),
+            searchers: Pool::new(pools.searchers),
+            search_replica: pools.search_replica.map(Pool::new),
+            search_limits,
             background: pools.background.map(Pool::new),
             runtime: Handle::current(),
         }
@@ -99,16 +108,24 @@ impl Store {
 
     /// Reads from a fresh replica, or from the primary where there is none.
     pub(super) async fn read_lagging<T: Send + 'static>(&self, query: impl Query<T>) -> Result<T, StoreError> {
-        match self.read_replica(query.clone()).await {
+        match self.read_replica(self.replica.as_ref(), query.clone()).await {
             Some(answer) => Ok(answer),
             None => self.read(query).await,
         }
     }
 
+    /// As [`read_lagging`](Self::read_lagging), apart from the other reads.
+    pub(super) async fn search<T: Send + 'static>(&self, query: impl Query<T>) -> Result<T, StoreError> {
+        match self.read_replica(self.search_replica.as_ref(), query.clone()).await {
+            Some(answer) => Ok(answer),
+            None => self.read_from(&self.searchers, query).await,
+        }
+    }
+
     /// Reads from a fresh replica; `None` where none answers. An error of the replica is not the caller's: it may lack a
     /// table of the last migration, or rows, and the primary has them.
-    async fn read_replica<T: Send + 'static>(&self, query: impl Query<T>) -> Option<T> {
-        let replica = self.replica.as_ref().filter(|_| self.origin.has_fresh_replica())?;
+    async fn read_replica<T: Send + 'static>(&self, replica: Option<&Pool>, query: impl Query<T>) -> Option<T> {
+        let replica = replica.filter(|_| self.origin.has_fresh_replica())?;
         let answer = self.read_from(replica, query).await;
         let unexpected = answer.as_ref().err().filter(|error| !matches!(error, StoreError::Unavailable(_)));
         if let Some(cause) = unexpected.and_then(std::error::Error::source) {
@@ -131,7 +148,7 @@ impl Store {
         &self,
         query: impl Query<Option<T>>,
     ) -> Result<Option<T>, StoreError> {
-        match self.read_replica(query.clone()).await.flatten() {
+        match self.read_replica(self.replica.as_ref(), query.clone()).await.flatten() {
             Some(row) => Ok(Some(row)),
             None => self.read(query).await,
         }
@@ -210,6 +227,7 @@ impl Store {
     pub(crate) fn statistics(&self) -> DatabaseStatistics {
         DatabaseStatistics {
             read: self.readers.statistics(),
+            search: self.searchers.statistics(),
             write: self.writers.statistics(),
             background: self.background.as_ref().map(Pool::statistics),
         }

@@ -28,6 +28,7 @@ use tokio::time::timeout;
 use tracing::Instrument as _;
 
 use super::in_doubt::InDoubt;
+use super::search_index::put_search;
 use super::store::{Now, Pool, PooledSession, Store, discard};
 use super::writes::{Writes, begin, rule_out};
 use super::{Conn, bounded, explain, explain_begin, is_connection_lost};
@@ -40,7 +41,8 @@ use crate::rows::order::{LockOrders, LockedOrderRow, OrderById, OrderLineRow, Or
 use crate::rows::outbox::{DeliveryOf, DeliveryProgressRow, OutboxEventRow};
 use crate::rows::payment::{PaymentRow, RefundLineRow, RefundRow};
 use crate::rows::point::{AccountOf, PointAccountRow, PointEntryRow};
-use crate::rows::product::{OfferOf, OptionsOf, ProductById, ProductOptionRow, ProductRow, ProductSearchTextRow};
+use crate::rows::product::{OfferOf, OptionsOf, ProductById, ProductOptionRow, ProductRow};
+use crate::rows::product_search::{ProductSearchGramsRow, ProductSearchTextRow};
 use crate::rows::sales::DailySaleRow;
 use crate::rows::stock::{StockMovementRow, StockOf, StockRow};
 use crate::rows::token::RevocationRow;
@@ -159,7 +161,7 @@ impl Transaction {
         entries(ids, orders.into_iter().map(|order| Ok((order.id, order))))
     }
 
-    async fn lock_products(
+    pub(super) async fn lock_products(
         &mut self,
         depths: &BTreeMap<ProductId, ProductDepth>,
     ) -> Result<BTreeMap<ProductId, Option<LockedProduct>>, StoreError> {
@@ -266,11 +268,27 @@ impl UnitOfWork for Transaction {
     }
 
     async fn commit(mut self: Box<Self>, changes: Changes) -> Result<(), StoreError> {
+        let writes = self.writes_of(changes)?;
+        self.commit_writes(writes).await
+    }
+}
+
+impl Transaction {
+    /// No writes yet.
+    pub(super) fn writes(&self) -> Writes {
+        Writes::new(&self.session)
+    }
+
+    fn writes_of(&self, changes: Changes) -> Result<Writes, StoreError> {
+        let mut writes = self.writes();
+        put_all(&mut writes, changes, &self.locked)?;
+        Ok(writes)
+    }
+
+    async fn commit_writes(&mut self, writes: Writes) -> Result<(), StoreError> {
         if self.failed {
             return Err(StoreError::unexpected("a commit after a failed statement"));
         }
-        let mut writes = Writes::new(&self.session);
-        put_all(&mut writes, changes, &self.locked)?;
         let committed = writes.commit(&mut self.session).await;
         if committed.is_err() {
             if let Some((id, in_doubt)) = &self.marker {
@@ -280,9 +298,7 @@ impl UnitOfWork for Transaction {
         }
         committed
     }
-}
 
-impl Transaction {
     async fn lock_all(&mut self, keys: &LockSet) -> Result<Locked, StoreError> {
         let LockSet {
             campaigns,
@@ -370,9 +386,12 @@ fn put_products(
     check_locked(ProductRow::TABLE, updated, locked)?;
     writes.insert(inserted.iter().map(ProductRow::from));
     writes.insert(inserted.iter().map(ProductSearchTextRow::from));
+    writes.insert(inserted.iter().map(ProductSearchGramsRow::from));
     writes.insert(inserted.iter().flat_map(ProductOptionRow::of));
     writes.save(updated.iter().map(|update| ProductRow::from(&update.after)));
-    writes.save(updated.iter().map(|update| ProductSearchTextRow::from(&update.after)));
+    let searched = |product: &Product| (product.details.name.clone(), product.details.description.clone());
+    let renamed = updated.iter().filter(|update| searched(&update.before) != searched(&update.after));
+    put_search(writes, renamed.map(|update| &update.after));
     let options = updated.iter().filter(|update| update.before.details.options != update.after.details.options);
     writes.delete(options.clone().map(|update| OptionsOf { product_id: Id(update.after.id) }));
     writes.insert(options.flat_map(|update| ProductOptionRow::of(&update.after)));
@@ -421,17 +440,32 @@ impl Store {
         }
     }
 
-    /// Runs background work in a transaction and commits its changes. It runs in a separate task: a dropped caller does
-    /// not interrupt a statement.
+    /// Runs background work in a transaction and commits its changes.
     pub(super) async fn in_background<T: Send + 'static, F>(&self, work: F) -> Result<T, StoreError>
     where
         F: for<'t> FnOnce(&'t mut Transaction) -> BoxFuture<'t, Result<(T, Changes), StoreError>> + Send + 'static,
     {
+        let working = self.in_background_writing(|transaction| {
+            async move {
+                let (answer, changes) = work(transaction).await?;
+                Ok((answer, transaction.writes_of(changes)?))
+            }
+            .boxed()
+        });
+        working.await
+    }
+
+    /// Runs background work in a transaction and commits its writes. It runs in a separate task: a dropped caller does
+    /// not interrupt a statement.
+    pub(super) async fn in_background_writing<T: Send + 'static, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        F: for<'t> FnOnce(&'t mut Transaction) -> BoxFuture<'t, Result<(T, Writes), StoreError>> + Send + 'static,
+    {
         let store = self.clone();
         let working = async move {
             let mut transaction = store.begin_transaction(store.background_pool(), None).await?;
-            let (answer, changes) = work(&mut transaction).await?;
-            Box::new(transaction).commit(changes).await?;
+            let (answer, writes) = work(&mut transaction).await?;
+            transaction.commit_writes(writes).await?;
             Ok(answer)
         };
         let working = self.runtime.spawn(working.in_current_span());

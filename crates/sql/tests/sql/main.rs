@@ -14,6 +14,7 @@ mod migrations;
 mod outages;
 mod packets;
 mod reads;
+mod search;
 mod server;
 mod settings;
 mod statements;
