@@ -64,7 +64,7 @@ pub fn success(reply: &Reply, currency: Currency) -> Success {
             Operation::IssueToken { user_id, scope, expires_in_seconds } => {
                 json!({ "user_id": user_id.as_str(), "scope": scope, "expires_in_seconds": expires_in_seconds })
             }
-            Operation::RebuildDailySales => json!({}),
+            Operation::RebuildDailySales | Operation::RebuildSearchIndex => json!({}),
         }),
         // No client sends this command: only the sweeper expires orders.
         Reply::OrderExpired(_) => Success { status: StatusCode::NO_CONTENT, location: None, body: String::new() },
