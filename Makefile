@@ -4,7 +4,7 @@
 # A database for the tests: the one in TEST_MYSQL_URL, or a private one for as long as they run.
 WITH_DATABASE := $(if $(TEST_MYSQL_URL),,tests/scripts/with-mariadb)
 
-.PHONY: help run check deny semver lint-openapi test test-tools chaos chaos-quick chaos-tools cluster mutants fmt bench bench-quick bench-growth
+.PHONY: help run check deny semver lint-openapi test test-tools attack attack-quick chaos chaos-quick chaos-tools cluster mutants fmt bench bench-quick bench-growth
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
@@ -45,6 +45,7 @@ lint-openapi: ## Spectral and Redocly on the OpenAPI document; needs Node and a 
 test: test-tools ## Every test, on SQLite and on TEST_MYSQL_URL or else a private MariaDB
 	cargo build --workspace --locked
 	$(WITH_DATABASE) cargo test --workspace --locked
+	$(MAKE) attack-quick
 	$(MAKE) chaos-quick
 	cargo test --workspace --locked --lib --features jangteo/otel traces::
 
@@ -54,6 +55,15 @@ test-tools: chaos-tools
 		echo "make: without the package galera-4 the tests in galera:: and failover:: fail" >&2
 
 ##@ Break
+
+# URL=http://127.0.0.1:PORT with JWT_SECRET, JWT_ISSUER and JWT_AUDIENCE attacks a running server.
+attack: ## The attacks of a security review, with connections held for 200 s, on a server of its own or on URL
+	cargo build --workspace --locked
+	target/debug/jangteo-attack $(if $(URL),--url $(URL))
+
+attack-quick: ## The same on a server of its own with short timeouts, in about a minute
+	cargo build --workspace --locked
+	target/debug/jangteo-attack --hold 20
 
 chaos: chaos-tools ## Kill, cut, stall and lock everything, hundreds of times; CHAOS_SEED=N as that run did
 	cargo build --release --workspace --locked

@@ -229,7 +229,9 @@ impl Authenticator {
             return Err(RejectedToken::Type);
         }
         let Claims { sub, exp, iat, jti, scope } = claims;
-        let issued_at = iat.unwrap_or_else(|| (get_current_timestamp() + LEEWAY_SECONDS) as f64);
+        // A token from the future lives from now: otherwise its `iat` would extend its life.
+        let now = (get_current_timestamp() + LEEWAY_SECONDS) as f64;
+        let issued_at = iat.map_or(now, |iat| iat.min(now));
         if exp - issued_at > self.lifetime_max.as_secs_f64() {
             return Err(RejectedToken::Lifetime);
         }

@@ -1,7 +1,9 @@
 //! Composition root: starts all components and shuts them down in order. The only module that depends on the store.
 
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::{Duration, SystemTime};
 
 use actix_web::dev::{Server as ActixServer, ServerHandle};
@@ -34,14 +36,14 @@ use crate::http::access::{Access, RateLimits};
 use crate::http::catalog::Catalog;
 use crate::http::connection::places::Places;
 use crate::http::cors::Cors;
-use crate::http::listener::{self, ConnectionLimits, RunningServer};
+use crate::http::listener::{self, ConnectionLimits, METRICS_CONNECTIONS_MAX, RunningServer, connections_max};
 use crate::http::operations::{DatabaseHealth, LastCheck, Operations, PoolStatistics, Readiness, WriterStatus};
 use crate::http::state::{AppState, Options};
 use crate::idempotency::InFlight;
 use crate::lanes::Lanes;
 use crate::operator;
 use crate::settings::{DataPlatformSettings, DatabaseSettings, Settings};
-use crate::system::{UuidSource, install_crypto, raise_open_files_max};
+use crate::system::{UuidSource, install_crypto, open_files_max, raise_open_files_max};
 use crate::telemetry;
 use crate::user_label::UserLabels;
 use crate::workers::pruner::Pruner;
@@ -55,8 +57,6 @@ const DATABASE_START_MAX: Duration = Duration::from_secs(30);
 const DATABASE_START_POLL: Duration = Duration::from_millis(500);
 /// Maximum retries of a transaction of `jangteo rebuild search-index`.
 const REBUILD_RETRIES_MAX: u32 = 5;
-/// Maximum connections per HTTP worker.
-const CONNECTIONS_MAX: usize = 10_000;
 /// Interval of the cleanup of metrics and rate limits.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -479,8 +479,10 @@ fn options(settings: &Settings) -> Options {
 }
 
 fn serve_api(state: web::Data<AppState>, listener: TcpListener, settings: &Settings) -> anyhow::Result<RunningServer> {
+    let workers = available_parallelism().map_or(1, NonZeroUsize::get);
     let builder = ActixServer::build()
-        .max_concurrent_connections(CONNECTIONS_MAX)
+        .workers(workers)
+        .max_concurrent_connections(connections_max(open_files_max(), workers, settings.database.pool_max))
         // Accepted requests complete; one more second for the transmission of the response.
         .shutdown_timeout(settings.request_timeout.as_secs() + 1);
     let application = move || http::app(state.clone());
@@ -489,7 +491,8 @@ fn serve_api(state: web::Data<AppState>, listener: TcpListener, settings: &Setti
 
 fn serve_metrics(state: Option<web::Data<AppState>>, settings: &Settings) -> anyhow::Result<Option<ServerHandle>> {
     let Some(address) = settings.metrics_bind else { return Ok(None) };
-    let (builder, listener) = (ActixServer::build().workers(1), listener::bind("METRICS_BIND", address)?);
+    let builder = ActixServer::build().workers(1).max_concurrent_connections(METRICS_CONNECTIONS_MAX);
+    let listener = listener::bind("METRICS_BIND", address)?;
     let application = move || http::metrics_app(state.clone());
     let (_, handle) = listener::serve(builder, listener, connection_limits(settings), application)?;
     Ok(Some(handle))

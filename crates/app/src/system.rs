@@ -47,6 +47,12 @@ pub fn raise_open_files_max() {
     }
 }
 
+/// The limit of open files.
+pub fn open_files_max() -> usize {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(now, _)| now);
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
 /// Completes at SIGTERM or SIGINT.
 pub fn shutdown_signal() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;

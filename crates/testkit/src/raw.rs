@@ -1,10 +1,12 @@
 //! Raw HTTP/1.1, for malformed requests and client disconnects.
 
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::error::Elapsed;
 
 use crate::client::check_rules;
 use crate::server::Server;
@@ -26,7 +28,16 @@ impl RawConnection {
     /// # Panics
     /// If the server does not accept.
     pub async fn open(server: &Server) -> Self {
-        Self(TcpStream::connect(server.address()).await.expect("the server accepts"))
+        let address = server.address().parse().expect("an address and port");
+        Self::connect(address).await.expect("the server accepts")
+    }
+
+    /// Connects to any server.
+    ///
+    /// # Errors
+    /// If it does not accept.
+    pub async fn connect(address: SocketAddr) -> std::io::Result<Self> {
+        TcpStream::connect(address).await.map(Self)
     }
 
     /// Connects with a minimal receive buffer.
@@ -50,10 +61,18 @@ impl RawConnection {
     /// # Panics
     /// If the server neither responds nor closes within 30 seconds.
     pub async fn response(&mut self) -> Option<RawResponse> {
+        let response = self.response_within(Duration::from_secs(30)).await;
+        response.expect("the server neither responds nor closes")
+    }
+
+    /// Reads the response; `None` if the server closes the connection without one.
+    ///
+    /// # Errors
+    /// If the server does neither within `timeout`.
+    pub async fn response_within(&mut self, timeout: Duration) -> Result<Option<RawResponse>, Elapsed> {
         let mut bytes = Vec::new();
-        let read = tokio::time::timeout(Duration::from_secs(30), self.read_response(&mut bytes)).await;
-        read.expect("the server neither responds nor closes");
-        RawResponse::parse(&bytes)
+        tokio::time::timeout(timeout, self.read_response(&mut bytes)).await?;
+        Ok(RawResponse::parse(&bytes))
     }
 
     /// Waits until the server closes.

@@ -255,6 +255,13 @@ impl Server {
         files.flatten().any(|file| std::fs::read_link(file.path()).is_ok_and(|path| path.ends_with(name)))
     }
 
+    /// The number of sockets that the process has open; 0 after its exit.
+    pub fn open_sockets(&self) -> usize {
+        let Ok(files) = std::fs::read_dir(format!("/proc/{}/fd", self.0.process.id())) else { return 0 };
+        let targets = files.flatten().filter_map(|file| std::fs::read_link(file.path()).ok());
+        targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
+    }
+
     /// `host:port`.
     ///
     /// # Panics

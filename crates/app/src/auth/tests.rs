@@ -75,6 +75,7 @@ async fn a_valid_token_identifies_its_subject(#[case] changed: Value, #[case] is
 #[case(json!({"sub": null}))]
 #[case(json!({"iat": now(), "exp": now() + 86_401}))]
 #[case(json!({"iat": now() - 90_000, "exp": now() + 60}))]
+#[case(json!({"iat": now() + 172_800, "exp": now() + 172_860}))]
 #[case(json!({"iat": "today"}))]
 #[case(json!({"exp": now() + 86_460}))]
 #[tokio::test]

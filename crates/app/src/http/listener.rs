@@ -28,6 +28,16 @@ const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(20);
 /// Maximum connections in the accept queue. A client beyond it may wait for minutes on a half-open connection.
 const BACKLOG_MAX: i32 = 4_096;
 
+/// Maximum connections of a worker.
+const CONNECTIONS_MAX: usize = 10_000;
+/// Maximum connections of the listener of metrics.
+pub const METRICS_CONNECTIONS_MAX: usize = 32;
+/// Open files of each worker, and of each connection to the database: SQLite has three.
+const FILES_PER_WORKER: usize = 4;
+const FILES_PER_DATABASE_CONNECTION: usize = 3;
+/// Open files besides: log, signals, connections to other services, and the database's other pools.
+const OTHER_FILES: usize = 64;
+
 /// The limits of the connections of a listener.
 #[derive(Clone)]
 pub struct ConnectionLimits {
@@ -55,6 +65,14 @@ pub fn bind(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
         Ok::<TcpListener, std::io::Error>(socket.into())
     };
     listen().with_context(|| format!("{setting}: cannot listen on {address}"))
+}
+
+/// The maximum connections of each of the API's workers: callers never take the open files that the database needs. More
+/// of them wait in the accept queue.
+pub fn connections_max(open_files_max: usize, workers: usize, database_connections: u32) -> usize {
+    let database = FILES_PER_DATABASE_CONNECTION.saturating_mul(database_connections as usize);
+    let others = database.saturating_add(FILES_PER_WORKER * workers + METRICS_CONNECTIONS_MAX + OTHER_FILES);
+    (open_files_max.saturating_sub(others) / workers).clamp(1, CONNECTIONS_MAX)
 }
 
 /// Serves the application on a listener, without signal handlers of its own.
@@ -145,5 +163,18 @@ fn limit_unacknowledged(_: &TcpStream) {}
 fn limit_unacknowledged(stream: &TcpStream) {
     if let Err(error) = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX)) {
         tracing::debug!(%error, "cannot limit unacknowledged data of a connection");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_open_files_to_the_database() {
+        assert_eq!(connections_max(1_024, 2, 16), (1_024 - 48 - 8 - 32 - 64) / 2);
+        assert_eq!(connections_max(300, 4, 8), (300 - 24 - 16 - 32 - 64) / 4);
+        assert_eq!(connections_max(usize::MAX, 8, 16), 10_000);
+        assert_eq!(connections_max(64, 8, u32::MAX), 1);
     }
 }
