@@ -4,7 +4,7 @@
 # A database for the tests: the one in TEST_MYSQL_URL, or a private one for as long as they run.
 WITH_DATABASE := $(if $(TEST_MYSQL_URL),,tests/scripts/with-mariadb)
 
-.PHONY: help run check deny semver lint-openapi test test-tools attack attack-quick chaos chaos-quick chaos-tools cluster mutants fmt bench bench-quick bench-growth
+.PHONY: help run check deny semver lint-openapi test test-tools attack attack-quick fuzz chaos chaos-quick chaos-tools cluster mutants fmt bench bench-quick bench-growth
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
@@ -64,6 +64,11 @@ attack: ## The attacks of a security review, with connections held for 200 s, on
 attack-quick: ## The same on a server of its own with short timeouts, in about a minute
 	cargo build --workspace --locked
 	target/debug/jangteo-attack --hold 20
+
+FUZZ_TARGETS = body query cursor token literals
+FUZZ_SECONDS = 600
+fuzz: ## Fuzz the input of callers, FUZZ_SECONDS (600) for each of FUZZ_TARGETS; needs a C++ compiler and a network
+	tests/scripts/fuzz $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 chaos: chaos-tools ## Kill, cut, stall and lock everything, hundreds of times; CHAOS_SEED=N as that run did
 	cargo build --release --workspace --locked

@@ -26,6 +26,8 @@ pub(crate) mod connection;
 pub(crate) mod cors;
 mod deadline;
 mod extract;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod headers;
 mod health;
 pub(crate) mod listener;

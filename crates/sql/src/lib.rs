@@ -38,6 +38,8 @@ mod types;
 
 pub use error::OpenError;
 pub use mysql::WriterStatus;
+#[cfg(feature = "fuzzing")]
+pub use mysql::fuzz_literals;
 pub use settings::{DatabaseSettings, SearchLimits, Tls};
 
 /// The shop's database. Clones share the connections.

@@ -73,6 +73,8 @@ pub(crate) use store::Store;
 use store::{Manager, Pools, Session};
 use topology::Topology;
 pub use topology::WriterStatus;
+#[cfg(feature = "fuzzing")]
+pub use writes::fuzzing::literals as fuzz_literals;
 
 type Conn = AsyncMysqlConnection;
 type Db = Mysql;

@@ -360,5 +360,7 @@ fn push_quoted(out: &mut String, text: &str) {
     out.push('\'');
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod fuzzing;
 #[cfg(test)]
 mod tests;

@@ -47,7 +47,7 @@ async fn list_audit_entries(
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct AuditQuery {
+pub struct AuditQuery {
     /// Filters by the user who made the change.
     actor: Option<String>,
     /// Filters by the id of the changed resource.
@@ -61,7 +61,7 @@ struct AuditQuery {
 }
 
 impl AuditQuery {
-    fn filter(&self) -> Result<AuditFilter, Problem> {
+    pub fn filter(&self) -> Result<AuditFilter, Problem> {
         let mut field_errors = FieldErrors::default();
         // A subject id is a user id or a UUID, and the characters of a UUID are valid in a user id.
         let id = |written: &String| written.parse::<UserId>().map_err(|_| Reason::Invalid);

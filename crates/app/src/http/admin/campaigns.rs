@@ -88,7 +88,7 @@ async fn revoke_coupon(
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct CreateCampaignRequest {
+pub struct CreateCampaignRequest {
     #[schema(min_length = 1, max_length = 200)]
     name: String,
     #[schema(value_type = DiscountShape)]
@@ -111,7 +111,7 @@ struct CreateCampaignRequest {
 }
 
 impl CreateCampaignRequest {
-    fn plan(&self, currency: Currency) -> Result<CampaignPlan, Problem> {
+    pub fn plan(&self, currency: Currency) -> Result<CampaignPlan, Problem> {
         let mut field_errors = FieldErrors::default();
         let name = field_errors.take("/name", CampaignName::parse(&self.name));
         let discount = self.discount.0.discount(currency, &mut field_errors);
@@ -216,7 +216,7 @@ fn positive(written: WrittenAmount, currency: Currency) -> Result<PositiveMoney,
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct ChangeCampaignRequest {
+pub struct ChangeCampaignRequest {
     /// The name of later coupons.
     #[schema(min_length = 1, max_length = 200, nullable = false)]
     #[serde(default, deserialize_with = "present")]
@@ -232,7 +232,7 @@ struct ChangeCampaignRequest {
 }
 
 impl ChangeCampaignRequest {
-    fn change(&self) -> Result<CampaignChange, Problem> {
+    pub fn change(&self) -> Result<CampaignChange, Problem> {
         let mut field_errors = FieldErrors::default();
         let name = field_errors.take_optional("/name", self.name.as_deref().map(CampaignName::parse));
         let time = field_errors.take_optional("/issue_closes_at", self.issue_closes_at.as_deref().map(parse_time));

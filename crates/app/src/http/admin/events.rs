@@ -69,7 +69,7 @@ async fn redeliver_event(
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct EventsQuery {
+pub struct EventsQuery {
     /// Status of the delivery; absent for events in any status.
     #[param(inline)]
     status: Option<EventStatusName>,

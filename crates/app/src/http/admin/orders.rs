@@ -46,7 +46,7 @@ async fn list_all_orders(
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct AllOrdersQuery {
+pub struct AllOrdersQuery {
     /// Status of the order; absent for orders in any status.
     #[param(inline)]
     status: Option<OrderStatusName>,
@@ -67,7 +67,7 @@ struct AllOrdersQuery {
 }
 
 impl AllOrdersQuery {
-    fn filter(&self) -> Result<OrderFilter, Problem> {
+    pub fn filter(&self) -> Result<OrderFilter, Problem> {
         let mut field_errors = FieldErrors::default();
         let user_id = self.user_id.as_ref().map(|id| id.parse::<UserId>().map_err(|_| Reason::Invalid));
         let user_id = field_errors.take_optional("?user_id", user_id);

@@ -47,7 +47,7 @@ async fn adjust_points(
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct AdjustPointsRequest {
+pub struct AdjustPointsRequest {
     /// Positive to credit, negative to debit; not zero.
     amount: WrittenAmount,
     /// The reason, for the audit log.
@@ -56,7 +56,7 @@ struct AdjustPointsRequest {
 }
 
 impl AdjustPointsRequest {
-    fn check(&self, currency: Currency) -> Result<(Money, AdjustmentReason), Problem> {
+    pub fn check(&self, currency: Currency) -> Result<(Money, AdjustmentReason), Problem> {
         let mut field_errors = FieldErrors::default();
         let amount = self.amount.in_currency(currency);
         let amount = amount.and_then(|amount| if amount.is_zero() { Err(Reason::OutOfRange) } else { Ok(amount) });

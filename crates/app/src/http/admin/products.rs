@@ -92,7 +92,7 @@ async fn change_product(
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct CreateProductRequest {
+pub struct CreateProductRequest {
     #[schema(min_length = 1, max_length = 200)]
     name: String,
     #[schema(max_length = 10_000)]
@@ -113,7 +113,7 @@ struct CreateProductRequest {
 }
 
 impl CreateProductRequest {
-    fn details(&self, currency: Currency) -> Result<ProductDetails, Problem> {
+    pub fn details(&self, currency: Currency) -> Result<ProductDetails, Problem> {
         let mut field_errors = FieldErrors::default();
         let name = field_errors.take("/name", ProductName::parse(&self.name));
         let description = field_errors.take("/description", ProductDescription::parse(&self.description));
@@ -141,7 +141,7 @@ impl CreateProductRequest {
 /// The fields to change; absent ones are unchanged.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct ChangeProductRequest {
+pub struct ChangeProductRequest {
     #[schema(min_length = 1, max_length = 200, nullable = false)]
     #[serde(default, deserialize_with = "present")]
     name: Option<String>,
@@ -168,7 +168,7 @@ struct ChangeProductRequest {
 }
 
 impl ChangeProductRequest {
-    fn change(&self, currency: Currency) -> Result<ProductChange, Problem> {
+    pub fn change(&self, currency: Currency) -> Result<ProductChange, Problem> {
         let mut field_errors = FieldErrors::default();
         let name = field_errors.take_optional("/name", self.name.as_deref().map(ProductName::parse));
         let description = self.description.as_deref().map(ProductDescription::parse);

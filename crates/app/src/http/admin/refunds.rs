@@ -56,7 +56,7 @@ async fn refund_order(
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct RefundOrderRequest {
+pub struct RefundOrderRequest {
     /// The quantities to refund; lines of the same product are added up.
     #[schema(value_type = Vec<OrderLineRequest>, min_items = 1)]
     lines: Vec<Strict<OrderLineRequest>>,
@@ -68,7 +68,7 @@ struct RefundOrderRequest {
 }
 
 impl RefundOrderRequest {
-    fn check(&self) -> Result<(OrderLines, RefundReason), Problem> {
+    pub fn check(&self) -> Result<(OrderLines, RefundReason), Problem> {
         let mut field_errors = FieldErrors::default();
         let reason = field_errors.take("/reason", RefundReason::parse(&self.reason));
         let lines = check_lines(&self.lines, LineLimits::NONE, &mut field_errors)?;

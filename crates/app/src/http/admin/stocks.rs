@@ -81,7 +81,7 @@ async fn list_stock_movements(
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct AdjustStockRequest {
+pub struct AdjustStockRequest {
     /// Positive to add, negative to remove; not zero.
     #[schema(minimum = -2_147_483_648_i64, maximum = 2_147_483_647_i64)]
     quantity: i64,
@@ -91,7 +91,7 @@ struct AdjustStockRequest {
 }
 
 impl AdjustStockRequest {
-    fn check(&self) -> Result<(i32, MovementReason), Problem> {
+    pub fn check(&self) -> Result<(i32, MovementReason), Problem> {
         let mut field_errors = FieldErrors::default();
         let quantity = i32::try_from(self.quantity).ok().filter(|quantity| *quantity != 0);
         let quantity = field_errors.take("/quantity", quantity.ok_or(Reason::OutOfRange));

@@ -126,7 +126,7 @@ async fn list_coupons(
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct CouponsQuery {
+pub struct CouponsQuery {
     /// Status of the coupon, or `all`.
     #[param(inline)]
     status: Option<CouponFilterName>,

@@ -137,7 +137,7 @@ async fn cancel_order(write: Write, order_id: ApiPath<OrderId>, body: Body<Nothi
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct PlaceOrderRequest {
+pub struct PlaceOrderRequest {
     /// The lines; lines of the same product are added up.
     #[schema(value_type = Vec<OrderLineRequest>, min_items = 1)]
     lines: Vec<Strict<OrderLineRequest>>,
@@ -157,7 +157,7 @@ pub struct OrderLineRequest {
 }
 
 impl PlaceOrderRequest {
-    fn check(&self, rules: &ShopRules) -> Result<(OrderLines, Option<Money>), Problem> {
+    pub fn check(&self, rules: &ShopRules) -> Result<(OrderLines, Option<Money>), Problem> {
         let mut field_errors = FieldErrors::default();
         let written = self.expected_total.map(|amount| amount.in_currency(rules.currency));
         let expected_total = field_errors.take_optional("/expected_total", written);
@@ -203,7 +203,7 @@ fn problem_of_lines(error: &OrderLinesError) -> Problem {
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct OrdersQuery {
+pub struct OrdersQuery {
     /// Status of the order; absent for orders in any status.
     #[param(inline)]
     status: Option<OrderStatusName>,

@@ -51,7 +51,7 @@ async fn pay_order(
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct PayOrderRequest {
+pub struct PayOrderRequest {
     /// Id of a coupon, or `best` for the usable coupon with the largest discount.
     coupon_id: Option<String>,
 }

@@ -106,13 +106,13 @@ async fn list_point_entries(
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct TopUpPointsRequest {
+pub struct TopUpPointsRequest {
     /// The points to add, greater than zero.
     amount: WrittenAmount,
 }
 
 impl TopUpPointsRequest {
-    fn amount(&self, currency: Currency) -> Result<PositiveMoney, Problem> {
+    pub fn amount(&self, currency: Currency) -> Result<PositiveMoney, Problem> {
         let mut field_errors = FieldErrors::default();
         let money = self.amount.in_currency(currency);
         let amount = field_errors.take("/amount", money.and_then(|money| money.try_into().map_err(Reason::from)));

@@ -85,7 +85,7 @@ async fn count(state: Data<AppState>, days: u32) -> Result<Dated<Ranking>, Store
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct PopularQuery {
+pub struct PopularQuery {
     /// Number of days, today included.
     #[param(minimum = 1, maximum = 30, default = 3)]
     days: Option<i64>,
@@ -96,7 +96,7 @@ struct PopularQuery {
 }
 
 impl PopularQuery {
-    fn check(&self) -> Result<(u32, u32), Problem> {
+    pub fn check(&self) -> Result<(u32, u32), Problem> {
         let days = self.days.map_or(Some(RANKING_DAYS_DEFAULT), |days| u32::try_from(days).ok());
         let mut field_errors = FieldErrors::default();
         let days = days.filter(|days| (1..=DAYS_MAX).contains(days)).ok_or(Reason::OutOfRange);

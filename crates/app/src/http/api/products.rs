@@ -219,7 +219,7 @@ enum SortName {
 }
 
 impl ProductsQuery {
-    fn filter(self, currency: Currency, all_states: bool) -> Result<ProductFilter, Problem> {
+    pub fn filter(self, currency: Currency, all_states: bool) -> Result<ProductFilter, Problem> {
         let mut field_errors = Vec::new();
         let mut take = |parameter: &str, valid: bool| {
             if !valid {

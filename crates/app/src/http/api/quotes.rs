@@ -91,7 +91,7 @@ async fn find_coupon(
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct QuoteRequest {
+pub struct QuoteRequest {
     /// The lines; lines of the same product are added up.
     #[schema(value_type = Vec<OrderLineRequest>, min_items = 1)]
     lines: Vec<Strict<OrderLineRequest>>,

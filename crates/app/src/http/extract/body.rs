@@ -106,7 +106,11 @@ async fn read(mut payload: Payload) -> Result<BytesMut, Problem> {
     Ok(bytes)
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Body<T>, Problem> {
+/// Parses a body; an empty one as `{}`.
+///
+/// # Errors
+/// `MALFORMED_JSON`, `INVALID_BODY`.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Body<T>, Problem> {
     let tree = if bytes.is_empty() { Value::Object(Map::new()) } else { parse_tree(bytes)? };
     let canonical = serde_json::to_vec(&tree).expect("a JSON value serializes as JSON");
     // Only a field error needs its path, and tracking that allocates at every step.

@@ -31,7 +31,9 @@ impl<T: DeserializeOwned> ApiQuery<T> {
     }
 }
 
-fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
+/// # Errors
+/// `INVALID_QUERY`, with the first invalid parameter.
+pub fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
     check_form(query)?;
     let pairs = || serde_html_form::Deserializer::from_bytes(query.as_bytes());
     T::deserialize(pairs()).or_else(|_| serde_path_to_error::deserialize(pairs())).map_err(|error| {

@@ -2,6 +2,7 @@ use jangteo_domain::UserId;
 use proptest::prelude::*;
 
 use super::super::server::PACKET_RESERVE;
+use super::fuzzing::read_text;
 use super::*;
 use crate::rows::point::PointAccountRow;
 use crate::rows::product::OptionsOf;
@@ -113,32 +114,11 @@ fn text_is_quoted() {
     assert_eq!(quoted("\\'\0"), "'\\\\''\\0'");
 }
 
-/// Parses a literal as the server does in the session's SQL mode: its value and the rest of the text.
-fn read_literal(text: &str) -> Option<(String, &str)> {
-    let mut content = String::new();
-    let mut rest = text.strip_prefix('\'')?.chars();
-    loop {
-        match rest.next()? {
-            '\'' if rest.as_str().starts_with('\'') => {
-                rest.next();
-                content.push('\'');
-            }
-            '\'' => return Some((content, rest.as_str())),
-            '\\' => content.push(match rest.next()? {
-                '0' => '\0',
-                'n' => '\n',
-                other => other,
-            }),
-            other => content.push(other),
-        }
-    }
-}
-
 proptest! {
     #[test]
     fn user_input_cannot_end_its_literal(text in r#"([\\'"\x00\n\x1a;%_가ﾃ😀a0-]|\PC){0,40}"#) {
         let row = format!("{},'after')", quoted(&text));
-        prop_assert_eq!(read_literal(&row), Some((text, ",'after')")));
+        prop_assert_eq!(read_text(&row), Some((text, ",'after')")));
     }
 
     /// No packet is above the server's limit, and each row is sent exactly once.
