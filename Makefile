@@ -4,7 +4,7 @@
 # A database for the tests: the one in TEST_MYSQL_URL, or a private one for as long as they run.
 WITH_DATABASE := $(if $(TEST_MYSQL_URL),,tests/scripts/with-mariadb)
 
-.PHONY: help run check deny semver lint-openapi test test-tools attack attack-quick fuzz chaos chaos-quick chaos-tools cluster mutants fmt bench bench-quick bench-growth
+.PHONY: help run release check deny semver lint-openapi test test-tools attack attack-quick fuzz chaos chaos-quick chaos-tools cluster mutants fmt bench bench-quick bench-growth
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
@@ -14,6 +14,9 @@ help: ## List these targets
 
 run: ## Serve on SQLite with demo data; needs nothing but Rust and a C compiler
 	cargo run --release --locked --bin jangteo -- serve --dev
+
+release: ## The release binary with its SBOM, licenses and SHA-256 sums, in target/release-artifacts; needs Python
+	tests/scripts/release
 
 ##@ Develop
 

@@ -119,7 +119,8 @@ async fn show_document(document: web::Data<Document>, request: HttpRequest) -> H
 pub fn page(config: &mut web::ServiceConfig) {
     let policy = DefaultHeaders::new().add((
         header::CONTENT_SECURITY_POLICY,
-        "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'",
+        "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'",
     ));
     // Programs, which accept anything or JSON, receive 404 instead: for them there is no resource at `/`.
     let home = web::resource("/").guard(guard::Get()).guard(guard::Acceptable::new(mime::TEXT_HTML));

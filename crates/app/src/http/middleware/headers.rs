@@ -16,7 +16,10 @@ pub fn complete(headers: &mut HeaderMap, occurrence: &Occurrence, is_draining: b
         }
     };
     set_default(header::CACHE_CONTROL, "no-store");
-    set_default(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
+    set_default(
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    );
     set_default(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set_default(header::X_FRAME_OPTIONS, "DENY");
     set_default(header::REFERRER_POLICY, "no-referrer");
