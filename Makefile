@@ -4,7 +4,7 @@
 # A database for the tests: the one in TEST_MYSQL_URL, or a private one for as long as they run.
 WITH_DATABASE := $(if $(TEST_MYSQL_URL),,tests/scripts/with-mariadb)
 
-.PHONY: help run release check deny semver lint-openapi test test-tools attack attack-quick fuzz chaos chaos-quick chaos-tools cluster mutants fmt bench bench-quick bench-growth
+.PHONY: help run release check deny semver lint-openapi test test-api test-tools attack attack-quick fuzz chaos chaos-quick chaos-tools cluster mutants fmt bench bench-quick bench-growth
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
@@ -51,6 +51,11 @@ test: test-tools ## Every test, on SQLite and on TEST_MYSQL_URL or else a privat
 	$(MAKE) attack-quick
 	$(MAKE) chaos-quick
 	cargo test --workspace --locked --lib --features jangteo/otel traces::
+
+# API_REQUESTS requests for each operation beside those at the limits of its schemas; API_SEED repeats a run.
+test-api: ## Random requests by the OpenAPI document, more than in `make test`, with a new seed; needs Python and a network
+	cargo build --workspace --locked
+	API_REQUESTS=$${API_REQUESTS:-200} API_SEED=$${API_SEED:-$$(date +%s)} cargo test --workspace --locked --test suite -- api_properties:: --nocapture
 
 # What replicates MariaDB (Galera). Where it cannot be installed, the tests that need it fail and say so.
 test-tools: chaos-tools

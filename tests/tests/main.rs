@@ -1,6 +1,7 @@
 //! The suite: one file per subject. See the crate `jangteo_testkit` for the harness.
 
 mod admin;
+mod api_properties;
 mod architecture;
 mod audit_log;
 mod auth;

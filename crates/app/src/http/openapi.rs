@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use actix_web::http::header::{self, HeaderName};
 use actix_web::middleware::DefaultHeaders;
 use actix_web::{HttpRequest, HttpResponse, get, guard, mime, web};
+use utoipa::openapi::schema::AdditionalProperties;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
-use utoipa::openapi::{ContactBuilder, Info, InfoBuilder, LicenseBuilder, OpenApi, ServerBuilder};
+use utoipa::openapi::{ContactBuilder, Info, InfoBuilder, LicenseBuilder, OpenApi, RefOr, Schema, ServerBuilder};
 use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_actix_web::{AppExt, scope};
 use utoipa_swagger_ui::{Config, SwaggerFile, serve};
@@ -67,6 +68,7 @@ pub fn complete(mut api: OpenApi) -> OpenApi {
     api.tags = Some(tags.collect());
     let components = api.components.get_or_insert_default();
     components.schemas.extend(problem::schemas());
+    close_variants(components.schemas.get_mut("DiscountRequest"));
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
     for (path, item) in &mut api.paths.paths {
@@ -76,6 +78,16 @@ pub fn complete(mut api: OpenApi) -> OpenApi {
         }
     }
     api
+}
+
+/// Forbids unknown members in the variants of an enum of a request, which the derived schema leaves open.
+fn close_variants(schema: Option<&mut RefOr<Schema>>) {
+    let Some(RefOr::T(Schema::OneOf(variants))) = schema else { return };
+    for variant in &mut variants.items {
+        if let RefOr::T(Schema::Object(object)) = variant {
+            object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+        }
+    }
 }
 
 fn info() -> Info {

@@ -86,8 +86,13 @@ fn parse_digits(text: &str) -> Result<Decimal, Reason> {
 impl PartialSchema for WrittenAmount {
     fn schema() -> RefOr<Schema> {
         let string = ObjectBuilder::new().schema_type(Type::String).pattern(Some(PATTERN));
-        let integer =
-            ObjectBuilder::new().schema_type(Type::Integer).format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)));
+        // The range of amounts, in whole units.
+        let max = Money::MAX.ten_thousandths() / 10_000;
+        let integer = ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
+            .minimum(Some(-max))
+            .maximum(Some(max));
         OneOfBuilder::new()
             .item(string)
             .item(integer)

@@ -49,8 +49,10 @@ async fn list_audit_entries(
 #[into_params(parameter_in = Query)]
 pub struct AuditQuery {
     /// Filters by the user who made the change.
+    #[param(pattern = r"^[A-Za-z0-9_.:|@-]{1,64}$")]
     actor: Option<String>,
     /// Filters by the id of the changed resource.
+    #[param(pattern = r"^[A-Za-z0-9_.:|@-]{1,64}$")]
     subject_id: Option<String>,
     /// Maximum number of rows; values above 100 count as 100.
     #[param(minimum = 1, default = 20)]

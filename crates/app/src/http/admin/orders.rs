@@ -51,6 +51,7 @@ pub struct AllOrdersQuery {
     #[param(inline)]
     status: Option<OrderStatusName>,
     /// Id of the user; absent for orders of all users.
+    #[param(pattern = r"^[A-Za-z0-9_.:|@-]{1,64}$")]
     user_id: Option<String>,
     /// Earliest time of the order (RFC 3339), inclusive.
     #[param(format = DateTime)]

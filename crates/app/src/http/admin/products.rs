@@ -6,6 +6,7 @@ use actix_web::web::{Data, Json};
 use actix_web::{HttpResponse, get, patch, post};
 use serde::Deserialize;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use jangteo_domain::command::{ChangeProduct, CreateProduct, ProductChange};
@@ -100,9 +101,8 @@ pub struct CreateProductRequest {
     description: String,
     #[schema(min_length = 1, max_length = 64)]
     category: String,
-    /// The options of this variant, such as `{"color": "red"}`; at most 20, with names of 1 to 32 characters without a
-    /// colon, and values of 1 to 255.
     #[serde(default)]
+    #[schema(schema_with = options)]
     options: BTreeMap<String, String>,
     /// Shared by the variants of one item.
     #[schema(min_length = 1, max_length = 64)]
@@ -151,8 +151,7 @@ pub struct ChangeProductRequest {
     #[schema(min_length = 1, max_length = 64, nullable = false)]
     #[serde(default, deserialize_with = "present")]
     category: Option<String>,
-    /// Replaces all options; absent names are removed.
-    #[schema(nullable = false)]
+    #[schema(schema_with = options)]
     #[serde(default, deserialize_with = "present")]
     options: Option<BTreeMap<String, String>>,
     /// `null` removes the product from its group.
@@ -200,6 +199,20 @@ impl ChangeProductRequest {
         })();
         field_errors.check(change)
     }
+}
+
+/// The schema of options.
+fn options() -> Object {
+    let text = || ObjectBuilder::new().schema_type(Type::String).min_length(Some(1));
+    ObjectBuilder::new()
+        .property_names(Some(text().max_length(Some(32)).pattern(Some("^[^:]*$"))))
+        .additional_properties(Some(text().max_length(Some(255))))
+        .max_properties(Some(Options::COUNT_MAX))
+        .description(Some(
+            "The options of this variant, such as `{\"color\": \"red\"}`: at most 20, with names of 1 to 32 characters \
+             without a colon, and values of 1 to 255. A change replaces all of them.",
+        ))
+        .build()
 }
 
 fn take_options(written: &BTreeMap<String, String>, field_errors: &mut FieldErrors) -> Option<Options> {

@@ -1,6 +1,8 @@
 use actix_web::{HttpResponse, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Type};
+use utoipa::openapi::{KnownFormat, Schema, SchemaFormat};
 use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
@@ -53,7 +55,19 @@ async fn pay_order(
 #[serde(deny_unknown_fields)]
 pub struct PayOrderRequest {
     /// Id of a coupon, or `best` for the usable coupon with the largest discount.
+    #[schema(schema_with = coupon_choice)]
     coupon_id: Option<String>,
+}
+
+/// The schema of a caller's choice of a coupon.
+pub fn coupon_choice() -> Schema {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    AnyOfBuilder::new()
+        .item(text().format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid))))
+        .item(text().enum_values(Some(["best"])))
+        .item(ObjectBuilder::new().schema_type(Type::Null))
+        .description(Some("Id of a coupon, or `best` for the usable coupon with the largest discount."))
+        .into()
 }
 
 /// Parses a caller's choice of a coupon.

@@ -183,15 +183,15 @@ pub struct ProductsQuery {
     category: Option<String>,
     /// `name:value`, repeatable: AND across names, OR between values of a name.
     #[serde(default)]
-    #[param(example = json!(["color:red"]))]
+    #[param(example = json!(["color:red"]), max_items = 50)]
     option: Vec<String>,
     /// Text contained in the name or the description, case-insensitive.
     q: Option<String>,
     /// Minimum price, inclusive, as a decimal string.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = r"^(0|[1-9][0-9]*)(\.[0-9]+)?$")]
     min_price: Option<WrittenAmount>,
     /// Maximum price, inclusive, as a decimal string.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = r"^(0|[1-9][0-9]*)(\.[0-9]+)?$")]
     max_price: Option<WrittenAmount>,
     /// `true` excludes sold-out products.
     in_stock: Option<bool>,

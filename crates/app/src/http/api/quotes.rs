@@ -14,7 +14,7 @@ use jangteo_domain::quote::{Quote, QuotedCoupon, QuotedLine};
 use jangteo_domain::{Currency, StoreError, UserId};
 
 use crate::http::api::orders::{OrderLineRequest, check_lines};
-use crate::http::api::payments::check_coupon;
+use crate::http::api::payments::{check_coupon, coupon_choice};
 use crate::http::deadline::Deadline;
 use crate::http::extract::body::{Body, Nothing, Strict};
 use crate::http::extract::caller::SignedIn;
@@ -96,6 +96,7 @@ pub struct QuoteRequest {
     #[schema(value_type = Vec<OrderLineRequest>, min_items = 1)]
     lines: Vec<Strict<OrderLineRequest>>,
     /// Id of a coupon, or `best` for the usable coupon with the largest discount.
+    #[schema(schema_with = coupon_choice)]
     coupon_id: Option<String>,
 }
 

@@ -7,7 +7,7 @@ use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::AnyOfBuilder;
 use utoipa::openapi::security::SecurityRequirement;
-use utoipa::openapi::{HttpMethod, ObjectBuilder, PathItem, RefOr, Required, Response, Schema, Type};
+use utoipa::openapi::{HttpMethod, ObjectBuilder, OneOf, PathItem, RefOr, Required, Response, Schema, Type};
 
 use crate::http::openapi::problem;
 use crate::http::respond::problem::ProblemCode;
@@ -41,6 +41,9 @@ const OF_WRITES: &[ProblemCode] = &[
     ProblemCode::ShuttingDown,
 ];
 
+/// A key, bare or quoted.
+const IDEMPOTENCY_KEY: &str = r#"^([!#-~][ -~]{0,254}|"([ !#-\[\]-~]|\\["\\]){1,255}")$"#;
+
 /// The one POST without an effect.
 const QUOTE: &str = "/v1/orders/quote";
 
@@ -72,7 +75,19 @@ pub fn complete(path: &str, method: &HttpMethod, operation: &mut Operation) {
         if let RefOr::T(parameter) = parameter
             && parameter.parameter_in == ParameterIn::Query
         {
+            if parameter.name == "limit"
+                && let Some(RefOr::T(Schema::Object(limit))) = &mut parameter.schema
+            {
+                limit.format = None; // A number of any size is accepted.
+            }
             parameter.schema = parameter.schema.take().map(or_empty);
+        }
+    }
+    if let Some(RefOr::T(body)) = &mut operation.request_body {
+        for content in body.content.values_mut() {
+            if let RefOr::T(content) = content {
+                content.schema = content.schema.take().map(not_null);
+            }
         }
     }
     let is_cached = operation.responses.responses.contains_key("304");
@@ -129,8 +144,18 @@ fn idempotency_key() -> Parameter {
             "Deduplicates retries of the request: 1 to 255 printable ASCII characters, bare or quoted. Mandatory where \
              the shop requires it.",
         ))
-        .schema(Some(ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(255))))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String).pattern(Some(IDEMPOTENCY_KEY))))
         .build()
+}
+
+/// The schema of an optional body, which may be absent but is never `null`.
+fn not_null(schema: RefOr<Schema>) -> RefOr<Schema> {
+    let RefOr::T(Schema::OneOf(OneOf { items, .. })) = &schema else { return schema };
+    let is_null = |item: &RefOr<Schema>| matches!(item, RefOr::T(Schema::Object(object)) if object.schema_type == Type::Null.into());
+    match &items[..] {
+        [other, null] | [null, other] if is_null(null) => other.clone(),
+        _ => schema,
+    }
 }
 
 /// The schema of a query parameter, or the empty string, which counts as absent.
@@ -138,7 +163,10 @@ fn or_empty(schema: RefOr<Schema>) -> RefOr<Schema> {
     let is_any_text = match &schema {
         RefOr::T(Schema::Array(_)) => true,
         RefOr::T(Schema::Object(object)) => {
-            object.schema_type == Type::String.into() && object.enum_values.is_none() && object.format.is_none()
+            object.schema_type == Type::String.into()
+                && object.enum_values.is_none()
+                && object.format.is_none()
+                && object.pattern.is_none()
         }
         _ => false,
     };
