@@ -1,10 +1,11 @@
 //! The database under test: started in a temporary folder with durable commits, or an external server.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use jangteo_testkit::MariaDb;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts};
@@ -63,6 +64,19 @@ impl Drop for ExternalDatabases {
         if let Err(error) = store::wait_for(dropping).and_then(|dropped| dropped) {
             eprintln!("jangteo-bench: the databases {left} may be left behind: {error:#}");
         }
+    }
+}
+
+/// A table's rows, and the bytes of its file with all indexes.
+#[derive(Clone, Copy, Default)]
+pub struct TableSize {
+    pub rows: u64,
+    pub bytes: u64,
+}
+
+impl TableSize {
+    pub fn since(self, before: Self) -> Self {
+        Self { rows: self.rows.saturating_sub(before.rows), bytes: self.bytes.saturating_sub(before.bytes) }
     }
 }
 
@@ -169,6 +183,25 @@ impl Database {
             None => folder_bytes(self.directory.path())?,
         };
         Ok(bytes as f64 / f64::from(1 << 30))
+    }
+
+    /// The size of each table of MariaDB.
+    pub async fn table_sizes(&self, name: &str) -> Result<BTreeMap<String, TableSize>> {
+        let (Some(server), Some(mariadb)) = (&self.server, self.mariadb()) else {
+            bail!("the sizes of tables are those of a MariaDB that the benchmark starts");
+        };
+        let folder = mariadb.data_folder().join(name);
+        let mut connection = Conn::new(server.options.clone()).await?;
+        let tables: Vec<String> = connection.query(format!("SHOW TABLES FROM {name}")).await?;
+        let mut sizes = BTreeMap::new();
+        for table in tables {
+            let rows = connection.query_first(format!("SELECT COUNT(*) FROM {name}.{table}")).await?;
+            let rows = rows.context("a count")?;
+            let bytes = fs::metadata(folder.join(format!("{table}.ibd")))?.len();
+            sizes.insert(table, TableSize { rows, bytes });
+        }
+        connection.disconnect().await?;
+        Ok(sizes)
     }
 
     pub async fn describe(&self) -> Result<Description> {

@@ -4,7 +4,7 @@
 //! | module | purpose |
 //! |---|---|
 //! | [`options`] | the command line |
-//! | [`run`], [`growth`], [`one`], [`writers`], [`limit`], [`constant`], [`sysbench`] | the measurements and the yardsticks |
+//! | [`run`], [`growth`], [`footprint`], [`one`], [`writers`], [`limit`], [`constant`], [`sysbench`] | the measurements and the yardsticks |
 //! | [`load`], [`client`] | the callers |
 //! | [`shop`], [`past`], [`store`] | the data: decided by the domain's rules, written by the adapter |
 //! | [`recorder`], [`answers`] | transactions recorded for replay |
@@ -18,6 +18,7 @@ mod answers;
 mod client;
 mod constant;
 mod database;
+mod footprint;
 mod growth;
 mod limit;
 mod load;
@@ -83,6 +84,11 @@ enum Command {
         /// Numbers of orders, comma-separated.
         #[arg(long, value_delimiter = ',', default_values_t = [100_000, 1_000_000, 5_000_000])]
         orders: Vec<usize>,
+    },
+    /// The bytes on the disk of a purchase and of an order that expires, in two minutes; needs MariaDB.
+    Footprint {
+        #[command(flatten)]
+        options: Options,
     },
     /// Two servers on one Galera node against two servers on two nodes, in two minutes.
     Writers {
@@ -151,6 +157,10 @@ async fn work(command: Command) -> Result<bool> {
         Command::Run { options, external } => measure(&options, &external, Profile::full(options.names)).await,
         Command::Quick { options, external } => measure(&options, &external, Profile::quick(options.names)).await,
         Command::Growth { options, orders } => measure_growth(&options, &orders).await,
+        Command::Footprint { options } => {
+            println!("{}", footprint::run(&options.setup(None)?).await?);
+            Ok(true)
+        }
         Command::Writers { options } => {
             println!("{}", writers::run(&options.setup(None)?).await?);
             Ok(true)
