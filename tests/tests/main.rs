@@ -17,6 +17,7 @@ mod effects;
 mod expiry;
 mod failover;
 mod galera;
+mod grants;
 mod hang_ups;
 mod http_rules;
 mod idempotency;

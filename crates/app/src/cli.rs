@@ -15,6 +15,7 @@ use crate::telemetry::{Telemetry, init_logs};
 use crate::{http, settings, startup};
 
 mod doctor;
+mod grants;
 mod mock_data_platform;
 mod progress;
 mod rebuild;
@@ -22,6 +23,7 @@ mod serve;
 mod token;
 mod verify;
 
+use grants::DatabaseUser;
 use mock_data_platform::MockDataPlatform;
 
 /// The transaction core of a shop, over HTTP.
@@ -88,6 +90,12 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Print the GRANT statements for a database user that serves without migrating: no DDL, and no UPDATE or DELETE on what
+    /// is only appended
+    Grants {
+        /// Name of the user, or NAME@HOST
+        user: DatabaseUser,
+    },
     /// Rebuild a denormalized table while the shop is online
     Rebuild {
         #[command(subcommand)]
@@ -124,6 +132,7 @@ impl Command {
             | Self::Relay
             | Self::MockDataPlatform(_)
             | Self::Doctor { .. }
+            | Self::Grants { .. }
             | Self::Rebuild { .. }
             | Self::Openapi => ExitCode::FAILURE,
         }
@@ -158,6 +167,7 @@ async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
             init_logs(&settings)?;
             return doctor::run(&settings, json).await;
         }
+        Command::Grants { user } => grants::print(&settings, &user)?,
         Command::Verify { json } => {
             init_logs(&settings)?;
             return verify::run(&settings, json).await;

@@ -377,7 +377,8 @@ pub async fn examine(settings: &Settings) -> anyhow::Result<Vec<Check>> {
     database_settings(settings).examine(SystemTime::now).await.context("DATABASE_URL")
 }
 
-fn database_settings(settings: &Settings) -> jangteo_sql::DatabaseSettings {
+/// The settings of the database, for its adapter.
+pub fn database_settings(settings: &Settings) -> jangteo_sql::DatabaseSettings {
     let DatabaseSettings { url, read_url, tls, ca_file, read_lag_max, pool_max, search_pool_max } = &settings.database;
     jangteo_sql::DatabaseSettings {
         url: url.expose_secret().to_owned(),

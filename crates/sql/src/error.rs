@@ -39,6 +39,9 @@ pub enum OpenError {
     /// The two URLs are of different dialects.
     #[error("the URL to read from is of another kind than the URL to write to")]
     MixedDialects,
+    /// Grants on SQLite.
+    #[error("SQLite has no users: the owner and the mode of its files decide who has access")]
+    NoUsers,
 }
 
 /// The pool returned no connection in time.

@@ -204,6 +204,17 @@ impl DatabaseSettings {
         }
     }
 
+    /// The statements that grant a user what servers need that do not migrate. Names without quotes and backslashes.
+    ///
+    /// # Errors
+    /// The first invalid setting; [`OpenError::NoUsers`] for SQLite.
+    pub fn grants(&self, user: &str, host: &str) -> Result<Vec<String>, OpenError> {
+        match self.dialect()? {
+            Dialect::Mysql => mysql::grants(self, user, host),
+            Dialect::Sqlite => Err(OpenError::NoUsers),
+        }
+    }
+
     fn dialect(&self) -> Result<Dialect, OpenError> {
         let dialect = Dialect::of(&self.url)?;
         if self.read_url.as_deref().map_or(Ok(dialect), Dialect::of)? != dialect {

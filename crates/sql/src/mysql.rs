@@ -28,6 +28,7 @@ use crate::{DatabaseSettings, migrations};
 pub(crate) mod doctor;
 mod hosts;
 mod migration_lock;
+mod privileges;
 mod server;
 mod topology;
 mod writes;
@@ -145,6 +146,13 @@ pub(crate) fn open(settings: &DatabaseSettings) -> Result<Store, OpenError> {
 
 pub(crate) fn check(settings: &DatabaseSettings) -> Result<(), OpenError> {
     hosts_of(settings).map(|_| ())
+}
+
+/// The statements that grant a user what a server needs.
+pub(crate) fn grants(settings: &DatabaseSettings, user: &str, host: &str) -> Result<Vec<String>, OpenError> {
+    let (writers, _) = hosts_of(settings)?;
+    let database = writers.as_slice().first().and_then(|options| options.db_name()).unwrap_or_default();
+    Ok(privileges::grants(database, user, host))
 }
 
 /// The hosts of both URLs.

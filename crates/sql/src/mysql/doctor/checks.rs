@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::grants::Grants;
 use super::{Clock, Facts, Host, Purpose};
 use crate::doctor::{Advice, Check, Checks, State, refused, warning};
+use crate::mysql::privileges::{OnTable, SERVING};
 use crate::mysql::server::{Identity, REFUSALS, Variables};
 
 const MYSQL_MIN: [u32; 3] = [8, 0, 19];
@@ -261,23 +262,39 @@ fn transport(checks: &mut Checks, host: &Host, status: &Variables) {
 
 fn grants(checks: &mut Checks, purpose: Purpose, facts: &Facts) {
     let grants = Grants::of(&facts.grants, &facts.database);
-    let mut require = |name, privileges: &[&'static str], otherwise: fn(Advice) -> State, lost: &str| {
-        let missing = grants.missing(privileges).join(", ");
-        if missing.is_empty() {
-            checks.add(name, privileges.join(", "), State::Ok);
-            return;
-        }
-        let advice = format!("GRANT {missing} ON {}.*: {lost}", facts.database);
-        // The privileges may come from a role, or table by table.
-        let state = if grants.has_others() { State::Unknown(advice.into()) } else { otherwise(advice.into()) };
-        checks.add(name, format!("without {missing}"), state);
+    let require =
+        |checks: &mut Checks, name, privileges: &[&'static str], otherwise: fn(Advice) -> State, lost: &str| {
+            let missing = grants.missing(privileges).join(", ");
+            if missing.is_empty() {
+                checks.add(name, privileges.join(", "), State::Ok);
+                return;
+            }
+            let advice = format!("GRANT {missing} ON {}.*: {lost}", facts.database);
+            // The privileges may come from a role, or table by table.
+            let state = if grants.has_others() { State::Unknown(advice.into()) } else { otherwise(advice.into()) };
+            checks.add(name, format!("without {missing}"), state);
+        };
+    let read_tables = SERVING.map(|(table, _)| (table, &READ_PRIVILEGES[..]));
+    let (privileges, tables, lost): (&[&'static str], &[OnTable], &str) = match purpose {
+        Purpose::Read => (&READ_PRIVILEGES, &read_tables, "reads fail"),
+        Purpose::Write => (&WRITE_PRIVILEGES, &SERVING, "requests fail"),
     };
+    // Of grants on single tables only those on all tables are enough.
+    let is_by_table = grants.has_tables() && !grants.missing(privileges).is_empty();
+    if is_by_table {
+        by_table(checks, &grants.missing_on_tables(tables), lost);
+    } else {
+        require(checks, "privileges", privileges, State::Refused, lost);
+    }
     if purpose == Purpose::Read {
-        require("privileges", &READ_PRIVILEGES, State::Refused, "reads fail");
         return;
     }
-    require("privileges", &WRITE_PRIVILEGES, State::Refused, "requests fail");
-    require("privileges to migrate", &MIGRATION_PRIVILEGES, State::Warning, "only another user can migrate");
+    if is_by_table && grants.missing(&MIGRATION_PRIVILEGES).len() == MIGRATION_PRIVILEGES.len() {
+        checks.add("privileges to migrate", "none: another user migrates, with AUTO_MIGRATE=false", State::Ok);
+    } else {
+        let lost = "only another user can migrate";
+        require(checks, "privileges to migrate", &MIGRATION_PRIVILEGES, State::Warning, lost);
+    }
     let excessive = grants.global(&EXCESSIVE_PRIVILEGES).join(", ");
     let advice = format!(
         "REVOKE {excessive} ON *.*: read_only may not stop this user's writes, and its password gives access to more \
@@ -285,6 +302,15 @@ fn grants(checks: &mut Checks, purpose: Purpose, facts: &Facts) {
     );
     let value = if excessive.is_empty() { "none" } else { excessive.as_str() };
     checks.require("privileges on the whole server", value, excessive.is_empty(), warning(advice));
+}
+
+fn by_table(checks: &mut Checks, missing: &[String], lost: &str) {
+    if missing.is_empty() {
+        checks.add("privileges", "those of `jangteo grants`, by table", State::Ok);
+    } else {
+        let advice = format!("execute the statements of `jangteo grants USER`: {lost}");
+        checks.add("privileges", format!("without {}", missing.join("; ")), refused(advice));
+    }
 }
 
 fn connections(checks: &mut Checks, host: &Host, facts: &Facts) {

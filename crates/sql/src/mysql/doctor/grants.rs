@@ -1,13 +1,16 @@
 //! The privileges of the database's user, from the lines of `SHOW GRANTS`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::mysql::privileges::OnTable;
 
 /// The privileges on the shop's tables.
 #[derive(Debug, Default)]
 pub(super) struct Grants {
     global: BTreeSet<String>,
     database: BTreeSet<String>,
-    /// Roles, and grants on single tables or columns, which are not evaluated.
+    tables: BTreeMap<String, BTreeSet<String>>,
+    /// Roles, and grants on columns, which are not evaluated.
     has_others: bool,
 }
 
@@ -33,13 +36,16 @@ impl Grants {
         let Some((pattern, table)) = object.strip_prefix('`').and_then(|object| object.split_once("`.")) else {
             return;
         };
-        if !is_like(database, &pattern.replace("``", "`")) {
+        let pattern = pattern.replace("``", "`");
+        let table = table.strip_prefix('`').and_then(|table| table.split_once('`')).map(|(table, _)| table);
+        // The database of a table is named by no pattern.
+        if !table.map_or_else(|| is_like(database, &pattern), |_| pattern == database) {
             return;
         }
-        if table.starts_with("* ") && !privileges.contains('(') {
-            self.database.extend(names);
-        } else {
-            self.has_others = true;
+        match table {
+            _ if privileges.contains('(') => self.has_others = true,
+            None => self.database.extend(names),
+            Some(table) => self.tables.entry(table.to_owned()).or_default().extend(names),
         }
     }
 
@@ -48,6 +54,25 @@ impl Grants {
         let is_granted = |name: &str| self.global.contains(name) || self.database.contains(name);
         let is_missing = |name: &&&str| !is_granted("ALL PRIVILEGES") && !is_granted(name);
         privileges.iter().filter(is_missing).copied().collect()
+    }
+
+    /// Those that are granted neither on their table nor on the whole database, as in `UPDATE on orders`.
+    pub(super) fn missing_on_tables(&self, needed: &[OnTable]) -> Vec<String> {
+        let is_granted = |table: &str, privilege: &str| {
+            let on_table = self.tables.get(table);
+            on_table.is_some_and(|names| names.contains(privilege) || names.contains("ALL PRIVILEGES"))
+        };
+        let missing = |(table, privileges): &OnTable| {
+            let privileges = self.missing(privileges).into_iter();
+            let missing = privileges.filter(|privilege| !is_granted(table, privilege)).collect::<Vec<_>>().join(", ");
+            (!missing.is_empty()).then(|| format!("{missing} on {table}"))
+        };
+        needed.iter().filter_map(missing).collect()
+    }
+
+    /// Whether there are grants on single tables.
+    pub(super) fn has_tables(&self) -> bool {
+        !self.tables.is_empty()
     }
 
     /// Those of `privileges` that are granted on the whole server.
@@ -101,7 +126,7 @@ mod tests {
     #[case::too_few(&["GRANT USAGE ON *.* TO `shop`@`%`", "GRANT SELECT ON `my_shop`.* TO `shop`@`%`"], &["INSERT"], false)]
     #[case::another_database(&["GRANT ALL PRIVILEGES ON `other`.* TO `shop`@`%`"], &["SELECT", "INSERT"], false)]
     #[case::a_role(&["GRANT `clerk`@`%` TO `shop`@`%`"], &["SELECT", "INSERT"], true)]
-    #[case::a_table(&["GRANT SELECT ON `my_shop`.`orders` TO `shop`@`%`"], &["SELECT", "INSERT"], true)]
+    #[case::a_table(&["GRANT SELECT ON `my_shop`.`orders` TO `shop`@`%`"], &["SELECT", "INSERT"], false)]
     #[case::a_column(&["GRANT SELECT (id, sku), INSERT ON `my_shop`.`orders` TO `shop`@`%`"], &["SELECT", "INSERT"], true)]
     #[case::a_routine(&["GRANT EXECUTE ON PROCEDURE `my_shop`.`p` TO `shop`@`%`"], &["SELECT", "INSERT"], false)]
     fn privileges_are_those_on_the_whole_database(
@@ -113,5 +138,27 @@ mod tests {
         let grants = Grants::of(&lines, "my_shop");
         assert_eq!(grants.missing(&["SELECT", "INSERT"]), missing);
         assert_eq!(grants.has_others(), has_others);
+    }
+
+    #[test]
+    fn privileges_on_tables_count_for_their_table() {
+        let lines = [
+            "GRANT INSERT ON `my_shop`.* TO `shop`@`%`",
+            "GRANT SELECT, UPDATE ON `my_shop`.`orders` TO `shop`@`%`",
+            "GRANT SELECT ON `my_shop`.`payments` TO `shop`@`%`",
+            "GRANT ALL PRIVILEGES ON `my_shop`.`refunds` TO `shop`@`%`",
+            "GRANT SELECT ON `my\\_shop`.`coupons` TO `shop`@`%`",
+        ];
+        let grants = Grants::of(&lines.map(str::to_owned), "my_shop");
+        let all: &[&str] = &["SELECT", "INSERT", "UPDATE"];
+        let missing = grants.missing_on_tables(&[
+            ("orders", all),
+            ("payments", all),
+            ("payments", &["SELECT"]),
+            ("refunds", all),
+            ("coupons", all),
+        ]);
+        assert_eq!(missing, ["UPDATE on payments", "SELECT, UPDATE on coupons"]);
+        assert!(grants.has_tables() && !grants.has_others());
     }
 }
