@@ -20,7 +20,7 @@ const PATH: &str = "/v1/admin/token-revocations";
 const READ_MAX: Duration = Duration::from_secs(30);
 
 fn claims(user: &str, id: &str) -> Claims {
-    Claims::of(user).with("jti", id).with_time("iat", -60)
+    Claims::of(user).with("jti", id).with_time("iat", -60).with_time("exp", 600)
 }
 
 async fn is_accepted(server: &Server, claims: &Claims) -> bool {
@@ -43,7 +43,7 @@ async fn rejects(server: &Server, claims: &Claims) {
 async fn every_server_rejects_a_revoked_token(shop: Shop) {
     let servers = [shop.start().await, shop.start().await];
     let [stolen, other, lees] = [claims("kim", "t-1"), claims("kim", "t-2"), claims("lee", "t-3")];
-    let renewed = Claims::of("lee").with_time("iat", 60);
+    let renewed = Claims::of("lee").with_time("iat", 60).with_time("exp", 600);
     for server in &servers {
         for claims in [&stolen, &other, &lees] {
             assert!(is_accepted(server, claims).await);
@@ -65,7 +65,8 @@ async fn every_server_rejects_a_revoked_token(shop: Shop) {
 
 async fn the_command_revokes_tokens(shop: Shop) {
     let server = shop.start().await;
-    let [stolen, lees, renewed] = [claims("kim", "t-1"), claims("lee", "t-2"), Claims::of("lee").with_time("iat", -5)];
+    let [stolen, lees, renewed] =
+        [claims("kim", "t-1"), claims("lee", "t-2"), Claims::of("lee").with_time("iat", -5).with_time("exp", 600)];
     let before = time::OffsetDateTime::now_utc() - Duration::from_secs(30);
     let before = before.format(&time::format_description::well_known::Rfc3339).expect("a time");
     for arguments in [["--jti", "t-1"].as_slice(), &["--user", "lee", "--before", &before]] {

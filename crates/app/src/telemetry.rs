@@ -165,6 +165,7 @@ fn describe() {
     metrics::describe_histogram!(REQUEST_SECONDS, metrics::Unit::Seconds, "Requests, by route, method and status");
     metrics::describe_counter!(REQUESTS_DENIED, "Requests denied by 401, 403 or 429, by status and reason");
     metrics::describe_gauge!(TOKEN_KEYS_READ_TIMESTAMP, metrics::Unit::Seconds, "Last reading of the key set");
+    metrics::describe_gauge!(TOKEN_REVOCATIONS_READ_TIMESTAMP, metrics::Unit::Seconds, "Last reading of the deny list");
     metrics::describe_counter!(CONNECTIONS_REJECTED, "Connections beyond the maximum of their client's address");
     metrics::describe_histogram!(BATCH_SIZE, "Commands per transaction");
     metrics::describe_histogram!(BATCH_SECONDS, metrics::Unit::Seconds, "Transactions with their retries");

@@ -4,7 +4,7 @@
 //! | module | purpose |
 //! |---|---|
 //! | [`options`] | the command line |
-//! | [`run`], [`growth`], [`footprint`], [`one`], [`writers`], [`limit`], [`constant`], [`sysbench`] | the measurements and the yardsticks |
+//! | [`run`], [`growth`], [`footprint`], [`search`], [`one`], [`writers`], [`limit`], [`constant`], [`sysbench`] | the measurements and the yardsticks |
 //! | [`load`], [`client`] | the callers |
 //! | [`shop`], [`past`], [`store`] | the data: decided by the domain's rules, written by the adapter |
 //! | [`recorder`], [`answers`] | transactions recorded for replay |
@@ -33,6 +33,7 @@ mod recorder;
 mod report;
 mod results;
 mod run;
+mod search;
 mod server;
 mod shop;
 mod store;
@@ -94,6 +95,14 @@ enum Command {
     Writers {
         #[command(flatten)]
         options: Options,
+    },
+    /// Searches for a text in catalogs of different sizes; about 10 minutes.
+    Search {
+        #[command(flatten)]
+        options: Options,
+        /// Numbers of products, comma-separated.
+        #[arg(long, value_delimiter = ',', default_values_t = [10_000, 1_000_000])]
+        products: Vec<usize>,
     },
     /// One workload alone, for tuning and profiling.
     One {
@@ -163,6 +172,10 @@ async fn work(command: Command) -> Result<bool> {
         }
         Command::Writers { options } => {
             println!("{}", writers::run(&options.setup(None)?).await?);
+            Ok(true)
+        }
+        Command::Search { options, products } => {
+            println!("{}", search::run(&options.setup(None)?, &products).await?);
             Ok(true)
         }
         Command::One { subject, options, external, callers, seconds, settings } => {

@@ -24,13 +24,13 @@ pub struct Revoke {
     #[arg(long, value_name = "ID", value_parser = token_id, required_unless_present = "user", conflicts_with = "user")]
     jti: Option<TokenId>,
     /// Expiry of the token; by default `TOKEN_LIFETIME_MAX` from now
-    #[arg(long, value_name = "TIME", value_parser = time, requires = "jti")]
+    #[arg(long, value_name = "TIME", value_parser = time, requires = "jti", conflicts_with = "user")]
     expires: Option<Timestamp>,
     /// Subject of the tokens
     #[arg(long, value_name = "USER")]
     user: Option<UserId>,
     /// Time before which the user's tokens were issued, as in 2026-11-30T12:00:00Z; by default now
-    #[arg(long, value_name = "TIME", value_parser = time, requires = "user")]
+    #[arg(long, value_name = "TIME", value_parser = time, requires = "user", conflicts_with = "jti")]
     before: Option<Timestamp>,
 }
 
