@@ -111,7 +111,8 @@ pub fn token(data: &[u8]) {
     check_signed(head, claims);
     if let Ok(Value::Object(mut claims)) = serde_json::from_str(claims) {
         for time in ["exp", "nbf", "iat"] {
-            let relative = claims.get(time).and_then(Value::as_i64).filter(|seconds| seconds.abs() < 31_536_000);
+            let relative =
+                claims.get(time).and_then(Value::as_i64).filter(|seconds| seconds.unsigned_abs() < 31_536_000);
             if let Some(seconds) = relative {
                 claims.insert(time.to_owned(), get_current_timestamp().saturating_add_signed(seconds).into());
             }

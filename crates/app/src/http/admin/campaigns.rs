@@ -96,7 +96,7 @@ pub struct CreateCampaignRequest {
     /// The minimum order total for its coupons.
     min_order_amount: Option<WrittenAmount>,
     /// The number of coupons in all.
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 4_294_967_295_i64, format = Int64)]
     quantity: u32,
     #[schema(format = DateTime)]
     issue_opens_at: String,
@@ -222,7 +222,7 @@ pub struct ChangeCampaignRequest {
     #[serde(default, deserialize_with = "present")]
     name: Option<String>,
     /// The number of coupons in all; at least the current one.
-    #[schema(minimum = 1, nullable = false)]
+    #[schema(minimum = 1, maximum = 4_294_967_295_i64, format = Int64, nullable = false)]
     #[serde(default, deserialize_with = "present")]
     quantity: Option<u32>,
     /// The end of issuance; at most the current one, and after `issue_opens_at`.
