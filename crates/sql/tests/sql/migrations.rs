@@ -12,6 +12,15 @@ async fn another(settings: &DatabaseSettings) -> Database {
     Database::open(settings.clone()).await.expect("valid settings")
 }
 
+/// The migrations, in their order.
+fn names() -> Vec<String> {
+    let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations/mysql")).expect("a folder");
+    let name = |entry: std::io::Result<std::fs::DirEntry>| entry.expect("an entry").file_name().into_string();
+    let mut names: Vec<_> = folder.map(|entry| name(entry).expect("UTF-8")).collect();
+    names.sort();
+    names
+}
+
 async fn migrate_at_once(settings: DatabaseSettings) -> Result<(), StoreError> {
     let servers = join_all((0..4).map(|_| another(&settings))).await;
     assert!(servers[0].migrations_pending().await?);
@@ -20,8 +29,7 @@ async fn migrate_at_once(settings: DatabaseSettings) -> Result<(), StoreError> {
     for names in join_all(tasks).await {
         applied.extend(names.expect("no panic")?);
     }
-    let all = ["2026-11-21-000000_shop", "2026-11-30-000000_rights", "2026-11-30-100000_search"];
-    assert_eq!(applied, all, "each migration is run by one of them");
+    assert_eq!(applied, names(), "each migration is run by one of them");
     assert!(!servers[0].migrations_pending().await?);
     assert!(servers[0].migrate().await?.is_empty());
     Ok(())
@@ -54,7 +62,7 @@ async fn an_interrupted_migration_is_run_again(#[case] dialect: Dialect) -> Resu
     database.execute("DROP TABLE commit_markers").await;
     database.execute("DROP TABLE daily_sales").await;
     assert!(database.database.migrations_pending().await?);
-    assert_eq!(database.database.migrate().await?.len(), 2);
+    assert_eq!(database.database.migrate().await?, names());
     assert!(!database.database.migrations_pending().await?);
     assert_eq!(database.number("SELECT COUNT(*) FROM daily_sales").await, 0);
     Ok(())

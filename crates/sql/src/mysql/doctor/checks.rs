@@ -1,6 +1,6 @@
 //! The evaluation of the facts: pure, so that each wrong setting is a row of a test.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use super::grants::Grants;
 use super::{Clock, Facts, Host, Purpose};
@@ -332,16 +332,18 @@ fn writers(checks: &mut Checks, hosts: &[Examined]) {
     if reached.is_empty() {
         return;
     }
-    // By server: two names may lead to the same one.
-    let mut writers = BTreeMap::new();
+    // One of each server: two names may lead to the same one.
+    let (mut servers, mut writers) = (BTreeSet::new(), Vec::new());
     for (host, facts) in reached.iter().filter(|(_, facts)| !is_read_only(&facts.variables)) {
         let Identity { server, group } = facts.variables.identity();
-        writers.entry(server).or_insert((&host.name, group));
+        if servers.insert(server) {
+            writers.push((&host.name, group));
+        }
     }
-    let groups: Vec<_> = writers.values().map(|(_, group)| group).collect();
+    let groups: Vec<_> = writers.iter().map(|(_, group)| group).collect();
     let agree = groups.len() == 1
         || groups.first().is_some_and(|group| group.is_some()) && groups.windows(2).all(|pair| pair[0] == pair[1]);
-    let names = writers.values().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+    let names = writers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
     if writers.is_empty() {
         checks.add("writer", "none", refused("set read_only=OFF on one host: all writes fail"));
     } else {
