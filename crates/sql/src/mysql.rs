@@ -227,6 +227,9 @@ async fn while_current<T>(server: &Server, limit: Duration, work: impl Future<Ou
 
 const NOW: &str = "UTC_TIMESTAMP(6)";
 
+/// The condition of products in the order of their ids.
+const IS_ON_SALE_BY_ID: &str = " WHERE products.status = 'on_sale'";
+
 /// A join whose tables are read in this order.
 const THEN_JOIN: &str = " STRAIGHT_JOIN ";
 

@@ -232,6 +232,10 @@ async fn while_current<T>(_server: &Server, _limit: Duration, work: impl Future<
 /// The database's time; SQLite's clock has milliseconds.
 pub(crate) const NOW: &str = "CAST(round(unixepoch('subsec') * 1000000) AS INTEGER)";
 
+/// The condition of products in the order of their ids. Without the sign SQLite finds all products on sale by the index of
+/// the prices, and sorts them for each page.
+const IS_ON_SALE_BY_ID: &str = " WHERE +products.status = 'on_sale'";
+
 /// A join whose tables are read in this order.
 const THEN_JOIN: &str = " CROSS JOIN ";
 

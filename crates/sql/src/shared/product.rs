@@ -14,7 +14,7 @@ use jangteo_domain::time::Date;
 
 use super::product_search::search;
 use super::store::Store;
-use super::{Db, INDEXED, THEN_JOIN, push_deadline};
+use super::{Db, INDEXED, IS_ON_SALE_BY_ID, THEN_JOIN, push_deadline};
 use crate::bulk::Row;
 use crate::deadline::Deadline;
 use crate::rows::product::ProductRow;
@@ -127,7 +127,7 @@ pub(super) struct ProductList {
 pub(super) enum Source {
     /// All, in the order of the list.
     All,
-    /// The first ones in the order of the list, up to this number.
+    /// The first ones in the order of the list, up to this number, before the rest of the filter.
     First(i64),
     /// Those with these words in the search index, and those that are not indexed yet.
     Indexed(String),
@@ -211,10 +211,7 @@ impl ProductList {
             Source::All => out.push_sql(" FROM products"),
             Source::First(products) => {
                 out.push_sql(" FROM (SELECT products.id AS product_id FROM products");
-                if self.in_stock {
-                    out.push_sql(" JOIN stocks ON stocks.product_id = products.id");
-                }
-                self.push_filter(out)?;
+                self.push_key_filter(out)?;
                 self.push_order(out)?;
                 out.push_sql(" LIMIT ");
                 out.push_bind_param::<BigInt, _>(products)?;
@@ -248,11 +245,47 @@ impl ProductList {
     }
 
     fn push_filter<'b>(&'b self, out: &mut AstPass<'_, 'b, Db>) -> QueryResult<()> {
-        out.push_sql(if self.all_states { " WHERE TRUE" } else { " WHERE products.status = 'on_sale'" });
+        let is_by_id = matches!(self.order, Order::NewestFirst(_)) && self.price_min.or(self.price_max).is_none();
+        self.push_status(is_by_id, out);
+        self.push_category(out)?;
+        self.push_prices(out)?;
+        if self.in_stock {
+            out.push_sql(" AND stocks.available > 0");
+        }
+        if let Some(deadline) = &self.deadline {
+            push_deadline(out, deadline)?;
+        }
+        self.options.iter().try_for_each(|(name, values)| push_option(out, name, values))
+    }
+
+    /// The part of the filter that an index in the list's order decides. Any other part could read all products to find few.
+    fn push_key_filter<'b>(&'b self, out: &mut AstPass<'_, 'b, Db>) -> QueryResult<()> {
+        let is_by_id = matches!(self.order, Order::NewestFirst(_));
+        self.push_status(is_by_id, out);
+        match self.order {
+            Order::NewestFirst(_) => self.push_category(out),
+            Order::CheapestFirst(_) | Order::DearestFirst(_) => self.push_prices(out),
+            Order::ByName(_) | Order::MostSoldFirst(_) => Ok(()),
+        }
+    }
+
+    fn push_status(&self, is_by_id: bool, out: &mut AstPass<'_, '_, Db>) {
+        out.push_sql(match (self.all_states, is_by_id) {
+            (true, _) => " WHERE TRUE",
+            (false, true) => IS_ON_SALE_BY_ID,
+            (false, false) => " WHERE products.status = 'on_sale'",
+        });
+    }
+
+    fn push_category<'b>(&'b self, out: &mut AstPass<'_, 'b, Db>) -> QueryResult<()> {
         if let Some(category) = &self.category {
             out.push_sql(" AND products.category = ");
             out.push_bind_param::<Text, _>(category)?;
         }
+        Ok(())
+    }
+
+    fn push_prices<'b>(&'b self, out: &mut AstPass<'_, 'b, Db>) -> QueryResult<()> {
         if let Some(price) = &self.price_min {
             out.push_sql(" AND products.price >= ");
             push_money(out, price)?;
@@ -261,13 +294,7 @@ impl ProductList {
             out.push_sql(" AND products.price <= ");
             push_money(out, price)?;
         }
-        if self.in_stock {
-            out.push_sql(" AND stocks.available > 0");
-        }
-        if let Some(deadline) = &self.deadline {
-            push_deadline(out, deadline)?;
-        }
-        self.options.iter().try_for_each(|(name, values)| push_option(out, name, values))
+        Ok(())
     }
 
     fn push_text<'b>(&'b self, out: &mut AstPass<'_, 'b, Db>) -> QueryResult<()> {

@@ -102,9 +102,11 @@ async fn every_way_of_a_search_equals_a_substring_test(#[case] dialect: Dialect)
         ProductSort::Name,
         ProductSort::Popular { since },
     ];
-    for sort in sorts {
+    let prices = [PriceRange::default(), PriceRange { min: Some(won(3)), max: Some(won(6)) }];
+    for (sort, price) in sorts.into_iter().flat_map(|sort| prices.map(|price| (sort, price))) {
+        let filter = |wanted, sort| ProductFilter { price, ..filter(wanted, sort) };
         let all = ids(&database.database, &filter(None, sort)).await?;
-        assert_eq!(all.len(), products.len());
+        assert_eq!(all.len(), products.iter().filter(|product| is_within(price, product)).count());
         for limits in ways {
             let database = limited(&database, limits).await;
             for wanted in
@@ -112,11 +114,16 @@ async fn every_way_of_a_search_equals_a_substring_test(#[case] dialect: Dialect)
             {
                 let expected: Vec<_> = all.iter().copied().filter(|id| contains(id, wanted)).collect();
                 let found = ids(&database, &filter(Some(wanted), sort)).await?;
-                assert_eq!(found, expected, "{wanted:?} by {limits:?}, {sort:?}");
+                assert_eq!(found, expected, "{wanted:?} by {limits:?}, {sort:?}, {price:?}");
             }
         }
     }
     Ok(())
+}
+
+fn is_within(range: PriceRange, product: &Product) -> bool {
+    let price = product.details.price.get();
+    range.min.is_none_or(|min| min <= price) && range.max.is_none_or(|max| price <= max)
 }
 
 /// Changes one product under its lock.
