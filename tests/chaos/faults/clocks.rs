@@ -39,7 +39,8 @@ fn with_clock_offset(builder: ServerBuilder, offset: &str) -> ServerBuilder {
 pub async fn wrong_clocks(arena: &Arena, count: u64) -> Notes {
     let receiver = Receiver::start(&arena.shop, []).await;
     let serve = async |order_ttl: &str| {
-        let settings = [("ORDER_TTL", order_ttl), ("ORDER_SWEEP_INTERVAL", "50ms")];
+        // By the slow clock a token of a day lives for two.
+        let settings = [("ORDER_TTL", order_ttl), ("ORDER_SWEEP_INTERVAL", "50ms"), ("TOKEN_LIFETIME_MAX", "72h")];
         for offset in ["+65m", "-1d"] {
             let builder = arena.server().settings(settings).delivering_to(receiver.url());
             arena.open(with_clock_offset(builder, offset)).await;
