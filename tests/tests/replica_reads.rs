@@ -1,5 +1,5 @@
 //! Reads on a replica (`DATABASE_READ_URL`). The test changes rows on the replica, so a response reveals its source. No
-//! request may fail, whatever happens to the replica.
+//! request may fail, in any state of the replica.
 
 use std::future::IntoFuture;
 use std::time::Duration;

@@ -481,9 +481,11 @@ fn options(settings: &Settings) -> Options {
 
 fn serve_api(state: web::Data<AppState>, listener: TcpListener, settings: &Settings) -> anyhow::Result<RunningServer> {
     let workers = available_parallelism().map_or(1, NonZeroUsize::get);
+    let DatabaseSettings { pool_max, search_pool_max, .. } = settings.database;
+    let database_connections = pool_max.saturating_add(search_pool_max);
     let builder = ActixServer::build()
         .workers(workers)
-        .max_concurrent_connections(connections_max(open_files_max(), workers, settings.database.pool_max))
+        .max_concurrent_connections(connections_max(open_files_max(), workers, database_connections))
         // Accepted requests complete; one more second for the transmission of the response.
         .shutdown_timeout(settings.request_timeout.as_secs() + 1);
     let application = move || http::app(state.clone());

@@ -145,7 +145,7 @@ mod tests {
     }
 
     proptest! {
-        /// No product is missed, whatever the scripts, the case and the place of the substring.
+        /// No product is missed, in any script, any case and at any place of the substring.
         #[test]
         fn a_text_has_the_words_of_each_of_its_substrings(
             name in "[가-깋aAΣİ🎈ß ]{1,12}", begin in 0_usize..12, length in 1_usize..6,

@@ -389,8 +389,11 @@ fn put_products(
     writes.insert(inserted.iter().map(ProductSearchGramsRow::from));
     writes.insert(inserted.iter().flat_map(ProductOptionRow::of));
     writes.save(updated.iter().map(|update| ProductRow::from(&update.after)));
-    let searched = |product: &Product| (product.details.name.clone(), product.details.description.clone());
-    let renamed = updated.iter().filter(|update| searched(&update.before) != searched(&update.after));
+    let is_searched_otherwise = |update: &&Update<Product>| {
+        let [before, after] = [&update.before.details, &update.after.details];
+        before.name != after.name || before.description != after.description
+    };
+    let renamed = updated.iter().filter(is_searched_otherwise);
     put_search(writes, renamed.map(|update| &update.after));
     let options = updated.iter().filter(|update| update.before.details.options != update.after.details.options);
     writes.delete(options.clone().map(|update| OptionsOf { product_id: Id(update.after.id) }));
