@@ -74,6 +74,7 @@ async fn creates_a_product(shop: Shop) {
     assert_eq!((&made["available"], &made["currency"]), (&json!(0), &json!("KRW")));
     assert_eq!(made["created_at"], made["updated_at"]);
     assert_eq!(server.admin().get(location).await.json(200), made);
+    assert_eq!((&made["version"], made.get("sku")), (&json!(1), None));
     let same = server.admin().post("/v1/admin/products", body).await.json(201);
     assert_ne!(same["product_id"], made["product_id"]);
 }
@@ -155,6 +156,7 @@ async fn changes_only_the_given_fields(shop: Shop) {
     let tea = tea.stock(4).create().await;
     let before = server.admin().get(tea.path()).await.json(200);
     let changes = [
+        ("sku", json!("TEA-1")),
         ("name", json!("Tea")),
         ("description", json!("Hot.")),
         ("category", json!("drinks")),
@@ -164,9 +166,10 @@ async fn changes_only_the_given_fields(shop: Shop) {
         ("item_group_id", Value::Null),
     ];
     let mut expected = before.clone();
-    for (member, value) in changes {
+    for (version, (member, value)) in (2..).zip(changes) {
         let changed = server.admin().patch(tea.admin_path(), json!({ member: value.clone() })).await.json(200);
         expected[member] = value;
+        expected["version"] = json!(version);
         expected["updated_at"] = changed["updated_at"].clone();
         if expected["item_group_id"].is_null() && changed.get("item_group_id").is_none() {
             expected.as_object_mut().expect("an object").remove("item_group_id");

@@ -21,6 +21,7 @@ mod grants;
 mod hang_ups;
 mod http_rules;
 mod idempotency;
+mod import;
 mod late_commits;
 mod lists;
 mod load;

@@ -27,8 +27,9 @@ scenarios![
 
 scenarios_on_sqlite![rejects_ill_formed_queries, limits_the_days_and_the_number_of_popular_products,];
 
-const FIELDS: [&str; 11] = [
+const FIELDS: [&str; 12] = [
     "product_id",
+    "version",
     "name",
     "description",
     "category",
@@ -50,11 +51,13 @@ async fn shows_a_product_with_all_its_fields(shop: Shop) {
     let shirt = server.product("셔츠 👕").price(19_900).stock(3);
     let shirt = shirt.with("description", "A shirt.\nOf cotton.").with("category", "clothes");
     let shirt = shirt.with("options", json!({ "color": "red", "size": "L" })).with("item_group_id", "shirt-1");
-    let shirt = shirt.create().await;
+    let shirt = shirt.with("sku", "SHIRT-RED-L").create().await;
     let product = server.anonymous().get(shirt.path()).await.json(200);
-    assert_fields(&product, &FIELDS, &["item_group_id"]);
+    assert_fields(&product, &FIELDS, &["item_group_id", "sku"]);
     let expected = json!({
         "product_id": shirt.id,
+        "sku": "SHIRT-RED-L",
+        "version": 1,
         "name": "셔츠 👕",
         "description": "A shirt.\nOf cotton.",
         "category": "clothes",
@@ -295,7 +298,7 @@ async fn ranks_popular_products_by_quantity_then_revenue_then_age(shop: Shop) {
     assert_fields(&popular, &["from", "to", "data"], &[]);
     let first = &popular["data"][0];
     assert_fields(first, &["rank", "product", "quantity_sold"], &[]);
-    assert_fields(&first["product"], &FIELDS, &["item_group_id"]);
+    assert_fields(&first["product"], &FIELDS, &["item_group_id", "sku"]);
     ranking(&server, "limit=2", json!([[1, "most", 3], [2, "dearer", 2]])).await;
 }
 

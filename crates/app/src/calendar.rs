@@ -10,6 +10,11 @@ use jangteo_domain::{ShopCalendar, Timestamp};
 pub struct TimeZoneCalendar(TimeZone);
 
 impl TimeZoneCalendar {
+    /// The IANA name of the zone.
+    pub fn name(&self) -> &str {
+        self.0.iana_name().unwrap_or("UTC")
+    }
+
     /// The calendar of a zone of the IANA database, which is built in.
     pub fn of(zone: &str) -> Option<Self> {
         TimeZone::get(zone).ok().map(Self)

@@ -16,6 +16,7 @@ use crate::{http, settings, startup};
 
 mod doctor;
 mod grants;
+mod import;
 mod mock_data_platform;
 mod progress;
 mod rebuild;
@@ -56,6 +57,11 @@ enum Command {
     Migrate,
     /// Create the missing demo products and campaigns
     Seed,
+    /// Import products from a file. Exit status 1 if a row is left out
+    Import {
+        #[command(subcommand)]
+        what: Import,
+    },
     /// Print a token signed with `JWT_SECRET`, or with the key of `serve --dev`; or revoke tokens
     #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
     Token {
@@ -112,6 +118,13 @@ enum TokenCommand {
 }
 
 #[derive(Subcommand)]
+enum Import {
+    /// Products from a CSV file of Shopify, WooCommerce, Magento, our own export or a spreadsheet, by SKU. A second run
+    /// changes nothing: the stock is set for new products only
+    Products(import::Products),
+}
+
+#[derive(Subcommand)]
 enum RebuildTable {
     /// Daily sales, from orders and refunds; prints the number of changed rows
     DailySales,
@@ -128,6 +141,7 @@ impl Command {
             Self::Serve { .. }
             | Self::Migrate
             | Self::Seed
+            | Self::Import { .. }
             | Self::Token { .. }
             | Self::Relay
             | Self::MockDataPlatform(_)
@@ -190,6 +204,10 @@ async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
             init_logs(&settings)?;
             let created = startup::seed(&settings).await?;
             println!("{created} created");
+        }
+        Command::Import { what: Import::Products(products) } => {
+            init_logs(&settings)?;
+            return products.run(&settings).await;
         }
         Command::Token { command: Some(TokenCommand::Revoke(arguments)), .. } => {
             init_logs(&settings)?;

@@ -20,12 +20,12 @@ use utoipa_actix_web::{AppExt, scope};
 
 pub(crate) mod access;
 mod admin;
-mod api;
+pub(crate) mod api;
 pub(crate) mod catalog;
 pub(crate) mod connection;
 pub(crate) mod cors;
 mod deadline;
-mod extract;
+pub(crate) mod extract;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod headers;

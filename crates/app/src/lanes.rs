@@ -48,7 +48,8 @@ impl BatchRunner for Runner {
         let (requests, in_flight): (Vec<Request>, Vec<Option<InFlightGuard>>) =
             batch.into_iter().map(|job| (job.request, job.in_flight)).unzip();
         let answers = self.executor.execute(&requests).instrument(span).await;
-        requests.iter().for_each(|request| self.catalog_version.record(&request.command));
+        let executed = requests.iter().zip(&answers);
+        executed.for_each(|(request, answer)| self.catalog_version.record(&request.command, answer));
         drop(in_flight);
         answers
     }

@@ -23,6 +23,7 @@ mod demo;
 mod error_chain;
 pub mod http;
 mod idempotency;
+mod import;
 mod lanes;
 mod operator;
 pub mod settings;

@@ -24,6 +24,7 @@ use jangteo_domain::ShopRules;
 use jangteo_domain::retention::Retention;
 
 use crate::client_address::TrustedProxies;
+use crate::http::state::ShopSettings;
 
 mod data_platform;
 mod database;
@@ -62,6 +63,7 @@ pub(crate) struct Settings {
     /// Also of an unread body.
     pub request_head_timeout: Duration,
     pub rules: Arc<ShopRules>,
+    pub shop: ShopSettings,
     pub order_sweep_interval: Duration,
     pub retention: Retention,
     pub lanes: LaneSettings,
@@ -127,6 +129,7 @@ impl Settings {
         let database = DatabaseSettings::from(&values);
         Ok(Self {
             rules: Arc::new(shop::rules(&values)?),
+            shop: shop::description(&values),
             retention: shop::retention(&values)?,
             lanes: LaneSettings::new(&values, &database)?,
             log_user: LogUser::new(&values)?,

@@ -18,6 +18,7 @@ use jangteo_sql::doctor::Check;
 use jangteo_sql::{Database, SearchLimits, Tls};
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::ExposeSecret;
+use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, interval, sleep};
 use tokio_util::sync::CancellationToken;
@@ -36,6 +37,7 @@ use crate::http::access::{Access, RateLimits};
 use crate::http::catalog::Catalog;
 use crate::http::connection::places::Places;
 use crate::http::cors::Cors;
+use crate::http::extract::write::BULK_COMMANDS_MAX;
 use crate::http::listener::{self, ConnectionLimits, METRICS_CONNECTIONS_MAX, RunningServer, connections_max};
 use crate::http::operations::{DatabaseHealth, LastCheck, Operations, PoolStatistics, Readiness, WriterStatus};
 use crate::http::state::{AppState, Options};
@@ -112,6 +114,8 @@ impl Server {
                 proxies: settings.trusted_proxies.clone(),
                 in_flight: InFlight::default(),
             },
+            bulk_commands: Semaphore::new(BULK_COMMANDS_MAX),
+            shop: settings.shop.clone(),
             cors: (!settings.cors_origins.is_empty()).then(|| Cors { origins: settings.cors_origins.clone() }),
             operations: Operations {
                 verifier: Arc::clone(&verifier),
@@ -260,11 +264,31 @@ pub async fn migrate(settings: &Settings) -> anyhow::Result<Vec<String>> {
 /// # Errors
 /// An unavailable database or an error of the store.
 pub async fn seed(settings: &Settings) -> anyhow::Result<usize> {
-    let database = open_started(settings).await?;
-    auto_migrate(settings, &database).await?;
-    let created = demo::seed(&executor(settings, &database), &database.queries()).await;
-    database.close().await;
+    let shop = OfflineShop::open(settings).await?;
+    let created = demo::seed(&shop.executor, &shop.queries).await;
+    shop.close().await;
     Ok(created?)
+}
+
+/// A shop without a server, for commands that change it.
+pub struct OfflineShop {
+    pub executor: BatchExecutor,
+    pub queries: Queries,
+    database: Database,
+}
+
+impl OfflineShop {
+    /// # Errors
+    /// An unavailable database or a failed migration.
+    pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
+        let database = open_started(settings).await?;
+        auto_migrate(settings, &database).await?;
+        Ok(Self { executor: executor(settings, &database), queries: database.queries(), database })
+    }
+
+    pub async fn close(self) {
+        self.database.close().await;
+    }
 }
 
 /// The books of an existing, migrated database. Neither waits for the database nor changes it.

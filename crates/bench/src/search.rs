@@ -204,6 +204,7 @@ impl Catalog {
         }
         let name = name.join(" ");
         let details = ProductDetails {
+            sku: None,
             name: name.try_into()?,
             description: words.next(WORDS.1).join(" ").try_into()?,
             category: shop::category(index).try_into()?,

@@ -360,6 +360,7 @@ fn details(index: usize, names: Names) -> Result<ProductDetails> {
     .into();
     let (name, description) = texts(index, names);
     Ok(ProductDetails {
+        sku: None,
         name: name.try_into()?,
         description: description.try_into()?,
         category: category(index).try_into()?,

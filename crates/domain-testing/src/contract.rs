@@ -31,6 +31,7 @@ mod reads;
 mod retention;
 mod revocations;
 mod samples;
+mod skus;
 mod stored;
 mod visibility;
 
@@ -53,6 +54,7 @@ pub use points::*;
 pub use reads::*;
 pub use retention::*;
 pub use revocations::*;
+pub use skus::*;
 pub use stored::*;
 pub use visibility::*;
 
@@ -76,6 +78,8 @@ macro_rules! transaction_contract {
             past_recipients_are_found_by_campaign_and_user,
             candidates_are_unused_coupons_and_locked,
             products_have_at_least_the_requested_depth,
+            skus_are_found_with_product_and_stock,
+            a_product_found_by_sku_is_locked,
 
             a_dropped_unit_of_work_stores_nothing,
             a_committed_unit_of_work_is_visible_to_the_next,
@@ -83,6 +87,9 @@ macro_rules! transaction_contract {
             updates_of_one_batch_change_their_own_rows,
             a_row_whose_key_exists_is_a_conflict,
             of_two_insertions_of_one_account_the_second_is_a_conflict,
+            a_sku_that_another_product_has_is_a_conflict,
+            skus_are_exchanged_in_one_unit_of_work,
+            of_two_insertions_of_one_sku_the_second_is_a_conflict,
             a_row_that_is_not_locked_cannot_be_updated,
             a_row_that_is_not_stored_cannot_be_updated,
 
@@ -129,6 +136,7 @@ macro_rules! store_contract {
             every_field_of_movements_is_returned,
             movement_walks_miss_and_repeat_nothing,
             products_are_found_in_every_status,
+            products_are_found_by_sku,
             available_items_of_many_products_are_returned,
             product_lists_have_the_products_on_sale,
             product_lists_filter_by_category_and_options,
@@ -197,6 +205,7 @@ macro_rules! store_contract {
             a_rejected_command_affects_no_other,
             batches_of_every_command_leave_rows_that_agree,
             concurrent_buyers_get_exactly_the_stock,
+            concurrent_puts_of_one_sku_create_one_product,
             concurrent_users_get_exactly_the_coupons,
         }
     };

@@ -223,7 +223,7 @@ impl Made {
             Attempt::ChangeProduct { product, price, status } => {
                 let price = Some(product_details("lamp", *price).price);
                 let change = ProductChange { price, status: Some(*status), ..ProductChange::default() };
-                ChangeProduct { product_id: product_id(*product), change }.into()
+                ChangeProduct { product_id: product_id(*product), expected_version: None, change }.into()
             }
             Attempt::ChangeCampaign { campaign, quantity } => {
                 let change = CampaignChange { quantity: Some(*quantity), ..CampaignChange::default() };

@@ -301,7 +301,8 @@ impl Decided {
         set: &WorkingSet,
         context: &Context<'_>,
     ) -> Result<(), StoreError> {
-        let audited = recording.audited_as.as_ref().zip(self.outcome.as_ref().ok());
+        let reply = self.outcome.as_ref().ok().filter(|reply| reply.is_change());
+        let audited = recording.audited_as.as_ref().zip(reply);
         let keyed = recording.idempotency.filter(|_| self.outcome.as_ref().map_or_else(Rejection::is_stored, |_| true));
         if audited.is_none() && keyed.is_none() {
             return Ok(());

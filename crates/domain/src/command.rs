@@ -66,6 +66,7 @@ commands! {
     issue_coupon::IssueCoupon;
     pay_order::PayOrder;
     place_order::PlaceOrder;
+    put_product::PutProduct;
     record_operation::RecordOperation with Operation;
     redeliver_event::RedeliverEvent;
     refund_order::RefundOrder;

@@ -22,18 +22,47 @@ pub type Outcome = Result<Reply, Rejection>;
 #[expect(missing_docs, reason = "each variant carries the aggregate of its command")]
 pub enum Reply {
     PointsToppedUp(PointEntry),
-    PointsAdjusted { entry: PointEntry, reason: AdjustmentReason },
-    ProductCreated { product: Product, available: u64 },
-    ProductChanged { product: Product, available: u64 },
+    PointsAdjusted {
+        entry: PointEntry,
+        reason: AdjustmentReason,
+    },
+    ProductCreated {
+        product: Product,
+        available: u64,
+    },
+    ProductChanged {
+        product: Product,
+        available: u64,
+    },
+    /// The product has the requested details already.
+    ProductUnchanged {
+        product: Product,
+        available: u64,
+    },
     StockAdjusted(StockMovement),
     CampaignCreated(CouponCampaign),
     CampaignChanged(CouponCampaign),
-    CouponIssued { coupon: Coupon, now: Timestamp },
-    CouponRevoked { coupon: Coupon, now: Timestamp },
-    OrderPlaced { order: Order, now: Timestamp },
+    CouponIssued {
+        coupon: Coupon,
+        now: Timestamp,
+    },
+    CouponRevoked {
+        coupon: Coupon,
+        now: Timestamp,
+    },
+    OrderPlaced {
+        order: Order,
+        now: Timestamp,
+    },
     OrderPaid(Payment),
-    OrderCancelled { order: Order, now: Timestamp },
-    OrderRefunded { refund: Refund, order: Order },
+    OrderCancelled {
+        order: Order,
+        now: Timestamp,
+    },
+    OrderRefunded {
+        refund: Refund,
+        order: Order,
+    },
     OrderExpired(OrderId),
     EventRedelivered(Delivery),
     OperationRecorded(Operation),
@@ -41,11 +70,18 @@ pub enum Reply {
 }
 
 impl Reply {
+    /// Whether the command had an effect. Without one the audit log has no entry of it.
+    pub fn is_change(&self) -> bool {
+        !matches!(self, Self::ProductUnchanged { .. })
+    }
+
     /// The subject in the audit log.
     pub fn subject(&self) -> Subject {
         match self {
             Self::PointsToppedUp(entry) | Self::PointsAdjusted { entry, .. } => Subject::User(entry.user_id.clone()),
-            Self::ProductCreated { product, .. } | Self::ProductChanged { product, .. } => Subject::Product(product.id),
+            Self::ProductCreated { product, .. }
+            | Self::ProductChanged { product, .. }
+            | Self::ProductUnchanged { product, .. } => Subject::Product(product.id),
             Self::StockAdjusted(movement) => Subject::Product(movement.product_id),
             Self::CampaignCreated(campaign) | Self::CampaignChanged(campaign) => Subject::Campaign(campaign.id),
             Self::CouponIssued { coupon, .. } | Self::CouponRevoked { coupon, .. } => Subject::Coupon(coupon.id),

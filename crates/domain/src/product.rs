@@ -12,6 +12,8 @@ use crate::store_error::StoreError;
 use crate::text::Text;
 use crate::time::{Date, Timestamp};
 
+/// The shop's own key of a product: unique, case-sensitive.
+pub type Sku = Text<1, 64>;
 /// A product's name.
 pub type ProductName = Text<1, 200>;
 /// A product's description; may be empty.
@@ -109,6 +111,7 @@ pub enum ProductStatus {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct ProductDetails {
+    pub sku: Option<Sku>,
     pub name: ProductName,
     pub description: ProductDescription,
     pub category: Category,
@@ -124,6 +127,8 @@ pub struct ProductDetails {
 pub struct Product {
     pub id: ProductId,
     pub details: ProductDetails,
+    /// The number of states of the details: 1 for a new product. The stock does not count.
+    pub version: u64,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
@@ -131,12 +136,13 @@ pub struct Product {
 impl Product {
     /// A new product.
     pub fn create(id: ProductId, details: ProductDetails, now: Timestamp) -> Self {
-        Self { id, details, created_at: now, updated_at: now }
+        Self { id, details, version: 1, created_at: now, updated_at: now }
     }
 
     /// Replaces the details.
     pub fn change(&self, details: ProductDetails, now: Timestamp) -> Self {
-        Self { details, updated_at: now, ..self.clone() }
+        let version = self.version.checked_add(1).expect("a product has fewer than 2^64 versions");
+        Self { details, version, updated_at: now, ..self.clone() }
     }
 
     /// The data needed to order the product.
@@ -171,7 +177,7 @@ impl ProductOffer {
     }
 }
 
-/// Reasons to reject an order of a product.
+/// Reasons to reject an order or a change of a product.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[expect(missing_docs, reason = "the variants and fields are named after their contents")]
 pub enum ProductRejection {
@@ -179,6 +185,12 @@ pub enum ProductRejection {
     NotFound { product_id: ProductId },
     #[error("product {product_id} is not on sale")]
     NotOnSale { product_id: ProductId },
+    /// The caller has seen another version than the current one.
+    #[error("product {product_id} has version {version}")]
+    VersionChanged { product_id: ProductId, version: u64 },
+    /// Another product has the SKU.
+    #[error("product {product_id} has the SKU {}", sku.as_str())]
+    SkuTaken { sku: Sku, product_id: ProductId },
 }
 
 /// Reads products for display, without locks; gates no write.
@@ -197,6 +209,9 @@ pub trait ProductQueries: Send + Sync {
 
     /// The existing products among these ids, in any status, unordered.
     async fn find_many(&self, ids: &[ProductId]) -> Result<Vec<ProductListing>, StoreError>;
+
+    /// The existing products with these SKUs, in any status, unordered.
+    async fn find_by_skus(&self, skus: &[Sku]) -> Result<Vec<ProductListing>, StoreError>;
 }
 
 /// A product and its available stock.
@@ -222,6 +237,8 @@ pub struct ProductFilter {
     pub price: PriceRange,
     /// Only products with available stock.
     pub in_stock: bool,
+    /// Only products with at most this available stock.
+    pub max_available: Option<u64>,
     pub sort: ProductSort,
 }
 

@@ -33,18 +33,18 @@ pub enum Rejection {
 }
 
 impl Rejection {
-    /// Whether it is stored for retries: where a state forbids the command. An absent subject may exist later, and an
-    /// invalid value is no answer of the shop's state.
+    /// Whether it is stored for retries: where a state forbids the command. An absent subject may exist later, a caller
+    /// with an old version retries with the current one, and an invalid value is no answer of the shop's state.
     pub fn is_stored(&self) -> bool {
         match self {
-            Self::Product(ProductRejection::NotFound { .. })
+            Self::Product(ProductRejection::NotFound { .. } | ProductRejection::VersionChanged { .. })
             | Self::Coupon(
                 CouponRejection::CampaignNotFound | CouponRejection::Invalid(_) | CouponRejection::NotFound,
             )
             | Self::Order(OrderRejection::NotFound)
             | Self::Delivery(DeliveryRejection::EventNotFound) => false,
             Self::Point(_)
-            | Self::Product(ProductRejection::NotOnSale { .. })
+            | Self::Product(ProductRejection::NotOnSale { .. } | ProductRejection::SkuTaken { .. })
             | Self::Stock(_)
             | Self::Coupon(
                 CouponRejection::CampaignNotOpen { .. }
@@ -77,13 +77,14 @@ mod tests {
     use crate::testing::{SequentialIds, samples};
 
     #[test]
-    fn absent_subjects_and_invalid_values_are_not_stored() {
+    fn absent_subjects_old_versions_and_invalid_values_are_not_stored() {
         let rejections = samples::rejections(&SequentialIds::new());
         let not_stored: Vec<_> = rejections.into_iter().filter(|rejection| !rejection.is_stored()).collect();
         assert!(matches!(
             not_stored[..],
             [
                 Rejection::Product(ProductRejection::NotFound { .. }),
+                Rejection::Product(ProductRejection::VersionChanged { .. }),
                 Rejection::Coupon(CouponRejection::CampaignNotFound),
                 Rejection::Coupon(CouponRejection::Invalid(_)),
                 Rejection::Coupon(CouponRejection::NotFound),

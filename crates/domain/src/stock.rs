@@ -93,6 +93,22 @@ impl Stock {
         Self { product_id, available: 0, movements: 0 }
     }
 
+    /// The stock of a new product, and the movement that filled it; `None` for an empty one.
+    pub fn filled(
+        product_id: ProductId,
+        quantity: u32,
+        id: MovementId,
+        now: Timestamp,
+    ) -> (Self, Option<StockMovement>) {
+        if quantity == 0 {
+            return (Self::empty(product_id), None);
+        }
+        let posted = Self::empty(product_id).post(quantity.into(), MovementKind::Adjustment, None, id, now);
+        let (stock, movement) = posted.expect("a positive quantity");
+        let reason = MovementReason::try_from("initial stock".to_owned()).expect("a reason");
+        (stock, Some(StockMovement { reason: Some(reason), ..movement }))
+    }
+
     /// Reserves items for an order.
     ///
     /// # Errors

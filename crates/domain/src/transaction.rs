@@ -21,7 +21,7 @@ use crate::order::Order;
 use crate::outbox::OutboxEvent;
 use crate::payment::{Payment, Refund};
 use crate::point::{PointAccount, PointEntry};
-use crate::product::{Product, ProductOffer};
+use crate::product::{Product, ProductOffer, Sku};
 use crate::sales::DailySales;
 use crate::stock::{Stock, StockMovement};
 use crate::store_error::StoreError;
@@ -101,6 +101,9 @@ pub struct LockSet {
     /// Products, and the depth of each. Where one is needed whole, a single statement locks all of them whole, so that
     /// the lock order holds.
     pub products: BTreeMap<ProductId, ProductDepth>,
+    /// SKUs to look up: the ids are a plain read, then locked with the products, whole, and with the stocks. A product
+    /// that has another SKU once it is locked is a [`StoreError::Conflict`].
+    pub skus: BTreeSet<Sku>,
     pub stocks: BTreeSet<ProductId>,
     pub accounts: BTreeSet<UserId>,
     pub events: BTreeSet<EventId>,
@@ -135,8 +138,11 @@ pub struct Locked {
     pub unused_coupons_of: BTreeMap<UserId, BTreeSet<CouponId>>,
     /// Includes the candidates.
     pub coupons: BTreeMap<CouponId, Option<Coupon>>,
-    /// Each at least as deep as requested.
+    /// Each at least as deep as requested. Includes those of the SKUs.
     pub products: BTreeMap<ProductId, Option<LockedProduct>>,
+    /// The product of each SKU.
+    pub skus: BTreeMap<Sku, Option<ProductId>>,
+    /// Includes those of the SKUs.
     pub stocks: BTreeMap<ProductId, Option<Stock>>,
     /// `None` for a user without points or orders so far.
     pub accounts: BTreeMap<UserId, Option<PointAccount>>,
@@ -201,6 +207,7 @@ impl LockedKeys {
             unused_coupons_of: _,
             coupons,
             products,
+            skus: _,
             stocks,
             accounts,
             events,
@@ -244,7 +251,8 @@ pub struct Changes {
     pub orders: RowChanges<Order>,
     pub campaigns: RowChanges<CouponCampaign>,
     pub coupons: RowChanges<Coupon>,
-    /// Products with their options.
+    /// Products with their options. A SKU that another product has, before the changes or after, is a
+    /// [`StoreError::Conflict`]; one that its product gives up in the same changes is not.
     pub products: RowChanges<Product>,
     pub stocks: RowChanges<Stock>,
     pub accounts: RowChanges<PointAccount>,

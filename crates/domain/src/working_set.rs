@@ -8,7 +8,7 @@ use crate::delivery::Delivery;
 use crate::id::{CampaignId, CouponId, EventId, OrderId, ProductId, UserId};
 use crate::order::Order;
 use crate::point::PointAccount;
-use crate::product::{Product, ProductOffer};
+use crate::product::{Product, ProductOffer, Sku};
 use crate::stock::Stock;
 use crate::transaction::{Appended, Changes, Keyed, Locked, LockedProduct, RowChanges, States, Update};
 
@@ -26,6 +26,8 @@ pub struct WorkingSet {
     products: Table<Product>,
     /// Products declared as offers only.
     offers: BTreeMap<ProductId, Option<ProductOffer>>,
+    /// The product of each declared SKU.
+    skus: BTreeMap<Sku, Option<ProductId>>,
     stocks: Table<Stock>,
     accounts: Table<PointAccount>,
     events: Table<Delivery>,
@@ -43,6 +45,7 @@ impl WorkingSet {
             unused_coupons_of,
             coupons,
             products,
+            skus,
             stocks,
             accounts,
             events,
@@ -68,6 +71,7 @@ impl WorkingSet {
             coupons: Table::locked(coupons),
             products: Table::locked(whole),
             offers,
+            skus,
             stocks: Table::locked(stocks),
             accounts: Table::locked(accounts),
             events: Table::locked(events),
@@ -112,6 +116,11 @@ impl WorkingSet {
         }
     }
 
+    /// The product that has the SKU.
+    pub fn product_of_sku(&self, sku: &Sku) -> Option<ProductId> {
+        self.skus.get(sku).copied().unwrap_or_else(|| undeclared("SKU", sku))
+    }
+
     pub fn stock(&self, id: ProductId) -> Option<&Stock> {
         self.stocks.get("stock", &id)
     }
@@ -147,6 +156,11 @@ impl WorkingSet {
         self.orders.put(orders);
         self.campaigns.put(campaigns);
         self.coupons.put(coupons);
+        for product in &products {
+            self.skus.values_mut().filter(|id| **id == Some(product.id)).for_each(|id| *id = None);
+            let own = product.details.sku.as_ref().and_then(|sku| self.skus.get_mut(sku));
+            own.into_iter().for_each(|id| *id = Some(product.id));
+        }
         self.products.put(products);
         self.stocks.put(stocks);
         self.accounts.put(accounts);

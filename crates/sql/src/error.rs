@@ -44,6 +44,11 @@ pub enum OpenError {
     NoUsers,
 }
 
+/// A product changed its SKU between the read of its id and its lock.
+#[derive(Debug, Error)]
+#[error("the product of the SKU {0} has another SKU by now")]
+pub(crate) struct SkuMoved(pub String);
+
 /// The pool returned no connection in time.
 #[derive(Debug, Error)]
 #[error("no connection within {} ms{}", .waited.as_millis(), Because(.cause.as_deref()))]

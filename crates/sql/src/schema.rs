@@ -37,6 +37,7 @@ tables! {
 
     products (id) {
         id -> Binary,
+        sku -> Nullable<Text>,
         name -> Text,
         description -> Text,
         category -> Text,
@@ -44,6 +45,7 @@ tables! {
         item_group_id -> Nullable<Text>,
         price -> MoneySql,
         status -> Text,
+        version -> BigInt,
         created_at -> TimeSql,
         updated_at -> TimeSql,
     }

@@ -19,6 +19,7 @@ pub async fn run(mut settings: Settings, dev: bool, check_config: bool, connect:
     check_database(&settings)?;
     if dev && !check_config {
         settings.tokens = Some(demo::token_settings(&settings)?);
+        settings.shop.is_demo = true;
     }
     let authenticator = match &settings.tokens {
         Some(tokens) => Some(Authenticator::new(tokens, &settings.token_parties, settings.token_limits).await?),

@@ -156,6 +156,7 @@ fn create(product: &DemoProduct) -> Command {
     let options: BTreeMap<OptionName, OptionValue> = options.collect();
     Command::CreateProduct(CreateProduct {
         details: ProductDetails {
+            sku: None,
             name: text(product.name),
             description: text(product.description),
             category: text(product.category),

@@ -8,3 +8,4 @@ pub mod popular;
 pub mod products;
 pub mod quotes;
 pub mod refunds;
+pub mod shop;

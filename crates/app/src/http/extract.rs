@@ -2,6 +2,7 @@
 
 pub mod body;
 pub mod caller;
+pub mod if_match;
 pub mod page;
 pub mod path;
 pub mod query;

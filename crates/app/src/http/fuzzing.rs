@@ -16,7 +16,7 @@ use sha2::Sha256;
 
 use jangteo_domain::id::{AuditEntryId, CampaignId, OrderId};
 use jangteo_domain::page::Page;
-use jangteo_domain::product::ProductKey;
+use jangteo_domain::product::{ProductKey, Sku};
 use jangteo_domain::time::Date;
 use jangteo_domain::{Currency, Money, ShopRules, UserId};
 
@@ -28,7 +28,8 @@ use crate::http::admin::campaigns::{ChangeCampaignRequest, CreateCampaignRequest
 use crate::http::admin::events::EventsQuery;
 use crate::http::admin::orders::AllOrdersQuery;
 use crate::http::admin::points::AdjustPointsRequest;
-use crate::http::admin::products::{ChangeProductRequest, CreateProductRequest};
+use crate::http::admin::products::bulk::BulkRequest;
+use crate::http::admin::products::{ChangeProductRequest, CreateProductRequest, PutProductRequest};
 use crate::http::admin::refunds::RefundOrderRequest;
 use crate::http::admin::stocks::AdjustStockRequest;
 use crate::http::api::coupons::CouponsQuery;
@@ -36,7 +37,7 @@ use crate::http::api::orders::{OrdersQuery, PlaceOrderRequest};
 use crate::http::api::payments::PayOrderRequest;
 use crate::http::api::points::TopUpPointsRequest;
 use crate::http::api::popular::PopularQuery;
-use crate::http::api::products::ProductsQuery;
+use crate::http::api::products::{AllProductsQuery, ProductsQuery};
 use crate::http::api::quotes::QuoteRequest;
 use crate::http::extract::body::{self, Nothing};
 use crate::http::extract::page::{List, PageQuery};
@@ -52,7 +53,7 @@ const LIFETIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// A body of the request that the first byte selects: an accepted one has the same verdict in its canonical form, by
 /// which retries are compared, and a rejected one is a client error.
 pub fn body(data: &[u8]) {
-    const REQUESTS: [fn(&[u8]); 12] = [
+    const REQUESTS: [fn(&[u8]); 14] = [
         |json| check_body(json, |request: &TopUpPointsRequest| request.amount(won()).map(drop)),
         |json| check_body(json, |request: &PlaceOrderRequest| request.check(&RULES).map(drop)),
         |json| check_body(json, |_: &QuoteRequest| Ok(())),
@@ -65,14 +66,16 @@ pub fn body(data: &[u8]) {
         |json| check_body(json, |request: &ChangeCampaignRequest| request.change().map(drop)),
         |json| check_body(json, |request: &RefundOrderRequest| request.check().map(drop)),
         |json| check_body(json, |request: &AdjustPointsRequest| request.check(won()).map(drop)),
+        |json| check_body(json, |request: &PutProductRequest| request.command(sku(), won()).map(drop)),
+        |json| check_body(json, |_: &BulkRequest| Ok(())),
     ];
     select(&REQUESTS, data);
 }
 
 /// A query string of the operation that the first byte selects.
 pub fn query(data: &[u8]) {
-    const OPERATIONS: [fn(&[u8]); 9] = [
-        |text| check_query(text, |query: ProductsQuery| query.filter(dollar(), false).map(drop)),
+    const OPERATIONS: [fn(&[u8]); 10] = [
+        |text| check_query(text, |query: ProductsQuery| query.filter(dollar()).map(drop)),
         |text| check_query(text, |query: PopularQuery| query.check().map(drop)),
         |text| check_query(text, |query: AllOrdersQuery| query.filter().map(drop)),
         |text| check_query(text, |query: AuditQuery| query.filter().map(drop)),
@@ -81,6 +84,7 @@ pub fn query(data: &[u8]) {
         |text| check_query(text, |_: CouponsQuery| Ok(())),
         |text| check_query(text, |_: EventsQuery| Ok(())),
         |text| check_query(text, |_: Nothing| Ok(())),
+        |text| check_query(text, |query: AllProductsQuery| ProductsQuery::from(query).filter(dollar()).map(drop)),
     ];
     select(&OPERATIONS, data);
 }
@@ -218,6 +222,10 @@ fn authenticate(token: &str) -> Result<UserId, ()> {
 
 fn encoded(text: &str) -> String {
     URL_SAFE_NO_PAD.encode(text)
+}
+
+fn sku() -> Sku {
+    Sku::parse("MUG-RED").expect("a SKU")
 }
 
 fn won() -> Currency {

@@ -32,7 +32,9 @@ pub fn success(reply: &Reply, currency: Currency) -> Success {
         Reply::ProductCreated { product, available } => {
             created(format!("/v1/products/{}", product.id), ProductResponse::of(product, *available, currency))
         }
-        Reply::ProductChanged { product, available } => ok(ProductResponse::of(product, *available, currency)),
+        Reply::ProductChanged { product, available } | Reply::ProductUnchanged { product, available } => {
+            ok(ProductResponse::of(product, *available, currency))
+        }
         Reply::StockAdjusted(movement) => created(
             format!("/v1/admin/products/{}/stock-movements", movement.product_id),
             StockMovementResponse::of(movement),

@@ -20,6 +20,7 @@ pub fn resources(config: &mut ServiceConfig<'_>) {
     api::payments::routes(config);
     api::coupons::routes(config);
     api::points::routes(config);
+    api::shop::routes(config);
     admin::routes(config);
 }
 

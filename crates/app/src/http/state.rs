@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jangteo_domain::{Currency, Queries, Reply, ShopRules};
+use tokio::sync::Semaphore;
 
 use crate::cursor_keys::CursorKeys;
 use crate::http::access::Access;
@@ -22,6 +23,9 @@ pub struct AppState {
     pub lanes: Lanes,
     pub catalog: Catalog,
     pub access: Access,
+    /// Bounds the commands of bulk requests at a time.
+    pub bulk_commands: Semaphore,
+    pub shop: ShopSettings,
     /// `None` without allowed origins.
     pub cors: Option<Cors>,
     pub operations: Operations,
@@ -30,6 +34,16 @@ pub struct AppState {
     /// Renders the success of a command. Passed in, as it depends on all resources, which depend on this state.
     pub success: fn(&Reply, Currency) -> Success,
     pub options: Options,
+}
+
+/// Settings that describe the shop to everybody.
+#[derive(Debug, Clone)]
+pub struct ShopSettings {
+    pub name: Option<String>,
+    /// An IANA name.
+    pub time_zone: String,
+    /// Whether it is the demo of `serve --dev`.
+    pub is_demo: bool,
 }
 
 /// Settings of single requests.

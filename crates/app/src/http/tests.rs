@@ -1,5 +1,6 @@
 //! The HTTP interface in process, on the in-memory store.
 
+mod bulk;
 mod catalogs;
 mod client;
 mod documented;

@@ -7,6 +7,7 @@ use jangteo_domain::retention::Retention;
 use jangteo_domain::{Money, ShopRules};
 use rust_decimal::Decimal;
 
+use crate::http::state::ShopSettings;
 use crate::settings::error::{SettingsError, invalid};
 use crate::settings::table::Values;
 
@@ -33,6 +34,12 @@ pub fn rules(values: &Values) -> Result<ShopRules, SettingsError> {
     };
     rules.check().map_err(|error| SettingsError::Limits(error.to_string()))?;
     Ok(rules)
+}
+
+/// The settings that everybody may read.
+pub fn description(values: &Values) -> ShopSettings {
+    let time_zone = values.shop_time_zone.name().to_owned();
+    ShopSettings { name: values.shop_name.clone(), time_zone, is_demo: false }
 }
 
 /// The ages at which rows are deleted.

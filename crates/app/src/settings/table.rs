@@ -74,6 +74,7 @@ settings! {
     keep_alive: Duration = "75s", "Timeout of a connection between two requests";
     request_head_timeout: Duration = "5s", "Timeout of the head of a request, and of the rest of a body that is not read";
     currency: Currency = "KRW", "Currency of the shop, an ISO 4217 code with at most 4 decimals";
+    shop_name: Option<String>, "Name of the shop, shown by `GET /v1/shop` and the console";
     shop_time_zone: TimeZoneCalendar = "Asia/Seoul", "Time zone of the shop's days, an IANA name";
     order_ttl: Duration = "10m", "Time to pay an order before it expires";
     order_sweep_interval: Duration = "1s", "Interval between sweeps of overdue orders";
@@ -113,7 +114,7 @@ settings! {
     data_platform_timeout: Duration = "10s", "Timeout of a delivery, at most 5m";
     data_platform_pause_first: Duration = "1s", "Pause after the first failed delivery of an event; doubles with each";
     data_platform_pause_max: Duration = "5m", "Maximum pause between deliveries of an event";
-    auto_migrate: bool = "true", "Migrate the database at start: `serve`, `relay` and `seed`";
+    auto_migrate: bool = "true", "Migrate the database at start: `serve`, `relay`, `seed` and `import`";
     log_format: LogFormat = "text", "Format of the log on standard error: `text` or `json`";
     log_user: LogUserForm = "plain", "Users in the log: `plain` for their ids, or `hash` for keyed hashes";
     log_user_key | log_user_key_file: Option<HmacKey>,

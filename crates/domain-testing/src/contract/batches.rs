@@ -9,13 +9,14 @@ use jangteo_domain::audit::Subject;
 use jangteo_domain::batch::{Answer, Request};
 use jangteo_domain::command::{
     AdjustStock, CancelOrder, ChangeCampaign, ChangeProduct, Command, CouponChoice, CreateCampaign, CreateProduct,
-    ExpireOrder, IssueCoupon, Outcome, PayOrder, PlaceOrder, ProductChange, RefundOrder, Reply, RevokeCoupon,
-    TopUpPoints,
+    ExpireOrder, IssueCoupon, Outcome, PayOrder, PlaceOrder, ProductChange, PutProduct, RefundOrder, Reply,
+    RevokeCoupon, TopUpPoints,
 };
 use jangteo_domain::coupon::{CampaignChange, Coupon, CouponRejection, CouponState};
 use jangteo_domain::id::{BatchId, UserId};
 use jangteo_domain::order::{Order, OrderRejection, OrderStatus};
 use jangteo_domain::point::PointAccount;
+use jangteo_domain::product::ProductDetails;
 use jangteo_domain::rejection::Rejection;
 use jangteo_domain::rules::ShopRules;
 use jangteo_domain::stock::StockRejection;
@@ -151,9 +152,13 @@ pub async fn batches_of_every_command_leave_rows_that_agree(harness: &dyn StoreH
     let place = || PlaceOrder { expected_total: Some(won(900)), ..place(&kim, &[(product_id, 1)]) }.into();
     let issue = |user: &UserId| IssueCoupon { campaign_id, user_id: user.clone() }.into();
     let price = Some(product_details("lamp", 900).price);
+    let change = ProductChange { price, ..ProductChange::default() };
+    let change_price = ChangeProduct { product_id, expected_version: Some(1), change };
     let commands = vec![
         AdjustStock { product_id, quantity: 10, reason: text("delivery") }.into(),
-        ChangeProduct { product_id, change: ProductChange { price, ..ProductChange::default() } }.into(),
+        change_price.into(),
+        put_stool(1).into(),
+        put_stool(2).into(),
         issue(&kim),
         ChangeCampaign { campaign_id, change: CampaignChange { quantity: Some(2), ..CampaignChange::default() } }
             .into(),
@@ -166,10 +171,13 @@ pub async fn batches_of_every_command_leave_rows_that_agree(harness: &dyn StoreH
     ];
     let placed = execute(&shop, commands).await?;
     let subjects: Vec<_> = placed.iter().flatten().map(Reply::subject).collect();
-    use Subject::{Coupon as C, Order as O};
-    let [_, _, C(kims), _, C(lees), O(paid), O(second_paid), O(cancelled), O(refunded), O(open)] = subjects[..] else {
+    use Subject::{Coupon as C, Order as O, Product as P};
+    let [_, _, P(stool), P(same), C(kims), _, C(lees), O(paid), O(second_paid), O(cancelled), O(refunded), O(open)] =
+        subjects[..]
+    else {
         panic!("coupons and orders, not {placed:?}");
     };
+    assert_eq!(stool, same, "the second command finds the product of the first");
 
     let pay = |order_id, coupon| PayOrder { order_id, actor: customer(&kim), coupon }.into();
     let cancel = |order_id| CancelOrder { order_id, actor: admin() }.into();
@@ -198,8 +206,32 @@ pub async fn batches_of_every_command_leave_rows_that_agree(harness: &dyn StoreH
     assert_eq!(status(cancelled).await?, OrderStatus::Cancelled);
     assert_eq!(status(refunded).await?, OrderStatus::Refunded);
     assert_eq!(status(open).await?, OrderStatus::PendingPayment);
-    let participants = Participants { users: vec![kim, lee], products: vec![product_id], campaigns: vec![campaign_id] };
-    assert_books_agree(harness, &participants).await
+    let (users, campaigns) = (vec![kim, lee], vec![campaign_id]);
+    assert_books_agree(harness, &Participants { users, products: vec![product_id, stool], campaigns }).await
+}
+
+/// The product of the SKU `stool`, with 3 items.
+fn put_stool(price: i64) -> PutProduct {
+    let ProductDetails { name, description, category, options, item_group_id, price, .. } =
+        product_details("stool", price);
+    let (sku, status) = (text("stool"), None);
+    PutProduct { sku, name, description, category, options, item_group_id, price, status, stock: 3 }
+}
+
+/// Concurrent executors that put one SKU create one product, with its stock once.
+pub async fn concurrent_puts_of_one_sku_create_one_product(harness: &dyn StoreHarness) -> TestResult {
+    let shop = TestShop::new(harness.factory());
+    let put = async |price| execute(&shop, vec![put_stool(price).into(), put_stool(price).into()]).await;
+    let batches = join_all((1..=4).map(put)).await;
+    let outcomes: Vec<_> = batches.into_iter().collect::<Result<Vec<_>, StoreError>>()?.concat();
+    let created = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Reply::ProductCreated { .. }))).count();
+    let changed = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Reply::ProductChanged { .. }))).count();
+    assert_eq!((created, changed), (1, 3), "{outcomes:?}");
+    let found = harness.queries().products.find_by_skus(&[text("stool")]).await?;
+    let [listing] = &found[..] else { panic!("one product, not {found:?}") };
+    assert_eq!((listing.available, listing.product.version), (3, 4));
+    let products = vec![listing.product.id];
+    assert_books_agree(harness, &Participants { users: vec![], products, campaigns: vec![] }).await
 }
 
 /// Many buyers, few items, several concurrent executors: exactly the available items are sold.

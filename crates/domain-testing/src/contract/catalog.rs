@@ -4,7 +4,7 @@ use jangteo_domain::id::ProductId;
 use jangteo_domain::page::Page;
 use jangteo_domain::product::{Product, ProductDetails, ProductListing, ProductStatus};
 use jangteo_domain::stock::{Stock, StockMovement};
-use jangteo_domain::testing::fixtures::product_details;
+use jangteo_domain::testing::fixtures::{product_details, text};
 use jangteo_domain::transaction::{Changes, RowChanges};
 
 use crate::contract::harness::{Seeds, StoreHarness, TestResult, append, commit, first_page, insert, update, walk};
@@ -95,6 +95,28 @@ pub async fn products_are_found_in_every_status(harness: &dyn StoreHarness) -> T
     found.sort_by_key(|listing| listing.product.id);
     assert_eq!(found, [listing(0), listing(1), listing(2)]);
     assert_eq!(queries.find_many(&[]).await?, []);
+    Ok(())
+}
+
+/// Products are found by their SKUs, in every status; unknown SKUs are skipped, and case matters.
+pub async fn products_are_found_by_sku(harness: &dyn StoreHarness) -> TestResult {
+    let with_sku =
+        |sku: Option<&str>, status| ProductDetails { sku: sku.map(text), status, ..product_details("lamp", 1) };
+    let products = Seeds::new(harness)
+        .products([
+            (with_sku(Some("A"), ProductStatus::Hidden), 1),
+            (with_sku(Some("a"), ProductStatus::OnSale), 2),
+            (with_sku(Some("각"), ProductStatus::Discontinued), 3),
+            (with_sku(None, ProductStatus::OnSale), 4),
+        ])
+        .await?;
+    let queries = harness.queries().products;
+    let mut found = queries.find_by_skus(&["각", "A", "á", "absent"].map(text)).await?;
+    found.sort_by_key(|listing| listing.available);
+    let listing = |product: &Product, available| ProductListing { product: product.clone(), available };
+    assert_eq!(found, [listing(&products[0], 1), listing(&products[2], 3)]);
+    assert_eq!(queries.find_by_skus(&[text("a")]).await?, [listing(&products[1], 2)]);
+    assert_eq!(queries.find_by_skus(&[]).await?, []);
     Ok(())
 }
 

@@ -24,6 +24,7 @@ fn everything() -> ProductFilter {
         text: None,
         price: PriceRange::default(),
         in_stock: false,
+        max_available: None,
         sort: ProductSort::Newest,
     }
 }
@@ -164,6 +165,9 @@ pub async fn product_lists_filter_by_price_and_stock(harness: &dyn StoreHarness)
         (between(Some(11), Some(9)), vec![]),
         (ProductFilter { in_stock: true, ..everything() }, vec![0, 2, 3]),
         (ProductFilter { in_stock: true, ..between(Some(10), None) }, vec![3]),
+        (ProductFilter { max_available: Some(3), ..everything() }, vec![0, 1, 2, 4]),
+        (ProductFilter { max_available: Some(2), in_stock: true, ..everything() }, vec![0]),
+        (ProductFilter { max_available: Some(0), ..everything() }, vec![1, 4]),
     ] {
         assert_eq!(places(harness, &products, &filter).await?, expected, "{filter:?}");
     }

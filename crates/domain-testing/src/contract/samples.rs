@@ -103,6 +103,7 @@ pub(super) fn product_details_of_every_kind() -> [ProductDetails; 3] {
     let value = wide(255);
     let pairs: Vec<_> = names.iter().map(|name| (name.as_str(), value.as_str())).collect();
     let largest = ProductDetails {
+        sku: Some(text(&wide(64))),
         name: text(&wide(200)),
         description: text(&wide(10_000)),
         category: text(&wide(64)),
@@ -113,6 +114,7 @@ pub(super) fn product_details_of_every_kind() -> [ProductDetails; 3] {
     };
     let smallest = ProductDetails { status: ProductStatus::Hidden, ..product_details("0", 0) };
     let quoted = ProductDetails {
+        sku: Some(text("it's \\ a \"SKU\"")),
         description: text("two\nlines\tand 'quotes' \"of\" both \\ kinds; 100% _under_"),
         options: options(&[("color", "red"), ("Color", "Red"), ("크기", "큰")]),
         item_group_id: Some(text("lamps")),
@@ -124,21 +126,25 @@ pub(super) fn product_details_of_every_kind() -> [ProductDetails; 3] {
 
 pub(super) fn products(seeds: &Seeds<'_>) -> [Product; 3] {
     let [largest, smallest, quoted] = product_details_of_every_kind();
-    let product = |details, created_at, updated_at| Product { id: seeds.id(), details, created_at, updated_at };
+    let product = |details, version, created_at, updated_at| {
+        let id = seeds.id();
+        Product { id, details, version, created_at, updated_at }
+    };
     [
-        product(largest, Timestamp::MIN, Timestamp::MAX),
-        product(smallest, NOON, NOON),
-        product(quoted, NOON, noon_plus(1)),
+        product(largest, 1, Timestamp::MIN, Timestamp::MAX),
+        product(smallest, 2, NOON, NOON),
+        product(quoted, SEQUENCE_MAX - 1, NOON, noon_plus(1)),
     ]
 }
 
-/// Products with each other's details.
+/// Products with each other's details. The first two do not need the SKU of the last one.
 pub(super) fn changed_products(products: &[Product; 3]) -> [Product; 3] {
     let [a, b, c] = products;
+    let with_sku = |details: &ProductDetails, sku| ProductDetails { sku, ..details.clone() };
     [
-        a.change(b.details.clone(), noon_plus(1)),
-        b.change(c.details.clone(), Timestamp::MAX),
-        c.change(a.details.clone(), NOON),
+        a.change(with_sku(&b.details, None), noon_plus(1)),
+        b.change(with_sku(&c.details, a.details.sku.clone()), Timestamp::MAX),
+        c.change(with_sku(&a.details, None), NOON),
     ]
 }
 

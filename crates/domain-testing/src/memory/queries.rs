@@ -16,7 +16,7 @@ use jangteo_domain::page::{AsOf, Page};
 use jangteo_domain::payment::Refund;
 use jangteo_domain::point::{PointAccount, PointEntry, PointQueries};
 use jangteo_domain::product::{
-    Product, ProductFilter, ProductKey, ProductListing, ProductQueries, ProductSort, ProductStatus,
+    Product, ProductFilter, ProductKey, ProductListing, ProductQueries, ProductSort, ProductStatus, Sku,
 };
 use jangteo_domain::queries::DatabaseClock;
 use jangteo_domain::sales::{PopularProduct, SalesQueries};
@@ -223,6 +223,12 @@ impl ProductQueries for MemoryStore {
         let products = ids.iter().filter_map(|id| tables.products.get(id));
         Ok(products.map(|product| listing(&tables, product)).collect())
     }
+
+    async fn find_by_skus(&self, skus: &[Sku]) -> Result<Vec<ProductListing>, StoreError> {
+        let tables = self.committed();
+        let products = skus.iter().filter_map(|sku| tables.product_of_sku(sku));
+        Ok(products.map(|product| listing(&tables, product)).collect())
+    }
 }
 
 fn listing(tables: &Tables, product: &Product) -> ProductListing {
@@ -246,6 +252,7 @@ fn passes(filter: &ProductFilter, listing: &ProductListing) -> bool {
         && filter.price.min.is_none_or(|min| price >= min)
         && filter.price.max.is_none_or(|max| price <= max)
         && (!filter.in_stock || listing.available > 0)
+        && filter.max_available.is_none_or(|max| listing.available <= max)
 }
 
 fn key_of(sort: ProductSort, product: &Product, sold: &BTreeMap<ProductId, (i64, Money)>) -> ProductKey {

@@ -17,7 +17,7 @@ use jangteo_domain::order::OrderRecord;
 use jangteo_domain::outbox::OutboxEvent;
 use jangteo_domain::payment::{Payment, Refund};
 use jangteo_domain::point::{PointAccountRecord, PointEntry};
-use jangteo_domain::product::Product;
+use jangteo_domain::product::{Product, Sku};
 use jangteo_domain::sales::SaleCounted;
 use jangteo_domain::stock::{Stock, StockMovement};
 use jangteo_domain::store_error::StoreError;
@@ -56,6 +56,21 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
+    pub fn product_of_sku(&self, sku: &Sku) -> Option<&Product> {
+        self.products.values().find(|product| product.details.sku.as_ref() == Some(sku))
+    }
+
+    /// Checks that no two products have one of the SKUs.
+    pub fn check_skus(&self, skus: &[(Sku, ProductId)]) -> Result<(), StoreError> {
+        let has_twin = |(sku, id): &&(Sku, ProductId)| {
+            self.products.values().any(|product| product.id != *id && product.details.sku.as_ref() == Some(sku))
+        };
+        match skus.iter().find(has_twin) {
+            Some((sku, _)) => Err(conflict(format!("two products have the SKU {}", sku.as_str()))),
+            None => Ok(()),
+        }
+    }
+
     /// Reserves the id of a row with another key.
     pub fn reserve_id(&mut self, table: &'static str, id: Uuid) -> Result<(), StoreError> {
         if Arc::make_mut(&mut self.ids).insert((table, id)) {

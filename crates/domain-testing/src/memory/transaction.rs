@@ -14,7 +14,7 @@ use jangteo_domain::id::{BatchId, CouponId, ProductId};
 use jangteo_domain::order::{Order, OrderRecord};
 use jangteo_domain::outbox::OutboxEvent;
 use jangteo_domain::point::{PointAccount, PointAccountRecord};
-use jangteo_domain::product::Product;
+use jangteo_domain::product::{Product, Sku};
 use jangteo_domain::stock::Stock;
 use jangteo_domain::store_error::InvalidRecord;
 use jangteo_domain::transaction::{
@@ -96,6 +96,7 @@ impl UnitOfWork for MemoryUnitOfWork {
             unused_coupons_of,
             coupons,
             products,
+            skus,
             stocks,
             accounts,
             events,
@@ -110,12 +111,16 @@ impl UnitOfWork for MemoryUnitOfWork {
             }
         }
         let coupons: BTreeSet<CouponId> = coupons.iter().chain(unused.values().flatten()).copied().collect();
-        let is_whole = products.values().any(|depth| *depth == ProductDepth::Whole);
+        let skus: BTreeMap<Sku, Option<ProductId>> =
+            skus.iter().map(|sku| (sku.clone(), tables.product_of_sku(sku).map(|product| product.id))).collect();
+        let of_skus = || skus.values().flatten().copied();
+        let is_whole = of_skus().next().is_some() || products.values().any(|depth| *depth == ProductDepth::Whole);
         let product = |product: Product| match is_whole {
             true => LockedProduct::Whole(product),
             false => LockedProduct::Offer(product.offer()),
         };
-        let product_ids: BTreeSet<ProductId> = products.keys().copied().collect();
+        let product_ids: BTreeSet<ProductId> = products.keys().copied().chain(of_skus()).collect();
+        let stocks = stocks.iter().copied().chain(of_skus()).collect();
         let locked = Locked {
             campaigns: aggregates(rows(&tables.campaigns, campaigns), CouponCampaign::from_stored)?,
             past_recipients: past_recipients
@@ -128,7 +133,8 @@ impl UnitOfWork for MemoryUnitOfWork {
                 .into_iter()
                 .map(|(id, row)| (id, row.map(product)))
                 .collect(),
-            stocks: rows(&tables.stocks, stocks),
+            skus,
+            stocks: rows(&tables.stocks, &stocks),
             accounts: aggregates(rows(&tables.accounts, accounts), PointAccount::from_stored)?,
             events: rows(&tables.deliveries, events),
             audit_chains: rows(&tables.audit_chains, audit_chains),
@@ -149,7 +155,10 @@ fn write(tables: &mut Tables, locked: &LockedKeys, changes: Changes) -> Result<(
     for coupon in &coupons.inserted {
         insert(&mut tables.past_recipients, (coupon.campaign_id, coupon.user_id.clone()), coupon.id)?;
     }
+    let changed = products.inserted.iter().chain(products.updated.iter().map(|update| &update.after));
+    let skus: Vec<(Sku, ProductId)> = changed.filter_map(|row| Some((row.details.sku.clone()?, row.id))).collect();
     save(&mut tables.products, &locked.products, products, Product::clone)?;
+    tables.check_skus(&skus)?;
     save(&mut tables.stocks, &locked.stocks, stocks, Stock::clone)?;
     save(&mut tables.campaigns, &locked.campaigns, campaigns, |campaign| CampaignRecord::clone(campaign))?;
     save(&mut tables.accounts, &locked.accounts, accounts, |account| PointAccountRecord::clone(account))?;

@@ -10,11 +10,11 @@ use async_trait::async_trait;
 use jangteo_domain::audit::AuditChain;
 use jangteo_domain::coupon::{Coupon, CouponCampaign, CouponState};
 use jangteo_domain::delivery::Delivery;
-use jangteo_domain::id::{BatchId, CampaignId, UserId};
+use jangteo_domain::id::{BatchId, CampaignId, ProductId, UserId};
 use jangteo_domain::idempotency::{RequestKey, StoredAnswer};
 use jangteo_domain::order::Order;
 use jangteo_domain::point::PointAccount;
-use jangteo_domain::product::Product;
+use jangteo_domain::product::{Product, Sku};
 use jangteo_domain::stock::Stock;
 use jangteo_domain::transaction::{
     Appended, Changes, First, FirstKeys, Keyed, LockSet, Locked, LockedProduct, RowChanges, Update,
@@ -94,6 +94,7 @@ impl UnitOfWork for OwnUnitOfWork {
             unused_coupons_of,
             coupons,
             products,
+            skus,
             stocks,
             accounts,
             events,
@@ -110,7 +111,10 @@ impl UnitOfWork for OwnUnitOfWork {
             }
         }
         let coupons = coupons.iter().chain(unused.values().flatten()).copied().collect();
-        let products = tables.products.lock(&products.keys().copied().collect());
+        let skus: BTreeMap<_, _> = skus.iter().map(|sku| (sku.clone(), tables.product_of(sku))).collect();
+        let of_skus = || skus.values().flatten().copied();
+        let products = tables.products.lock(&products.keys().copied().chain(of_skus()).collect());
+        let stocks = stocks.iter().copied().chain(of_skus()).collect();
         Ok(Locked {
             campaigns: tables.campaigns.lock(campaigns),
             past_recipients: past_recipients.iter().map(|k| (k.clone(), tables.recipients.contains(k))).collect(),
@@ -118,7 +122,8 @@ impl UnitOfWork for OwnUnitOfWork {
             coupons: tables.coupons.lock(&coupons),
             // A whole product is allowed where an offer is requested.
             products: products.into_iter().map(|(id, row)| (id, row.map(LockedProduct::Whole))).collect(),
-            stocks: tables.stocks.lock(stocks),
+            skus,
+            stocks: tables.stocks.lock(&stocks),
             accounts: tables.accounts.lock(accounts),
             events: tables.events.lock(events),
             audit_chains: tables.audit_chains.lock(audit_chains),
@@ -139,6 +144,11 @@ impl UnitOfWork for OwnUnitOfWork {
         tables.campaigns.write(campaigns)?;
         tables.coupons.write(coupons)?;
         tables.products.write(products)?;
+        let mut skus = BTreeSet::new();
+        let mut with_sku = tables.products.rows.values().filter_map(|product| product.details.sku.as_ref());
+        if let Some(sku) = with_sku.find(|sku| !skus.insert(*sku)) {
+            return Err(conflict(format!("two products have the SKU {sku:?}")));
+        }
         tables.stocks.write(stocks)?;
         tables.accounts.write(accounts)?;
         tables.events.write(events)?;
@@ -176,6 +186,10 @@ impl<Row: Keyed + Clone + PartialEq> Table<Row> {
 }
 
 impl Tables {
+    fn product_of(&self, sku: &Sku) -> Option<ProductId> {
+        self.products.rows.values().find(|product| product.details.sku.as_ref() == Some(sku)).map(|found| found.id)
+    }
+
     fn append(&mut self, appended: Appended) -> Result<(), StoreError> {
         let Appended {
             point_entries,

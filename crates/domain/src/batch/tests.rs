@@ -821,7 +821,8 @@ async fn ordered_and_changed_products_are_locked_together() {
     let [lamp, chair] = [scene.lamp(7, 5), scene.lamp(7, 5)];
     let change = ProductChange { price: Some(won(9).try_into().expect("a price")), ..ProductChange::default() };
     let place = place(&user("kim"), &[(lamp, 1), (chair, 1)]);
-    let requests = [Request::new(ChangeProduct { product_id: chair, change }), Request::new(place)];
+    let change = ChangeProduct { product_id: chair, expected_version: None, change };
+    let requests = [Request::new(change), Request::new(place)];
     let run = Shop::of(scene, [Step::Commits]).run(&requests).await;
     let Ok(Reply::OrderPlaced { order, .. }) = outcome(&run.answers[1]) else { panic!("{:?}", run.answers) };
     assert_eq!(order.total, won(7 + 9));
@@ -853,14 +854,14 @@ async fn a_batch_locks_the_rows_of_all_commands_at_once() {
         campaign_id: changed,
         change: CampaignChange { quantity: Some(10), ..CampaignChange::default() },
     };
-    let details = ProductChange { name: Some(text("stool")), ..ProductChange::default() };
+    let details = ProductChange { sku: Some(Some(text("STOOL"))), ..ProductChange::default() };
     let requests = [
         keyed(top_up("seo", 100), 1),
         Request::new(AdjustStock { product_id: chair, quantity: 1, reason: text("found") }),
         Request::new(place(&kim, &[(lamp, 1)])),
         Request::new(IssueCoupon { campaign_id: open, user_id: kim.clone() }),
         Request::new(CreateProduct { details: product_details("table", 1) }),
-        Request::new(ChangeProduct { product_id: chair, change: details }),
+        Request::new(ChangeProduct { product_id: chair, expected_version: None, change: details }),
         Request::new(pay(pending, customer(&lee), CouponChoice::Best)),
         Request::new(CancelOrder { order_id: placed, actor: admin() }),
         keyed(
@@ -886,6 +887,7 @@ async fn a_batch_locks_the_rows_of_all_commands_at_once() {
         unused_coupons_of: [lee.clone()].into(),
         coupons: [used, unused].into(),
         products: [(lamp, ProductDepth::Offer), (chair, ProductDepth::Whole)].into(),
+        skus: [text("STOOL")].into(),
         stocks: [lamp, chair, table].into(),
         accounts: [kim, lee, park, user("seo")].into(),
         events: [event_id].into(),

@@ -69,9 +69,10 @@ pub fn admin() -> Actor {
     Actor { user_id: user("admin"), is_admin: true }
 }
 
-/// A product on sale, without options.
+/// A product on sale, without options and SKU.
 pub fn product_details(name: &str, price: i64) -> ProductDetails {
     ProductDetails {
+        sku: None,
         name: text(name),
         description: text(""),
         category: text("misc"),

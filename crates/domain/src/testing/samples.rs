@@ -10,7 +10,7 @@ use crate::point::PointRejection;
 use crate::product::ProductRejection;
 use crate::rejection::Rejection;
 use crate::stock::{Shortage, StockRejection};
-use crate::testing::fixtures::{NOON, won};
+use crate::testing::fixtures::{NOON, text, won};
 
 /// Every variant of every rejection.
 pub fn rejections(ids: &dyn IdSource) -> Vec<Rejection> {
@@ -24,6 +24,8 @@ pub fn rejections(ids: &dyn IdSource) -> Vec<Rejection> {
         PointRejection::InsufficientPoints { balance: Money::ZERO, required: won(1) }.into(),
         ProductRejection::NotFound { product_id }.into(),
         ProductRejection::NotOnSale { product_id }.into(),
+        ProductRejection::VersionChanged { product_id, version: 2 }.into(),
+        ProductRejection::SkuTaken { sku: text("LAMP-1"), product_id }.into(),
         StockRejection::OutOfStock { shortages: vec![shortage(1), shortage(u32::MAX)] }.into(),
         StockRejection::TooMany { product_id }.into(),
         CouponRejection::CampaignNotFound.into(),

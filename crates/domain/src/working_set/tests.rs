@@ -5,10 +5,11 @@ use crate::audit::AuditChain;
 use crate::coupon::CampaignChange;
 use crate::idempotency::{Fingerprint, IdempotencyKey, RenderedAnswer, RequestKey, StoredAnswer};
 use crate::order::Cancellation;
+use crate::product::ProductDetails;
 use crate::testing::SequentialIds;
 use crate::testing::fixtures::{
     NOON, account_with, campaign, campaign_details, event, fixed, noon_plus, order_line, pending_order,
-    product_details, user, won, won_currency,
+    product_details, text, user, won, won_currency,
 };
 
 fn id<Id: From<uuid::Uuid>>(number: u64) -> Id {
@@ -60,6 +61,7 @@ fn full_set() -> WorkingSet {
         unused_coupons_of: [(user("kim"), [id(4)].into())].into(),
         coupons: [(id(4), Some(coupon(4)))].into(),
         products: [(id(2), Some(LockedProduct::Whole(product())))].into(),
+        skus: [(text("A"), Some(id(2)))].into(),
         stocks: [(id(2), Some(stock()))].into(),
         accounts: [(user("kim"), Some(account(5)))].into(),
         events: [(id(5), Some(delivery()))].into(),
@@ -77,6 +79,7 @@ fn declared_set() -> WorkingSet {
         unused_coupons_of: [(user("kim"), BTreeSet::new())].into(),
         coupons: [(id(4), None)].into(),
         products: [(id(2), None)].into(),
+        skus: [(text("A"), None)].into(),
         stocks: [(id(2), None)].into(),
         accounts: [(user("kim"), None)].into(),
         events: [(id(5), None)].into(),
@@ -89,7 +92,7 @@ fn declared_set() -> WorkingSet {
 /// A read of one table; returns whether the row exists.
 type Read = fn(&WorkingSet) -> bool;
 
-const READS: [(&str, Read); 11] = [
+const READS: [(&str, Read); 12] = [
     ("order", |set| set.order(id(1)).is_some()),
     ("campaign", |set| set.campaign(id(3)).is_some()),
     ("recipient", |set| set.has_received_coupon(id(3), &user("kim"))),
@@ -98,6 +101,7 @@ const READS: [(&str, Read); 11] = [
     ("product", |set| set.product(id(2)).is_some()),
     // An offer is a part of the product.
     ("product", |set| set.offer(id(2)).is_some()),
+    ("SKU", |set| set.product_of_sku(&text("A")).is_some()),
     ("stock", |set| set.stock(id(2)).is_some()),
     ("account", |set| set.account(&user("kim")).balance.is_positive()),
     ("event", |set| set.delivery(id(5)).is_some()),
@@ -136,6 +140,22 @@ fn a_product_that_is_declared_as_an_offer_cannot_be_read_whole() {
     let set = WorkingSet::new(BTreeMap::new(), Locked { products, ..Locked::nothing(NOON) });
     assert_eq!(set.offer(id(2)), Some(product().offer()));
     assert!(panic_message(|| set.product(id(2)).cloned()).is_some());
+}
+
+#[test]
+fn a_sku_is_found_at_the_product_that_has_it_last() {
+    let locked = Locked { skus: [(text("A"), Some(id(2))), (text("B"), None)].into(), ..Locked::nothing(NOON) };
+    let mut set = WorkingSet::new(BTreeMap::new(), locked);
+    let mut take = |number, sku: Option<&str>| {
+        let details = ProductDetails { sku: sku.map(text), ..product_details("lamp", 1) };
+        let products = vec![Product::create(id(number), details, NOON)];
+        set.absorb(States { products, ..States::default() }, Appended::default());
+        [text("A"), text("B")].map(|sku| set.product_of_sku(&sku))
+    };
+    assert_eq!(take(2, Some("B")), [None, Some(id(2))]);
+    assert_eq!(take(3, Some("A")), [Some(id(3)), Some(id(2))]);
+    assert_eq!(take(2, None), [Some(id(3)), None]);
+    assert_eq!(take(4, Some("C")), [Some(id(3)), None], "an undeclared SKU is not recorded");
 }
 
 #[test]

@@ -4,16 +4,17 @@ use jangteo_domain::StoreError;
 use jangteo_domain::id::ProductId;
 use jangteo_domain::product::{
     Category, ItemGroupId, OptionName, OptionValue, Options, Product, ProductDescription, ProductDetails, ProductName,
-    ProductOffer, ProductStatus,
+    ProductOffer, ProductStatus, Sku,
 };
 
 use crate::rows::{corrupt, lookups, rows};
-use crate::types::{Amount, At, Code, Id, LongText, Varchar, codes};
+use crate::types::{Amount, At, Code, Id, Integer, LongText, Varchar, codes};
 
 rows! {
     ProductRow of products {
         id: Id<ProductId>,
     } {
+        sku: Option<Varchar<Sku>>,
         name: Varchar<ProductName>,
         description: Varchar<ProductDescription>,
         category: Varchar<Category>,
@@ -21,6 +22,7 @@ rows! {
         item_group_id: Option<Varchar<ItemGroupId>>,
         price: Amount,
         status: Code<ProductStatus>,
+        version: Integer<u64>,
         created_at: At,
         updated_at: At,
     }
@@ -32,6 +34,13 @@ rows! {
         name: Varchar<ProductName>,
         price: Amount,
         status: Code<ProductStatus>,
+    }
+
+    /// The key of a product by its SKU.
+    ProductSkuRow of products {
+        id: Id<ProductId>,
+    } {
+        sku: Option<Varchar<Sku>>,
     }
 
     /// A product option, indexed for filters.
@@ -46,6 +55,7 @@ rows! {
 lookups! {
     ProductById finds ProductRow by "PRIMARY" { id: Id<ProductId>, }
     OfferOf finds ProductOfferRow by "PRIMARY" { id: Id<ProductId>, }
+    ProductOfSku finds ProductSkuRow by "uq_products_sku" { sku: Varchar<Sku>, }
     OptionsOf finds ProductOptionRow by "PRIMARY" { product_id: Id<ProductId>, }
 }
 
@@ -74,9 +84,11 @@ fn options_from_json(json: &str) -> Result<Options, StoreError> {
 
 impl From<&Product> for ProductRow {
     fn from(product: &Product) -> Self {
-        let ProductDetails { name, description, category, options, item_group_id, price, status } = &product.details;
+        let ProductDetails { sku, name, description, category, options, item_group_id, price, status } =
+            &product.details;
         Self {
             id: Id(product.id),
+            sku: sku.clone().map(Varchar),
             name: Varchar(name.clone()),
             description: Varchar(description.clone()),
             category: Varchar(category.clone()),
@@ -84,6 +96,7 @@ impl From<&Product> for ProductRow {
             item_group_id: item_group_id.clone().map(Varchar),
             price: Amount(price.get()),
             status: Code(*status),
+            version: Integer(product.version),
             created_at: At(product.created_at),
             updated_at: At(product.updated_at),
         }
@@ -97,6 +110,7 @@ impl TryFrom<ProductRow> for Product {
         Ok(Self {
             id: row.id.0,
             details: ProductDetails {
+                sku: row.sku.map(|sku| sku.0),
                 name: row.name.0,
                 description: row.description.0,
                 category: row.category.0,
@@ -105,6 +119,7 @@ impl TryFrom<ProductRow> for Product {
                 price: row.price.0.try_into().map_err(corrupt)?,
                 status: row.status.0,
             },
+            version: row.version.0,
             created_at: row.created_at.0,
             updated_at: row.updated_at.0,
         })

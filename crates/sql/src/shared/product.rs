@@ -8,7 +8,7 @@ use jangteo_domain::StoreError;
 use jangteo_domain::id::ProductId;
 use jangteo_domain::page::Page;
 use jangteo_domain::product::{
-    OptionValue, Product, ProductFilter, ProductKey, ProductListing, ProductQueries, ProductSort,
+    OptionValue, Product, ProductFilter, ProductKey, ProductListing, ProductQueries, ProductSort, Sku,
 };
 use jangteo_domain::time::Date;
 
@@ -79,9 +79,28 @@ impl ProductQueries for Store {
         });
         found.await?.into_iter().map(|(row, available)| listing(row, available)).collect()
     }
+
+    async fn find_by_skus(&self, skus: &[Sku]) -> Result<Vec<ProductListing>, StoreError> {
+        let skus: Vec<String> = skus.iter().map(|sku| sku.as_str().to_owned()).collect();
+        let found = self.read(move |connection| {
+            async move {
+                let mut found: Vec<(ProductRow, Integer<u64>)> = Vec::with_capacity(skus.len());
+                for skus in skus.chunks(IDS_MAX) {
+                    let products = products::table
+                        .inner_join(stocks::table.on(stocks::product_id.eq(products::id)))
+                        .filter(products::sku.eq_any(skus))
+                        .select((ProductRow::as_select(), stocks::available));
+                    found.append(&mut products.load(connection).await?);
+                }
+                Ok(found)
+            }
+            .boxed()
+        });
+        found.await?.into_iter().map(|(row, available)| listing(row, available)).collect()
+    }
 }
 
-/// Upper bound of the ids in one list, well below either database's limit.
+/// Upper bound of the keys in one list, well below either database's limit.
 const IDS_MAX: usize = 1_000;
 
 fn listing(row: ProductRow, available: Integer<u64>) -> Result<ProductListing, StoreError> {
@@ -117,6 +136,7 @@ pub(super) struct ProductList {
     price_min: Option<Amount>,
     price_max: Option<Amount>,
     in_stock: bool,
+    max_available: Option<i64>,
     sold_since: Option<Date>,
     order: Order,
     pub limit: i64,
@@ -180,6 +200,7 @@ impl ProductList {
             price_min: filter.price.min.map(Amount),
             price_max: filter.price.max.map(Amount),
             in_stock: filter.in_stock,
+            max_available: filter.max_available.map(|max| i64::try_from(max).unwrap_or(i64::MAX)),
             sold_since: match filter.sort {
                 ProductSort::Popular { since } => Some(since),
                 ProductSort::Newest
@@ -251,6 +272,10 @@ impl ProductList {
         self.push_prices(out)?;
         if self.in_stock {
             out.push_sql(" AND stocks.available > 0");
+        }
+        if let Some(max) = &self.max_available {
+            out.push_sql(" AND stocks.available <= ");
+            out.push_bind_param::<BigInt, _>(max)?;
         }
         if let Some(deadline) = &self.deadline {
             push_deadline(out, deadline)?;

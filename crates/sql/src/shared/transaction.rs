@@ -17,7 +17,7 @@ use jangteo_domain::id::{BatchId, CampaignId, CouponId, EventId, OrderId, Produc
 use jangteo_domain::idempotency::StoredAnswer;
 use jangteo_domain::order::Order;
 use jangteo_domain::point::PointAccount;
-use jangteo_domain::product::{Product, ProductOffer};
+use jangteo_domain::product::{Product, ProductOffer, Sku};
 use jangteo_domain::stock::Stock;
 use jangteo_domain::transaction::{
     Appended, Changes, First, FirstKeys, Keyed, LockSet, Locked, LockedKeys, LockedProduct, ProductDepth, RowChanges,
@@ -33,7 +33,7 @@ use super::store::{Now, Pool, PooledSession, Store, discard};
 use super::writes::{Writes, begin, rule_out};
 use super::{Conn, bounded, explain, explain_begin, is_connection_lost};
 use crate::bulk::{Find, Lock, Lookup, Row, chunks};
-use crate::error::{OtherHistory, Timeout};
+use crate::error::{OtherHistory, SkuMoved, Timeout};
 use crate::rows::audit::{AuditChainOf, AuditChainRow, AuditEntryRow};
 use crate::rows::coupon::{CampaignById, CampaignRow, CandidatesOf, CouponById, CouponRow, PastRecipientOf, StateCode};
 use crate::rows::idempotency::{AnsweredRequest, CommitMarkerRow, IdempotencyKeyRow, MarkerOf};
@@ -41,7 +41,7 @@ use crate::rows::order::{LockOrders, LockedOrderRow, OrderById, OrderLineRow, Or
 use crate::rows::outbox::{DeliveryOf, DeliveryProgressRow, OutboxEventRow};
 use crate::rows::payment::{PaymentRow, RefundLineRow, RefundRow};
 use crate::rows::point::{AccountOf, PointAccountRow, PointEntryRow};
-use crate::rows::product::{OfferOf, OptionsOf, ProductById, ProductOptionRow, ProductRow};
+use crate::rows::product::{OfferOf, OptionsOf, ProductById, ProductOfSku, ProductOptionRow, ProductRow};
 use crate::rows::product_search::{ProductSearchGramsRow, ProductSearchTextRow};
 use crate::rows::sales::DailySaleRow;
 use crate::rows::stock::{StockMovementRow, StockOf, StockRow};
@@ -175,6 +175,12 @@ impl Transaction {
         Ok(products.into_iter().map(|(id, product)| (id, product.map(LockedProduct::Whole))).collect())
     }
 
+    async fn products_of(&mut self, skus: &BTreeSet<Sku>) -> Result<BTreeMap<Sku, Option<ProductId>>, StoreError> {
+        let rows = self.find(skus.iter().map(|sku| ProductOfSku { sku: Varchar(sku.clone()) })).await?;
+        let found = rows.into_iter().filter_map(|row| Some(Ok((row.sku?.0, row.id.0))));
+        entries(skus, found)
+    }
+
     async fn past_recipients(
         &mut self,
         pairs: &BTreeSet<(CampaignId, UserId)>,
@@ -246,6 +252,23 @@ impl Transaction {
     }
 }
 
+/// Checks that the products still have the SKUs by which they were found.
+fn check_skus(
+    skus: &BTreeMap<Sku, Option<ProductId>>,
+    products: &BTreeMap<ProductId, Option<LockedProduct>>,
+) -> Result<(), StoreError> {
+    let has_lost = |(sku, id): &(&Sku, &Option<ProductId>)| {
+        id.is_some_and(|id| match products.get(&id) {
+            Some(Some(LockedProduct::Whole(product))) => product.details.sku.as_ref() != Some(*sku),
+            Some(Some(LockedProduct::Offer(_)) | None) | None => true,
+        })
+    };
+    match skus.iter().find(has_lost) {
+        Some((sku, _)) => Err(StoreError::Conflict(Arc::new(SkuMoved(sku.as_str().to_owned())))),
+        None => Ok(()),
+    }
+}
+
 /// An entry for each key, `None` without a row.
 fn entries<K: Ord + Clone, T>(
     keys: &BTreeSet<K>,
@@ -306,6 +329,7 @@ impl Transaction {
             unused_coupons_of,
             coupons,
             products,
+            skus,
             stocks,
             accounts,
             events,
@@ -316,8 +340,14 @@ impl Transaction {
         let unused_coupons_of = self.unused_coupons_of(unused_coupons_of).await?;
         let coupons: BTreeSet<CouponId> = coupons.iter().chain(unused_coupons_of.values().flatten()).copied().collect();
         let coupons = self.lock_keys(&coupons, |id| CouponById { id: Id(*id) }, Coupon::try_from).await?;
-        let products = self.lock_products(products).await?;
-        let stocks = self.lock_keys(stocks, |id| StockOf { product_id: Id(*id) }, |row| Ok(Stock::from(row))).await?;
+        let skus = self.products_of(skus).await?;
+        let of_skus = || skus.values().flatten().copied();
+        let mut depths = products.clone();
+        depths.extend(of_skus().map(|id| (id, ProductDepth::Whole)));
+        let products = self.lock_products(&depths).await?;
+        check_skus(&skus, &products)?;
+        let stocks: BTreeSet<ProductId> = stocks.iter().copied().chain(of_skus()).collect();
+        let stocks = self.lock_keys(&stocks, |id| StockOf { product_id: Id(*id) }, |row| Ok(Stock::from(row))).await?;
         let account_of = |id: &UserId| AccountOf { user_id: Varchar(id.clone()) };
         let accounts = self.lock_keys(accounts, account_of, PointAccount::try_from).await?;
         let events = self.lock_keys(events, |id| DeliveryOf { id: Id(*id) }, |row| Ok(Delivery::from(row))).await?;
@@ -330,6 +360,7 @@ impl Transaction {
             unused_coupons_of,
             coupons,
             products,
+            skus,
             stocks,
             accounts,
             events,
@@ -384,6 +415,13 @@ fn put_products(
 ) -> Result<(), StoreError> {
     let RowChanges { inserted, updated } = products;
     check_locked(ProductRow::TABLE, updated, locked)?;
+    // A SKU is free for another product only once its row has given it up.
+    let gives_up = |update: &&Update<Product>| {
+        let [before, after] = [&update.before, &update.after].map(|product| product.details.sku.as_ref());
+        before.is_some() && before != after
+    };
+    let without_sku = |update: &Update<Product>| ProductRow { sku: None, ..ProductRow::from(&update.after) };
+    writes.save(updated.iter().filter(gives_up).map(without_sku));
     writes.insert(inserted.iter().map(ProductRow::from));
     writes.insert(inserted.iter().map(ProductSearchTextRow::from));
     writes.insert(inserted.iter().map(ProductSearchGramsRow::from));

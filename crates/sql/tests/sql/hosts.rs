@@ -35,6 +35,7 @@ async fn listed(queries: &Queries) -> Result<Vec<Product>, StoreError> {
         text: None,
         price: PriceRange::default(),
         in_stock: false,
+        max_available: None,
         sort: ProductSort::Newest,
     };
     let rows = queries.products.list(&all, &Page { after: None, limit: 10 }).await?;

@@ -53,7 +53,16 @@ async fn limited(database: &TestDatabase, search_limits: SearchLimits) -> Databa
 
 fn filter(wanted: Option<&str>, sort: ProductSort) -> ProductFilter {
     let (category, options, price) = (None, vec![], PriceRange::default());
-    ProductFilter { all_states: false, category, options, text: wanted.map(text), price, in_stock: false, sort }
+    ProductFilter {
+        all_states: false,
+        category,
+        options,
+        text: wanted.map(text),
+        price,
+        in_stock: false,
+        max_available: None,
+        sort,
+    }
 }
 
 /// The ids of a list, read by pages.

@@ -59,7 +59,7 @@ async fn list_products(
         Some(page) => page,
         None => {
             let ApiQuery(query) = ApiQuery::of(&request)?;
-            let list = Arc::new(ProductList::of(query, &state, false)?);
+            let list = Arc::new(ProductList::of(query, &state)?);
             let read = || read_page(Data::clone(&state), Arc::clone(&list));
             deadline.read(state.catalog.pages.get(name(), read)).await?
         }
@@ -124,14 +124,27 @@ pub struct ProductList {
 }
 
 impl ProductList {
-    /// Parses the query; with `all_states`, for hidden and discontinued products too.
+    /// Parses the query of the products on sale.
     ///
     /// # Errors
     /// `INVALID_QUERY`; `INVALID_CURSOR` for a cursor of another filter or sort order.
-    pub fn of(query: ProductsQuery, state: &AppState, all_states: bool) -> Result<Self, Problem> {
+    pub fn of(query: ProductsQuery, state: &AppState) -> Result<Self, Problem> {
+        Self::restricted(query, state, |_| {})
+    }
+
+    /// As [`ProductList::of`], with a change of the filter, for the back office.
+    ///
+    /// # Errors
+    /// As [`ProductList::of`].
+    pub fn restricted(
+        query: ProductsQuery,
+        state: &AppState,
+        change: impl FnOnce(&mut ProductFilter),
+    ) -> Result<Self, Problem> {
         let (limit, cursor, sort) = (query.limit, query.cursor.clone(), query.sort.unwrap_or_default());
         let currency = state.rules.currency;
-        let filter = query.filter(currency, all_states)?;
+        let mut filter = query.filter(currency)?;
+        change(&mut filter);
         let list = List::new(&state.cursor_keys, format!("products {filter:?} {sort:?}"));
         let page: Page<(ProductKey, Option<Date>)> = list.page(limit, cursor.as_deref())?;
         if matches!((sort, &page.after), (SortName::Popular, Some((_, None)))) {
@@ -175,35 +188,70 @@ async fn popular_since(state: &AppState) -> Result<Date, StoreError> {
     today.checked_sub(days).ok_or_else(|| StoreError::unexpected("the clock is at its minimum"))
 }
 
-#[derive(Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct ProductsQuery {
-    /// Category, by its exact name.
-    category: Option<String>,
-    /// `name:value`, repeatable: AND across names, OR between values of a name.
-    #[serde(default)]
-    #[param(example = json!(["color:red"]), max_items = 50)]
-    option: Vec<String>,
-    /// Text contained in the name or the description, case-insensitive.
-    q: Option<String>,
-    /// Minimum price, inclusive, as a decimal string.
-    #[param(value_type = Option<String>, pattern = r"^(0|[1-9][0-9]*)(\.[0-9]+)?$")]
-    min_price: Option<WrittenAmount>,
-    /// Maximum price, inclusive, as a decimal string.
-    #[param(value_type = Option<String>, pattern = r"^(0|[1-9][0-9]*)(\.[0-9]+)?$")]
-    max_price: Option<WrittenAmount>,
-    /// `true` excludes sold-out products.
-    in_stock: Option<bool>,
-    /// Sort order; `-price` is descending.
-    #[param(inline)]
-    sort: Option<SortName>,
-    /// Maximum number of rows; values above 100 count as 100.
-    #[param(minimum = 1, default = 20)]
-    #[serde(default, deserialize_with = "page::limit")]
-    limit: Option<i64>,
-    /// `next_cursor` of the previous page.
-    cursor: Option<String>,
+/// Defines the query of a list of products. A flattened struct could not reject unknown parameters.
+macro_rules! products_query {
+    ($name:ident { $($(#[$meta:meta])* $field:ident: $type:ty,)* }) => {
+        #[derive(Deserialize, utoipa::IntoParams)]
+        #[serde(deny_unknown_fields)]
+        #[into_params(parameter_in = Query)]
+        pub struct $name {
+            /// Category, by its exact name.
+            category: Option<String>,
+            /// `name:value`, repeatable: AND across names, OR between values of a name.
+            #[serde(default)]
+            #[param(example = json!(["color:red"]), max_items = 50)]
+            option: Vec<String>,
+            /// Text contained in the name or the description, case-insensitive.
+            q: Option<String>,
+            /// Minimum price, inclusive, as a decimal string.
+            #[param(value_type = Option<String>, pattern = r"^(0|[1-9][0-9]*)(\.[0-9]+)?$")]
+            min_price: Option<WrittenAmount>,
+            /// Maximum price, inclusive, as a decimal string.
+            #[param(value_type = Option<String>, pattern = r"^(0|[1-9][0-9]*)(\.[0-9]+)?$")]
+            max_price: Option<WrittenAmount>,
+            /// `true` excludes sold-out products.
+            in_stock: Option<bool>,
+            /// Sort order; `-price` is descending.
+            #[param(inline)]
+            sort: Option<SortName>,
+            /// Maximum number of rows; values above 100 count as 100.
+            #[param(minimum = 1, default = 20)]
+            #[serde(default, deserialize_with = "page::limit")]
+            limit: Option<i64>,
+            /// `next_cursor` of the previous page.
+            cursor: Option<String>,
+            $($(#[$meta])* pub $field: $type,)*
+        }
+    };
+}
+
+products_query! {
+    ProductsQuery {}
+}
+
+products_query! {
+    AllProductsQuery {
+        /// Only products with at most this quantity in stock: `0` for the sold-out ones.
+        max_available: Option<u64>,
+    }
+}
+
+impl From<AllProductsQuery> for ProductsQuery {
+    fn from(query: AllProductsQuery) -> Self {
+        let AllProductsQuery {
+            category,
+            option,
+            q,
+            min_price,
+            max_price,
+            in_stock,
+            sort,
+            limit,
+            cursor,
+            max_available: _,
+        } = query;
+        Self { category, option, q, min_price, max_price, in_stock, sort, limit, cursor }
+    }
 }
 
 #[derive(Clone, Copy, Default, Debug, Deserialize, ToSchema)]
@@ -219,7 +267,7 @@ enum SortName {
 }
 
 impl ProductsQuery {
-    pub fn filter(self, currency: Currency, all_states: bool) -> Result<ProductFilter, Problem> {
+    pub fn filter(self, currency: Currency) -> Result<ProductFilter, Problem> {
         let mut field_errors = Vec::new();
         let mut take = |parameter: &str, valid: bool| {
             if !valid {
@@ -242,12 +290,13 @@ impl ProductsQuery {
         take("max_price", max.is_ok());
         match (category, text, options, min, max) {
             (Ok(category), Ok(text), Some(options), Ok(min), Ok(max)) => Ok(ProductFilter {
-                all_states,
+                all_states: false,
                 category,
                 options,
                 text,
                 price: PriceRange { min, max },
                 in_stock: self.in_stock.unwrap_or(false),
+                max_available: None,
                 sort: ProductSort::Newest,
             }),
             _ => Err(Problem::of_query(field_errors)),
@@ -282,6 +331,12 @@ const OPTIONS_MAX: usize = 50;
 #[derive(Clone, Serialize, ToSchema)]
 pub struct ProductResponse {
     product_id: Uuid,
+    /// The shop's own key, unique.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    sku: Option<String>,
+    /// The number of states of the details, from 1; the stock does not count. For `If-Match`, in quotes.
+    version: u64,
     name: String,
     description: String,
     category: String,
@@ -309,6 +364,8 @@ impl ProductResponse {
         let options = details.options.iter();
         Self {
             product_id: product.id.uuid(),
+            sku: details.sku.as_ref().map(|sku| sku.as_str().to_owned()),
+            version: product.version,
             name: details.name.as_str().to_owned(),
             description: details.description.as_str().to_owned(),
             category: details.category.as_str().to_owned(),

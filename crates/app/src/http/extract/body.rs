@@ -22,13 +22,13 @@ use crate::http::connection::Progress;
 use crate::http::deadline::Deadline;
 use crate::http::respond::problem::{FieldError, Problem, ProblemCode, Reason};
 
-/// The maximum size of a body, in bytes: hundreds of order lines fit.
+/// The maximum size of most bodies, in bytes: hundreds of order lines fit.
 const BYTES_MAX: usize = 256 * 1024;
 /// The maximum number of characters of a key that a field error repeats.
 const ECHO_LENGTH_MAX: usize = 64;
 
-/// The body of a request. An absent body equals `{}`, but for PATCH.
-pub struct Body<T> {
+/// The body of a request, of at most `MAX` bytes. An absent body equals `{}`, but for PATCH.
+pub struct Body<T, const MAX: usize = BYTES_MAX> {
     pub value: T,
     /// The canonical JSON, independent of white space and of the order of keys, for the fingerprint of a request.
     pub canonical: Vec<u8>,
@@ -39,12 +39,12 @@ pub struct Body<T> {
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}
 
-impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
+impl<T: DeserializeOwned + 'static, const MAX: usize> FromRequest for Body<T, MAX> {
     type Error = Problem;
     type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let head = check_head(request.headers());
+        let head = check_head(request.headers(), MAX);
         // No member of a change is required, and a change without any is more likely a lost body.
         let is_required = request.method() == Method::PATCH;
         let Deadline(deadline) = Deadline::of(request);
@@ -52,22 +52,26 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
         let progress = request.conn_data::<Rc<Progress>>().cloned();
         Box::pin(async move {
             head?;
-            let read = timeout_at(deadline, read(payload)).await;
+            let read = timeout_at(deadline, read(payload, MAX)).await;
             let bytes = read.map_err(|_| ProblemCode::RequestTimeout)??;
             if let Some(progress) = progress {
                 progress.finish_body();
             }
-            if is_required && bytes.is_empty() { Err(ProblemCode::MalformedJson.into()) } else { parse(&bytes) }
+            if is_required && bytes.is_empty() {
+                return Err(ProblemCode::MalformedJson.into());
+            }
+            let Body { value, canonical } = parse(&bytes)?;
+            Ok(Self { value, canonical })
         })
     }
 }
 
 /// Rejects by the headers alone a body that is not JSON, or too large. The body itself is not read yet.
-fn check_head(headers: &HeaderMap) -> Result<(), Problem> {
+fn check_head(headers: &HeaderMap, bytes_max: usize) -> Result<(), Problem> {
     let has_body = headers.contains_key(header::TRANSFER_ENCODING)
         || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > BYTES_MAX as u64) {
+    if length.is_some_and(|length| length > bytes_max as u64) {
         return Err(ProblemCode::BodyTooLarge.into());
     }
     let content_type = headers.get(header::CONTENT_TYPE).map(|value| value.to_str().is_ok_and(is_json));
@@ -91,14 +95,14 @@ fn is_json(content_type: &str) -> bool {
     is_json && parts.all(is_utf8)
 }
 
-async fn read(mut payload: Payload) -> Result<BytesMut, Problem> {
+async fn read(mut payload: Payload, bytes_max: usize) -> Result<BytesMut, Problem> {
     let mut bytes = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| match error {
             PayloadError::Overflow => ProblemCode::BodyTooLarge,
             _ => ProblemCode::BadRequest,
         })?;
-        if bytes.len() + chunk.len() > BYTES_MAX {
+        if bytes.len() + chunk.len() > bytes_max {
             return Err(ProblemCode::BodyTooLarge.into());
         }
         bytes.extend_from_slice(&chunk);

@@ -4,11 +4,13 @@ use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
+use percent_encoding::percent_decode_str;
 use uuid::Uuid;
 
 use jangteo_domain::id::{CampaignId, CouponId, EventId, OrderId, ProductId};
+use jangteo_domain::product::Sku;
 
-use crate::http::respond::problem::{Problem, ProblemCode};
+use crate::http::respond::problem::{FieldError, Problem, ProblemCode, Reason};
 
 /// The name of the path parameter of users.
 pub const USER_ID: &str = "user_id";
@@ -47,6 +49,23 @@ impl PathId for OrderId {
 impl PathId for EventId {
     const PARAMETER: &'static str = "event_id";
     const NOT_FOUND: ProblemCode = ProblemCode::EventNotFound;
+}
+
+/// The SKU at the end of a path.
+pub struct SkuInPath(pub Sku);
+
+impl FromRequest for SkuInPath {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        // As sent: the router decodes some characters, and replaces invalid ones.
+        let segment = request.uri().path().rsplit('/').next().unwrap_or_default();
+        let written = percent_decode_str(segment).decode_utf8();
+        let sku = written.map_err(|_| Reason::Invalid).and_then(|written| Ok(Sku::parse(&written)?));
+        let field_error = |reason| FieldError { pointer: "/sku".to_owned(), reason };
+        ready(sku.map(Self).map_err(|reason| Problem::of_fields(vec![field_error(reason)])))
+    }
 }
 
 impl<T: PathId> FromRequest for ApiPath<T> {

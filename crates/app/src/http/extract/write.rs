@@ -4,10 +4,12 @@ use std::future::{Ready, ready};
 use std::sync::Arc;
 
 use actix_web::dev::Payload;
-use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse, web};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use tokio::time::timeout_at;
 
 use jangteo_domain::audit::AuditedCaller;
-use jangteo_domain::command::Actor;
+use jangteo_domain::command::{Actor, Outcome};
 use jangteo_domain::idempotency::AnswerRenderer;
 use jangteo_domain::{Answer, Command, Recording, Request};
 
@@ -15,13 +17,18 @@ use crate::client_address::ClientAddress;
 use crate::http::deadline::Deadline;
 use crate::http::extract::body::{Body, Nothing};
 use crate::http::extract::caller::SignedIn;
+use crate::http::extract::if_match::IfMatch;
 use crate::http::extract::path::path_ids;
 use crate::http::extract::query::ApiQuery;
 use crate::http::respond::answer::{self, CommandResponse, Renderer, UnreadableHead};
-use crate::http::respond::problem::{Problem, ProblemCode};
+use crate::http::respond::problem::{Language, Occurrence, Problem, ProblemCode, problem_of_rejection};
 use crate::http::state::AppState;
 use crate::idempotency::{ClientKey, idempotency_key};
 use crate::telemetry;
+
+/// The commands of bulk requests that a server executes at a time: the share of a batch that an import takes from
+/// customers.
+pub const BULK_COMMANDS_MAX: usize = 4;
 
 /// A write by an authenticated caller, with its idempotency key, if any.
 pub struct Write {
@@ -53,15 +60,95 @@ impl Write {
         Ok(Self { state, caller, key, deadline: Deadline::of(request), request: request.clone() })
     }
 
+    /// As [`Write::run`], of a command that depends on the condition, which belongs to the fingerprint of the request.
+    ///
+    /// # Errors
+    /// As [`Write::run`].
+    pub async fn run_if<T>(
+        self,
+        condition: &IfMatch,
+        body: &Body<T>,
+        command: Command,
+    ) -> Result<HttpResponse, Problem> {
+        match condition.written() {
+            // Canonical JSON has no line feed.
+            Some(written) => self.respond(&[&body.canonical[..], b"\n", written.as_bytes()].concat(), command).await,
+            None => self.respond(&body.canonical, command).await,
+        }
+    }
+
     /// Executes the command and responds with its answer, or with the stored answer to an earlier request of the same key.
     /// A rejection is a response, too.
     ///
     /// # Errors
     /// Problems without a decision, such as a failing database. The outermost middleware renders them.
     pub async fn run<T>(self, body: &Body<T>, command: Command) -> Result<HttpResponse, Problem> {
-        let idempotency = self.key.as_ref().map(|key| {
-            idempotency_key(&self.caller.user_id, command.name(), &path_ids(&self.request), &body.canonical, key)
-        });
+        self.respond(&body.canonical, command).await
+    }
+
+    /// Executes independent commands, a few at a time, and returns their outcomes in order. A command must have no effect
+    /// when it is repeated: the idempotency key does not count.
+    ///
+    /// # Errors
+    /// The first problem without a decision. The commands before it have been executed.
+    pub async fn run_each(&self, commands: Vec<Command>) -> Result<Vec<Outcome>, Problem> {
+        let renderer = self.renderer();
+        let recording =
+            Recording { idempotency: None, audited_as: Some(self.audited_as(&renderer)), renderer: Arc::new(renderer) };
+        let runs = commands.into_iter().map(|command| self.run_one(command, recording.clone()));
+        stream::iter(runs).buffered(BULK_COMMANDS_MAX).try_collect().await
+    }
+
+    async fn run_one(&self, command: Command, recording: Recording) -> Result<Outcome, Problem> {
+        let turn = timeout_at(self.deadline.0, self.state.bulk_commands.acquire()).await;
+        let _turn = turn.map_err(|_| ProblemCode::Overloaded)?.expect("the semaphore is never closed");
+        let name = command.name();
+        let request = Request { command, recording: Some(recording) };
+        let outcome = match self.state.lanes.submit(request, None, self.deadline.0).await {
+            Ok(Ok(Answer::Decided { outcome, rendered: _ })) => Ok(outcome),
+            Ok(Ok(Answer::Replayed(_) | Answer::KeyReused)) => Err(ProblemCode::InternalError.into()),
+            Ok(Err(error)) => Err(Problem::from(error)),
+            Err(error) => Err(Problem::from(error)),
+        };
+        let recorded = match &outcome {
+            Ok(Ok(_)) => "accepted",
+            Ok(Err(rejection)) => problem_of_rejection(rejection, self.state.rules.currency).code().kind().code,
+            Err(problem) => problem.code().kind().code,
+        };
+        metrics::counter!(telemetry::COMMANDS, "command" => name, "outcome" => recorded).increment(1);
+        // A repetition has no second effect.
+        outcome.map_err(|problem| match problem.code() {
+            ProblemCode::OutcomeUnknown => problem.with_retryable(true),
+            _ => problem,
+        })
+    }
+
+    /// The caller's preferred language.
+    ///
+    /// # Panics
+    /// When the request did not pass the middleware.
+    pub fn language(&self) -> Language {
+        let extensions = self.request.extensions();
+        extensions.get::<Occurrence>().expect("the middleware sets the occurrence of each request").language
+    }
+
+    fn renderer(&self) -> Renderer {
+        Renderer::of(&self.request, self.state.rules.currency, self.state.success)
+    }
+
+    fn audited_as(&self, renderer: &Renderer) -> AuditedCaller {
+        AuditedCaller {
+            actor: self.caller.user_id.clone(),
+            request_id: renderer.request_id().to_owned().try_into().ok(),
+            address: Some(ClientAddress::of(&self.request).0),
+        }
+    }
+
+    async fn respond(self, content: &[u8], command: Command) -> Result<HttpResponse, Problem> {
+        let idempotency = self
+            .key
+            .as_ref()
+            .map(|key| idempotency_key(&self.caller.user_id, command.name(), &path_ids(&self.request), content, key));
         let in_flight = match idempotency {
             Some(idempotency) => {
                 Some(self.state.access.in_flight.take(idempotency.key).ok_or(ProblemCode::RequestInProgress)?)
@@ -69,12 +156,8 @@ impl Write {
             None => None,
         };
         let name = command.name();
-        let renderer = Arc::new(Renderer::of(&self.request, self.state.rules.currency, self.state.success));
-        let audited_as = self.caller.is_admin.then(|| AuditedCaller {
-            actor: self.caller.user_id.clone(),
-            request_id: renderer.request_id().to_owned().try_into().ok(),
-            address: Some(ClientAddress::of(&self.request).0),
-        });
+        let renderer = Arc::new(self.renderer());
+        let audited_as = self.caller.is_admin.then(|| self.audited_as(&renderer));
         let recording = (idempotency.is_some() || audited_as.is_some()).then(|| Recording {
             idempotency,
             audited_as,

@@ -72,6 +72,12 @@ struct ProblemFields {
     total: Option<AmountText>,
     #[schema(nullable = false)]
     product_id: Option<Uuid>,
+    /// The SKU that `product_id` has.
+    #[schema(nullable = false)]
+    sku: Option<String>,
+    /// The current version of the resource.
+    #[schema(nullable = false)]
+    version: Option<u64>,
     /// The lines with insufficient stock.
     #[schema(nullable = false)]
     shortages: Option<Vec<Shortage>>,

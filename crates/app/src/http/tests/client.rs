@@ -28,6 +28,7 @@ use jangteo_domain::{BatchExecutor, Queries, StoreError};
 use jangteo_domain_testing::MemoryStore;
 use secrecy::SecretString;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use super::documented;
 use crate::auth::{ADMIN_SCOPE, Authenticator, sign};
@@ -36,8 +37,9 @@ use crate::cursor_keys::CursorKeys;
 use crate::http::access::{Access, RateLimits};
 use crate::http::catalog::Catalog;
 use crate::http::cors::Cors;
+use crate::http::extract::write::BULK_COMMANDS_MAX;
 use crate::http::operations::{DatabaseHealth, LastCheck, Operations, PoolStatistics, Readiness, WriterStatus};
-use crate::http::state::{AppState, Options};
+use crate::http::state::{AppState, Options, ShopSettings};
 use crate::http::{app, success};
 use crate::idempotency::InFlight;
 use crate::lanes::Lanes;
@@ -187,6 +189,8 @@ impl Client {
                 proxies: TrustedProxies { networks: vec![IpAddr::from([10, 0, 0, 1]).into()], header: X_FORWARDED_FOR },
                 in_flight: InFlight::default(),
             },
+            bulk_commands: Semaphore::new(BULK_COMMANDS_MAX),
+            shop: ShopSettings { name: None, time_zone: "Asia/Seoul".to_owned(), is_demo: true },
             cors,
             operations: Operations {
                 verifier: Arc::new(Verifier::new(books, Retention::default())),
@@ -228,9 +232,11 @@ impl Client {
         let made = self.call(admin(post("/v1/admin/products", details))).await;
         assert_eq!(made.status, StatusCode::CREATED, "{}", made.json());
         let id = made.json()["product_id"].as_str().expect("an id").to_owned();
-        let path = format!("/v1/admin/products/{id}/stock-movements");
-        let filled = self.call(admin(post(&path, json!({"quantity": stock, "reason": "new"})))).await;
-        assert_eq!(filled.status, StatusCode::CREATED);
+        if stock > 0 {
+            let path = format!("/v1/admin/products/{id}/stock-movements");
+            let filled = self.call(admin(post(&path, json!({"quantity": stock, "reason": "new"})))).await;
+            assert_eq!(filled.status, StatusCode::CREATED);
+        }
         id
     }
 

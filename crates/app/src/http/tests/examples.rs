@@ -8,8 +8,8 @@ use crate::http::openapi::example_of;
 
 /// The product of the examples.
 const PRODUCT: &str = "0199b2a4-7c10-7d3e-8f21-5a6b7c8d9e01";
-/// Without an example: Prometheus text, and the document itself.
-const WITHOUT_EXAMPLE: [&str; 2] = ["showMetrics", "showDocument"];
+/// Without an example: Prometheus text, the document itself, and a CSV file.
+const WITHOUT_EXAMPLE: [&str; 3] = ["showMetrics", "showDocument", "exportProducts"];
 
 /// Sends the examples of one operation after the other.
 struct Tour {
@@ -86,6 +86,10 @@ async fn every_example_is_true() {
     tour.call("listAllProducts", "/v1/admin/products").await;
     tour.call("listProducts", "/v1/products").await;
     tour.call("showProduct", &format!("/v1/products/{}", tour.product)).await;
+
+    tour.call("putProduct", "/v1/admin/products/by-sku/MUG-BLUE").await;
+    tour.call("putProducts", "/v1/admin/products/bulk").await;
+    tour.call("showShop", "/v1/shop").await;
 
     let campaign = tour.call("createCampaign", "/v1/admin/coupon-campaigns").await;
     let campaign = format!("coupon-campaigns/{}", id(&campaign, "campaign_id"));

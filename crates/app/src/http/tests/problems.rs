@@ -104,6 +104,10 @@ async fn products(scene: &Scene) {
     let price = json!({"name": "Lamp", "category": "home", "price": "0.5"});
     let lamp = format!("/v1/admin/products/{}", scene.lamp);
     let unknown = format!("/v1/admin/products/{UNKNOWN}");
+    let put = |sku: &str, price: &str| {
+        let body = json!({"name": "Lamp", "category": "home", "price": price});
+        admin(send(Method::PUT, &format!("/v1/admin/products/by-sku/{sku}")).set_json(body))
+    };
     let adjust = |product: &str, quantity: i64| {
         admin(post(&format!("{product}/stock-movements"), json!({"quantity": quantity, "reason": "test"})))
     };
@@ -116,6 +120,17 @@ async fn products(scene: &Scene) {
             (adjust(&unknown, 1), "PRODUCT_NOT_FOUND"),
             (admin(get(&format!("{unknown}/stock-movements"))), "PRODUCT_NOT_FOUND"),
             (adjust(&lamp, -1_000), "OUT_OF_STOCK"),
+            (patch(&lamp, json!({})).insert_header(("If-Match", "1")), "INVALID_IF_MATCH"),
+            (patch(&lamp, json!({})).insert_header(("If-Match", "\"2\"")), "PRECONDITION_FAILED"),
+            (put("TAKEN", "0.5"), "AMOUNT_TOO_PRECISE"),
+        ])
+        .await;
+    scene.succeed(put("TAKEN", "5")).await;
+    let taken = json!({"sku": "TAKEN", "name": "Lamp", "category": "home", "price": "1"});
+    scene
+        .expect([
+            (admin(post("/v1/admin/products", taken)), "SKU_TAKEN"),
+            (patch(&lamp, json!({"sku": "TAKEN"})), "SKU_TAKEN"),
         ])
         .await;
 }

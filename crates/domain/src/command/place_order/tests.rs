@@ -56,7 +56,7 @@ fn a_later_change_of_a_product_does_not_change_the_order() {
     let lamp = scene.lamp(1_000, 5);
     let id = scene.order(&user("kim"), &[(lamp, 1)]);
     let change = ProductChange { price: Some(product_details("dearer", 2_000).price), ..ProductChange::default() };
-    let change = ChangeProduct { product_id: lamp, change };
+    let change = ChangeProduct { product_id: lamp, expected_version: None, change };
     scene.decide(change).expect("a valid change");
     assert_eq!(scene.stored_order(id).total, won(1_000));
 }

@@ -8,7 +8,7 @@ use crate::id::{CampaignId, CouponId, EventId, OrderId, ProductId, UserId};
 use crate::idempotency::{RequestKey, StoredAnswer};
 use crate::order::Order;
 use crate::point::PointAccount;
-use crate::product::Product;
+use crate::product::{Product, Sku};
 use crate::stock::Stock;
 use crate::time::Timestamp;
 use crate::transaction::{
@@ -44,11 +44,18 @@ impl Tables {
             unused_coupons_of,
             coupons,
             products,
+            skus,
             stocks,
             accounts,
             events,
             audit_chains,
         } = keys;
+        let product_of =
+            |sku: &Sku| self.products.values().find(|product| product.details.sku.as_ref() == Some(sku)).map(|p| p.id);
+        let skus: BTreeMap<_, _> = skus.iter().map(|sku| (sku.clone(), product_of(sku))).collect();
+        let mut products = products.clone();
+        products.extend(skus.values().flatten().map(|id| (*id, ProductDepth::Whole)));
+        let stocks = stocks.iter().chain(skus.values().flatten()).copied().collect();
         let has_received = |pair: &(CampaignId, UserId)| {
             self.coupons.values().any(|coupon| (coupon.campaign_id, &coupon.user_id) == (pair.0, &pair.1))
         };
@@ -71,7 +78,8 @@ impl Tables {
             unused_coupons_of: unused,
             coupons: found(&self.coupons, &coupons),
             products: products.iter().map(product).collect(),
-            stocks: found(&self.stocks, stocks),
+            skus,
+            stocks: found(&self.stocks, &stocks),
             accounts: found(&self.accounts, accounts),
             events: found(&self.events, events),
             audit_chains: found(&self.audit_chains, audit_chains),

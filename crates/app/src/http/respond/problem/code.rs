@@ -164,6 +164,10 @@ problem_codes! {
     IdempotencyKeyRequired, "IDEMPOTENCY_KEY_REQUIRED", BAD_REQUEST, Final,
         "Idempotency-Key required", "Idempotency-Key 필요",
         "This shop requires an Idempotency-Key for writes.", "쓰기 요청에는 Idempotency-Key가 필요합니다.";
+    InvalidIfMatch, "INVALID_IF_MATCH", BAD_REQUEST, Final,
+        "Invalid If-Match", "유효하지 않은 If-Match",
+        "Send one If-Match: the version in quotes, such as \"3\", or *.",
+        "If-Match는 \"3\"처럼 따옴표로 묶은 버전이나 *를 한 번만 보내야 합니다.";
     AmountNotPositive, "AMOUNT_NOT_POSITIVE", BAD_REQUEST, Final,
         "Amount not positive", "0 이하의 금액",
         "The amount must be greater than zero.", "금액은 0보다 커야 합니다.";
@@ -234,6 +238,10 @@ problem_codes! {
     StockLimitExceeded, "STOCK_LIMIT_EXCEEDED", CONFLICT, Final,
         "Stock limit exceeded", "재고 한도 초과",
         "The stock would exceed its maximum.", "재고가 최대 수량을 넘습니다.";
+    SkuTaken, "SKU_TAKEN", CONFLICT, Final,
+        "SKU taken", "이미 사용 중인 SKU",
+        "The product `product_id` has the SKU `sku`. Each product needs its own.",
+        "상품 `product_id`이(가) 이미 SKU `sku`을(를) 사용하고 있습니다. SKU는 상품마다 달라야 합니다.";
     PriceChanged, "PRICE_CHANGED", CONFLICT, Final,
         "Price changed", "가격 변경",
         "The order total is `total`, not `expected_total`.", "주문 금액은 `expected_total`이 아니라 `total`입니다.";
@@ -301,9 +309,14 @@ problem_codes! {
         "Request in progress", "처리 중인 요청",
         "The first request with this Idempotency-Key is still running.",
         "같은 Idempotency-Key를 사용한 첫 요청이 아직 처리 중입니다.";
+    PreconditionFailed, "PRECONDITION_FAILED", PRECONDITION_FAILED, Final,
+        "Precondition Failed", "버전 불일치",
+        "The current version is `version`, not that of If-Match. Read the resource again before the change.",
+        "현재 버전은 If-Match의 버전이 아니라 `version`입니다. 다시 조회한 뒤 변경하세요.";
     BodyTooLarge, "BODY_TOO_LARGE", PAYLOAD_TOO_LARGE, Final,
         "Content Too Large", "본문 크기 초과",
-        "The body is limited to 256 KiB.", "본문은 최대 256KiB입니다.";
+        "The body is limited to 256 KiB, and to 1 MiB for rows of products.",
+        "본문은 최대 256KiB이고, 상품 일괄 등록은 1MiB입니다.";
     UnsupportedMediaType, "UNSUPPORTED_MEDIA_TYPE", UNSUPPORTED_MEDIA_TYPE, Final,
         "Unsupported Media Type", "지원하지 않는 미디어 타입",
         "Send the body as uncompressed application/json in UTF-8.",

@@ -30,6 +30,11 @@ impl FieldErrors {
         self.0.push(FieldError { pointer: pointer.into(), reason });
     }
 
+    /// The field errors added so far.
+    pub fn into_vec(self) -> Vec<FieldError> {
+        self.0
+    }
+
     /// The value built from the fields, unless a field error was added.
     ///
     /// # Errors

@@ -49,8 +49,15 @@ fn of_product(rejection: &ProductRejection) -> Problem {
     let (code, product_id) = match rejection {
         ProductRejection::NotFound { product_id } => (ProblemCode::ProductNotFound, product_id),
         ProductRejection::NotOnSale { product_id } => (ProblemCode::ProductNotOnSale, product_id),
+        ProductRejection::VersionChanged { product_id, .. } => (ProblemCode::PreconditionFailed, product_id),
+        ProductRejection::SkuTaken { product_id, .. } => (ProblemCode::SkuTaken, product_id),
     };
-    Problem::new(code).with("product_id", product_id.to_string())
+    let problem = Problem::new(code).with("product_id", product_id.to_string());
+    match rejection {
+        ProductRejection::VersionChanged { version, .. } => problem.with("version", *version),
+        ProductRejection::SkuTaken { sku, .. } => problem.with("sku", sku.as_str()),
+        ProductRejection::NotFound { .. } | ProductRejection::NotOnSale { .. } => problem,
+    }
 }
 
 fn of_stock(rejection: &StockRejection) -> Problem {

@@ -81,13 +81,14 @@ fn every_problem_has_a_korean_text() {
 }
 
 #[test]
-fn a_rejection_is_409_where_it_is_stored_else_404_or_400() {
+fn only_a_stored_rejection_is_409() {
     let won = Currency::from_code("KRW").expect("a currency");
     for rejection in samples::rejections(&SequentialIds::new()) {
         let status = problem_of_rejection(&rejection, won).status_code();
         let is_conflict = status == StatusCode::CONFLICT;
         assert_eq!(is_conflict, rejection.is_stored(), "{rejection:?}");
-        assert!(is_conflict || [StatusCode::NOT_FOUND, StatusCode::BAD_REQUEST].contains(&status), "{rejection:?}");
+        let unstored = [StatusCode::NOT_FOUND, StatusCode::BAD_REQUEST, StatusCode::PRECONDITION_FAILED];
+        assert!(is_conflict || unstored.contains(&status), "{rejection:?}");
     }
 }
 

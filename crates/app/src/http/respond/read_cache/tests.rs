@@ -100,7 +100,7 @@ async fn finds_fresh_values_only() -> Result<(), StoreError> {
     cache.get("a", || shelf.read()).await?;
     assert_eq!(cache.find("a").await.map(|found| found.value), Some(1));
     assert!(cache.find("b").await.is_none());
-    catalogue.record(&adjustment());
+    catalogue.record(&adjustment(), &Err(StoreError::unexpected("of unknown effect")));
     assert!(cache.find("a").await.is_none(), "read before a change");
     cache.join(cache.current("b"), shelf.read_as_of(long_ago())).await?;
     assert!(cache.find("b").await.is_none(), "it is too old");
@@ -146,7 +146,7 @@ async fn a_read_from_before_a_change_serves_no_request_after_it() -> Result<(), 
     let mut before = Box::pin(cache.get("a", || shelf.read()));
     assert!((&mut before).now_or_never().is_none());
     shelf.wait_for(1).await;
-    catalogue.record(&adjustment());
+    catalogue.record(&adjustment(), &Err(StoreError::unexpected("of unknown effect")));
     // The read from before the change completes after it.
     shelf.gate.add_permits(2);
     assert_eq!(before.await?.value, 1);
