@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use jangteo_testkit::{Caller, Server, Shop, scenarios, scenarios_on_sqlite};
+use jangteo_testkit::{Caller, Server, Shop, eventually, scenarios, scenarios_on_sqlite};
 use serde_json::{Value, json};
 
 use crate::ids;
@@ -77,6 +77,19 @@ async fn lists(server: &Server) -> Vec<List> {
     for _ in 0..5 {
         server.restock(&product, 1).await.expect(201);
     }
+    let campaign = server.campaign("many").create().await;
+    let popular = server.product("popular").price(1).stock(7).create().await;
+    for user in ["a", "b", "c", "d", "e", "f", "g"] {
+        server.take_coupon(user, &campaign).await;
+        server.order(user, &popular, 1).await;
+        let admin = server.admin();
+        let run = admin.post("/v1/admin/verifications", json!({})).await.expect(202);
+        let run = run.header("location").expect("a Location").to_owned();
+        eventually("the verification ends", async || {
+            (admin.get(&run).await.json(200)["status"] != "running").then_some(())
+        })
+        .await;
+    }
     let (kim, admin, anonymous) = (server.user("kim"), server.admin(), server.anonymous());
     let broken = server.product("broken").price(1).stock(7).create().await;
     let order = server.order("kim", &broken, 7).await;
@@ -98,6 +111,9 @@ async fn lists(server: &Server) -> Vec<List> {
         list(&admin, "/v1/admin/products", "product_id"),
         list(&admin, &format!("{}/stock-movements", product.admin_path()), "movement_id"),
         list(&kim, &format!("/v1/orders/{}/refunds", order.id), "refund_id"),
+        list(&admin, &format!("/v1/admin/coupon-campaigns/{}/coupons", campaign.id), "coupon_id"),
+        list(&admin, &format!("/v1/admin/orders?product_id={}", popular.id), "order_id"),
+        list(&admin, "/v1/admin/verifications", "verification_id"),
     ]
 }
 

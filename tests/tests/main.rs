@@ -27,6 +27,7 @@ mod lists;
 mod load;
 mod mysql_faults;
 mod mysql_settings;
+mod office;
 mod one_name;
 mod operation;
 mod orders;

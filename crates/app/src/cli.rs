@@ -130,6 +130,8 @@ enum RebuildTable {
     DailySales,
     /// Search index, from names and descriptions; prints the number of products
     SearchIndex,
+    /// Statistics of the back office, from payments and refunds; prints the number of changed rows
+    Statistics,
 }
 
 impl Command {
@@ -193,6 +195,10 @@ async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Rebuild { table: RebuildTable::SearchIndex } => {
             init_logs(&settings)?;
             return rebuild::search_index(&settings).await;
+        }
+        Command::Rebuild { table: RebuildTable::Statistics } => {
+            init_logs(&settings)?;
+            return rebuild::statistics(&settings).await;
         }
         Command::Migrate => {
             init_logs(&settings)?;

@@ -24,6 +24,7 @@ use tokio::time::{Instant, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use jangteo_domain::command::{Operation, RecordOperation};
+use jangteo_domain::statistics::StatisticsCount;
 use jangteo_domain::verification::BooksFactory;
 use jangteo_domain::{BatchExecutor, Command, Queries, Reply, StoreError};
 
@@ -51,8 +52,9 @@ use crate::user_label::UserLabels;
 use crate::workers::pruner::Pruner;
 use crate::workers::relay::{Relay, RunningRelay, sample_backlog};
 use crate::workers::search_indexer::{self, SearchIndex};
+use crate::workers::statistics::count_statistics;
 use crate::workers::sweeper::Sweeper;
-use crate::workers::verification::Verifier;
+use crate::workers::verification::{Verifier, VerifierPorts};
 
 /// Maximum wait for a database that is still starting.
 const DATABASE_START_MAX: Duration = Duration::from_secs(30);
@@ -95,7 +97,12 @@ impl Server {
         let queries = database.queries();
         let (lanes, drain) = Lanes::start(&executor, settings.lanes);
         let readiness = Readiness::default();
-        let verifier = Arc::new(Verifier::new(database.books(), settings.retention));
+        let verifier_ports = VerifierPorts {
+            books: database.books(),
+            runs: database.verification_runs(),
+            clock: Arc::clone(&queries.clock),
+        };
+        let verifier = Arc::new(Verifier::new(verifier_ports, settings.retention));
         let cursor_keys = Arc::new(CursorKeys::of_this_process());
         let stored_cursor_keys = Arc::new(StoredCursorKeys(database.clone()));
         if let Err(error) = cursor_keys.read(&*stored_cursor_keys).await {
@@ -146,6 +153,7 @@ impl Server {
         start(Pruner::new(database.pruning(), settings.retention).run().boxed());
         start(search_indexer::run(Arc::new(StoredSearchIndex(database.clone()))).boxed());
         start(sample_backlog(database.event_queue()).boxed());
+        start(count_statistics(database.statistics_count()).boxed());
         start(upkeep(statistics, move || state.access.limits.drop_idle()).boxed());
         if platform.is_none() {
             tracing::warn!("DATA_PLATFORM_URL is not set: the events of paid orders wait in the outbox");
@@ -341,6 +349,14 @@ pub async fn rebuild_search_index(settings: &Settings, mut progress: impl FnMut(
     }
     database.close().await;
     Ok(())
+}
+
+/// The count of the statistics of an existing, migrated database.
+///
+/// # Errors
+/// As [`books`].
+pub async fn statistics_count(settings: &Settings) -> anyhow::Result<Arc<dyn StatisticsCount>> {
+    Ok(existing(settings).await?.statistics_count())
 }
 
 /// An existing, migrated database.

@@ -31,6 +31,13 @@ impl IdSource for UuidSource {
     }
 }
 
+/// A name of this process among the servers of a shop: the host's name and the process id.
+pub fn server_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = host.trim();
+    format!("{}:{}", if host.is_empty() { "localhost" } else { host }, std::process::id())
+}
+
 /// Installs the TLS provider of this process, unless it is installed already.
 pub fn install_crypto() {
     let _installed_before = rustls::crypto::ring::default_provider().install_default();

@@ -42,6 +42,8 @@ pub const ORDERS_EXPIRED: &str = "jangteo_orders_expired_total";
 pub const ORDERS_STUCK: &str = "jangteo_orders_stuck";
 /// Time of the last sweep after which no overdue order remained, in seconds since 1970.
 pub const ORDERS_SWEPT_TIMESTAMP: &str = "jangteo_orders_swept_timestamp_seconds";
+/// Last time that this server had counted the statistics up to then, in seconds since 1970.
+pub const STATISTICS_COUNTED_TIMESTAMP: &str = "jangteo_statistics_counted_timestamp_seconds";
 /// Deleted rows, by kind.
 pub const ROWS_PRUNED: &str = "jangteo_rows_pruned_total";
 /// Delivery attempts, by outcome.
@@ -175,6 +177,7 @@ fn describe() {
     metrics::describe_counter!(COMMANDS, "Commands by name and outcome");
     metrics::describe_counter!(ORDERS_EXPIRED, "Orders expired by the sweeper");
     metrics::describe_gauge!(ORDERS_STUCK, "Overdue orders that this server cannot expire");
+    metrics::describe_gauge!(STATISTICS_COUNTED_TIMESTAMP, metrics::Unit::Seconds, "Last count of the statistics");
     metrics::describe_gauge!(ORDERS_SWEPT_TIMESTAMP, metrics::Unit::Seconds, "Last sweep without overdue orders left");
     metrics::describe_counter!(ROWS_PRUNED, "Deleted rows, by kind");
     metrics::describe_counter!(DELIVERIES, "Delivery attempts, by outcome");

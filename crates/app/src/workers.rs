@@ -3,5 +3,6 @@
 pub mod pruner;
 pub mod relay;
 pub mod search_indexer;
+pub mod statistics;
 pub mod sweeper;
 pub mod verification;

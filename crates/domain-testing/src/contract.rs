@@ -25,6 +25,7 @@ mod large;
 mod lockable;
 mod locks;
 mod money_trail;
+mod office;
 mod orders;
 mod points;
 mod reads;
@@ -49,6 +50,7 @@ pub use harness::{Concurrency, StoreHarness, TestResult, TransactionHarness};
 pub use large::*;
 pub use locks::*;
 pub use money_trail::*;
+pub use office::*;
 pub use orders::*;
 pub use points::*;
 pub use reads::*;
@@ -151,12 +153,15 @@ macro_rules! store_contract {
             coupon_status_follows_from_the_databases_time,
             coupon_walks_miss_and_repeat_nothing,
             campaign_walks_miss_and_repeat_nothing,
+            walks_of_a_campaigns_coupons_miss_and_repeat_nothing,
 
             every_field_of_orders_is_returned,
             order_lists_are_filtered_by_user_and_status,
             order_lists_are_filtered_by_time,
             order_walks_miss_and_repeat_nothing,
             due_orders_are_unpaid_and_longest_overdue_first,
+            walks_of_a_products_orders_miss_and_repeat_nothing,
+            the_trail_of_an_order_has_its_rows_only,
 
             every_field_of_payments_is_stored,
             every_field_of_refunds_is_stored,
@@ -178,6 +183,13 @@ macro_rules! store_contract {
             the_backlog_counts_pending_and_dead_events,
             every_field_of_deliveries_is_returned,
             delivery_walks_miss_and_repeat_nothing,
+
+            the_statistics_equal_a_recount,
+            counted_rows_are_in_order_of_id,
+            one_counter_counts_at_a_time,
+            the_overview_counts_open_rows,
+            one_verification_runs_at_a_time,
+            of_concurrent_beginnings_one_runs,
 
             a_repeated_request_has_one_effect_and_one_answer,
             a_request_for_an_absent_row_is_decided_again,

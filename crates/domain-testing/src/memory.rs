@@ -5,6 +5,7 @@
 
 mod books;
 mod delivery;
+mod office;
 mod queries;
 mod retention;
 pub(crate) mod tables;
@@ -23,10 +24,11 @@ use jangteo_domain::outbox::OutboxEvent;
 use jangteo_domain::payment::{Payment, Refund};
 use jangteo_domain::queries::Queries;
 use jangteo_domain::retention::Pruning;
+use jangteo_domain::statistics::StatisticsCount;
 use jangteo_domain::testing::fixtures::NOON;
 use jangteo_domain::time::Timestamp;
 use jangteo_domain::transaction::UnitOfWorkFactory;
-use jangteo_domain::verification::BooksFactory;
+use jangteo_domain::verification::{BooksFactory, VerificationRuns};
 
 use crate::contract::{Concurrency, StoreHarness, TransactionHarness};
 
@@ -86,6 +88,16 @@ impl MemoryStore {
 
     /// The port that opens the books.
     pub fn books(&self) -> Arc<dyn BooksFactory> {
+        Arc::new(self.clone())
+    }
+
+    /// The port that stores verifications.
+    pub fn verification_runs(&self) -> Arc<dyn VerificationRuns> {
+        Arc::new(self.clone())
+    }
+
+    /// The port that counts payments and refunds.
+    pub fn statistics_count(&self) -> Arc<dyn StatisticsCount> {
         Arc::new(self.clone())
     }
 
@@ -191,6 +203,14 @@ impl StoreHarness for MemoryStore {
 
     fn books(&self) -> Arc<dyn BooksFactory> {
         self.books()
+    }
+
+    fn verification_runs(&self) -> Arc<dyn VerificationRuns> {
+        self.verification_runs()
+    }
+
+    fn statistics_count(&self) -> Arc<dyn StatisticsCount> {
+        self.statistics_count()
     }
 
     async fn payments(&self) -> Vec<Payment> {

@@ -19,6 +19,7 @@ use jangteo_domain::payment::{Payment, Refund};
 use jangteo_domain::point::{EntryKind, PointAccountRecord, PointEntry};
 use jangteo_domain::retention::{PruneTarget, Retention};
 use jangteo_domain::sales::SaleCounted;
+use jangteo_domain::statistics::{Counter, SalesTotals, Step, quarter_of};
 use jangteo_domain::stock::{MovementKind, Stock};
 use jangteo_domain::store_error::StoreError;
 use jangteo_domain::testing::fixtures::{
@@ -150,6 +151,7 @@ fn more(money: &mut Money) {
 #[tokio::test]
 async fn the_books_of_a_busy_shop_agree() -> Result<(), StoreError> {
     let shop = BusyShop::new().await?;
+    count_statistics(&shop.store).await?;
     let (findings, summary) = shop.verify().await?;
     assert_eq!(findings, []);
     assert_eq!(summary.taken_at, shop.store.time());
@@ -380,7 +382,7 @@ async fn a_finding_has_its_kind_and_ids() -> Result<(), StoreError> {
     assert_eq!(finding.kind(), "sales");
     assert_eq!(finding.ids(), [("day", day.to_string()), ("product_id", shop.lamp.to_string())]);
     let of_parts: Vec<u64> = summary.parts.iter().map(|part| part.findings).collect();
-    assert_eq!(of_parts, [0, 0, 0, 0, 1, 0, 0]);
+    assert_eq!(of_parts, [0, 0, 0, 0, 1, 0, 0, 0]);
     Ok(())
 }
 
@@ -417,6 +419,46 @@ async fn many_wrong_days_are_reported_within_bounds() -> Result<(), StoreError> 
     Ok(())
 }
 
+async fn count_statistics(store: &MemoryStore) -> Result<(), StoreError> {
+    let mut counter = Counter::new(Uuid::from_u128(1));
+    while let Step::Advanced { .. } = counter.step(&*store.statistics_count()).await? {}
+    Ok(())
+}
+
+/// A final quarter that differs, lacks or is empty is a finding; later quarters are still being counted.
+#[tokio::test]
+async fn wrong_final_quarters_are_found() -> Result<(), StoreError> {
+    let shop = BusyShop::new().await?;
+    count_statistics(&shop.store).await?;
+    let (paid, cancelled) = (NOON, quarter_of(shop.store.time()));
+    let totals = |orders, revenue| SalesTotals { orders, revenue: won(revenue), ..SalesTotals::default() };
+    for (starts_at, row, findings) in [
+        (paid, Some(totals(9, 1)), 1),
+        (paid, None, 1),
+        (noon_plus(900), Some(totals(1, 1)), 1),
+        (noon_plus(-900), Some(totals(1, 1)), 1),
+        (cancelled, Some(totals(1, 1)), 0),
+    ] {
+        let mut before = None;
+        shop.store.damage(|tables| {
+            let quarters = Arc::make_mut(&mut tables.quarters);
+            before = quarters.remove(&starts_at);
+            quarters.extend(row.map(|row| (starts_at, row)));
+        });
+        let found = shop.verify().await?.0;
+        shop.store.damage(|tables| {
+            let quarters = Arc::make_mut(&mut tables.quarters);
+            quarters.remove(&starts_at);
+            quarters.extend(before.map(|row| (starts_at, row)));
+        });
+        assert_eq!(found.len(), findings, "{found:?}");
+        if let [finding] = &found[..] {
+            assert!(matches!(finding, Finding::Statistics { starts_at: at, .. } if *at == starts_at), "{finding}");
+        }
+    }
+    Ok(())
+}
+
 /// An unreadable row is a finding, and the verification continues.
 #[tokio::test]
 async fn unreadable_rows_are_found_once() -> Result<(), StoreError> {
@@ -433,8 +475,9 @@ async fn unreadable_rows_are_found_once() -> Result<(), StoreError> {
         expect_accounts expect_open_orders expect_entries expect_products expect_stocks expect_movements expect_orders
         expect_stray_order_lines expect_payments expect_refunds expect_stray_refund_lines expect_entries_by_order
         expect_movements_by_order expect_events expect_campaigns expect_coupons expect_audit_chains
-        expect_chained_audit_entries expect_unchained_audit_entries
+        expect_chained_audit_entries expect_unchained_audit_entries expect_quarter_hours
     }
+    books.expect_quarter_hours_final_to().returning(|| Ok(NOON));
     let sale = SaleCounted {
         day: date!(2030 - 01 - 01),
         product_id: SequentialIds::id(1).into(),

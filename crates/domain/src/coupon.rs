@@ -34,6 +34,14 @@ pub trait CouponQueries: Send + Sync {
         page: &Page<CouponId>,
     ) -> Result<AsOf<Vec<Coupon>>, StoreError>;
 
+    /// The coupons of a campaign, newest first; the page's key is a coupon id.
+    async fn coupons_of_campaign(
+        &self,
+        campaign_id: CampaignId,
+        filter: CouponFilter,
+        page: &Page<CouponId>,
+    ) -> Result<AsOf<Vec<Coupon>>, StoreError>;
+
     /// All coupons of a user that are neither used nor revoked, by id.
     async fn unused(&self, user_id: &UserId) -> Result<AsOf<Vec<Coupon>>, StoreError>;
 }

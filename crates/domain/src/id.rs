@@ -82,6 +82,8 @@ ids! {
     EventId;
     AuditEntryId;
     RevocationId;
+    /// The id of a verification of the books.
+    VerificationId;
     /// The id of one transaction of the write path, and of its commit marker.
     BatchId;
 }

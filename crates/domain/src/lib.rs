@@ -21,6 +21,7 @@
 //! | [`batch`] | the executor: attempts, halving, the query of the commit marker |
 //! | [`transaction`], [`store_error`] | the write port and its errors |
 //! | [`queries`], [`page`] | all read ports, and pagination |
+//! | [`overview`], [`statistics`] | the numbers of the back office |
 //! | [`delivery`] | the delivery of events to the data platform |
 //! | [`token`] | revoked tokens |
 //! | [`retention`] | the retention of rows with a limited lifetime |
@@ -111,6 +112,7 @@ pub mod money;
 pub mod order;
 pub mod outbox;
 pub mod outcome;
+pub mod overview;
 pub mod page;
 pub mod payment;
 pub mod point;
@@ -121,6 +123,7 @@ pub mod rejection;
 pub mod retention;
 pub mod rules;
 pub mod sales;
+pub mod statistics;
 pub mod stock;
 pub mod store_error;
 pub mod text;

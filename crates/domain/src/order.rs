@@ -7,11 +7,14 @@ use thiserror::Error;
 use time::Duration;
 use uuid::Uuid;
 
+use crate::delivery::Delivery;
 use crate::id::{CouponId, OrderId, PaymentId, ProductId, UserId, first_id_at};
 use crate::money::{Currency, Money};
 use crate::page::{AsOf, Page};
 use crate::payment::{Payment, PaymentRejection, Refund};
+use crate::point::PointEntry;
 use crate::rules::ShopRules;
+use crate::stock::StockMovement;
 use crate::store_error::{InvalidRecord, StoreError};
 use crate::time::{Date, Timestamp};
 
@@ -329,6 +332,8 @@ impl PayableOrder<'_> {
 #[expect(missing_docs, reason = "the fields are named after their contents")]
 pub struct OrderFilter {
     pub user_id: Option<UserId>,
+    /// With a line of this product.
+    pub product_id: Option<ProductId>,
     pub status: Option<OrderStatus>,
     /// Placed at this time or later.
     pub from: Option<Timestamp>,
@@ -359,6 +364,18 @@ pub struct DueOrder {
     pub id: OrderId,
 }
 
+/// An order and the rows that belong to it, the newest of each kind.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are named after their contents")]
+pub struct OrderTrail {
+    pub order: Order,
+    pub refunds: Vec<Refund>,
+    /// Delivered events are deleted by age.
+    pub events: Vec<Delivery>,
+    pub movements: Vec<StockMovement>,
+    pub entries: Vec<PointEntry>,
+}
+
 /// Reads orders for display, without locks; gates no write.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
@@ -371,6 +388,10 @@ pub trait OrderQueries: Send + Sync {
 
     /// The refunds of an order, newest first; the page's key is a sequence number.
     async fn refunds(&self, order_id: OrderId, page: &Page<u32>) -> Result<Vec<Refund>, StoreError>;
+
+    /// The order and at most `limit` rows of each kind that belong to it, the newest first, in one snapshot of the
+    /// primary.
+    async fn trail(&self, id: OrderId, limit: u32) -> Result<AsOf<Option<OrderTrail>>, StoreError>;
 
     /// Unpaid orders past their deadline by the database's clock, the longest overdue first, from the one after `after`,
     /// at most `limit`. They are read on the primary, and are candidates: expiry is decided under lock.

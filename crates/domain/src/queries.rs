@@ -8,9 +8,11 @@ use crate::audit::AuditQueries;
 use crate::coupon::CouponQueries;
 use crate::delivery::DeliveryQueries;
 use crate::order::OrderQueries;
+use crate::overview::OverviewQueries;
 use crate::point::PointQueries;
 use crate::product::ProductQueries;
 use crate::sales::SalesQueries;
+use crate::statistics::StatisticsQueries;
 use crate::stock::StockQueries;
 use crate::store_error::StoreError;
 use crate::time::Timestamp;
@@ -29,6 +31,8 @@ pub struct Queries {
     pub audit: Arc<dyn AuditQueries>,
     pub revocations: Arc<dyn RevocationQueries>,
     pub deliveries: Arc<dyn DeliveryQueries>,
+    pub statistics: Arc<dyn StatisticsQueries>,
+    pub overview: Arc<dyn OverviewQueries>,
     pub clock: Arc<dyn DatabaseClock>,
 }
 
@@ -37,7 +41,13 @@ impl Queries {
     pub fn of<S>(store: S) -> Self
     where
         S: PointQueries + ProductQueries + StockQueries + CouponQueries + OrderQueries + SalesQueries,
-        S: AuditQueries + RevocationQueries + DeliveryQueries + DatabaseClock + 'static,
+        S: AuditQueries
+            + RevocationQueries
+            + DeliveryQueries
+            + StatisticsQueries
+            + OverviewQueries
+            + DatabaseClock
+            + 'static,
     {
         let store = Arc::new(store);
         Self {
@@ -50,6 +60,8 @@ impl Queries {
             audit: store.clone(),
             revocations: store.clone(),
             deliveries: store.clone(),
+            statistics: store.clone(),
+            overview: store.clone(),
             clock: store,
         }
     }

@@ -16,12 +16,19 @@ pub enum PruneTarget {
     DeliveredEvents,
     /// Revocations of tokens that have all expired.
     TokenRevocations,
+    /// Runs of the verification of the books.
+    Verifications,
 }
 
 impl PruneTarget {
     /// In the order of pruning.
-    pub const ALL: [Self; 4] =
-        [Self::AnsweredRequests, Self::CommitMarkers, Self::DeliveredEvents, Self::TokenRevocations];
+    pub const ALL: [Self; 5] = [
+        Self::AnsweredRequests,
+        Self::CommitMarkers,
+        Self::DeliveredEvents,
+        Self::TokenRevocations,
+        Self::Verifications,
+    ];
 
     /// A short name for logs and metrics.
     pub fn name(self) -> &'static str {
@@ -30,6 +37,7 @@ impl PruneTarget {
             Self::CommitMarkers => "commit_markers",
             Self::DeliveredEvents => "delivered_events",
             Self::TokenRevocations => "token_revocations",
+            Self::Verifications => "verifications",
         }
     }
 }
@@ -58,6 +66,8 @@ impl Retention {
     /// The retention time of revocations, since their end. Covers the difference between the clocks of the database and
     /// of the servers, which decide when a token has expired.
     pub const TOKEN_REVOCATIONS: Duration = Duration::hours(1);
+    /// The retention time of verifications, since their start.
+    pub const VERIFICATIONS: Duration = Duration::days(90);
 
     /// The retention time of the target.
     pub fn of(&self, target: PruneTarget) -> Duration {
@@ -66,6 +76,7 @@ impl Retention {
             PruneTarget::CommitMarkers => Self::COMMIT_MARKERS,
             PruneTarget::DeliveredEvents => self.delivered_events,
             PruneTarget::TokenRevocations => Self::TOKEN_REVOCATIONS,
+            PruneTarget::Verifications => Self::VERIFICATIONS,
         }
     }
 }

@@ -11,9 +11,11 @@
 //! | [`Part::Coupons`] | each campaign counts its coupons, within its quantity and one per user; each used coupon has one order |
 //! | [`Part::Sales`] | the daily sales equal the paid orders net of refunds |
 //! | [`Part::AuditLog`] | each actor's entries form one chain up to its head; entries without a link are of the time before chains |
+//! | [`Part::Statistics`] | the final quarters of the statistics equal the payments and refunds |
 //! | [`Part::Retention`] | no row exceeds its retention time |
 //!
-//! [`rebuild_daily_sales`] corrects the only table that can be derived from the others.
+//! [`rebuild_daily_sales`] corrects the daily sales, and [`Counter::start_over`](crate::statistics::Counter::start_over)
+//! the statistics, the tables that can be derived from the others.
 
 mod audit_log;
 mod books;
@@ -24,7 +26,9 @@ mod orders;
 mod rebuild;
 mod retention;
 mod run;
+mod runs;
 mod sales;
+mod statistics;
 mod stock;
 mod text;
 mod walk;
@@ -35,6 +39,11 @@ pub use books::{MockBooks, MockBooksCorrection, MockBooksFactory};
 pub use finding::{Finding, Part};
 pub use rebuild::{RebuildError, rebuild_daily_sales};
 pub use run::{PartSummary, Progress};
+#[cfg(any(test, feature = "mock"))]
+pub use runs::MockVerificationRuns;
+pub use runs::{
+    Begun, HEARTBEAT_INTERVAL, HEARTBEAT_MAX, RunEnd, RunProgress, RunStatus, VerificationRun, VerificationRuns,
+};
 
 use crate::retention::Retention;
 use crate::store_error::StoreError;
@@ -80,13 +89,15 @@ pub async fn verify(
     audit.begin(Part::Stock);
     stock::verify(&mut audit).await?;
     audit.begin(Part::Orders);
-    let sold = orders::verify(&mut audit, taken_at).await?;
+    let counted = orders::verify(&mut audit, taken_at).await?;
     audit.begin(Part::Coupons);
     coupons::verify(&mut audit).await?;
     audit.begin(Part::Sales);
-    sales::verify(&mut audit, &sold).await?;
+    sales::verify(&mut audit, &counted.sold).await?;
     audit.begin(Part::AuditLog);
     audit_log::verify(&mut audit).await?;
+    audit.begin(Part::Statistics);
+    statistics::verify(&mut audit, &counted.quarters).await?;
     audit.begin(Part::Retention);
     retention::verify(&mut audit).await?;
     Ok(Summary { taken_at, parts: audit.parts })

@@ -19,7 +19,8 @@ use std::sync::Arc;
 use jangteo_domain::delivery::EventQueue;
 use jangteo_domain::id::ProductId;
 use jangteo_domain::retention::Pruning;
-use jangteo_domain::verification::BooksFactory;
+use jangteo_domain::statistics::StatisticsCount;
+use jangteo_domain::verification::{BooksFactory, VerificationRuns};
 use jangteo_domain::{Queries, StoreError, UnitOfWorkFactory};
 use uuid::Uuid;
 
@@ -168,6 +169,16 @@ impl Database {
 
     /// The port that opens the books on the primary, each time on a new connection.
     pub fn books(&self) -> Arc<dyn BooksFactory> {
+        on!(&self.store, store => Arc::new(store.clone()))
+    }
+
+    /// The port that stores verifications.
+    pub fn verification_runs(&self) -> Arc<dyn VerificationRuns> {
+        on!(&self.store, store => Arc::new(store.clone()))
+    }
+
+    /// The port that counts payments and refunds, on the primary.
+    pub fn statistics_count(&self) -> Arc<dyn StatisticsCount> {
         on!(&self.store, store => Arc::new(store.clone()))
     }
 

@@ -18,8 +18,10 @@ pub(crate) mod point;
 pub(crate) mod product;
 pub(crate) mod product_search;
 pub(crate) mod sales;
+pub(crate) mod statistics;
 pub(crate) mod stock;
 pub(crate) mod token;
+pub(crate) mod verification;
 
 /// A stored value that the domain rejects.
 pub(crate) fn corrupt(error: impl StdError + Send + Sync + 'static) -> StoreError {

@@ -249,6 +249,37 @@ tables! {
         created_at -> TimeSql,
     }
 
+    quarter_hours (starts_at) {
+        starts_at -> TimeSql,
+        orders -> BigInt,
+        revenue -> MoneySql,
+        refunded_orders -> BigInt,
+        refunded -> MoneySql,
+    }
+
+    quarter_hour_count (id) {
+        id -> BigInt,
+        holder -> Nullable<Binary>,
+        leased_until -> TimeSql,
+        final_to -> TimeSql,
+        complete_to -> TimeSql,
+    }
+
+    verifications (id) {
+        id -> Binary,
+        status -> Text,
+        running -> Nullable<BigInt>,
+        request_key -> Nullable<Binary>,
+        server -> Text,
+        started_at -> TimeSql,
+        heartbeat_at -> TimeSql,
+        finished_at -> Nullable<TimeSql>,
+        step -> BigInt,
+        violations -> BigInt,
+        findings -> Text,
+        error -> Nullable<Text>,
+    }
+
     book_corrections (sequence) {
         sequence -> BigInt,
     }

@@ -37,6 +37,8 @@ mod delivery;
 mod in_doubt;
 #[path = "shared/order.rs"]
 mod order;
+#[path = "shared/overview.rs"]
+mod overview;
 #[path = "shared/point.rs"]
 mod point;
 #[path = "shared/product.rs"]
@@ -49,6 +51,8 @@ mod retention;
 mod sales;
 #[path = "shared/search_index.rs"]
 mod search_index;
+#[path = "shared/statistics.rs"]
+mod statistics;
 #[path = "shared/stock.rs"]
 mod stock;
 #[path = "shared/store.rs"]
@@ -57,6 +61,8 @@ mod store;
 mod token;
 #[path = "shared/transaction.rs"]
 mod transaction;
+#[path = "shared/verification.rs"]
+mod verification;
 mod writes;
 
 mod deadline;
@@ -358,6 +364,8 @@ const PRUNE_DELIVERED_EVENTS: &str = "DELETE FROM outbox_events WHERE rowid IN \
     (SELECT rowid FROM outbox_events WHERE state = 'delivered' AND due_at <= ? ORDER BY due_at, id LIMIT ?)";
 const PRUNE_TOKEN_REVOCATIONS: &str = "DELETE FROM token_revocations WHERE id IN \
     (SELECT id FROM token_revocations WHERE expires_at <= ? ORDER BY expires_at, id LIMIT ?)";
+const PRUNE_VERIFICATIONS: &str = "DELETE FROM verifications WHERE rowid IN \
+    (SELECT rowid FROM verifications WHERE started_at <= ? ORDER BY started_at, id LIMIT ?)";
 
 #[cfg(test)]
 mod tests;

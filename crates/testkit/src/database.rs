@@ -247,6 +247,12 @@ struct JsonRow {
     row_columns: String,
 }
 
+#[derive(QueryableByName)]
+struct PlanStep {
+    #[diesel(sql_type = sql_types::Text)]
+    detail: String,
+}
+
 /// A column of a query.
 #[derive(Clone, Copy, Debug)]
 pub enum Column {
@@ -384,6 +390,17 @@ impl Connection {
             self.rows(waits, &columns, Row::number).await.first().copied()
         })
         .await
+    }
+
+    /// The steps of a query's plan, one a line.
+    ///
+    /// # Panics
+    /// On MySQL, whose plans depend on the rows, or if the database rejects the query.
+    pub async fn plan(&mut self, query: &str) -> String {
+        let Self::Sqlite(connection) = self else { panic!("not an SQLite database") };
+        let steps = sql_query(format!("EXPLAIN QUERY PLAN {query}")).load::<PlanStep>(connection);
+        let steps = steps.unwrap_or_else(|error| panic!("{query}: {error}"));
+        steps.into_iter().map(|step| step.detail).collect::<Vec<_>>().join("\n")
     }
 
     /// Executes a statement.

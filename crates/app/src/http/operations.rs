@@ -117,6 +117,7 @@ mod tests {
     use jangteo_domain_testing::MemoryStore;
 
     use super::*;
+    use crate::workers::verification::VerifierPorts;
 
     /// A database that fails its first check.
     #[derive(Default)]
@@ -139,9 +140,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_database_is_checked_once_a_second() {
-        let health = Arc::new(Recovering::default());
+        let (health, store) = (Arc::new(Recovering::default()), MemoryStore::new());
+        let ports =
+            VerifierPorts { books: store.books(), runs: store.verification_runs(), clock: store.queries().clock };
         let operations = Operations {
-            verifier: Arc::new(Verifier::new(MemoryStore::new().books(), Retention::default())),
+            verifier: Arc::new(Verifier::new(ports, Retention::default())),
             health: health.clone(),
             readiness: Readiness::default(),
             last_check: LastCheck::default(),

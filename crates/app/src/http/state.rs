@@ -6,6 +6,7 @@ use std::time::Duration;
 use jangteo_domain::{Currency, Queries, Reply, ShopRules};
 use tokio::sync::Semaphore;
 
+use crate::calendar::TimeZoneCalendar;
 use crate::cursor_keys::CursorKeys;
 use crate::http::access::Access;
 use crate::http::catalog::Catalog;
@@ -40,8 +41,8 @@ pub struct AppState {
 #[derive(Debug, Clone)]
 pub struct ShopSettings {
     pub name: Option<String>,
-    /// An IANA name.
-    pub time_zone: String,
+    /// Of the shop's days.
+    pub time_zone: TimeZoneCalendar,
     /// Whether it is the demo of `serve --dev`.
     pub is_demo: bool,
 }

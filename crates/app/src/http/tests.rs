@@ -6,6 +6,7 @@ mod client;
 mod documented;
 mod examples;
 mod logs;
+mod office;
 mod problems;
 mod replays;
 #[cfg(feature = "otel")]

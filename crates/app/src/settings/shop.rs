@@ -38,8 +38,7 @@ pub fn rules(values: &Values) -> Result<ShopRules, SettingsError> {
 
 /// The settings that everybody may read.
 pub fn description(values: &Values) -> ShopSettings {
-    let time_zone = values.shop_time_zone.name().to_owned();
-    ShopSettings { name: values.shop_name.clone(), time_zone, is_demo: false }
+    ShopSettings { name: values.shop_name.clone(), time_zone: values.shop_time_zone.clone(), is_demo: false }
 }
 
 /// The ages at which rows are deleted.

@@ -26,6 +26,7 @@ use jangteo_domain::product::{Product, ProductDetails};
 use jangteo_domain::queries::Queries;
 use jangteo_domain::retention::Pruning;
 use jangteo_domain::sales::SaleCounted;
+use jangteo_domain::statistics::StatisticsCount;
 use jangteo_domain::stock::{Stock, StockMovement};
 use jangteo_domain::store_error::StoreError;
 use jangteo_domain::testing::fixtures::{NOON, order_line, pending_order, product_details, user};
@@ -35,7 +36,7 @@ use jangteo_domain::transaction::{
     Appended, Changes, First, FirstKeys, Keyed, LockSet, Locked, LockedProduct, ProductDepth, RowChanges, UnitOfWork,
     UnitOfWorkFactory,
 };
-use jangteo_domain::verification::BooksFactory;
+use jangteo_domain::verification::{BooksFactory, VerificationRuns};
 
 /// Ok, or an unexpected store error. A broken promise panics.
 pub type TestResult = Result<(), StoreError>;
@@ -68,6 +69,12 @@ pub trait StoreHarness: TransactionHarness {
 
     /// The port that opens the books.
     fn books(&self) -> Arc<dyn BooksFactory>;
+
+    /// The port that stores verifications.
+    fn verification_runs(&self) -> Arc<dyn VerificationRuns>;
+
+    /// The port that counts payments and refunds.
+    fn statistics_count(&self) -> Arc<dyn StatisticsCount>;
 
     /// All payments, read past the ports.
     async fn payments(&self) -> Vec<Payment>;

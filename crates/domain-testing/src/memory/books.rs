@@ -15,6 +15,7 @@ use jangteo_domain::payment::{Payment, Refund};
 use jangteo_domain::point::{PointAccountRecord, PointEntry};
 use jangteo_domain::retention::PruneTarget;
 use jangteo_domain::sales::SaleCounted;
+use jangteo_domain::statistics::QuarterHour;
 use jangteo_domain::stock::{Stock, StockMovement};
 use jangteo_domain::store_error::StoreError;
 use jangteo_domain::time::{Date, Timestamp};
@@ -102,6 +103,7 @@ impl Books for MemoryBooks {
                 tables.deliveries.values().filter_map(|delivery| delivery.delivered_at).collect()
             }
             PruneTarget::TokenRevocations => Vec::new(),
+            PruneTarget::Verifications => tables.runs.values().map(|row| row.run.started_at).collect(),
         };
         Ok(times.iter().min().copied().zip(times.iter().max().copied()))
     }
@@ -258,5 +260,15 @@ impl Books for MemoryBooks {
     ) -> PageResult<AuditEntryId, AuditEntry> {
         let unchained = self.tables.audit.values().filter(|entry| entry.link.is_none());
         Ok(page(unchained.map(|entry| (entry.id, entry.clone())), after.as_ref(), limit))
+    }
+
+    async fn quarter_hours(&mut self, after: Option<Timestamp>, limit: u32) -> PageResult<Timestamp, QuarterHour> {
+        let quarters = self.tables.quarters.iter();
+        let quarters = quarters.map(|(&starts_at, &totals)| (starts_at, QuarterHour { starts_at, totals }));
+        Ok(page(quarters, after.as_ref(), limit))
+    }
+
+    async fn quarter_hours_final_to(&mut self) -> Result<Timestamp, StoreError> {
+        Ok(self.tables.count.progress.final_to)
     }
 }

@@ -11,7 +11,7 @@ use jangteo_domain::audit::{AuditEntry, AuditFilter, AuditQueries};
 use jangteo_domain::coupon::{Coupon, CouponCampaign, CouponFilter, CouponQueries, CouponState};
 use jangteo_domain::id::{AuditEntryId, CampaignId, CouponId, OrderId, ProductId, RevocationId, UserId};
 use jangteo_domain::money::Money;
-use jangteo_domain::order::{DueOrder, Order, OrderFilter, OrderQueries, OrderRecord, OrderStatus};
+use jangteo_domain::order::{DueOrder, Order, OrderFilter, OrderQueries, OrderRecord, OrderStatus, OrderTrail};
 use jangteo_domain::page::{AsOf, Page};
 use jangteo_domain::payment::Refund;
 use jangteo_domain::point::{PointAccount, PointEntry, PointQueries};
@@ -86,22 +86,54 @@ impl CouponQueries for MemoryStore {
         filter: CouponFilter,
         page: &Page<CouponId>,
     ) -> Result<AsOf<Vec<Coupon>>, StoreError> {
-        let (now, tables) = (self.time(), self.committed());
-        let wanted = |coupon: &&Coupon| {
-            coupon.user_id == *user_id
-                && match filter {
-                    CouponFilter::Only(status) => coupon.status(now) == status,
-                    CouponFilter::All => true,
-                }
-        };
-        let coupons = tables.coupons.values().filter(wanted);
-        Ok(AsOf { now, value: newest_first(coupons, |coupon| coupon.id, page) })
+        Ok(self.coupons_of(|coupon| coupon.user_id == *user_id, filter, page))
+    }
+
+    async fn coupons_of_campaign(
+        &self,
+        campaign_id: CampaignId,
+        filter: CouponFilter,
+        page: &Page<CouponId>,
+    ) -> Result<AsOf<Vec<Coupon>>, StoreError> {
+        Ok(self.coupons_of(|coupon| coupon.campaign_id == campaign_id, filter, page))
     }
 
     async fn unused(&self, user_id: &UserId) -> Result<AsOf<Vec<Coupon>>, StoreError> {
         let unused = |coupon: &&Coupon| coupon.user_id == *user_id && coupon.state == CouponState::Unused;
         Ok(AsOf { now: self.time(), value: self.committed().coupons.values().filter(unused).cloned().collect() })
     }
+}
+
+impl MemoryStore {
+    fn coupons_of(
+        &self,
+        is_of: impl Fn(&Coupon) -> bool,
+        filter: CouponFilter,
+        page: &Page<CouponId>,
+    ) -> AsOf<Vec<Coupon>> {
+        let (now, tables) = (self.time(), self.committed());
+        let wanted = |coupon: &&Coupon| {
+            is_of(coupon)
+                && match filter {
+                    CouponFilter::Only(status) => coupon.status(now) == status,
+                    CouponFilter::All => true,
+                }
+        };
+        let coupons = tables.coupons.values().filter(wanted);
+        AsOf { now, value: newest_first(coupons, |coupon| coupon.id, page) }
+    }
+}
+
+/// The newest rows of an order, up to the limit.
+fn newest_of<'a, Key: Ord, Row: Clone + 'a>(
+    rows: impl Iterator<Item = &'a Row>,
+    key: impl Fn(&Row) -> Key,
+    limit: u32,
+) -> Vec<Row> {
+    let mut rows: Vec<Row> = rows.cloned().collect();
+    rows.sort_by_key(|row| Reverse(key(row)));
+    rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    rows
 }
 
 #[async_trait]
@@ -117,6 +149,7 @@ impl OrderQueries for MemoryStore {
         let wanted = |order: &&OrderRecord| {
             ids.contains(&order.id)
                 && filter.user_id.as_ref().is_none_or(|user_id| order.user_id == *user_id)
+                && filter.product_id.is_none_or(|id| order.lines.iter().any(|line| line.product_id == id))
                 && filter.status.is_none_or(|status| order.status == status)
                 && filter.from.is_none_or(|from| order.created_at >= from)
                 && filter.to.is_none_or(|to| order.created_at < to)
@@ -130,6 +163,23 @@ impl OrderQueries for MemoryStore {
         let tables = self.committed();
         let refunds = tables.refunds.values().filter(|refund| refund.order_id == order_id);
         Ok(newest_first(refunds, |refund| refund.sequence, page))
+    }
+
+    async fn trail(&self, id: OrderId, limit: u32) -> Result<AsOf<Option<OrderTrail>>, StoreError> {
+        let (now, tables) = (self.time(), self.committed());
+        let Some(order) = tables.orders.get(&id) else { return Ok(AsOf { now, value: None }) };
+        let refunds = tables.refunds.values().filter(|refund| refund.order_id == id);
+        let events = tables.deliveries.values().filter(|delivery| delivery.order_id == id);
+        let movements = tables.movements.values().filter(|movement| movement.order_id == Some(id));
+        let entries = tables.entries.values().filter(|entry| entry.order_id == Some(id));
+        let trail = OrderTrail {
+            order: Order::from_stored(order.clone())?,
+            refunds: newest_of(refunds, |refund| refund.sequence, limit),
+            events: newest_of(events, |event| event.sequence, limit),
+            movements: newest_of(movements, |movement| movement.id, limit),
+            entries: newest_of(entries, |entry| entry.id, limit),
+        };
+        Ok(AsOf { now, value: Some(trail) })
     }
 
     async fn due(&self, after: Option<DueOrder>, limit: u32) -> Result<Vec<DueOrder>, StoreError> {

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use time::Duration;
 
 use crate::memory::MemoryStore;
+use crate::memory::office::prune_runs;
 use crate::memory::tables::Tables;
 use jangteo_domain::delivery::DeliveryState;
 use jangteo_domain::retention::{PruneTarget, Pruning};
@@ -23,6 +24,7 @@ impl Pruning for MemoryStore {
                 PruneTarget::CommitMarkers => prune_markers(tables, until, limit),
                 PruneTarget::DeliveredEvents => prune_events(tables, until, limit),
                 PruneTarget::TokenRevocations => prune_revocations(tables, until, limit),
+                PruneTarget::Verifications => prune_runs(tables, until, limit),
             };
             Ok(u32::try_from(pruned).unwrap_or(u32::MAX))
         })

@@ -9,7 +9,7 @@ use jangteo_domain::audit::{AuditChain, AuditEntry};
 use jangteo_domain::coupon::{CampaignRecord, Coupon};
 use jangteo_domain::delivery::Delivery;
 use jangteo_domain::id::{
-    AuditEntryId, BatchId, CampaignId, CouponId, EventId, OrderId, ProductId, RevocationId, UserId,
+    AuditEntryId, BatchId, CampaignId, CouponId, EventId, OrderId, ProductId, RevocationId, UserId, VerificationId,
 };
 use jangteo_domain::idempotency::{RequestKey, StoredAnswer};
 use jangteo_domain::money::Money;
@@ -19,10 +19,12 @@ use jangteo_domain::payment::{Payment, Refund};
 use jangteo_domain::point::{PointAccountRecord, PointEntry};
 use jangteo_domain::product::{Product, Sku};
 use jangteo_domain::sales::SaleCounted;
+use jangteo_domain::statistics::{CountProgress, SalesTotals};
 use jangteo_domain::stock::{Stock, StockMovement};
 use jangteo_domain::store_error::StoreError;
 use jangteo_domain::time::{Date, Timestamp};
 use jangteo_domain::token::Revocation;
+use jangteo_domain::verification::VerificationRun;
 
 /// A table by a unique key. It is copied on write, so a copy of all tables is cheap.
 pub(crate) type Table<Key, Row> = Arc<BTreeMap<Key, Row>>;
@@ -49,10 +51,29 @@ pub(crate) struct Tables {
     pub revocations: Table<RevocationId, Revocation>,
     pub deliveries: Table<EventId, Delivery>,
     pub answered: Table<RequestKey, StoredAnswer>,
+    pub quarters: Table<Timestamp, SalesTotals>,
+    pub count: CountRow,
+    pub runs: Table<VerificationId, RunRow>,
     /// The time of insertion.
     pub markers: Table<BatchId, Timestamp>,
     /// The ids of rows with another key above.
     pub ids: Arc<BTreeSet<(&'static str, Uuid)>>,
+}
+
+/// The progress of the statistics and the lease of their count.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct CountRow {
+    pub holder: Option<Uuid>,
+    pub leased_until: Timestamp,
+    pub progress: CountProgress,
+}
+
+/// A verification, as recorded last.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct RunRow {
+    pub run: VerificationRun,
+    pub request: Option<RequestKey>,
+    pub heartbeat_at: Timestamp,
 }
 
 impl Tables {

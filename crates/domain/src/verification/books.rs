@@ -10,6 +10,7 @@ use crate::payment::{Payment, Refund};
 use crate::point::{PointAccountRecord, PointEntry};
 use crate::retention::PruneTarget;
 use crate::sales::SaleCounted;
+use crate::statistics::QuarterHour;
 use crate::stock::{Stock, StockMovement};
 use crate::store_error::StoreError;
 use crate::time::{Date, Timestamp};
@@ -192,4 +193,11 @@ pub trait Books: Send {
         after: Option<AuditEntryId>,
         limit: u32,
     ) -> Result<Rows<AuditEntryId, AuditEntry>, StoreError>;
+    async fn quarter_hours(
+        &mut self,
+        after: Option<Timestamp>,
+        limit: u32,
+    ) -> Result<Rows<Timestamp, QuarterHour>, StoreError>;
+    /// Quarters that begin earlier are final.
+    async fn quarter_hours_final_to(&mut self) -> Result<Timestamp, StoreError>;
 }

@@ -2,8 +2,9 @@ use std::fmt;
 
 use crate::id::{CampaignId, CouponId, OrderId, ProductId, RefundId, UserId};
 use crate::retention::PruneTarget;
-use crate::time::Date;
+use crate::time::{Date, Timestamp};
 use crate::verification::books::Unreadable;
+use crate::verification::text::Text;
 
 /// A part of the verification.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -20,14 +21,24 @@ pub enum Part {
     Sales,
     /// The audit log and its chains.
     AuditLog,
+    /// Statistics by quarter of an hour.
+    Statistics,
     /// Rows with a limited retention.
     Retention,
 }
 
 impl Part {
     /// In the order of verification.
-    pub const ALL: [Self; 7] =
-        [Self::Ledger, Self::Stock, Self::Orders, Self::Coupons, Self::Sales, Self::AuditLog, Self::Retention];
+    pub const ALL: [Self; 8] = [
+        Self::Ledger,
+        Self::Stock,
+        Self::Orders,
+        Self::Coupons,
+        Self::Sales,
+        Self::AuditLog,
+        Self::Statistics,
+        Self::Retention,
+    ];
 
     /// A short name for reports and metrics.
     pub fn name(self) -> &'static str {
@@ -38,6 +49,7 @@ impl Part {
             Self::Coupons => "coupons",
             Self::Sales => "sales",
             Self::AuditLog => "audit_log",
+            Self::Statistics => "statistics",
             Self::Retention => "retention",
         }
     }
@@ -65,6 +77,8 @@ pub enum Finding {
     Sales { day: Date, product_id: Option<ProductId>, description: String },
     /// An actor's audit log that disagrees with its chain.
     AuditLog { actor: UserId, description: String },
+    /// A final quarter of an hour that disagrees with the payments and refunds.
+    Statistics { starts_at: Timestamp, description: String },
     /// Rows beyond their retention time.
     Retention { of: PruneTarget, description: String },
 }
@@ -82,6 +96,7 @@ impl Finding {
             Self::Coupon { .. } => "coupon",
             Self::Sales { .. } => "sales",
             Self::AuditLog { .. } => "audit_log",
+            Self::Statistics { .. } => "statistics",
             Self::Retention { .. } => "retention",
         }
     }
@@ -103,6 +118,7 @@ impl Finding {
                 [("day", day.to_string())].into_iter().chain(product_id).collect()
             }
             Self::AuditLog { actor, .. } => vec![("actor", actor.to_string())],
+            Self::Statistics { starts_at, .. } => vec![("starts_at", starts_at.text())],
             Self::Retention { of, .. } => vec![("of", of.name().to_owned())],
         }
     }
@@ -119,6 +135,7 @@ impl Finding {
             | Self::Coupon { description, .. }
             | Self::Sales { description, .. }
             | Self::AuditLog { description, .. }
+            | Self::Statistics { description, .. }
             | Self::Retention { description, .. } => description,
         }
     }

@@ -6,6 +6,7 @@ use crate::money::{Money, ONE};
 use crate::order::{OrderLine, OrderRecord, OrderStatus, PaidTerms};
 use crate::payment::{Payment, Refund};
 use crate::point::{EntryKind, PointEntry};
+use crate::statistics::{QuarterHours, SalesTotals};
 use crate::stock::{MovementKind, StockMovement};
 use crate::store_error::StoreError;
 use crate::time::Timestamp;
@@ -21,15 +22,23 @@ use crate::verification::walk::{
 /// Orders per query of their coupons.
 const CHUNK: usize = 500;
 
-/// Compares each order with its dependent rows. Returns the sales of the orders by day.
-pub(super) async fn verify(audit: &mut Verification<'_>, taken_at: Timestamp) -> Result<DailySums, StoreError> {
+/// What the orders, payments and refunds sum up to.
+#[derive(Default)]
+pub(super) struct Counted {
+    pub(super) sold: DailySums,
+    pub(super) quarters: QuarterHours,
+}
+
+/// Compares each order with its dependent rows, and counts.
+pub(super) async fn verify(audit: &mut Verification<'_>, taken_at: Timestamp) -> Result<Counted, StoreError> {
     let retained_since = taken_at.saturating_sub(audit.retention.delivered_events);
-    let mut sold = DailySums::default();
+    let Counted { mut sold, mut quarters } = Counted::default();
     let mut orders = Walk::<Orders>::default();
     let mut belongings = Walks::default();
     let mut paid_with_coupon = Vec::new();
     while let Some(order) = orders.next(audit).await? {
         let own = belongings.of(audit, &order).await?;
+        own.count(&mut quarters);
         let Some(line_totals) = order.lines.iter().map(line_total).collect::<Option<Vec<_>>>() else {
             audit.find(finding(order.id, "a line costs more than the largest amount"));
             continue;
@@ -52,7 +61,7 @@ pub(super) async fn verify(audit: &mut Verification<'_>, taken_at: Timestamp) ->
     }
     compare_coupons(audit, &mut paid_with_coupon).await?;
     belongings.rest(audit).await?;
-    Ok(sold)
+    Ok(Counted { sold, quarters })
 }
 
 fn line_total(line: &OrderLine) -> Option<Money> {
@@ -70,6 +79,17 @@ struct Belongings {
     entries: Vec<PointEntry>,
     movements: Vec<StockMovement>,
     events: Vec<EventOutline>,
+}
+
+impl Belongings {
+    fn count(&self, quarters: &mut QuarterHours) {
+        for payment in &self.payments {
+            quarters.add(payment.paid_at, SalesTotals::of_payment(payment.amount));
+        }
+        for refund in &self.refunds {
+            quarters.add(refund.at, SalesTotals::of_refund(refund.amount, refund.sequence == 1));
+        }
+    }
 }
 
 /// The lists of dependent rows, read in step with the orders.

@@ -7,9 +7,10 @@ use crate::order::OrderRecord;
 use crate::payment::{Payment, Refund};
 use crate::point::{PointAccountRecord, PointEntry};
 use crate::sales::SaleCounted;
+use crate::statistics::QuarterHour;
 use crate::stock::{Stock, StockMovement};
 use crate::store_error::StoreError;
-use crate::time::Date;
+use crate::time::{Date, Timestamp};
 use crate::verification::books::{Books, EventOutline, OpenOrders, Rows};
 use crate::verification::run::Verification;
 
@@ -60,6 +61,7 @@ lists! {
     AuditChains: UserId => AuditChain, audit_chains;
     ChainedAuditEntries: (UserId, u64) => AuditEntry, chained_audit_entries;
     UnchainedAuditEntries: AuditEntryId => AuditEntry, unchained_audit_entries;
+    Quarters: Timestamp => QuarterHour, quarter_hours;
 }
 
 /// A cursor over a list.

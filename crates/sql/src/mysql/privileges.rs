@@ -10,7 +10,7 @@ const CHANGE: &[&str] = &["SELECT", "INSERT", "UPDATE"];
 const EXPIRE: &[&str] = &["SELECT", "INSERT", "DELETE"];
 
 /// Every table, for `serve`, `relay` and all commands but `migrate`. The end-to-end tests run a shop with exactly these.
-pub(super) const SERVING: [OnTable; 26] = [
+pub(super) const SERVING: [OnTable; 29] = [
     ("__diesel_schema_migrations", READ),
     ("audit_chains", CHANGE),
     ("audit_log", APPEND),
@@ -32,11 +32,14 @@ pub(super) const SERVING: [OnTable; 26] = [
     ("product_search_grams", EXPIRE),
     ("product_search_texts", EXPIRE),
     ("products", CHANGE),
+    ("quarter_hour_count", CHANGE),
+    ("quarter_hours", EXPIRE),
     ("refund_lines", APPEND),
     ("refunds", APPEND),
     ("stock_movements", APPEND),
     ("stocks", CHANGE),
     ("token_revocations", EXPIRE),
+    ("verifications", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
 ];
 
 /// The statements that grant them to a user.

@@ -28,6 +28,7 @@ use jangteo_domain::payment::{Payment, Refund};
 use jangteo_domain::point::{PointAccountRecord, PointEntry};
 use jangteo_domain::retention::PruneTarget;
 use jangteo_domain::sales::SaleCounted;
+use jangteo_domain::statistics::QuarterHour;
 use jangteo_domain::stock::{Stock, StockMovement};
 use jangteo_domain::time::Date;
 use jangteo_domain::verification::{
@@ -47,11 +48,12 @@ use crate::rows::order::{OrderLineRow, OrderRow};
 use crate::rows::payment::{PaymentRow, RefundLineRow, RefundRow};
 use crate::rows::point::{PointAccountRow, PointEntryRow};
 use crate::rows::sales::DailySaleRow;
+use crate::rows::statistics::QuarterHourRow;
 use crate::rows::stock::{StockMovementRow, StockRow};
 use crate::schema::{
     audit_chains, audit_log, book_corrections, commit_markers, coupon_campaigns, coupons, daily_sales,
     idempotency_keys, order_lines, orders, outbox_events, payments, point_accounts, point_entries, products,
-    refund_lines, refunds, stock_movements, stocks,
+    quarter_hour_count, quarter_hours, refund_lines, refunds, stock_movements, stocks, verifications,
 };
 use crate::types::{At, Coded as _, Day, Id, Integer, RawVarchar, Varchar};
 
@@ -333,6 +335,7 @@ impl Books for Snapshot {
             PruneTarget::CommitMarkers => range!(self, commit_markers::table, commit_markers::created_at),
             PruneTarget::DeliveredEvents => range!(self, delivered, outbox_events::due_at),
             PruneTarget::TokenRevocations => Ok(None),
+            PruneTarget::Verifications => range!(self, verifications::table, verifications::started_at),
         }
     }
 
@@ -609,5 +612,19 @@ impl Books for Snapshot {
         let rows: Vec<Keyed<Id<AuditEntryId>, AuditEntryRow>> =
             load_by!(self, limit, query, audit_log::id, after after.map(Id));
         Ok(page("audit_log", rows, limit, id, |row| Ok(row.into())))
+    }
+
+    async fn quarter_hours(&mut self, after: Option<Timestamp>, limit: u32) -> PageResult<Timestamp, QuarterHour> {
+        let query = quarter_hours::table.select((quarter_hours::starts_at, columns_of::<QuarterHourRow>()));
+        let rows: Vec<Keyed<At, QuarterHourRow>> =
+            load_by!(self, limit, query, quarter_hours::starts_at, after after.map(At));
+        let key = |At(starts_at): At| (starts_at, starts_at.to_offset_date_time().to_string());
+        Ok(page("quarter_hours", rows, limit, key, |row| Ok(row.into())))
+    }
+
+    async fn quarter_hours_final_to(&mut self) -> Result<Timestamp, StoreError> {
+        let progress = quarter_hour_count::table.select(quarter_hour_count::final_to);
+        let final_to = progress.first::<At>(self.connection()).await.optional().map_err(classify)?;
+        Ok(final_to.map_or(Timestamp::MIN, |At(final_to)| final_to))
     }
 }

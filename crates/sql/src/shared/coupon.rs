@@ -1,4 +1,5 @@
 use async_trait::async_trait;
+use diesel::dsl::{AsSelect, SqlTypeOf};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use futures_util::FutureExt as _;
@@ -48,31 +49,19 @@ impl CouponQueries for Store {
         filter: CouponFilter,
         page: &Page<CouponId>,
     ) -> Result<AsOf<Vec<Coupon>>, StoreError> {
-        let (user_id, page) = (user_id.clone(), page.clone());
-        let coupons = self.read(move |connection| {
-            async move {
-                let now = now(connection).await?;
-                let mut coupons = coupons::table
-                    .filter(coupons::user_id.eq(String::from(user_id)))
-                    .filter(coupons::id.lt(before_id(page.after)))
-                    .order(coupons::id.desc())
-                    .limit(page.limit.into())
-                    .select(CouponRow::as_select())
-                    .into_boxed::<Db>();
-                if let CouponFilter::Only(status) = filter {
-                    coupons = coupons.filter(coupons::state.eq(state_of(status).code()));
-                    coupons = match status {
-                        CouponStatus::Usable => coupons.filter(coupons::valid_until.gt(At(now))),
-                        CouponStatus::Expired => coupons.filter(coupons::valid_until.le(At(now))),
-                        CouponStatus::Used | CouponStatus::Revoked => coupons,
-                    };
-                }
-                Ok((now, coupons.load(connection).await?))
-            }
-            .boxed()
-        });
-        let (now, rows) = coupons.await?;
-        Ok(AsOf { now, value: rows.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()? })
+        let user_id = String::from(user_id.clone());
+        let of_user = move || all_coupons().filter(coupons::user_id.eq(user_id.clone()));
+        self.list_coupons(false, of_user, filter, page).await
+    }
+
+    async fn coupons_of_campaign(
+        &self,
+        campaign_id: CampaignId,
+        filter: CouponFilter,
+        page: &Page<CouponId>,
+    ) -> Result<AsOf<Vec<Coupon>>, StoreError> {
+        let of_campaign = move || all_coupons().filter(coupons::campaign_id.eq(Id(campaign_id)));
+        self.list_coupons(true, of_campaign, filter, page).await
     }
 
     async fn unused(&self, user_id: &UserId) -> Result<AsOf<Vec<Coupon>>, StoreError> {
@@ -90,6 +79,45 @@ impl CouponQueries for Store {
             .boxed()
         });
         let (now, rows) = coupons.await?;
+        Ok(AsOf { now, value: rows.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()? })
+    }
+}
+
+type BoxedCoupons = coupons::BoxedQuery<'static, Db, SqlTypeOf<AsSelect<CouponRow, Db>>>;
+
+fn all_coupons() -> BoxedCoupons {
+    coupons::table.select(CouponRow::as_select()).into_boxed()
+}
+
+impl Store {
+    async fn list_coupons(
+        &self,
+        may_lag: bool,
+        coupons_of: impl Fn() -> BoxedCoupons + Clone + Send + 'static,
+        filter: CouponFilter,
+        page: &Page<CouponId>,
+    ) -> Result<AsOf<Vec<Coupon>>, StoreError> {
+        let page = page.clone();
+        let coupons = self.read_if(may_lag, move |connection| {
+            async move {
+                let now = now(connection).await?;
+                let mut coupons = coupons_of()
+                    .filter(coupons::id.lt(before_id(page.after)))
+                    .order(coupons::id.desc())
+                    .limit(page.limit.into());
+                if let CouponFilter::Only(status) = filter {
+                    coupons = coupons.filter(coupons::state.eq(state_of(status).code()));
+                    coupons = match status {
+                        CouponStatus::Usable => coupons.filter(coupons::valid_until.gt(At(now))),
+                        CouponStatus::Expired => coupons.filter(coupons::valid_until.le(At(now))),
+                        CouponStatus::Used | CouponStatus::Revoked => coupons,
+                    };
+                }
+                Ok((now, coupons.load(connection).await?))
+            }
+            .boxed()
+        });
+        let (now, rows): (_, Vec<CouponRow>) = coupons.await?;
         Ok(AsOf { now, value: rows.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()? })
     }
 }

@@ -5,8 +5,8 @@ use diesel::prelude::*;
 use diesel_async::{AsyncConnection as _, RunQueryDsl};
 use futures_util::FutureExt as _;
 use jangteo_domain::StoreError;
-use jangteo_domain::id::{OrderId, RefundId};
-use jangteo_domain::order::{DueOrder, Order, OrderFilter, OrderQueries, OrderStatus};
+use jangteo_domain::id::{OrderId, ProductId, RefundId};
+use jangteo_domain::order::{DueOrder, Order, OrderFilter, OrderQueries, OrderStatus, OrderTrail};
 use jangteo_domain::page::{AsOf, Page};
 use jangteo_domain::payment::Refund;
 
@@ -14,8 +14,11 @@ use super::store::{Failure, Now, Store, now};
 use super::{Conn, Db};
 use crate::bulk::{Find, READ_BYTES_MAX, chunks};
 use crate::rows::order::{LinesOf, OrderLineRow, OrderRow, assemble};
+use crate::rows::outbox::DeliveryRow;
 use crate::rows::payment::{RefundLineRow, RefundRow};
-use crate::schema::{order_lines, orders, refund_lines, refunds};
+use crate::rows::point::PointEntryRow;
+use crate::rows::stock::StockMovementRow;
+use crate::schema::{order_lines, orders, outbox_events, point_entries, refund_lines, refunds, stock_movements};
 use crate::types::{At, Coded as _, Id, before, before_id};
 
 fn lines_of(orders: &[OrderRow]) -> Vec<LinesOf> {
@@ -55,14 +58,20 @@ impl OrderQueries for Store {
         self.read_if(may_lag, move |connection| {
             async move {
                 let ids = filter.id_range();
-                let mut orders = orders::table
+                let mut orders =
+                    orders::table.order(orders::id.desc()).select(OrderRow::as_select()).into_boxed::<Db>();
+                orders = match filter.product_id {
+                    // Its lines are in the order of the list; the orders are found one by one.
+                    Some(product_id) => {
+                        let found = with_product(connection, product_id, &filter, &page).await?;
+                        orders.filter(orders::id.eq_any(found))
+                    }
+                    None => orders.limit(page.limit.into()),
+                };
+                orders = orders
                     .filter(orders::id.ge(Id(*ids.start())))
                     .filter(orders::id.le(Id(*ids.end())))
-                    .filter(orders::id.lt(before_id(page.after)))
-                    .order(orders::id.desc())
-                    .limit(page.limit.into())
-                    .select(OrderRow::as_select())
-                    .into_boxed::<Db>();
+                    .filter(orders::id.lt(before_id(page.after)));
                 if let Some(user_id) = filter.user_id {
                     orders = orders.filter(orders::user_id.eq(String::from(user_id)));
                 }
@@ -84,35 +93,15 @@ impl OrderQueries for Store {
 
     async fn refunds(&self, order_id: OrderId, page: &Page<u32>) -> Result<Vec<Refund>, StoreError> {
         let page = page.clone();
-        let read = self.read(move |connection| {
-            async move {
-                let refunds = refunds::table
-                    .filter(refunds::order_id.eq(Id(order_id)))
-                    .filter(refunds::sequence.lt(before(page.after.map(u64::from))))
-                    .order(refunds::sequence.desc())
-                    .limit(page.limit.into())
-                    .select(RefundRow::as_select());
-                let refunds: Vec<RefundRow> = refunds.load(connection).await?;
-                // Refunds never change, so a second statement sees the same.
-                let lines = refund_lines::table
-                    .filter(refund_lines::refund_id.eq_any(refunds.iter().map(|refund| refund.id)))
-                    .order((refund_lines::refund_id.asc(), refund_lines::product_id.asc()))
-                    .select(RefundLineRow::as_select());
-                let lines: Vec<RefundLineRow> = lines.load(connection).await?;
-                Ok((refunds, lines))
-            }
-            .boxed()
-        });
-        let (refunds, lines) = read.await?;
-        let mut lines_of: BTreeMap<RefundId, Vec<RefundLineRow>> = BTreeMap::new();
-        for line in lines {
-            lines_of.entry(line.refund_id.0).or_default().push(line);
-        }
-        let whole = |refund: RefundRow| {
-            let lines = lines_of.remove(&refund.id.0).unwrap_or_default();
-            refund.with_lines(lines)
-        };
-        refunds.into_iter().map(whole).collect()
+        let refunds = self.read(move |connection| refunds_of(connection, order_id, page.after, page.limit).boxed());
+        refunds.await
+    }
+
+    async fn trail(&self, id: OrderId, limit: u32) -> Result<AsOf<Option<OrderTrail>>, StoreError> {
+        self.read(move |connection| {
+            async move { connection.transaction(async |connection| trail(connection, id, limit).await).await }.boxed()
+        })
+        .await
     }
 
     async fn due(&self, after: Option<DueOrder>, limit: u32) -> Result<Vec<DueOrder>, StoreError> {
@@ -153,4 +142,105 @@ async fn load(connection: &mut Conn, orders: BoxedOrders) -> Result<AsOf<Vec<Ord
             Ok(AsOf { now, value: assemble(orders, lines)? })
         })
         .await
+}
+
+/// The ids of a page of the orders with a line of the product, filtered.
+async fn with_product(
+    connection: &mut Conn,
+    product_id: ProductId,
+    filter: &OrderFilter,
+    page: &Page<OrderId>,
+) -> Result<Vec<Id<OrderId>>, Failure> {
+    let ids = filter.id_range();
+    let mut lines = order_lines::table
+        .inner_join(orders::table.on(orders::id.eq(order_lines::order_id)))
+        .filter(order_lines::product_id.eq(Id(product_id)))
+        .filter(order_lines::order_id.ge(Id(*ids.start())))
+        .filter(order_lines::order_id.le(Id(*ids.end())))
+        .filter(order_lines::order_id.lt(before_id(page.after)))
+        .order(order_lines::order_id.desc())
+        .limit(page.limit.into())
+        .select(order_lines::order_id)
+        .into_boxed::<Db>();
+    if let Some(user_id) = &filter.user_id {
+        lines = lines.filter(orders::user_id.eq(user_id.to_string()));
+    }
+    if let Some(status) = filter.status {
+        lines = lines.filter(orders::status.eq(status.code()));
+    }
+    if let Some(from) = filter.from {
+        lines = lines.filter(orders::created_at.ge(At(from)));
+    }
+    if let Some(to) = filter.to {
+        lines = lines.filter(orders::created_at.lt(At(to)));
+    }
+    Ok(lines.load(connection).await?)
+}
+
+/// The refunds of an order with their lines, newest first.
+async fn refunds_of(
+    connection: &mut Conn,
+    order_id: OrderId,
+    after: Option<u32>,
+    limit: u32,
+) -> Result<Vec<Refund>, Failure> {
+    let refunds = refunds::table
+        .filter(refunds::order_id.eq(Id(order_id)))
+        .filter(refunds::sequence.lt(before(after.map(u64::from))))
+        .order(refunds::sequence.desc())
+        .limit(limit.into())
+        .select(RefundRow::as_select());
+    let refunds: Vec<RefundRow> = refunds.load(connection).await?;
+    // Refunds never change, so a second statement sees the same.
+    let lines = refund_lines::table
+        .filter(refund_lines::refund_id.eq_any(refunds.iter().map(|refund| refund.id)))
+        .order((refund_lines::refund_id.asc(), refund_lines::product_id.asc()))
+        .select(RefundLineRow::as_select());
+    let lines: Vec<RefundLineRow> = lines.load(connection).await?;
+    let mut lines_of: BTreeMap<RefundId, Vec<RefundLineRow>> = BTreeMap::new();
+    for line in lines {
+        lines_of.entry(line.refund_id.0).or_default().push(line);
+    }
+    let whole = |refund: RefundRow| {
+        let lines = lines_of.remove(&refund.id.0).unwrap_or_default();
+        refund.with_lines(lines)
+    };
+    Ok(refunds.into_iter().map(whole).collect::<Result<_, _>>()?)
+}
+
+/// An order and its rows, in the snapshot of a transaction.
+async fn trail(connection: &mut Conn, id: OrderId, limit: u32) -> Result<AsOf<Option<OrderTrail>>, Failure> {
+    let now = now(connection).await?;
+    let order = orders::table.find(Id(id)).select(OrderRow::as_select());
+    let Some(order) = order.first(connection).await.optional()? else { return Ok(AsOf { now, value: None }) };
+    let lines = order_lines::table.filter(order_lines::order_id.eq(Id(id))).select(OrderLineRow::as_select());
+    let lines: Vec<OrderLineRow> = lines.load(connection).await?;
+    let events = outbox_events::table
+        .filter(outbox_events::order_id.eq(Id(id)))
+        .order(outbox_events::sequence.desc())
+        .limit(limit.into())
+        .select(DeliveryRow::as_select());
+    let events: Vec<DeliveryRow> = events.load(connection).await?;
+    let movements = stock_movements::table
+        .filter(stock_movements::order_id.eq(Id(id)))
+        .order(stock_movements::id.desc())
+        .limit(limit.into())
+        .select(StockMovementRow::as_select());
+    let movements: Vec<StockMovementRow> = movements.load(connection).await?;
+    let entries = point_entries::table
+        .filter(point_entries::order_id.eq(Id(id)))
+        .order(point_entries::id.desc())
+        .limit(limit.into())
+        .select(PointEntryRow::as_select());
+    let entries: Vec<PointEntryRow> = entries.load(connection).await?;
+    let refunds = refunds_of(connection, id, None, limit).await?;
+    let order = assemble(vec![order], lines)?.pop();
+    let value = order.map(|order| OrderTrail {
+        order,
+        refunds,
+        events: events.into_iter().map(Into::into).collect(),
+        movements: movements.into_iter().map(Into::into).collect(),
+        entries: entries.into_iter().map(Into::into).collect(),
+    });
+    Ok(AsOf { now, value })
 }

@@ -10,7 +10,9 @@ use time::Duration;
 
 use super::store::Store;
 use super::transaction::Transaction;
-use super::{PRUNE_ANSWERED_REQUESTS, PRUNE_COMMIT_MARKERS, PRUNE_DELIVERED_EVENTS, PRUNE_TOKEN_REVOCATIONS};
+use super::{
+    PRUNE_ANSWERED_REQUESTS, PRUNE_COMMIT_MARKERS, PRUNE_DELIVERED_EVENTS, PRUNE_TOKEN_REVOCATIONS, PRUNE_VERIFICATIONS,
+};
 use crate::types::{At, TimeSql};
 
 #[async_trait]
@@ -28,6 +30,7 @@ impl Transaction {
             PruneTarget::CommitMarkers => PRUNE_COMMIT_MARKERS,
             PruneTarget::DeliveredEvents => PRUNE_DELIVERED_EVENTS,
             PruneTarget::TokenRevocations => PRUNE_TOKEN_REVOCATIONS,
+            PruneTarget::Verifications => PRUNE_VERIFICATIONS,
         };
         let prune = sql_query(text).bind::<TimeSql, _>(At(until)).bind::<BigInt, _>(i64::from(limit));
         let pruned = self.run(|connection| prune.execute(connection).boxed()).await?;

@@ -9,8 +9,9 @@ use jangteo_domain::order::RefundedLine;
 use jangteo_domain::outbox::OutboxEvent;
 use jangteo_domain::payment::{Payment, Refund};
 use jangteo_domain::retention::Pruning;
+use jangteo_domain::statistics::StatisticsCount;
 use jangteo_domain::time::{Date, Timestamp};
-use jangteo_domain::verification::BooksFactory;
+use jangteo_domain::verification::{BooksFactory, VerificationRuns};
 use jangteo_domain::{Queries, UnitOfWorkFactory, UserId};
 use jangteo_domain_testing::contract::{Concurrency, StoreHarness, TransactionHarness};
 use jangteo_sql::Dialect;
@@ -55,6 +56,14 @@ impl StoreHarness for Harness {
 
     fn books(&self) -> Arc<dyn BooksFactory> {
         self.0.database.books()
+    }
+
+    fn verification_runs(&self) -> Arc<dyn VerificationRuns> {
+        self.0.database.verification_runs()
+    }
+
+    fn statistics_count(&self) -> Arc<dyn StatisticsCount> {
+        self.0.database.statistics_count()
     }
 
     async fn payments(&self) -> Vec<Payment> {

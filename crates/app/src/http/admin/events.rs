@@ -1,8 +1,12 @@
 //! Outbox events and their delivery to the data platform.
 
+use std::time::Duration;
+
 use actix_web::web::{Data, Json};
-use actix_web::{HttpResponse, get, post};
+use actix_web::{HttpRequest, HttpResponse, get, post};
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
@@ -20,12 +24,17 @@ use crate::http::extract::page::{self, List, ListResponse};
 use crate::http::extract::path::ApiPath;
 use crate::http::extract::query::ApiQuery;
 use crate::http::extract::write::Write;
-use crate::http::respond::problem::{Problem, documented as code};
+use crate::http::respond::problem::{FieldError, Problem, Reason, documented as code};
 use crate::http::state::AppState;
 use crate::http::values::Time;
 
+/// The events of one round of redeliveries: enough to fill batches, few enough to leave the queue to customers.
+const ROUND: u32 = 100;
+/// The time that is left for the response where the redelivery of all dead events stops early.
+const RESPONSE_TIME: Duration = Duration::from_secs(1);
+
 pub fn routes(config: &mut ServiceConfig<'_>) {
-    config.service(list_events).service(redeliver_event);
+    config.service(list_events).service(redeliver_dead_events).service(redeliver_event);
 }
 
 /// List events
@@ -64,6 +73,82 @@ async fn redeliver_event(
     body: Body<Nothing>,
 ) -> Result<HttpResponse, Problem> {
     write.run(&body, Command::RedeliverEvent(RedeliverEvent { event_id: event_id.0 })).await
+}
+
+/// Redeliver all dead events
+///
+/// Makes the dead events due for delivery, each as by itself, the newest first. A repetition continues where `complete`
+/// is false: it redelivers the events that are still dead.
+#[utoipa::path(
+    tag = "admin",
+    params(RedeliveryQuery),
+    responses((status = 200, body = RedeliveryResponse)),
+)]
+#[post("/events/redelivery")]
+async fn redeliver_dead_events(
+    _admin: Admin,
+    request: HttpRequest,
+    deadline: Deadline,
+    _body: Body<Nothing>,
+) -> Result<Json<RedeliveryResponse>, Problem> {
+    let (write, RedeliveryQuery { status }) = Write::with_query(&request)?;
+    let Some(RedeliveredStatusName::Dead) = status else {
+        return Err(Problem::of_query(vec![FieldError { pointer: "?status".to_owned(), reason: Reason::Missing }]));
+    };
+    let (mut page, mut redelivered) = (Page { after: None, limit: ROUND }, 0);
+    loop {
+        let dead = deadline.read(write.state.queries.deliveries.list(Some(DeliveryState::Dead), &page)).await;
+        let dead = match dead {
+            Ok(dead) => dead,
+            Err(problem) => return stopped(redelivered, problem),
+        };
+        let redeliver = |delivery: &Delivery| write.decide(RedeliverEvent { event_id: delivery.event_id }.into());
+        let mut failed = None;
+        for outcome in join_all(dead.iter().map(redeliver)).await {
+            match outcome {
+                Ok(Ok(_)) => redelivered += 1,
+                // Delivered and deleted since it was listed.
+                Ok(Err(_)) => {}
+                Err(problem) => failed = Some(problem),
+            }
+        }
+        if let Some(problem) = failed {
+            return stopped(redelivered, problem);
+        }
+        let is_last = u32::try_from(dead.len()).is_ok_and(|rows| rows < ROUND);
+        if is_last || deadline.0.saturating_duration_since(Instant::now()) < RESPONSE_TIME {
+            return Ok(Json(RedeliveryResponse { redelivered, complete: is_last }));
+        }
+        page.after = dead.last().map(|delivery| delivery.event_id);
+    }
+}
+
+/// The response where some events were redelivered before a failure.
+fn stopped(redelivered: u64, problem: Problem) -> Result<Json<RedeliveryResponse>, Problem> {
+    if redelivered == 0 { Err(problem) } else { Ok(Json(RedeliveryResponse { redelivered, complete: false })) }
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct RedeliveryQuery {
+    /// Status of the events to redeliver.
+    #[param(inline, required = true)]
+    status: Option<RedeliveredStatusName>,
+}
+
+#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum RedeliveredStatusName {
+    Dead,
+}
+
+#[derive(Serialize, ToSchema)]
+struct RedeliveryResponse {
+    /// The number of redelivered events.
+    redelivered: u64,
+    /// Whether no dead event is left; `false` where the time of the request was too short.
+    complete: bool,
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -125,7 +210,7 @@ impl EventResponse {
 
 #[derive(Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum EventStatusName {
+pub enum EventStatusName {
     Pending,
     Delivered,
     Dead,

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use jangteo_domain::UserId;
-use jangteo_domain::id::OrderId;
+use jangteo_domain::id::{OrderId, ProductId};
 use jangteo_domain::order::{Order, OrderFilter, OrderStatus};
 use jangteo_domain::page::Page;
 
@@ -14,6 +14,7 @@ use crate::http::api::orders::{OrderResponse, OrderStatusName};
 use crate::http::deadline::Deadline;
 use crate::http::extract::caller::Admin;
 use crate::http::extract::page::{self, List, ListResponse};
+use crate::http::extract::path::parse_uuid;
 use crate::http::extract::query::ApiQuery;
 use crate::http::respond::problem::{FieldErrors, Problem, Reason};
 use crate::http::state::AppState;
@@ -53,6 +54,9 @@ pub struct AllOrdersQuery {
     /// Id of the user; absent for orders of all users.
     #[param(pattern = r"^[A-Za-z0-9_.:|@-]{1,64}$")]
     user_id: Option<String>,
+    /// Id of a product in the order; absent for orders of all products.
+    #[param(format = Uuid)]
+    product_id: Option<String>,
     /// Earliest time of the order (RFC 3339), inclusive.
     #[param(format = DateTime)]
     from: Option<String>,
@@ -72,10 +76,14 @@ impl AllOrdersQuery {
         let mut field_errors = FieldErrors::default();
         let user_id = self.user_id.as_ref().map(|id| id.parse::<UserId>().map_err(|_| Reason::Invalid));
         let user_id = field_errors.take_optional("?user_id", user_id);
+        let product_id =
+            self.product_id.as_deref().map(|id| parse_uuid(id).map(ProductId::from).ok_or(Reason::Invalid));
+        let product_id = field_errors.take_optional("?product_id", product_id);
         let from = field_errors.take_optional("?from", self.from.as_deref().map(parse_time));
         let to = field_errors.take_optional("?to", self.to.as_deref().map(parse_time));
         let status = self.status.map(OrderStatus::from);
-        let filter = user_id.zip(from).zip(to).map(|((user_id, from), to)| OrderFilter { user_id, status, from, to });
+        let filter =
+            (|| Some(OrderFilter { user_id: user_id?, product_id: product_id?, status, from: from?, to: to? }))();
         field_errors.check_query(filter)
     }
 }

@@ -137,7 +137,7 @@ impl StockMovementResponse {
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum MovementKindName {
+pub enum MovementKindName {
     Adjustment,
     Reservation,
     Expiry,

@@ -140,7 +140,7 @@ pub struct CouponsQuery {
 
 #[derive(Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum CouponFilterName {
+pub enum CouponFilterName {
     #[default]
     Usable,
     Used,
@@ -150,7 +150,7 @@ enum CouponFilterName {
 }
 
 impl CouponFilterName {
-    fn filter(self) -> CouponFilter {
+    pub fn filter(self) -> CouponFilter {
         match self {
             Self::Usable => CouponFilter::Only(CouponStatus::Usable),
             Self::Used => CouponFilter::Only(CouponStatus::Used),

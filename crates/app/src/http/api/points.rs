@@ -201,7 +201,7 @@ impl PointEntryResponse {
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum EntryKindName {
+pub enum EntryKindName {
     TopUp,
     Payment,
     Refund,

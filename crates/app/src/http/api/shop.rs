@@ -29,6 +29,7 @@ async fn show_shop(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let ShopSettings { name, time_zone, is_demo } = state.shop.clone();
+    let time_zone = time_zone.name().to_owned();
     let currency = state.rules.currency.code();
     let shop = ShopResponse { name, currency, time_zone, dev: is_demo };
     Ok(CachedResponse::of(&shop).respond(&request, CacheControl::Revalidate).await)

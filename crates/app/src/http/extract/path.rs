@@ -7,7 +7,7 @@ use actix_web::{FromRequest, HttpRequest};
 use percent_encoding::percent_decode_str;
 use uuid::Uuid;
 
-use jangteo_domain::id::{CampaignId, CouponId, EventId, OrderId, ProductId};
+use jangteo_domain::id::{CampaignId, CouponId, EventId, OrderId, ProductId, VerificationId};
 use jangteo_domain::product::Sku;
 
 use crate::http::respond::problem::{FieldError, Problem, ProblemCode, Reason};
@@ -49,6 +49,11 @@ impl PathId for OrderId {
 impl PathId for EventId {
     const PARAMETER: &'static str = "event_id";
     const NOT_FOUND: ProblemCode = ProblemCode::EventNotFound;
+}
+
+impl PathId for VerificationId {
+    const PARAMETER: &'static str = "verification_id";
+    const NOT_FOUND: ProblemCode = ProblemCode::VerificationNotFound;
 }
 
 /// The SKU at the end of a path.

@@ -10,8 +10,9 @@ use tokio::time::timeout_at;
 
 use jangteo_domain::audit::AuditedCaller;
 use jangteo_domain::command::{Actor, Outcome};
-use jangteo_domain::idempotency::AnswerRenderer;
+use jangteo_domain::idempotency::{AnswerRenderer, RequestKey};
 use jangteo_domain::{Answer, Command, Recording, Request};
+use serde::de::DeserializeOwned;
 
 use crate::client_address::ClientAddress;
 use crate::http::deadline::Deadline;
@@ -44,20 +45,31 @@ impl FromRequest for Write {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Self::of(request))
+        ready(Self::with_query(request).map(|(write, Nothing {})| write))
     }
 }
 
 impl Write {
-    fn of(request: &HttpRequest) -> Result<Self, Problem> {
+    /// A write with parameters in its query.
+    ///
+    /// # Errors
+    /// The problems of the caller, the query and the key.
+    pub fn with_query<Query: DeserializeOwned>(request: &HttpRequest) -> Result<(Self, Query), Problem> {
         let SignedIn(caller) = SignedIn::of(request)?;
-        let ApiQuery(Nothing {}) = ApiQuery::of(request)?;
+        let ApiQuery(query) = ApiQuery::of(request)?;
         let state = request.app_data::<web::Data<AppState>>().expect("the application has its state").clone();
         let key = ClientKey::of(request.headers()).map_err(|_| ProblemCode::InvalidIdempotencyKey)?;
         if key.is_none() && state.options.require_idempotency_key {
             return Err(ProblemCode::IdempotencyKeyRequired.into());
         }
-        Ok(Self { state, caller, key, deadline: Deadline::of(request), request: request.clone() })
+        Ok((Self { state, caller, key, deadline: Deadline::of(request), request: request.clone() }, query))
+    }
+
+    /// The identity of this request among those of the operation; `None` without a key.
+    pub fn request_key<T>(&self, operation: &str, body: &Body<T>) -> Option<RequestKey> {
+        let key = self.key.as_ref()?;
+        let ids = path_ids(&self.request);
+        Some(idempotency_key(&self.caller.user_id, operation, &ids, &body.canonical, key).key)
     }
 
     /// As [`Write::run`], of a command that depends on the condition, which belongs to the fingerprint of the request.
@@ -86,37 +98,42 @@ impl Write {
         self.respond(&body.canonical, command).await
     }
 
-    /// Executes independent commands, a few at a time, and returns their outcomes in order. A command must have no effect
-    /// when it is repeated: the idempotency key does not count.
+    /// Executes independent commands, a few at a time, and returns their outcomes in order, each as [`Write::decide`].
     ///
     /// # Errors
     /// The first problem without a decision. The commands before it have been executed.
-    pub async fn run_each(&self, commands: Vec<Command>) -> Result<Vec<Outcome>, Problem> {
-        let renderer = self.renderer();
-        let recording =
-            Recording { idempotency: None, audited_as: Some(self.audited_as(&renderer)), renderer: Arc::new(renderer) };
-        let runs = commands.into_iter().map(|command| self.run_one(command, recording.clone()));
-        stream::iter(runs).buffered(BULK_COMMANDS_MAX).try_collect().await
+    pub async fn decide_each(&self, commands: Vec<Command>) -> Result<Vec<Outcome>, Problem> {
+        let decide_in_turn = async |command| {
+            let turn = timeout_at(self.deadline.0, self.state.bulk_commands.acquire()).await;
+            let _turn = turn.map_err(|_| ProblemCode::Overloaded)?.expect("the semaphore is never closed");
+            self.decide(command).await
+        };
+        stream::iter(commands.into_iter().map(decide_in_turn)).buffered(BULK_COMMANDS_MAX).try_collect().await
     }
 
-    async fn run_one(&self, command: Command, recording: Recording) -> Result<Outcome, Problem> {
-        let turn = timeout_at(self.deadline.0, self.state.bulk_commands.acquire()).await;
-        let _turn = turn.map_err(|_| ProblemCode::Overloaded)?.expect("the semaphore is never closed");
+    /// Executes one of several commands of a request. A command must have no effect when it is repeated: its answer is not
+    /// stored, and the idempotency key does not count.
+    ///
+    /// # Errors
+    /// Problems without a decision.
+    pub async fn decide(&self, command: Command) -> Result<Outcome, Problem> {
         let name = command.name();
-        let request = Request { command, recording: Some(recording) };
-        let outcome = match self.state.lanes.submit(request, None, self.deadline.0).await {
+        let renderer = self.renderer();
+        let audited_as = Some(self.audited_as(&renderer));
+        let recording = Some(Recording { idempotency: None, audited_as, renderer: Arc::new(renderer) });
+        let outcome = match self.state.lanes.submit(Request { command, recording }, None, self.deadline.0).await {
             Ok(Ok(Answer::Decided { outcome, rendered: _ })) => Ok(outcome),
+            // Only requests with a key are replayed.
             Ok(Ok(Answer::Replayed(_) | Answer::KeyReused)) => Err(ProblemCode::InternalError.into()),
             Ok(Err(error)) => Err(Problem::from(error)),
             Err(error) => Err(Problem::from(error)),
         };
-        let recorded = match &outcome {
-            Ok(Ok(_)) => "accepted",
+        let counted = match &outcome {
+            Ok(Ok(_)) => answer::ACCEPTED,
             Ok(Err(rejection)) => problem_of_rejection(rejection, self.state.rules.currency).code().kind().code,
             Err(problem) => problem.code().kind().code,
         };
-        metrics::counter!(telemetry::COMMANDS, "command" => name, "outcome" => recorded).increment(1);
-        // A repetition has no second effect.
+        metrics::counter!(telemetry::COMMANDS, "command" => name, "outcome" => counted).increment(1);
         outcome.map_err(|problem| match problem.code() {
             ProblemCode::OutcomeUnknown => problem.with_retryable(true),
             _ => problem,

@@ -37,7 +37,7 @@ pub fn add(operation: &mut Operation) {
             }
         }
     }
-    for status in ["200", "201"] {
+    for status in ["200", "201", "202"] {
         if let Some(RefOr::T(response)) = operation.responses.responses.get_mut(status) {
             for content in response.content.values_mut() {
                 if let RefOr::T(content) = content {

@@ -194,7 +194,7 @@ fn complete_response(status: &str, response: &mut Response, is_write: bool, is_c
     }
     let mut headers = BTreeMap::from([("X-Request-Id", "The id of the request: the caller's, or a new one")]);
     match status {
-        "201" => drop(headers.insert("Location", "The path of the created resource")),
+        "201" | "202" => drop(headers.insert("Location", "The path of the created resource")),
         "401" => drop(headers.insert("WWW-Authenticate", "The authentication scheme")),
         "408" | "429" | "503" => drop(headers.insert("Retry-After", "The delay before a retry, in seconds")),
         _ => {}

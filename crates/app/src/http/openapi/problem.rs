@@ -114,6 +114,9 @@ struct ProblemFields {
     /// The maximum number of items that the unpaid orders of a user reserve.
     #[schema(nullable = false)]
     reserved_quantity_max: Option<u32>,
+    /// The running verification.
+    #[schema(nullable = false)]
+    verification_id: Option<Uuid>,
     /// The maximum number of lines.
     #[schema(nullable = false)]
     lines_max: Option<u32>,

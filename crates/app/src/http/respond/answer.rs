@@ -30,6 +30,8 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// The version of the head's fields.
 const FORMAT: &str = "1";
 const SEPARATOR: char = ';';
+/// The outcome of a success, for metrics.
+pub const ACCEPTED: &str = "accepted";
 
 /// Renders the outcome of one request.
 #[derive(Clone, Debug)]
@@ -183,7 +185,7 @@ impl<'a> Head<'a> {
     }
 
     fn outcome(&self) -> &'static str {
-        let Some(ProblemHead { code, .. }) = self.problem else { return "accepted" };
+        let Some(ProblemHead { code, .. }) = self.problem else { return ACCEPTED };
         // Codes of other releases count as "other": the values of a label are bounded.
         ProblemCode::ALL.iter().map(|known| known.kind().code).find(|known| *known == code).unwrap_or("other")
     }

@@ -19,6 +19,8 @@ pub enum CacheControl {
     Briefly,
     /// Stored, and revalidated on every use.
     Revalidate,
+    /// As [`Revalidate`](Self::Revalidate), by the caller alone.
+    Private,
 }
 
 impl CacheControl {
@@ -26,6 +28,7 @@ impl CacheControl {
         HeaderValue::from_static(match self {
             Self::Briefly => "public, max-age=1",
             Self::Revalidate => "public, no-cache",
+            Self::Private => "private, no-cache",
         })
     }
 }
@@ -53,7 +56,20 @@ impl CachedResponse {
 
     /// A response of any media type.
     pub fn of_file(bytes: Bytes, media_type: HeaderValue) -> Self {
-        let tag = EntityTag::new_weak(URL_SAFE_NO_PAD.encode(digest(&[&bytes])));
+        let version = bytes.clone();
+        Self::of_version(bytes, media_type, &version)
+    }
+
+    /// A response of JSON that is the same for the caller as long as its version is: members that change with the time
+    /// alone are not in the version.
+    pub fn of_json_version(body: &impl Serialize, version: &impl Serialize) -> Self {
+        let [body, version] = [serde_json::to_vec(body), serde_json::to_vec(version)]
+            .map(|json| json.expect("responses serialize as JSON"));
+        Self::of_version(body.into(), HeaderValue::from_static("application/json"), &version)
+    }
+
+    fn of_version(bytes: Bytes, media_type: HeaderValue, version: &[u8]) -> Self {
+        let tag = EntityTag::new_weak(URL_SAFE_NO_PAD.encode(digest(&[version])));
         let written_tag = HeaderValue::from_str(&tag.to_string()).expect("base64");
         Self { bytes, media_type, tag, written_tag, compressed: OnceCell::new() }
     }

@@ -32,6 +32,7 @@ use tokio::sync::Semaphore;
 
 use super::documented;
 use crate::auth::{ADMIN_SCOPE, Authenticator, sign};
+use crate::calendar::TimeZoneCalendar;
 use crate::client_address::TrustedProxies;
 use crate::cursor_keys::CursorKeys;
 use crate::http::access::{Access, RateLimits};
@@ -47,7 +48,7 @@ use crate::settings::{Settings, TokenKey, TokenParties, TokenSettings, TopUpBy};
 use crate::system::UuidSource;
 use crate::telemetry;
 use crate::user_label::UserLabels;
-use crate::workers::verification::Verifier;
+use crate::workers::verification::{Verifier, VerifierPorts};
 
 const SECRET: &str = "a secret of the tests, 32 bytes or more";
 
@@ -177,6 +178,8 @@ impl Client {
         let token_settings =
             TokenSettings { algorithm: jsonwebtoken::Algorithm::HS256, key: TokenKey::Secret(secret()) };
         let readiness = Readiness::default();
+        let verifier_ports =
+            VerifierPorts { books, runs: store.verification_runs(), clock: Arc::clone(&queries.clock) };
         let authenticator = Authenticator::new(&token_settings, &parties(), limits).await.expect("a secret");
         let state = AppState {
             rules,
@@ -190,10 +193,14 @@ impl Client {
                 in_flight: InFlight::default(),
             },
             bulk_commands: Semaphore::new(BULK_COMMANDS_MAX),
-            shop: ShopSettings { name: None, time_zone: "Asia/Seoul".to_owned(), is_demo: true },
+            shop: ShopSettings {
+                name: None,
+                time_zone: TimeZoneCalendar::of("Asia/Seoul").expect("the zone is built in"),
+                is_demo: true,
+            },
             cors,
             operations: Operations {
-                verifier: Arc::new(Verifier::new(books, Retention::default())),
+                verifier: Arc::new(Verifier::new(verifier_ports, Retention::default())),
                 health: Arc::new(Healthy),
                 readiness: readiness.clone(),
                 last_check: LastCheck::default(),

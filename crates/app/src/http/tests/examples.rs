@@ -98,6 +98,8 @@ async fn every_example_is_true() {
     tour.call("showCampaign", &format!("/v1/{campaign}")).await;
     tour.call("issueCoupon", &format!("/v1/{campaign}/coupons")).await;
     tour.call("listCoupons", "/v1/users/kim/coupons").await;
+    tour.call("listCouponsOfCampaign", &format!("/v1/admin/{campaign}/coupons")).await;
+    tour.call("issueCouponToUser", &format!("/v1/admin/{campaign}/coupons")).await;
 
     tour.call("topUpPoints", "/v1/users/kim/points/top-ups").await;
     tour.call("showPoints", "/v1/users/kim/points").await;
@@ -114,7 +116,9 @@ async fn every_example_is_true() {
     tour.call("listPopularProducts", "/v1/products/popular").await;
     tour.call("refundOrder", &format!("/v1/admin/{order}/refunds")).await;
     tour.call("listRefunds", &format!("/v1/{order}/refunds")).await;
+    tour.call("showTimeline", &format!("/v1/admin/{order}/timeline")).await;
     let events = tour.call("listEvents", "/v1/admin/events").await;
+    tour.call("redeliverDeadEvents", "/v1/admin/events/redelivery?status=dead").await;
     let event = id(&events["data"][0], "event_id");
     tour.call("redeliverEvent", &format!("/v1/admin/events/{event}/redelivery")).await;
     let second = tour.call("placeOrder", "/v1/orders").await;
@@ -122,6 +126,16 @@ async fn every_example_is_true() {
     let issued = tour.client.call(lee(send(Method::POST, &format!("/v1/{campaign}/coupons")))).await.json();
     tour.call("revokeCoupon", &format!("/v1/admin/coupons/{}/revocation", id(&issued, "coupon_id"))).await;
 
+    let day = "from=2030-01-01T00:00:00Z&to=2030-01-01T01:00:00Z";
+    tour.call("showStatistics", &format!("/v1/admin/statistics?{day}")).await;
+    let run = tour.call("startVerification", "/v1/admin/verifications").await;
+    let run = format!("/v1/admin/verifications/{}", id(&run, "verification_id"));
+    while tour.client.call(admin(get(&run))).await.json()["status"] == "running" {
+        tokio::task::yield_now().await;
+    }
+    tour.call("showVerification", &run).await;
+    tour.call("listVerifications", "/v1/admin/verifications").await;
+    tour.call("showOverview", "/v1/admin/overview").await;
     // At the last call of kim: the list is read again at once.
     tour.call("revokeTokens", "/v1/admin/token-revocations").await;
     tour.call("listTokenRevocations", "/v1/admin/token-revocations").await;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use actix_web::test::TestRequest;
+use uuid::Uuid;
 
 use super::client::campaign;
 use super::documented::OPERATIONS;
@@ -138,6 +139,7 @@ async fn products(scene: &Scene) {
 async fn campaigns(scene: &Scene) {
     let unknown = format!("/v1/coupon-campaigns/{UNKNOWN}");
     let issue = |path: &str| kim(send(Method::POST, path));
+    let issue_to = |path: &str, user: &str| admin(post(&path.replace("/v1/", "/v1/admin/"), json!({"user_id": user})));
     let create =
         |amount: &str| admin(post("/v1/admin/coupon-campaigns", campaign(json!({"kind": "fixed", "amount": amount}))));
     scene
@@ -148,6 +150,8 @@ async fn campaigns(scene: &Scene) {
             (create("0"), "AMOUNT_NOT_POSITIVE"),
             (create("0.5"), "AMOUNT_TOO_PRECISE"),
             (patch(&format!("/v1/admin/coupon-campaigns/{UNKNOWN}"), json!({"quantity": 20})), "CAMPAIGN_NOT_FOUND"),
+            (admin(get(&format!("/v1/admin/coupon-campaigns/{UNKNOWN}/coupons"))), "CAMPAIGN_NOT_FOUND"),
+            (issue_to(&format!("{unknown}/coupons"), "kim"), "CAMPAIGN_NOT_FOUND"),
         ])
         .await;
     let early = scene.campaign(json!({"issue_opens_at": "2035-01-01T00:00:00Z"})).await;
@@ -161,6 +165,10 @@ async fn campaigns(scene: &Scene) {
             (issue(&late), "CAMPAIGN_CLOSED"),
             (issue(&single), "COUPON_ALREADY_ISSUED"),
             (lee(send(Method::POST, &single)), "COUPON_SOLD_OUT"),
+            (issue_to(&early, "kim"), "CAMPAIGN_NOT_OPEN"),
+            (issue_to(&late, "kim"), "CAMPAIGN_CLOSED"),
+            (issue_to(&single, "kim"), "COUPON_ALREADY_ISSUED"),
+            (issue_to(&single, "lee"), "COUPON_SOLD_OUT"),
             (change(json!({"quantity": 9})), "CAMPAIGN_QUANTITY_LOWERED"),
             (change(json!({"issue_closes_at": "2037-01-01T00:00:00Z"})), "CAMPAIGN_CLOSING_POSTPONED"),
         ])
@@ -192,6 +200,7 @@ async fn orders(scene: &Scene) {
             (kim(get(&format!("/v1/orders/{UNKNOWN}"))), "ORDER_NOT_FOUND"),
             (kim(get(&format!("/v1/orders/{UNKNOWN}/refunds"))), "ORDER_NOT_FOUND"),
             (lee(get("/v1/users/kim/orders")), "USER_NOT_FOUND"),
+            (admin(get(&format!("/v1/admin/orders/{UNKNOWN}/timeline"))), "ORDER_NOT_FOUND"),
         ])
         .await;
     for _ in 0..20 {
@@ -273,7 +282,15 @@ async fn payments(scene: &Scene) {
 
 async fn operation(scene: &Scene) {
     let redeliver = admin(send(Method::POST, &format!("/v1/admin/events/{UNKNOWN}/redelivery")));
-    scene.expect([(redeliver, "EVENT_NOT_FOUND")]).await;
+    let runs = scene.client.store.verification_runs();
+    runs.begin(Uuid::nil().into(), None, "another:1").await.expect("a store");
+    scene
+        .expect([
+            (redeliver, "EVENT_NOT_FOUND"),
+            (admin(get(&format!("/v1/admin/verifications/{UNKNOWN}"))), "VERIFICATION_NOT_FOUND"),
+            (admin(send(Method::POST, "/v1/admin/verifications")), "VERIFICATION_ALREADY_RUNNING"),
+        ])
+        .await;
     scene.client.readiness.drain();
     scene.expect([(get("/readyz"), "NOT_READY")]).await;
 }

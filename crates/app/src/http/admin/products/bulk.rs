@@ -51,7 +51,7 @@ pub async fn put_products(
     if !dry_run {
         let (places, commands): (Vec<usize>, Vec<_>) =
             planned.iter_mut().enumerate().filter_map(|(place, row)| Some((place, row.command.take()?))).unzip();
-        for (place, outcome) in places.into_iter().zip(write.run_each(commands).await?) {
+        for (place, outcome) in places.into_iter().zip(write.decide_each(commands).await?) {
             planned[place].effect = effect_of(outcome);
         }
     }

@@ -209,6 +209,9 @@ problem_codes! {
     OrderNotFound, "ORDER_NOT_FOUND", NOT_FOUND, Final,
         "Order not found", "주문을 찾을 수 없음",
         "The order does not exist, or belongs to another user.", "존재하지 않거나 다른 사용자의 주문입니다.";
+    VerificationNotFound, "VERIFICATION_NOT_FOUND", NOT_FOUND, Final,
+        "Verification not found", "장부 검증을 찾을 수 없음",
+        "The verification does not exist, or its retention is over.", "존재하지 않거나 보존 기간이 지난 장부 검증입니다.";
     MethodNotAllowed, "METHOD_NOT_ALLOWED", METHOD_NOT_ALLOWED, Final,
         "Method Not Allowed", "허용되지 않은 메서드",
         "The path supports only the methods in the Allow header.", "이 경로는 Allow 헤더의 메서드만 지원합니다.";
@@ -305,6 +308,10 @@ problem_codes! {
         "Refund too large", "환불 수량 초과",
         "The refundable quantity of `product_id` is `refundable`, less than `requested`.",
         "`product_id`의 환불 가능 수량(`refundable`)이 요청 수량(`requested`)보다 적습니다.";
+    VerificationAlreadyRunning, "VERIFICATION_ALREADY_RUNNING", CONFLICT, Again,
+        "Verification already running", "이미 진행 중인 장부 검증",
+        "The verification `verification_id` is running. One runs at a time in all servers.",
+        "장부 검증(`verification_id`)이 진행 중입니다. 모든 서버에서 한 번에 하나만 실행합니다.";
     RequestInProgress, "REQUEST_IN_PROGRESS", CONFLICT, Again,
         "Request in progress", "처리 중인 요청",
         "The first request with this Idempotency-Key is still running.",
