@@ -4,7 +4,7 @@
 # A database for the tests: the one in TEST_MYSQL_URL, or a private one for as long as they run.
 WITH_DATABASE := $(if $(TEST_MYSQL_URL),,tests/scripts/with-mariadb)
 
-.PHONY: help run release check deny semver lint-openapi test test-api test-tools attack attack-quick fuzz chaos chaos-quick chaos-tools cluster mutants fmt bench bench-quick bench-growth
+.PHONY: help run release check deny semver lint-openapi test test-api test-tools test-console console attack attack-quick fuzz chaos chaos-quick chaos-tools cluster mutants fmt bench bench-quick bench-growth
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
@@ -36,6 +36,9 @@ check: ## Formatting, spelling, lints, documentation, dependencies and the archi
 deny: ## Known vulnerabilities of all dependencies; needs a network
 	tests/scripts/cargo-tool deny 0.20.2 --config .cargo/deny.toml check advisories
 
+console: ## Rebuild the files of the back office and the demo shop; needs Node and a network
+	tests/scripts/console build
+
 semver: ## Breaking changes of jangteo-domain since the last tag; needs a network and, the first time, minutes
 	@tag=$$(git describe --tags --abbrev=0 --match 'v[0-9]*' 2>/dev/null) || \
 		{ echo "make: no tag v* to compare with; in a clone without tags: git fetch --tags --unshallow" >&2; exit 1; }; \
@@ -49,6 +52,7 @@ test: test-tools ## Every test, on SQLite and on TEST_MYSQL_URL or else a privat
 	cargo build --workspace --locked
 	$(WITH_DATABASE) cargo test --workspace --locked
 	$(MAKE) attack-quick
+	$(MAKE) test-console
 	$(MAKE) chaos-quick
 	cargo test --workspace --locked --lib --features jangteo/otel traces::
 
@@ -56,6 +60,10 @@ test: test-tools ## Every test, on SQLite and on TEST_MYSQL_URL or else a privat
 test-api: ## Random requests by the OpenAPI document, more than in `make test`, with a new seed; needs Python and a network
 	cargo build --workspace --locked
 	API_REQUESTS=$${API_REQUESTS:-200} API_SEED=$${API_SEED:-$$(date +%s)} cargo test --workspace --locked --test suite -- api_properties:: --nocapture
+
+test-console: ## The pages in a real browser, and that the built files are those of the sources; needs Node and a network
+	cargo build --workspace --locked --bin jangteo
+	$(WITH_DATABASE) tests/scripts/console test
 
 # What replicates MariaDB (Galera). Where it cannot be installed, the tests that need it fail and say so.
 test-tools: chaos-tools

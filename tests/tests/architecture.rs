@@ -139,6 +139,7 @@ fn dependencies_point_inwards_only() {
     let expected = [
         ("jangteo-domain", set([])),
         ("jangteo-domain-testing", set(["jangteo-domain"])),
+        ("jangteo-console", set([])),
         ("jangteo-group-commit", set([])),
         ("jangteo-sql", set(["jangteo-domain"])),
         ("jangteo-data-platform", set(["jangteo-domain"])),

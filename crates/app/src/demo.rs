@@ -15,14 +15,16 @@ use jsonwebtoken::Algorithm;
 use nix::unistd::geteuid;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::auth::{self, ADMIN_SCOPE};
-use crate::settings::{Settings, TOKEN_SECRET_BYTES_MIN, TokenKey, TokenParties, TokenSettings};
+use crate::auth::ADMIN_SCOPE;
+use crate::settings::{Settings, TOKEN_SECRET_BYTES_MIN, TokenKey, TokenSettings};
 
 mod catalog;
 mod data_platform;
+mod sign_in;
 
 pub use catalog::{FIRST_PRODUCT, seed};
 pub use data_platform::{DemoDataPlatform, data_platform};
+pub use sign_in::DemoSignIn;
 
 /// File of the development key, next to an SQLite database or in the working directory.
 const KEY_FILE: &str = ".jangteo-dev-key";
@@ -90,22 +92,21 @@ fn random_key() -> SecretString {
 }
 
 /// The output of `serve --dev`: tokens, and sample calls from top-up to payment.
-pub fn welcome(
-    address: SocketAddr,
-    secret: &SecretString,
-    parties: &TokenParties,
-    ttl: Duration,
-    events: Option<SocketAddr>,
-) -> anyhow::Result<String> {
-    let token = |user: &str, scope: &str| auth::sign(secret, parties, &user.parse()?, scope, ttl);
+pub fn welcome(address: SocketAddr, sign_in: &DemoSignIn, events: Option<SocketAddr>) -> anyhow::Result<String> {
     let product = FIRST_PRODUCT;
     let campaign = catalog::FIRST_CAMPAIGN;
     let mut text = String::new();
     writeln!(text, "\n# A demo shop with a development key: not for production.")?;
+    writeln!(text, "# Demo shop:     http://{address}/shop/")?;
+    writeln!(
+        text,
+        "# Back office:   http://{address}/console/#code={} (works once, for 15 minutes)",
+        sign_in.new_code()
+    )?;
     writeln!(text, "# API reference: http://{address}/docs/\n")?;
     writeln!(text, "SHOP=http://{address}/v1")?;
-    writeln!(text, "ADMIN='Authorization: Bearer {}'", token("admin", ADMIN_SCOPE)?)?;
-    writeln!(text, "KIM='Authorization: Bearer {}'", token("kim", "")?)?;
+    writeln!(text, "ADMIN='Authorization: Bearer {}'", sign_in.token("admin", ADMIN_SCOPE)?)?;
+    writeln!(text, "KIM='Authorization: Bearer {}'", sign_in.token("kim", "")?)?;
     writeln!(text, "JSON='Content-Type: application/json'\n")?;
     for call in [
         "curl -s $SHOP/products".to_owned(),

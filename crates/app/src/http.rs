@@ -10,6 +10,7 @@
 //! | `replies` | the success of each command |
 //! | `routes`, `openapi` | all resources under their paths, and the document of them |
 //! | `listener`, `connection` | the server, and the limits of its connections |
+//! | `console` | the back office and the demo shop in the browser |
 //! | `state` | shared state of handlers: `catalog` (cached reads), `access` (callers), `cors` (origins), `operations` (this server) |
 
 use actix_web::body::MessageBody;
@@ -23,6 +24,7 @@ mod admin;
 pub(crate) mod api;
 pub(crate) mod catalog;
 pub(crate) mod connection;
+pub(crate) mod console;
 pub(crate) mod cors;
 mod deadline;
 pub(crate) mod extract;
@@ -59,6 +61,7 @@ pub(crate) fn app(
     >,
 > {
     let serve_metrics = state.options.serve_metrics;
+    let console = state.clone();
     let (app, api) = App::new()
         .app_data(state)
         .into_utoipa_app()
@@ -75,6 +78,7 @@ pub(crate) fn app(
     app.app_data(web::Data::new(routes::Methods::of(&api)))
         .app_data(web::Data::new(openapi::Document::of(&api)))
         .configure(openapi::page)
+        .configure(|config| console::pages(config, &console.console))
         .default_service(web::to(routes::unmatched))
         .wrap(from_fn(middleware::respond_to_every_request))
 }

@@ -7,7 +7,7 @@
 //! | `table` | every setting: name, type, default, meaning |
 //! | `value` | the types of single settings |
 //! | `source` | the file, the variables, the files of secrets |
-//! | `database`, `shop`, `tokens`, `data_platform`, `log_user` | settings that depend on each other |
+//! | `console`, `database`, `shop`, `tokens`, `data_platform`, `log_user` | settings that depend on each other |
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -26,6 +26,7 @@ use jangteo_domain::retention::Retention;
 use crate::client_address::TrustedProxies;
 use crate::http::state::ShopSettings;
 
+mod console;
 mod data_platform;
 mod database;
 mod error;
@@ -36,6 +37,7 @@ mod table;
 mod tokens;
 mod value;
 
+pub(crate) use console::{ConsoleSettings, OidcSettings};
 pub(crate) use data_platform::DataPlatformSettings;
 pub(crate) use database::{DatabaseSettings, LaneSettings};
 pub(crate) use error::SettingsError;
@@ -80,6 +82,7 @@ pub(crate) struct Settings {
     /// Per address.
     pub rate_limit_anonymous: Option<Quota>,
     pub data_platform: DataPlatformSettings,
+    pub console: ConsoleSettings,
     pub auto_migrate: bool,
     pub log_format: LogFormat,
     pub log_user: LogUser,
@@ -135,6 +138,7 @@ impl Settings {
             log_user: LogUser::new(&values)?,
             tokens: TokenSettings::new(&values)?,
             data_platform: DataPlatformSettings::new(&values)?,
+            console: ConsoleSettings::new(&values)?,
             token_parties: TokenParties { issuer: values.jwt_issuer, audience: values.jwt_audience },
             token_limits: TokenLimits {
                 lifetime_max: values.token_lifetime_max,

@@ -31,12 +31,13 @@ use jangteo_domain::{BatchExecutor, Command, Queries, Reply, StoreError};
 use crate::auth::{Authenticator, DenyList};
 use crate::backoff::JitteredBackoff;
 use crate::cursor_keys::{CursorKeyStore, CursorKeys, StoredKey};
-use crate::demo;
+use crate::demo::{self, DemoSignIn};
 use crate::error_chain::chain;
 use crate::http;
 use crate::http::access::{Access, RateLimits};
 use crate::http::catalog::Catalog;
 use crate::http::connection::places::Places;
+use crate::http::console::Console;
 use crate::http::cors::Cors;
 use crate::http::extract::write::BULK_COMMANDS_MAX;
 use crate::http::listener::{self, ConnectionLimits, METRICS_CONNECTIONS_MAX, RunningServer, connections_max};
@@ -83,11 +84,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts all components. On return the server accepts connections.
+    /// Starts all components. On return the server accepts connections. Only a demo shop has a demo's sign-in.
     ///
     /// # Errors
     /// An unavailable database, a failed migration, or an address that cannot be bound.
-    pub async fn start(settings: &Settings, authenticator: Authenticator) -> anyhow::Result<Self> {
+    pub async fn start(
+        settings: &Settings,
+        authenticator: Authenticator,
+        demo: Option<Arc<DemoSignIn>>,
+    ) -> anyhow::Result<Self> {
         raise_open_files_max();
         let statistics = telemetry::statistics();
         let platform = data_platform(settings)?;
@@ -130,6 +135,7 @@ impl Server {
                 readiness: readiness.clone(),
                 last_check: LastCheck::default(),
             },
+            console: Console::new(&settings.console, demo),
             cursor_keys: Arc::clone(&cursor_keys),
             users: UserLabels::new(settings)?,
             success: http::success,
@@ -154,6 +160,8 @@ impl Server {
         start(search_indexer::run(Arc::new(StoredSearchIndex(database.clone()))).boxed());
         start(sample_backlog(database.event_queue()).boxed());
         start(count_statistics(database.statistics_count()).boxed());
+        let pages = state.clone();
+        start(async move { pages.console.discover_issuer().await }.boxed());
         start(upkeep(statistics, move || state.access.limits.drop_idle()).boxed());
         if platform.is_none() {
             tracing::warn!("DATA_PLATFORM_URL is not set: the events of paid orders wait in the outbox");

@@ -1,10 +1,11 @@
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::bail;
 
 use crate::auth::Authenticator;
 use crate::cli::{doctor, token};
-use crate::demo::{self, DemoDataPlatform};
+use crate::demo::{self, DemoDataPlatform, DemoSignIn};
 use crate::settings::{Settings, TopUpBy};
 use crate::startup::{self, Server, check_database};
 use crate::system::shutdown_signal;
@@ -48,20 +49,24 @@ async fn serve(mut settings: Settings, authenticator: Authenticator, dev: bool) 
     }
     let has_platform = settings.data_platform.destination.is_some();
     let platform = if dev && !has_platform { Some(demo::data_platform(&mut settings)?) } else { None };
-    let server = Server::start(&settings, authenticator).await?;
+    let sign_in = if dev { Some(Arc::new(demo_sign_in(&settings)?)) } else { None };
+    let server = Server::start(&settings, authenticator, sign_in.clone()).await?;
     if dev {
         server.seed().await?;
     }
     println!("listening on http://{}", server.address());
-    if dev {
+    if let Some(sign_in) = sign_in {
         let events = platform.as_ref().map(DemoDataPlatform::address);
-        let secret = token::secret(&settings)?;
-        let ttl = settings.token_limits.lifetime_max.min(demo::TOKEN_TTL);
-        print!("{}", demo::welcome(server.address(), &secret, &settings.token_parties, ttl, events)?);
+        print!("{}", demo::welcome(server.address(), &sign_in, events)?);
     }
     let served = server.run_until(stopped).await;
     if let Some(platform) = platform {
         platform.stop().await;
     }
     served
+}
+
+fn demo_sign_in(settings: &Settings) -> anyhow::Result<DemoSignIn> {
+    let ttl = settings.token_limits.lifetime_max.min(demo::TOKEN_TTL);
+    Ok(DemoSignIn::new(token::secret(settings)?, settings.token_parties.clone(), ttl))
 }

@@ -7,6 +7,7 @@ use rstest::rstest;
 use secrecy::ExposeSecret;
 
 use super::*;
+use crate::settings::TokenParties;
 
 fn settings_in(directory: &Path) -> Settings {
     let url = format!("sqlite:{}", directory.join("shop.db").display());
@@ -57,7 +58,8 @@ async fn the_demo_shop_is_created_once() {
 fn the_sample_calls_are_shell_commands() {
     let parties = TokenParties { issuer: "i".to_owned(), audience: "a".to_owned() };
     let address = "127.0.0.1:8080".parse().expect("an address");
-    let text = welcome(address, &"k".repeat(32).into(), &parties, TOKEN_TTL, Some(address)).expect("a welcome");
+    let sign_in = DemoSignIn::new("k".repeat(32).into(), parties, TOKEN_TTL);
+    let text = welcome(address, &sign_in, Some(address)).expect("a welcome");
     let is_shell = |line: &str| {
         line.is_empty()
             || ["#", "curl ", "SHOP=", "ADMIN=", "KIM=", "JSON="].iter().any(|start| line.starts_with(start))

@@ -1,11 +1,10 @@
 //! The OpenAPI document, generated from the handlers, and the page that shows it.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use actix_web::http::header::{self, HeaderName};
+use actix_web::http::header;
 use actix_web::middleware::DefaultHeaders;
-use actix_web::{HttpRequest, HttpResponse, get, guard, mime, web};
+use actix_web::{HttpRequest, HttpResponse, get, web};
 use utoipa::openapi::schema::AdditionalProperties;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
@@ -15,8 +14,10 @@ use utoipa_actix_web::{AppExt, scope};
 use utoipa_swagger_ui::{Config, SwaggerFile, serve};
 
 use crate::http::health;
+use crate::http::respond::cached_files::CachedFiles;
 use crate::http::respond::cached_response::{CacheControl, CachedResponse};
 use crate::http::respond::problem::{Problem, ProblemCode};
+use crate::http::respond::redirect::moved_to;
 use crate::http::routes::resources;
 
 mod examples;
@@ -27,6 +28,9 @@ mod problem;
 pub use examples::of as example_of;
 #[cfg(test)]
 pub use operation::{common_problems, of as operations_of};
+
+/// The path of the page.
+pub const PAGE: &str = "/docs/";
 
 const DESCRIPTION: &str = "\
 The transaction core of a shop: points, products and their stock, coupons, orders and payments.
@@ -127,47 +131,28 @@ async fn show_document(document: web::Data<Document>, request: HttpRequest) -> H
     document.0.respond(&request, CacheControl::Revalidate).await
 }
 
-/// Serves the page of the document, which loads nothing from other servers, and leads browsers to it from `/`.
+/// Serves the page of the document, which loads nothing from other servers.
 pub fn page(config: &mut web::ServiceConfig) {
     let policy = DefaultHeaders::new().add((
         header::CONTENT_SECURITY_POLICY,
         "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
          form-action 'none'; frame-ancestors 'none'",
     ));
-    // Programs, which accept anything or JSON, receive 404 instead: for them there is no resource at `/`.
-    let home = web::resource("/").guard(guard::Get()).guard(guard::Acceptable::new(mime::TEXT_HTML));
     config
-        .service(home.to(|| async { HttpResponse::SeeOther().insert_header(location("/docs/")).finish() }))
-        .route(
-            "/docs",
-            web::get().to(|| async { HttpResponse::PermanentRedirect().insert_header(location("/docs/")).finish() }),
-        )
+        .route("/docs", web::get().to(|| async { moved_to(PAGE) }))
         .service(web::scope("/docs").wrap(policy).route("/{file:.*}", web::get().to(show_page)));
 }
 
 /// A file of the page, which browsers store and revalidate.
 async fn show_page(request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let file = page_file(request.match_info().query("file")).ok_or(ProblemCode::NotFound)?;
-    Ok(file.respond(&request, CacheControl::Revalidate).await)
-}
+    static FILES: CachedFiles = CachedFiles::new();
 
-/// A file of the page, hashed and compressed on its first use.
-fn page_file(name: &str) -> Option<Arc<CachedResponse>> {
-    static FILES: Mutex<BTreeMap<String, Arc<CachedResponse>>> = Mutex::new(BTreeMap::new());
-
-    let mut files = FILES.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(file) = files.get(name) {
-        return Some(Arc::clone(file));
-    }
-    let SwaggerFile { bytes, content_type, .. } = serve(name, Arc::new(Config::from("/openapi.json"))).ok()??;
-    let file = CachedResponse::of_file(bytes.into_owned().into(), content_type.parse().ok()?);
-    let file = Arc::new(file);
-    files.insert(name.to_owned(), Arc::clone(&file));
-    Some(file)
-}
-
-fn location(path: &'static str) -> (HeaderName, &'static str) {
-    (header::LOCATION, path)
+    let name = request.match_info().query("file");
+    let file = FILES.find(name, || {
+        let SwaggerFile { bytes, content_type, .. } = serve(name, Arc::new(Config::from("/openapi.json"))).ok()??;
+        Some((bytes.into_owned().into(), content_type.parse().ok()?))
+    });
+    Ok(file.ok_or(ProblemCode::NotFound)?.respond(&request, CacheControl::Revalidate).await)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::calendar::TimeZoneCalendar;
 use crate::cursor_keys::CursorKeys;
 use crate::http::access::Access;
 use crate::http::catalog::Catalog;
+use crate::http::console::Console;
 use crate::http::cors::Cors;
 use crate::http::operations::Operations;
 use crate::http::respond::answer::Success;
@@ -30,6 +31,7 @@ pub struct AppState {
     /// `None` without allowed origins.
     pub cors: Option<Cors>,
     pub operations: Operations,
+    pub console: Console,
     pub cursor_keys: Arc<CursorKeys>,
     pub users: UserLabels,
     /// Renders the success of a command. Passed in, as it depends on all resources, which depend on this state.

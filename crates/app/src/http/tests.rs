@@ -7,6 +7,7 @@ mod documented;
 mod examples;
 mod logs;
 mod office;
+mod pages;
 mod problems;
 mod replays;
 #[cfg(feature = "otel")]
@@ -1154,23 +1155,6 @@ async fn the_page_of_the_document_loads_nothing_from_elsewhere() {
     assert_eq!(client.call(get("/docs/nothing.js")).await.code(), "NOT_FOUND");
     let document = client.call(get("/openapi.json")).await.json();
     assert_eq!(document, serde_json::to_value(super::openapi()).expect("JSON"));
-}
-
-#[rstest]
-#[case(Method::GET, "text/html,application/xhtml+xml,*/*;q=0.8", StatusCode::SEE_OTHER)]
-#[case(Method::HEAD, "text/html", StatusCode::SEE_OTHER)]
-#[case(Method::GET, "*/*", StatusCode::NOT_FOUND)]
-#[case(Method::GET, "application/json", StatusCode::NOT_FOUND)]
-#[case(Method::POST, "text/html", StatusCode::NOT_FOUND)]
-#[actix_web::test]
-async fn browsers_are_redirected_to_the_document(
-    #[case] method: Method,
-    #[case] accept: &str,
-    #[case] status: StatusCode,
-) {
-    let answer = Client::new().await.call(send(method, "/").insert_header(("Accept", accept))).await;
-    let location = if status == StatusCode::SEE_OTHER { "/docs/" } else { "" };
-    assert_eq!((answer.status, answer.header("location")), (status, location));
 }
 
 #[test]

@@ -14,8 +14,8 @@ use serde::Deserialize;
 
 use crate::calendar::TimeZoneCalendar;
 use crate::settings::value::{
-    AddressHeader, DatabaseTls, DatabaseUrl, HmacKey, KeySetLocation, LogFormat, LogUserForm, Networks, Origins,
-    RateLimit, TokenSecret, TopUpBy, TraceCollector, WebUrl, WriteLanes, parsed,
+    AddressHeader, DatabaseTls, DatabaseUrl, HmacKey, Issuer, KeySetLocation, LogFormat, LogUserForm, Networks,
+    Origins, RateLimit, Switch, TokenSecret, TopUpBy, TraceCollector, WebUrl, WriteLanes, parsed,
 };
 
 /// A row of the table.
@@ -120,6 +120,12 @@ settings! {
     log_user_key | log_user_key_file: Option<HmacKey>,
         "Key of the hashes of `LOG_USER`, at least 16 bytes, of which 12 differ; by default derived from `JWT_SECRET`";
     rust_log: String = "info", "Log filter, such as `info,jangteo=debug`";
+    console: Switch = "on", "The back office in the browser, at `/console/`: `on` or `off`";
+    console_oidc_issuer: Option<Issuer>,
+        "OpenID provider of the console's users, an https URL; or http on this machine";
+    console_oidc_client_id: Option<String>, "The console's client id at the provider, a public client with PKCE";
+    console_oidc_scopes: String = "openid admin", "Scopes that the console requests, separated by spaces";
+    console_oidc_audience: Option<String>, "Resource that the console's tokens are for, where the provider asks for one";
     otel_exporter_otlp_endpoint | otel_exporter_otlp_endpoint_file: Option<TraceCollector>,
         "Trace collector (OTLP, protobuf over HTTP), an http or https URL; in builds with the feature `otel`";
 }

@@ -101,6 +101,10 @@ fn an_empty_variable_counts_as_absent() {
 #[case("DATA_PLATFORM_TIMEOUT", "6m")]
 #[case("DATA_PLATFORM_PAUSE_FIRST", "soon")]
 #[case("DATA_PLATFORM_PAUSE_MAX", "500ms")]
+#[case("CONSOLE", "true")]
+#[case("CONSOLE_OIDC_ISSUER", "login.example")]
+#[case("CONSOLE_OIDC_ISSUER", "http://login.example")]
+#[case("CONSOLE_OIDC_ISSUER", "https://login.example/?tenant=1")]
 #[case("AUTO_MIGRATE", "1")]
 #[case("LOG_FORMAT", "xml")]
 fn an_invalid_setting_is_named_in_one_line(#[case] name: &str, #[case] value: &str) {
@@ -179,6 +183,19 @@ fn a_variable_beats_the_file() {
     let variables = HashMap::from([("ORDER_LINES_MAX".to_owned(), "8".to_owned())]);
     let rules = Settings::from_sources(Some(file.path()), variables).expect("settings").rules;
     assert_eq!((rules.currency.code(), rules.order_lines_max), ("USD", 8));
+}
+
+#[test]
+fn the_console_signs_in_at_an_issuer_as_a_client_or_not_at_all() {
+    let issuer = ("CONSOLE_OIDC_ISSUER", "http://127.0.0.1:9000/tenant");
+    let client = ("CONSOLE_OIDC_CLIENT_ID", "console");
+    let missing = |variables: &[(&str, &str)]| load(variables).expect_err("half of the client").to_string();
+    assert!(missing(&[issuer]).starts_with("CONSOLE_OIDC_CLIENT_ID: "));
+    assert!(missing(&[client]).starts_with("CONSOLE_OIDC_ISSUER: "));
+    let console = load(&[issuer, client, ("CONSOLE", "off")]).expect("settings").console;
+    let oidc = console.oidc.expect("a client");
+    assert_eq!((oidc.issuer.as_str(), oidc.scopes.as_str()), ("http://127.0.0.1:9000/tenant", "openid admin"));
+    assert!(!console.is_served && load(&[]).expect("settings").console.oidc.is_none());
 }
 
 #[test]

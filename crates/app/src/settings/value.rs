@@ -230,6 +230,36 @@ impl Value for TopUpBy {
     }
 }
 
+/// Whether a part of the server is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Switch {
+    On,
+    Off,
+}
+
+impl Value for Switch {
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        match text {
+            "on" => Ok(Self::On),
+            "off" => Ok(Self::Off),
+            _ => Err("on or off".into()),
+        }
+    }
+}
+
+/// The URL of an OpenID provider, as its tokens have it in `iss`.
+#[derive(Clone)]
+pub struct Issuer(pub Url);
+
+impl Value for Issuer {
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        let url = Url::parse(text).ok().filter(|url| url.query().is_none() && url.fragment().is_none());
+        let is_local = |url: &Url| matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+        let url = url.filter(|url| url.scheme() == "https" || url.scheme() == "http" && is_local(url));
+        url.map(Self).ok_or("an https URL, such as https://login.example; or http on this machine".into())
+    }
+}
+
 /// An http or https URL, which may contain a credential.
 #[derive(Clone)]
 pub struct WebUrl(pub SecretString);

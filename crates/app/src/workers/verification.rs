@@ -64,8 +64,8 @@ struct VerifiedPart {
 /// A row that disagrees with others, or cannot be read.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct VerificationFinding {
-    /// `account`, `stock`, `order`, `refund`, `campaign`, `coupon`, `sales`, `statistics` or `retention`; `unreadable` for
-    /// a row that cannot be parsed.
+    /// `account`, `stock`, `order`, `refund`, `campaign`, `coupon`, `sales`, `audit_log`, `statistics` or `retention`;
+    /// `unreadable` for a row that cannot be parsed.
     kind: &'static str,
     /// Key of the row.
     #[schema(value_type = BTreeMap<String, String>)]

@@ -133,7 +133,7 @@ struct RunProgressResponse {
     step: u32,
     /// The number of parts.
     steps: u32,
-    /// `ledger`, `stock`, `orders`, `coupons`, `sales`, `statistics` or `retention`.
+    /// `ledger`, `stock`, `orders`, `coupons`, `sales`, `audit_log`, `statistics` or `retention`.
     name: &'static str,
 }
 

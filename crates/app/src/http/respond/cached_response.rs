@@ -21,6 +21,8 @@ pub enum CacheControl {
     Revalidate,
     /// As [`Revalidate`](Self::Revalidate), by the caller alone.
     Private,
+    /// Stored for a year: the path has a hash of the content.
+    Immutable,
 }
 
 impl CacheControl {
@@ -29,6 +31,7 @@ impl CacheControl {
             Self::Briefly => "public, max-age=1",
             Self::Revalidate => "public, no-cache",
             Self::Private => "private, no-cache",
+            Self::Immutable => "public, max-age=31536000, immutable",
         })
     }
 }

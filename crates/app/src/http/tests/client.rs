@@ -37,6 +37,7 @@ use crate::client_address::TrustedProxies;
 use crate::cursor_keys::CursorKeys;
 use crate::http::access::{Access, RateLimits};
 use crate::http::catalog::Catalog;
+use crate::http::console::Console;
 use crate::http::cors::Cors;
 use crate::http::extract::write::BULK_COMMANDS_MAX;
 use crate::http::operations::{DatabaseHealth, LastCheck, Operations, PoolStatistics, Readiness, WriterStatus};
@@ -50,7 +51,7 @@ use crate::telemetry;
 use crate::user_label::UserLabels;
 use crate::workers::verification::{Verifier, VerifierPorts};
 
-const SECRET: &str = "a secret of the tests, 32 bytes or more";
+pub const SECRET: &str = "a secret of the tests, 32 bytes or more";
 
 /// A server with its store.
 pub struct Client {
@@ -67,6 +68,7 @@ struct Parts {
     /// Of a user, and of an address.
     rate_limit: Option<Quota>,
     cors: Option<Cors>,
+    console: Console,
     queries: Queries,
     books: Arc<dyn BooksFactory>,
     events: Arc<dyn EventRenderer>,
@@ -88,6 +90,7 @@ impl Parts {
             options,
             rate_limit: None,
             cors: None,
+            console: Console::new(&defaults().console, None),
             queries: store.queries(),
             books: store.books(),
             events: Arc::new(JsonEvents),
@@ -128,6 +131,11 @@ impl Client {
         Self::start(|parts| parts.cors = Some(Cors { origins: vec![HeaderValue::from_static(origin)] })).await
     }
 
+    /// A server with other pages.
+    pub async fn with_console(console: Console) -> Self {
+        Self::start(|parts| parts.console = console).await
+    }
+
     /// A server with other read ports.
     pub async fn reading(change: impl FnOnce(&mut Queries)) -> Self {
         Self::start(|parts| change(&mut parts.queries)).await
@@ -162,7 +170,7 @@ impl Client {
         let store = MemoryStore::new();
         let mut parts = Parts::of(&store);
         change(&mut parts);
-        let Parts { options, rate_limit, cors, queries, books, events, users } = parts;
+        let Parts { options, rate_limit, cors, console, queries, books, events, users } = parts;
         let rules = Arc::new(rules());
         let executor = BatchExecutor {
             factory: store.factory(),
@@ -171,8 +179,7 @@ impl Client {
             events,
             backoff: Arc::new(NoBackoff),
         };
-        let Settings { lanes: lane_settings, token_limits: limits, .. } =
-            Settings::from_sources(None, HashMap::new()).expect("the defaults");
+        let Settings { lanes: lane_settings, token_limits: limits, .. } = defaults();
         // Without their handle the lanes live as long as the server.
         let (lanes, _) = Lanes::start(&executor, lane_settings);
         let token_settings =
@@ -205,6 +212,7 @@ impl Client {
                 readiness: readiness.clone(),
                 last_check: LastCheck::default(),
             },
+            console,
             cursor_keys: Arc::new(CursorKeys::of_this_process()),
             users,
             success,
@@ -313,6 +321,10 @@ pub fn by(user: &str, scope: &str, request: TestRequest) -> TestRequest {
     let user = user.parse().expect("a user");
     let token = sign(&secret(), &parties(), &user, scope, Duration::from_secs(60)).expect("a token");
     request.insert_header(("Authorization", format!("Bearer {token}")))
+}
+
+fn defaults() -> Settings {
+    Settings::from_sources(None, HashMap::new()).expect("the defaults")
 }
 
 fn secret() -> SecretString {
