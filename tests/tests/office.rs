@@ -255,6 +255,14 @@ async fn lists_and_numbers_use_indexes(shop: Shop) {
             "ix_stocks_available",
         ),
         (
+            "SELECT sku FROM products WHERE price >= 1 AND (price > 1 OR id > X'00') ORDER BY price, id LIMIT 21",
+            "ix_products_price",
+        ),
+        (
+            "SELECT sku FROM products WHERE name >= 'a' AND (name > 'a' OR id > X'00') ORDER BY name, id LIMIT 21",
+            "ix_products_name",
+        ),
+        (
             "SELECT name FROM coupon_campaigns WHERE issue_closes_at > 1 ORDER BY issue_closes_at, id LIMIT 20",
             "ix_coupon_campaigns_closes",
         ),

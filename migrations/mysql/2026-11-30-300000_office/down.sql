@@ -1,3 +1,5 @@
+DROP INDEX ix_products_name ON products;
+DROP INDEX ix_products_price ON products;
 DROP INDEX ix_stocks_available ON stocks;
 DROP INDEX ix_coupon_campaigns_closes ON coupon_campaigns;
 DROP INDEX ix_coupons_campaign_state ON coupons;

@@ -100,3 +100,20 @@ SET @jangteo_index = IF(
 PREPARE jangteo_index FROM @jangteo_index;
 EXECUTE jangteo_index;
 DEALLOCATE PREPARE jangteo_index;
+
+-- Products of all states by price and by name.
+SET @jangteo_index = IF(
+  (SELECT COUNT(*) FROM information_schema.statistics
+    WHERE table_schema = DATABASE() AND table_name = 'products' AND index_name = 'ix_products_price') = 0,
+  'CREATE INDEX ix_products_price ON products (price, id) ALGORITHM = INPLACE LOCK = NONE', 'DO 0');
+PREPARE jangteo_index FROM @jangteo_index;
+EXECUTE jangteo_index;
+DEALLOCATE PREPARE jangteo_index;
+
+SET @jangteo_index = IF(
+  (SELECT COUNT(*) FROM information_schema.statistics
+    WHERE table_schema = DATABASE() AND table_name = 'products' AND index_name = 'ix_products_name') = 0,
+  'CREATE INDEX ix_products_name ON products (name, id) ALGORITHM = INPLACE LOCK = NONE', 'DO 0');
+PREPARE jangteo_index FROM @jangteo_index;
+EXECUTE jangteo_index;
+DEALLOCATE PREPARE jangteo_index;

@@ -1,3 +1,5 @@
+DROP INDEX ix_products_name;
+DROP INDEX ix_products_price;
 DROP INDEX ix_stocks_available;
 DROP INDEX ix_coupon_campaigns_closes;
 DROP INDEX ix_coupons_campaign_state;

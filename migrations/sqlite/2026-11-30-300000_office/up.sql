@@ -62,3 +62,6 @@ CREATE INDEX IF NOT EXISTS ix_coupons_campaign_state ON coupons (campaign_id, st
 CREATE INDEX IF NOT EXISTS ix_coupon_campaigns_closes ON coupon_campaigns (issue_closes_at, id);
 -- Products that are sold out, or nearly.
 CREATE INDEX IF NOT EXISTS ix_stocks_available ON stocks (available, product_id);
+-- Products of all states by price and by name.
+CREATE INDEX IF NOT EXISTS ix_products_price ON products (price, id);
+CREATE INDEX IF NOT EXISTS ix_products_name ON products (name, id);
