@@ -1,4 +1,4 @@
-//! Product reads shared by many callers: pages, rankings, products, and stock.
+//! Reads shared by many callers: pages, rankings, products and stock, and polls of the back office.
 
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ mod availability;
 use availability::Availability;
 
 const PAGES_BYTES_MAX: u64 = 32 << 20;
+const POLLS_BYTES_MAX: u64 = 16 << 20;
 const RANKINGS_BYTES_MAX: u64 = 8 << 20;
 const PRODUCTS_BYTES_MAX: u64 = 8 << 20;
 
@@ -26,6 +27,8 @@ pub const RANKING_DAYS_DEFAULT: u32 = 3;
 pub struct Catalog {
     /// Serialized pages of products, by list and query string.
     pub pages: ReadCache<String, CachedResponse>,
+    /// Responses to polls of the back office, by path and query string.
+    pub polls: ReadCache<String, CachedResponse>,
     /// Popular products, by number of days.
     pub rankings: ReadCache<u32, Ranking>,
     /// Products by id; `None` for an unknown id.
@@ -39,6 +42,7 @@ impl Catalog {
     pub fn start(version: &CatalogVersion, stocks: &Arc<dyn StockQueries>) -> Self {
         Self {
             pages: ReadCache::new(version.clone(), PAGES_BYTES_MAX, |name, page| name.len() + page.weight()),
+            polls: ReadCache::new(version.clone(), POLLS_BYTES_MAX, |target, poll| target.len() + poll.weight()),
             rankings: ReadCache::new(version.clone(), RANKINGS_BYTES_MAX, |_, ranking| ranking.weight()),
             products: ReadCache::new(version.clone(), PRODUCTS_BYTES_MAX, |_, product| weight(product.as_ref())),
             availability: Availability::start(stocks),

@@ -27,6 +27,7 @@ mod denial;
 mod head_size;
 mod headers;
 mod language;
+mod polls;
 mod problems;
 mod request_id;
 mod telemetry;
@@ -107,7 +108,7 @@ fn limit_outside_api(state: &AppState, path: &str, is_preflight: bool, client: C
     }
 }
 
-/// The layer around the API: authentication, rate limit, and content negotiation.
+/// The layer around the API: authentication, rate limit, content negotiation, and shared polls.
 pub async fn admit(
     state: web::Data<AppState>,
     request: ServiceRequest,
@@ -124,12 +125,12 @@ pub async fn admit(
     }
     accept::check(&request)?;
     let is_compressed = compression::is_requested(&request);
-    let response = next.call(request).await?;
+    let response = polls::share(&state.catalog, request, next).await?;
     match response.status() {
         // A handler that requires a token: an invalid one does not get here.
         StatusCode::UNAUTHORIZED => denial::unauthenticated(client, "no token".to_owned()),
         StatusCode::FORBIDDEN => denial::forbidden(),
         _ => {}
     }
-    Ok(if is_compressed { compression::compress(response).await } else { response.map_into_boxed_body() })
+    Ok(if is_compressed { compression::compress(response).await } else { response })
 }

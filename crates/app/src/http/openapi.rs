@@ -41,7 +41,9 @@ The transaction core of a shop: points, products and their stock, coupons, order
 - An empty query parameter counts as absent; unknown ones are rejected.
 - Errors are problem details (RFC 9457) with a stable `code`. Each operation lists its codes by status.
 - Writes accept an `Idempotency-Key`: a retry with the same key has one effect, and the same response.
-- Lists are paged by `limit` and `cursor`.";
+- Lists are paged by `limit` and `cursor`.
+- A `GET` with the scope `admin` and `Cache-Control: max-age=1` accepts a response up to a second old, which many polls \
+  share; it has an `ETag`.";
 
 /// The tags in the order of the document, with their descriptions.
 const TAGS: &[(&str, &str)] = &[

@@ -1,4 +1,4 @@
-//! A cache of product reads, shared by all callers.
+//! A cache of reads, shared by all callers that may read them.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ impl<T> Dated<T> {
     }
 }
 
-/// Caches product reads by key, for [`AGE_MAX`] at most and until this server changes a product. Concurrent requests for
+/// Caches reads by key, for [`AGE_MAX`] at most and until this server changes a product. Concurrent requests for
 /// a key share one read. Failures are not cached.
 pub struct ReadCache<Key, T> {
     cache: Cache<(u64, Key), Arc<Dated<T>>>,
@@ -55,6 +55,13 @@ where
     pub async fn find(&self, key: Key) -> Option<Arc<Dated<T>>> {
         let requested_at = Instant::now();
         self.cache.get(&self.current(key)).await.filter(|cached| cached.is_fresh(requested_at))
+    }
+
+    /// Caches a value under the [current](Self::current) key before its read.
+    pub async fn insert(&self, key: (u64, Key), read: Dated<T>) -> Arc<Dated<T>> {
+        let read = Arc::new(read);
+        self.cache.insert(key, Arc::clone(&read)).await;
+        read
     }
 
     /// The value, cached or read, no older than [`AGE_MAX`]. A cancelled caller does not cancel the read.
@@ -83,7 +90,7 @@ where
     }
 
     /// The key with the version of the catalog: a read that started before a change never serves a request after it.
-    fn current(&self, key: Key) -> (u64, Key) {
+    pub fn current(&self, key: Key) -> (u64, Key) {
         (self.version.current(), key)
     }
 

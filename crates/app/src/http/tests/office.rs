@@ -284,3 +284,42 @@ async fn a_verification_is_started_once_and_followed() {
     );
     assert_eq!(start("c").await.status, StatusCode::ACCEPTED);
 }
+
+#[actix_web::test]
+async fn polls_of_the_back_office_share_a_response_of_the_last_second() {
+    let (client, lamp, _) = shop().await;
+    let polled = |request: TestRequest| client.call(request.insert_header((header::CACHE_CONTROL, "max-age=1")));
+    let count = |answer: &client::Answer| answer.json()["data"].as_array().map(Vec::len);
+    let orders = || get("/v1/admin/orders?limit=100");
+    let mut shared = None;
+    // On a slow machine a second may pass before the next poll.
+    for placed in 3..20 {
+        let before = polled(admin(orders())).await;
+        order(&client, &lamp, 1).await;
+        let poll = polled(admin(orders())).await;
+        assert_eq!(count(&client.call(admin(orders())).await), Some(placed), "no poll, so as of now");
+        assert_eq!(poll.header("cache-control"), "private, no-cache");
+        if poll.header("etag") == before.header("etag") {
+            assert_eq!(count(&poll), Some(placed - 1));
+            shared = Some(poll.header("etag").to_owned());
+            break;
+        }
+    }
+    let tag = shared.expect("a poll that shares the response of the one before");
+    let revalidated = admin(orders()).insert_header((header::IF_NONE_MATCH, tag));
+    assert!([StatusCode::NOT_MODIFIED, StatusCode::OK].contains(&polled(revalidated).await.status));
+    assert_eq!(polled(kim(orders())).await.code(), "FORBIDDEN");
+    assert_eq!(polled(orders()).await.code(), "UNAUTHENTICATED");
+    let of_kim = polled(kim(get("/v1/users/kim/orders"))).await;
+    assert!(of_kim.headers.get(header::ETAG).is_none(), "customers share nothing");
+    let fresh = admin(orders()).insert_header((header::CACHE_CONTROL, "max-age=1, no-cache"));
+    assert!(client.call(fresh).await.headers.get(header::ETAG).is_none());
+    let missing = polled(admin(get("/v1/admin/orders?limit=x"))).await;
+    assert_eq!(missing.code(), "INVALID_QUERY");
+
+    // A change of a product by this server is seen at once.
+    let products = || admin(get("/v1/admin/products"));
+    let before = count(&polled(products()).await);
+    client.product(json!({"name": "More", "category": "home", "price": "1"}), 5).await;
+    assert_eq!(count(&polled(products()).await), before.map(|count| count + 1));
+}

@@ -7,6 +7,11 @@ import { Problem } from './problem'
 
 /** In milliseconds; the server's own limit of a request is ten seconds. */
 const TIMEOUT = 20_000
+/** A response may be this old, in seconds, so that many pages share one. */
+const AGE_MAX = 1
+
+/** The time of the last write, which the reads after it must show. */
+let writtenAt = -Infinity
 
 type Observer = (request: Request, response: Response, milliseconds: number) => void
 const observers = new Set<Observer>()
@@ -21,11 +26,20 @@ async function send(request: Request): Promise<Response> {
   const { token } = session
   if (token) request.headers.set('Authorization', `Bearer ${token}`)
   request.headers.set('Accept-Language', language.current)
+  const isRead = request.method === 'GET'
+  if (isRead && performance.now() - writtenAt > 1_000 * AGE_MAX)
+    request.headers.set('Cache-Control', `max-age=${AGE_MAX}`)
   const signal = AbortSignal.any([request.signal, AbortSignal.timeout(TIMEOUT)])
   const start = performance.now()
   // Its body is gone once it is sent.
   const copies = Array.from(observers, (observer) => ({ observer, copy: request.clone() }))
-  const response = await fetch(request, { signal })
+  let response: Response
+  try {
+    response = await fetch(request, { signal })
+  } finally {
+    // Also a write without a response may have had its effect.
+    if (!isRead) writtenAt = performance.now()
+  }
   for (const { observer, copy } of copies) observer(copy, response.clone(), performance.now() - start)
   if (response.status === 401 && token) session.expire(token)
   return response

@@ -4,7 +4,7 @@ import { Problem } from '../api/problem'
 import type { List } from '../api/types'
 
 /** In milliseconds. */
-const INTERVAL = 2_000
+const INTERVAL = 1_000
 const INTERVAL_MAX = 30_000
 
 class Connection {
@@ -22,7 +22,7 @@ export interface Live<T> {
 }
 
 /**
- * Reads now, whenever state that `read` uses changes, and every two seconds. Called while a component is initialized.
+ * Reads now, whenever state that `read` uses changes, and every second. Called while a component is initialized.
  * `read` may return `undefined` for nothing to read. While `isPaused` nothing is read of itself.
  */
 export function live<T>(read: (signal: AbortSignal) => Promise<T> | undefined, isPaused = () => false): Live<T> {
