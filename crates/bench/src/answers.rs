@@ -6,7 +6,7 @@ use jangteo_domain::command::Outcome;
 use jangteo_domain::idempotency::{AnswerRenderer, Fingerprint, IdempotencyKey, RenderedAnswer, RequestKey};
 use jangteo_domain::order::Order;
 use jangteo_domain::payment::Payment;
-use jangteo_domain::{Currency, Recording, Reply, Timestamp};
+use jangteo_domain::{Currency, Recording, Reply, Timestamp, UserId};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
@@ -18,6 +18,11 @@ pub fn recording(number: u64, currency: Currency) -> Recording {
     let mut random = SmallRng::seed_from_u64(number);
     let key = IdempotencyKey { key: RequestKey(random.random()), fingerprint: Fingerprint(random.random()) };
     Recording { idempotency: Some(key), audited_as: None, renderer: Arc::new(Renderer { currency }) }
+}
+
+/// The recording of a change by this back office user.
+pub fn audited(actor: UserId, currency: Currency) -> Recording {
+    Recording { idempotency: None, audited_as: Some(actor.into()), renderer: Arc::new(Renderer { currency }) }
 }
 
 struct Renderer {

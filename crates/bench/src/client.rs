@@ -4,6 +4,8 @@
 //! in one reused buffer and the response is parsed in place. Supports only HTTP/1.1 with `Content-Length`; any other
 //! response is an error.
 
+use std::ops::Range;
+
 use anyhow::{Context, Result, bail, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -12,13 +14,21 @@ use tokio::net::TcpStream;
 const RESPONSE_BYTES_MAX: usize = 1 << 20;
 const HEADERS_MAX: usize = 32;
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Request<'a> {
     pub method: &'static str,
     pub path: &'a str,
     pub token: Option<&'a str>,
     pub key: Option<&'a str>,
+    /// `If-None-Match`.
+    pub known_tag: Option<&'a str>,
     pub body: &'a str,
+}
+
+impl<'a> Request<'a> {
+    pub fn get(path: &'a str, token: Option<&'a str>) -> Self {
+        Self { method: "GET", path, token, ..Self::default() }
+    }
 }
 
 pub struct Response<'a> {
@@ -48,12 +58,20 @@ pub struct Client {
     stream: Option<TcpStream>,
     request: Vec<u8>,
     response: Vec<u8>,
+    /// Place of the last response's `ETag`.
+    tag: Option<Range<usize>>,
 }
 
 impl Client {
     /// Connects lazily, with the first request, to the server at `address` (`host:port`).
     pub fn new(address: impl Into<String>) -> Self {
-        Self { address: address.into(), stream: None, request: Vec::with_capacity(1024), response: Vec::new() }
+        Self {
+            address: address.into(),
+            stream: None,
+            request: Vec::with_capacity(1024),
+            response: Vec::new(),
+            tag: None,
+        }
     }
 
     /// Sends the request and reads the response. After a failure the next request opens a new connection.
@@ -68,7 +86,13 @@ impl Client {
         if !head.closes {
             self.stream = Some(stream);
         }
+        self.tag = head.tag;
         Ok(Response { status: head.status, body: &self.response[head.body_start..head.body_start + head.body_length] })
+    }
+
+    /// The `ETag` of the last response.
+    pub fn tag(&self) -> Option<&str> {
+        std::str::from_utf8(self.response.get(self.tag.clone()?)?).ok()
     }
 
     fn write_request(&mut self, request: &Request<'_>) {
@@ -81,6 +105,9 @@ impl Client {
         }
         if let Some(key) = request.key {
             put(&["Idempotency-Key: ", key, "\r\n"]);
+        }
+        if let Some(tag) = request.known_tag {
+            put(&["If-None-Match: ", tag, "\r\n"]);
         }
         if request.method != "GET" {
             let length = request.body.len().to_string();
@@ -102,6 +129,7 @@ struct Head {
     body_start: usize,
     body_length: usize,
     closes: bool,
+    tag: Option<Range<usize>>,
 }
 
 async fn read_response(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<Head> {
@@ -128,20 +156,24 @@ fn parse_head(buffer: &[u8]) -> Result<Option<Head>> {
         return Ok(None);
     };
     let status = response.code.context("a response without a status")?;
-    let mut body_length = (status == 204 || status == 304).then_some(0);
-    let mut closes = false;
+    let has_body = status != 204 && status != 304;
+    let mut body_length = (!has_body).then_some(0);
+    let (mut closes, mut tag) = (false, None);
     for header in response.headers.iter() {
-        if header.name.eq_ignore_ascii_case("content-length") {
+        if header.name.eq_ignore_ascii_case("content-length") && has_body {
             body_length = Some(std::str::from_utf8(header.value)?.trim().parse()?);
         } else if header.name.eq_ignore_ascii_case("connection") {
             closes = header.value.eq_ignore_ascii_case(b"close");
+        } else if header.name.eq_ignore_ascii_case("etag") {
+            let start = header.value.as_ptr().addr() - buffer.as_ptr().addr();
+            tag = Some(start..start + header.value.len());
         } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
             bail!("chunked responses are not supported");
         }
     }
     let body_length = body_length.context("a response without a length")?;
     ensure!(body_start + body_length <= RESPONSE_BYTES_MAX, "a response of more than {RESPONSE_BYTES_MAX} bytes");
-    Ok(Some(Head { status, body_start, body_length, closes }))
+    Ok(Some(Head { status, body_start, body_length, closes, tag }))
 }
 
 #[cfg(test)]
@@ -161,7 +193,7 @@ mod tests {
     fn waits_for_a_complete_head_and_reads_its_length() {
         let text = b"HTTP/1.1 201 Created\r\ncontent-length: 5\r\nConnection: close\r\n\r\nhello";
         assert_eq!(parse_head(&text[..40]).expect("so far it is HTTP"), None);
-        let head = Head { status: 201, body_start: text.len() - 5, body_length: 5, closes: true };
+        let head = Head { status: 201, body_start: text.len() - 5, body_length: 5, closes: true, tag: None };
         assert_eq!(parse_head(text).expect("it is HTTP"), Some(head));
     }
 
@@ -179,7 +211,7 @@ mod tests {
         let address = listener.local_addr().expect("bound").to_string();
         let server = tokio::spawn(async move {
             let responses = [
-                &b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na"[..],
+                &b"HTTP/1.1 200 OK\r\nETag: W/\"1\"\r\ncontent-length: 1\r\n\r\na"[..],
                 b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\nconnection: close\r\n\r\nb",
             ];
             let mut requests = Vec::new();
@@ -195,14 +227,22 @@ mod tests {
             requests
         });
         let mut client = Client::new(address.clone());
-        let request = Request { method: "POST", path: "/x", token: Some("t"), key: Some("k"), body: "{}" };
-        for body in [b"a", b"b", b"a", b"b"] {
+        let request = Request {
+            method: "POST",
+            path: "/x",
+            token: Some("t"),
+            key: Some("k"),
+            known_tag: Some("W/\"0\""),
+            body: "{}",
+        };
+        for (body, tag) in [(b"a", Some("W/\"1\"")), (b"b", None), (b"a", Some("W/\"1\"")), (b"b", None)] {
             assert_eq!(client.send(&request).await.expect("a response").body, body);
+            assert_eq!(client.tag(), tag);
         }
         let requests = server.await.expect("the server ends");
         let expected = format!(
             "POST /x HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer t\r\nIdempotency-Key: k\r\n\
-             Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}"
+             If-None-Match: W/\"0\"\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}"
         );
         assert_eq!(requests, vec![expected; 4]);
     }

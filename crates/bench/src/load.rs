@@ -357,7 +357,7 @@ impl Caller {
             return None; // Other callers took the last users' turns.
         };
         shared.next_key(key);
-        let request = Request { method: "POST", path, token: Some(token), key: Some(key), body };
+        let request = Request { method: "POST", path, token: Some(token), key: Some(key), body, ..Request::default() };
         let started_at = Instant::now();
         let response = client.send(&request).await;
         let is_done = shared.record(step, counts, started_at, &response);
@@ -372,7 +372,7 @@ impl Caller {
     async fn read(&mut self, user: usize, path: &str) {
         let Self { shared, client, .. } = self;
         let token = shared.dataset.tokens[user].as_str();
-        let request = Request { method: "GET", path, token: Some(token), key: None, body: "" };
+        let request = Request::get(path, Some(token));
         let started_at = Instant::now();
         let response = client.send(&request).await;
         shared.record("read", true, started_at, &response);
@@ -405,7 +405,8 @@ pub async fn create_campaign(address: &str, quantity: usize) -> Result<String> {
     let token = token("bench-admin", Some("admin"));
     let key = format!("campaign-{}", now.unix_timestamp_nanos());
     let path = "/v1/admin/coupon-campaigns";
-    let request = Request { method: "POST", path, token: Some(&token), key: Some(&key), body: &body };
+    let request =
+        Request { method: "POST", path, token: Some(&token), key: Some(&key), body: &body, ..Request::default() };
     let (status, response) = call(address, &request).await?;
     let response = Response { status, body: &response };
     ensure!(status == 201, "no campaign: {status} {}", String::from_utf8_lossy(response.body));
@@ -414,7 +415,7 @@ pub async fn create_campaign(address: &str, quantity: usize) -> Result<String> {
 
 pub async fn issued_coupons(address: &str, campaign_id: &str) -> Result<u64> {
     let path = format!("/v1/coupon-campaigns/{campaign_id}");
-    let request = Request { method: "GET", path: &path, token: None, key: None, body: "" };
+    let request = Request::get(&path, None);
     let (status, response) = call(address, &request).await?;
     ensure!(status == 200, "no campaign: {status}");
     let response: serde_json::Value = serde_json::from_slice(&response)?;

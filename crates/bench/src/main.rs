@@ -4,7 +4,7 @@
 //! | module | purpose |
 //! |---|---|
 //! | [`options`] | the command line |
-//! | [`run`], [`growth`], [`footprint`], [`search`], [`one`], [`writers`], [`limit`], [`constant`], [`sysbench`] | the measurements and the yardsticks |
+//! | [`run`], [`growth`], [`footprint`], [`search`], [`office`], [`one`], [`writers`], [`limit`], [`constant`], [`sysbench`] | the measurements and the yardsticks |
 //! | [`load`], [`client`] | the callers |
 //! | [`shop`], [`past`], [`store`] | the data: decided by the domain's rules, written by the adapter |
 //! | [`recorder`], [`answers`] | transactions recorded for replay |
@@ -24,6 +24,7 @@ mod limit;
 mod load;
 mod machine;
 mod measure;
+mod office;
 mod one;
 mod options;
 mod past;
@@ -49,6 +50,7 @@ use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::growth::GrowthProfile;
+use crate::office::{Part, Sizes};
 use crate::one::Subject;
 use crate::options::{ExternalServer, Options};
 use crate::results::{Growth, Results, Run};
@@ -103,6 +105,20 @@ enum Command {
         /// Numbers of products, comma-separated.
         #[arg(long, value_delimiter = ',', default_values_t = [10_000, 1_000_000])]
         products: Vec<usize>,
+    },
+    /// The pages of the back office, the statistics, open consoles and imports; about 30 minutes.
+    Office {
+        #[command(flatten)]
+        options: Options,
+        /// The parts to measure, comma-separated.
+        #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Part::Pages, Part::Statistics, Part::Consoles, Part::Import])]
+        parts: Vec<Part>,
+        /// Numbers of products, comma-separated, ascending; each shop has ten times as many orders.
+        #[arg(long, value_delimiter = ',', default_values_t = [10_000, 100_000])]
+        products: Vec<usize>,
+        /// Payments that the statistics count.
+        #[arg(long, default_value_t = 5_000_000)]
+        payments: usize,
     },
     /// One workload alone, for tuning and profiling.
     One {
@@ -176,6 +192,11 @@ async fn work(command: Command) -> Result<bool> {
         }
         Command::Search { options, products } => {
             println!("{}", search::run(&options.setup(None)?, &products).await?);
+            Ok(true)
+        }
+        Command::Office { options, parts, products, payments } => {
+            let sizes = Sizes { products, orders_of_product: 10, payments };
+            office::run(&options.setup(None)?, &parts, &sizes).await?;
             Ok(true)
         }
         Command::One { subject, options, external, callers, seconds, settings } => {

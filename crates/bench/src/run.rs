@@ -334,7 +334,7 @@ async fn measure_responses(endpoint: &Endpoint, shop: &Shop) -> Result<ResponseB
     let mut lengths = [0; 2];
     let paths = [format!("/v1/products?category={}&limit=20", shop::category(1)), format!("/v1/products/{product_id}")];
     for (path, length) in paths.iter().zip(&mut lengths) {
-        let request = Request { method: "GET", path, token: None, key: None, body: "" };
+        let request = Request::get(path, None);
         let (status, body) = load::call(&endpoint.address, &request).await?;
         ensure!(status == 200, "{path} returned {status}: {}", String::from_utf8_lossy(&body));
         *length = body.len();

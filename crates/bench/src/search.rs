@@ -115,7 +115,7 @@ async fn search(server: &Server, text: &str, expected: usize) -> Result<Latencie
     for search in 0..uncounted + counted {
         let path = format!("/v1/products?limit=100&q={text}&max_price={}", 1_000_000 + search);
         let begun = Instant::now();
-        let request = Request { method: "GET", path: &path, token: None, key: None, body: "" };
+        let request = Request::get(&path, None);
         let response = client.send(&request).await?;
         let latency = begun.elapsed();
         ensure!(response.status == 200, "a search was answered by {}", response.status);

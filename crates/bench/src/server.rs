@@ -62,7 +62,7 @@ impl Server {
 
 impl Program {
     /// The program with the benchmark's settings and a clean environment.
-    fn command(&self, database_url: &str) -> Command {
+    pub fn command(&self, database_url: &str) -> Command {
         let mut command = clean_command(&self.binary);
         command
             .env("DATABASE_URL", database_url)

@@ -30,7 +30,9 @@ use crate::past::{Clock, PastStore};
 /// Points of each user: the maximum of one top-up, enough for thousands of orders.
 const POINTS: i64 = 1_000_000;
 /// Initial stock of each product: more than any run sells, and well within the range of a stock.
-const STOCK: i32 = 1_000_000_000;
+pub const STOCK: i32 = 1_000_000_000;
+/// Open orders of a user, at most as many as the rules allow.
+const OPEN_ORDERS: usize = 20;
 /// Number of categories of the products.
 pub const CATEGORIES: usize = 20;
 /// Commands of a batch while the shop is filled.
@@ -105,6 +107,20 @@ impl Shop {
         Ok(())
     }
 
+    /// Purchases of the hot product by one user, for about as many points as are topped up, in transactions of at most as many as may be open.
+    pub async fn purchase_hot(&self, user: usize, count: usize) -> Result<()> {
+        for begin in (0..count).step_by(OPEN_ORDERS) {
+            let (user_id, amount) = (self.users[user].clone(), positive(POINTS / 500)?);
+            let top_up = Command::TopUpPoints(TopUpPoints { user_id, amount });
+            let place = |_| self.place_of(user, self.hot_product());
+            let places = (begin..count.min(begin + OPEN_ORDERS)).map(place).collect::<Result<_>>()?;
+            let placed = placed(&self.run(places).await?);
+            let pays = placed.into_iter().map(|order_id| self.pay(user, order_id));
+            self.run(std::iter::once(top_up).chain(pays).collect()).await?;
+        }
+        Ok(())
+    }
+
     /// Sets the time of the next transactions.
     pub fn set_now(&self, now: Timestamp) {
         self.clock.set(now);
@@ -120,7 +136,8 @@ impl Shop {
         self.executor.execute(requests).await.into_iter().map(reply).collect()
     }
 
-    async fn run(&self, commands: Vec<Command>) -> Result<Vec<Reply>> {
+    /// Executes the commands in as few transactions as needed. All must succeed.
+    pub async fn run(&self, commands: Vec<Command>) -> Result<Vec<Reply>> {
         let requests: Vec<_> = commands.into_iter().map(Request::new).collect();
         let mut replies = Vec::with_capacity(requests.len());
         for batch in requests.chunks(BATCH) {
@@ -156,9 +173,22 @@ impl Shop {
         self.products[0]
     }
 
+    /// Excludes every product with that remainder by `every` from orders, and returns them.
+    pub fn withdraw(&mut self, every: usize, remainder: usize) -> Vec<ProductId> {
+        let is_withdrawn = |index: usize| index > 0 && index % every == remainder;
+        let (withdrawn, left): (Vec<_>, Vec<_>) =
+            self.products.drain(..).enumerate().partition(|(index, _)| is_withdrawn(*index));
+        self.products = left.into_iter().map(|(_, id)| id).collect();
+        withdrawn.into_iter().map(|(_, id)| id).collect()
+    }
+
     /// An order of one item.
     pub fn place(&self, user: usize, product: usize) -> Result<Command> {
-        let lines = OrderLines::new([(self.products()[product], 1)], self.executor.rules.line_limits())?;
+        self.place_of(user, self.products()[product])
+    }
+
+    fn place_of(&self, user: usize, product: ProductId) -> Result<Command> {
+        let lines = OrderLines::new([(product, 1)], self.executor.rules.line_limits())?;
         Ok(Command::PlaceOrder(PlaceOrder { user_id: self.users[user].clone(), lines, expected_total: None }))
     }
 
@@ -283,7 +313,7 @@ fn rules() -> Result<ShopRules> {
         order_ttl: time::Duration::minutes(10),
         order_lines_max: 100,
         order_quantity_max: 1_000,
-        open_orders_max: 20,
+        open_orders_max: OPEN_ORDERS as u32,
         unpaid_orders_max: 500,
         reserved_quantity_max: 1_000,
         calendar: Arc::new(Seoul),
@@ -371,7 +401,7 @@ fn details(index: usize, names: Names) -> Result<ProductDetails> {
     })
 }
 
-fn positive(units: i64) -> Result<PositiveMoney> {
+pub fn positive(units: i64) -> Result<PositiveMoney> {
     Ok(Money::from_units(units).context("in range")?.try_into()?)
 }
 

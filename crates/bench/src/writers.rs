@@ -128,7 +128,7 @@ impl Sum {
 async fn counters(pair: [&Endpoint; 2]) -> Result<BTreeMap<&'static str, f64>> {
     let mut sums = BTreeMap::from([(RETRIES, 0.0), (BATCHES, 0.0)]);
     for endpoint in pair {
-        let request = Request { method: "GET", path: "/metrics", token: None, key: None, body: "" };
+        let request = Request::get("/metrics", None);
         let (_, body) = load::call(&endpoint.address, &request).await?;
         for line in String::from_utf8(body)?.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
             let (name, value) = line.rsplit_once(' ').context("a metric has a value")?;
