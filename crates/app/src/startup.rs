@@ -15,7 +15,7 @@ use futures_util::future::BoxFuture;
 use jangteo_data_platform::{GatewaySettings, HttpDataPlatform, JsonEvents};
 use jangteo_group_commit::Drain;
 use jangteo_sql::doctor::Check;
-use jangteo_sql::{Database, SearchLimits, Tls};
+use jangteo_sql::{Database, Dialect, SearchLimits, Tls};
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::ExposeSecret;
 use tokio::sync::Semaphore;
@@ -300,6 +300,14 @@ impl OfflineShop {
         let database = open_started(settings).await?;
         auto_migrate(settings, &database).await?;
         Ok(Self { executor: executor(settings, &database), queries: database.queries(), database })
+    }
+
+    /// Leaves the lock of SQLite to a server after a transaction of this duration: its waiters look again and again, and
+    /// find it free between two transactions only by chance.
+    pub async fn leave_turn(&self, took: Duration) {
+        if self.database.dialect() == Dialect::Sqlite {
+            sleep(took).await;
+        }
     }
 
     pub async fn close(self) {

@@ -5,6 +5,7 @@ use std::io::{Write as _, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
@@ -147,7 +148,10 @@ async fn execute(
     let recording = Recording { idempotency: None, audited_as: Some(operator::caller()), renderer };
     let request = |command: &Command| Request { recording: Some(recording.clone()), ..Request::new(command.clone()) };
     let requests: Vec<Request> = rows.iter().map(|(_, command)| request(command)).collect();
-    for ((row, _), answer) in rows.iter().zip(shop.executor.execute(&requests).await) {
+    let begun = Instant::now();
+    let answers = shop.executor.execute(&requests).await;
+    shop.leave_turn(begun.elapsed()).await;
+    for ((row, _), answer) in rows.iter().zip(answers) {
         match answer {
             Ok(Answer::Decided { outcome, rendered: _ }) => counts.add(row, effect_of(outcome), columns, bar),
             Ok(Answer::Replayed(_) | Answer::KeyReused) => bail!("line {}: an answer without a key", row.line),
