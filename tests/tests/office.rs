@@ -248,8 +248,11 @@ async fn lists_and_numbers_use_indexes(shop: Shop) {
             "SELECT user_id FROM coupons WHERE campaign_id = X'00' AND state = 'used' ORDER BY id DESC LIMIT 21",
             "ix_coupons_campaign_state",
         ),
-        ("SELECT COUNT(*) FROM orders WHERE status = 'pending_payment'", "ix_orders_"),
-        ("SELECT total FROM orders WHERE status = 'paid' AND id < X'ff' ORDER BY id DESC LIMIT 21", "ix_orders_status"),
+        ("SELECT COUNT(*) FROM orders WHERE status = 'pending_payment'", "ix_orders_due"),
+        (
+            "SELECT total FROM orders WHERE COALESCE(orders.status, '') = 'paid' AND id < X'ff' ORDER BY id DESC LIMIT 21",
+            "sqlite_autoindex_orders_1",
+        ),
         (
             "SELECT total FROM orders WHERE COALESCE(orders.status, '') = 'paid' AND id < X'ff' AND user_id = 'kim' \
              ORDER BY id DESC LIMIT 21",

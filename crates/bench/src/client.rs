@@ -22,6 +22,8 @@ pub struct Request<'a> {
     pub key: Option<&'a str>,
     /// `If-None-Match`.
     pub known_tag: Option<&'a str>,
+    /// `Cache-Control`.
+    pub cache_control: Option<&'a str>,
     pub body: &'a str,
 }
 
@@ -108,6 +110,9 @@ impl Client {
         }
         if let Some(tag) = request.known_tag {
             put(&["If-None-Match: ", tag, "\r\n"]);
+        }
+        if let Some(directive) = request.cache_control {
+            put(&["Cache-Control: ", directive, "\r\n"]);
         }
         if request.method != "GET" {
             let length = request.body.len().to_string();
@@ -233,6 +238,7 @@ mod tests {
             token: Some("t"),
             key: Some("k"),
             known_tag: Some("W/\"0\""),
+            cache_control: Some("max-age=1"),
             body: "{}",
         };
         for (body, tag) in [(b"a", Some("W/\"1\"")), (b"b", None), (b"a", Some("W/\"1\"")), (b"b", None)] {
@@ -242,7 +248,7 @@ mod tests {
         let requests = server.await.expect("the server ends");
         let expected = format!(
             "POST /x HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer t\r\nIdempotency-Key: k\r\n\
-             If-None-Match: W/\"0\"\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}"
+             If-None-Match: W/\"0\"\r\nCache-Control: max-age=1\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}"
         );
         assert_eq!(requests, vec![expected; 4]);
     }

@@ -1,4 +1,3 @@
-DROP INDEX ix_orders_status;
 DROP INDEX ix_products_name;
 DROP INDEX ix_products_price;
 DROP INDEX ix_stocks_available;

@@ -65,5 +65,3 @@ CREATE INDEX IF NOT EXISTS ix_stocks_available ON stocks (available, product_id)
 -- Products of all states by price and by name.
 CREATE INDEX IF NOT EXISTS ix_products_price ON products (price, id);
 CREATE INDEX IF NOT EXISTS ix_products_name ON products (name, id);
--- Orders of a status, newest first. MySQL needs none: it knows how many rows a status has.
-CREATE INDEX IF NOT EXISTS ix_orders_status ON orders (status, id);

@@ -75,12 +75,12 @@ impl OrderQueries for Store {
                     .filter(orders::id.le(Id(*ids.end())))
                     .filter(orders::id.lt(before_id(page.after)));
                 if let Some(status) = filter.status {
-                    orders = match filter.user_id {
-                        // Out of sight of the indexes of the status, as the orders of a user are fewer.
-                        Some(_) => {
-                            orders.filter(sql::<Bool>("COALESCE(orders.status, '') = ").bind::<Text, _>(status.code()))
-                        }
-                        None => orders.filter(orders::status.eq(status.code())),
+                    orders = if filter.user_id.is_some() || status == OrderStatus::Paid {
+                        // Out of sight of the index of the status: the orders of a user are fewer, and SQLite would sort
+                        // all paid orders, of which the newest are near.
+                        orders.filter(sql::<Bool>("COALESCE(orders.status, '') = ").bind::<Text, _>(status.code()))
+                    } else {
+                        orders.filter(orders::status.eq(status.code()))
                     };
                 }
                 if let Some(user_id) = filter.user_id {
