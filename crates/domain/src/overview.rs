@@ -21,6 +21,7 @@ pub struct Overview {
     pub nearly_sold_out: u64,
     /// Campaigns that issue coupons now, with at most a tenth of them left; the earliest to close first.
     pub campaigns_running_out: Vec<CouponCampaign>,
+    /// At most [`OverviewLimits::events`], as dead events.
     pub pending_events: u64,
     pub dead_events: u64,
 }
@@ -31,13 +32,14 @@ pub struct Overview {
 pub struct OverviewLimits {
     pub nearly_sold_out: u32,
     pub campaigns: u32,
+    /// Of each state. An outage of the data platform leaves many.
+    pub events: u32,
 }
 
 /// Reads the numbers of a shop, without locks; gates no write.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait OverviewQueries: Send + Sync {
-    /// The numbers, each by an index: the cost grows with open orders, products and undelivered events, and not with the
-    /// orders ever placed.
+    /// The numbers, each by an index: the cost grows with open orders and products, and not with the orders ever placed.
     async fn overview(&self, limits: OverviewLimits) -> Result<Overview, StoreError>;
 }

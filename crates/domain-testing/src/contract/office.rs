@@ -258,10 +258,8 @@ pub async fn one_counter_counts_at_a_time(harness: &dyn StoreHarness) -> TestRes
 /// The numbers of the overview are those of the rows.
 pub async fn the_overview_counts_open_rows(harness: &dyn StoreHarness) -> TestResult {
     let shop = TestShop::new(harness.factory());
-    let overview = async || {
-        let limits = OverviewLimits { nearly_sold_out: 10, campaigns: 2 };
-        harness.queries().overview.overview(limits).await
-    };
+    let limits = OverviewLimits { nearly_sold_out: 10, campaigns: 2, events: 10 };
+    let overview = async || harness.queries().overview.overview(limits).await;
     let empty = overview().await?;
     assert_eq!((empty.open_orders, empty.open_quantity, empty.sold_out, empty.pending_events), (0, 0, 0, 0));
 
@@ -290,6 +288,8 @@ pub async fn the_overview_counts_open_rows(harness: &dyn StoreHarness) -> TestRe
     harness.event_queue().record(&[AttemptOutcome { event_id: claimed[0].delivery.event_id, lease, outcome }]).await?;
     let counted = overview().await?;
     assert_eq!((counted.pending_events, counted.dead_events), (0, 1));
+    let none = harness.queries().overview.overview(OverviewLimits { events: 0, ..limits }).await?;
+    assert_eq!((none.pending_events, none.dead_events), (0, 0), "no more are counted than the limit");
     Ok(())
 }
 

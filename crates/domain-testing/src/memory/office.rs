@@ -115,7 +115,10 @@ impl OverviewQueries for MemoryStore {
         let on_sale = tables.products.values().filter(|product| product.details.status == ProductStatus::OnSale);
         let available: Vec<u64> =
             on_sale.filter_map(|product| tables.stocks.get(&product.id)).map(|stock| stock.available).collect();
-        let deliveries = |state| tables.deliveries.values().filter(|delivery| delivery.state == state).count() as u64;
+        let deliveries = |state| {
+            let count = tables.deliveries.values().filter(|delivery| delivery.state == state).count() as u64;
+            count.min(limits.events.into())
+        };
         let mut campaigns: Vec<_> = tables.campaigns.values().cloned().collect();
         campaigns.retain(|campaign| {
             campaign.details.issue_opens_at <= now

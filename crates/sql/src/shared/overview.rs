@@ -24,7 +24,7 @@ impl OverviewQueries for Store {
         let read = self.read_lagging(move |connection| {
             async move {
                 let now = now(connection).await?;
-                let count = CountShop { nearly_sold_out: i64::from(limits.nearly_sold_out) };
+                let count = CountShop { nearly_sold_out: limits.nearly_sold_out.into(), events: limits.events.into() };
                 let counts: Counts = count.get_result(connection).await?;
                 let campaigns = coupon_campaigns::table
                     .filter(coupon_campaigns::issue_closes_at.gt(At(now)))
@@ -57,6 +57,7 @@ impl OverviewQueries for Store {
 #[derive(Debug, Clone, Copy, QueryId)]
 struct CountShop {
     nearly_sold_out: i64,
+    events: i64,
 }
 
 impl Query for CountShop {
@@ -77,10 +78,14 @@ impl QueryFragment<Db> for CountShop {
         out.push_sql(SOLD);
         out.push_sql(" BETWEEN 1 AND ");
         out.push_bind_param::<BigInt, _>(&self.nearly_sold_out)?;
-        out.push_sql(
-            "), (SELECT COUNT(*) FROM outbox_events WHERE state = 'pending'), \
-             (SELECT COUNT(*) FROM outbox_events WHERE state = 'dead')",
-        );
+        out.push_sql(")");
+        for state in ["pending", "dead"] {
+            out.push_sql(&format!(
+                ", (SELECT COUNT(*) FROM (SELECT id FROM outbox_events WHERE state = '{state}' LIMIT "
+            ));
+            out.push_bind_param::<BigInt, _>(&self.events)?;
+            out.push_sql(&format!(") AS {state}_events)"));
+        }
         Ok(())
     }
 }

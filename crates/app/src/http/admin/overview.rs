@@ -30,6 +30,8 @@ use crate::http::values::{AmountText, Time};
 const NEARLY_SOLD_OUT_AT: u32 = 10;
 /// The maximum number of campaigns.
 const CAMPAIGNS_MAX: u32 = 20;
+/// The maximum number of counted events of a state.
+const EVENTS_MAX: u32 = 10_000;
 /// The runs among which the last that is over is found: at most one runs.
 const RUNS: u32 = 2;
 
@@ -56,7 +58,7 @@ async fn show_overview(
 
 async fn render(state: Data<AppState>) -> Result<Dated<CachedResponse>, StoreError> {
     let as_of = Instant::now();
-    let limits = OverviewLimits { nearly_sold_out: NEARLY_SOLD_OUT_AT, campaigns: CAMPAIGNS_MAX };
+    let limits = OverviewLimits { nearly_sold_out: NEARLY_SOLD_OUT_AT, campaigns: CAMPAIGNS_MAX, events: EVENTS_MAX };
     let overview = state.queries.overview.overview(limits).await?;
     let day = state.shop.time_zone.start_of_day(overview.now);
     let today = state.queries.statistics.statistics(day, state.shop.time_zone.next_day(day)).await?;
@@ -130,7 +132,9 @@ impl CampaignRunningOut {
 
 #[derive(Clone, Serialize, ToSchema)]
 struct EventsResponse {
+    /// At most 10,000 are counted.
     pending: u64,
+    /// At most 10,000 are counted.
     dead: u64,
 }
 
