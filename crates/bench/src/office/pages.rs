@@ -14,7 +14,7 @@ use crate::office::{Bench, STAFF, staff_token};
 use crate::report;
 use crate::server::Server;
 
-/// Calls before those that count; those that count, and the time after which no further one begins.
+/// The number of warm-up calls, the number of measured ones, and the time after which no further one begins.
 const WARM_UP: usize = 3;
 const CALLS: usize = 100;
 const TIME_MAX: Duration = Duration::from_secs(4);

@@ -38,7 +38,7 @@ impl<'a> Problems<'a> {
     }
 }
 
-/// The cells of a row by field, with those that it inherits. Blank cells are absent.
+/// The cells of a row by field, inherited ones included. Blank cells are absent.
 pub struct Cells<'a> {
     columns: &'a Columns,
     cells: BTreeMap<Field, Cow<'a, str>>,
