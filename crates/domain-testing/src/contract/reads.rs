@@ -192,7 +192,14 @@ async fn sorted(harness: &dyn StoreHarness) -> Result<Vec<(ProductSort, Vec<Prod
     let ids = products.map(|product| product.id);
     let sale = |day, place: usize, quantity| SaleCounted { day, product_id: ids[place], quantity, revenue: won(1) };
     let tomorrow = today.saturating_add(Duration::days(1));
-    let sales = [sale(before, 0, 99), sale(today, 2, 3), sale(today, 5, 3), sale(today, 6, 10), sale(tomorrow, 7, 4)];
+    let sales = [
+        sale(before, 0, 99),
+        sale(today, 2, 3),
+        sale(today, 3, 0),
+        sale(today, 5, 3),
+        sale(today, 6, 10),
+        sale(tomorrow, 7, 4),
+    ];
     commit(harness, append(sales)).await?;
     let of = |places: [usize; 8]| places.map(|place| ids[place]).to_vec();
     let since = |day: Date| ProductSort::Popular { since: day };

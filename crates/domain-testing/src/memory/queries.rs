@@ -313,7 +313,7 @@ fn key_of(sort: ProductSort, product: &Product, sold: &BTreeMap<ProductId, (i64,
         }
         ProductSort::Name => ProductKey::Name(product.details.name.as_str().to_owned(), product.id),
         ProductSort::Popular { .. } => {
-            ProductKey::Popular(sold.get(&product.id).map_or(0, |(quantity, _)| *quantity), product.id)
+            ProductKey::Popular(sold.get(&product.id).map_or(0, |(quantity, _)| (*quantity).max(0)), product.id)
         }
     }
 }

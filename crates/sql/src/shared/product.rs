@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Binary, Date as DateSql, Text};
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncConnection as _, RunQueryDsl};
 use futures_util::FutureExt as _;
 use jangteo_domain::StoreError;
 use jangteo_domain::id::ProductId;
@@ -13,8 +13,9 @@ use jangteo_domain::product::{
 use jangteo_domain::time::Date;
 
 use super::product_search::search;
-use super::store::Store;
-use super::{Db, INDEXED, IS_ON_SALE_BY_ID, THEN_JOIN, push_deadline};
+use super::store::{Failure, Store};
+use super::{Conn, Db, INDEXED, IS_ON_SALE_BY_ID, THEN_JOIN, push_deadline};
+use crate::SearchLimits;
 use crate::bulk::Row;
 use crate::deadline::Deadline;
 use crate::rows::product::ProductRow;
@@ -29,14 +30,12 @@ impl ProductQueries for Store {
         filter: &ProductFilter,
         page: &Page<ProductKey>,
     ) -> Result<Vec<(ProductListing, ProductKey)>, StoreError> {
-        let sort = filter.sort;
-        let query = ProductList::new(filter, page)?;
-        let rows = if query.text.is_some() {
-            let limits = self.search_limits;
-            self.search(move |connection| search(connection, query, limits).boxed()).await?
+        let (sort, limits) = (filter.sort, self.search_limits);
+        let parts = parts(filter, page)?;
+        let rows = if filter.text.is_some() {
+            self.search(move |connection| load(connection, parts, limits).boxed()).await?
         } else {
-            self.read_lagging(move |connection| async move { Ok(query.load::<ListRow>(connection).await?) }.boxed())
-                .await?
+            self.read_lagging(move |connection| load(connection, parts, limits).boxed()).await?
         };
         rows.into_iter()
             .map(|(row, available, sold)| {
@@ -118,10 +117,43 @@ fn key_of(product: &Product, sort: ProductSort, sold: i64) -> ProductKey {
     }
 }
 
+/// The parts of a list, each in its order. By popularity these are the products that sold, found by their sales, and then
+/// the others in the order of a key, so that no page sorts all products.
+fn parts(filter: &ProductFilter, page: &Page<ProductKey>) -> Result<Vec<ProductList>, StoreError> {
+    let orders = Order::of_parts(filter.sort, page.after.clone())?;
+    Ok(orders.into_iter().map(|order| ProductList::new(filter, order, page.limit.into())).collect())
+}
+
+/// Fills one page from the parts, in one snapshot: a sale moves a product to another part.
+async fn load(connection: &mut Conn, parts: Vec<ProductList>, limits: SearchLimits) -> Result<Vec<ListRow>, Failure> {
+    if let [part] = &*parts {
+        return load_part(connection, part.clone(), limits).await;
+    }
+    let load = connection.transaction(async move |connection| {
+        let mut rows = Vec::new();
+        for part in parts {
+            let missing = part.limit - i64::try_from(rows.len()).unwrap_or(i64::MAX);
+            if missing > 0 {
+                rows.append(&mut load_part(connection, ProductList { limit: missing, ..part }, limits).await?);
+            }
+        }
+        Ok(rows)
+    });
+    load.await
+}
+
+async fn load_part(connection: &mut Conn, part: ProductList, limits: SearchLimits) -> Result<Vec<ListRow>, Failure> {
+    match part.text {
+        Some(_) => search(connection, part, limits).await,
+        None => Ok(part.load(connection).await?),
+    }
+}
+
 pub(super) type ListRow = (ProductRow, Integer<u64>, Integer<i64>);
 
-/// A page of a product list, in raw SQL: joins and conditions depend on the filter. Each sort ends with the id and is
-/// that of an index; the explicit bound on its first column makes the database enter the index there.
+/// A part of a product list, in raw SQL: joins and conditions depend on the filter. Each sort ends with the id and is
+/// that of an index, except that of the sales; the explicit bound on its first column makes the database enter the index
+/// there.
 #[derive(Debug, Clone)]
 pub(super) struct ProductList {
     /// The products that may match.
@@ -137,7 +169,6 @@ pub(super) struct ProductList {
     price_max: Option<Amount>,
     in_stock: bool,
     max_available: Option<i64>,
-    sold_since: Option<Date>,
     order: Order,
     pub limit: i64,
 }
@@ -160,37 +191,49 @@ enum Order {
     CheapestFirst(Option<(Amount, Id<ProductId>)>),
     DearestFirst(Option<(Amount, Id<ProductId>)>),
     ByName(Option<(String, Id<ProductId>)>),
-    MostSoldFirst(Option<(i64, Id<ProductId>)>),
+    /// The products that sold since that day.
+    MostSoldFirst(Date, Option<(i64, Id<ProductId>)>),
+    /// The products that did not sell since that day, oldest first.
+    Unsold(Date, Option<Id<ProductId>>),
 }
 
 impl Order {
-    fn new(sort: ProductSort, after: Option<ProductKey>) -> Result<Self, StoreError> {
-        match (sort, after) {
-            (ProductSort::Newest, None) => Ok(Self::NewestFirst(None)),
-            (ProductSort::Newest, Some(ProductKey::Newest(id))) => Ok(Self::NewestFirst(Some(Id(id)))),
-            (ProductSort::PriceAscending, None) => Ok(Self::CheapestFirst(None)),
+    fn of_parts(sort: ProductSort, after: Option<ProductKey>) -> Result<Vec<Self>, StoreError> {
+        Ok(match (sort, after) {
+            (ProductSort::Newest, None) => vec![Self::NewestFirst(None)],
+            (ProductSort::Newest, Some(ProductKey::Newest(id))) => vec![Self::NewestFirst(Some(Id(id)))],
+            (ProductSort::PriceAscending, None) => vec![Self::CheapestFirst(None)],
             (ProductSort::PriceAscending, Some(ProductKey::Price(price, id))) => {
-                Ok(Self::CheapestFirst(Some((Amount(price), Id(id)))))
+                vec![Self::CheapestFirst(Some((Amount(price), Id(id))))]
             }
-            (ProductSort::PriceDescending, None) => Ok(Self::DearestFirst(None)),
+            (ProductSort::PriceDescending, None) => vec![Self::DearestFirst(None)],
             (ProductSort::PriceDescending, Some(ProductKey::Price(price, id))) => {
-                Ok(Self::DearestFirst(Some((Amount(price), Id(id)))))
+                vec![Self::DearestFirst(Some((Amount(price), Id(id))))]
             }
-            (ProductSort::Name, None) => Ok(Self::ByName(None)),
-            (ProductSort::Name, Some(ProductKey::Name(name, id))) => Ok(Self::ByName(Some((name, Id(id))))),
-            (ProductSort::Popular { .. }, None) => Ok(Self::MostSoldFirst(None)),
-            (ProductSort::Popular { .. }, Some(ProductKey::Popular(sold, id))) => {
-                Ok(Self::MostSoldFirst(Some((sold, Id(id)))))
+            (ProductSort::Name, None) => vec![Self::ByName(None)],
+            (ProductSort::Name, Some(ProductKey::Name(name, id))) => vec![Self::ByName(Some((name, Id(id))))],
+            (ProductSort::Popular { since }, None) => {
+                vec![Self::MostSoldFirst(since, None), Self::Unsold(since, None)]
             }
-            (_, Some(_)) => Err(StoreError::unexpected("a page after a key of another sort")),
-        }
+            (ProductSort::Popular { since }, Some(ProductKey::Popular(sold, id))) if sold <= 0 => {
+                vec![Self::Unsold(since, Some(Id(id)))]
+            }
+            (ProductSort::Popular { since }, Some(ProductKey::Popular(sold, id))) => {
+                vec![Self::MostSoldFirst(since, Some((sold, Id(id)))), Self::Unsold(since, None)]
+            }
+            (_, Some(_)) => return Err(StoreError::unexpected("a page after a key of another sort")),
+        })
+    }
+
+    fn is_by_id(&self) -> bool {
+        matches!(self, Self::NewestFirst(_) | Self::Unsold(..))
     }
 }
 
 impl ProductList {
-    fn new(filter: &ProductFilter, page: &Page<ProductKey>) -> Result<Self, StoreError> {
+    fn new(filter: &ProductFilter, order: Order, limit: i64) -> Self {
         let words = |values: &[OptionValue]| values.iter().map(|value| value.as_str().to_owned()).collect();
-        Ok(Self {
+        Self {
             source: Source::All,
             deadline: None,
             all_states: filter.all_states,
@@ -201,16 +244,9 @@ impl ProductList {
             price_max: filter.price.max.map(Amount),
             in_stock: filter.in_stock,
             max_available: filter.max_available.map(|max| i64::try_from(max).unwrap_or(i64::MAX)),
-            sold_since: match filter.sort {
-                ProductSort::Popular { since } => Some(since),
-                ProductSort::Newest
-                | ProductSort::PriceAscending
-                | ProductSort::PriceDescending
-                | ProductSort::Name => None,
-            },
-            order: Order::new(filter.sort, page.after.clone())?,
-            limit: page.limit.into(),
-        })
+            order,
+            limit,
+        }
     }
 
     /// The same list from another source.
@@ -218,26 +254,33 @@ impl ProductList {
         Self { source, deadline: Some(deadline), ..self.clone() }
     }
 
-    pub fn is_by_popularity(&self) -> bool {
-        self.sold_since.is_some()
+    pub fn is_by_sales(&self) -> bool {
+        matches!(self.order, Order::MostSoldFirst(..))
     }
 
-    /// From a source of few products the joins follow in this order: each begins with a key, not in the list's order.
+    /// From a source of few products, as from the sales in their order, the joins follow in this order: each begins with a
+    /// key, not in another order of the list.
     fn push_tables<'b>(&'b self, out: &mut AstPass<'_, 'b, Db>) -> QueryResult<()> {
         let (texts, join) = match &self.source {
+            Source::All if self.is_by_sales() => (self.text.is_some(), THEN_JOIN),
             Source::All => (self.text.is_some(), " JOIN "),
             Source::First(_) | Source::Indexed(_) => (false, THEN_JOIN),
         };
-        match &self.source {
-            Source::All => out.push_sql(" FROM products"),
-            Source::First(products) => {
+        match (&self.source, &self.order) {
+            (Source::All, Order::MostSoldFirst(since, _)) => {
+                out.push_sql(" FROM (");
+                push_sales(out, since)?;
+                out.push_sql(&format!(") AS sales{join}products ON products.id = sales.product_id"));
+            }
+            (Source::All, _) => out.push_sql(" FROM products"),
+            (Source::First(products), _) => {
                 out.push_sql(" FROM (SELECT products.id AS product_id FROM products");
                 self.push_key_filter(out)?;
                 self.push_order(out)?;
                 out.push_sql(" LIMIT ");
                 out.push_bind_param::<BigInt, _>(products)?;
             }
-            Source::Indexed(words) => {
+            (Source::Indexed(words), _) => {
                 out.push_sql(&format!(
                     " FROM (SELECT product_id FROM product_search_texts WHERE {IS_UNINDEXED} UNION "
                 ));
@@ -253,20 +296,18 @@ impl ProductList {
         }
         out.push_sql(&format!("{join}stocks ON stocks.product_id = products.id"));
         if texts {
-            out.push_sql(" JOIN product_search_texts ON product_search_texts.product_id = products.id");
+            out.push_sql(&format!("{join}product_search_texts ON product_search_texts.product_id = products.id"));
         }
-        if let Some(since) = &self.sold_since {
-            out.push_sql(
-                " LEFT JOIN (SELECT product_id, CAST(SUM(quantity) AS SIGNED) AS sold FROM daily_sales WHERE day >= ",
-            );
-            out.push_bind_param::<DateSql, _>(since)?;
-            out.push_sql(" GROUP BY product_id) AS sales ON sales.product_id = products.id");
+        if let (Source::Indexed(_), Order::MostSoldFirst(since, _)) = (&self.source, &self.order) {
+            out.push_sql(&format!("{join}("));
+            push_sales(out, since)?;
+            out.push_sql(") AS sales ON sales.product_id = products.id");
         }
         Ok(())
     }
 
     fn push_filter<'b>(&'b self, out: &mut AstPass<'_, 'b, Db>) -> QueryResult<()> {
-        let is_by_id = matches!(self.order, Order::NewestFirst(_)) && self.price_min.or(self.price_max).is_none();
+        let is_by_id = self.order.is_by_id() && self.price_min.or(self.price_max).is_none();
         self.push_status(is_by_id, out);
         self.push_category(out)?;
         self.push_prices(out)?;
@@ -278,6 +319,11 @@ impl ProductList {
             out.push_sql(" AND stocks.available <= ");
             out.push_bind_param::<BigInt, _>(max)?;
         }
+        if let Order::Unsold(since, _) = &self.order {
+            out.push_sql(" AND products.id NOT IN (SELECT product_id FROM (");
+            push_sales(out, since)?;
+            out.push_sql(") AS sales)");
+        }
         if let Some(deadline) = &self.deadline {
             push_deadline(out, deadline)?;
         }
@@ -286,12 +332,11 @@ impl ProductList {
 
     /// The part of the filter that an index in the list's order decides. Any other part could read all products to find few.
     fn push_key_filter<'b>(&'b self, out: &mut AstPass<'_, 'b, Db>) -> QueryResult<()> {
-        let is_by_id = matches!(self.order, Order::NewestFirst(_));
-        self.push_status(is_by_id, out);
+        self.push_status(self.order.is_by_id(), out);
         match self.order {
-            Order::NewestFirst(_) => self.push_category(out),
+            Order::NewestFirst(_) | Order::Unsold(..) => self.push_category(out),
             Order::CheapestFirst(_) | Order::DearestFirst(_) => self.push_prices(out),
-            Order::ByName(_) | Order::MostSoldFirst(_) => Ok(()),
+            Order::ByName(_) | Order::MostSoldFirst(..) => Ok(()),
         }
     }
 
@@ -356,18 +401,30 @@ impl ProductList {
                 push_after(out, ("products.name", ">"), ">", after, |out, name| out.push_bind_param::<Text, _>(name))?;
                 out.push_sql(" ORDER BY products.name, products.id");
             }
-            Order::MostSoldFirst(after) => {
+            Order::MostSoldFirst(_, after) => {
                 let after = after.as_ref().map(|(sold, id)| (sold, id));
-                push_after(out, (SOLD, "<"), ">", after, |out, sold| out.push_bind_param::<BigInt, _>(sold))?;
-                out.push_sql(" ORDER BY sold DESC, products.id");
+                push_after(out, ("sales.sold", "<"), ">", after, |out, sold| out.push_bind_param::<BigInt, _>(sold))?;
+                out.push_sql(" ORDER BY sales.sold DESC, sales.product_id");
+            }
+            Order::Unsold(_, after) => {
+                if let Some(id) = after {
+                    out.push_sql(" AND products.id > ");
+                    out.push_bind_param::<Binary, _>(id)?;
+                }
+                out.push_sql(" ORDER BY products.id");
             }
         }
         Ok(())
     }
 }
 
-/// Items sold, in a list with sales.
-const SOLD: &str = "COALESCE(sales.sold, 0)";
+/// The products that sold since that day, with the items sold.
+fn push_sales<'b>(out: &mut AstPass<'_, 'b, Db>, since: &'b Date) -> QueryResult<()> {
+    out.push_sql("SELECT product_id, CAST(SUM(quantity) AS SIGNED) AS sold FROM daily_sales WHERE day >= ");
+    out.push_bind_param::<DateSql, _>(since)?;
+    out.push_sql(" GROUP BY product_id HAVING sold > 0");
+    Ok(())
+}
 
 /// The products with all of these words in the search index.
 pub(super) fn push_indexed<'b>(out: &mut AstPass<'_, 'b, Db>, words: &'b String) -> QueryResult<()> {
@@ -440,7 +497,7 @@ impl QueryFragment<Db> for ProductList {
             out.push_sql(", ");
         }
         out.push_sql("stocks.available, ");
-        out.push_sql(if self.sold_since.is_some() { SOLD } else { "0" });
+        out.push_sql(if self.is_by_sales() { "sales.sold" } else { "0" });
         out.push_sql(" AS sold");
         self.push_tables(&mut out)?;
         self.push_filter(&mut out)?;

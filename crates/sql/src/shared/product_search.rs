@@ -32,8 +32,8 @@ pub(super) async fn search(
     let deadline = Deadline::of_search();
     let from = |source| list.from(source, deadline);
     let mut first = None;
-    // The ranking of a part costs as much as that of all.
-    if !list.is_by_popularity() {
+    // No index has the order of the sales: the first products cost as much as all.
+    if !list.is_by_sales() {
         let rows: Vec<ListRow> = from(Source::First(limits.first.into())).load(connection).await?;
         if i64::try_from(rows.len()).is_ok_and(|rows| rows >= list.limit) {
             return Ok(rows);

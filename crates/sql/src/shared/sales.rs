@@ -9,8 +9,8 @@ use jangteo_domain::id::ProductId;
 use jangteo_domain::sales::{PopularProduct, SalesQueries};
 use jangteo_domain::time::Date;
 
-use super::Db;
 use super::store::Store;
+use super::{Db, THEN_JOIN};
 use crate::types::{Amount, Id, Integer, MoneySql};
 
 #[async_trait]
@@ -46,18 +46,17 @@ impl Query for Popular {
 impl QueryFragment<Db> for Popular {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Db>) -> QueryResult<()> {
         out.push_sql(
-            "SELECT daily_sales.product_id, CAST(SUM(daily_sales.quantity) AS SIGNED) AS sold, \
-             SUM(daily_sales.revenue) AS earned \
-             FROM daily_sales JOIN products ON products.id = daily_sales.product_id \
-             WHERE products.status = 'on_sale' AND daily_sales.day BETWEEN ",
+            "SELECT sales.product_id, sales.sold, sales.earned FROM (SELECT product_id, \
+             CAST(SUM(quantity) AS SIGNED) AS sold, SUM(revenue) AS earned FROM daily_sales WHERE day BETWEEN ",
         );
         out.push_bind_param::<DateSql, _>(&self.from)?;
         out.push_sql(" AND ");
         out.push_bind_param::<DateSql, _>(&self.to)?;
-        out.push_sql(
-            " GROUP BY daily_sales.product_id HAVING sold > 0 ORDER BY sold DESC, earned DESC, daily_sales.product_id \
-             LIMIT ",
-        );
+        // The sales are sorted before they are joined, which ends with the last row of the page.
+        out.push_sql(&format!(
+            " GROUP BY product_id HAVING sold > 0) AS sales{THEN_JOIN}products ON products.id = sales.product_id \
+             WHERE products.status = 'on_sale' ORDER BY sales.sold DESC, sales.earned DESC, sales.product_id LIMIT "
+        ));
         out.push_bind_param::<BigInt, _>(&self.limit)
     }
 }

@@ -4,10 +4,11 @@ use jangteo_domain::StoreError;
 use jangteo_domain::id::ProductId;
 use jangteo_domain::page::Page;
 use jangteo_domain::product::{PriceRange, Product, ProductDetails, ProductFilter, ProductKey, ProductSort};
+use jangteo_domain::sales::SaleCounted;
 use jangteo_domain::stock::Stock;
 use jangteo_domain::testing::SequentialIds;
 use jangteo_domain::testing::fixtures::{NOON, product_details, text, won};
-use jangteo_domain::transaction::{Changes, LockSet, ProductDepth, RowChanges};
+use jangteo_domain::transaction::{Appended, Changes, LockSet, ProductDepth, RowChanges};
 use jangteo_sql::{Database, DatabaseSettings, Dialect, SearchLimits};
 use mysql_async::prelude::Queryable as _;
 use rstest::rstest;
@@ -40,8 +41,17 @@ fn products() -> Vec<Product> {
 async fn filled(dialect: Dialect, products: &[Product]) -> Result<TestDatabase, StoreError> {
     let database = TestDatabase::of(dialect).await;
     let stocks = RowChanges::inserted(products.iter().map(|product| Stock::empty(product.id)));
+    // A third of the products have sales, some of which were refunded.
+    let sold = products.iter().step_by(3).zip((0..4).cycle());
+    let sales = sold.map(|(product, quantity)| SaleCounted {
+        day: date!(2026 - 01 - 02),
+        product_id: product.id,
+        quantity,
+        revenue: won(1),
+    });
+    let appended = Appended { sales: sales.collect(), ..Appended::default() };
     let products = RowChanges::inserted(products.iter().cloned());
-    database.commit(Changes { products, stocks, ..Changes::default() }).await?;
+    database.commit(Changes { products, stocks, appended, ..Changes::default() }).await?;
     Ok(database)
 }
 
