@@ -70,8 +70,28 @@ impl Attempts for JitteredAttempts {
     }
 }
 
+/// Runs a transaction of a command line again where another process is in its way, such as the server that writes to the
+/// same SQLite file.
+///
+/// # Errors
+/// Any other error of the store, and the last one once the attempts are used up.
+pub async fn retried<T>(mut transaction: impl AsyncFnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let mut attempts = JitteredBackoff.start(Work::Transaction);
+    loop {
+        let error = match transaction().await {
+            Err(error @ (StoreError::Conflict(_) | StoreError::Unavailable(_))) => error,
+            outcome => return outcome,
+        };
+        if !attempts.pause(&error).await {
+            return Err(error);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     /// The number of failed attempts of duration `each`, and the total time.
@@ -117,6 +137,28 @@ mod tests {
         for _ in 0..ATTEMPTS_MIN {
             assert!(attempts.pause(&StoreError::unexpected("a test")).await);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_transaction_without_effect_is_retried() {
+        let cause = || Arc::new(std::io::Error::other("a test"));
+        let locked = || StoreError::Unavailable(cause());
+        let mut outcomes = [Err(locked()), Err(StoreError::Conflict(cause())), Ok(7)].into_iter();
+        let retried_to = retried(async || outcomes.next().expect("another attempt")).await;
+        assert!(matches!(retried_to, Ok(7)));
+
+        let mut attempts = 0;
+        let unknown = retried(async || {
+            attempts += 1;
+            Err::<(), _>(StoreError::CommitUnknown(cause()))
+        });
+        assert_eq!(unknown.await.map_err(|error| error.kind()), Err("commit_unknown"));
+        let lasting = retried(async || {
+            attempts += 1;
+            Err::<(), _>(locked())
+        });
+        assert_eq!(lasting.await.map_err(|error| error.kind()), Err("unavailable"));
+        assert!(attempts > ATTEMPTS_MIN, "{attempts}");
     }
 
     #[test]

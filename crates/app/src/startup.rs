@@ -29,7 +29,7 @@ use jangteo_domain::verification::BooksFactory;
 use jangteo_domain::{BatchExecutor, Command, Queries, Reply, StoreError};
 
 use crate::auth::{Authenticator, DenyList};
-use crate::backoff::JitteredBackoff;
+use crate::backoff::{JitteredBackoff, retried};
 use crate::cursor_keys::{CursorKeyStore, CursorKeys, StoredKey};
 use crate::demo::{self, DemoSignIn};
 use crate::error_chain::chain;
@@ -60,8 +60,6 @@ use crate::workers::verification::{Verifier, VerifierPorts};
 /// Maximum wait for a database that is still starting.
 const DATABASE_START_MAX: Duration = Duration::from_secs(30);
 const DATABASE_START_POLL: Duration = Duration::from_millis(500);
-/// Maximum retries of a transaction of `jangteo rebuild search-index`.
-const REBUILD_RETRIES_MAX: u32 = 5;
 /// Interval of the cleanup of metrics and rate limits.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -348,19 +346,14 @@ pub async fn execute(settings: &Settings, command: impl Into<Command>) -> anyhow
 /// As [`books`], or an error of the store; the products before it are indexed.
 pub async fn rebuild_search_index(settings: &Settings, mut progress: impl FnMut(u64)) -> anyhow::Result<()> {
     let database = existing(settings).await?;
-    let (mut last, mut attempts) = (None, 0);
+    let mut last = None;
     loop {
-        match database.rebuild_search_index(last, search_indexer::PRODUCTS_MAX).await {
-            Ok(ids) if ids.is_empty() => break,
-            Ok(ids) => {
-                progress(ids.len() as u64);
-                (last, attempts) = (ids.last().copied(), 0);
-            }
-            // A change of one of the products, or of an SQLite file, at the same time.
-            Err(StoreError::Conflict(_) | StoreError::Unavailable(_)) if attempts < REBUILD_RETRIES_MAX => {
-                attempts += 1
-            }
-            Err(error) => bail!("the search index was not rebuilt: {}", chain(&error)),
+        let indexed = retried(async || database.rebuild_search_index(last, search_indexer::PRODUCTS_MAX).await).await;
+        let ids = indexed.map_err(|error| anyhow!("the search index was not rebuilt: {}", chain(&error)))?;
+        progress(ids.len() as u64);
+        last = ids.last().copied();
+        if last.is_none() {
+            break;
         }
     }
     database.close().await;

@@ -9,6 +9,7 @@ use jangteo_domain::command::Operation;
 use jangteo_domain::statistics::{Counter, Step};
 use jangteo_domain::verification::{Progress as _, rebuild_daily_sales};
 
+use crate::backoff::retried;
 use crate::cli::progress::Bar;
 use crate::error_chain::chain;
 use crate::settings::Settings;
@@ -51,10 +52,10 @@ pub async fn statistics(settings: &Settings) -> anyhow::Result<ExitCode> {
     let store = startup::statistics_count(settings).await?;
     let mut counter = Counter::new(UuidSource.next_id());
     let failed = |error: jangteo_domain::StoreError| anyhow!("the statistics were not rebuilt: {}", chain(&error));
-    counter.start_over(&*store).await.map_err(failed)?;
+    retried(async || counter.start_over(&*store).await).await.map_err(failed)?;
     let mut rows = 0;
     loop {
-        match counter.step(&*store).await.map_err(failed)? {
+        match retried(async || counter.step(&*store).await).await.map_err(failed)? {
             Step::Advanced { changed } => rows += changed,
             Step::Current { changed } => {
                 print_changed(rows + changed);
