@@ -236,6 +236,10 @@ const NOW: &str = "UTC_TIMESTAMP(6)";
 /// The condition of products in the order of their ids.
 const IS_ON_SALE_BY_ID: &str = " WHERE products.status = 'on_sale'";
 
+/// A condition that holds for orders that were not paid, or were refunded. The statistics of the rows tell whether the
+/// newest orders or the index of the status lead to them.
+const IS_CLOSED: &str = "TRUE";
+
 /// A join whose tables are read in this order.
 const THEN_JOIN: &str = " STRAIGHT_JOIN ";
 

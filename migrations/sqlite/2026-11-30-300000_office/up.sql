@@ -55,6 +55,9 @@ INSERT OR IGNORE INTO quarter_hour_count (id, leased_until, final_to, complete_t
 
 -- Orders of a product, newest first.
 CREATE INDEX IF NOT EXISTS ix_order_lines_product ON order_lines (product_id, order_id);
+-- Orders of one state, newest first, as the condition of the list names them. Only changes of these states write to it.
+CREATE INDEX IF NOT EXISTS ix_orders_closed ON orders (status, id)
+  WHERE status IN ('expired', 'cancelled', 'partially_refunded', 'refunded');
 -- Coupons of a campaign, newest first, of any or of one state.
 CREATE INDEX IF NOT EXISTS ix_coupons_campaign ON coupons (campaign_id, id);
 CREATE INDEX IF NOT EXISTS ix_coupons_campaign_state ON coupons (campaign_id, state, id);

@@ -13,7 +13,7 @@ use jangteo_domain::page::{AsOf, Page};
 use jangteo_domain::payment::Refund;
 
 use super::store::{Failure, Now, Store, now};
-use super::{Conn, Db};
+use super::{Conn, Db, IS_CLOSED};
 use crate::bulk::{Find, READ_BYTES_MAX, chunks};
 use crate::rows::order::{LinesOf, OrderLineRow, OrderRow, assemble};
 use crate::rows::outbox::DeliveryRow;
@@ -75,12 +75,24 @@ impl OrderQueries for Store {
                     .filter(orders::id.le(Id(*ids.end())))
                     .filter(orders::id.lt(before_id(page.after)));
                 if let Some(status) = filter.status {
-                    orders = if filter.user_id.is_some() || status == OrderStatus::Paid {
-                        // Out of sight of the index of the status: the orders of a user are fewer, and SQLite would sort
-                        // all paid orders, of which the newest are near.
-                        orders.filter(sql::<Bool>("COALESCE(orders.status, '') = ").bind::<Text, _>(status.code()))
-                    } else {
-                        orders.filter(orders::status.eq(status.code()))
+                    let is_found_by_others = filter.user_id.is_some() || filter.product_id.is_some();
+                    orders = match status {
+                        OrderStatus::PendingPayment if !is_found_by_others => {
+                            orders.filter(orders::status.eq(status.code()))
+                        }
+                        OrderStatus::Expired
+                        | OrderStatus::Cancelled
+                        | OrderStatus::PartiallyRefunded
+                        | OrderStatus::Refunded
+                            if !is_found_by_others =>
+                        {
+                            orders.filter(orders::status.eq(status.code())).filter(sql::<Bool>(IS_CLOSED))
+                        }
+                        // Out of sight of the index of the status: the orders of a user or a product are fewer, and SQLite
+                        // would sort all paid orders, of which the newest are near.
+                        _ => {
+                            orders.filter(sql::<Bool>("COALESCE(orders.status, '') = ").bind::<Text, _>(status.code()))
+                        }
                     };
                 }
                 if let Some(user_id) = filter.user_id {

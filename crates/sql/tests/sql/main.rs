@@ -13,6 +13,7 @@ mod locks;
 mod migrations;
 mod outages;
 mod packets;
+mod plans;
 mod reads;
 mod search;
 mod server;

@@ -74,6 +74,15 @@ impl TestDatabase {
         rows.iter().map(|row: &String| serde_json::from_str(row).expect("a JSON object")).collect()
     }
 
+    /// The steps of SQLite's plan of a query, with unbound parameters.
+    pub fn plan(&self, query: &str) -> Vec<String> {
+        use diesel::RunQueryDsl as _;
+        let Place::Directory(directory) = &self.place else { panic!("not an SQLite database") };
+        let steps = diesel::sql_query(format!("EXPLAIN QUERY PLAN {query}"));
+        let steps: Vec<Step> = steps.load(&mut sqlite_connection(&file_in(directory))).expect("a plan");
+        steps.into_iter().map(|step| step.detail).collect()
+    }
+
     pub async fn number(&self, query: &str) -> i64 {
         let object = format!("SELECT CAST(JSON_OBJECT('n', ({query})) AS CHAR)");
         self.objects(&object).await[0]["n"].as_i64().expect("a number")
@@ -129,6 +138,13 @@ impl TestDatabase {
             Dialect::Sqlite => column.to_owned(),
         }
     }
+}
+
+/// A step of a plan.
+#[derive(diesel::QueryableByName)]
+struct Step {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    detail: String,
 }
 
 fn file_in(directory: &TempDir) -> String {

@@ -45,6 +45,16 @@ fn texts_of_this_runtime<T>(use_them: impl FnOnce(&mut Vec<String>) -> T) -> T {
     use_them(texts.get_or_insert_default().entry(runtime::Handle::current().id()).or_default())
 }
 
+/// Records the statements of connections that are opened from now on.
+pub fn record() {
+    set_default_instrumentation(|| Some(Box::new(StatementLog))).expect("an instrumentation");
+}
+
+/// The statements since the last call.
+pub fn take() -> Vec<String> {
+    texts_of_this_runtime(std::mem::take)
+}
+
 /// Runs the commands as one batch, none rejected, and returns its statements and the replies.
 async fn statements(shop: &TestShop, commands: Vec<Command>) -> (Vec<String>, Vec<Reply>) {
     let key = || {
@@ -54,13 +64,13 @@ async fn statements(shop: &TestShop, commands: Vec<Command>) -> (Vec<String>, Ve
     let recording = || Recording { idempotency: Some(key()), audited_as: None, renderer: Arc::new(PlainAnswers) };
     let request = |command| Request { command, recording: Some(recording()) };
     let requests: Vec<Request> = commands.into_iter().map(request).collect();
-    texts_of_this_runtime(Vec::clear);
+    take();
     let reply = |answer| match answer {
         Ok(Answer::Decided { outcome: Ok(reply), .. }) => reply,
         other => panic!("a reply is expected, not {other:?}"),
     };
     let replies = shop.executor.execute(&requests).await.into_iter().map(reply).collect();
-    (texts_of_this_runtime(std::mem::take), replies)
+    (take(), replies)
 }
 
 struct Shop {
@@ -129,7 +139,7 @@ fn reading(texts: &[String]) -> usize {
 async fn a_batch_of_any_size_reads_and_locks_by_the_same_statements(
     #[case] dialect: Dialect,
 ) -> Result<(), StoreError> {
-    set_default_instrumentation(|| Some(Box::new(StatementLog))).expect("an instrumentation");
+    record();
     let database = TestDatabase::of(dialect).await;
     let shop = Shop::open(&database).await?;
     let count = |reads, rows| (reads, beginning(dialect) + reads + writing(dialect, rows));
@@ -153,9 +163,9 @@ async fn a_batch_of_any_size_reads_and_locks_by_the_same_statements(
 /// Claims and records `events` events; returns the statements of both.
 async fn deliver(database: &TestDatabase, events: u32) -> Result<(Vec<String>, Vec<String>), StoreError> {
     let (queue, lease) = (database.database.event_queue(), SequentialIds::id(u64::from(events)));
-    texts_of_this_runtime(Vec::clear);
+    take();
     let claimed = queue.claim(lease, Duration::from_secs(60), events).await?;
-    let claiming = texts_of_this_runtime(std::mem::take);
+    let claiming = take();
     let recorded = |event: StoredEvent| AttemptOutcome {
         event_id: event.delivery.event_id,
         lease,
@@ -163,9 +173,9 @@ async fn deliver(database: &TestDatabase, events: u32) -> Result<(Vec<String>, V
     };
     let recorded: Vec<AttemptOutcome> = claimed.into_iter().map(recorded).collect();
     assert_eq!(recorded.len(), usize::try_from(events).expect("a small number"));
-    texts_of_this_runtime(Vec::clear);
+    take();
     queue.record(&recorded).await?;
-    Ok((claiming, texts_of_this_runtime(std::mem::take)))
+    Ok((claiming, take()))
 }
 
 #[rstest]
@@ -173,7 +183,7 @@ async fn deliver(database: &TestDatabase, events: u32) -> Result<(Vec<String>, V
 #[case::sqlite(Dialect::Sqlite)]
 #[tokio::test(flavor = "multi_thread")]
 async fn claims_of_any_size_read_and_lock_by_the_same_statements(#[case] dialect: Dialect) -> Result<(), StoreError> {
-    set_default_instrumentation(|| Some(Box::new(StatementLog))).expect("an instrumentation");
+    record();
     let database = TestDatabase::of(dialect).await;
     Shop::open(&database).await?.trade(100, CouponChoice::None).await;
     database.database.event_queue().backlog().await?; // Opens a connection.
@@ -193,24 +203,24 @@ async fn claims_of_any_size_read_and_lock_by_the_same_statements(#[case] dialect
 #[case::sqlite(Dialect::Sqlite)]
 #[tokio::test(flavor = "multi_thread")]
 async fn each_detail_query_is_one_statement(#[case] dialect: Dialect) -> Result<(), StoreError> {
-    set_default_instrumentation(|| Some(Box::new(StatementLog))).expect("an instrumentation");
+    record();
     let database = TestDatabase::of(dialect).await;
     let shop = Shop::open(&database).await?;
     let order_id = shop.shop.order(&shop.users[0], &[(shop.lamps[0], 1), (shop.lamps[1], 2)]).await?;
     let queries = database.database.queries();
     queries.clock.now().await?; // Opens a connection.
-    texts_of_this_runtime(Vec::clear);
+    take();
     assert!(queries.orders.find(order_id).await?.value.is_some());
     assert_eq!(queries.stocks.available(&shop.lamps.iter().copied().collect()).await?.len(), shop.lamps.len());
     assert!(queries.products.find(shop.lamps[0]).await?.is_some());
-    let texts = texts_of_this_runtime(std::mem::take);
+    let texts = take();
     assert_eq!(texts.len(), 3, "{texts:#?}");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_claim_locks_only_its_events_and_is_skipped() -> Result<(), StoreError> {
-    set_default_instrumentation(|| Some(Box::new(StatementLog))).expect("an instrumentation");
+    record();
     let database = TestDatabase::mysql().await;
     let shop = Shop::open(&database).await?;
     shop.trade(40, CouponChoice::None).await;
