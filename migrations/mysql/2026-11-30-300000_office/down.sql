@@ -1,3 +1,4 @@
+DROP INDEX ix_audit_log_actor_subject ON audit_log;
 DROP INDEX ix_products_name ON products;
 DROP INDEX ix_products_price ON products;
 DROP INDEX ix_stocks_available ON stocks;

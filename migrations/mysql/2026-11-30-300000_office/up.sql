@@ -117,3 +117,12 @@ SET @jangteo_index = IF(
 PREPARE jangteo_index FROM @jangteo_index;
 EXECUTE jangteo_index;
 DEALLOCATE PREPARE jangteo_index;
+
+-- Changes of one row by one member of the staff.
+SET @jangteo_index = IF(
+  (SELECT COUNT(*) FROM information_schema.statistics
+    WHERE table_schema = DATABASE() AND table_name = 'audit_log' AND index_name = 'ix_audit_log_actor_subject') = 0,
+  'CREATE INDEX ix_audit_log_actor_subject ON audit_log (actor, subject_id, id) ALGORITHM = INPLACE LOCK = NONE', 'DO 0');
+PREPARE jangteo_index FROM @jangteo_index;
+EXECUTE jangteo_index;
+DEALLOCATE PREPARE jangteo_index;

@@ -1,3 +1,4 @@
+DROP INDEX ix_audit_log_actor_subject;
 DROP INDEX ix_products_name;
 DROP INDEX ix_products_price;
 DROP INDEX ix_stocks_available;

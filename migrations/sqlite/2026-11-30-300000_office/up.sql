@@ -68,3 +68,5 @@ CREATE INDEX IF NOT EXISTS ix_stocks_available ON stocks (available, product_id)
 -- Products of all states by price and by name.
 CREATE INDEX IF NOT EXISTS ix_products_price ON products (price, id);
 CREATE INDEX IF NOT EXISTS ix_products_name ON products (name, id);
+-- Changes of one row by one member of the staff.
+CREATE INDEX IF NOT EXISTS ix_audit_log_actor_subject ON audit_log (actor, subject_id, id);
