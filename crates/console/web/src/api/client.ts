@@ -1,5 +1,6 @@
 // The client of the API: the caller's token and language on every request, and problems as exceptions.
 import createClient from 'openapi-fetch'
+import { untrack } from 'svelte'
 import { language } from '../lib/i18n.svelte'
 import { session } from '../lib/session.svelte'
 import type { paths } from './document'
@@ -23,7 +24,8 @@ export function observe(observer: Observer): () => void {
 }
 
 async function send(request: Request): Promise<Response> {
-  const { token } = session
+  // A page that reads would read from the start with each token.
+  const token = untrack(() => session.token)
   if (token) request.headers.set('Authorization', `Bearer ${token}`)
   request.headers.set('Accept-Language', language.current)
   const isRead = request.method === 'GET'

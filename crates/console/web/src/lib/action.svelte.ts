@@ -35,7 +35,8 @@ export class Action<Request = void> {
     } catch (error) {
       if (!(error instanceof Problem)) throw error
       this.problem = error
-      if (!error.isUnknown) this.#unknown = undefined
+      // A token that expired before the retry says nothing of the first attempt.
+      if (!error.isUnknown && error.status !== 401) this.#unknown = undefined
       return false
     } finally {
       this.isPending = false

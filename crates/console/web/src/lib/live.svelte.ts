@@ -1,7 +1,9 @@
-// Reads that repeat, so that a page shows changes on the server. A hidden page reads nothing.
+// Reads that repeat, so that a page shows changes on the server. A hidden page reads nothing, nor does one whose session
+// has expired.
 import { untrack } from 'svelte'
 import { Problem } from '../api/problem'
 import type { List } from '../api/types'
+import { session } from './session.svelte'
 
 /** In milliseconds. */
 const INTERVAL = 1_000
@@ -29,6 +31,7 @@ export function live<T>(read: (signal: AbortSignal) => Promise<T> | undefined, i
   let data = $state.raw<T>()
   let problem = $state.raw<Problem>()
   let refresh = () => {}
+  let again = () => {}
   let text = ''
 
   $effect(() => {
@@ -38,7 +41,7 @@ export function live<T>(read: (signal: AbortSignal) => Promise<T> | undefined, i
     let isReading = false
     const round = async () => {
       clearTimeout(timer)
-      if (isReading) return
+      if (isReading || untrack(() => session.hasExpired)) return
       const reading = read(stop.signal)
       if (!reading) return
       isReading = true
@@ -51,7 +54,8 @@ export function live<T>(read: (signal: AbortSignal) => Promise<T> | undefined, i
         const foundText = JSON.stringify(found)
         if (foundText !== text || problem) [text, data, problem] = [foundText, found, undefined]
       } catch (error) {
-        if (stop.signal.aborted) return
+        // The sign-in says the rest, and is followed by another read.
+        if (stop.signal.aborted || session.hasExpired) return
         if (!(error instanceof Problem)) throw error
         failures += 1
         connection.isUp = error.status !== 0
@@ -62,10 +66,11 @@ export function live<T>(read: (signal: AbortSignal) => Promise<T> | undefined, i
       schedule()
     }
     const schedule = () => {
+      clearTimeout(timer)
       if (stop.signal.aborted || document.hidden) return
       timer = setTimeout(again, Math.min(INTERVAL * 2 ** failures, INTERVAL_MAX))
     }
-    const again = () => {
+    again = () => {
       if (document.hidden) return
       if (isPaused()) schedule()
       else void round()
@@ -79,6 +84,10 @@ export function live<T>(read: (signal: AbortSignal) => Promise<T> | undefined, i
       clearTimeout(timer)
       document.removeEventListener('visibilitychange', again)
     }
+  })
+
+  $effect(() => {
+    if (!session.hasExpired) untrack(again)
   })
 
   return {

@@ -21,36 +21,42 @@ export function claimsOf(token: string): Claims | undefined {
   }
 }
 
+export const isAdmin = (claims: Claims) => claims.scope.split(' ').includes('admin')
+
 class Session {
   token = $state(tab.get('token') ?? '')
-  /** Whether the last token was rejected, so that the page says why it asks for another. */
+  /** Whether the server rejected the last token: its user remains, and so does the page, until the next sign-in. */
   hasExpired = $state(false)
-  #claims = $derived(claimsOf(this.token))
+  #claims = $state.raw(claimsOf(this.token))
 
   get user(): string {
     return this.#claims?.sub ?? ''
   }
 
   get isAdmin(): boolean {
-    return this.#claims?.scope.split(' ').includes('admin') ?? false
+    return this.#claims !== undefined && isAdmin(this.#claims)
   }
 
   start(token: string): void {
     this.token = token
+    this.#claims = claimsOf(token)
     this.hasExpired = false
     tab.set('token', token)
   }
 
   end(): void {
     this.token = ''
+    this.#claims = undefined
+    this.hasExpired = false
     tab.set('token', null)
   }
 
-  /** Ends the session of a token that the server rejects; a newer one goes on. */
+  /** Drops a token that the server rejects; a newer one goes on. */
   expire(token: string): void {
     if (token !== this.token) return
-    this.end()
+    this.token = ''
     this.hasExpired = true
+    tab.set('token', null)
   }
 }
 

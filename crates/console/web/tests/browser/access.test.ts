@@ -89,6 +89,28 @@ describe.each([
     await close(page)
     await close(shop)
   }, 180_000)
+
+  test('the sign-in above a page has no violation and is within the screen', async () => {
+    const page = await open(browser, {
+      token: server.adminToken,
+      theme,
+      locale,
+      viewport: { width, height },
+      bypassCSP: true,
+      reducedMotion: 'reduce',
+    })
+    await page.goto(`${server.url}/console/#/products`)
+    await settle(page)
+    await page.evaluate(AXE)
+    await page.route('**/v1/**', (route) => route.fulfill({ status: 401, json: { title: 'Unauthorized' } }))
+    const dialog = page.locator('dialog:modal')
+    await dialog.waitFor()
+    expect(await violations(page)).toEqual([])
+    const { left, right } = await dialog.evaluate((element) => element.getBoundingClientRect())
+    expect(left).toBeGreaterThan(0)
+    expect(right).toBeLessThan(width)
+    await close(page)
+  })
 })
 
 test('dialogs have no violation and return the focus', async () => {

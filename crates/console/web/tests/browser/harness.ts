@@ -126,6 +126,14 @@ export class Server {
     return ((await response.json()) as { token: string }).token
   }
 
+  /** Revokes the token, as if it expired. A token of the same user is valid again from the next second on. */
+  async revoke(token: string): Promise<void> {
+    const { sub, iat } = claimsOf(token)
+    const before = new Date((iat + 1) * 1_000)
+    await this.run('token', 'revoke', '--user', sub, '--before', before.toISOString())
+    await expect.poll(() => Date.now()).toBeGreaterThan(before.getTime())
+  }
+
   /** A product that is on sale. */
   async product(details: Record<string, unknown>, stock: number): Promise<string> {
     const made = await this.call<{ product_id: string }>('POST', '/v1/admin/products', {
@@ -174,6 +182,9 @@ export class Server {
     return order_id
   }
 }
+
+const claimsOf = (token: string) =>
+  JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as { sub: string; iat: number }
 
 /** A receiver of events that answers with `status`. */
 export class DataPlatform {

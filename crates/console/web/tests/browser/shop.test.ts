@@ -114,3 +114,19 @@ test('an order is cancelled, and its stock is back', async () => {
   expect(await server.call('GET', `/v1/products/${id}`)).toMatchObject({ available: 1 })
   await close(page)
 })
+
+test('a token that expires is replaced, and an open dialog with its input stays', async () => {
+  await server.product({ name: 'Considered', price: '1200' }, 9)
+  const page = await enter('park')
+  await page.getByLabel('Search').fill('Considered')
+  await page.getByRole('button', { name: /Considered/ }).click()
+  await page.getByLabel('Quantity').fill('3')
+  const token = () => page.evaluate(() => sessionStorage.getItem('jangteo.token'))
+  const before = (await token()) ?? ''
+  await server.revoke(before)
+  await expect.poll(async () => [null, before].includes(await token()), { timeout: 15_000 }).toBe(false)
+  expect(await page.getByLabel('Quantity').inputValue()).toBe('3')
+  await page.getByRole('button', { name: 'Order for ₩3,600' }).click()
+  await page.getByRole('timer').waitFor()
+  await close(page)
+})

@@ -1,1 +1,0 @@
-import{$ as e,Ct as t,N as n,St as r,X as i,Z as a,lt as o,mt as s}from"./Field-B7LCzXpz.js";import{l as c,r as l}from"./format-kslyD-L5.js";var u=e(`<time> </time>`);function d(e,d){t(d,!0);var f=u(),p=s(f,!0);o((e,t)=>{n(f,`datetime`,d.at),n(f,`title`,e),i(p,t)},[()=>l(d.at),()=>c(d.at)]),a(e,f),r()}export{d as t};

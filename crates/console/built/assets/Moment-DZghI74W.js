@@ -1,0 +1,1 @@
+import{P as e,Q as t,Tt as n,Z as r,et as i,gt as a,ut as o,wt as s}from"./Field-RX9bDvZ6.js";import{l as c,r as l}from"./format-DGKGLhmf.js";var u=i(`<time> </time>`);function d(i,d){n(d,!0);var f=u(),p=a(f,!0);o((t,n)=>{e(f,`datetime`,d.at),e(f,`title`,t),r(p,n)},[()=>l(d.at),()=>c(d.at)]),t(i,f),s()}export{d as t};

@@ -1,1 +1,0 @@
-import{w as e}from"./Field-B7LCzXpz.js";var t=250;function n(n){let r;return e(()=>clearTimeout(r)),(...e)=>{clearTimeout(r),r=setTimeout(()=>n(...e),t)}}export{n as t};

@@ -1,0 +1,1 @@
+import{T as e}from"./Field-RX9bDvZ6.js";var t=250;function n(n){let r;return e(()=>clearTimeout(r)),(...e)=>{clearTimeout(r),r=setTimeout(()=>n(...e),t)}}export{n as t};
