@@ -19,7 +19,7 @@ impl User {
     /// With the name of the schema, which is unique.
     async fn create(schema: &Schema, grants: &[&str]) -> Self {
         let mut administrator = schema.connect().await;
-        let name: Option<String> = administrator.query_first("SELECT SHA1(DATABASE())").await.expect("a query");
+        let name: Option<String> = administrator.query_first("SELECT SHA2(DATABASE(), 256)").await.expect("a query");
         let name = format!("jangteo_{}", &name.expect("a schema")[..16]);
         administrator.query_drop(format!("CREATE USER {name} IDENTIFIED BY 'hush'")).await.expect("a user");
         for grant in grants {
