@@ -110,6 +110,8 @@ enum Command {
     Office {
         #[command(flatten)]
         options: Options,
+        #[command(flatten)]
+        external: ExternalServer,
         /// The parts to measure, comma-separated.
         #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Part::Pages, Part::Statistics, Part::Consoles, Part::Import])]
         parts: Vec<Part>,
@@ -194,9 +196,9 @@ async fn work(command: Command) -> Result<bool> {
             println!("{}", search::run(&options.setup(None)?, &products).await?);
             Ok(true)
         }
-        Command::Office { options, parts, products, payments } => {
+        Command::Office { options, external, parts, products, payments } => {
             let sizes = Sizes { products, orders_of_product: 10, payments };
-            office::run(&options.setup(None)?, &parts, &sizes).await?;
+            office::run(&options.setup(Some(&external))?, &parts, &sizes).await?;
             Ok(true)
         }
         Command::One { subject, options, external, callers, seconds, settings } => {

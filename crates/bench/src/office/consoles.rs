@@ -37,7 +37,8 @@ struct Reads {
 pub async fn measure(bench: &Bench<'_>, shop: &OfficeShop, endpoint: &Endpoint) -> Result<Table> {
     let mut table = report::table(
         "page of 200 consoles | reads a second | not modified % | p50 ms | p99 ms | purchases a second without | with | \
-         ratio | wanted | p99 ms of a purchase without | with | failed without | with",
+         median ratio | wanted | processor µs of server and database for each without | with | ratio | \
+         p99 ms of a purchase without | with | failed without | with",
     );
     let pages = pages(shop)?;
     let overview = pages[..1].to_vec();
@@ -65,8 +66,11 @@ pub async fn measure(bench: &Bench<'_>, shop: &OfficeShop, endpoint: &Endpoint) 
             report::figure(read.p99_ms),
             report::figure(alone.per_second()),
             report::figure(beside.per_second()),
-            report::figure(beside.per_second() / alone.per_second()),
+            report::figure(beside.ratio_to(&alone)),
             format!("≥ {WANTED}"),
+            report::figure(alone.cpu_per_purchase()),
+            report::figure(beside.cpu_per_purchase()),
+            report::figure(beside.cpu_per_purchase() / alone.cpu_per_purchase()),
             report::figure(alone.latency().p99_ms),
             report::figure(beside.latency().p99_ms),
             alone.failures(),

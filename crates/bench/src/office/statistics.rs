@@ -82,7 +82,7 @@ pub async fn measure(bench: &Bench<'_>, payments: usize) -> Result<Table> {
         add(name.to_owned(), side.failures());
     }
     add("counts that failed".to_owned(), failures.get().to_string());
-    add("ratio".to_owned(), report::figure(beside.per_second() / alone.per_second()));
+    add("ratio".to_owned(), report::figure(beside.ratio_to(&alone)));
     server.stop().await?;
     drop(adapter);
     database.discard(NAME).await?;

@@ -7,12 +7,12 @@ use anyhow::Result;
 use tokio::select;
 
 use crate::load::{self, Endpoint, Plan, Workload};
-use crate::measure::{LatencySummary, Rate, Tally};
+use crate::measure::{LatencySummary, Rate, Tally, per_second};
 use crate::office::{Bench, CALLERS};
 
 /// Pairs of turns, and the duration of each turn.
-const PAIRS: u32 = 6;
-const TURN: Duration = Duration::from_secs(5);
+const PAIRS: u32 = 11;
+const TURN: Duration = Duration::from_secs(3);
 /// Of each turn, before its purchases count.
 const WARM_UP: Duration = Duration::from_millis(500);
 
@@ -20,11 +20,26 @@ const WARM_UP: Duration = Duration::from_millis(500);
 pub struct Side {
     tally: Tally,
     rate: Rate,
+    /// Purchases a second of each turn.
+    turns: Vec<f64>,
+    cpu_seconds: f64,
 }
 
 impl Side {
     pub fn per_second(&self) -> f64 {
         self.rate.per_second()
+    }
+
+    /// The median of the ratios of neighboring turns: other work on the machine disturbs some of them.
+    pub fn ratio_to(&self, alone: &Self) -> f64 {
+        let mut ratios: Vec<f64> = self.turns.iter().zip(&alone.turns).map(|(with, without)| with / without).collect();
+        ratios.sort_by(f64::total_cmp);
+        ratios[ratios.len() / 2]
+    }
+
+    /// Processor time of server and database for each purchase, in µs, with everything that they do beside it.
+    pub fn cpu_per_purchase(&self) -> f64 {
+        self.cpu_seconds * 1e6 / self.tally.done as f64
     }
 
     /// Requests without the wanted response, by status and code.
@@ -62,6 +77,8 @@ pub async fn in_turns(
             purchases.await?
         };
         sides[has_work].rate.add(outcome.tally.done, outcome.seconds);
+        sides[has_work].turns.push(per_second(outcome.tally.done, outcome.seconds));
+        sides[has_work].cpu_seconds += outcome.cpu_seconds.server + outcome.cpu_seconds.database.unwrap_or_default();
         sides[has_work].tally.add(&outcome.tally);
     }
     Ok(sides)
