@@ -163,9 +163,15 @@ test('a change of an older version is rejected with the changes since, and then 
   const id = await server.product({ name: 'Versioned', price: '1000' }, 1)
   await go(`/products/${id}`)
   await page.getByText('Version 1').waitFor()
-  // The page does not learn of the other change before it saves its own.
+  // The page does not learn of the other change before it saves its own, but must before it learns of the rejection.
   const path = `**/v1/products/${id}`
   await page.route(path, (route) => route.abort())
+  const change = `**/v1/admin/products/${id}`
+  await page.route(change, async (route) => {
+    const response = await route.fetch()
+    await page.unroute(path)
+    await route.fulfill({ response })
+  })
   const saves: [string | undefined, number][] = []
   page.on('response', (response) => {
     const request = response.request()
@@ -176,7 +182,6 @@ test('a change of an older version is rejected with the changes since, and then 
   const patched = page.waitForResponse((response) => response.request().method() === 'PATCH')
   await page.getByRole('button', { name: 'Save' }).click()
   expect((await patched).status()).toBe(412)
-  await page.unroute(path)
   const notice = page.getByRole('status').filter({ hasText: 'Another editor changed this product.' })
   await notice.getByText('Price: 2000').waitFor()
   expect(await page.getByLabel('Name', { exact: true }).inputValue()).toBe('Versioned, mine')
@@ -186,6 +191,7 @@ test('a change of an older version is rejected with the changes since, and then 
     ['"1"', 412],
     ['"2"', 200],
   ])
+  await page.unroute(change)
   const stored = await server.call('GET', `/v1/products/${id}`)
   expect(stored).toMatchObject({ name: 'Versioned, mine', price: '2000', version: 3 })
 })
